@@ -1,0 +1,199 @@
+"""The types that every stage shares: audio in memory, audio on disk, and stems.
+
+Samples are float32 arrays of shape (channels, frames), nominal full scale ±1. A stage takes any
+`AudioSource` and reads it in blocks, so that memory does not grow with the song.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+BLOCK_FRAMES = 1 << 17
+"""Frames in a block (3 s at 44.1 kHz): large enough that a block's overhead is small."""
+
+
+class AudioSource(Protocol):
+    """Anything that gives samples by position: `Audio`, `DiskAudio`, a stem's residual."""
+
+    @property
+    def rate(self) -> int:
+        """Sample rate in Hz."""
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+
+    @property
+    def frames(self) -> int:
+        """Length in samples per channel."""
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop` (clipped to the length) as float32 (channels, frames).
+
+        The array may be a view of the source: a caller that writes to it copies first.
+        """
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Audio in memory: float32 `samples` (channels, frames) at `rate` Hz."""
+
+    samples: FloatArray
+    rate: int
+
+    def __post_init__(self) -> None:
+        if self.samples.ndim != 2 or self.samples.dtype != np.float32:
+            raise ValueError(
+                f"samples must be float32 (channels, frames), not {self.samples.dtype} {self.samples.shape}"
+            )
+        if self.rate <= 0:
+            raise ValueError(f"rate must be positive, not {self.rate}")
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return int(self.samples.shape[0])
+
+    @property
+    def frames(self) -> int:
+        """Length in samples per channel."""
+        return int(self.samples.shape[1])
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """A view of samples `start` to `stop`, shape (channels, frames)."""
+        return self.samples[:, max(start, 0) : max(stop, 0)]
+
+
+@dataclass(frozen=True)
+class DiskAudio:
+    """Audio in a raw file of little-endian float32 frames, channels interleaved.
+
+    Reads go through the file system's cache and not through a memory map, so that a song's pages
+    never count as this program's memory.
+    """
+
+    path: Path
+    rate: int
+    channels: int
+    frames: int
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop` from the file, shape (channels, frames)."""
+        start = min(max(start, 0), self.frames)
+        count = min(max(stop, start), self.frames) - start
+        flat = np.fromfile(
+            self.path, dtype="<f4", count=count * self.channels, offset=start * self.channels * 4
+        )
+        if flat.size != count * self.channels:
+            raise OSError(f"{self.path} is shorter than its {self.frames} frames")
+        return np.ascontiguousarray(flat.reshape(count, self.channels).T)
+
+
+class DiskAudioWriter:
+    """Writes blocks (channels, frames) to a raw file and gives the `DiskAudio` back at the end."""
+
+    def __init__(self, path: Path, rate: int, channels: int) -> None:
+        self._file = path.open("wb")
+        self._path, self._rate, self._channels, self._frames = path, rate, channels, 0
+
+    def write(self, block: FloatArray) -> None:
+        """Append a block of shape (channels, frames)."""
+        self._file.write(np.ascontiguousarray(block.T, dtype="<f4").data)
+        self._frames += block.shape[1]
+
+    def close(self) -> DiskAudio:
+        """Close the file and return what it holds."""
+        self._file.close()
+        return DiskAudio(self._path, self._rate, self._channels, self._frames)
+
+    def __enter__(self) -> DiskAudioWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def blocks(source: AudioSource, size: int = BLOCK_FRAMES) -> Iterator[FloatArray]:
+    """The source's samples in order, in blocks of `size` frames; the last one may be shorter."""
+    for start in range(0, source.frames, size):
+        yield source.read(start, min(start + size, source.frames))
+
+
+def load(source: AudioSource) -> Audio:
+    """The whole source in memory."""
+    return Audio(source.read(0, source.frames), source.rate)
+
+
+def collect(parts: Iterable[FloatArray], rate: int, channels: int) -> Audio:
+    """Blocks (channels, frames) joined in memory."""
+    arrays = list(parts)
+    if not arrays:
+        return Audio(np.zeros((channels, 0), np.float32), rate)
+    return Audio(np.concatenate(arrays, axis=1), rate)
+
+
+def spool(parts: Iterable[FloatArray], path: Path, rate: int, channels: int) -> DiskAudio:
+    """Blocks (channels, frames) written to a raw file at `path`."""
+    with DiskAudioWriter(path, rate, channels) as writer:
+        for part in parts:
+            writer.write(part)
+        return writer.close()
+
+
+@dataclass(frozen=True)
+class Stems:
+    """The parts of a mix by name, in order, all of the mix's length, rate and channels.
+
+    The residual is what the parts leave of the mix, so parts and residual always sum to it.
+    """
+
+    mix: AudioSource
+    parts: Mapping[str, AudioSource]
+
+    def __post_init__(self) -> None:
+        for name, part in self.parts.items():
+            if (part.rate, part.channels, part.frames) != (self.mix.rate, self.mix.channels, self.mix.frames):
+                raise ValueError(
+                    f"stem {name} ({part.channels} ch, {part.frames} frames, {part.rate} Hz) does not match "
+                    f"the mix ({self.mix.channels} ch, {self.mix.frames} frames, {self.mix.rate} Hz)"
+                )
+        object.__setattr__(self, "parts", MappingProxyType(dict(self.parts)))
+
+    @property
+    def residual(self) -> AudioSource:
+        """The mix minus the sum of the parts."""
+        return _Residual(self)
+
+
+@dataclass(frozen=True)
+class _Residual:
+    stems: Stems
+
+    @property
+    def rate(self) -> int:
+        return self.stems.mix.rate
+
+    @property
+    def channels(self) -> int:
+        return self.stems.mix.channels
+
+    @property
+    def frames(self) -> int:
+        return self.stems.mix.frames
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        rest = self.stems.mix.read(start, stop).copy()
+        for part in self.stems.parts.values():
+            rest -= part.read(start, stop)
+        return rest

@@ -1,0 +1,260 @@
+"""The one table of everything adjustable.
+
+It gives the policy's action space, the chain's settings, the report's rows and the documentation.
+An action is a vector in [−1, 1], and action 0 is neutral: an effect at neutral is bypassed, not run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scale = Literal["linear", "log"]
+
+STEM_NAMES = ("vocals", "drums", "bass", "other", "piano", "guitar", "accompaniment")
+"""Stem names that a separator may give; `accompaniment` is all but the vocals."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One adjustable value.
+
+    `name` is `where.what_unit`; `low`, `high` and `neutral` are in `unit`. A log scale needs three
+    positive values. Where neutral is an end of the range the parameter is one-sided: actions beyond
+    that end stay at neutral.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    neutral: float
+    scale: Scale
+    where: str
+    purpose: str
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.neutral <= self.high or self.low == self.high:
+            raise ValueError(f"{self.name}: neutral {self.neutral} is not in {self.low}..{self.high}")
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError(f"{self.name}: a log scale needs positive values, not {self.low}")
+
+    def value(self, action: float) -> float:
+        """The value in `unit` of an action in [−1, 1]; 0 is neutral, ±1 are the ends."""
+        action = min(max(action, -1.0), 1.0)
+        if action == 0.0:
+            return self.neutral
+        end = self.high if action > 0 else self.low
+        if self.scale == "log":
+            return math.exp(_blend(math.log(self.neutral), math.log(end), abs(action)))
+        return _blend(self.neutral, end, abs(action))
+
+    def action(self, value: float) -> float:
+        """The action in [−1, 1] of a value in `unit`, clipped to the range."""
+        value = min(max(value, self.low), self.high)
+        if value == self.neutral:
+            return 0.0
+        end = self.high if value > self.neutral else self.low
+        if self.scale == "log":
+            share = math.log(value / self.neutral) / math.log(end / self.neutral)
+        else:
+            share = (value - self.neutral) / (end - self.neutral)
+        return share if value > self.neutral else -share
+
+
+def _blend(start: float, end: float, share: float) -> float:
+    return start + (end - start) * share
+
+
+@dataclass(frozen=True)
+class ParameterSpace:
+    """An ordered set of parameters: the strips of the stems at hand, the buses and the master."""
+
+    parameters: tuple[Parameter, ...]
+    _by_name: Mapping[str, Parameter] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name = {parameter.name: parameter for parameter in self.parameters}
+        if len(by_name) != len(self.parameters):
+            raise ValueError("parameter names are not unique")
+        object.__setattr__(self, "_by_name", MappingProxyType(by_name))
+
+    @classmethod
+    def for_stems(cls, stems: Sequence[str]) -> ParameterSpace:
+        """The space of a chain with one strip for each stem named, in that order."""
+        strips = [_placed(row, stem) for stem in stems for row in STRIP]
+        return cls((*strips, *(_placed(row, where) for where, rows in SHARED for row in rows)))
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self.parameters)
+
+    def __getitem__(self, name: str) -> Parameter:
+        return self._by_name[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    def settings(self, values: Mapping[str, float] | None = None) -> Settings:
+        """Settings with these values, clipped to their ranges, and neutral elsewhere.
+
+        Raises:
+            KeyError: a name that the space does not hold.
+        """
+        chosen = {parameter.name: parameter.neutral for parameter in self.parameters}
+        for name, value in (values or {}).items():
+            parameter = self._by_name[name]
+            chosen[name] = min(max(float(value), parameter.low), parameter.high)
+        return Settings(self, MappingProxyType(chosen))
+
+    def from_action(self, action: NDArray[np.floating]) -> Settings:
+        """Settings of an action vector of shape (len(self),) in [−1, 1]."""
+        if action.shape != (len(self),):
+            raise ValueError(f"action has shape {action.shape}, the space has {len(self)} parameters")
+        pairs = zip(self.parameters, action, strict=True)
+        return self.settings({parameter.name: parameter.value(float(a)) for parameter, a in pairs})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A value for every parameter of a space."""
+
+    space: ParameterSpace
+    values: Mapping[str, float]
+
+    def __getitem__(self, name: str) -> float:
+        return self.values[name]
+
+    def changed(self) -> dict[str, float]:
+        """The values that are not neutral, in the space's order."""
+        return {p.name: self.values[p.name] for p in self.space if self.values[p.name] != p.neutral}
+
+    def section(self, where: str) -> dict[str, float]:
+        """The values at one place (`vocals`, `reverb`, `master` …), by name without the place."""
+        return {p.name.split(".", 1)[1]: self.values[p.name] for p in self.space if p.where == where}
+
+    def active(self, where: str) -> bool:
+        """Whether any parameter at this place is off neutral."""
+        return any(p.where == where and self.values[p.name] != p.neutral for p in self.space)
+
+    def to_action(self) -> NDArray[np.float32]:
+        """The action vector of these settings, shape (len(space),)."""
+        return np.array([p.action(self.values[p.name]) for p in self.space], dtype=np.float32)
+
+    def scaled(self, amount: float) -> Settings:
+        """Every action multiplied by `amount` in [0, 1]: 0 is neutral, 1 is these settings."""
+        if amount == 1.0:
+            return self
+        return self.space.settings(
+            {p.name: p.value(p.action(self.values[p.name]) * amount) for p in self.space}
+        )
+
+
+@dataclass(frozen=True)
+class _Row:
+    what: str
+    unit: str
+    low: float
+    neutral: float
+    high: float
+    purpose: str
+    scale: Scale = "linear"
+
+
+def _placed(row: _Row, where: str) -> Parameter:
+    return Parameter(
+        name=f"{where}.{row.what}",
+        unit=row.unit,
+        low=row.low,
+        high=row.high,
+        neutral=row.neutral,
+        scale=row.scale,
+        where=where,
+        purpose=row.purpose,
+    )
+
+
+_COMPRESSOR = (
+    _Row("comp_threshold_db", "dB", -40.0, 0.0, 0.0, "compressor threshold over the programme level + 18 dB"),
+    _Row("comp_ratio", ":1", 1.0, 1.0, 8.0, "compressor ratio; 1 is off", "log"),
+    _Row("comp_attack_ms", "ms", 0.5, 15.0, 100.0, "compressor attack", "log"),
+    _Row("comp_release_ms", "ms", 20.0, 150.0, 1000.0, "compressor release", "log"),
+)
+_TRANSIENT = (
+    _Row("transient_attack_db", "dB", -9.0, 0.0, 9.0, "level of attacks against what follows them"),
+    _Row("transient_sustain_db", "dB", -9.0, 0.0, 9.0, "level of what follows an attack"),
+)
+
+STRIP = (
+    _Row("high_pass_hz", "Hz", 20.0, 20.0, 400.0, "high-pass corner; 20 is off", "log"),
+    _Row("low_shelf_db", "dB", -9.0, 0.0, 9.0, "low shelf at 100 Hz"),
+    _Row("low_mid_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 200–500 Hz"),
+    _Row("bell_hz", "Hz", 80.0, 1000.0, 12000.0, "bell's centre", "log"),
+    _Row("bell_db", "dB", -12.0, 0.0, 12.0, "bell's gain; 0 is off"),
+    _Row("bell_q", "", 0.4, 1.0, 8.0, "bell's Q", "log"),
+    _Row("presence_db", "dB", -9.0, 0.0, 9.0, "wide bell at 3.5 kHz"),
+    _Row("air_db", "dB", -9.0, 0.0, 9.0, "high shelf at 10 kHz"),
+    _Row("shimmer_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 6–12 kHz"),
+    *_COMPRESSOR,
+    *_TRANSIENT,
+    _Row("gain_db", "dB", -12.0, 0.0, 12.0, "fader"),
+    _Row("pan", "", -1.0, 0.0, 1.0, "balance, −1 left to 1 right"),
+    _Row("width", "", 0.0, 1.0, 2.0, "side level; 0 mono, 1 as it was"),
+    _Row("reverb_send_db", "dB", -60.0, -60.0, 0.0, "send to the reverb; −60 is off"),
+    _Row("delay_send_db", "dB", -60.0, -60.0, 0.0, "send to the delay; −60 is off"),
+)
+"""One stem's channel strip, in the order of the signal."""
+
+_BUS = (*_COMPRESSOR, _Row("gain_db", "dB", -12.0, 0.0, 12.0, "bus fader"))
+
+_REVERB = (
+    _Row("size", "", 0.05, 0.4, 1.0, "room size"),
+    _Row("damping", "", 0.0, 0.5, 1.0, "high damping"),
+)
+
+_DELAY = (
+    _Row("time_ms", "ms", 30.0, 350.0, 1000.0, "delay time", "log"),
+    _Row("feedback", "", 0.0, 0.25, 0.7, "share fed back"),
+)
+
+MASTER = (
+    _Row("balance_db", "dB", -9.0, 0.0, 9.0, "right against left, to undo a lean"),
+    _Row("eq_sub_db", "dB", -9.0, 0.0, 9.0, "20–60 Hz: low shelf"),
+    _Row("eq_bass_db", "dB", -9.0, 0.0, 9.0, "60–200 Hz: wide bell"),
+    _Row("eq_low_mid_db", "dB", -12.0, 0.0, 9.0, "200–500 Hz: wide bell"),
+    _Row("eq_mid_db", "dB", -9.0, 0.0, 9.0, "500–2000 Hz: wide bell"),
+    _Row("eq_presence_db", "dB", -9.0, 0.0, 9.0, "2–6 kHz: wide bell"),
+    _Row("eq_brilliance_db", "dB", -12.0, 0.0, 9.0, "6–12 kHz: wide bell"),
+    _Row("eq_air_db", "dB", -9.0, 0.0, 9.0, "from 12 kHz: high shelf"),
+    _Row("bell_hz", "Hz", 80.0, 320.0, 2000.0, "narrow bell's centre, for a resonance", "log"),
+    _Row("bell_db", "dB", -15.0, 0.0, 6.0, "narrow bell's gain; 0 is off"),
+    _Row("bell_q", "", 0.7, 3.0, 10.0, "narrow bell's Q", "log"),
+    _Row("low_mid_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 200–500 Hz"),
+    _Row("shimmer_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 6–12 kHz"),
+    _Row("resonance_cut_db", "dB", 0.0, 0.0, 24.0, "most taken off steady narrow lines at 6–14 kHz"),
+    _Row("extend_from_hz", "Hz", 4000.0, 22050.0, 22050.0, "cut-off above which air is rebuilt", "log"),
+    _Row("extend_db", "dB", -24.0, 0.0, 12.0, "level of the rebuilt air against its usual slope"),
+    _Row("width", "", 0.0, 1.0, 2.0, "side level; 0 mono, 1 as it was"),
+    _Row("mono_below_hz", "Hz", 20.0, 20.0, 250.0, "lows under this are made mono; 20 is off", "log"),
+    *_TRANSIENT,
+    _Row("expand_ratio", ":1", 1.0, 1.0, 2.0, "upward expansion of what stands above the programme level"),
+    *_COMPRESSOR,
+)
+"""The mastering chain before the finaliser, in the order of the signal."""
+
+SHARED = (
+    ("drum_bus", _BUS),
+    ("vocal_bus", _BUS),
+    ("reverb", _REVERB),
+    ("delay", _DELAY),
+    ("master", MASTER),
+)
+"""What a chain has once, whatever its stems."""

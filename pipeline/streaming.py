@@ -1,0 +1,47 @@
+"""Processors that keep state from block to block, and the loop that runs them over a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from mixagent.pipeline.audio import BLOCK_FRAMES, AudioSource, FloatArray, blocks
+
+
+class Processor(Protocol):
+    """One effect with its state. Its output is the same however its input is cut into blocks."""
+
+    @property
+    def latency(self) -> int:
+        """Frames by which the output lags the input."""
+
+    def process(self, block: FloatArray) -> FloatArray:
+        """The next block, float32 (channels, frames); same shape out. The input is not written to."""
+
+
+def process_blocks(
+    source: AudioSource, processors: Sequence[Processor], size: int = BLOCK_FRAMES
+) -> Iterator[FloatArray]:
+    """The source through the processors in order, latency compensated.
+
+    Gives exactly `source.frames` frames: the first `latency` frames are dropped and as many frames
+    of silence are pushed through at the end.
+    """
+    latency = sum(processor.latency for processor in processors)
+    skip = latency
+    for block in _with_tail(source, latency, size):
+        for processor in processors:
+            block = processor.process(block)
+        if skip >= block.shape[1]:
+            skip -= block.shape[1]
+            continue
+        yield block[:, skip:]
+        skip = 0
+
+
+def _with_tail(source: AudioSource, tail: int, size: int) -> Iterator[FloatArray]:
+    yield from blocks(source, size)
+    if tail:
+        yield np.zeros((source.channels, tail), np.float32)

@@ -1,0 +1,42 @@
+"""What every policy is: a function from what was heard to settings, with a reason for each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from mixagent.pipeline.analysis import Analysis
+from mixagent.pipeline.diagnosis import Diagnosis
+from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.targets import LoudnessTarget
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a policy may look at: measures of the mix and of each stem, never the samples."""
+
+    mix: Analysis
+    stems: Mapping[str, Analysis]
+    diagnosis: Diagnosis
+    target: LoudnessTarget
+    space: ParameterSpace
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Settings, and by parameter name why a value is not neutral (one short clause each)."""
+
+    settings: Settings
+    reasons: Mapping[str, str]
+
+
+class Policy(Protocol):
+    """Decides every parameter of the chain for one song."""
+
+    @property
+    def name(self) -> str:
+        """The name under which the report says who decided."""
+
+    def decide(self, context: Context) -> Decision:
+        """The settings for this song. Deterministic."""
