@@ -183,8 +183,8 @@ def _placed(row: _Row, where: str) -> Parameter:
 
 
 _COMPRESSOR = (
-    _Row("comp_threshold_db", "dB", -40.0, 0.0, 0.0, "compressor threshold over the programme level + 18 dB"),
-    _Row("comp_ratio", ":1", 1.0, 1.0, 8.0, "compressor ratio; 1 is off", "log"),
+    _Row("comp_threshold_db", "dB", -18.0, 0.0, 12.0, "compressor threshold against the programme level"),
+    _Row("comp_ratio", ":1", 1.0, 1.0, 8.0, "compressor ratio, loudness kept; 1 is off", "log"),
     _Row("comp_attack_ms", "ms", 0.5, 15.0, 100.0, "compressor attack", "log"),
     _Row("comp_release_ms", "ms", 20.0, 150.0, 1000.0, "compressor release", "log"),
 )
@@ -194,15 +194,15 @@ _TRANSIENT = (
 )
 
 STRIP = (
+    _Row("low_mid_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 200–500 Hz"),
+    _Row("shimmer_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 6–12 kHz"),
     _Row("high_pass_hz", "Hz", 20.0, 20.0, 400.0, "high-pass corner; 20 is off", "log"),
     _Row("low_shelf_db", "dB", -9.0, 0.0, 9.0, "low shelf at 100 Hz"),
-    _Row("low_mid_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 200–500 Hz"),
     _Row("bell_hz", "Hz", 80.0, 1000.0, 12000.0, "bell's centre", "log"),
     _Row("bell_db", "dB", -12.0, 0.0, 12.0, "bell's gain; 0 is off"),
     _Row("bell_q", "", 0.4, 1.0, 8.0, "bell's Q", "log"),
     _Row("presence_db", "dB", -9.0, 0.0, 9.0, "wide bell at 3.5 kHz"),
     _Row("air_db", "dB", -9.0, 0.0, 9.0, "high shelf at 10 kHz"),
-    _Row("shimmer_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 6–12 kHz"),
     *_COMPRESSOR,
     *_TRANSIENT,
     _Row("gain_db", "dB", -12.0, 0.0, 12.0, "fader"),
@@ -227,6 +227,9 @@ _DELAY = (
 
 MASTER = (
     _Row("balance_db", "dB", -9.0, 0.0, 9.0, "right against left, to undo a lean"),
+    _Row("low_mid_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 200–500 Hz"),
+    _Row("shimmer_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 6–12 kHz"),
+    _Row("resonance_cut_db", "dB", 0.0, 0.0, 24.0, "most taken off steady narrow lines at 6–14 kHz"),
     _Row("eq_sub_db", "dB", -9.0, 0.0, 9.0, "20–60 Hz: low shelf"),
     _Row("eq_bass_db", "dB", -9.0, 0.0, 9.0, "60–200 Hz: wide bell"),
     _Row("eq_low_mid_db", "dB", -12.0, 0.0, 9.0, "200–500 Hz: wide bell"),
@@ -237,16 +240,13 @@ MASTER = (
     _Row("bell_hz", "Hz", 80.0, 320.0, 2000.0, "narrow bell's centre, for a resonance", "log"),
     _Row("bell_db", "dB", -15.0, 0.0, 6.0, "narrow bell's gain; 0 is off"),
     _Row("bell_q", "", 0.7, 3.0, 10.0, "narrow bell's Q", "log"),
-    _Row("low_mid_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 200–500 Hz"),
-    _Row("shimmer_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 6–12 kHz"),
-    _Row("resonance_cut_db", "dB", 0.0, 0.0, 24.0, "most taken off steady narrow lines at 6–14 kHz"),
     _Row("extend_from_hz", "Hz", 4000.0, 22050.0, 22050.0, "cut-off above which air is rebuilt", "log"),
     _Row("extend_db", "dB", -24.0, 0.0, 12.0, "level of the rebuilt air against its usual slope"),
-    _Row("width", "", 0.0, 1.0, 2.0, "side level; 0 mono, 1 as it was"),
-    _Row("mono_below_hz", "Hz", 20.0, 20.0, 250.0, "lows under this are made mono; 20 is off", "log"),
     *_TRANSIENT,
     _Row("expand_ratio", ":1", 1.0, 1.0, 2.0, "upward expansion of what stands above the programme level"),
     *_COMPRESSOR,
+    _Row("width", "", 0.0, 1.0, 2.0, "side level; 0 mono, 1 as it was"),
+    _Row("mono_below_hz", "Hz", 20.0, 20.0, 250.0, "lows under this are made mono; 20 is off", "log"),
 )
 """The mastering chain before the finaliser, in the order of the signal."""
 
