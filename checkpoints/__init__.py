@@ -1,0 +1,1 @@
+"""What this project fitted or trained, each with a card."""

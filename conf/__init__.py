@@ -1,0 +1,1 @@
+"""Hydra configuration groups, read as package data."""

@@ -1,0 +1,1 @@
+"""What policies learn from: damage with a known original."""

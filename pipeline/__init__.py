@@ -1,0 +1,1 @@
+"""Every stage from file to master, and the graph that runs them."""

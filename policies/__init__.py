@@ -1,0 +1,1 @@
+"""What decides the settings for a song: every policy behind one interface."""
