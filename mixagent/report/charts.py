@@ -1,0 +1,209 @@
+"""Charts as SVG paths in a box of 1000 by 1000 that the page stretches, with axis labels in percent.
+
+Labels are HTML beside the drawing, so that they stay readable at any width.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BOX = 1000.0
+
+_LOW_HZ, _HIGH_HZ = 22.0, 20_000.0
+_HZ_TICKS = (30, 60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
+_MINOR_HZ = (60, 250, 1000, 4000, 16000)
+_EMPTY_BAND_DB = -110.0
+_QUIETEST_SHOWN_LUFS = -50.0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear or logarithmic map of `low`..`high` onto 0..1."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def share(self, value: float) -> float:
+        """Where `value` lies between the ends, clipped to 0..1."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, value = math.log(low), math.log(high), math.log(max(value, low))
+        return min(max((value - low) / (high - low), 0.0), 1.0)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A labelled place on an axis, in percent from the left or from the top; `minor` ones hide on a phone."""
+
+    percent: float
+    label: str
+    minor: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One path and the CSS class that it is drawn with."""
+
+    kind: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Lines and areas over two labelled axes."""
+
+    lines: tuple[Line, ...]
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+def polyline(xs: Iterable[float], ys: Iterable[float | None]) -> str:
+    """An SVG path through points of the box; a `None` interrupts it."""
+    commands, pen_down = [], False
+    for x, y in zip(xs, ys, strict=True):
+        if y is not None:
+            commands.append(f"{'L' if pen_down else 'M'}{x:.1f} {y:.1f}")
+        pen_down = y is not None
+    return "".join(commands)
+
+
+def envelope(low: NDArray[np.float32], high: NDArray[np.float32]) -> str:
+    """A closed SVG path around a waveform's lowest and highest samples; full scale fills the box."""
+    if low.size == 0:
+        return ""
+    xs = np.linspace(0.0, BOX, low.size) if low.size > 1 else np.array([0.0])
+    top = _amplitude_y(np.maximum(high, low + 1e-3))
+    bottom = _amplitude_y(low)
+    there = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs, top, strict=True))
+    back = "L".join(f"{x:.1f} {y:.1f}" for x, y in zip(xs[::-1], bottom[::-1], strict=True))
+    return f"M{there}L{back}Z"
+
+
+def _amplitude_y(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    return (1 - np.clip(samples, -1.0, 1.0)) * np.float32(BOX / 2)
+
+
+def third_octaves_db(analysis: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Mean power per third octave over both channels in dB, as if the song stood at 0 LUFS."""
+    mid = np.array(analysis["third_octave_mid_db"], np.float64)
+    side = np.array(analysis["third_octave_side_db"], np.float64)
+    total = 10 * np.log10(10 ** (mid / 10) + 10 ** (side / 10))
+    return np.asarray(total - (analysis["integrated_lufs"] or 0.0))
+
+
+def spectrum_chart(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chart:
+    """Third octaves of both sides at equal loudness."""
+    levels = [third_octaves_db(side) for side in (before, after)]
+    top = 5 * math.ceil((max(float(level.max()) for level in levels) + 2) / 5)
+    scale = Scale(top - 60.0, top)
+    sides = zip(("before", "after"), (before, after), levels, strict=True)
+    lines = tuple(
+        Line(name, _band_line(side["third_octave_hz"], level, scale)) for name, side, level in sides
+    )
+    return Chart(lines, _hz_ticks(), _level_ticks(scale, 10, "{:.0f}"))
+
+
+def difference_chart(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chart:
+    """After minus before per third octave at equal loudness, as an area around 0 dB."""
+    centres, change = tone_change_db(before, after)
+    reach = max(6.0, 3 * math.ceil(float(np.abs(change).max(initial=0.0)) / 3))
+    scale = Scale(-reach, reach)
+    path = _band_line(centres, change, scale)
+    ends = [_hz_x(centre) for centre in centres[:: len(centres) - 1]] if len(centres) > 1 else []
+    area = f"M{ends[0]:.1f} 500{path.replace('M', 'L', 1)}L{ends[1]:.1f} 500Z" if ends else ""
+    lines = (Line("area", area), Line("change", path))
+    return Chart(lines, _hz_ticks(), _level_ticks(scale, reach / 2, "{:+.0f}"))
+
+
+def tone_change_db(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[list[float], NDArray[np.float64]]:
+    """Centres in Hz of the third octaves that both sides have, and after minus before at equal loudness.
+
+    A band that is empty on either side has no ratio that means anything: its change reads 0.
+    """
+    count = min(len(before["third_octave_hz"]), len(after["third_octave_hz"]))
+    old, new = third_octaves_db(before)[:count], third_octaves_db(after)[:count]
+    heard = np.minimum(_loudest_db(before, count), _loudest_db(after, count)) > _EMPTY_BAND_DB
+    return list(before["third_octave_hz"][:count]), np.where(heard, new - old, 0.0)
+
+
+def _loudest_db(analysis: Mapping[str, Any], count: int) -> NDArray[np.float64]:
+    pair = analysis["third_octave_mid_db"][:count], analysis["third_octave_side_db"][:count]
+    return np.asarray(np.max(np.array(pair, np.float64), axis=0))
+
+
+def loudness_chart(
+    before: Sequence[float | None], after: Sequence[float | None], duration_s: float, target_lufs: float
+) -> Chart:
+    """Short-term loudness of both sides over time, one value a second, with the target as a line."""
+    heard = [v for v in (*before, *after) if v is not None and v > _QUIETEST_SHOWN_LUFS]
+    scale = Scale(
+        5 * math.floor((min([*heard, target_lufs]) - 1) / 5),
+        5 * math.ceil((max([*heard, target_lufs]) + 1) / 5),
+    )
+    target_y = BOX * (1 - scale.share(target_lufs))
+    lines = (
+        Line("target", f"M0 {target_y:.1f}L{BOX:.0f} {target_y:.1f}"),
+        Line("before", _loudness_line(before, duration_s, scale)),
+        Line("after", _loudness_line(after, duration_s, scale)),
+    )
+    step = 5 if scale.high - scale.low <= 30 else 10
+    return Chart(lines, time_ticks(0.0, duration_s), _level_ticks(scale, step, "{:.0f}"))
+
+
+def _loudness_line(values: Sequence[float | None], duration_s: float, scale: Scale) -> str:
+    xs = [BOX * min((second + 1) / max(duration_s, 1.0), 1.0) for second in range(len(values))]
+    return polyline(xs, [None if v is None else BOX * (1 - scale.share(v)) for v in values])
+
+
+def time_ticks(start_s: float, stop_s: float) -> tuple[Tick, ...]:
+    """Ticks at round minutes and seconds: four to eight over the span, the last ones kept off the edge."""
+    span = max(stop_s - start_s, 0.01)
+    step = next((s for s in (0.1, 0.5, 1, 5, 10, 15, 30, 60, 120, 300, 600) if span / s <= 8), 1800)
+    first = math.ceil(start_s / step)
+    places = [step * k for k in range(first, math.floor(stop_s / step) + 1)]
+    return tuple(
+        Tick(100 * (at - start_s) / span, clock(at) if step >= 1 else f"{at:.1f} s", minor=k % 2 == 1)
+        for k, at in enumerate(places)
+        if (at - start_s) / span < 0.97
+    )
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds: 75 is 1:15."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def band_percent(low_hz: float, high_hz: float) -> tuple[float, float]:
+    """Left edge and width in percent of a band on the frequency axis."""
+    left, right = (_hz_x(hz) / BOX * 100 for hz in (low_hz, high_hz))
+    return left, right - left
+
+
+def _hz_x(hz: float) -> float:
+    return BOX * Scale(_LOW_HZ, _HIGH_HZ, log=True).share(hz)
+
+
+def _band_line(centres: Sequence[float], values: NDArray[np.float64], scale: Scale) -> str:
+    return polyline([_hz_x(hz) for hz in centres], [BOX * (1 - scale.share(float(v))) for v in values])
+
+
+def _hz_ticks() -> tuple[Tick, ...]:
+    labels = [(hz, f"{hz // 1000}k" if hz >= 1000 else f"{hz}") for hz in _HZ_TICKS]
+    return tuple(Tick(_hz_x(hz) / BOX * 100, label, hz in _MINOR_HZ) for hz, label in labels)
+
+
+def _level_ticks(scale: Scale, step: float, form: str) -> tuple[Tick, ...]:
+    count = int((scale.high - scale.low) / step + 1e-9)
+    values = [scale.high - step * k for k in range(count + 1)]
+    return tuple(
+        Tick(100 * (1 - scale.share(v)), form.format(v).replace("-", "−").replace("+0", "0")) for v in values
+    )

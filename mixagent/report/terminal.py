@@ -1,0 +1,67 @@
+"""The summary that a person reads in the terminal after a master."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from mixagent.report.words import number
+
+_ROWS = (
+    ("Integrated loudness", "integrated_lufs", "LUFS", False),
+    ("Loudness range", "loudness_range_lu", "LU", False),
+    ("True peak", "true_peak_dbtp", "dBTP", False),
+    ("Peak to loudness", "plr_db", "dB", False),
+    ("Crest factor", "crest_db", "dB", False),
+    ("Balance, right against left", "balance_db", "dB", True),
+    ("Lost in mono", "mono_fold_loss_db", "dB", False),
+)
+
+
+def summary_text(report: Mapping[str, Any]) -> RenderableType:
+    """What was wrong, what was done, and the measures before and after, for an 80-column terminal.
+
+    Args:
+        report: the report object, schema `mixagent.report/1`.
+    """
+    return Group(
+        _verdict(report),
+        *_sentences("What was wrong", report["summary"]["wrong"], "nothing that calls for a repair"),
+        *_sentences("What was done", report["summary"]["done"], "nothing"),
+        _measures(report["before"], report["after"]),
+        *(Text(f"! {line}", style="yellow") for line in report["warnings"]),
+    )
+
+
+def _verdict(report: Mapping[str, Any]) -> Text:
+    target, after = report["target"], report["after"]
+    if not report["met"]:
+        return Text.assemble(("Target missed", "bold red"), f": {report['missed']}")
+    measured = f"{number(after['integrated_lufs'])} LUFS, {number(after['true_peak_dbtp'])} dBTP"
+    return Text.assemble(("Target met", "bold green"), f" ({target['name']}): {measured}")
+
+
+def _sentences(title: str, lines: Sequence[str], otherwise: str) -> list[RenderableType]:
+    rows = Table.grid(padding=(0, 1))
+    rows.add_column()
+    rows.add_column(overflow="fold")
+    for line in lines or (otherwise,):
+        rows.add_row("·", Text(line))
+    return [Text(title, style="bold"), Padding(rows, (0, 0, 0, 1))]
+
+
+def _measures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("Measured")
+    table.add_column("before", justify="right", style="dim")
+    table.add_column("after", justify="right", style="bold")
+    table.add_column("")
+    for name, key, unit, sign in _ROWS:
+        table.add_row(name, number(before[key], sign=sign), number(after[key], sign=sign), unit)
+    return table

@@ -1,0 +1,145 @@
+"""Plain words and number formats of the report: what each finding means, how a value is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mixagent.pipeline.parameters import STEM_NAMES, Parameter, ParameterSpace
+
+MINUS = "\u2212"
+FOUND = 0.3
+"""Severity from which a finding counts, as in the diagnosis."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a finding is called, how it sounds and where it comes from."""
+
+    name: str
+    text: str
+    heard_at: str = ""
+
+
+PATHOLOGIES: Mapping[str, Explanation] = {
+    "shimmer": Explanation(
+        "Metallic shimmer",
+        "A fizzy, glassy sheen on cymbals and consonants. A generator rebuilds the top octaves from a coarse "
+        "code, so steady ringing stands where breath and noise should move.",
+        "8–12 kHz",
+    ),
+    "mud": Explanation(
+        "Low-mid mud",
+        "Voice, guitars, piano and the bass's overtones pile up here. Too much of it and words lose their "
+        "edge, the kick its shape, and everything seems to play in a cardboard box.",
+        "200–500 Hz",
+    ),
+    "holes": Explanation(
+        "Spectral holes",
+        "Parts of the spectrum that are missing: a hard cut at the top, as a lossy codec leaves it, or gaps "
+        "that open and close. It sounds dull or under water.",
+        "the top octaves",
+    ),
+    "panning": Explanation(
+        "Artificial panning",
+        "A picture that leans to one side, or width made by tricks of phase. It can impress on headphones "
+        "and then cancel on a phone or a club system that plays in mono.",
+        "left and right",
+    ),
+    "flatness": Explanation(
+        "Flat dynamics",
+        "Attacks and quiet passages squeezed to one level. The drums stop punching, and a chorus cannot lift "
+        "because there is nowhere to lift to.",
+        "over time",
+    ),
+}
+
+DEFECTS: Mapping[str, Explanation] = {
+    "clipping": Explanation("Clipping", "Peaks cut flat at full scale: crackle and hardness on loud notes."),
+    "hum": Explanation("Hum", "A steady tone from the mains and its overtones."),
+    "noise": Explanation("Noise", "A steady hiss under the music, plainest in the pauses."),
+    "mono": Explanation("Mono", "Both channels are the same: there is no stereo picture to work on."),
+    "silence": Explanation("Silence", "There is no programme to work on, here or in long stretches."),
+    "glitches": Explanation("Glitches", "Clicks or dropouts: jumps that no instrument makes."),
+}
+
+PLACES: Mapping[str, str] = {
+    "vocals": "Vocals",
+    "drums": "Drums",
+    "bass": "Bass",
+    "other": "Other",
+    "piano": "Piano",
+    "guitar": "Guitar",
+    "accompaniment": "Accompaniment",
+    "drum_bus": "Drum bus",
+    "vocal_bus": "Vocal bus",
+    "reverb": "Reverb",
+    "delay": "Delay",
+    "master": "Master",
+}
+
+_ABBREVIATIONS = {"comp": "compressor", "eq": "EQ", "q": "Q"}
+_UNIT_SUFFIXES = ("_db", "_hz", "_ms")
+
+
+def explanation(kind: str) -> Explanation:
+    """The words for a kind of finding; one that is not known is named as it is."""
+    return PATHOLOGIES.get(kind) or DEFECTS.get(kind) or Explanation(kind.capitalize(), "")
+
+
+def severity_words(severity: float) -> str:
+    """How much of a finding there is."""
+    if severity < 0.1:
+        return "clear"
+    if severity < FOUND:
+        return "slight"
+    return "audible" if severity < 0.6 else "strong"
+
+
+def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
+    """A number with a real minus sign; `None` is written as a dash, a rounded zero without a sign."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    if float(text) == 0:
+        text = text.lstrip("+-")
+    return text.replace("-", MINUS)
+
+
+def parameter_value(value: float, unit: str) -> str:
+    """A setting's value with its unit, at the precision that its unit deserves."""
+    if unit == "Hz":
+        return f"{number(value / 1000, 2)} kHz" if value >= 1000 else f"{number(value, 0)} Hz"
+    if unit == "ms":
+        return f"{number(value, 0 if value >= 10 else 1)} ms"
+    if unit == "dB":
+        return f"{number(value, 1, sign=True)} dB"
+    return f"{number(value, 2)}{unit}"
+
+
+def parameter_label(name: str) -> str:
+    """`master.eq_low_mid_db` as words: EQ low mid."""
+    what = name.split(".", 1)[-1]
+    for suffix in _UNIT_SUFFIXES:
+        what = what.removesuffix(suffix)
+    words = " ".join(_ABBREVIATIONS.get(word, word) for word in what.split("_"))
+    return words[:1].upper() + words[1:]
+
+
+def place_label(where: str) -> str:
+    """A place in the chain as words."""
+    return PLACES.get(where, where.replace("_", " ").capitalize())
+
+
+_TABLE: Mapping[str, Parameter] = {p.name: p for p in ParameterSpace.for_stems(STEM_NAMES)}
+
+
+def range_position(row: Mapping[str, Any], value: float) -> float:
+    """Where `value` lies in the range of a parameter's row, 0..1, on the parameter's own scale."""
+    low, high = float(row["low"]), float(row["high"])
+    known = _TABLE.get(row["name"])
+    if known is not None and known.scale == "log" and low > 0:
+        low, high, value = math.log(low), math.log(high), math.log(max(value, low))
+    return min(max((value - low) / (high - low), 0.0), 1.0)
