@@ -1,0 +1,186 @@
+# mypy: allow-untyped-calls
+"""Samples to audio files: wav, flac, mp3 and ogg, dithered at 16 bit, never half a file."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import mutagen.ogg
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from mixagent.pipeline.audio import AudioSource, blocks
+from mixagent.pipeline.decoding import Progress, reason
+from mixagent.pipeline.dither import quantise
+from mixagent.pipeline.errors import OutputError, UsageError
+from mixagent.pipeline.tags import copy_tags
+
+BitDepth = Literal["16", "24", "32f"]
+
+_FRAMES = 1 << 14
+
+_FORMATS = {".wav": "WAV", ".flac": "FLAC", ".mp3": "MP3", ".ogg": "OGG"}
+_SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
+_MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+_RIFF_BYTES = 0xFFFFFFFF - (1 << 20)
+"""What a RIFF file can hold, less room for the header and the tags."""
+
+
+def check_output(
+    path: Path,
+    rate: int,
+    bit_depth: BitDepth = "24",
+    *,
+    overwrite: bool = True,
+    inputs: Collection[Path] = (),
+) -> None:
+    """Whether `encode` could write there, asked before the work is done.
+
+    Raises:
+        UsageError: a suffix, rate or bit depth that the format does not have.
+        OutputError: the folder is missing or a file, the name is taken, or is one of the `inputs`.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _FORMATS:
+        raise UsageError(
+            f"{path}: the format {suffix or 'without a suffix'} is not written: use wav, flac, mp3 or ogg"
+        )
+    if suffix == ".flac" and bit_depth == "32f":
+        raise UsageError(f"{path}: flac holds 16 or 24 bit: choose one, or write wav for 32f")
+    if suffix == ".mp3" and rate not in _MP3_RATES_HZ:
+        raise UsageError(f"{path}: mp3 has no sample rate of {rate} Hz: choose 44100 or 48000, or write flac")
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder")
+    if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
+        raise OutputError(f"cannot write {path}: it is the input, which is never overwritten")
+    if path.exists() and not overwrite:
+        raise OutputError(f"cannot write {path}: it exists already")
+
+
+def encode(
+    source: AudioSource,
+    path: Path,
+    bit_depth: BitDepth = "24",
+    *,
+    seed: int = 0,
+    overwrite: bool = True,
+    inputs: Collection[Path] = (),
+    tags_from: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[str, ...]:
+    """Write the source as wav (RF64 from 4 GB on), flac, mp3 or ogg, as the suffix says.
+
+    16 bit is dithered from `seed`; mp3 is 320 kb/s constant (the most that a lower rate has below
+    32 kHz), ogg is Vorbis at about 340 kb/s, and both leave `bit_depth` aside. Samples over full
+    scale clip in integer formats. The file is written under a temporary name in the same folder
+    and renamed into place, so `path` is either the old file or the whole new one. Equal input gives
+    equal bytes.
+
+    Args:
+        source: what to write.
+        path: where; its suffix is the format.
+        bit_depth: of wav and flac.
+        seed: of the dither.
+        overwrite: whether an existing file may be replaced.
+        inputs: files that must never be replaced.
+        tags_from: a file whose tags and pictures are copied.
+        progress: called with the share done, 0 to 1; what it raises ends the writing.
+
+    Returns:
+        Warnings for the user: tags that could not be kept.
+
+    Raises:
+        UsageError, OutputError: as `check_output`; and the disk is full or refuses the file.
+    """
+    check_output(path, source.rate, bit_depth, overwrite=overwrite, inputs=inputs)
+    partial = path.with_name(f".mixagent-{secrets.token_hex(6)}{path.suffix.lower()}")
+    try:
+        with _output_errors(path, partial):
+            _write(source, partial, bit_depth, seed, progress or (lambda share: None))
+            _make_reproducible(partial)
+            warnings = () if tags_from is None else copy_tags(tags_from, partial)
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return warnings
+
+
+def _write(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, progress: Progress) -> None:
+    kind = _FORMATS[path.suffix]
+    options: dict[str, Any] = {"format": kind}
+    if kind in ("WAV", "FLAC"):
+        options["subtype"] = _SUBTYPES[bit_depth]
+        options["format"] = "RF64" if kind == "WAV" and _data_bytes(source, bit_depth) > _RIFF_BYTES else kind
+    elif kind == "MP3":
+        options |= {"compression_level": 0.0, "bitrate_mode": "CONSTANT"}
+    else:
+        options["compression_level"] = 0.1
+    done = 0
+    with soundfile.SoundFile(path, "w", source.rate, source.channels, **options) as file:
+        for samples in _samples(source, kind, bit_depth, seed):
+            file.write(samples)
+            done += len(samples)
+            progress(done / source.frames)
+
+
+def _data_bytes(source: AudioSource, bit_depth: BitDepth) -> int:
+    return source.frames * source.channels * {"16": 2, "24": 3, "32f": 4}[bit_depth]
+
+
+def _samples(source: AudioSource, kind: str, bit_depth: BitDepth, seed: int) -> Iterator[NDArray[Any]]:
+    # Small blocks: libvorbis takes a whole block on the stack.
+    parts = blocks(source, _FRAMES)
+    if kind in ("MP3", "OGG") or bit_depth == "32f":
+        return (np.ascontiguousarray(part.T) for part in parts)
+    return quantise(parts, int(bit_depth), seed)
+
+
+def _make_reproducible(path: Path) -> None:
+    """Take out what libsndfile draws from the clock: the PEAK chunk's time, Ogg's stream number."""
+    with path.open("r+b") as file:
+        if path.suffix == ".ogg":
+            _renumber(file)
+            return
+        peak = file.read(256).find(b"PEAK")
+        if path.suffix == ".wav" and peak >= 0:
+            file.seek(peak + 12)
+            file.write(bytes(4))
+
+
+def _renumber(file: IO[bytes]) -> None:
+    while True:
+        start = file.tell()
+        try:
+            page = mutagen.ogg.OggPage(file)
+        except EOFError:
+            return
+        page.serial = 1
+        file.seek(start)
+        file.write(page.write())
+
+
+@contextmanager
+def _output_errors(path: Path, partial: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {reason(error)}") from error
+    except soundfile.LibsndfileError as error:
+        raise OutputError(f"cannot write {path}: {_refusal(partial)}") from error
+
+
+def _refusal(partial: Path) -> str:
+    """Why a write failed: libsndfile does not say, so the file system is asked once more."""
+    try:
+        with partial.open("ab") as file:
+            file.write(bytes(1 << 20))
+    except OSError as error:
+        return reason(error)
+    return "the system refused it"

@@ -1,0 +1,19 @@
+"""Audio files in and out: the one door to the modules that read, write, convert and tag them."""
+
+from mixagent.pipeline.decoding import Decoded, FileInfo, content_hash, decode, probe
+from mixagent.pipeline.encoding import BitDepth, check_output, encode
+from mixagent.pipeline.resampling import resample
+from mixagent.pipeline.tags import copy_tags
+
+__all__ = [
+    "BitDepth",
+    "Decoded",
+    "FileInfo",
+    "check_output",
+    "content_hash",
+    "copy_tags",
+    "decode",
+    "encode",
+    "probe",
+    "resample",
+]
