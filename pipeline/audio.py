@@ -152,6 +152,36 @@ def spool(parts: Iterable[FloatArray], path: Path, rate: int, channels: int) -> 
 
 
 @dataclass(frozen=True)
+class Combination:
+    """A weighted sum of sources of one length, rate and channels, added up as it is read."""
+
+    terms: tuple[tuple[float, AudioSource], ...]
+
+    @property
+    def rate(self) -> int:
+        """Sample rate in Hz."""
+        return self.terms[0][1].rate
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.terms[0][1].channels
+
+    @property
+    def frames(self) -> int:
+        """Length in samples per channel."""
+        return self.terms[0][1].frames
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop` of the sum, shape (channels, frames)."""
+        (weight, first), *others = self.terms
+        total = first.read(start, stop) * np.float32(weight)
+        for weight, source in others:
+            total += source.read(start, stop) * np.float32(weight)
+        return total
+
+
+@dataclass(frozen=True)
 class Stems:
     """The parts of a mix by name, in order, all of the mix's length, rate and channels.
 
@@ -173,27 +203,9 @@ class Stems:
     @property
     def residual(self) -> AudioSource:
         """The mix minus the sum of the parts."""
-        return _Residual(self)
+        return Combination(((1.0, self.mix), *((-1.0, part) for part in self.parts.values())))
 
-
-@dataclass(frozen=True)
-class _Residual:
-    stems: Stems
-
-    @property
-    def rate(self) -> int:
-        return self.stems.mix.rate
-
-    @property
-    def channels(self) -> int:
-        return self.stems.mix.channels
-
-    @property
-    def frames(self) -> int:
-        return self.stems.mix.frames
-
-    def read(self, start: int, stop: int) -> FloatArray:
-        rest = self.stems.mix.read(start, stop).copy()
-        for part in self.stems.parts.values():
-            rest -= part.read(start, stop)
-        return rest
+    def with_part(self, name: str, part: AudioSource) -> Stems:
+        """These stems with one part restored; the mix changes by the same difference."""
+        mix = Combination(((1.0, self.mix), (-1.0, self.parts[name]), (1.0, part)))
+        return Stems(mix, {**self.parts, name: part})

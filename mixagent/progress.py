@@ -1,0 +1,34 @@
+"""Progress on stderr: a bar for each stage at work, none when stderr is not a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+ShowProgress = Callable[[str, float], None]
+"""Called with a stage's name and the share of it that is done, 0..1; from any thread."""
+
+
+@contextmanager
+def shown_progress(console: Console, quiet: bool) -> Iterator[ShowProgress]:
+    """A callback that draws bars on `console` while the context lasts."""
+    if quiet or not console.is_terminal:
+        yield _silent
+        return
+    columns = (TextColumn("{task.description:<12}"), BarColumn(bar_width=32), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        tasks = {}
+
+        def show(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=1.0)
+            bars.update(tasks[stage], completed=share)
+
+        yield show
+
+
+def _silent(_stage: str, _share: float) -> None:
+    return None
