@@ -1,0 +1,53 @@
+"""What every separator promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mixagent.pipeline.audio import AudioSource, Stems
+
+Progress = Callable[[float], None]
+"""Called with the share of the work that is done, 0..1. It may raise to cancel."""
+
+
+class Separator(Protocol):
+    """Takes a mix apart into stems."""
+
+    @property
+    def name(self) -> str:
+        """The name by which `choose_separator` knows it."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same mix would give other stems: part of the cache's key."""
+
+    @property
+    def stem_names(self) -> tuple[str, ...]:
+        """The names of the stems that it gives, in order."""
+
+    def separate(self, mix: AudioSource, scratch: Path, progress: Progress | None = None) -> Stems:
+        """The stems of `mix`, each a raw file in `scratch` with the mix's rate, length and channels.
+
+        Memory does not grow with the mix's length.
+
+        Raises:
+            ModelMissingError: the weights are not here.
+        """
+
+
+@dataclass(frozen=True)
+class NoSeparator:
+    """Gives no stems: the whole mix is the residual."""
+
+    name: str = "none"
+    version: str = "1"
+    stem_names: tuple[str, ...] = ()
+
+    def separate(self, mix: AudioSource, scratch: Path, progress: Progress | None = None) -> Stems:
+        """Stems without parts."""
+        if progress:
+            progress(1.0)
+        return Stems(mix, {})
