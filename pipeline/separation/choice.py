@@ -68,8 +68,8 @@ def _automatic(device: str) -> Choice:
     if device == "cpu":
         return Choice(
             _embedded(device),
-            f"The embedded two-stem separator ran, on the CPU: there {_BEST} would take about eight times the "
-            "song's length.",
+            f"The embedded two-stem separator ran, on the CPU, where {_BEST} would take about eight times "
+            "the song's length.",
         )
     try:
         return Choice(_demucs(_BEST, device), f"{_BEST} ran, because a GPU and its weights are here.")

@@ -107,7 +107,7 @@ def find_bag(name: str, cache: Path | None = None) -> BagFiles:
 
     repo = f"{DEFAULT_NAMESPACE}/{hf_repo_name(name)}"
     index = _cached(repo, f"{name}.yaml", name, cache)
-    bag = OmegaConf.load(index)
+    bag: Any = OmegaConf.to_container(OmegaConf.load(index))
     weights = tuple(_cached(repo, f"{signature}.safetensors", name, cache) for signature in bag["models"])
     shares = bag.get("weights")
     return BagFiles(weights, tuple(map(tuple, shares)) if shares else None, index.parent.name[:12])
