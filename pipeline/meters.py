@@ -7,6 +7,7 @@ kilobytes a minute and no figure depends on how the samples were cut into blocks
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,7 @@ def measure(source: AudioSource) -> Loudness:
 
 def integrated_lufs(source: AudioSource) -> float:
     """Gated programme loudness (BS.1770-5) in LUFS; −inf for silence and for less than 400 ms."""
-    meter = EnergyMeter(source.rate, source.channels)
+    meter = EnergyMeter.k_weighted(source.rate, source.channels)
     for block in blocks(source):
         meter.update(block)
     return gated_loudness(meter.energies)
@@ -93,7 +94,7 @@ class LoudnessMeter:
     """
 
     def __init__(self, rate: int, channels: int) -> None:
-        self._energy = EnergyMeter(rate, channels)
+        self._energy = EnergyMeter.k_weighted(rate, channels)
         self._peak = PeakMeter(rate, channels)
 
     def update(self, block: FloatArray) -> None:
@@ -101,9 +102,14 @@ class LoudnessMeter:
         self._energy.update(block)
         self._peak.update(block)
 
+    @property
+    def energies(self) -> Float64Array:
+        """K-weighted mean square of each full 100 ms so far, channels weighted and summed."""
+        return self._energy.energies
+
     def loudness(self) -> Loudness:
         """The figures of all that was taken so far; the meter can go on afterwards."""
-        energies = self._energy.energies
+        energies = self.energies
         momentary = windowed_loudness(energies, MOMENTARY_STEPS)
         short_term = windowed_loudness(energies, SHORT_TERM_STEPS)
         return Loudness(
@@ -119,21 +125,30 @@ class LoudnessMeter:
 
 
 class EnergyMeter:
-    """K-weighted, channel-weighted mean square of each full 100 ms of a stream.
+    """Mean square of each full step of a stream, after two biquad sections.
 
-    Raises:
-        ValueError: more than 6 channels, or a rate under 4 kHz.
+    Args:
+        sections: rows b0 b1 b2 a1 a2 (a0 = 1), shape (2, 5).
+        step: length of a step in frames.
+        weights: what each channel's energy counts in the sum over the channels.
     """
 
-    def __init__(self, rate: int, channels: int) -> None:
+    def __init__(self, sections: Float64Array, step: int, weights: Sequence[float]) -> None:
+        self._sections, self._step, self._weights = sections, step, weights
+        self._filled = 0
+        self._states = np.zeros((len(weights), 5))
+        self._parts: list[Float64Array] = []
+
+    @classmethod
+    def k_weighted(cls, rate: int, channels: int) -> EnergyMeter:
+        """The energies behind BS.1770-5: K-weighted, channels weighted, in steps of 100 ms.
+
+        Raises:
+            ValueError: more than 6 channels, or a rate under 4 kHz.
+        """
         if not 1 <= channels <= len(CHANNEL_WEIGHTS):
             raise ValueError(f"the meter takes 1 to {len(CHANNEL_WEIGHTS)} channels, not {channels}")
-        self._sections = k_weighting(rate)
-        self._weights = CHANNEL_WEIGHTS[channels - 1]
-        self._step = (rate + 5) // 10
-        self._filled = 0
-        self._states = np.zeros((channels, 5))
-        self._parts: list[Float64Array] = []
+        return cls(k_weighting(rate), (rate + 5) // 10, CHANNEL_WEIGHTS[channels - 1])
 
     def update(self, block: FloatArray) -> None:
         """Take the next block, float32 (channels, frames)."""
@@ -147,7 +162,7 @@ class EnergyMeter:
 
     @property
     def energies(self) -> Float64Array:
-        """Mean square of each full 100 ms so far, shape (steps,)."""
+        """Mean square of each full step so far, shape (steps,)."""
         return np.concatenate(self._parts) if self._parts else np.zeros(0)
 
 
