@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from mixagent.pipeline.errors import ModelMissingError, UsageError
 from mixagent.pipeline.separation.base import NoSeparator, Separator
+from mixagent.pipeline.separation.demucs_files import STEM_NAMES, find_bag
 
-NAMES = ("auto", "embedded", "none", "htdemucs", "htdemucs_ft", "htdemucs_6s", "hdemucs_mmi")
+NAMES = ("auto", "embedded", "none", *STEM_NAMES)
 """What `choose_separator` takes."""
 
 _BEST = "htdemucs_ft"
@@ -87,9 +88,9 @@ def _embedded(device: str) -> Separator:
 
 
 def _demucs(name: str, device: str) -> Separator:
-    from mixagent.pipeline.separation.demucs import DemucsSeparator, find_bag
-
     find_bag(name)
+    from mixagent.pipeline.separation.demucs import DemucsSeparator
+
     return DemucsSeparator(name, device)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +22,7 @@ from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.resampling import resample
 from mixagent.pipeline.separation.base import Progress
 from mixagent.pipeline.separation.chunks import run_chunks, write_stems
-
-_FOUR = ("vocals", "drums", "bass", "other")
-STEM_NAMES = {
-    "htdemucs": _FOUR,
-    "htdemucs_ft": _FOUR,
-    "htdemucs_6s": (*_FOUR, "piano", "guitar"),
-    "hdemucs_mmi": _FOUR,
-}
-"""The stems of each model by name."""
+from mixagent.pipeline.separation.demucs_files import STEM_NAMES, BagFiles, find_bag
 
 _CHUNK_S = 10.0
 _OVERLAP_S = 1.0
@@ -68,15 +60,6 @@ class DemucsSeparator:
 
 
 @dataclass(frozen=True)
-class BagFiles:
-    """Where a model's files lie: one weights file a network, and how much each counts for each stem."""
-
-    weights: tuple[Path, ...]
-    shares: tuple[tuple[float, ...], ...] | None
-    revision: str
-
-
-@dataclass(frozen=True)
 class Bag:
     """Loaded networks with the share (networks, stems) that each has in each stem; columns sum to 1."""
 
@@ -87,39 +70,6 @@ class Bag:
     def rate(self) -> int:
         """The networks' sample rate in Hz."""
         return int(self.networks[0].samplerate)
-
-
-def installed() -> bool:
-    """Whether the demucs package is here."""
-    return util.find_spec("demucs") is not None
-
-
-def find_bag(name: str, cache: Path | None = None) -> BagFiles:
-    """The files of a model in the hub's cache, without going to the network.
-
-    Raises:
-        ModelMissingError: the package or any of the files is missing.
-    """
-    if not installed():
-        raise ModelMissingError(f"{name} needs the demucs package: run pip install 'mixagent[demucs]'")
-    from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name
-    from omegaconf import OmegaConf
-
-    repo = f"{DEFAULT_NAMESPACE}/{hf_repo_name(name)}"
-    index = _cached(repo, f"{name}.yaml", name, cache)
-    bag: Any = OmegaConf.to_container(OmegaConf.load(index))
-    weights = tuple(_cached(repo, f"{signature}.safetensors", name, cache) for signature in bag["models"])
-    shares = bag.get("weights")
-    return BagFiles(weights, tuple(map(tuple, shares)) if shares else None, index.parent.name[:12])
-
-
-def _cached(repo: str, filename: str, name: str, cache: Path | None) -> Path:
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(repo, filename, cache_dir=cache)
-    if not isinstance(found, str):
-        raise ModelMissingError(f"the weights of {name} are not here: run mixagent models pull {name}")
-    return Path(found)
 
 
 def load_bag(files: BagFiles, device: str) -> Bag:

@@ -151,7 +151,7 @@ class TestEmbedded:
         assert sdr_db(at_48k(clip["vocals"]), load(stems.parts["vocals"]).samples) > 4
 
     def test_a_joint_makes_no_click(self, tmp_path):
-        seconds = 15
+        seconds = 12
         t = np.arange(seconds * RATE) / RATE
         mix = Audio(np.tile((0.3 * np.sin(2 * np.pi * 220 * t)).astype(np.float32), (2, 1)), RATE)
         stems = SpleeterSeparator().separate(mix, tmp_path)
@@ -218,7 +218,7 @@ class TestChoice:
             choose_separator("htdemucs_ft", "cpu")
 
     def test_demucs_without_its_package_says_what_to_install(self, monkeypatch):
-        monkeypatch.setattr("mixagent.pipeline.separation.demucs.installed", lambda: False)
+        monkeypatch.setattr("mixagent.pipeline.separation.demucs_files.installed", lambda: False)
         with pytest.raises(ModelMissingError, match=r"mixagent\[demucs\]"):
             choose_separator("htdemucs", "cpu")
 
