@@ -1,0 +1,7 @@
+"""Repairs that run only where their defect is, and leave clean material as it is."""
+
+from mixagent.pipeline.restoration.base import Restored
+from mixagent.pipeline.restoration.clipping import declip
+from mixagent.pipeline.restoration.denoising import denoise_vocals
+
+__all__ = ["Restored", "declip", "denoise_vocals"]

@@ -1,0 +1,23 @@
+"""What a restoration gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from mixagent.pipeline.audio import AudioSource
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The audio after a gated stage: the very input where the stage was not applied.
+
+    `why` is a sentence for the report, `values` the numbers that it rests on.
+    """
+
+    audio: AudioSource
+    applied: bool
+    why: str
+    values: Mapping[str, float]

@@ -1,0 +1,165 @@
+"""Peaks that were cut off at a level, rebuilt.
+
+A clipped run is bridged by a cubic (Hermite) first, and then by the linear prediction of what stands
+around it: Janssen, Veldhuis, Vries, "Adaptive interpolation of discrete-time signals that can be
+modeled as autoregressive processes", IEEE Trans. ASSP 34(2), 1986. What is rebuilt never falls back
+under the level at which it was cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from mixagent.pipeline.audio import AudioSource, FloatArray, blocks, spool
+from mixagent.pipeline.restoration.base import Progress, Restored
+
+Float64Array = NDArray[np.float64]
+
+FEWEST_RUNS = 20
+"""Runs that a song must have before any is touched: a limiter's ceiling leaves a few by chance."""
+
+_FLATNESS = 2e-4
+_SHORTEST, _LONGEST = 3, 256
+_STEEPEST = 0.5
+_HIGHEST = 10 ** (12 / 20)
+_ORDER = 32
+_CONTEXT = 512
+_BLOCK, _MARGIN = 1 << 16, 4096
+
+
+def declip(source: AudioSource, scratch: Path, progress: Progress | None = None) -> Restored:
+    """The source with its clipped peaks rebuilt, where it is clipped; else the source as it is.
+
+    A channel is clipped where its highest (or lowest) level is held for three samples or more again
+    and again, whatever that level is. The result is a raw file in the folder `scratch`, and its peaks
+    may lie above full scale; samples that were not clipped keep their value.
+    """
+    levels = _levels(source)
+    runs, clipped = _count(source, levels)
+    values = {"clipped_runs": float(runs), "clipped_share": clipped / max(source.frames * source.channels, 1)}
+    if runs < FEWEST_RUNS:
+        return Restored(source, False, "No clipped peaks were found.", values)
+    parts = _rebuilt(source, levels, progress)
+    audio = spool(parts, scratch / "declipped.f32", source.rate, source.channels)
+    return Restored(audio, True, f"{runs} clipped peaks were rebuilt.", values)
+
+
+def _levels(source: AudioSource) -> Float64Array:
+    """The highest and the lowest (turned over) sample of each channel, (channels, 2)."""
+    levels = np.zeros((source.channels, 2))
+    for block in blocks(source):
+        levels = np.maximum(levels, np.stack((block.max(1), -block.min(1)), axis=1))
+    return levels
+
+
+def _count(source: AudioSource, levels: Float64Array) -> tuple[int, int]:
+    runs = samples = 0
+    for start in range(0, source.frames, _BLOCK):
+        block = source.read(start, start + _BLOCK)
+        for channel, level in zip(block, levels, strict=True):
+            for sign, height in zip((1.0, -1.0), level, strict=True):
+                found = _runs(channel, sign, height)
+                runs, samples = runs + len(found), samples + int((found[:, 1] - found[:, 0]).sum())
+    return runs, samples
+
+
+def _rebuilt(source: AudioSource, levels: Float64Array, progress: Progress | None) -> Iterator[FloatArray]:
+    for start in range(0, source.frames, _BLOCK):
+        stop = min(start + _BLOCK, source.frames)
+        first = max(start - _MARGIN, 0)
+        padded = source.read(first, stop + _MARGIN).astype(np.float64)
+        for channel, level in zip(padded, levels, strict=True):
+            held = [_runs(channel, sign, height) for sign, height in zip((1.0, -1.0), level, strict=True)]
+            for runs, sign, height in zip(held, (1.0, -1.0), level, strict=True):
+                _bridge(channel, runs, sign, height)
+            for runs, sign, height in zip(held, (1.0, -1.0), level, strict=True):
+                _predict(channel, runs, sign, height)
+        yield padded[:, start - first : stop - first].astype(np.float32)
+        if progress:
+            progress(stop / source.frames)
+
+
+@njit(cache=True, nogil=True)
+def _runs(x: NDArray[np.floating], sign: float, level: float) -> NDArray[np.int64]:
+    """Start and stop of each run that stays at `sign * level`, (runs, 2).
+
+    Runs at the ends of `x`, too long ones, and those that are jumped to, as in a square wave, are left out.
+    """
+    floor = level * (1 - _FLATNESS)
+    found = np.empty((len(x) // _SHORTEST + 1, 2), np.int64)
+    count, begin = 0, -1
+    for i in range(len(x) + 1):
+        if i < len(x) and level > 1e-4 and sign * x[i] >= floor:
+            if begin < 0:
+                begin = i
+            continue
+        if begin >= 2 and i < len(x) - 1 and _SHORTEST <= i - begin <= _LONGEST:
+            rise = abs(x[begin - 1] - x[begin - 2])
+            fall = abs(x[i + 1] - x[i])
+            near = min(sign * x[begin - 1], sign * x[i])
+            if max(rise, fall) < _STEEPEST * level and near > (1 - _STEEPEST) * level:
+                found[count, 0], found[count, 1] = begin, i
+                count += 1
+        begin = -1
+    return found[:count]
+
+
+@njit(cache=True, nogil=True)
+def _bridge(x: Float64Array, runs: NDArray[np.int64], sign: float, level: float) -> None:
+    """Fill each run with the cubic that meets its neighbours and their slopes."""
+    for run in range(len(runs)):
+        start, stop = runs[run]
+        left, right = x[start - 1], x[stop]
+        span = stop - start + 1
+        rise, fall = (left - x[start - 2]) * span, (x[stop + 1] - right) * span
+        for i in range(start, stop):
+            t = (i - start + 1) / span
+            value = (1 + 2 * t) * (1 - t) ** 2 * left + t * (1 - t) ** 2 * rise
+            value += t * t * (3 - 2 * t) * right + t * t * (t - 1) * fall
+            x[i] = sign * min(max(sign * value, level), _HIGHEST * level)
+
+
+@njit(cache=True, nogil=True)
+def _predict(x: Float64Array, runs: NDArray[np.int64], sign: float, level: float) -> None:
+    """Refine each run by the linear prediction of its surroundings: least residual over the run."""
+    for run in range(len(runs)):
+        start, stop = runs[run]
+        if start < _ORDER or stop + _ORDER > len(x):
+            continue
+        weights = _residual_weights(x[max(start - _CONTEXT, 0) : stop + _CONTEXT])
+        count = stop - start
+        system, known = np.empty((count, count)), np.zeros(count)
+        for row in range(count):
+            for column in range(count):
+                lag = abs(row - column)
+                system[row, column] = weights[lag] if lag <= _ORDER else 0.0
+            for lag in range(-_ORDER, _ORDER + 1):
+                if not 0 <= row + lag < count:
+                    known[row] -= weights[abs(lag)] * x[start + row + lag]
+        solved = np.linalg.solve(system, known)
+        for i in range(count):
+            x[start + i] = sign * min(max(sign * solved[i], level), _HIGHEST * level)
+
+
+@njit(cache=True, nogil=True)
+def _residual_weights(around: Float64Array) -> Float64Array:
+    """How the prediction residual weighs two samples by their distance 0.._ORDER (Levinson-Durbin)."""
+    lags = np.empty(_ORDER + 1)
+    for lag in range(_ORDER + 1):
+        lags[lag] = np.dot(around[: len(around) - lag], around[lag:])
+    error = lags[0] * (1 + 1e-9) + 1e-30
+    filter_ = np.zeros(_ORDER + 1)
+    filter_[0] = 1.0
+    for order in range(1, _ORDER + 1):
+        reflection = -np.dot(filter_[:order], lags[order:0:-1]) / error
+        filter_[1 : order + 1] = filter_[1 : order + 1] + reflection * filter_[order - 1 :: -1][:order]
+        error *= 1 - reflection * reflection
+    weights = np.empty(_ORDER + 1)
+    for lag in range(_ORDER + 1):
+        weights[lag] = np.dot(filter_[: _ORDER + 1 - lag], filter_[lag:])
+    return weights
