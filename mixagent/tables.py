@@ -1,0 +1,111 @@
+"""What `analyze`, `compare`, `models` and `doctor` print for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mixagent.doctor import Check
+from mixagent.pipeline.models import ModelInfo
+from mixagent.report.words import explanation, number, severity_words
+
+_ROWS = (
+    ("Integrated loudness", "integrated_lufs", "LUFS"),
+    ("Loudness range", "loudness_range_lu", "LU"),
+    ("Loudest short term", "short_term_max_lufs", "LUFS"),
+    ("Loudest momentary", "momentary_max_lufs", "LUFS"),
+    ("True peak", "true_peak_dbtp", "dBTP"),
+    ("Sample peak", "sample_peak_dbfs", "dBFS"),
+    ("Peak to loudness", "plr_db", "dB"),
+    ("Crest factor", "crest_db", "dB"),
+    ("Balance, right against left", "balance_db", "dB"),
+    ("Correlation", "correlation", ""),
+    ("Lost in mono", "mono_fold_loss_db", "dB"),
+    ("Bandwidth", "bandwidth_hz", "Hz"),
+    ("Transients", "transient_density_hz", "/s"),
+    ("Clipped runs", "clipped_runs", ""),
+)
+_DIGITS = {"bandwidth_hz": 0, "clipped_runs": 0, "correlation": 2}
+
+
+def analysis_text(found: Mapping[str, Any]) -> RenderableType:
+    """Measures and diagnosis of one song.
+
+    Args:
+        found: an object of schema `mixagent.analysis/1`.
+    """
+    warnings = [Text(f"! {line}", style="yellow") for line in found["warnings"]]
+    return Group(_measures([found]), _diagnosis(found["diagnosis"]), *warnings)
+
+
+def comparison_text(found: Mapping[str, Any]) -> RenderableType:
+    """Measures and severities of several versions, a column each.
+
+    Args:
+        found: an object of schema `mixagent.comparison/1`.
+    """
+    return Group(_measures(found["files"]), _severities(found["files"]))
+
+
+def models_text(models: Sequence[ModelInfo]) -> RenderableType:
+    """The models, their licences and whether they are here."""
+    table = _table("model", "stage", "licence", "here", "how to get it")
+    for model in models:
+        table.add_row(
+            model.name, model.kind, model.licence, _mark(model.present), "" if model.present else model.how
+        )
+    return table
+
+
+def doctor_text(checks: Sequence[Check]) -> RenderableType:
+    """The doctor's checks, and what to do about those that are not well."""
+    table = _table("", "what", "state", "to do")
+    for check in checks:
+        colour = "green" if check.ok else "red" if check.needed else "yellow"
+        table.add_row(check.group, check.name, Text(check.state, style=colour), check.remedy or "")
+    return table
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def _mark(present: bool) -> Text:
+    return Text("yes", style="green") if present else Text("no", style="yellow")
+
+
+def _measures(files: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Measured", *(Path(file["input"]["path"]).name for file in files), "")
+    for label, key, unit in _ROWS:
+        values = [number(file["analysis"][key], _DIGITS.get(key, 1)) for file in files]
+        table.add_row(label, *values, unit)
+    return table
+
+
+def _diagnosis(findings: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Diagnosis", "", "where", "evidence")
+    for finding in sorted(findings, key=lambda f: -f["severity"]):
+        style = "bold yellow" if finding["found"] else "dim"
+        words = f"{severity_words(finding['severity'])} {finding['severity']:.2f}"
+        table.add_row(
+            explanation(finding["kind"]).name, Text(words, style=style), finding["place"], finding["evidence"]
+        )
+    return table
+
+
+def _severities(files: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Diagnosis", *(Path(file["input"]["path"]).name for file in files))
+    kinds = dict.fromkeys(f["kind"] for file in files for f in file["diagnosis"])
+    for kind in kinds:
+        severities = [{f["kind"]: f["severity"] for f in file["diagnosis"]}.get(kind, 0.0) for file in files]
+        table.add_row(explanation(kind).name, *(number(severity, 2) for severity in severities))
+    return table
