@@ -27,8 +27,8 @@ _FLATNESS = 2e-4
 _SHORTEST, _LONGEST = 3, 256
 _STEEPEST = 0.5
 _HIGHEST = 10 ** (12 / 20)
-_ORDER = 32
-_CONTEXT = 512
+_ORDER = 128
+_CONTEXT = 1024
 _BLOCK, _MARGIN = 1 << 16, 4096
 
 
@@ -63,7 +63,7 @@ def _count(source: AudioSource, levels: Float64Array) -> tuple[int, int]:
         block = source.read(start, start + _BLOCK)
         for channel, level in zip(block, levels, strict=True):
             for sign, height in zip((1.0, -1.0), level, strict=True):
-                found = _runs(channel, sign, height)
+                found = _runs(channel, sign, height, _SHORTEST)
                 runs, samples = runs + len(found), samples + int((found[:, 1] - found[:, 0]).sum())
     return runs, samples
 
@@ -74,10 +74,11 @@ def _rebuilt(source: AudioSource, levels: Float64Array, progress: Progress | Non
         first = max(start - _MARGIN, 0)
         padded = source.read(first, stop + _MARGIN).astype(np.float64)
         for channel, level in zip(padded, levels, strict=True):
-            held = [_runs(channel, sign, height) for sign, height in zip((1.0, -1.0), level, strict=True)]
-            for runs, sign, height in zip(held, (1.0, -1.0), level, strict=True):
+            sides = tuple(zip((1.0, -1.0), level, strict=True))
+            held = [_runs(channel, sign, height, 1) for sign, height in sides]
+            for runs, (sign, height) in zip(held, sides, strict=True):
                 _bridge(channel, runs, sign, height)
-            for runs, sign, height in zip(held, (1.0, -1.0), level, strict=True):
+            for runs, (sign, height) in zip(held, sides, strict=True):
                 _predict(channel, runs, sign, height)
         yield padded[:, start - first : stop - first].astype(np.float32)
         if progress:
@@ -85,20 +86,20 @@ def _rebuilt(source: AudioSource, levels: Float64Array, progress: Progress | Non
 
 
 @njit(cache=True, nogil=True)
-def _runs(x: NDArray[np.floating], sign: float, level: float) -> NDArray[np.int64]:
-    """Start and stop of each run that stays at `sign * level`, (runs, 2).
+def _runs(x: NDArray[np.floating], sign: float, level: float, shortest: int) -> NDArray[np.int64]:
+    """Start and stop of each run of `shortest` samples or more at `sign * level`, (runs, 2).
 
     Runs at the ends of `x`, too long ones, and those that are jumped to, as in a square wave, are left out.
     """
     floor = level * (1 - _FLATNESS)
-    found = np.empty((len(x) // _SHORTEST + 1, 2), np.int64)
+    found = np.empty((len(x) // 2 + 1, 2), np.int64)
     count, begin = 0, -1
     for i in range(len(x) + 1):
         if i < len(x) and level > 1e-4 and sign * x[i] >= floor:
             if begin < 0:
                 begin = i
             continue
-        if begin >= 2 and i < len(x) - 1 and _SHORTEST <= i - begin <= _LONGEST:
+        if begin >= 2 and i < len(x) - 1 and shortest <= i - begin <= _LONGEST:
             rise = abs(x[begin - 1] - x[begin - 2])
             fall = abs(x[i + 1] - x[i])
             near = min(sign * x[begin - 1], sign * x[i])
@@ -156,7 +157,7 @@ def _residual_weights(around: Float64Array) -> Float64Array:
     filter_ = np.zeros(_ORDER + 1)
     filter_[0] = 1.0
     for order in range(1, _ORDER + 1):
-        reflection = -np.dot(filter_[:order], lags[order:0:-1]) / error
+        reflection = -np.dot(filter_[:order], np.ascontiguousarray(lags[order:0:-1])) / error
         filter_[1 : order + 1] = filter_[1 : order + 1] + reflection * filter_[order - 1 :: -1][:order]
         error *= 1 - reflection * reflection
     weights = np.empty(_ORDER + 1)

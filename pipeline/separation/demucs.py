@@ -56,6 +56,8 @@ class DemucsSeparator:
         runner = _Runner(bag, self.stem_names, level(heard), self._device)
         pieces = run_chunks(heard, runner, runner.chunk, round(_OVERLAP_S * bag.rate))
         parts = write_stems(pieces, self.stem_names, scratch, heard, progress)
+        if isinstance(heard, DiskAudio) and heard is not mix:
+            heard.path.unlink()
         return Stems(mix, {name: _fitted(part, mix, scratch / f"{name}.f32") for name, part in parts.items()})
 
 
@@ -141,8 +143,9 @@ def _fitted(part: DiskAudio, mix: AudioSource, to: Path) -> AudioSource:
     if part.rate == mix.rate:
         return part
     back = resample(part, mix.rate, to.with_suffix(".resampled"))
-    part.path.unlink()
-    return spool(_padded(back, mix.frames), to, mix.rate, mix.channels)
+    fitted = spool(_padded(back, mix.frames), to, mix.rate, mix.channels)
+    to.with_suffix(".resampled").unlink()
+    return fitted
 
 
 def _padded(source: AudioSource, frames: int) -> Iterator[FloatArray]:
