@@ -239,7 +239,8 @@ def band_power(power: Float64Array, rate: int, edges_hz: Float64Array) -> Float6
     bin_hz = rate / 2 / (power.size - 1)
     cumulative = np.concatenate([[0.0], np.cumsum(power)])
     position = np.clip(edges_hz / bin_hz + 0.5, 0.0, power.size)
-    return np.maximum(np.diff(np.interp(position, np.arange(power.size + 1), cumulative)), 0.0)
+    bands: Float64Array = np.diff(np.interp(position, np.arange(power.size + 1), cumulative))
+    return np.maximum(bands, 0.0)
 
 
 def third_octaves_db(power: Float64Array, rate: int) -> tuple[float, ...]:
@@ -271,8 +272,8 @@ def cut_off_hz(power: Float64Array, rate: int) -> float:
     edge = int(np.argmax(drop_db))
     if drop_db[edge] < 18.0:
         return nyquist_hz
-    fallen = level_db[edge + plateau :] < before_db[edge] - 10.0
-    return float(edges_hz[edge + plateau + int(np.argmax(fallen))])
+    standing = np.flatnonzero(level_db >= before_db[edge] - 10.0)
+    return float(edges_hz[standing[-1] + 1])
 
 
 def onset_meters(rate: int) -> tuple[EnergyMeter, EnergyMeter]:
@@ -304,11 +305,11 @@ def onset_rises_db(low: Float64Array, high: Float64Array) -> Float64Array:
 
     An onset is a local peak of the energy's rise (A. Klapuri, "Sound onset detection by applying
     psychoacoustic knowledge", ICASSP 1999): at least 4 dB from the last 50 ms to 10 ms of the
-    treble-lifted signal, or 6 dB from the last 100 ms to 20 ms below 200 Hz, where a short mean is
+    treble-lifted signal, or 10 dB from the last 100 ms to 20 ms below 200 Hz, where a short mean is
     rougher; and no two within 50 ms. What lies 40 dB under the mean energy counts as silence.
     """
     high_db, low_db = _rise_db(high, 2, 10), _rise_db(low, 4, 20)
-    excess_db = np.maximum(high_db - 4.0, low_db - 6.0)
+    excess_db = np.maximum(high_db - 4.0, low_db - 10.0)
     at, _ = find_peaks(excess_db, height=0.0, distance=LEAST_ONSET_GAP_HOPS)
     rises: Float64Array = np.maximum(high_db, low_db)[at]
     return rises
