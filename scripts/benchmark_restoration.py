@@ -27,9 +27,8 @@ def main() -> None:
     parser.add_argument("--voice", nargs="*", type=Path, default=[])
     parser.add_argument("--seconds", type=float, default=20.0)
     arguments = parser.parse_args()
-    print(
-        "| song | clipped by dB | SDR clipped dB | SDR declipped dB | share of length |\n|---|---|---|---|---|"
-    )
+    print("| song | clipped by dB | SDR clipped dB | SDR declipped dB | share of length |")
+    print("|---|---|---|---|---|")
     for path in arguments.songs:
         for over_db in (3, 6, 12):
             print(_declipped(path, over_db, arguments.seconds), flush=True)
