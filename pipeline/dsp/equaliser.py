@@ -1,0 +1,137 @@
+"""The band equaliser: seven controls, each of which changes the mean level of its own band.
+
+Bells overlap, so a row of them set to the wanted gains changes every neighbour as well. The gains
+are therefore solved from the bells' interaction, as in Välimäki and Liski, "Accurate cascade graphic
+equalizer", IEEE Signal Processing Letters 24(2), 2017. The filters are minimum phase.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import pedalboard
+from numpy.typing import NDArray
+
+Float64Array = NDArray[np.float64]
+
+HIGHEST_SHARE = 0.45
+"""A filter whose frequency lies above this share of the rate is left out."""
+
+BANDS_HZ = (
+    (20.0, 60.0),
+    (60.0, 200.0),
+    (200.0, 500.0),
+    (500.0, 2000.0),
+    (2000.0, 6000.0),
+    (6000.0, 12000.0),
+    (12000.0, 20000.0),
+)
+
+_POINTS = 12
+_INNER_SHARE = 0.7
+_BELL_OVERLAP = 0.7
+_REFINEMENTS = 4
+_SMALLEST_DB = 0.02
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One section: a shelf or a bell at `frequency_hz` of `gain_db` and `q`."""
+
+    kind: Literal["low_shelf", "bell", "high_shelf"]
+    frequency_hz: float
+    gain_db: float
+    q: float
+
+    def plugin(self) -> pedalboard.Plugin:
+        """pedalboard's filter of this shape."""
+        makers = {
+            "low_shelf": pedalboard.LowShelfFilter,
+            "bell": pedalboard.PeakFilter,
+            "high_shelf": pedalboard.HighShelfFilter,
+        }
+        return makers[self.kind](self.frequency_hz, self.gain_db, self.q)
+
+    def response_db(self, hz: Float64Array, rate: int) -> Float64Array:
+        """Magnitude response (Bristow-Johnson, Audio EQ Cookbook, which pedalboard's filters follow)."""
+        b, a = _coefficients(self, rate)
+        z = np.exp(-2j * math.pi * hz / rate)
+        power = np.abs((b[0] + z * (b[1] + z * b[2])) / (a[0] + z * (a[1] + z * a[2]))) ** 2
+        return np.asarray(10 * np.log10(power))
+
+
+def _coefficients(section: Filter, rate: int) -> tuple[Sequence[float], Sequence[float]]:
+    amplitude = 10 ** (section.gain_db / 40)
+    omega = 2 * math.pi * section.frequency_hz / rate
+    cosine, alpha = math.cos(omega), math.sin(omega) / (2 * section.q)
+    if section.kind == "bell":
+        return (
+            (1 + alpha * amplitude, -2 * cosine, 1 - alpha * amplitude),
+            (1 + alpha / amplitude, -2 * cosine, 1 - alpha / amplitude),
+        )
+    # A high shelf is the low shelf with the cosine's sign and that of the odd terms turned.
+    turn = 1.0 if section.kind == "low_shelf" else -1.0
+    up, down, root = amplitude + 1, amplitude - 1, 2 * math.sqrt(amplitude) * alpha
+    cosine *= turn
+    return (
+        (
+            amplitude * (up - down * cosine + root),
+            turn * 2 * amplitude * (down - up * cosine),
+            amplitude * (up - down * cosine - root),
+        ),
+        (up + down * cosine + root, turn * -2 * (down + up * cosine), up + down * cosine - root),
+    )
+
+
+@lru_cache(maxsize=256)
+def band_filters(gains_db: tuple[float, ...], rate: int) -> tuple[Filter, ...]:
+    """Filters that change the mean level (dB over log frequency) inside each band by its gain.
+
+    Args:
+        gains_db: one gain for each of `BANDS_HZ`.
+        rate: sample rate in Hz; bands whose filters would lie beyond it are left as they are.
+    """
+    bands = [band for band in BANDS_HZ if _reaches(band) < HIGHEST_SHARE * rate]
+    wanted = np.array(gains_db[: len(bands)])
+    hz = np.stack([_inside(band, rate) for band in bands])
+    solve = np.linalg.inv(np.stack([_reached(_sections(band, 1.0), hz, rate) for band in bands], axis=1))
+    gains = solve @ wanted
+    for _ in range(_REFINEMENTS):
+        gains = gains + solve @ (wanted - _reached(_all_sections(bands, gains), hz, rate))
+    return tuple(each for each in _all_sections(bands, gains) if abs(each.gain_db) > _SMALLEST_DB)
+
+
+def _reached(filters: Sequence[Filter], hz: Float64Array, rate: int) -> Float64Array:
+    return np.asarray(np.sum([each.response_db(hz, rate) for each in filters], axis=0).mean(axis=1))
+
+
+def _inside(band: tuple[float, float], rate: int) -> Float64Array:
+    low, high = band
+    edge = (high / low) ** ((1 - _INNER_SHARE) / 2)
+    return np.geomspace(low * edge, min(high / edge, 0.49 * rate), _POINTS)
+
+
+def _reaches(band: tuple[float, float]) -> float:
+    return max(section.frequency_hz for section in _sections(band, 0.0))
+
+
+def _all_sections(bands: Sequence[tuple[float, float]], gains_db: Float64Array) -> list[Filter]:
+    pairs = zip(bands, gains_db, strict=True)
+    return [section for band, gain in pairs for section in _sections(band, float(gain))]
+
+
+def _sections(band: tuple[float, float], gain_db: float) -> list[Filter]:
+    """A shelf at either end; between them two staggered bells, whose sum has a flatter top than one."""
+    low, high = band
+    if band == BANDS_HZ[0]:
+        return [Filter("low_shelf", high, gain_db, math.sqrt(0.5))]
+    if band == BANDS_HZ[-1]:
+        return [Filter("high_shelf", low, gain_db, math.sqrt(0.5))]
+    span = high / low
+    q = _BELL_OVERLAP / (span**0.25 - span**-0.25)
+    return [Filter("bell", low * span**share, gain_db, q) for share in (0.25, 0.75)]

@@ -1,0 +1,70 @@
+"""Tools for the stereo image: gains between channels, and mono lows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from mixagent.pipeline.audio import FloatArray
+
+
+def image_matrix(
+    gain_db: float = 0.0, pan: float = 0.0, width: float = 1.0, balance_db: float = 0.0
+) -> NDArray[np.float32]:
+    """Width, then balance and pan, then gain, as one matrix over (left, right), shape (2, 2).
+
+    `width` scales the side (L − R)/2. `pan` is a constant-power balance of 0 dB at the centre;
+    `balance_db` raises right against left by as much, half on either side.
+    """
+    same, other = (1 + width) / 2, (1 - width) / 2
+    angle = (pan + 1) * math.pi / 4
+    left = math.sqrt(2) * math.cos(angle) * 10 ** (-balance_db / 40)
+    right = math.sqrt(2) * math.sin(angle) * 10 ** (balance_db / 40)
+    rows = np.array([[left * same, left * other], [right * other, right * same]])
+    return np.asarray(rows * 10 ** (gain_db / 20), np.float32)
+
+
+class Image:
+    """A stereo block times a matrix of gains; other channel counts only take the gain."""
+
+    latency = 0
+
+    def __init__(self, matrix: NDArray[np.float32], gain_db: float = 0.0) -> None:
+        self._matrix = matrix
+        self._gain = np.float32(10 ** (gain_db / 20))
+
+    def process(self, block: FloatArray) -> FloatArray:
+        """The next block, (channels, frames)."""
+        if block.shape[0] != 2:
+            return block * self._gain
+        (left_left, left_right), (right_left, right_right) = self._matrix
+        left, right = block
+        return np.stack([left * left_left + right * left_right, left * right_left + right * right_right])
+
+
+class MonoBelow:
+    """Makes the lows of a stereo signal mono by a fourth-order Linkwitz–Riley crossover.
+
+    The side passes the crossover's high-pass alone. The mid passes low- and high-pass, whose sum is
+    an all-pass of second order, so that mid and side keep their phase and the mid stays flat
+    (Linkwitz, "Active crossover networks for noncoincident drivers", JAES 24(1), 1976).
+    """
+
+    latency = 0
+
+    def __init__(self, corner_hz: float, rate: int) -> None:
+        high = signal.butter(2, corner_hz, "highpass", fs=rate, output="sos")
+        self._side = np.concatenate([high, high])
+        a1, a2 = high[0, 4], high[0, 5]
+        self._mid = np.array([[a2, a1, 1.0, 1.0, a1, a2]])
+        self._mid_state, self._side_state = np.zeros((1, 2)), np.zeros((2, 2))
+
+    def process(self, block: FloatArray) -> FloatArray:
+        """The next block, (2, frames)."""
+        left, right = block.astype(np.float64)
+        mid, self._mid_state = signal.sosfilt(self._mid, (left + right) / 2, zi=self._mid_state)
+        side, self._side_state = signal.sosfilt(self._side, (left - right) / 2, zi=self._side_state)
+        return np.stack([mid + side, mid - side]).astype(np.float32)

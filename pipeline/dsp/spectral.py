@@ -1,0 +1,76 @@
+"""Overlap-add in the spectrum, in difference form: what the spectrum gains is added to the delayed input."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+from mixagent.pipeline.audio import FloatArray
+
+ComplexArray = NDArray[np.complex64]
+
+_OVERLAP = 4
+_CHUNK_FRAMES = 1 << 15
+
+
+def window_frames(seconds: float, rate: int) -> int:
+    """The power of two nearest to this duration."""
+    return 1 << max(5, round(float(np.log2(seconds * rate))))
+
+
+class SpectralProcessor(ABC):
+    """A `Processor` that adds `correction(spectra)` to its input, `latency` frames late.
+
+    Square-root Hann windows of `size` frames at a quarter of it. Where the correction is zero the
+    output is the delayed input, bit for bit.
+    """
+
+    def __init__(self, size: int, channels: int) -> None:
+        self.latency = size
+        self.hop = size // _OVERLAP
+        phase = np.arange(size) / size
+        self._window = np.sin(np.pi * phase).astype(np.float32)
+        self._heard = np.zeros((channels, size - self.hop), np.float32)
+        self._delayed = np.zeros((channels, size), np.float32)
+        self._tail = np.zeros((channels, size - self.hop), np.float32)
+        self._ready = np.zeros((channels, self.hop), np.float32)
+
+    @abstractmethod
+    def correction(self, spectra: ComplexArray) -> ComplexArray | None:
+        """What to add to spectra (channels, windows, bins); None for nothing at all."""
+
+    def process(self, block: FloatArray) -> FloatArray:
+        """The next block, (channels, frames), `latency` frames late."""
+        cuts = range(0, block.shape[1], _CHUNK_FRAMES)
+        parts = [self._process(block[:, cut : cut + _CHUNK_FRAMES]) for cut in cuts]
+        return np.concatenate(parts, axis=1) if parts else block
+
+    def _process(self, block: FloatArray) -> FloatArray:
+        frames = block.shape[1]
+        self._heard = np.concatenate([self._heard, block], axis=1)
+        self._delayed = np.concatenate([self._delayed, block], axis=1)
+        count = (self._heard.shape[1] - self._window.size) // self.hop + 1
+        if count > 0:
+            self._ready = np.concatenate([self._ready, self._corrections(count)], axis=1)
+            self._heard = self._heard[:, count * self.hop :]
+        out = self._delayed[:, :frames] + self._ready[:, :frames]
+        self._delayed, self._ready = self._delayed[:, frames:], self._ready[:, frames:]
+        return out
+
+    def _corrections(self, count: int) -> FloatArray:
+        """The finished part of the overlap-add after `count` more windows, (channels, count · hop)."""
+        size, hop = self._window.size, self.hop
+        windows = np.lib.stride_tricks.sliding_window_view(self._heard, size, axis=1)[:, ::hop][:, :count]
+        added = self.correction(fft.rfft(windows * self._window, axis=-1))
+        total = np.zeros((self._heard.shape[0], (count + _OVERLAP - 1) * hop), np.float32)
+        total[:, : self._tail.shape[1]] += self._tail
+        if added is not None:
+            parts = fft.irfft(added, size, axis=-1) * (self._window * np.float32(2 / _OVERLAP))
+            for quarter in range(_OVERLAP):
+                piece = parts[:, :, quarter * hop : (quarter + 1) * hop].reshape(total.shape[0], -1)
+                total[:, quarter * hop : quarter * hop + piece.shape[1]] += piece
+        self._tail = total[:, count * hop :]
+        return total[:, : count * hop]

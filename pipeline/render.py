@@ -1,0 +1,132 @@
+"""The one function that training, inference, search and replay call: stems and settings in, master out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mixagent.pipeline.audio import AudioSource, FloatArray, Stems, collect, spool
+from mixagent.pipeline.dsp.programme import Programme, measure_programme
+from mixagent.pipeline.finaliser import Finish, finalise
+from mixagent.pipeline.mastering import master_processors
+from mixagent.pipeline.mixing import Levels, is_active, mix_blocks
+from mixagent.pipeline.parameters import Settings
+from mixagent.pipeline.streaming import Processor
+from mixagent.pipeline.targets import LoudnessTarget
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Render:
+    """A rendered song: `audio` is the result, `premaster` what went into the finaliser.
+
+    `finish` says what the finaliser did; without a target it is None and `audio` is the premaster.
+    """
+
+    audio: AudioSource
+    premaster: AudioSource
+    finish: Finish | None
+
+
+def render(
+    stems: Stems,
+    settings: Settings,
+    target: LoudnessTarget | None,
+    scratch: Path | None = None,
+    levels: Levels | None = None,
+    progress: Progress | None = None,
+) -> Render:
+    """Mix, master chain and finaliser.
+
+    Args:
+        stems: the parts of the mix; any number, also none.
+        settings: a value for every parameter; neutral gives the mix itself, bit for bit.
+        target: loudness and ceiling; None leaves the finaliser out.
+        scratch: folder for what lies on disk; None keeps everything in memory.
+        levels: `measure_levels(stems)`, for a caller that renders the same stems many times.
+        progress: called with the share done, 0..1; may raise to cancel.
+    """
+    chain_share = 0.6 if target else 1.0
+    report = progress or _ignore
+    source = premaster(stems, settings, scratch, levels, lambda share: report(share * chain_share))
+    if target is None:
+        return Render(source, source, None)
+    rest = 1.0 - chain_share
+    finish = finalise(source, target, scratch, lambda share: report(chain_share + share * rest))
+    return Render(finish.audio, source, finish)
+
+
+def premaster(
+    stems: Stems,
+    settings: Settings,
+    scratch: Path | None = None,
+    levels: Levels | None = None,
+    progress: Progress | None = None,
+) -> AudioSource:
+    """Mix and master chain without the finaliser: in memory, or in `scratch` as `premaster.f32`.
+
+    Neutral settings give the input itself and write nothing.
+    """
+    mix = stems.mix
+    if not settings.active("master") and not any(is_active(settings, name) for name in stems.parts):
+        return mix
+    parts = _counted(premaster_blocks(stems, settings, levels), mix.frames, progress or _ignore)
+    if scratch is None:
+        return collect(parts, mix.rate, mix.channels)
+    return spool(parts, scratch / "premaster.f32", mix.rate, mix.channels)
+
+
+def premaster_blocks(stems: Stems, settings: Settings, levels: Levels | None = None) -> Iterator[FloatArray]:
+    """Mix and master chain in blocks, latency compensated, of the input's length in all."""
+    mix = stems.mix
+    mixed = mix_blocks(stems, settings, levels)
+    if not settings.active("master"):
+        yield from mixed
+        return
+    programme = levels["mix"] if levels is not None else measure_programme(mix)
+    processors = master_processors(
+        settings, mix.rate, mix.channels, _faded(programme, stems, settings, levels)
+    )
+    yield from _through(mixed, processors, mix.channels)
+
+
+def _through(
+    parts: Iterator[FloatArray], processors: Sequence[Processor], channels: int
+) -> Iterator[FloatArray]:
+    """The blocks through the processors: the first `latency` frames dropped, the end flushed."""
+    skip = tail = sum(processor.latency for processor in processors)
+    for part in itertools.chain(parts, [np.zeros((channels, tail), np.float32)] if tail else []):
+        for processor in processors:
+            part = processor.process(part)
+        dropped = min(skip, part.shape[1])
+        skip -= dropped
+        if dropped < part.shape[1]:
+            yield part[:, dropped:]
+
+
+def _faded(programme: Programme, stems: Stems, settings: Settings, levels: Levels | None) -> Programme:
+    """The mix's programme level after the faders, by the sum of the stems' powers."""
+    gains = {name: settings[f"{name}.gain_db"] for name in stems.parts if is_active(settings, name)}
+    if levels is None or not any(gains.values()):
+        return programme
+    powers = {name: 10 ** (levels[name].level_db / 10) for name in stems.parts}
+    after = sum(power * 10 ** (gains.get(name, 0.0) / 10) for name, power in powers.items())
+    return programme.raised(10 * math.log10(after / sum(powers.values())))
+
+
+def _counted(parts: Iterator[FloatArray], frames: int, progress: Progress) -> Iterator[FloatArray]:
+    done = 0
+    for part in parts:
+        yield part
+        done += part.shape[1]
+        progress(done / max(frames, 1))
+
+
+def _ignore(share: float) -> None:
+    """No progress is wanted."""
