@@ -1,0 +1,389 @@
+"""What the diagnosis measures of a song beyond its `Analysis`, in one streaming pass.
+
+Everything is measured after the song is brought to one loudness, so no figure depends on its level.
+Memory is two small tables a second of song (10 ms peaks, and a low-frequency spectrum each 0.75 s)
+beside fixed histograms.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from numba import njit
+from numpy.typing import NDArray
+
+from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
+
+Float64Array = NDArray[np.float64]
+
+REFERENCE_LUFS = -20.0
+FLOOR_DB = -110.0
+"""Levels under this, for a song at the reference loudness, count as nothing."""
+
+BAND_EDGES_HZ = np.geomspace(62.5, 16000.0, 25)
+"""Edges of the 24 third-octave bands whose levels are followed in time."""
+
+_LOW_LIMIT_HZ = 1000.0
+_HISTOGRAM_STEP_DB = 0.5
+_HISTOGRAM_BINS = 300
+_QUIET_DB = -65.0
+_BLINK_DB = -14.0
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Measured figures of a song at −20 LUFS.
+
+    Attributes:
+        bin_hz: width of a bin of the three spectra that follow, which have one value a bin.
+        left_power, right_power: mean power per bin.
+        cross_power: mean real cross power of left and right per bin.
+        log_power_db: mean over time of the level in dB of left plus right, per bin.
+        low_bin_hz: width of a bin of `low_power`.
+        low_power: mean power (left plus right) per fine bin, up to 1 kHz.
+        low_steady_power: the power that a fine bin holds in 80 % of the song.
+        band_histogram: per band of `BAND_EDGES_HZ`, counts of frame levels in steps of 0.5 dB from
+            `FLOOR_DB`.
+        band_flatness_db: geometric over arithmetic mean of a frame's bins in a band, averaged.
+        band_blink_share: share of frames in which a band falls 14 dB under its neighbours.
+        band_flux_db: mean absolute change of a band's level from one frame to the next.
+        window_peak: highest magnitude of each 10 ms.
+        window_power: mean power of each 10 ms, the louder channel.
+        top_share: share of samples within 1 dB of the peak of their 50 ms, mean over the loud ones.
+        flat_share: share of samples in runs of 3 and more that stand still at such a peak.
+        click_s, dropout_s: when single-sample jumps and sudden silences happen, in seconds.
+    """
+
+    bin_hz: float
+    left_power: Float64Array
+    right_power: Float64Array
+    cross_power: Float64Array
+    log_power_db: Float64Array
+    low_bin_hz: float
+    low_power: Float64Array
+    low_steady_power: Float64Array
+    band_histogram: NDArray[np.int64]
+    band_flatness_db: Float64Array
+    band_blink_share: Float64Array
+    band_flux_db: Float64Array
+    window_peak: Float64Array
+    window_power: Float64Array
+    top_share: float
+    flat_share: float
+    click_s: tuple[float, ...]
+    dropout_s: tuple[float, ...]
+
+    def band_percentile_db(self, share: float) -> Float64Array:
+        """Level that each band's frames stay under for `share` (0..1) of the time, shape (24,)."""
+        cumulated = np.cumsum(self.band_histogram, axis=1)
+        wanted = share * np.maximum(cumulated[:, -1:], 1)
+        return FLOOR_DB + _HISTOGRAM_STEP_DB * (np.sum(cumulated < wanted, axis=1) + 0.5)
+
+
+def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
+    """The fingerprint of a source whose loudness is known; mono is read as two equal channels.
+
+    Raises:
+        ValueError: a source without loudness (silence).
+    """
+    if not math.isfinite(integrated_lufs):
+        raise ValueError("silence has no fingerprint")
+    gain = np.float32(10 ** ((REFERENCE_LUFS - integrated_lufs) / 20))
+    size = 1 << max(round(math.log2(0.0464 * source.rate)), 8)
+    frames = _Frames(source.rate, size)
+    low = _LowSpectrum(source.rate, size * 16)
+    shape = _Shape(source.rate)
+    for block in blocks(source):
+        stereo = gain * (block if block.shape[0] == 2 else np.repeat(block[:1], 2, axis=0))
+        frames.update(stereo)
+        low.update(stereo)
+        shape.update(stereo)
+    left, right, cross, log_power_db = frames.spectra()
+    low_power, low_steady_power = low.spectra()
+    return Fingerprint(
+        bin_hz=source.rate / size,
+        left_power=left,
+        right_power=right,
+        cross_power=cross,
+        log_power_db=log_power_db,
+        low_bin_hz=source.rate / (size * 16),
+        low_power=low_power,
+        low_steady_power=low_steady_power,
+        band_histogram=frames.histogram,
+        band_flatness_db=frames.mean_of(frames.flatness),
+        band_blink_share=frames.mean_of(frames.blinks),
+        band_flux_db=frames.mean_of(frames.flux),
+        window_peak=shape.peaks(),
+        window_power=shape.powers(),
+        top_share=shape.top_share(),
+        flat_share=shape.flat_share(),
+        click_s=shape.clicks(),
+        dropout_s=shape.dropouts(),
+    )
+
+
+class _Cutter:
+    """Cuts a stream into pieces of `size` frames every `hop`, whatever the blocks."""
+
+    def __init__(self, size: int, hop: int) -> None:
+        self._size, self._hop = size, hop
+        self._rest = np.zeros((2, 0), np.float32)
+
+    def pieces(self, block: FloatArray) -> NDArray[np.float32] | None:
+        """Whole pieces, shape (2, pieces, size), or None."""
+        joined = np.concatenate([self._rest, block], axis=1)
+        count = (joined.shape[1] - self._size) // self._hop + 1
+        if count <= 0:
+            self._rest = joined
+            return None
+        self._rest = joined[:, count * self._hop :].copy()
+        view = np.lib.stride_tricks.sliding_window_view(joined, self._size, axis=1)
+        return view[:, :: self._hop][:, :count]
+
+
+class _Frames:
+    """Spectra of short frames: long-term means, and how bands move in time."""
+
+    def __init__(self, rate: int, size: int) -> None:
+        self._cutter = _Cutter(size, size // 2)
+        window = np.hanning(size + 1)[:-1]
+        self._window = (window * math.sqrt(2 / np.sum(window**2) / size)).astype(np.float32)
+        bins, bands = size // 2 + 1, len(BAND_EDGES_HZ) - 1
+        hz = np.arange(bins) * rate / size
+        self._edges = np.searchsorted(hz, BAND_EDGES_HZ).astype(np.int64)
+        self._sums = np.zeros((4, bins))
+        self.histogram = np.zeros((bands, _HISTOGRAM_BINS), np.int64)
+        self.flatness, self.blinks, self.flux = np.zeros(bands), np.zeros(bands), np.zeros(bands)
+        self._last_db = np.full(bands, np.nan)
+        self._counts = np.zeros(2, np.int64)
+
+    def update(self, block: FloatArray) -> None:
+        pieces = self._cutter.pieces(block)
+        if pieces is None:
+            return
+        spectrum = scipy.fft.rfft(pieces * self._window, axis=-1)
+        _add_frames(
+            spectrum[0],
+            spectrum[1],
+            self._edges,
+            self._sums,
+            self.histogram,
+            self.flatness,
+            self.blinks,
+            self.flux,
+            self._last_db,
+            self._counts,
+        )
+
+    def spectra(self) -> Iterator[Float64Array]:
+        sums = self._sums / max(int(self._counts[0]), 1)
+        return iter(sums)
+
+    def mean_of(self, sums: Float64Array) -> Float64Array:
+        return sums / max(int(self._counts[1]), 1)
+
+
+@njit(cache=True, nogil=True)
+def _add_frames(left, right, edges, sums, histogram, flatness, blinks, flux, last_db, counts):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    bands, bins = histogram.shape[0], left.shape[1]
+    level_db = np.empty(bands)
+    log_db = np.empty(bins)
+    both = np.empty(bins)
+    for frame in range(left.shape[0]):
+        for k in range(bins):
+            a, b = left[frame, k], right[frame, k]
+            power_l = a.real * a.real + a.imag * a.imag
+            power_r = b.real * b.real + b.imag * b.imag
+            both[k] = power_l + power_r
+            log_db[k] = 10.0 * math.log10(both[k] + 1e-13)
+            sums[0, k] += power_l
+            sums[1, k] += power_r
+            sums[2, k] += a.real * b.real + a.imag * b.imag
+            sums[3, k] += log_db[k]
+        counts[0] += 1
+        loud = 0.0
+        for band in range(bands):
+            low, high = edges[band], max(edges[band + 1], edges[band] + 1)
+            high = min(high, bins)
+            total, logs = 0.0, 0.0
+            for k in range(low, high):
+                total += both[k]
+                logs += log_db[k]
+            width = max(high - low, 1)
+            level_db[band] = 10.0 * math.log10(total + 1e-11)
+            loud += total
+            place = int((level_db[band] - FLOOR_DB) / _HISTOGRAM_STEP_DB)
+            histogram[band, min(max(place, 0), _HISTOGRAM_BINS - 1)] += 1
+            log_db[band] = logs / width - 10.0 * math.log10(total / width + 1e-13)
+        if 10.0 * math.log10(loud + 1e-11) < _QUIET_DB:
+            continue
+        counts[1] += 1
+        for band in range(bands):
+            flatness[band] += log_db[band]
+            if not math.isnan(last_db[band]):
+                flux[band] += abs(level_db[band] - last_db[band])
+            last_db[band] = level_db[band]
+            if 0 < band < bands - 1:
+                around = 0.5 * (level_db[band - 1] + level_db[band + 1])
+                if level_db[band] < around + _BLINK_DB:
+                    blinks[band] += 1.0
+
+
+class _LowSpectrum:
+    """Fine spectra under 1 kHz of pieces that do not overlap."""
+
+    def __init__(self, rate: int, size: int) -> None:
+        self._cutter = _Cutter(size, size)
+        window = np.hanning(size + 1)[:-1]
+        self._window = (window * math.sqrt(2 / np.sum(window**2) / size)).astype(np.float32)
+        self._bins = int(_LOW_LIMIT_HZ * size / rate) + 1
+        self._powers: list[NDArray[np.float32]] = []
+
+    def update(self, block: FloatArray) -> None:
+        pieces = self._cutter.pieces(block)
+        if pieces is None:
+            return
+        spectrum = scipy.fft.rfft(pieces * self._window, axis=-1)[..., : self._bins]
+        self._powers.append(np.sum(spectrum.real**2 + spectrum.imag**2, axis=0))
+
+    def spectra(self) -> tuple[Float64Array, Float64Array]:
+        if not self._powers:
+            return np.zeros(self._bins), np.zeros(self._bins)
+        powers = np.concatenate(self._powers).astype(np.float64)
+        return powers.mean(axis=0), np.percentile(powers, 20, axis=0)
+
+
+class _Shape:
+    """The wave's shape: peaks against power in short windows, clicks and dropouts."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate = rate
+        self._hop = max(rate // 100, 8)
+        self._cutter = _Cutter(self._hop * 100, self._hop * 100)
+        self._peaks: list[Float64Array] = []
+        self._powers: list[Float64Array] = []
+        self._tops: list[Float64Array] = []
+        self._flat = 0
+        self._clicks: list[float] = []
+        self._quiet = np.zeros(1, np.int64)
+        self._dropouts: list[float] = []
+        self._position = 0
+
+    def update(self, block: FloatArray) -> None:
+        pieces = self._cutter.pieces(block)
+        for k in range(0 if pieces is None else pieces.shape[1]):
+            self._add(np.ascontiguousarray(pieces[:, k]))
+
+    def _add(self, second: FloatArray) -> None:
+        peaks, powers, tops, flat, clicks, dropouts = _measure_shape(
+            second, self._hop, self._rate, self._quiet
+        )
+        self._peaks.append(peaks)
+        self._powers.append(powers)
+        self._tops.append(tops)
+        self._flat += flat
+        self._clicks += [(self._position + k) / self._rate for k in clicks]
+        self._dropouts += [(self._position + k) / self._rate for k in dropouts]
+        self._position += second.shape[1]
+
+    def peaks(self) -> Float64Array:
+        return np.concatenate([np.zeros(0), *self._peaks])
+
+    def powers(self) -> Float64Array:
+        return np.concatenate([np.zeros(0), *self._powers])
+
+    def top_share(self) -> float:
+        tops = np.concatenate([np.zeros(0), *self._tops])
+        return float(np.mean(tops[tops > 0])) if np.any(tops > 0) else 0.0
+
+    def flat_share(self) -> float:
+        return self._flat / max(self._position, 1)
+
+    def clicks(self) -> tuple[float, ...]:
+        return tuple(_apart(self._clicks))
+
+    def dropouts(self) -> tuple[float, ...]:
+        return tuple(_apart(self._dropouts))
+
+
+def _apart(times: list[float], gap_s: float = 0.05) -> Iterator[float]:
+    if times:
+        yield times[0]
+    for before, time in itertools.pairwise(times):
+        if time - before > gap_s:
+            yield time
+
+
+@njit(cache=True, nogil=True)
+def _measure_shape(samples, hop, rate, quiet):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Per 10 ms peak and power, per 50 ms the share near the peak; positions of clicks and dropouts.
+
+    A click is a third difference 12 times the median-like spread of the 10 ms around it and alone; a
+    dropout is 3 ms to 300 ms of digital silence that begins and ends inside loud music.
+    """
+    count = samples.shape[1] // hop
+    peaks, powers = np.zeros(count), np.zeros(count)
+    tops = np.zeros(count // 5)
+    clicks, dropouts = [0], [0]
+    flat = 0
+    clicks.clear()
+    dropouts.clear()
+    for window in range(count):
+        start = window * hop
+        for channel in range(2):
+            power, peak, jumps, largest, where = 0.0, 0.0, 0.0, 0.0, 0
+            for n in range(start, start + hop):
+                x = samples[channel, n]
+                power += x * x
+                peak = max(peak, abs(x))
+                if n >= start + 3:
+                    jump = abs(
+                        x
+                        - 3 * samples[channel, n - 1]
+                        + 3 * samples[channel, n - 2]
+                        - samples[channel, n - 3]
+                    )
+                    jumps += jump
+                    if jump > largest:
+                        largest, where = jump, n
+            peaks[window] = max(peaks[window], peak)
+            powers[window] = max(powers[window], power / hop)
+            # One bad sample lifts four third differences: take them out of the spread.
+            spread = max((jumps - 2.7 * largest) / hop, 0.0) + 1e-5
+            if largest > 60.0 * spread and largest > 0.03:
+                clicks.append(where)
+    for piece in range(count // 5):
+        peak = peaks[5 * piece : 5 * piece + 5].max()
+        if peak < 0.03:
+            continue
+        near = 0
+        for channel in range(2):
+            run = 1
+            for n in range(5 * piece * hop + 1, (5 * piece + 5) * hop):
+                x = samples[channel, n]
+                if abs(x) > 0.9 * peak and abs(x - samples[channel, n - 1]) < 1e-5 * peak:
+                    run += 1
+                    flat += 3 if run == 3 else int(run > 3)
+                else:
+                    run = 1
+        for n in range(5 * piece * hop, (5 * piece + 5) * hop):
+            if max(abs(samples[0, n]), abs(samples[1, n])) > 0.8913 * peak:
+                near += 1
+        tops[piece] = near / (5 * hop)
+    for n in range(samples.shape[1]):
+        if abs(samples[0, n]) < 1e-6 and abs(samples[1, n]) < 1e-6:
+            quiet[0] += 1
+            continue
+        if 0.003 * rate < quiet[0] < 0.3 * rate:
+            begin = n - quiet[0]
+            ahead = np.abs(samples[:, n : n + hop]).max()
+            behind = np.abs(samples[:, max(begin - hop, 0) : max(begin, 1)]).max()
+            if ahead > 0.03 and (behind > 0.03 or begin < hop):
+                dropouts.append(begin)
+        quiet[0] = 0
+    return peaks, powers, tops, flat, clicks, dropouts
