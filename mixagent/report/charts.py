@@ -101,7 +101,7 @@ def third_octaves_db(analysis: Mapping[str, Any]) -> NDArray[np.float64]:
 def spectrum_chart(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chart:
     """Third octaves of both sides at equal loudness."""
     levels = [third_octaves_db(side) for side in (before, after)]
-    top = 5 * math.ceil((max(float(level.max()) for level in levels) + 2) / 5)
+    top = 10 * math.ceil((max(float(level.max()) for level in levels) + 1) / 10)
     scale = Scale(top - 60.0, top)
     sides = zip(("before", "after"), (before, after), levels, strict=True)
     lines = tuple(
@@ -113,7 +113,7 @@ def spectrum_chart(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chart
 def difference_chart(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chart:
     """After minus before per third octave at equal loudness, as an area around 0 dB."""
     centres, change = tone_change_db(before, after)
-    reach = max(6.0, 3 * math.ceil(float(np.abs(change).max(initial=0.0)) / 3))
+    reach = 6.0 * max(1, math.ceil(float(np.abs(change).max(initial=0.0)) / 6))
     scale = Scale(-reach, reach)
     path = _band_line(centres, change, scale)
     ends = [_hz_x(centre) for centre in centres[:: len(centres) - 1]] if len(centres) > 1 else []

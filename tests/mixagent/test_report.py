@@ -1,0 +1,267 @@
+"""The page: self-contained, escaped, complete, and a player that switches in sync."""
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import soundfile
+from rich.console import Console
+
+from mixagent.pipeline.analysis import analyse
+from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.errors import OutputError
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.report import summary_text, write_page
+from mixagent.report.charts import Scale, clock
+from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate, mp3, peaks
+from mixagent.report.page import match_db
+from mixagent.report.words import number, parameter_label, parameter_value
+
+RATE = 44_100
+SETTINGS = {"master.bell_hz": 320.0, "master.low_mid_cut_db": 4.0, "vocals.pan": -0.25}
+KINDS = ("shimmer", "mud", "holes", "panning", "flatness")
+
+
+def song(seconds: float = 4.0, gain: float = 0.1, channels: int = 2, rate: int = RATE) -> Audio:
+    noise = np.random.default_rng(1).standard_normal((channels, round(seconds * rate)))
+    return Audio((gain * noise).clip(-1, 1).astype(np.float32), rate)
+
+
+def make_report(before: Audio, after: Audio, name: str = "song.wav") -> dict:
+    rows = [
+        {
+            **{
+                key: getattr(p, key) for key in ("name", "unit", "where", "low", "high", "neutral", "purpose")
+            },
+            "value": SETTINGS.get(p.name, p.neutral),
+            "reason": "mud 0.60" if p.name in SETTINGS else None,
+        }
+        for p in ParameterSpace.for_stems(["vocals", "accompaniment"])
+    ]
+    finding = {"severity": 0.6, "place": "200–500 Hz", "evidence": "5 dB over", "found": True, "values": {}}
+    measured = analyse(after).to_json()
+    return {
+        "schema": "mixagent.report/1",
+        "version": "0.1.0",
+        "input": {
+            "path": name,
+            "sha256": "0" * 64,
+            "format": "wav",
+            "rate": before.rate,
+            "channels": before.channels,
+            "frames": before.frames,
+            "duration_s": before.frames / before.rate,
+        },
+        "output": {"path": "o.wav", "format": "wav", "bit_depth": 24, "rate": after.rate, "sha256": "1" * 64},
+        "target": {
+            "name": "streaming",
+            "integrated_lufs": -14.0,
+            "ceiling_dbtp": -1.0,
+            "max_reduction_db": 9.0,
+        },
+        "met": True,
+        "missed": None,
+        "summary": {"wrong": ["Mud & more."], "done": ["Cut it."]},
+        "before": analyse(before).to_json(),
+        "after": measured,
+        "diagnosis": [{"kind": kind, **finding} for kind in KINDS],
+        "diagnosis_after": [{"kind": kind, **finding, "severity": 0.1} for kind in KINDS],
+        "stages": [{"name": "decode", "status": "cached", "seconds": 0.1, "detail": "wav"}],
+        "models": [{"stage": "separation", "name": "spleeter", "why": "no GPU"}],
+        "decision": {"policy": "rules", "amount": 1.0, "parameters": rows},
+        "finaliser": {
+            "gain_db": 3.0,
+            "max_reduction_db": 1.0,
+            "renders": [{"gain_db": 3.0, "integrated_lufs": -14.0, "true_peak_dbtp": -1.0}],
+        },
+        "warnings": ["Mind the gap."],
+    }
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.texts: dict[str, str] = {}
+        self._id = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._id = dict(attrs).get("id", "") if tag == "script" else ""
+
+    def handle_data(self, data):
+        self.texts[self._id] = self.texts.get(self._id, "") + data
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(before, after, **kwargs):
+        path = tmp_path / "report.html"
+        report = make_report(before, after, **kwargs)
+        write_page(report, before, after, path)
+        reader = _Reader()
+        reader.feed(path.read_text("utf-8"))
+        return path, reader, report
+
+    return write
+
+
+def test_the_page_needs_no_other_file_and_no_network(written):
+    path, reader, _ = written(song(), song(gain=0.2))
+    for _, attributes in reader.tags:
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "data:").startswith(("data:", "#"))
+    assert not re.search(r"https?://|@import|url\(", path.read_text("utf-8"))
+
+
+def test_hostile_names_stay_text(written):
+    hostile = "<script>alert(1)<\\script><img src=x onerror=alert(1)>\"'&.wav"
+    path, reader, report = written(song(), song(), name=hostile)
+    assert "<script>alert" not in path.read_text("utf-8")
+    assert not [tag for tag, _ in reader.tags if tag == "img"]
+    assert json.loads(reader.texts["report"]) == report
+
+
+def test_a_closing_tag_in_the_data_does_not_end_the_script(written):
+    _, reader, report = written(song(), song(), name="a</script><b>.wav")
+    assert json.loads(reader.texts["report"])["input"]["path"] == report["input"]["path"]
+
+
+def test_every_parameter_stands_on_the_page_with_unit_and_reason(written):
+    path, _, report = written(song(), song())
+    text = path.read_text("utf-8")
+    for row in report["decision"]["parameters"]:
+        assert row["purpose"].replace("'", "&#39;") in text
+    assert "320 Hz" in text
+    assert "mud 0.60" in text
+
+
+def test_both_sides_are_embedded_at_one_rate_and_length(written):
+    _, reader, _ = written(song(rate=96_000), song(rate=48_000))
+    decoded = [
+        soundfile.read(io.BytesIO(base64.b64decode(reader.texts[f"mp3-{side}"])))
+        for side in ("before", "after")
+    ]
+    assert [rate for _, rate in decoded] == [48_000, 48_000]
+    assert abs(len(decoded[0][0]) - len(decoded[1][0])) <= 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(song(gain=0.0), song(gain=0.0)), (song(0.05), song(0.05)), (song(channels=1), song(channels=1))],
+    ids=["silence", "0.05 s", "mono"],
+)
+def test_odd_songs_get_a_page(written, before, after):
+    path, reader, _ = written(before, after)
+    assert path.stat().st_size > 10_000
+    assert not re.search(r"\b(nan|inf)\b", reader.texts[""], re.IGNORECASE)
+
+
+def test_a_page_that_cannot_be_written_is_an_output_error(tmp_path):
+    before = song(0.5)
+    with pytest.raises(OutputError, match="cannot write the report"):
+        write_page(make_report(before, before), before, before, tmp_path / "missing" / "report.html")
+
+
+def test_matching_only_turns_down():
+    assert match_db(-20.0, -14.0) == {"before": 0.0, "after": -6.0}
+    assert match_db(-9.0, -14.0) == {"before": -5.0, "after": 0.0}
+    assert match_db(None, -14.0) == {"before": 0.0, "after": 0.0}
+
+
+def test_a_long_song_is_cut_to_its_most_energetic_part():
+    lufs = [-40.0] * 600 + [-10.0] * 400 + [-40.0] * 200
+    excerpt = choose_excerpt(1200.0, lufs)
+    assert not excerpt.whole
+    assert excerpt.stop_s - excerpt.start_s == LONGEST_S
+    assert 600 <= excerpt.start_s <= 640
+    assert choose_excerpt(LONGEST_S, lufs).whole
+
+
+def test_six_minutes_of_both_sides_stay_under_twenty_megabytes():
+    minute = choose_excerpt(20.0, [])
+    size = len(mp3(song(20.0), minute, RATE)) * 2 * LONGEST_S / 20.0 * 4 / 3
+    assert size < 20e6
+
+
+@pytest.mark.parametrize(
+    ("rate", "listened"), [(44_100, 44_100), (96_000, 48_000), (88_200, 44_100), (8000, 48_000)]
+)
+def test_rates_that_browsers_decode_are_used(rate, listened):
+    assert listening_rate(rate) == listened
+
+
+def test_peaks_hold_the_extremes():
+    samples = np.zeros((2, 1000), np.float32)
+    samples[0, 10], samples[1, 990] = 0.5, -0.75
+    low, high = peaks(Audio(samples, 1000), choose_excerpt(1.0, []), 10)
+    assert high[0] == np.float32(0.5)
+    assert low[-1] == np.float32(-0.75)
+    assert not low[1:9].any()
+
+
+def test_numbers_are_written_for_people():
+    assert number(-14.04) == "−14.0"
+    assert number(-0.04, sign=True) == "0.0"
+    assert number(None) == "–"
+    assert parameter_value(3500.0, "Hz") == "3.50 kHz"
+    assert parameter_label("master.eq_low_mid_db") == "EQ low mid"
+    assert clock(75.4) == "1:15"
+    assert Scale(10.0, 1000.0, log=True).share(100.0) == pytest.approx(0.5)
+
+
+def test_the_summary_fits_a_small_terminal():
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    console.print(summary_text(make_report(song(), song(gain=0.2))))
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 80
+    assert "Integrated loudness" in console.file.getvalue()
+
+
+PROBE = """<script>addEventListener("load", async () => {
+  const player = document.getElementById("player"), wait = (ms) => new Promise((r) => setTimeout(r, ms));
+  document.getElementById("play").click();
+  for (let k = 0; k < 200 && !player.state().playing; k += 1) await wait(25);
+  await wait(400); const first = player.state();
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "a", bubbles: true }));
+  let second = player.state();
+  const switched = () => second.positionS > first.positionS + 0.1 && second.gains.after === 0;
+  for (let k = 0; k < 2000 && !switched(); k += 1) {
+    await wait(25); second = player.state();
+  }
+  const output = document.createElement("pre"); output.id = "probe";
+  output.textContent = JSON.stringify([first, second]); document.body.append(output);
+});</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+def test_the_player_plays_and_switches_at_once_in_a_browser(written, tmp_path):
+    path, _, _ = written(song(), song(gain=0.2))
+    path.write_text(path.read_text("utf-8") + PROBE, "utf-8")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
+    command += [
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--mute-audio",
+        "--disable-quic",
+    ]
+    command += ["--autoplay-policy=no-user-gesture-required", f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--virtual-time-budget=60000", "--dump-dom", path.as_uri()]
+    page = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
+    found = re.search(r'<pre id="probe">(.*?)</pre>', page)
+    assert found, page[-2000:]
+    first, second = json.loads(found[1])
+    assert first["playing"]
+    assert first["lengths"]["before"] == first["lengths"]["after"]
+    assert first["gains"]["before"] == 0
+    assert first["gains"]["after"] == pytest.approx(0.5, rel=0.01)
+    assert second["positionS"] > first["positionS"]
+    assert second["gains"] == pytest.approx({"before": 1.0, "after": 0.0}, abs=1e-3)
