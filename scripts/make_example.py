@@ -31,7 +31,7 @@ VERSE_BAR, CHORUS_BAR, END_BAR = 4, 8, 16
 SONG_S = END_BAR * BAR_S + 3.0
 
 PEAK_DBFS = -1.0
-DAMAGE_SEVERITY, SEED = 0.6, 3
+DAMAGE_SEVERITY, SEED = 0.95, 0
 
 CHORDS = {"Am": (57, 60, 64), "F": (53, 57, 60), "C": (55, 60, 64), "G": (55, 59, 62)}
 ROOTS = {"Am": 33, "F": 29, "C": 36, "G": 31}
@@ -111,14 +111,14 @@ def make_song(seed: int, seconds: float = SONG_S) -> Audio:
     kick, snare, hats = _drums(frames, random)
     lead = _sing(LEAD, frames, random)
     band = (
-        _pan(kick, 0.0) * 1.0,
-        _pan(snare, 0.05) * 0.8 + _room(snare, random, decay_s=0.5) * 0.18,
-        hats * 0.42,
-        _pan(_bass(frames, random) * duck, 0.0) * 0.62,
-        _keys(frames, random) * 0.30,
-        _plucks(frames, random) * 0.30,
-        _pad(frames, random) * duck * 0.17,
-        _vocals(lead, frames, random) * 0.62,
+        _at(_pan(kick, 0.0), -17.0),
+        _at(_pan(snare, 0.05) + _room(snare, random, decay_s=0.5) * 0.22, -19.0),
+        _at(hats, -28.0),
+        _at(_pan(_bass(frames, random) * duck, 0.0), -17.5),
+        _at(_keys(frames, random), -17.0),
+        _at(_plucks(frames, random), -21.0),
+        _at(_pad(frames, random) * duck, -17.5),
+        _at(_vocals(lead, frames, random), -16.0),
     )
     song = _master(np.sum(band, axis=0))
     return Audio(song[:, : round(seconds * RATE)], RATE)
@@ -141,6 +141,11 @@ def _master(mix: Signal) -> NDArray[np.float32]:
 
 def _to_peak(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return samples * np.float32(10 ** (PEAK_DBFS / 20) / np.max(np.abs(samples)))
+
+
+def _at(track: Signal, level_db: float) -> Signal:
+    """The track at an RMS level over the whole song, in dB."""
+    return np.asarray(track * 10 ** (level_db / 20) / np.sqrt(np.mean(track**2)))
 
 
 def _pan(mono: Signal, position: float) -> Signal:
