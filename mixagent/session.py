@@ -20,7 +20,7 @@ import platformdirs
 
 from mixagent.account import analysis_object, build_report
 from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import AudioSource, Combination, Stems
+from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, Stems, blocks, spool
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.files import BitDepth, check_output, content_hash, decode, encode, probe, resample
@@ -391,7 +391,9 @@ def _blended(before: AudioSource, after: AudioSource, amount: float) -> AudioSou
 def _mix(heard: Heard, settings: Settings, rate: int | None, context: StageContext) -> dict[str, Any]:
     mixed = premaster(heard.stems, settings, context.directory, progress=context.progress)
     if rate is not None and rate != mixed.rate:
-        mixed = resample(mixed, rate, context.directory / "resampled.f32")
+        return {"audio": audio_reference(resample(mixed, rate, context.directory / "resampled.f32"))}
+    if not isinstance(mixed, DiskAudio) or mixed.path.parent != context.directory:
+        mixed = spool(blocks(mixed), context.directory / "mix.f32", mixed.rate, mixed.channels)
     return {"audio": audio_reference(mixed)}
 
 
