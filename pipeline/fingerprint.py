@@ -82,7 +82,7 @@ class Fingerprint:
         """Level that each band's frames stay under for `share` (0..1) of the time, shape (24,)."""
         cumulated = np.cumsum(self.band_histogram, axis=1)
         wanted = share * np.maximum(cumulated[:, -1:], 1)
-        return FLOOR_DB + _HISTOGRAM_STEP_DB * (np.sum(cumulated < wanted, axis=1) + 0.5)
+        return np.asarray(FLOOR_DB + _HISTOGRAM_STEP_DB * (np.sum(cumulated < wanted, axis=1) + 0.5))
 
 
 def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
@@ -276,7 +276,9 @@ class _Shape:
 
     def update(self, block: FloatArray) -> None:
         pieces = self._cutter.pieces(block)
-        for k in range(0 if pieces is None else pieces.shape[1]):
+        if pieces is None:
+            return
+        for k in range(pieces.shape[1]):
             self._add(np.ascontiguousarray(pieces[:, k]))
 
     def _add(self, second: FloatArray) -> None:

@@ -49,7 +49,7 @@ def third_octaves_db(fingerprint: Fingerprint) -> Float64Array:
         else _band_db(both, fingerprint.bin_hz, hz)
         for hz in TONE_HZ
     ]
-    return np.maximum(np.array(levels), FLOOR_DB)
+    return np.asarray(np.maximum(np.array(levels), FLOOR_DB))
 
 
 def _band_db(power: Float64Array, bin_hz: float, centre_hz: float, width_octaves: float = 1 / 3) -> float:
@@ -135,7 +135,7 @@ def lines_db(fingerprint: Fingerprint) -> tuple[Float64Array, Float64Array]:
     high = min(round(13000 / fingerprint.bin_hz), len(level) - reach - 1)
     around = np.lib.stride_tricks.sliding_window_view(level[low - reach : high + reach], 2 * reach + 1)
     hz = np.arange(low, low + len(around)) * fingerprint.bin_hz
-    return hz, level[low : low + len(around)] - np.median(around, axis=1)
+    return np.asarray(hz), np.asarray(level[low : low + len(around)] - np.median(around, axis=1))
 
 
 def cutoff_hz(fingerprint: Fingerprint) -> float:

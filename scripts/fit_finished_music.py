@@ -31,7 +31,7 @@ Float64Array = NDArray[np.float64]
 
 SUFFIXES = (".ogg", ".opus", ".flac", ".mp3", ".wav")
 SEVERITIES = (0.4, 0.8)
-CLEAN_LIMIT = 98.5
+CLEAN_LIMIT = 97.0
 """Percentile of the clean songs' scores that counts as found."""
 SHRINKAGE = 0.15
 NUISANCE = 0.05

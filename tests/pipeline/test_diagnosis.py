@@ -1,0 +1,113 @@
+"""The diagnosis: level-invariant, block-invariant, rising with strength, and silent on real songs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from mixagent.envs.pathologies import damage
+from mixagent.pipeline import diagnosis as module
+from mixagent.pipeline.analysis import analyse
+from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.diagnosis import PATHOLOGIES, Diagnosis, diagnose, tone_deviation
+from mixagent.pipeline.fingerprint import fingerprint
+
+RATE = 44100
+SONGS = Path(__file__).parents[3] / "shared" / "data" / "songs"
+
+
+def synthesised(seconds: int = 12) -> Audio:
+    """Drums, a bass line and spread chords of decaying saw-like tones over pink-tilted air."""
+    random = np.random.default_rng(1)
+    time = np.arange(seconds * RATE) / RATE
+    beat = time % 0.5
+    kick = np.sin(2 * np.pi * 55 * beat) * np.exp(-12 * beat)
+    hats = random.standard_normal((2, len(time))) * np.exp(-25 * (time % 0.25))
+    root = 55 * 2 ** (np.array([0, 5, 7, 3])[(time // 2).astype(int) % 4] / 12)
+    phase = 2 * np.pi * np.cumsum(root) / RATE
+    bass = sum(np.sin(k * phase) / k**1.3 for k in range(1, 6))
+    chords = [sum(np.sin(k * m * phase + c) / k for k in range(1, 20)) for c, m in ((0, 4), (1, 5))]
+    pair = np.stack([chords[0] + 0.4 * chords[1], chords[1] + 0.4 * chords[0]]) * np.exp(-2 * beat)
+    return Audio((0.25 * kick + 0.05 * hats + 0.08 * bass + 0.04 * pair).astype(np.float32), RATE)
+
+
+def heard(audio: Audio) -> Diagnosis:
+    return diagnose(audio, analyse(audio))
+
+
+@pytest.fixture(scope="module")
+def music() -> Audio:
+    return synthesised()
+
+
+def test_all_five_pathologies_are_always_there(music):
+    assert {finding.kind for finding in heard(music).findings} >= set(PATHOLOGIES)
+
+
+def test_level_changes_no_severity(music):
+    quiet = heard(Audio(music.samples * np.float32(0.1), RATE))
+    for kind in PATHOLOGIES:
+        assert quiet.severity(kind) == pytest.approx(heard(music).severity(kind), abs=0.01)
+
+
+def test_json_brings_the_diagnosis_back(music):
+    assert Diagnosis.from_json(heard(music).to_json()) == heard(music)
+
+
+def test_the_fingerprint_does_not_depend_on_the_blocks(music, monkeypatch):
+    whole = fingerprint(music, -20.0)
+    small = [music.samples[:, k : k + 7001] for k in range(0, music.frames, 7001)]
+    monkeypatch.setattr("mixagent.pipeline.fingerprint.blocks", lambda source: iter(small))
+    cut = fingerprint(music, -20.0)
+    assert np.allclose(whole.left_power, cut.left_power, rtol=1e-5)
+    assert np.array_equal(whole.window_peak, cut.window_peak)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mechanism"),
+    [("mud", "bell"), ("shimmer", "ring"), ("holes", "bands"), ("panning", "lean"), ("flatness", "clipping")],
+)
+def test_the_score_rises_with_strength(music, kind, mechanism):
+    scores = []
+    for strength in (0.0, 0.5, 1.0):
+        finding = heard(damage(music, kind, strength, mechanism, seed=1)).finding(kind)
+        scores.append(finding.values["score"])
+    assert scores == sorted(scores)
+    assert scores[0] < scores[2]
+
+
+def test_silence_has_no_pathology_and_says_so():
+    silent = heard(Audio(np.zeros((2, RATE), np.float32), RATE))
+    assert silent.found("silence")
+    assert not any(silent.found(kind) for kind in PATHOLOGIES)
+
+
+def test_one_channel_is_found_mono_and_has_no_panning(music):
+    mono = heard(Audio(music.samples[:1].copy(), RATE))
+    assert mono.found("mono")
+    assert mono.severity("panning") == 0.0
+
+
+def test_dropouts_are_found_with_their_times(music):
+    samples = music.samples.copy()
+    for second in (2, 5, 7):
+        samples[:, int(second * RATE) + 500 : int(second * RATE) + 1500] = 0.0
+    finding = heard(Audio(samples, RATE)).finding("glitches")
+    assert finding is not None
+    assert finding.values["dropouts"] == 3
+
+
+def test_a_tone_against_itself_deviates_by_the_boost(music):
+    boosted = damage(music, "mud", 1.0, "bell", seed=1)
+    change = tone_deviation(analyse(boosted)).deviation_db - tone_deviation(analyse(music)).deviation_db
+    hz = np.array(tone_deviation(analyse(music)).hz)
+    assert 200 <= hz[np.argmax(change)] <= 500
+
+
+@pytest.mark.skipif(not SONGS.is_dir(), reason="the development songs are not beside the checkout")
+def test_finished_songs_stay_under_the_threshold():
+    for path in sorted(SONGS.glob("*.mp3"))[:4]:
+        samples, rate = soundfile.read(path, start=60 * RATE, frames=30 * RATE, dtype="float32")
+        result = heard(Audio(np.ascontiguousarray(samples.T), rate))
+        assert sum(result.severity(kind) >= module.FOUND for kind in PATHOLOGIES) <= 1
