@@ -49,11 +49,7 @@ def main() -> None:
 def _print_mechanism(kind: Kind, name: str, severities: np.ndarray) -> None:
     ordered = [spearmanr(STRENGTHS, row).statistic if np.ptp(row) else 0.0 for row in severities]
     found = "".join(f"{share:6.2f}" for share in np.mean(severities >= FOUND, axis=0))
-    kept = (
-        " (kept for validation)"
-        if any(m.name == name and m.validation_only for m in MECHANISMS[kind])
-        else ""
-    )
+    kept = " (kept for validation)" if name == validation_mechanism(kind) else ""
     print(f"  {kind:10s}{name:12s}{np.median(ordered):6.2f} {found}{kept}")
 
 
