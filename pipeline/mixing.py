@@ -145,8 +145,17 @@ def compressors(
     """The compressor, unless its ratio is 1."""
     if values["comp_ratio"] == 1:
         return []
-    shape = [values[f"comp_{name}"] for name in ("threshold_db", "ratio", "attack_ms", "release_ms")]
-    return [compressor(*shape, programme=programme, rate=rate, channels=channels)]
+    return [
+        compressor(
+            threshold_db=values["comp_threshold_db"],
+            ratio=values["comp_ratio"],
+            attack_ms=values["comp_attack_ms"],
+            release_ms=values["comp_release_ms"],
+            programme=programme,
+            rate=rate,
+            channels=channels,
+        )
+    ]
 
 
 def transient_shapers(values: Mapping[str, float], rate: int, channels: int) -> list[Processor]:

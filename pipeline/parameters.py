@@ -52,8 +52,9 @@ class Parameter:
             return self.neutral
         end = self.high if action > 0 else self.low
         if self.scale == "log":
-            return math.exp(_blend(math.log(self.neutral), math.log(end), abs(action)))
-        return _blend(self.neutral, end, abs(action))
+            value = math.exp(_blend(math.log(self.neutral), math.log(end), abs(action)))
+            return min(max(value, self.low), self.high)
+        return min(max(_blend(self.neutral, end, abs(action)), self.low), self.high)
 
     def action(self, value: float) -> float:
         """The action in [−1, 1] of a value in `unit`, clipped to the range."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import pedalboard
+from pedalboard import Plugin
+from pedalboard._pedalboard import Pedalboard
 
 from mixagent.pipeline.audio import FloatArray
 
@@ -19,8 +20,8 @@ class BoardProcessor:
 
     latency = 0
 
-    def __init__(self, plugins: Sequence[pedalboard.Plugin], rate: int, channels: int) -> None:
-        self._board = pedalboard.Pedalboard(list(plugins))
+    def __init__(self, plugins: Sequence[Plugin], rate: int, channels: int) -> None:
+        self._board = Pedalboard(list(plugins))
         self._rate = rate
         self.process(np.zeros((channels, _LONGEST_BLOCK), np.float32))
 

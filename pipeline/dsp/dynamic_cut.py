@@ -33,7 +33,11 @@ _KNEE_DB = 4.0
 _TICK_S = 0.00036
 _BODY_S = 0.4
 _FLOOR = 1e-12
-_SPREAD = 0.19
+# Two bells this far apart (as a power of the band's width), this wide against the band and together
+# this much deeper than the cut make a flat bottom of the cut's depth.
+_SPREAD = 0.22
+_WIDTH = 0.9
+_DEEPER = 1.25
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class DynamicCut:
         rates = [1 - math.exp(-tick_ms / ms) for ms in (speed.detector_ms, 1000 * _BODY_S)]
         moves = [1 - math.exp(-tick_ms / ms) for ms in (speed.attack_ms, speed.release_ms)]
         self._shape = np.array([*rates, *moves, usual.level_db, usual.share_db, most_db])
-        span, q = (band.high_hz / band.low_hz) ** _SPREAD, 1.3 * band.q
+        span, q = (band.high_hz / band.low_hz) ** _SPREAD, _WIDTH * band.q
         self._filters = np.stack(
             [
                 body_filter(rate),
@@ -87,7 +91,7 @@ class DynamicCut:
 
 @njit(cache=True, nogil=True, inline="always")
 def _section(x: float, filters: Float64Array, memory: Float64Array, k: int) -> float:
-    y = filters[k, 0] * x + memory[k, 0]
+    y: float = filters[k, 0] * x + memory[k, 0]
     memory[k, 0] = filters[k, 1] * x - filters[k, 3] * y + memory[k, 1]
     memory[k, 1] = filters[k, 2] * x - filters[k, 4] * y
     return y
@@ -130,6 +134,6 @@ def _cut(
             over = (over + _KNEE_DB / 2) ** 2 / (2 * _KNEE_DB)
         wanted = most * math.tanh(over / most)
         moved += (attack if wanted > moved else release) * (wanted - moved)
-        step = (10 ** (-moved / 40) - gain) / tick
+        step = (10 ** (-_DEEPER * moved / 40) - gain) / tick
         body_sum, band_sum, count = 0.0, 0.0, 0.0
     state[:] = body_sum, band_sum, count, body, band, moved, gain, step

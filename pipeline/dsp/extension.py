@@ -57,7 +57,8 @@ class AirExtension(SpectralProcessor):
         tilt = self._gain * 10 ** (slope_db[:, None] * self._octaves / 20)
         copied = spectra[:, :, self._source] * tilt.astype(np.float32)
         missing = _missing_share(spectra[:, :, self._first : self._last], copied)
-        phases = self._random.integers(0, _PHASES, copied.shape[1:], np.uint16)
+        # Of 32 bits: narrower integers are drawn several to a word, and a call drops the rest of it.
+        phases = self._random.integers(0, _PHASES, copied.shape[1:], np.uint32)
         added = np.zeros_like(spectra)
         added[:, :, self._first : self._last] = copied * missing * self._turns[phases]
         return added
@@ -68,7 +69,7 @@ class AirExtension(SpectralProcessor):
         slopes = 10 * np.log10(power + _SILENCE) @ self._weights
         slopes = np.where(power.mean(axis=1) > 1e-8, np.clip(slopes, -40, 20), _USUAL_SLOPE_DB)
         smooth, self._slope_state = lfilter(*self._smoother, slopes, zi=self._slope_state)
-        return np.clip(smooth, *_SLOPES_DB)
+        return np.asarray(np.clip(smooth, *_SLOPES_DB))
 
 
 def _slope_weights(bins: NDArray[np.int_]) -> NDArray[np.float64]:

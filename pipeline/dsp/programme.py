@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -113,12 +114,12 @@ def _programme(levels_db: Float64Array) -> Programme:
     gated &= body_db > _mean_db(body_db[gated]) + _RELATIVE_GATE_DB
     level_db = _mean_db(body_db[gated])
     slow_db = 10 * np.log10(uniform_filter1d(10 ** (body_db / 10), 5))
-    bands = [
+    low_mid, shimmer = (
         BandLevel(_strong(levels_db[gated, band]), _strong((levels_db[:, band] - slow_db)[gated]))
         for band in (1, 2)
-    ]
+    )
     quantiles = np.quantile(body_db[gated], (np.arange(_SPREAD_POINTS) + 0.5) / _SPREAD_POINTS)
-    return Programme(level_db, *bands, tuple(float(level) for level in quantiles - level_db))
+    return Programme(level_db, low_mid, shimmer, tuple(float(level) for level in quantiles - level_db))
 
 
 def _mean_db(levels_db: Float64Array) -> float:

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import numpy as np
+
+from mixagent.pipeline.audio import Audio, DiskAudio, Stems, load
+from mixagent.pipeline.mixing import measure_levels
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.render import premaster, render
+from mixagent.pipeline.targets import LoudnessTarget
+
+RATE = 44100
+SPACE = ParameterSpace.for_stems(["vocals"])
+VALUES = {"vocals.gain_db": 2.0, "master.eq_mid_db": -3.0, "master.transient_attack_db": 3.0}
+
+
+def stems() -> Stems:
+    samples = (0.05 * np.random.default_rng(1).standard_normal((2, 2 * RATE))).astype(np.float32)
+    return Stems(Audio(samples, RATE), {"vocals": Audio(samples * np.float32(0.5), RATE)})
+
+
+def test_neutral_premaster_is_the_mix_itself() -> None:
+    source = stems()
+    assert premaster(source, SPACE.settings()) is source.mix
+
+
+def test_memory_and_disk_give_the_same_bytes(tmp_path: Path) -> None:
+    settings = SPACE.settings(VALUES)
+    on_disk = premaster(stems(), settings, tmp_path)
+    assert isinstance(on_disk, DiskAudio)
+    assert load(on_disk).samples.tobytes() == load(premaster(stems(), settings)).samples.tobytes()
+
+
+def test_render_is_the_premaster_finished_to_the_target() -> None:
+    shares: list[float] = []
+    source = stems()
+    done = render(
+        source,
+        SPACE.settings(VALUES),
+        LoudnessTarget("test", -20.0),
+        levels=measure_levels(source),
+        progress=shares.append,
+    )
+    assert done.finish is not None
+    assert done.audio.frames == done.premaster.frames == source.mix.frames
+    assert shares == sorted(shares)
+    assert np.abs(load(done.audio).samples).max() <= 10 ** (-1 / 20)
+
+
+def test_render_without_a_target_ends_at_the_premaster() -> None:
+    done = render(stems(), SPACE.settings(VALUES), None)
+    assert done.finish is None
+    assert done.audio is done.premaster
