@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numba import njit
@@ -19,6 +20,8 @@ from mixagent.pipeline.dsp.oversampling import HOP_FRAMES, LONG_REACH, SHORT_REA
 
 MARGIN_DB = 0.01
 """How far under the ceiling the limiter aims: room for 16-bit dither and for a meter's rounding."""
+
+Sample = TypeVar("Sample", bound=np.generic)
 
 _STEPS_PER_DB = 1 << 20
 _INAUDIBLE = 1e-4 * _STEPS_PER_DB
@@ -76,7 +79,7 @@ class TruePeakLimiter:
     @property
     def reductions_db(self) -> NDArray[np.float64]:
         """The deepest reduction in each HOP_FRAMES of output so far, in dB ≥ 0, the corrections included."""
-        return np.sum([stage.deepest_db for stage in self._stages], axis=0, dtype=np.float64)
+        return np.array([stage.deepest_db for stage in self._stages], np.float64).sum(axis=0)
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, limited; float32 (channels, frames) in and out."""
@@ -164,7 +167,7 @@ def _frames(time_ms: float, rate: int) -> int:
     return round(time_ms * rate / 1000.0)
 
 
-def _appended(history: NDArray, new: NDArray) -> NDArray:
+def _appended(history: NDArray[Sample], new: NDArray[Sample]) -> NDArray[Sample]:
     return np.concatenate((history[..., new.shape[-1] :], new), axis=-1)
 
 

@@ -1,0 +1,100 @@
+"""The finaliser's promises: loudness met or the miss told, and the ceiling always held."""
+
+import numpy as np
+import pyebur128
+import pytest
+
+from mixagent.pipeline.audio import Audio, DiskAudio, load
+from mixagent.pipeline.finaliser import MAX_GAIN_DB, finalise
+from mixagent.pipeline.targets import TARGETS, LoudnessTarget
+
+RATE = 44100
+STREAMING = TARGETS["streaming"]
+
+
+def libebur128_lufs(audio):
+    state = pyebur128.R128State(audio.channels, RATE, pyebur128.MeasurementMode.MODE_I)
+    state.add_frames(np.ascontiguousarray(load(audio).samples.T, np.float64).ravel(), audio.frames)
+    return pyebur128.get_loudness_global(state)
+
+
+def noise(rms, seconds=3.0):
+    rng = np.random.default_rng(5)
+    return Audio((rms * rng.standard_normal((2, round(RATE * seconds)))).astype(np.float32), RATE)
+
+
+def kicks(seconds=4.0):
+    time = np.arange(round(RATE * seconds)) % (RATE // 2)
+    mono = np.sin(2 * np.pi * 60 / RATE * time) * np.exp(-time / 1500)
+    return Audio(np.stack([mono, mono]).astype(np.float32), RATE)
+
+
+@pytest.mark.parametrize("rms", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("lufs", [-23.0, -14.0, -8.0])
+def test_loudness_is_met_within_a_tenth(rms, lufs):
+    finish = finalise(noise(rms), LoudnessTarget("test", lufs), None)
+    assert finish.met, finish.missed
+    assert libebur128_lufs(finish.audio) == pytest.approx(lufs, abs=0.1)
+    assert finish.true_peak_dbtp <= -1.0
+
+
+def test_turning_down_is_one_gain_and_nothing_else():
+    source = noise(0.2)
+    finish = finalise(source, LoudnessTarget("test", -23.0), None)
+    gain = np.float32(10 ** (finish.gain_db / 20))
+    assert np.array_equal(finish.audio.samples, source.samples * gain)
+    assert finish.max_reduction_db == 0.0
+
+
+def test_a_target_out_of_reach_is_told_with_its_figure():
+    target = LoudnessTarget("test", -6.0, max_reduction_db=3.0)
+    finish = finalise(kicks(), target, None)
+    short_by = target.integrated_lufs - libebur128_lufs(finish.audio)
+    assert not finish.met
+    assert f"{short_by:.1f} LU below" in finish.missed
+    assert finish.max_reduction_db <= 3.0
+    assert finish.true_peak_dbtp <= -1.0
+
+
+def test_a_lone_click_does_not_forbid_loudness():
+    samples = noise(0.02, 6.0).samples.copy()
+    samples[:, 3 * RATE] = 1.0
+    finish = finalise(Audio(samples, RATE), LoudnessTarget("test", -14.0, max_reduction_db=6.0), None)
+    assert finish.met, finish.missed
+
+
+def test_silence_stays_silent_and_is_told():
+    finish = finalise(Audio(np.zeros((2, RATE), np.float32), RATE), STREAMING, None)
+    assert not finish.audio.samples.any()
+    assert not finish.met
+    assert "silent" in finish.missed
+
+
+def test_a_source_too_short_for_loudness_only_gets_the_ceiling():
+    samples = np.ones((2, 2000), np.float32)
+    finish = finalise(Audio(samples, RATE), STREAMING, None)
+    assert not finish.met
+    assert "400 ms" in finish.missed
+    assert finish.true_peak_dbtp <= -1.0
+
+
+def test_gain_stops_at_its_bound():
+    finish = finalise(noise(0.00015), STREAMING, None)
+    assert finish.gain_db == MAX_GAIN_DB
+    assert not finish.met
+
+
+def test_on_disk_and_in_memory_are_the_same_twice(tmp_path):
+    source = noise(0.3)
+    target = TARGETS["loud"]
+    on_disk, in_memory = finalise(source, target, tmp_path), finalise(source, target, None)
+    assert isinstance(on_disk.audio, DiskAudio)
+    assert np.array_equal(load(on_disk.audio).samples, in_memory.audio.samples)
+    assert on_disk.renders == in_memory.renders
+
+
+def test_progress_rises_to_one():
+    shares = []
+    finalise(noise(0.3), TARGETS["loud"], None, shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
