@@ -22,6 +22,9 @@ from pathlib import Path
 
 import soundfile
 
+from mixagent.pipeline.analysis import analyse
+from mixagent.pipeline.audio import Audio
+
 PACKAGES = {
     "train": (
         "wesnoth-1.16-music",
@@ -121,9 +124,6 @@ def write_index(folder: Path) -> None:
 
 
 def _rows(folder: Path) -> Iterator[dict[str, object]]:
-    from mixagent.pipeline.analysis import analyse
-
-    from mixagent.pipeline.audio import Audio
 
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
