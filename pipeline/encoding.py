@@ -26,6 +26,11 @@ _FRAMES = 1 << 14
 
 _FORMATS = {".wav": "WAV", ".flac": "FLAC", ".mp3": "MP3", ".ogg": "OGG"}
 _SUBTYPES = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}
+_SAMPLE_BYTES = {"16": 2, "24": 3, "32f": 4}
+_LOSSY: dict[str, dict[str, Any]] = {
+    ".mp3": {"compression_level": 0.0, "bitrate_mode": "CONSTANT"},
+    ".ogg": {"compression_level": 0.1},
+}
 _MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _RIFF_BYTES = 0xFFFFFFFF - (1 << 20)
 """What a RIFF file can hold, less room for the header and the tags."""
@@ -113,31 +118,25 @@ def encode(
 
 
 def _write(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, progress: Progress) -> None:
-    kind = _FORMATS[path.suffix]
-    options: dict[str, Any] = {"format": kind}
-    if kind in ("WAV", "FLAC"):
-        options["subtype"] = _SUBTYPES[bit_depth]
-        options["format"] = "RF64" if kind == "WAV" and _data_bytes(source, bit_depth) > _RIFF_BYTES else kind
-    elif kind == "MP3":
-        options |= {"compression_level": 0.0, "bitrate_mode": "CONSTANT"}
-    else:
-        options["compression_level"] = 0.1
-    done = 0
-    with soundfile.SoundFile(path, "w", source.rate, source.channels, **options) as file:
-        for samples in _samples(source, kind, bit_depth, seed):
+    lossy = path.suffix in _LOSSY
+    size = source.frames * source.channels * _SAMPLE_BYTES[bit_depth]
+    options = _LOSSY[path.suffix] if lossy else {"subtype": _SUBTYPES[bit_depth]}
+    form, done = _container(path.suffix, size), 0
+    with soundfile.SoundFile(path, "w", source.rate, source.channels, format=form, **options) as file:
+        for samples in _samples(source, None if lossy else bit_depth, seed):
             file.write(samples)
             done += len(samples)
             progress(done / source.frames)
 
 
-def _data_bytes(source: AudioSource, bit_depth: BitDepth) -> int:
-    return source.frames * source.channels * {"16": 2, "24": 3, "32f": 4}[bit_depth]
+def _container(suffix: str, size_bytes: int) -> str:
+    return "RF64" if suffix == ".wav" and size_bytes > _RIFF_BYTES else _FORMATS[suffix]
 
 
-def _samples(source: AudioSource, kind: str, bit_depth: BitDepth, seed: int) -> Iterator[NDArray[Any]]:
+def _samples(source: AudioSource, bit_depth: BitDepth | None, seed: int) -> Iterator[NDArray[Any]]:
     # Small blocks: libvorbis takes a whole block on the stack.
     parts = blocks(source, _FRAMES)
-    if kind in ("MP3", "OGG") or bit_depth == "32f":
+    if bit_depth is None or bit_depth == "32f":
         return (np.ascontiguousarray(part.T) for part in parts)
     return quantise(parts, int(bit_depth), seed)
 
