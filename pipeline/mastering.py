@@ -12,7 +12,7 @@ from mixagent.pipeline.dsp.image import Image, MonoBelow, image_matrix
 from mixagent.pipeline.dsp.programme import Programme
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
 from mixagent.pipeline.mixing import compressors, dynamic_cuts, plugins_of, transient_shapers
-from mixagent.pipeline.parameters import Settings
+from mixagent.pipeline.parameters import BELLS, Settings
 from mixagent.pipeline.streaming import Processor
 
 EQ_NAMES = ("sub", "bass", "low_mid", "mid", "presence", "brilliance", "air")
@@ -56,8 +56,11 @@ def _repairs(master: Mapping[str, float], rate: int, channels: int) -> list[Proc
 def _equaliser(master: Mapping[str, float], rate: int, channels: int) -> list[Processor]:
     gains_db = tuple(master[f"eq_{name}_db"] for name in EQ_NAMES)
     bands = band_filters(gains_db, rate) if any(gains_db) else ()
-    bell = Filter("bell", master["bell_hz"], master["bell_db"], master["bell_q"])
-    plugins = plugins_of([*bands, bell], rate)
+    bells = (
+        Filter("bell", master[f"bell_{n}_hz"], master[f"bell_{n}_db"], master[f"bell_{n}_q"])
+        for n in range(1, BELLS + 1)
+    )
+    plugins = plugins_of([*bands, *bells], rate)
     return [BoardProcessor(plugins, rate, channels)] if plugins else []
 
 

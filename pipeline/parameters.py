@@ -226,6 +226,28 @@ _DELAY = (
     _Row("feedback", "", 0.0, 0.25, 0.7, "share fed back"),
 )
 
+BELLS = 4
+"""Narrow bells on the master."""
+
+_BELLS_HZ = (320.0, 1000.0, 3000.0, 8000.0)
+
+
+def _bell(number: int, neutral_hz: float) -> tuple[_Row, ...]:
+    return (
+        _Row(
+            f"bell_{number}_hz",
+            "Hz",
+            80.0,
+            neutral_hz,
+            16000.0,
+            "narrow bell's centre, for a peak or a gap",
+            "log",
+        ),
+        _Row(f"bell_{number}_db", "dB", -18.0, 0.0, 18.0, "narrow bell's gain; 0 is off"),
+        _Row(f"bell_{number}_q", "", 0.7, 3.0, 10.0, "narrow bell's Q", "log"),
+    )
+
+
 MASTER = (
     _Row("balance_db", "dB", -9.0, 0.0, 9.0, "right against left, to undo a lean"),
     _Row("low_mid_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 200–500 Hz"),
@@ -238,9 +260,7 @@ MASTER = (
     _Row("eq_presence_db", "dB", -9.0, 0.0, 9.0, "2–6 kHz: wide bell"),
     _Row("eq_brilliance_db", "dB", -12.0, 0.0, 9.0, "6–12 kHz: wide bell"),
     _Row("eq_air_db", "dB", -9.0, 0.0, 9.0, "from 12 kHz: high shelf"),
-    _Row("bell_hz", "Hz", 80.0, 320.0, 2000.0, "narrow bell's centre, for a resonance", "log"),
-    _Row("bell_db", "dB", -15.0, 0.0, 6.0, "narrow bell's gain; 0 is off"),
-    _Row("bell_q", "", 0.7, 3.0, 10.0, "narrow bell's Q", "log"),
+    *(row for number, hz in enumerate(_BELLS_HZ, 1) for row in _bell(number, hz)),
     _Row("extend_from_hz", "Hz", 4000.0, 22050.0, 22050.0, "cut-off above which air is rebuilt", "log"),
     _Row("extend_db", "dB", -24.0, 0.0, 12.0, "level of the rebuilt air against its usual slope"),
     *_TRANSIENT,

@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from mixagent.pipeline.diagnosis import FOUND, Finding
+from mixagent.pipeline.diagnosis import FOUND, Diagnosis, Finding
+from mixagent.pipeline.parameters import BELLS
 from mixagent.policies.base import Context, Decision
+
+RESONANCE_Q = 6.0
+GAP_Q = 3.5
 
 Move = tuple[str, float, str]
 """Parameter, value in its unit, reason."""
@@ -26,6 +30,7 @@ class RuleScales:
     shimmer: float = 0.7
     lines: float = 1.0
     air: float = 1.0
+    gaps: float = 0.7
     lean: float = 0.9
     width: float = 0.7
     attack: float = 0.5
@@ -48,8 +53,44 @@ class RulePolicy:
                 continue
             for name, value, reason in rule(finding, self.scales):
                 moves[f"master.{name}"] = (value, reason)
+        for number, bell in enumerate(_strongest(context.diagnosis, self.scales), 1):
+            for what, value in (("hz", bell.hz), ("db", bell.gain_db), ("q", bell.q)):
+                moves[f"master.bell_{number}_{what}"] = (value, bell.reason)
         settings = context.space.settings({name: value for name, (value, _) in moves.items()})
         return Decision(settings, {name: reason for name, (_, reason) in moves.items()})
+
+
+@dataclass(frozen=True)
+class _Bell:
+    hz: float
+    gain_db: float
+    q: float
+    reason: str
+
+
+def _strongest(diagnosis: Diagnosis, scales: RuleScales) -> list[_Bell]:
+    """The narrow bells that do most, as many as the master has."""
+    bells: list[_Bell] = []
+    for kind, propose in (("mud", _resonances), ("holes", _gaps)):
+        finding = diagnosis.finding(kind)
+        if finding is not None and finding.severity >= FOUND:
+            bells += propose(finding, scales)
+    return sorted(bells, key=lambda bell: -abs(bell.gain_db))[:BELLS]
+
+
+def _resonances(finding: Finding, scales: RuleScales) -> Iterator[_Bell]:
+    v = finding.values
+    if v["resonant"]:
+        reason = f"a resonance stands {v['resonance_db']:.1f} dB out at {v['resonance_hz']:.0f} Hz"
+        yield _Bell(v["resonance_hz"], -scales.resonance * v["resonance_db"], RESONANCE_Q, reason)
+
+
+def _gaps(finding: Finding, scales: RuleScales) -> Iterator[_Bell]:
+    v = finding.values
+    for index in range(int(v["gap_count"])):
+        hz, depth_db = v[f"gap_{index}_hz"], v[f"gap_{index}_db"]
+        reason = f"a gap {depth_db:.0f} dB deep at {hz / 1000:.1f} kHz"
+        yield _Bell(hz, scales.gaps * depth_db, GAP_Q, reason)
 
 
 def _mud(finding: Finding, scales: RuleScales) -> Iterator[Move]:
@@ -58,11 +99,6 @@ def _mud(finding: Finding, scales: RuleScales) -> Iterator[Move]:
     if excess_db > 0:
         reason = f"200–500 Hz stands {excess_db:.1f} dB over what the bands around it predict"
         yield "eq_low_mid_db", -scales.mud * excess_db, reason
-    if v["resonant"]:
-        reason = f"a resonance stands {v['resonance_db']:.1f} dB out at {v['resonance_hz']:.0f} Hz"
-        yield "bell_hz", v["resonance_hz"], reason
-        yield "bell_db", -scales.resonance * v["resonance_db"], reason
-        yield "bell_q", 6.0, reason
 
 
 def _shimmer(finding: Finding, scales: RuleScales) -> Iterator[Move]:

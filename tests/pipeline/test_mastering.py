@@ -17,7 +17,7 @@ EFFECTS = {
     "shimmer_cut_db": {"shimmer_cut_db": 6.0},
     "resonance_cut_db": {"resonance_cut_db": 18.0},
     "eq": {"eq_low_mid_db": -6.0, "eq_air_db": 3.0},
-    "bell": {"bell_db": -6.0},
+    "bell": {"bell_1_db": -6.0},
     "extend": {"extend_from_hz": 9000.0},
     "transient": {"transient_attack_db": 6.0, "transient_sustain_db": -3.0},
     "expand_ratio": {"expand_ratio": 1.5},
