@@ -59,13 +59,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     songs = sorted(p for p in arguments.corpus.rglob("*") if p.suffix in SUFFIXES)
+    chosen = songs[arguments.damaged_every - 1 :: arguments.damaged_every]
     with ProcessPoolExecutor(arguments.workers) as pool:
         rows = [row for rows in pool.map(_clean, songs) for row in rows]
-        rows += [
-            row
-            for rows in pool.map(_damaged, songs[arguments.damaged_every - 1 :: arguments.damaged_every])
-            for row in rows
-        ]
+        rows += [row for rows in pool.map(_damaged, chosen) for row in rows]
     OUTPUT.write_text(json.dumps(fit(rows), indent=1) + "\n", encoding="utf-8")
 
 
