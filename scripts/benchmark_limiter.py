@@ -5,7 +5,7 @@
 Each limiter's drive is bisected until its output is as loud as the input driven 6 dB into the ceiling
 by ours. Over is the highest true peak less the ceiling, by libebur128's filter and by an 8× meter of
 512 taps a phase. Residual is what is left of the output after the input at its best-fitting gain is
-taken away, over the whole (static) and in windows of 100 ms (local); THD+N is that of the tones.
+taken away, over the whole (static) and in windows of 100 ms (local); for tones it is THD+N.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     options = parser.parse_args()
     print(
-        "| ours / pedalboard | over dB | over 8× dB | residual static dB | residual local dB | × real time |"
+        "| ours / pedalboard | over dB | over 8× dB | static residual dB | local residual dB | speed × |"
     )
     print("|---|---|---|---|---|---|")
     for name, samples in synthesised(44100, options.seconds):

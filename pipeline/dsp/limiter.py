@@ -79,7 +79,8 @@ class TruePeakLimiter:
     @property
     def reductions_db(self) -> NDArray[np.float64]:
         """The deepest reduction in each HOP_FRAMES of output so far, in dB ≥ 0, the corrections included."""
-        return np.array([stage.deepest_db for stage in self._stages], np.float64).sum(axis=0)
+        total: NDArray[np.float64] = np.array([stage.deepest_db for stage in self._stages]).sum(axis=0)
+        return total
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, limited; float32 (channels, frames) in and out."""
