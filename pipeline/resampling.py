@@ -19,14 +19,11 @@ def resample(source: AudioSource, rate: int, to: Path | None = None) -> AudioSou
     """
     if source.rate == rate:
         return source
-    parts = _exact_length(_converted(source, rate), _length(source, rate), source.channels)
+    frames = round(source.frames * rate / source.rate)
+    parts = _exact_length(_converted(source, rate), frames, source.channels)
     if to is None:
         return collect(parts, rate, source.channels)
     return spool(parts, to, rate, source.channels)
-
-
-def _length(source: AudioSource, rate: int) -> int:
-    return (2 * source.frames * rate + source.rate) // (2 * source.rate)
 
 
 def _converted(source: AudioSource, rate: int) -> Iterator[FloatArray]:
