@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from benchmark_recovery import excerpt, find_songs
+from benchmark_recovery import excerpt, find_songs, share_undone
 
 from mixagent.envs.pathologies import KINDS, damage, damage_all
 from mixagent.pipeline.analysis import analyse
@@ -61,11 +61,12 @@ def hear(kind: str, original: Original, damaged: Audio) -> Case:
     return Case(kind, original, damaged, Context(analysis, {}, diagnose(damaged, analysis), TARGET, space))
 
 
-def score(case: Case, scales: RuleScales) -> float:
-    """Share of the damage undone by the rules at these scales."""
+def score(case: Case, scales: RuleScales) -> tuple[float, float]:
+    """Distance to the original before and after the rules at these scales."""
     settings = RulePolicy(scales).decide(case.context).settings
     done = render(Stems(case.damaged, {}), settings, TARGET).audio
-    return case.original.recovery(case.damaged, Audio(done.read(0, done.frames), done.rate))["total"]
+    after = case.original.distance(Audio(done.read(0, done.frames), done.rate))
+    return case.original.distance(case.damaged).total, after.total
 
 
 def cases_of(song: Path, seconds: float, seed: int) -> list[Case]:
@@ -81,8 +82,8 @@ def cases_of(song: Path, seconds: float, seed: int) -> list[Case]:
     return [hear(kind, original, audio) for kind, audio in damaged.items()]
 
 
-def sweep(seconds: float, numbered: tuple[int, Path]) -> list[tuple[str, str, float, float]]:
-    """(scale, kind, value, share) for one song."""
+def sweep(seconds: float, numbered: tuple[int, Path]) -> list[tuple[str, str, float, tuple[float, float]]]:
+    """(scale, kind, value, distances) for one song."""
     seed, song = numbered
     rows = []
     for case in cases_of(song, seconds, seed):
@@ -111,7 +112,7 @@ def main() -> None:
     keys = dict.fromkeys(row[:3] for row in rows)
     for key in sorted(keys, key=lambda k: (k[0], k[1], k[2])):
         shares = [row[3] for row in rows if row[:3] == key]
-        print(f"{key[0]:10} {key[1]:9} {key[2]:6.2f}  {100 * np.nanmean(shares):+6.1f} %  ({len(shares)})")
+        print(f"{key[0]:10} {key[1]:9} {key[2]:6.2f}  {100 * share_undone(shares):+6.1f} %  ({len(shares)})")
 
 
 if __name__ == "__main__":
