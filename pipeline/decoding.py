@@ -32,7 +32,7 @@ SHORTEST_S = 0.4
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 192_000
 
 _FRAMES = 1 << 14
-_MISSING_S = 0.25
+_MISSING_S = 1.0
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
 _READABLE = "wav, flac, mp3, ogg or aiff, and m4a where ffmpeg is installed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mixagent.pipeline.errors import ModelMissingError, UsageError
 from mixagent.pipeline.separation.base import NoSeparator, Separator
@@ -12,6 +13,9 @@ NAMES = ("auto", "embedded", "none", *STEM_NAMES)
 """What `choose_separator` takes."""
 
 _BEST = "htdemucs_ft"
+
+_GPU_NODES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
+"""Without one of these there is no GPU on Linux, and torch, which is slow to import, need not be asked."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,8 @@ def resolve_device(device: str) -> str:
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"no device is called {device!r}: choose auto, cpu or cuda")
-    if device == "cpu":
-        return device
+    if device == "cpu" or (device == "auto" and not any(path.exists() for path in _GPU_NODES)):
+        return "cpu"
     import torch
 
     if torch.cuda.is_available():

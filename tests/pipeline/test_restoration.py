@@ -7,7 +7,7 @@ from scipy.signal import lfilter
 
 from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, load
 from mixagent.pipeline.restoration import declip, denoise_vocals
-from mixagent.pipeline.restoration.denoising import LIMIT_DB
+from mixagent.pipeline.restoration.deepfilter import LIMIT_DB
 from mixagent.pipeline.restoration.noise_floor import band_powers, noise_floor
 
 RATE = 44100
