@@ -25,16 +25,16 @@ Move = tuple[str, float, str]
 class RuleScales:
     """How much of each measured excess a rule takes back; 0 switches the rule off."""
 
-    mud: float = 0.7
-    resonance: float = 0.7
-    shimmer: float = 0.7
+    mud: float = 0.5
+    resonance: float = 0.5
+    shimmer: float = 0.5
     lines: float = 1.0
     air: float = 1.0
     gaps: float = 0.7
-    lean: float = 0.9
-    width: float = 0.7
-    attack: float = 0.5
-    expand: float = 0.05
+    lean: float = 1.0
+    width: float = 0.5
+    attack: float = 0.25
+    expand: float = 0.03
 
 
 @dataclass(frozen=True)
