@@ -64,6 +64,12 @@ def _usable(path: Path, seconds: float) -> bool:
     return info.channels == 2 and info.samplerate >= 32000 and info.duration >= seconds + 20
 
 
+def genre_near(song: Path, otherwise: Path, seconds: float) -> Path:
+    """A finished song of the same collection for matchering to match, or `otherwise`."""
+    beside = sorted(p for p in song.parent.iterdir() if p.suffix in SUFFIXES and p != song)
+    return next((p for p in beside if _usable(p, seconds)), otherwise)
+
+
 def excerpt(path: Path, seconds: float) -> Audio:
     """The middle of a song, at half scale so that damage has headroom in a file."""
     info = sf.info(path)
@@ -132,7 +138,7 @@ def _run(systems: dict[str, System], songs: list[Path], options: argparse.Namesp
         for number, song in enumerate(songs):
             original = Original(excerpt(song, options.seconds))
             reference = folder / "reference.wav"
-            write(excerpt(songs[number - 1], options.seconds), reference)
+            write(excerpt(genre_near(song, songs[number - 1], options.seconds), options.seconds), reference)
             seed = options.seed + number
             for kind, audio in damages(original.audio, options.severity, seed, options.validation).items():
                 write(audio, folder / "damaged.wav")
