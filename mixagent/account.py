@@ -50,7 +50,7 @@ def build_report(
         decision: what the policy chose, before the amount was applied.
         applied: the settings that were rendered.
         models: which model each neural stage used, and why.
-        warnings: for the user.
+        warnings: for the user, beside those of the decoder.
     """
     decoded, heard = results["decode"].values, results["analyse"].values
     finish = results["finalise"].values if "finalise" in results else None
@@ -59,7 +59,7 @@ def build_report(
         "schema": SCHEMA,
         "version": __version__,
         "input": _input(request.song, decoded["info"]),
-        "output": _output(request, after["analysis"]["rate"]),
+        "output": _output(request, decoded["info"]["rate"]),
         "target": _target(request),
         "met": finish is None or finish["met"],
         "missed": None if finish is None or finish["met"] else finish["missed"],
@@ -78,8 +78,8 @@ def build_report(
         "finaliser": None
         if finish is None
         else {k: finish[k] for k in ("gain_db", "max_reduction_db", "renders")},
-        "warnings": warnings,
-        "replay": _replay(request, decision),
+        "warnings": [*decoded["warnings"], *warnings],
+        "replay": _replay(request, decision, models),
     }
 
 
@@ -95,12 +95,12 @@ def _input(song: Path, info: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _output(request: Request, rate: int) -> dict[str, Any]:
+def _output(request: Request, song_rate: int) -> dict[str, Any]:
     return {
         "path": str(request.output),
         "format": request.output.suffix[1:].lower(),
         "bit_depth": request.bit_depth,
-        "rate": rate,
+        "rate": request.sample_rate or song_rate,
         "sha256": content_hash(request.output),
     }
 
@@ -152,9 +152,9 @@ def _finished(finish: Mapping[str, Any]) -> str:
         if reduction > 0.05
         else "the limiter had nothing to do"
     )
-    return f"Level {finish['gain_db']:+.1f} dB in {len(finish['renders'])} renders; {limited}".replace(
-        "-", "−"
-    )
+    renders = len(finish["renders"])
+    level = f"Level {finish['gain_db']:+.1f} dB in {renders} render{'s' if renders > 1 else ''}"
+    return f"{level}; {limited}".replace("-", "−")
 
 
 def _stage(event: StageEvent, result: Result | None) -> dict[str, Any]:
@@ -179,12 +179,16 @@ def _parameters(decision: Decision, applied: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _replay(request: Request, decision: Decision) -> dict[str, Any]:
+def _replay(request: Request, decision: Decision, models: list[dict[str, str]]) -> dict[str, Any]:
     """What a replay sets: the decision before the amount, and every option that reaches a sample."""
+    pipeline = dict(vars(request.config.pipeline))
+    for model in models:
+        if model["stage"] == "separate":
+            pipeline["separator"] = model["name"]
     return {
         "settings": decision.settings.changed(),
         "reasons": dict(decision.reasons),
-        "pipeline": dict(vars(request.config.pipeline)),
+        "pipeline": pipeline,
         "amount": request.amount,
         "sample_rate": request.sample_rate,
         "seed": request.seed,

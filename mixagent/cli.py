@@ -6,9 +6,9 @@ imported inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import errno
 import functools
 import json
+import math
 import signal
 import sys
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Annotated, Any, ParamSpec
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from mixagent import __version__
 from mixagent.pipeline.errors import (
@@ -25,6 +25,7 @@ from mixagent.pipeline.errors import (
     EXIT_TARGET_MISSED,
     CancelledError,
     MixagentError,
+    ModelMissingError,
     OutputError,
     UsageError,
 )
@@ -41,7 +42,7 @@ app = typer.Typer(
 models_app = typer.Typer(help="Models: what is here, how to get the rest.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 
-messages = Console(stderr=True, highlight=False, soft_wrap=True)
+FORMATS = ("wav", "flac", "mp3", "ogg")
 
 Song = Annotated[
     Path,
@@ -60,26 +61,48 @@ Overrides = Annotated[
 ]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor leave finished stages.")]
 BitDepth = Annotated[str, typer.Option(help="16, 24 or 32f: depth of wav and flac output.")]
+StemDepth = Annotated[
+    str | None,
+    typer.Option(
+        "--bit-depth", help="16, 24 or 32f: depth of wav and flac output.", show_default="32f; flac 24"
+    ),
+]
 
 
 def main() -> None:
     """Run the program and exit with its code."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupted)
     try:
         app()
     except MixagentError as error:
-        messages.print(f"mixagent: {error}", markup=False)
+        _say(str(error))
         sys.exit(error.exit_code)
 
 
-def _terminated(_number: int, _frame: FrameType | None) -> None:
+def _interrupted(_number: int, _frame: FrameType | None) -> None:
+    # A second Ctrl-C would interrupt the tidying up after the first.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _say(message: str) -> None:
+    """A message on stderr, on one line whatever a file's name holds."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    print(f"mixagent: {line}", file=sys.stderr)
+
+
+def _print(text: RenderableType) -> None:
+    # File names and sentences are printed as they are, brackets and colons too.
+    Console(markup=False, emoji=False, highlight=False).print(text)
 
 
 def command(
     group: typer.Typer, name: str | None = None
 ) -> Callable[[Callable[P, int | None]], Callable[P, None]]:
-    """Register a command whose return value is the exit code, with interruptions and a full disk in words."""
+    """Register a command whose return value is the exit code; interruptions and disk errors become words."""
 
     def register(body: Callable[P, int | None]) -> Callable[P, None]:
         @group.command(name)
@@ -89,9 +112,9 @@ def command(
                 code = body(*args, **kwargs)
             except KeyboardInterrupt:
                 raise CancelledError("interrupted; nothing was written") from None
+            except BrokenPipeError:
+                raise
             except OSError as error:
-                if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-                    raise
                 raise OutputError(f"cannot write {error.filename or 'to disk'}: {error.strerror}") from error
             if code:
                 raise typer.Exit(code)
@@ -102,7 +125,8 @@ def command(
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
+    # In ASCII: a file name need not be valid text.
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 @app.callback(invoke_without_command=True)
@@ -138,7 +162,9 @@ def master(
             min=0.0, max=1.0, help="How much of the correction: 1 all of it, 0 gives the song back untouched."
         ),
     ] = 1.0,
-    stems: Annotated[Path | None, typer.Option(help="Also write the stems into this folder.")] = None,
+    stems: Annotated[
+        Path | None, typer.Option(help="Also write the stems, 32-bit float wav, into this folder.")
+    ] = None,
     format: Annotated[
         str | None, typer.Option(help="wav, flac, mp3 or ogg; by default the output's suffix.")
     ] = None,
@@ -149,12 +175,13 @@ def master(
     report: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Write the report: .html is a page to listen in, .json can be replayed. May be given twice."
+            help="Write the report: .html is a page to listen in, .json can be replayed. May be given twice.",
+            show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
     device: Device = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of the dither.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the dither.")] = 0,
     overrides: Overrides = None,
     no_cache: NoCache = False,
     quiet: Quiet = False,
@@ -167,24 +194,24 @@ def master(
 
     request = Request(
         song=song,
-        output=output_path(song, output, format),
+        output=output_path(song, output, format and _choice("format", format, FORMATS)),
         target=_target(target, intent, ceiling),
-        amount=amount,
+        amount=_amount(amount),
         bit_depth=_choice("bit depth", bit_depth, ("16", "24", "32f")),
         sample_rate=_sample_rate(sample_rate),
-        device=device,
+        device=_choice("device", device, ("auto", "cpu", "cuda")),
         seed=seed,
         stems_folder=stems,
         config=_config(overrides, separator, policy),
         use_cache=not no_cache,
     )
-    check_reports(report or [])
-    with shown_progress(messages, quiet) as progress, master_song(request, progress) as result:
+    check_reports(report or [], song)
+    with shown_progress(quiet) as progress, master_song(request, progress) as result:
         write_reports(result, report or [])
         if as_json:
             _print_json(result.report)
         else:
-            Console().print(summary_text(result.report))
+            _print(summary_text(result.report))
         return EXIT_DONE if result.report["met"] else EXIT_TARGET_MISSED
 
 
@@ -201,17 +228,17 @@ def replay(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Render a master again from its report; the same bytes, or a word on what has changed."""
+    """Render a master again from its report; the same bytes, or exit code 4 and a word on what changed."""
     from mixagent.progress import shown_progress
     from mixagent.replay import replay_report
 
-    with shown_progress(messages, quiet) as progress:
+    with shown_progress(quiet) as progress:
         outcome = replay_report(report, output, song, progress)
     if as_json:
         _print_json(outcome)
     else:
-        typer.echo(outcome["verdict"])
-    return EXIT_DONE
+        _print(outcome["verdict"])
+    return EXIT_DONE if outcome["identical"] else EXIT_TARGET_MISSED
 
 
 @command(app)
@@ -221,12 +248,12 @@ def analyze(song: Song, as_json: AsJson = False, quiet: Quiet = False) -> int:
     from mixagent.session import analyze_song
     from mixagent.tables import analysis_text
 
-    with shown_progress(messages, quiet) as progress:
+    with shown_progress(quiet) as progress:
         found = analyze_song(song, progress)
     if as_json:
         _print_json(found)
     else:
-        Console().print(analysis_text(found))
+        _print(analysis_text(found))
     return EXIT_DONE
 
 
@@ -237,7 +264,7 @@ def split(
         Path | None, typer.Option("--output", "-o", help="Folder for the stems.", show_default="SONG.stems")
     ] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
-    bit_depth: BitDepth = "24",
+    bit_depth: StemDepth = None,
     separator: Separation = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -258,7 +285,7 @@ def vocals(
         typer.Option("--output", "-o", help="Folder for the two files.", show_default="SONG.stems"),
     ] = None,
     format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
-    bit_depth: BitDepth = "24",
+    bit_depth: StemDepth = None,
     separator: Separation = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -284,12 +311,12 @@ def compare(
 
     if len(files) < 2:
         raise UsageError("compare needs two files or more")
-    with shown_progress(messages, quiet) as progress:
+    with shown_progress(quiet) as progress:
         found = compare_songs(files, progress)
     if as_json:
         _print_json(found)
     else:
-        Console().print(comparison_text(found))
+        _print(comparison_text(found))
     return EXIT_DONE
 
 
@@ -304,8 +331,8 @@ def doctor(as_json: AsJson = False) -> int:
     if as_json:
         _print_json(to_json(checks))
     else:
-        Console().print(doctor_text(checks))
-    return EXIT_DONE if to_json(checks)["healthy"] else 5
+        _print(doctor_text(checks))
+    return EXIT_DONE if to_json(checks)["healthy"] else ModelMissingError.exit_code
 
 
 @command(models_app, "list")
@@ -320,7 +347,7 @@ def models_list(as_json: AsJson = False) -> int:
     if as_json:
         _print_json({"schema": "mixagent.models/1", "models": [asdict(model) for model in models]})
     else:
-        Console().print(models_text(models))
+        _print(models_text(models))
     return EXIT_DONE
 
 
@@ -350,7 +377,7 @@ def _split(
     song: Path,
     output: Path | None,
     format: str,
-    bit_depth: str,
+    bit_depth: str | None,
     separator: str | None,
     device: str,
     as_json: bool,
@@ -365,18 +392,20 @@ def _split(
     request = SplitRequest(
         song=song,
         folder=output or song.with_name(f"{song.stem}.stems"),
-        format=_choice("format", format, ("wav", "flac", "mp3", "ogg")),
-        bit_depth=_choice("bit depth", bit_depth, ("16", "24", "32f")),
+        format=_choice("format", format, FORMATS),
+        bit_depth=None if bit_depth is None else _choice("bit depth", bit_depth, ("16", "24", "32f")),
         vocals_only=vocals_only,
-        device=device,
+        device=_choice("device", device, ("auto", "cpu", "cuda")),
         config=_config(None, separator),
         use_cache=not no_cache,
     )
-    with shown_progress(messages, quiet) as progress:
+    with shown_progress(quiet) as progress:
         done = split_song(request, progress)
     if as_json:
         _print_json(done)
     else:
+        for warning in done["warnings"]:
+            _say(warning)
         for name, path in done["files"].items():
             typer.echo(f"{name}: {path}")
     return EXIT_DONE
@@ -400,8 +429,17 @@ def _sample_rate(text: str) -> int | None:
     return None if rate == "keep" else int(rate)
 
 
+def _amount(value: float) -> float:
+    if math.isnan(value):
+        raise UsageError("amount is not a number: give 0 to 1")
+    return value
+
+
 def _config(overrides: list[str] | None, separator: str | None, policy: str | None = None) -> Any:
+    from mixagent.policies import POLICIES
     from mixagent.settings import load_config
 
-    named = [f"pipeline.separator={separator}"] if separator else []
-    return load_config([*(overrides or []), *named, *([f"policy={policy}"] if policy else [])])
+    group = [f"policy={_choice('policy', policy, tuple(POLICIES))}"] if policy else []
+    config = load_config([*(overrides or []), *group])
+    config.pipeline.separator = separator or config.pipeline.separator
+    return config

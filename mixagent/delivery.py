@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import OutputError, UsageError
 from mixagent.report import write_page
 from mixagent.session import Mastered
 
 FORMATS = (".html", ".json")
 
 
-def check_reports(paths: Sequence[Path]) -> None:
+def check_reports(paths: Sequence[Path], song: Path) -> None:
     """Whether these can be written, asked before the work is done.
 
     Raises:
-        UsageError: a suffix that is no report's, or a folder that is not there.
+        UsageError: a suffix that is no report's, or the song itself.
+        OutputError: a folder that is not there or may not be written to.
     """
     for path in paths:
         if path.suffix.lower() not in FORMATS:
             raise UsageError(f"{path}: a report is .html or .json")
-        if not path.parent.is_dir() or path.is_dir():
-            raise UsageError(f"cannot write {path}: {path.parent} is not a folder, or {path} is one")
+        if path.exists() and song.exists() and path.samefile(song):
+            raise UsageError(f"cannot write {path}: it is the input, which is never overwritten")
+        if path.is_dir() or not path.parent.is_dir():
+            raise OutputError(f"cannot write {path}: {path.parent} is not a folder, or {path} is one")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise OutputError(f"cannot write {path}: the folder {path.parent} may not be written to")
 
 
 def write_reports(mastered: Mastered, paths: Sequence[Path]) -> None:
-    """Write each report in the format of its suffix, whole or not at all."""
+    """Write each report in the format of its suffix, whole or not at all.
+
+    Raises:
+        OutputError: the disk is full or refuses the file.
+    """
     for path in paths:
         if path.suffix.lower() == ".html":
             write_page(mastered.report, mastered.before, mastered.after, path)
@@ -39,8 +49,10 @@ def write_reports(mastered: Mastered, paths: Sequence[Path]) -> None:
 def _write_json(mastered: Mastered, path: Path) -> None:
     partial = path.with_name(f".mixagent-{secrets.token_hex(6)}.json")
     try:
-        text = json.dumps(mastered.report, indent=2, ensure_ascii=False, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+        # In ASCII: a file name need not be valid text.
+        partial.write_text(json.dumps(mastered.report, indent=2, allow_nan=False) + "\n", encoding="ascii")
         partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write the report {path}: {error.strerror}") from error
     finally:
         partial.unlink(missing_ok=True)

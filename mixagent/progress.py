@@ -6,21 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 ShowProgress = Callable[[str, float], None]
 """Called with a stage's name and the share of it that is done, 0..1; from any thread."""
 
 
 @contextmanager
-def shown_progress(console: Console, quiet: bool) -> Iterator[ShowProgress]:
-    """A callback that draws bars on `console` while the context lasts."""
+def shown_progress(quiet: bool) -> Iterator[ShowProgress]:
+    """A callback that draws bars on stderr while the context lasts."""
+    console = Console(stderr=True)
     if quiet or not console.is_terminal:
         yield _silent
         return
     columns = (TextColumn("{task.description:<12}"), BarColumn(bar_width=32), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as bars:
-        tasks = {}
+        tasks: dict[str, TaskID] = {}
 
         def show(stage: str, share: float) -> None:
             if stage not in tasks:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
 from mixagent.account import SCHEMA
 from mixagent.pipeline.errors import InputError
-from mixagent.pipeline.files import content_hash
+from mixagent.pipeline.files import BitDepth, content_hash
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies.base import Recorded
 from mixagent.progress import ShowProgress
@@ -32,7 +39,7 @@ def replay_report(
         InputError: not a report, or the song is not the one that the report is about.
     """
     report = read_report(path)
-    request = _request(report, output, song)
+    request = _request(path, report, output, song)
     if content_hash(request.song) != report["input"]["sha256"]:
         raise InputError(
             f"{request.song} is not the song of {path}: its contents differ; name it with --song"
@@ -63,19 +70,50 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def _request(report: dict[str, Any], output: Path | None, song: Path | None) -> Request:
-    replayed = report["replay"]
-    return Request(
+def _request(path: Path, report: dict[str, Any], output: Path | None, song: Path | None) -> Request:
+    try:
+        return _recorded(report, output, song)
+    except (KeyError, TypeError, ValueError, OmegaConfBaseException) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path} is damaged, so it cannot be replayed: {reason}") from error
+
+
+def _recorded(report: dict[str, Any], output: Path | None, song: Path | None) -> Request:
+    replayed, written, target = report["replay"], report["output"], report["target"]
+    pipeline = OmegaConf.merge(OmegaConf.structured(PipelineConfig), replayed["pipeline"])
+    policy = report["decision"]["policy"]
+    request = Request(
         song=song or Path(report["input"]["path"]),
-        output=output or Path(report["output"]["path"]),
-        target=LoudnessTarget(**report["target"]),
-        amount=replayed["amount"],
-        bit_depth=report["output"]["bit_depth"],
-        sample_rate=replayed["sample_rate"],
-        seed=replayed["seed"],
-        config=Config(PipelineConfig(**replayed["pipeline"]), PolicyConfig(report["decision"]["policy"])),
-        policy=Recorded(report["decision"]["policy"], replayed["settings"], replayed["reasons"]),
+        output=output or Path(written["path"]),
+        target=LoudnessTarget(
+            name=str(target["name"]), **{key: float(target[key]) for key in target if key != "name"}
+        ),
+        amount=float(replayed["amount"]),
+        bit_depth=written["bit_depth"],
+        sample_rate=None if replayed["sample_rate"] is None else int(replayed["sample_rate"]),
+        seed=int(replayed["seed"]),
+        config=Config(cast(PipelineConfig, OmegaConf.to_object(pipeline)), PolicyConfig(policy)),
+        policy=Recorded(policy, {k: float(v) for k, v in replayed["settings"].items()}, replayed["reasons"]),
     )
+    _check(request, replayed["settings"])
+    return request
+
+
+def _check(request: Request, settings: Mapping[str, float]) -> None:
+    separator = choose_separator(request.config.pipeline.separator, request.device).separator
+    unknown = settings.keys() - {p.name for p in ParameterSpace.for_stems(separator.stem_names)}
+    numbers = (
+        request.amount,
+        request.target.integrated_lufs,
+        request.target.ceiling_dbtp,
+        *settings.values(),
+    )
+    if unknown:
+        raise ValueError(f"no parameter is called {min(unknown)}")
+    if not all(map(math.isfinite, numbers)) or not 0 <= request.amount <= 1 or request.seed < 0:
+        raise ValueError("a number is out of its range")
+    if request.bit_depth not in get_args(BitDepth):
+        raise ValueError(f"no bit depth is called {request.bit_depth}")
 
 
 def _verdict(old: dict[str, Any], new: dict[str, Any], same: bool) -> str:

@@ -1,17 +1,13 @@
-"""One song through all stages: the stage list, the decision between hearing and rendering, the result.
-
-The stage list is the one truth for the run, its progress and its cache. Hearing (decode to features)
-depends on the song and the models alone; rendering depends on the settings that a policy decided
-between the two. So another target, policy or amount finds everything that was heard in the cache.
-"""
+"""What the commands do with songs: master, analyse, compare and split them, from request to result."""
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,33 +15,31 @@ from typing import Any
 import platformdirs
 
 from mixagent.account import analysis_object, build_report
-from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, Stems, blocks, spool
-from mixagent.pipeline.diagnosis import Diagnosis, diagnose
+from mixagent.pipeline.audio import AudioSource, Combination, Stems
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.files import BitDepth, check_output, content_hash, decode, encode, probe, resample
-from mixagent.pipeline.finaliser import finalise
-from mixagent.pipeline.graph import (
-    Cache,
-    Result,
-    Stage,
-    StageContext,
-    StageEvent,
-    audio_reference,
-    run_stages,
-)
+from mixagent.pipeline.files import BitDepth, check_output, decode, encode, probe, resample
+from mixagent.pipeline.graph import Cache, Result, Stage, StageEvent, run_stages
 from mixagent.pipeline.meters import true_peak_dbtp
-from mixagent.pipeline.parameters import ParameterSpace, Settings
-from mixagent.pipeline.render import premaster
-from mixagent.pipeline.restoration import declip, denoise_vocals
-from mixagent.pipeline.separation import Separator, choose_separator
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.separation import Choice, choose_separator
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.progress import ShowProgress
 from mixagent.settings import Config, load_config
+from mixagent.stages import (
+    Heard,
+    heard_song,
+    hearing_stages,
+    listening_stages,
+    rendering_stages,
+    separating_stage,
+    split_stems,
+)
 
 LOSSY = (".mp3", ".ogg")
+STEM_BIT_DEPTH: BitDepth = "32f"
+"""Stems may peak over full scale, and only float keeps their sum."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +65,23 @@ class Request:
 
 
 @dataclass(frozen=True)
+class SplitRequest:
+    """What to write of a song's stems: all of them, or the vocals and the rest.
+
+    `bit_depth` None is 32 bit float where the format holds it, else 24.
+    """
+
+    song: Path
+    folder: Path
+    format: str = "wav"
+    bit_depth: BitDepth | None = None
+    vocals_only: bool = False
+    device: str = "auto"
+    config: Config = field(default_factory=load_config)
+    use_cache: bool = True
+
+
+@dataclass(frozen=True)
 class Mastered:
     """A finished master: the report object, and both sides to listen to while the session is open."""
 
@@ -79,22 +90,10 @@ class Mastered:
     after: AudioSource
 
 
-@dataclass(frozen=True)
-class Heard:
-    """Everything that is known of a song before anything is decided."""
-
-    song: AudioSource
-    stems: Stems
-    analysis: Analysis
-    diagnosis: Diagnosis
-    stem_analyses: Mapping[str, Analysis]
-    results: Mapping[str, Result]
-
-
 def cache_folder() -> Path:
     """Where finished stages are kept: `MIXAGENT_CACHE`, or the user's cache folder."""
     named = os.environ.get("MIXAGENT_CACHE")
-    return Path(named) if named else platformdirs.user_cache_path("mixagent")
+    return Path(named).expanduser() if named else platformdirs.user_cache_path("mixagent")
 
 
 def output_path(song: Path, output: Path | None, format: str | None) -> Path:
@@ -117,18 +116,16 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
     Raises:
         MixagentError: of the kind that says what went wrong; nothing is left half written.
     """
-    _check(request)
+    rate = request.sample_rate or probe(request.song).rate
+    check_output(request.output, rate, request.bit_depth, inputs=[request.song])
     with _run(request.config, request.use_cache, progress) as run:
-        if request.amount == 0.0:
-            yield _untouched(request, run)
-        else:
-            yield _mastered(request, run)
+        yield _untouched(request, run) if request.amount == 0.0 else _mastered(request, run)
 
 
 def analyze_song(song: Path, progress: ShowProgress | None = None) -> dict[str, Any]:
     """Measures and diagnosis of a song as one versioned object."""
     with _run(load_config(), True, progress) as run:
-        results = run.stages(_listening(song))
+        results = run.stages(listening_stages(song))
         return analysis_object(song, results["decode"].values, results["analyse"].values)
 
 
@@ -137,41 +134,38 @@ def compare_songs(files: Sequence[Path], progress: ShowProgress | None = None) -
     return {"schema": "mixagent.comparison/1", "files": [analyze_song(file, progress) for file in files]}
 
 
-@dataclass(frozen=True)
-class SplitRequest:
-    """What to write of a song's stems: all of them, or the vocals and the rest."""
-
-    song: Path
-    folder: Path
-    format: str = "wav"
-    bit_depth: BitDepth = "24"
-    vocals_only: bool = False
-    device: str = "auto"
-    config: Config = field(default_factory=load_config)
-    use_cache: bool = True
-
-
 def split_song(request: SplitRequest, progress: ShowProgress | None = None) -> dict[str, Any]:
     """Write a song's stems, with the residual, into a folder; they sum to the song.
 
     Raises:
         UsageError: a separator that gives no stems.
     """
-    choice = choose_separator(request.config.pipeline.separator, request.device)
-    if not choice.separator.stem_names:
-        raise UsageError("--separator none gives no stems to write")
-    with _run(request.config, request.use_cache, progress) as run:
-        results = run.stages([*_listening(request.song), _separating(choice.separator, "decode")])
-        stems = _stems(results["decode"].audio("audio"), results["separate"])
+    choice = _stem_separator(request.config, request.device)
+    names = ("vocals", "instrumental") if request.vocals_only else (*choice.separator.stem_names, "residual")
+    depth = request.bit_depth or ("24" if request.format == "flac" else STEM_BIT_DEPTH)
+    with (
+        _stem_files(request.song, request.folder, names, request.format, depth) as files,
+        _run(request.config, request.use_cache, progress) as run,
+    ):
+        results = run.stages([*listening_stages(request.song), separating_stage(choice.separator, "decode")])
+        stems = split_stems(results["decode"].audio("audio"), results["separate"])
         parts = _vocals_and_rest(stems) if request.vocals_only else _all_parts(stems)
+        _write_stems(parts, files, request.song, depth, run.show)
         return {
             "schema": "mixagent.split/1",
             "song": str(request.song),
             "model": {"name": choice.separator.name, "version": choice.separator.version, "why": choice.why},
             "seconds": round(run.events["separate"].seconds, 3),
-            "files": _write_stems(parts, request.folder, request, run.show),
-            "warnings": _said(results),
+            "files": {name: str(path) for name, path in files.items()},
+            "warnings": list(results["decode"].values["warnings"]),
         }
+
+
+def _stem_separator(config: Config, device: str) -> Choice:
+    choice = choose_separator(config.pipeline.separator, device)
+    if not choice.separator.stem_names:
+        raise UsageError("--separator none gives no stems to write")
+    return choice
 
 
 def _all_parts(stems: Stems) -> dict[str, AudioSource]:
@@ -183,30 +177,40 @@ def _vocals_and_rest(stems: Stems) -> dict[str, AudioSource]:
     return {"vocals": vocals, "instrumental": Combination(((1.0, stems.mix), (-1.0, vocals)))}
 
 
-def _write_stems(
-    parts: Mapping[str, AudioSource], folder: Path, request: Request | SplitRequest, show: ShowProgress
-) -> dict[str, str]:
-    """Each part as a file of the folder, numbered so that a DAW sorts them in order."""
+@contextmanager
+def _stem_files(
+    song: Path, folder: Path, names: Sequence[str], format: str, bit_depth: BitDepth
+) -> Iterator[dict[str, Path]]:
+    """A file for each stem by name, numbered so that a DAW sorts them in order, checked before the work.
+
+    The folder is made, and taken away again if nothing came into it.
+    """
+    rate, new = probe(song).rate, not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    suffix = request.format if isinstance(request, SplitRequest) else "wav"
-    files = {}
-    for number, (name, part) in enumerate(parts.items(), 1):
-        path = folder / f"{number:02d} {request.song.stem} - {name}.{suffix}"
-        encode(
-            part,
-            path,
-            request.bit_depth,
-            inputs=[request.song],
-            tags_from=request.song,
-            progress=partial(show, f"write {name}"),
-        )
-        files[name] = str(path)
-    return files
+    try:
+        files = {
+            name: folder / f"{number:02d} {song.stem} - {name}.{format}"
+            for number, name in enumerate(names, 1)
+        }
+        for path in files.values():
+            check_output(path, rate, bit_depth, inputs=[song])
+        yield files
+    finally:
+        if new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
-def _check(request: Request) -> None:
-    rate = request.sample_rate or probe(request.song).rate
-    check_output(request.output, rate, request.bit_depth, inputs=[request.song])
+def _write_stems(
+    parts: Mapping[str, AudioSource],
+    files: Mapping[str, Path],
+    song: Path,
+    bit_depth: BitDepth,
+    show: ShowProgress,
+) -> None:
+    for name, path in files.items():
+        shown = partial(show, f"write {name}")
+        encode(parts[name], path, bit_depth, inputs=[song], tags_from=song, progress=shown)
 
 
 @dataclass
@@ -221,6 +225,7 @@ class _Runner:
         return run_stages(stages, self.cache, self._heard)
 
     def _heard(self, event: StageEvent) -> None:
+        # A stage that stands in a second list is found in the cache there: its first run counts.
         if event.stage in self.events and self.events[event.stage].status != "running":
             return
         self.events[event.stage] = event
@@ -237,37 +242,59 @@ def _run(config: Config, use_cache: bool, progress: ShowProgress | None) -> Iter
 
 def _untouched(request: Request, run: _Runner) -> Mastered:
     """Amount 0: the decoded song is written as it is."""
-    results = run.stages(_listening(request.song))
+    if request.stems_folder is not None:
+        raise UsageError("--amount 0 takes no song apart: use `mixagent split` for its stems")
+    results = run.stages(listening_stages(request.song))
     song = results["decode"].audio("audio")
     with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
         rate = request.sample_rate or song.rate
         warnings = _export(request, resample(song, rate, Path(scratch) / "resampled.f32"), run)
+    over_db = results["analyse"].values["analysis"]["sample_peak_dbfs"] or -math.inf
+    if over_db > 0 and request.output.suffix.lower() not in LOSSY and request.bit_depth != "32f":
+        warnings.append(
+            f"peaks {over_db:.1f} dB over full scale were clipped: write wav with --bit-depth 32f"
+        )
     nothing = Decision(ParameterSpace.for_stems(()).settings(), {})
-    report = build_report(
-        request, results, run.events, nothing, nothing.settings, [], [*_said(results), *warnings]
-    )
+    report = build_report(request, results, run.events, nothing, nothing.settings, [], warnings)
     return Mastered(report, song, song)
 
 
 def _mastered(request: Request, run: _Runner) -> Mastered:
     policy = request.policy or load_policy(request.config.policy.name)
     choice = choose_separator(request.config.pipeline.separator, request.device)
-    hearing = hearing_stages(request, choice.separator)
-    heard = _heard(request, run.stages(hearing))
-    decision = policy.decide(_context(request, heard))
-    settings = decision.settings.scaled(request.amount)
-    results = run.stages([*hearing, *rendering_stages(request, heard, settings)])
-    after = results["finalise"].audio("audio")
-    warnings = [*_said(results), *_export(request, after, run)]
-    if request.stems_folder is not None:
-        _write_stems(_all_parts(heard.stems), request.stems_folder, request, run.show)
-    models = [{"stage": "separate", "name": choice.separator.name, "why": choice.why}]
+    with _master_stems(request) as stem_files:
+        hearing = hearing_stages(request.song, request.config.pipeline, choice.separator)
+        heard = heard_song(run.stages(hearing), request.amount)
+        decision = policy.decide(_context(request, heard))
+        settings = decision.settings.scaled(request.amount)
+        rendering = rendering_stages(heard, settings, request.amount, request.sample_rate, request.target)
+        results = run.stages([*hearing, *rendering])
+        after = results["finalise"].audio("audio")
+        warnings = [*_export(request, after, run), *_lossy_overshoot(request)]
+        # Against the song as it came: the residual also holds what restoration took out.
+        parts = _all_parts(Stems(heard.song, heard.stems.parts))
+        _write_stems(parts, stem_files, request.song, STEM_BIT_DEPTH, run.show)
+    models = _models(choice, results)
     report = build_report(request, results, run.events, decision, settings, models, warnings)
     return Mastered(report, heard.song, after)
 
 
-def _said(results: Mapping[str, Result]) -> list[str]:
-    return list(results["decode"].values["warnings"])
+@contextmanager
+def _master_stems(request: Request) -> Iterator[Mapping[str, Path]]:
+    if request.stems_folder is None:
+        yield {}
+        return
+    names = (*_stem_separator(request.config, request.device).separator.stem_names, "residual")
+    with _stem_files(request.song, request.stems_folder, names, "wav", STEM_BIT_DEPTH) as files:
+        yield files
+
+
+def _models(choice: Choice, results: Mapping[str, Result]) -> list[dict[str, str]]:
+    models = [{"stage": "separate", "name": choice.separator.name, "why": choice.why}]
+    if not results["denoise"].skipped:
+        why = results["denoise"].values["why"]
+        models.append({"stage": "denoise", "name": "deepfilternet3", "why": why})
+    return models
 
 
 def _context(request: Request, heard: Heard) -> Context:
@@ -275,142 +302,8 @@ def _context(request: Request, heard: Heard) -> Context:
     return Context(heard.analysis, heard.stem_analyses, heard.diagnosis, request.target, space)
 
 
-def hearing_stages(request: Request, separator: Separator) -> list[Stage]:
-    """The stages that depend on the song and the models alone."""
-    config = request.config.pipeline
-    repaired = Stage("declip", partial(_declip, config.declip), ("decode", "analyse"), {"on": config.declip})
-    separated = _separating(separator, "decode", "declip")
-    denoised = Stage("denoise", partial(_denoise, config.denoise), ("separate",), {"on": config.denoise})
-    features = [
-        Stage(f"hear {name}", partial(_hear, name), ("separate", "denoise"), {"stem": name})
-        for name in separator.stem_names
-    ]
-    return [*_listening(request.song), repaired, separated, denoised, *features]
-
-
-def rendering_stages(request: Request, heard: Heard, settings: Settings) -> list[Stage]:
-    """The stages that depend on what was decided."""
-    needs = tuple(name for name in heard.results if name != "decode")
-    mix = {"settings": settings.changed(), "amount": request.amount, "rate": request.sample_rate}
-    return [
-        Stage("mix", partial(_mix, heard, settings, request.sample_rate), needs, mix),
-        Stage("finalise", partial(_finalise, request.target), ("mix",), asdict(request.target)),
-        Stage("measure", _measure, ("finalise",)),
-    ]
-
-
-def _listening(song: Path) -> list[Stage]:
-    decoding = Stage("decode", partial(_decode, song), settings={"sha256": content_hash(song)})
-    return [decoding, Stage("analyse", _analyse, ("decode",))]
-
-
-def _separating(separator: Separator, *needs: str) -> Stage:
-    settings = {"name": separator.name, "version": separator.version}
-    return Stage("separate", partial(_separate, separator), needs, settings)
-
-
-def _decode(song: Path, context: StageContext) -> dict[str, Any]:
-    decoded = decode(song, context.directory / "song.f32", context.progress)
-    return {
-        "audio": audio_reference(decoded.audio),
-        "info": asdict(decoded.info),
-        "warnings": list(decoded.warnings),
-    }
-
-
-def _analyse(context: StageContext) -> dict[str, Any]:
-    return _measured(context.inputs["decode"].audio("audio"), context.progress)
-
-
-def _measured(source: AudioSource, progress: Callable[[float], None]) -> dict[str, Any]:
-    analysis = analyse(source)
-    progress(0.5)
-    return {"analysis": analysis.to_json(), "diagnosis": diagnose(source, analysis).to_json()}
-
-
-def _declip(on: bool, context: StageContext) -> dict[str, Any] | None:
-    if not on:
-        return None
-    restored = declip(context.inputs["decode"].audio("audio"), context.directory, context.progress)
-    return {"audio": audio_reference(restored.audio), "why": restored.why} if restored.applied else None
-
-
-def _separate(separator: Separator, context: StageContext) -> dict[str, Any]:
-    stems = separator.separate(_repaired(context.inputs), context.directory, context.progress)
-    return {"parts": {name: audio_reference(part) for name, part in stems.parts.items()}}
-
-
-def _repaired(inputs: Mapping[str, Result]) -> AudioSource:
-    declipped = inputs.get("declip")
-    return (inputs["decode"] if declipped is None or declipped.skipped else declipped).audio("audio")
-
-
-def _stems(mix: AudioSource, separated: Result) -> Stems:
-    return Stems(mix, {name: separated.audio("parts", name) for name in separated.values["parts"]})
-
-
-def _denoise(on: bool, context: StageContext) -> dict[str, Any] | None:
-    separated = context.inputs["separate"]
-    if not on or "vocals" not in separated.values["parts"]:
-        return None
-    restored = denoise_vocals(separated.audio("parts", "vocals"), context.directory, context.progress)
-    return {"audio": audio_reference(restored.audio), "why": restored.why} if restored.applied else None
-
-
-def _hear(name: str, context: StageContext) -> dict[str, Any]:
-    restored = context.inputs["denoise"]
-    if name == "vocals" and not restored.skipped:
-        return {"analysis": analyse(restored.audio("audio")).to_json()}
-    return {"analysis": analyse(context.inputs["separate"].audio("parts", name)).to_json()}
-
-
-def _heard(request: Request, results: Mapping[str, Result]) -> Heard:
-    song = results["decode"].audio("audio")
-    stems = _stems(_blended(song, _repaired(results), request.amount), results["separate"])
-    if not results["denoise"].skipped:
-        restored = results["denoise"].audio("audio")
-        stems = stems.with_part("vocals", _blended(stems.parts["vocals"], restored, request.amount))
-    return Heard(
-        song=song,
-        stems=stems,
-        analysis=Analysis.from_json(results["analyse"].values["analysis"]),
-        diagnosis=Diagnosis.from_json(results["analyse"].values["diagnosis"]),
-        stem_analyses={
-            name: Analysis.from_json(results[f"hear {name}"].values["analysis"]) for name in stems.parts
-        },
-        results=results,
-    )
-
-
-def _blended(before: AudioSource, after: AudioSource, amount: float) -> AudioSource:
-    if amount == 1.0 or before is after:
-        return after
-    return Combination(((1.0 - amount, before), (amount, after)))
-
-
-def _mix(heard: Heard, settings: Settings, rate: int | None, context: StageContext) -> dict[str, Any]:
-    mixed = premaster(heard.stems, settings, context.directory, progress=context.progress)
-    if rate is not None and rate != mixed.rate:
-        return {"audio": audio_reference(resample(mixed, rate, context.directory / "resampled.f32"))}
-    if not isinstance(mixed, DiskAudio) or mixed.path.parent != context.directory:
-        mixed = spool(blocks(mixed), context.directory / "mix.f32", mixed.rate, mixed.channels)
-    return {"audio": audio_reference(mixed)}
-
-
-def _finalise(target: LoudnessTarget, context: StageContext) -> dict[str, Any]:
-    finish = finalise(context.inputs["mix"].audio("audio"), target, context.directory, context.progress)
-    values = {f: getattr(finish, f) for f in ("gain_db", "max_reduction_db", "met", "missed")}
-    renders = [asdict(render) for render in finish.renders]
-    return {"audio": audio_reference(finish.audio), "renders": renders, **values}
-
-
-def _measure(context: StageContext) -> dict[str, Any]:
-    return _measured(context.inputs["finalise"].audio("audio"), context.progress)
-
-
 def _export(request: Request, master: AudioSource, run: _Runner) -> list[str]:
-    """Write the master, and the stems if asked; warnings for the user."""
-    show = partial(run.show, "write")
+    """Write the master; warnings for the user."""
     warnings = encode(
         master,
         request.output,
@@ -418,9 +311,9 @@ def _export(request: Request, master: AudioSource, run: _Runner) -> list[str]:
         seed=request.seed,
         inputs=[request.song],
         tags_from=request.song,
-        progress=show,
+        progress=partial(run.show, "write"),
     )
-    return [*warnings, *_lossy_overshoot(request)]
+    return list(warnings)
 
 
 def _lossy_overshoot(request: Request) -> list[str]:

@@ -22,7 +22,6 @@ class PipelineConfig:
     declip: bool
     denoise: bool
     cache_gb: float
-    report_audio_minutes: float
 
 
 @dataclass

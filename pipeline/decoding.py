@@ -295,8 +295,13 @@ class _AuHeader:
 @contextmanager
 def _au_stream(command: list[str]) -> Iterator[tuple[_AuHeader | None, Iterator[FloatArray]]]:
     """Run a decoder that writes 32-bit float AU; the header is None where it wrote none."""
+    # In a group of its own: a Ctrl-C that reached the decoder too would look like a damaged file.
     process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        process_group=0,
     )
     assert process.stdout is not None
     try:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -47,8 +48,8 @@ def check_output(
     """Whether `encode` could write there, asked before the work is done.
 
     Raises:
-        UsageError: a suffix, rate or bit depth that the format does not have.
-        OutputError: the folder is missing or a file, the name is taken, or is one of the `inputs`.
+        UsageError: a suffix, rate or bit depth that the format does not have, or one of the `inputs`.
+        OutputError: the folder is missing, a file or write-protected, or the name is taken.
     """
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
@@ -64,7 +65,9 @@ def check_output(
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder")
     if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
-        raise OutputError(f"cannot write {path}: it is the input, which is never overwritten")
+        raise UsageError(f"cannot write {path}: it is the input, which is never overwritten")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: the folder {path.parent} may not be written to")
     if path.exists() and not overwrite:
         raise OutputError(f"cannot write {path}: it exists already")
 

@@ -57,7 +57,7 @@ def available_models() -> list[ModelInfo]:
             _model(
                 name,
                 "separation",
-                f"huggingface.co/{hub.REPOSITORIES[name]}",
+                f"Hugging Face hub, {hub.REPOSITORIES[name]}",
                 "MIT",
                 hub.present_files(name),
                 f"pip install 'mixagent[demucs]' && mixagent models pull {name}",
@@ -67,7 +67,7 @@ def available_models() -> list[ModelInfo]:
         _model(
             "nisqa",
             "quality",
-            "NISQA v2.0, github.com/gabrielmittag/NISQA",
+            "NISQA v2.0, by Gabriel Mittag and others",
             "CC BY-NC-SA 4.0 (not for commercial use)",
             tuple(path for path in (nisqa_path(),) if path.is_file()),
             "pip install 'mixagent[train]' && mixagent models pull nisqa",

@@ -147,7 +147,8 @@ def _power(signal: Array, rate: int, seconds: float) -> Array:
 def _db(power: Array) -> Array:
     """Decibels, floored: what is 70 dB under the level-matched programme is not heard as a difference."""
     floor = np.float32(10.0 ** (-(20.0 + _FLOOR_DB) / 10.0))
-    return (10.0 * np.log10(power + floor)).astype(np.float32)
+    decibels: Array = (10.0 * np.log10(power + floor)).astype(np.float32)
+    return decibels
 
 
 def _bins(low_hz: float, high_hz: float, bins: int, rate: int) -> slice:

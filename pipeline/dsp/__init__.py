@@ -1,0 +1,1 @@
+"""The effects of the chain, each a streaming `Processor` over pure kernels."""

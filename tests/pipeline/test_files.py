@@ -180,7 +180,7 @@ def test_the_input_is_never_overwritten_also_under_another_name(tmp_path):
     (tmp_path / "link.wav").symlink_to(song)
     (tmp_path / "hard.wav").hardlink_to(song)
     for name in ("song.wav", "link.wav", "hard.wav"):
-        with pytest.raises(OutputError, match="never overwritten"):
+        with pytest.raises(UsageError, match="never overwritten"):
             encode(noise(), tmp_path / name, inputs=[song])
 
 

@@ -1,0 +1,5 @@
+"""`python -m mixagent`."""
+
+from mixagent.cli import main
+
+main()

@@ -1,0 +1,222 @@
+"""The stages of a master: the one list behind the run, its progress and its cache.
+
+Hearing (decode to features) depends on the song and the models alone; rendering depends on the
+settings that a policy decided between the two. So another target, policy or amount finds everything
+that was heard in the cache.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mixagent.pipeline.analysis import Analysis, analyse
+from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, FloatArray, Stems, blocks, spool
+from mixagent.pipeline.diagnosis import Diagnosis, diagnose
+from mixagent.pipeline.files import content_hash, decode, resample
+from mixagent.pipeline.finaliser import finalise
+from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
+from mixagent.pipeline.parameters import Settings
+from mixagent.pipeline.render import premaster
+from mixagent.pipeline.restoration import declip, denoise_vocals
+from mixagent.pipeline.separation import Separator
+from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.settings import PipelineConfig
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Heard:
+    """Everything that is known of a song before anything is decided."""
+
+    song: AudioSource
+    stems: Stems
+    analysis: Analysis
+    diagnosis: Diagnosis
+    stem_analyses: Mapping[str, Analysis]
+    results: Mapping[str, Result]
+
+
+def listening_stages(song: Path) -> list[Stage]:
+    """Decode and analyse: what every command begins with."""
+    decoding = Stage("decode", partial(_decode, song), settings={"sha256": content_hash(song)})
+    return [decoding, Stage("analyse", _analyse, ("decode",))]
+
+
+def separating_stage(separator: Separator, *needs: str) -> Stage:
+    """The separation of what the needed stages left of the song."""
+    settings = {"name": separator.name, "version": separator.version}
+    return Stage("separate", partial(_separate, separator), needs, settings)
+
+
+def hearing_stages(song: Path, config: PipelineConfig, separator: Separator) -> list[Stage]:
+    """The stages that depend on the song and the models alone."""
+    repaired = Stage("declip", partial(_declip, config.declip), ("decode", "analyse"), {"on": config.declip})
+    separated = separating_stage(separator, "decode", "declip")
+    denoised = Stage("denoise", partial(_denoise, config.denoise), ("separate",), {"on": config.denoise})
+    features = [
+        Stage(f"hear {name}", partial(_hear, name), ("separate", "denoise"), {"stem": name})
+        for name in separator.stem_names
+    ]
+    return [*listening_stages(song), repaired, separated, denoised, *features]
+
+
+def heard_song(results: Mapping[str, Result], amount: float) -> Heard:
+    """What the hearing stages found, with `amount` (0..1) of the restoration applied."""
+    song = results["decode"].audio("audio")
+    stems = split_stems(_blended(song, _repaired(results), amount), results["separate"])
+    if not results["denoise"].skipped:
+        restored = results["denoise"].audio("audio")
+        stems = stems.with_part("vocals", _blended(stems.parts["vocals"], restored, amount))
+    return Heard(
+        song=song,
+        stems=stems,
+        analysis=Analysis.from_json(results["analyse"].values["analysis"]),
+        diagnosis=Diagnosis.from_json(results["analyse"].values["diagnosis"]),
+        stem_analyses={
+            name: Analysis.from_json(results[f"hear {name}"].values["analysis"]) for name in stems.parts
+        },
+        results=results,
+    )
+
+
+def split_stems(mix: AudioSource, separated: Result) -> Stems:
+    """The stems that a separation left on disk, with what they leave of `mix`."""
+    return Stems(mix, {name: separated.audio("parts", name) for name in separated.values["parts"]})
+
+
+def rendering_stages(
+    heard: Heard, settings: Settings, amount: float, rate: int | None, target: LoudnessTarget
+) -> list[Stage]:
+    """The stages that depend on what was decided; `rate` in Hz, None for the song's own."""
+    needs = tuple(name for name in heard.results if name != "decode")
+    mix = {"settings": settings.changed(), "amount": amount, "rate": rate}
+    return [
+        Stage("mix", partial(_mix, heard, settings, rate), needs, mix),
+        Stage("finalise", partial(_finalise, target), ("mix",), asdict(target)),
+        Stage("measure", _measure, ("finalise",)),
+    ]
+
+
+def _decode(song: Path, context: StageContext) -> dict[str, Any]:
+    decoded = decode(song, context.directory / "song.f32", context.progress)
+    return {
+        "audio": audio_reference(decoded.audio),
+        "info": asdict(decoded.info),
+        "warnings": list(decoded.warnings),
+    }
+
+
+def _analyse(context: StageContext) -> dict[str, Any]:
+    return _measured(context.inputs["decode"].audio("audio"), context.progress)
+
+
+def _measure(context: StageContext) -> dict[str, Any]:
+    return _measured(context.inputs["finalise"].audio("audio"), context.progress)
+
+
+def _measured(source: AudioSource, progress: Progress) -> dict[str, Any]:
+    analysis = analyse(Watched(source, lambda share: progress(share / 2)))
+    diagnosis = diagnose(Watched(source, lambda share: progress((1 + share) / 2)), analysis)
+    return {"analysis": analysis.to_json(), "diagnosis": diagnosis.to_json()}
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A source that tells how far it was read, so that a pass over it can be shown and stopped."""
+
+    source: AudioSource
+    progress: Progress
+
+    @property
+    def rate(self) -> int:
+        """Sample rate in Hz."""
+        return self.source.rate
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.source.channels
+
+    @property
+    def frames(self) -> int:
+        """Length in samples per channel."""
+        return self.source.frames
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop` of the source."""
+        self.progress(min(stop, self.frames) / max(self.frames, 1))
+        return self.source.read(start, stop)
+
+
+def _declip(on: bool, context: StageContext) -> dict[str, Any] | None:
+    if not on:
+        return None
+    restored = declip(context.inputs["decode"].audio("audio"), context.directory, context.progress)
+    if not restored.applied:
+        return None
+    return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
+
+
+def _separate(separator: Separator, context: StageContext) -> dict[str, Any]:
+    stems = separator.separate(_repaired(context.inputs), context.directory, context.progress)
+    return {"parts": {name: _kept(part, context.directory) for name, part in stems.parts.items()}}
+
+
+def _repaired(inputs: Mapping[str, Result]) -> AudioSource:
+    declipped = inputs.get("declip")
+    return (inputs["decode"] if declipped is None or declipped.skipped else declipped).audio("audio")
+
+
+def _denoise(on: bool, context: StageContext) -> dict[str, Any] | None:
+    separated = context.inputs["separate"]
+    if not on or "vocals" not in separated.values["parts"]:
+        return None
+    restored = denoise_vocals(separated.audio("parts", "vocals"), context.directory, context.progress)
+    if not restored.applied:
+        return None
+    return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
+
+
+def _hear(name: str, context: StageContext) -> dict[str, Any]:
+    restored = context.inputs["denoise"]
+    if name == "vocals" and not restored.skipped:
+        stem = restored.audio("audio")
+    else:
+        stem = context.inputs["separate"].audio("parts", name)
+    return {"analysis": analyse(Watched(stem, context.progress)).to_json()}
+
+
+def _blended(before: AudioSource, after: AudioSource, amount: float) -> AudioSource:
+    if amount == 1.0 or before is after:
+        return after
+    return Combination(((1.0 - amount, before), (amount, after)))
+
+
+def _mix(heard: Heard, settings: Settings, rate: int | None, context: StageContext) -> dict[str, Any]:
+    mixed = premaster(heard.stems, settings, context.directory, progress=context.progress)
+    resampled = resample(mixed, rate or mixed.rate, context.directory / "resampled.f32")
+    return {"audio": _kept(resampled, context.directory)}
+
+
+def _finalise(target: LoudnessTarget, context: StageContext) -> dict[str, Any]:
+    finish = finalise(context.inputs["mix"].audio("audio"), target, context.directory, context.progress)
+    values = {f: getattr(finish, f) for f in ("gain_db", "max_reduction_db", "met", "missed")}
+    renders = [_finite(asdict(render)) for render in finish.renders]
+    return {"audio": _kept(finish.audio, context.directory), "renders": renders, **values}
+
+
+def _finite(measures: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: value if math.isfinite(value) else None for name, value in measures.items()}
+
+
+def _kept(audio: AudioSource, folder: Path) -> dict[str, Any]:
+    """A reference to audio in a stage's folder, where it is put unless it lies there already."""
+    if not isinstance(audio, DiskAudio) or audio.path.parent != folder:
+        audio = spool(blocks(audio), folder / "audio.f32", audio.rate, audio.channels)
+    return audio_reference(audio)

@@ -1,0 +1,56 @@
+"""What the tests of the program share: a short song, a folder for the cache, and the program itself."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+# Before anything imports a hub's client: no test goes to the network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+from songs import write_song
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How the program ended and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def mixagent(monkeypatch, capsys, cache_folder):
+    """Runs the program in this process with the arguments given."""
+    from mixagent import cli
+
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["mixagent", *map(str, arguments)])
+        # The program's signal handlers end with it.
+        monkeypatch.setattr(cli.signal, "signal", lambda number, handler: None)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        code = ended.value.code
+        return Ran(code if isinstance(code, int) else int(code is not None), said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def cache_folder(monkeypatch, tmp_path_factory) -> Path:
+    """An empty cache that the program uses in this test."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("MIXAGENT_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def song(tmp_path) -> Path:
+    """A song of 3 s, 44.1 kHz stereo, 32-bit float wav, alone in its folder."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    return write_song(folder / "song.wav")
