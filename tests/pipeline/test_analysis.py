@@ -8,7 +8,7 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 import mixagent.pipeline.audio as audio_module
-from mixagent.pipeline.analysis import BANDS_HZ, THIRD_OCTAVES_HZ, Analysis, analyse
+from mixagent.pipeline.analysis import BANDS_HZ, THIRD_OCTAVES_HZ, Analysis, _peaks, analyse
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.meters import measure
 
@@ -259,3 +259,12 @@ def test_json_holds_finite_numbers_and_reads_back_the_same(source):
 def test_more_than_stereo_is_refused():
     with pytest.raises(ValueError, match="mono or stereo"):
         analyse(Audio(np.zeros((6, RATE), np.float32), RATE))
+
+
+@pytest.mark.parametrize("gap", [1, 5, 20])
+def test_onset_peaks_are_those_that_scipy_finds(gap: int) -> None:
+    from scipy.signal import find_peaks
+
+    values = np.random.default_rng(gap).standard_normal(4000)
+    expected, _ = find_peaks(values, height=0.0, distance=gap)
+    np.testing.assert_array_equal(_peaks(values, gap), expected)
