@@ -32,22 +32,23 @@ _STEPS_PER_NEPER = _STEPS_PER_DB * 20.0 / math.log(10.0)
 class Ballistics:
     """How the gain moves.
 
-    The gain starts to fall `attack_ms` before a peak and reaches what the peak needs at the peak.
-    An isolated peak is then released within about `fast_release_ms`. Where peaks recur, a slow
-    envelope of the reduction (`slow_attack_ms`, `slow_release_ms`) builds up, and the fast release
-    only falls to it: dense limiting becomes a steady gain that neither pumps nor bends bass notes.
-    The slow envelope sees each peak for `hold_ms`, so that it follows low notes and not their waves.
+    The gain starts to fall `attack_ms` before a peak and reaches what the peak needs at the peak. A
+    peak is held until `hold_ms` after the attack of the next would have begun, so that the gain
+    follows low notes and not their waves. The release then depends on the programme: shallow
+    reductions go within about `release_ms`, deep ones by `release_db_per_s` at most, because the
+    way back from a drum hit is heard and the way back from a dense mix's small peaks is not.
     """
 
-    attack_ms: float = 5.0
-    fast_release_ms: float = 30.0
-    slow_attack_ms: float = 80.0
-    slow_release_ms: float = 400.0
-    hold_ms: float = 12.0
+    attack_ms: float = 8.0
+    hold_ms: float = 5.0
+    release_ms: float = 40.0
+    release_db_per_s: float = 35.0
 
 
 _CORRECTION_ATTACK_MS = 1.0
 _CORRECTIONS = 2
+_LEFT_TO_CORRECTIONS_DB = 0.03
+"""How much lower the first stage aims, so that the interpolators' ripple seldom needs a correction."""
 
 
 class TruePeakLimiter:
@@ -65,7 +66,8 @@ class TruePeakLimiter:
         release = _Release(rate, ballistics or Ballistics())
         attack = _frames(release.ballistics.attack_ms, rate)
         correction = _frames(_CORRECTION_ATTACK_MS, rate)
-        self._stages = [_Stage(channels, ceiling, short_peaks, SHORT_REACH, attack, release)]
+        lower = ceiling * 10.0 ** (-_LEFT_TO_CORRECTIONS_DB / 20.0)
+        self._stages = [_Stage(channels, lower, short_peaks, SHORT_REACH, attack, release)]
         for _ in range(_CORRECTIONS):
             self._stages.append(_Stage(channels, ceiling, long_peaks, LONG_REACH, correction, None))
         self._pending = np.zeros((channels, 0), np.float32)
@@ -93,24 +95,29 @@ class TruePeakLimiter:
         return ready[:, : block.shape[1]]
 
     def _limit(self, hop: FloatArray) -> FloatArray:
-        for stage in self._stages:
-            hop = stage.process(hop)
+        shaping, *corrections = self._stages
+        hop, unsure = shaping.process(hop), True
+        for stage in corrections:
+            hop = stage.process(hop, unsure)
+            # What a correction left alone it has found to be under the ceiling.
+            unsure = any(stage.deepest_db[-2:])
         return hop
 
 
 class _Release:
-    """Lets the held reductions fall again: fast down to a slow envelope of what was needed lately."""
+    """Lets the held reductions fall again."""
 
     def __init__(self, rate: int, ballistics: Ballistics) -> None:
         self.ballistics = ballistics
         self.hold = _frames(ballistics.hold_ms, rate)
-        times_ms = (ballistics.fast_release_ms, ballistics.slow_attack_ms, ballistics.slow_release_ms)
-        self._keeps = np.exp([-1000.0 / (time_ms * rate) for time_ms in times_ms])
-        self._state = np.zeros(2)
+        self._keep = math.exp(-1000.0 / (ballistics.release_ms * rate))
+        self._fastest = ballistics.release_db_per_s * _STEPS_PER_DB / rate
+        self._last = 0.0
 
-    def process(self, held: NDArray[np.int32], recent: NDArray[np.int32]) -> NDArray[np.int64]:
-        """The reductions to smooth, from those held for the attack and those held `hold_ms` longer."""
-        return _follow(held, recent, self._keeps, self._state)
+    def process(self, held: NDArray[np.int32]) -> NDArray[np.int64]:
+        """The reductions to smooth, from those held."""
+        envelope, self._last = _released(held, self._keep, self._fastest, self._last)
+        return envelope
 
 
 class _Stage:
@@ -142,11 +149,10 @@ class _Stage:
         self._sums = np.zeros(2, np.int64)
         self.deepest_db: list[float] = []
 
-    def process(self, hop: FloatArray) -> FloatArray:
-        """The next hop of the delayed and limited signal."""
+    def process(self, hop: FloatArray, unsure: bool = True) -> FloatArray:
+        """The next hop of the delayed and limited signal; where not `unsure`, nothing is over."""
         self._samples = _appended(self._samples, hop)
-        peaks = self._find_peaks(self._samples[:, -(self._context + HOP_FRAMES) :], self._ceiling)
-        self._needed = _appended(self._needed, _needed(peaks, self._ceiling))
+        self._needed = _appended(self._needed, self._needed_now(unsure))
         first = self._samples.shape[1] - HOP_FRAMES - self.delay
         delayed = self._samples[:, first : first + HOP_FRAMES]
         self._smoothing[:, :-HOP_FRAMES] = self._smoothing[:, HOP_FRAMES:]
@@ -157,11 +163,15 @@ class _Stage:
             return delayed.copy()
         return delayed * np.exp(reductions * (-math.log(10.0) / 20.0)).astype(np.float32)
 
+    def _needed_now(self, unsure: bool) -> NDArray[np.int32]:
+        if not unsure:
+            return np.zeros(HOP_FRAMES, np.int32)
+        peaks = self._find_peaks(self._samples[:, -(self._context + HOP_FRAMES) :], self._ceiling)
+        return _needed(peaks, self._ceiling)
+
     def _envelope(self) -> NDArray[np.int64]:
-        held = _sliding_max(self._needed, self._window)[-HOP_FRAMES:]
-        if self._release is None:
-            return held.astype(np.int64)
-        return self._release.process(held, _sliding_max(self._needed, self._held_for)[-HOP_FRAMES:])
+        held = _sliding_max(self._needed, self._held_for)[-HOP_FRAMES:]
+        return self._release.process(held) if self._release else held.astype(np.int64)
 
 
 def _frames(time_ms: float, rate: int) -> int:
@@ -192,21 +202,17 @@ def _sliding_max(values: NDArray[np.int32], width: int) -> NDArray[np.int32]:
 
 
 @njit(cache=True, nogil=True)
-def _follow(
-    held: NDArray[np.int32], recent: NDArray[np.int32], keeps: NDArray[np.float64], state: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    fast, slow = state
-    keep_fast, keep_rising, keep_falling = keeps
+def _released(
+    held: NDArray[np.int32], keep: float, fastest: float, last: float
+) -> tuple[NDArray[np.int64], float]:
     envelope = np.empty(held.size, np.int64)
     for i in range(held.size):
-        slow = recent[i] + (slow - recent[i]) * (keep_rising if recent[i] > slow else keep_falling)
-        floor = max(float(held[i]), slow)
-        fast = max(floor, floor + (fast - floor) * keep_fast)
-        if fast < _INAUDIBLE and recent[i] == 0:
-            fast = slow = 0.0
-        envelope[i] = math.ceil(fast)
-    state[0], state[1] = fast, slow
-    return envelope
+        falling = max(held[i] + (last - held[i]) * keep, last - fastest)
+        last = max(float(held[i]), falling)
+        if last < _INAUDIBLE:
+            last = float(held[i])
+        envelope[i] = math.ceil(last)
+    return envelope, last
 
 
 @njit(cache=True, nogil=True)
