@@ -58,7 +58,11 @@ def models_text(models: Sequence[ModelInfo]) -> RenderableType:
     table = _table("model", "stage", "licence", "here", "how to get it")
     for model in models:
         table.add_row(
-            model.name, model.kind, model.licence, _mark(model.present), "" if model.present else model.how
+            model.name,
+            model.kind,
+            model.licence,
+            _mark(model.present),
+            Text("" if model.present else model.how),
         )
     return table
 
@@ -68,7 +72,7 @@ def doctor_text(checks: Sequence[Check]) -> RenderableType:
     table = _table("", "what", "state", "to do")
     for check in checks:
         colour = "green" if check.ok else "red" if check.needed else "yellow"
-        table.add_row(check.group, check.name, Text(check.state, style=colour), check.remedy or "")
+        table.add_row(check.group, check.name, Text(check.state, style=colour), Text(check.remedy or ""))
     return table
 
 
