@@ -7,6 +7,7 @@ imported inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import functools
+import io
 import json
 import math
 import signal
@@ -74,8 +75,10 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupted)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(prog_name="mixagent")
     except MixagentError as error:
         _say(str(error))
         sys.exit(error.exit_code)

@@ -13,14 +13,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
 from mixagent.account import SCHEMA
-from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.files import BitDepth, content_hash
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.separation import choose_separator
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.targets import LoudnessTarget, loudness_target
 from mixagent.policies.base import Recorded
 from mixagent.progress import ShowProgress
-from mixagent.session import Request, master_song
+from mixagent.session import SAMPLE_RATES_HZ, Request, master_song
 from mixagent.settings import Config, PipelineConfig, PolicyConfig
 
 
@@ -73,7 +73,7 @@ def read_report(path: Path) -> dict[str, Any]:
 def _request(path: Path, report: dict[str, Any], output: Path | None, song: Path | None) -> Request:
     try:
         return _recorded(report, output, song)
-    except (KeyError, TypeError, ValueError, OmegaConfBaseException) as error:
+    except (KeyError, TypeError, ValueError, OmegaConfBaseException, UsageError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path} is damaged, so it cannot be replayed: {reason}") from error
 
@@ -93,7 +93,9 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None) ->
         sample_rate=None if replayed["sample_rate"] is None else int(replayed["sample_rate"]),
         seed=int(replayed["seed"]),
         config=Config(cast(PipelineConfig, OmegaConf.to_object(pipeline)), PolicyConfig(policy)),
-        policy=Recorded(policy, {k: float(v) for k, v in replayed["settings"].items()}, replayed["reasons"]),
+        policy=Recorded(
+            policy, {k: float(v) for k, v in replayed["settings"].items()}, dict(replayed["reasons"])
+        ),
     )
     _check(request, replayed["settings"])
     return request
@@ -102,18 +104,13 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None) ->
 def _check(request: Request, settings: Mapping[str, float]) -> None:
     separator = choose_separator(request.config.pipeline.separator, request.device).separator
     unknown = settings.keys() - {p.name for p in ParameterSpace.for_stems(separator.stem_names)}
-    numbers = (
-        request.amount,
-        request.target.integrated_lufs,
-        request.target.ceiling_dbtp,
-        *settings.values(),
-    )
+    loudness_target(str(request.target.integrated_lufs), request.target.ceiling_dbtp)
     if unknown:
         raise ValueError(f"no parameter is called {min(unknown)}")
-    if not all(map(math.isfinite, numbers)) or not 0 <= request.amount <= 1 or request.seed < 0:
+    if not all(map(math.isfinite, settings.values())) or not 0 <= request.amount <= 1 or request.seed < 0:
         raise ValueError("a number is out of its range")
-    if request.bit_depth not in get_args(BitDepth):
-        raise ValueError(f"no bit depth is called {request.bit_depth}")
+    if request.sample_rate not in (None, *SAMPLE_RATES_HZ) or request.bit_depth not in get_args(BitDepth):
+        raise ValueError("no master has this sample rate or bit depth")
 
 
 def _verdict(old: dict[str, Any], new: dict[str, Any], same: bool) -> str:

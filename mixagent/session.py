@@ -38,6 +38,8 @@ from mixagent.stages import (
 )
 
 LOSSY = (".mp3", ".ogg")
+SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
+"""The rates that a master may be asked for."""
 STEM_BIT_DEPTH: BitDepth = "32f"
 """Stems may peak over full scale, and only float keeps their sum."""
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import stat
@@ -218,7 +219,8 @@ def _is_adts(head: bytes) -> bool:
 @contextmanager
 def _open_sndfile(path: Path) -> Iterator[_Stream]:
     try:
-        file = soundfile.SoundFile(path)
+        # As bytes: a name need not be valid text.
+        file = soundfile.SoundFile(os.fsencode(path))
     except soundfile.LibsndfileError as error:
         raise InputError(f"{path} is not an audio file that can be read: give {_READABLE}") from error
     with file:

@@ -125,7 +125,8 @@ def _write(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, prog
     size = source.frames * source.channels * _SAMPLE_BYTES[bit_depth]
     options = _LOSSY[path.suffix] if lossy else {"subtype": _SUBTYPES[bit_depth]}
     form, done = _container(path.suffix, size), 0
-    with soundfile.SoundFile(path, "w", source.rate, source.channels, format=form, **options) as file:
+    name = os.fsencode(path)
+    with soundfile.SoundFile(name, "w", source.rate, source.channels, format=form, **options) as file:
         for samples in _samples(source, None if lossy else bit_depth, seed):
             file.write(samples)
             done += len(samples)

@@ -129,6 +129,8 @@ def gap_curve(fingerprint: Fingerprint) -> Curve:
 def lines_db(fingerprint: Fingerprint) -> tuple[Float64Array, Float64Array]:
     """Bins from 7 to 13 kHz as (Hz, level over the median of the 900 Hz around)."""
     both = fingerprint.left_power + fingerprint.right_power
+    # Nothing stands above the Nyquist frequency of a low rate.
+    both = np.pad(both, (0, max(round(13500 / fingerprint.bin_hz) + 2 - len(both), 0)))
     level = 10 * np.log10(both + 10 ** (_FINE_FLOOR_DB / 10))
     reach = max(round(450 / fingerprint.bin_hz), 1)
     low = round(7000 / fingerprint.bin_hz)

@@ -8,6 +8,7 @@ progress display, and only a process of its own can be silenced without silencin
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 
@@ -21,7 +22,7 @@ _AU_FLOAT = 6
 def main() -> int:
     """Write the samples of the file named by the first argument as 32-bit float AU."""
     try:
-        with soundfile.SoundFile(sys.argv[1]) as file:
+        with soundfile.SoundFile(os.fsencode(sys.argv[1])) as file:
             size = min(file.frames * file.channels * 4, _UNKNOWN_SIZE)
             header = struct.pack(">4s5I", b".snd", 24, size, _AU_FLOAT, file.samplerate, file.channels)
             sys.stdout.buffer.write(header)

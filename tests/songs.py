@@ -1,5 +1,6 @@
 """Short songs for the tests of the program."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,5 +27,8 @@ def song_samples(seconds: float = 3.0, rate: int = RATE, channels: int = 2) -> n
 
 def write_song(path: Path, subtype: str = "FLOAT", **options) -> Path:
     """A song file with the samples of `song_samples`."""
-    soundfile.write(path, song_samples(**options), options.get("rate", RATE), subtype)
+    form = path.suffix[1:].upper()
+    soundfile.write(
+        os.fsencode(path), song_samples(**options), options.get("rate", RATE), subtype, format=form
+    )
     return path

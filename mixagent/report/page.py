@@ -54,7 +54,8 @@ def render_page(report: Report, before: AudioSource, after: AudioSource) -> str:
 def _write_whole(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.part")
     try:
-        partial.write_text(text, encoding="utf-8")
+        # A file name need not be valid text.
+        partial.write_text(text, encoding="utf-8", errors="replace")
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)

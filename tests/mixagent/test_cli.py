@@ -1,0 +1,363 @@
+"""The commands as a user meets them: options, results on stdout, messages on stderr, exit codes."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+from mutagen.flac import FLAC
+from songs import RATE, write_song
+
+from mixagent import __version__
+from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.meters import measure
+
+
+def samples(path):
+    return soundfile.read(path, dtype="float32", always_2d=True)[0]
+
+
+def strict_json(text):
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def master(mixagent, song, *options, separator="none"):
+    return mixagent("master", song, "--separator", separator, *options)
+
+
+COMMANDS = [
+    [],
+    ["master"],
+    ["replay"],
+    ["analyze"],
+    ["split"],
+    ["vocals"],
+    ["compare"],
+    ["doctor"],
+    ["models"],
+    ["models", "list"],
+    ["models", "pull"],
+    ["models", "path"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_says_what_each_command_is_for(mixagent, command):
+    ran = mixagent(*command, "--help")
+    assert ran.code == 0
+    assert "Usage: mixagent" in ran.out
+    assert ran.err == ""
+
+
+def test_help_loads_nothing_heavy():
+    heavy = {"torch", "numba", "numpy", "scipy", "soundfile", "pedalboard", "hydra"}
+    check = f"import sys; from mixagent import cli; print(sorted({heavy} & sys.modules.keys()))"
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert ran.stdout == "[]\n"
+
+
+def test_the_package_runs_as_a_module():
+    ran = subprocess.run([sys.executable, "-m", "mixagent", "--version"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"mixagent {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--target", "radio"], "unknown target 'radio'"),
+        (["--target", "3"], "out of range"),
+        (["--target", "nan"], "out of range"),
+        (["--intent", "quiet"], "unknown intent"),
+        (["--ceiling", "1"], "out of range"),
+        (["--ceiling", "nan"], "out of range"),
+        (["--ceiling", "loud"], "ceiling"),
+        (["--amount", "2"], "--amount"),
+        (["--amount", "nan"], "amount"),
+        (["--seed", "-1"], "--seed"),
+        (["--format", "aac"], "unknown format"),
+        (["--format", "flac", "-o", "m.wav"], "do not agree"),
+        (["-o", "m.docx"], "is not written"),
+        (["-o", "m"], "without a suffix"),
+        (["-o", "m.flac", "--bit-depth", "32f"], "16 or 24 bit"),
+        (["--bit-depth", "12"], "unknown bit depth"),
+        (["--sample-rate", "12345"], "unknown sample rate"),
+        (["-o", "m.mp3", "--sample-rate", "96000"], "mp3 has no sample rate"),
+        (["--policy", "magic"], "unknown policy"),
+        (["--separator", "scissors"], "no separator is called"),
+        (["--separator", "a b'["], "no separator is called"),
+        (["--device", "tpu"], "unknown device"),
+        (["--set", "pipeline.declipp=false"], "declipp"),
+        (["--set", "pipeline.declip=perhaps"], "perhaps"),
+        (["--set", "="], "configuration"),
+        (["--report", "r.pdf"], "a report is .html or .json"),
+        (["--amount", "0", "--stems", "s"], "mixagent split"),
+        (["--stems", "s", "--separator", "none"], "no stems"),
+        (["--faster"], "--faster"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_option_is_named_and_nothing_is_written(mixagent, monkeypatch, song, options, words):
+    monkeypatch.chdir(song.parent)
+    ran = mixagent("master", song.name, *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert words in " ".join(ran.err.replace("│", " ").split())
+    assert [path.name for path in song.parent.iterdir()] == [song.name]
+
+
+def test_the_input_is_never_the_output(mixagent, song):
+    before = song.read_bytes()
+    for path in (song, song.parent / "link.wav"):
+        if path != song:
+            path.symlink_to(song)
+        ran = mixagent("master", song, "-o", path)
+        assert ran.code == 2
+        assert "never overwritten" in ran.err
+    assert song.read_bytes() == before
+
+
+def test_a_report_never_replaces_the_input(mixagent, song, tmp_path):
+    odd = song.rename(tmp_path / "song.json")
+    before = odd.read_bytes()
+    assert mixagent("master", odd, "-o", tmp_path / "m.wav", "--report", odd).code == 2
+    assert odd.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["-o", "--report"])
+def test_a_missing_folder_is_named_before_the_work(mixagent, song, cache_folder, option):
+    path = song.parent / "nowhere" / ("m.wav" if option == "-o" else "r.html")
+    ran = mixagent("master", song, option, path)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (6, "", 1)
+    assert str(path.parent) in ran.err
+    assert list(cache_folder.iterdir()) == []
+
+
+def test_a_model_that_is_not_here_ends_with_5_and_how_to_get_it(mixagent, monkeypatch, song, tmp_path):
+    pytest.importorskip("demucs")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    ran = mixagent("master", song, "--separator", "htdemucs_ft")
+    assert (ran.code, len(ran.err.splitlines())) == (5, 1)
+    assert "mixagent models pull htdemucs_ft" in ran.err
+
+
+def test_a_master_meets_its_target_and_says_only_that(mixagent, song):
+    ran = master(mixagent, song, "--target", "-16", "--ceiling", "-2")
+    assert (ran.code, ran.err) == (0, "")
+    assert "Target met (-16 LUFS)" in ran.out
+    made, source = samples(song.parent / "song.master.wav"), samples(song)
+    loudness = measure(Audio(np.ascontiguousarray(made.T), RATE))
+    assert made.shape == source.shape
+    assert loudness.integrated_lufs == pytest.approx(-16.0, abs=0.1)
+    assert loudness.true_peak_dbtp <= -2.0
+
+
+def test_json_is_one_object_of_finite_numbers_and_the_report_is_the_same(mixagent, song, tmp_path):
+    page, report = tmp_path / "r.html", tmp_path / "r.json"
+    ran = master(mixagent, song, "--json", "--report", page, "--report", report)
+    assert (ran.code, ran.err) == (0, "")
+    found = strict_json(ran.out)
+    assert found["schema"] == "mixagent.report/1"
+    assert found == strict_json(report.read_text())
+    assert "<html" in page.read_text()
+
+
+def test_silence_stays_silence_in_finite_json(mixagent, tmp_path):
+    song = tmp_path / "silence.wav"
+    soundfile.write(song, np.zeros((RATE, 2)), RATE)
+    ran = master(mixagent, song, "--json", "--report", tmp_path / "r.html", "--bit-depth", "16")
+    assert (ran.code, ran.err) == (4, "")
+    assert "silent" in strict_json(ran.out)["missed"]
+    assert not samples(tmp_path / "silence.master.wav").any()
+    assert strict_json(mixagent("analyze", song, "--json").out)["analysis"]["integrated_lufs"] is None
+
+
+def test_amount_0_gives_back_every_sample(mixagent, song):
+    out = song.parent / "m.wav"
+    ran = mixagent("master", song, "--amount", "0", "--bit-depth", "32f", "-o", out)
+    assert (ran.code, ran.err) == (0, "")
+    np.testing.assert_array_equal(samples(out), samples(song))
+
+
+def test_amount_0_says_where_integers_clip(mixagent, tmp_path):
+    song = tmp_path / "hot.wav"
+    soundfile.write(song, 4 * samples(write_song(tmp_path / "song.wav")), RATE, "FLOAT")
+    ran = mixagent("master", song, "--amount", "0", "--json")
+    assert "over full scale were clipped" in json.loads(ran.out)["warnings"][0]
+    ran = mixagent("master", song, "--amount", "0", "--json", "--bit-depth", "32f")
+    assert json.loads(ran.out)["warnings"] == []
+
+
+def test_a_larger_amount_changes_more(mixagent, tmp_path):
+    # Dull and lopsided, so that there is something to correct.
+    values = samples(write_song(tmp_path / "plain.wav", seconds=6.0)) * np.array([1.0, 0.4], np.float32)
+    song = tmp_path / "song.wav"
+    soundfile.write(song, values, RATE, "FLOAT")
+    moves = []
+    for amount in (0.25, 0.5, 1.0):
+        ran = master(mixagent, song, "--amount", amount, "--json")
+        rows = json.loads(ran.out)["decision"]["parameters"]
+        moves.append(sum(abs(r["value"] - r["neutral"]) / (r["high"] - r["low"]) for r in rows))
+    assert 0 < moves[0] < moves[1] < moves[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "depth", "subtype"),
+    [
+        ("m.wav", "16", "PCM_16"),
+        ("m.wav", "24", "PCM_24"),
+        ("m.wav", "32f", "FLOAT"),
+        ("m.flac", "16", "PCM_16"),
+        ("m.flac", "24", "PCM_24"),
+        ("m.mp3", "24", "MPEG_LAYER_III"),
+        ("m.ogg", "24", "VORBIS"),
+    ],
+)
+def test_every_format_keeps_length_channels_and_rate(mixagent, song, name, depth, subtype):
+    out = song.parent / name
+    ran = master(mixagent, song, "-o", out, "--bit-depth", depth)
+    assert (ran.code, ran.err) == (0, "")
+    info, source = soundfile.info(out), soundfile.info(song)
+    assert (info.frames, info.channels, info.samplerate) == (source.frames, source.channels, RATE)
+    assert info.subtype == subtype
+
+
+def test_format_names_the_output_by_itself(mixagent, song):
+    assert master(mixagent, song, "--format", "flac").code == 0
+    assert (song.parent / "song.master.flac").exists()
+
+
+@pytest.mark.parametrize("amount", ["0", "1"])
+def test_another_sample_rate_keeps_the_duration(mixagent, song, amount):
+    out = song.parent / "m.wav"
+    ran = master(mixagent, song, "-o", out, "--sample-rate", "48000", "--amount", amount, "--json")
+    assert ran.code == 0
+    assert json.loads(ran.out)["output"]["rate"] == 48000
+    assert (soundfile.info(out).samplerate, soundfile.info(out).frames) == (48000, 3 * 48000)
+
+
+@pytest.mark.parametrize("separator", ["none", "embedded"])
+def test_mono_stays_mono(mixagent, tmp_path, separator):
+    song = write_song(tmp_path / "song.wav", channels=1)
+    assert master(mixagent, song, "-o", tmp_path / "m.wav", separator=separator).code == 0
+    assert soundfile.info(tmp_path / "m.wav").channels == 1
+
+
+def test_tags_are_kept(mixagent, tmp_path):
+    song = write_song(tmp_path / "song.flac", "PCM_24")
+    tagged = FLAC(song)
+    tagged["title"], tagged["artist"] = "Über „Dächer“", "Someone"
+    tagged.save()
+    assert master(mixagent, song, "-o", tmp_path / "m.flac").code == 0
+    made = FLAC(tmp_path / "m.flac")
+    assert (made["title"], made["artist"]) == (["Über „Dächer“"], ["Someone"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a b.wav",
+        "Größe ☃ 音.wav",
+        'it\'s "so".wav',
+        "[red]x[b] :smile:.wav",
+        "a\nb.wav",
+        "-x.wav",
+        "\udcff.wav",
+    ],
+)
+def test_odd_names_are_ordinary_names(mixagent, tmp_path, name):
+    song = write_song(tmp_path / name)
+    report = tmp_path / "r.json"
+    ran = master(
+        mixagent, song, "-o", tmp_path / f"m {name}", "--report", report, "--report", tmp_path / "r.html"
+    )
+    assert (ran.code, ran.err) == (0, "")
+    assert json.loads(report.read_text())["input"]["path"] == str(song)
+    assert mixagent("replay", report).code == 0
+    assert mixagent("analyze", song).code == 0
+    assert mixagent("compare", song, song).code == 0
+    missing = mixagent("analyze", tmp_path / f"not {name}")
+    assert (missing.code, len(missing.err.splitlines())) == (3, 1)
+
+
+def test_names_are_printed_as_they_are(mixagent, tmp_path):
+    song = write_song(tmp_path / "[b]x :smile:.wav")
+    assert "[b]x :smile:.wav" in mixagent("analyze", song).out
+
+
+def test_stems_of_a_master_sum_to_its_input(mixagent, song):
+    folder = song.parent / "stems"
+    ran = master(mixagent, song, "--stems", folder, separator="embedded")
+    assert (ran.code, ran.err) == (0, "")
+    assert [path.name.split(" - ")[1] for path in sorted(folder.iterdir())] == [
+        "vocals.wav",
+        "accompaniment.wav",
+        "residual.wav",
+    ]
+    assert_null(song, folder)
+
+
+def assert_null(song, folder):
+    total = sum(samples(path).astype(float) for path in folder.iterdir())
+    assert np.abs(total - samples(song)).max() < 10 ** (-90 / 20)
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [("split", ["vocals", "accompaniment", "residual"]), ("vocals", ["vocals", "instrumental"])],
+)
+def test_split_and_vocals_write_parts_that_sum_to_the_song(mixagent, song, command, names):
+    ran = mixagent(command, song)
+    folder = song.parent / "song.stems"
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split(": ")[0] for line in ran.out.splitlines()] == names
+    assert_null(song, folder)
+    found = strict_json(mixagent(command, song, "--json", "--format", "flac").out)
+    assert (found["schema"], list(found["files"])) == ("mixagent.split/1", names)
+    assert all(path.endswith(".flac") for path in found["files"].values())
+
+
+def test_splitting_by_no_separator_is_refused_and_leaves_no_folder(mixagent, song):
+    ran = mixagent("split", song, "--separator", "none")
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+    assert mixagent("split", song.with_name("missing.wav")).code == 3
+    assert list(song.parent.iterdir()) == [song]
+
+
+def test_analyze_prints_measures_and_diagnosis(mixagent, song):
+    ran = mixagent("analyze", song)
+    assert (ran.code, ran.err) == (0, "")
+    assert "Integrated loudness" in ran.out
+    assert "Metallic shimmer" in ran.out
+    found = strict_json(mixagent("analyze", song, "--json").out)
+    assert (found["schema"], found["input"]["channels"]) == ("mixagent.analysis/1", 2)
+
+
+def test_a_cut_file_is_analysed_with_a_warning(mixagent, song):
+    song.write_bytes(song.read_bytes()[:600_000])
+    assert "cut short" in mixagent("analyze", song).out
+    ran = mixagent("split", song)
+    assert ran.code == 0
+    assert "cut short" in ran.err
+
+
+def test_compare_sets_versions_side_by_side(mixagent, song):
+    other = write_song(song.with_name("other.wav"), seconds=2.0)
+    ran = mixagent("compare", song, other)
+    assert (ran.code, ran.err) == (0, "")
+    assert "song.wav" in ran.out
+    assert "other.wav" in ran.out
+    found = strict_json(mixagent("compare", song, other, "--json").out)
+    assert [file["input"]["path"] for file in found["files"]] == [str(song), str(other)]
+    assert mixagent("compare", song).code == 2
+
+
+def test_a_reader_that_leaves_early_meets_no_traceback(song, cache_folder):
+    command = f"{sys.executable} -m mixagent analyze '{song}' --json | head -c 1"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("{", "")

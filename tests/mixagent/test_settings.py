@@ -1,0 +1,44 @@
+"""The configuration: conf/ checked against its types, overrides, one line for each mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from mixagent.pipeline.errors import UsageError
+from mixagent.policies import POLICIES
+from mixagent.settings import load_config
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.mark.parametrize("group", ["pipeline", "policy"])
+def test_every_choice_of_every_group_loads(group):
+    for file in (CONF / group).glob("*.yaml"):
+        load_config([f"{group}={file.stem}"])
+
+
+def test_every_policy_has_its_configuration():
+    assert {load_config([f"policy={name}"]).policy.name for name in POLICIES} == set(POLICIES)
+
+
+def test_an_override_wins_over_the_group():
+    config = load_config(["pipeline=debug", "pipeline.declip=true"])
+    assert (config.pipeline.separator, config.pipeline.declip) == ("none", True)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "pipeline.declipp=false",
+        "pipeline.declip=perhaps",
+        "+pipeline.x=1",
+        "pipeline=none",
+        "policy.name=[1]",
+        "=",
+        "a b",
+    ],
+)
+def test_a_mistake_is_one_line(override):
+    with pytest.raises(UsageError) as error:
+        load_config([override])
+    assert len(str(error.value).splitlines()) == 1
