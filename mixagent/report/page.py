@@ -13,6 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from mixagent.pipeline.audio import AudioSource
+from mixagent.pipeline.diagnosis import FOUND
 from mixagent.pipeline.errors import OutputError
 from mixagent.report import charts, words
 from mixagent.report.listening import Excerpt, choose_excerpt, listening_rate, mp3, peaks
@@ -76,7 +77,7 @@ def _template() -> jinja2.Template:
     )
     here = Path(__file__).parent
     environment.globals.update(
-        FOUND=words.FOUND,
+        FOUND=FOUND,
         style=Markup((here / "page.css").read_text("utf-8")),
         script=Markup((here / "player.js").read_text("utf-8")),
         band_percent=charts.band_percent,
