@@ -31,14 +31,14 @@ _FFT_FRAMES = HOP_FRAMES + 2 * LONG_REACH
 _GROUP = 64
 _METER_REACH = 6
 _COARSE = 2
-_COARSE_MISS = 0.85
+_COARSE_MISS = 0.9
 """A peak is at least this share of its height at 4×: cos(π/8) at the Nyquist frequency, and some room."""
 
 _LONG_WINDOWS = ((LONG_REACH, 8.0), (128, 5.0), (64, 5.0), (32, 5.0))
 _DOUBT = 12.0
 """How many times its RMS the short and the long interpolation are taken to differ at most."""
 
-_DISAGREEMENT = 0.006
+_DISAGREEMENT = 0.009
 """What is added to a peak, where the interpolators doubt, for the meters that lie between them."""
 
 _FEW = 200
@@ -184,7 +184,15 @@ def _long_peaks(
             peaks[at] = max(peaks[at], scale * abs(value))
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(cache=True, nogil=True, fastmath={"contract", "nnan", "nsz", "reassoc"})
+def _largest(values: NDArray[np.float32]) -> np.float32:
+    largest = np.float32(0.0)
+    for i in range(values.size):
+        largest = max(largest, abs(values[i]))
+    return largest
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nnan", "nsz"})
 def _short_peaks(
     samples: NDArray[np.float32],
     even: NDArray[np.float32],
@@ -200,16 +208,13 @@ def _short_peaks(
         found = peaks[start : start + _GROUP]
         for c in range(samples.shape[0]):
             x = samples[c, start : start + _GROUP + 2 * SHORT_REACH - 1]
-            loudest = np.float32(0.0)
-            for i in range(x.size):
-                loudest = max(loudest, abs(x[i]))
             ends = x[SHORT_REACH - 1 :]
             for i in range(_GROUP):
                 found[i] = max(found[i], max(abs(ends[i]), abs(ends[i + 1])))
-            if loudest <= ignore_below:
+            if _largest(x) <= ignore_below:
                 continue
             for row in range(even.shape[0]):
-                if row == _COARSE and found.max() <= ignore_coarse_below:
+                if row == _COARSE and _largest(found) <= ignore_coarse_below:
                     break
                 even_sum[:] = 0.0
                 odd_sum[:] = 0.0
