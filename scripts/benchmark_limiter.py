@@ -1,11 +1,12 @@
 """The limiter beside `pedalboard.BrickwallLimiter(true_peak=True)` at equal loudness, as a Markdown table.
 
-    python scripts/benchmark_limiter.py [--songs DIR] [--seconds 20]
+    python scripts/benchmark_limiter.py [--songs DIR] [--count 4] [--seconds 15]
 
-Each limiter's drive is bisected until its output is as loud as the input driven 6 dB into the ceiling
-by ours. Over is the highest true peak less the ceiling, by libebur128's filter and by an 8× meter of
-512 taps a phase. Residual is what is left of the output after the input at its best-fitting gain is
-taken away, over the whole (static) and in windows of 100 ms (local); for tones it is THD+N.
+An input is normalised to the ceiling in true peak. Pedalboard's ceiling is lowered until its true peak
+by an 8× meter is under the same ceiling, then it is driven 3 and 6 dB: that gives a loudness that both
+can reach, and our drive is searched for it. Songs also meet at −9 LUFS. Over is the highest true peak
+less the ceiling, by libebur128's filter and by the 8× meter. Residual is what is left of the output,
+in dB, after the input at its best gain in each 50 ms (local) or through its best linear filter (static).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pedalboard
 import soundfile
-from scipy.signal import firwin, resample_poly
+from scipy.signal import csd, firwin, resample_poly
 
 from mixagent.pipeline.audio import Audio, FloatArray, collect
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
@@ -26,7 +27,9 @@ from mixagent.pipeline.meters import integrated_lufs, true_peak_dbtp
 from mixagent.pipeline.streaming import process_blocks
 
 CEILING_DBTP = -1.0
-DRIVE_DB = 6.0
+DRIVES_DB = (3.0, 6.0)
+SONG_LUFS = -9.0
+TOLERANCE_LU = 0.02
 Limit = Callable[[FloatArray, int], FloatArray]
 
 
@@ -36,20 +39,29 @@ def ours(samples: FloatArray, rate: int) -> FloatArray:
     return collect(process_blocks(Audio(samples, rate), [limiter]), rate, samples.shape[0]).samples
 
 
-def theirs(samples: FloatArray, rate: int) -> FloatArray:
-    """pedalboard's limiter as it comes, at the same ceiling; it compensates its own latency."""
-    limiter = pedalboard.BrickwallLimiter(ceiling_db=CEILING_DBTP, true_peak=True)
+def theirs(samples: FloatArray, rate: int, ceiling_dbtp: float = CEILING_DBTP) -> FloatArray:
+    """pedalboard's limiter; it compensates its own latency."""
+    limiter = pedalboard.BrickwallLimiter(ceiling_db=ceiling_dbtp, true_peak=True)
     return np.asarray(limiter(samples, rate))
 
 
+def theirs_under(samples: FloatArray, rate: int) -> FloatArray:
+    """pedalboard's limiter with the margin that keeps the 8× meter under the ceiling."""
+    over_db = eightfold_dbtp(theirs(samples, rate)) - CEILING_DBTP
+    return theirs(samples, rate, CEILING_DBTP - max(over_db, 0.0))
+
+
 def driven(limit: Limit, dry: FloatArray, rate: int, lufs: float) -> FloatArray:
-    """The dry signal through a limiter at the gain that gives `lufs`."""
-    low, high = -12.0, 36.0
-    while high - low > 0.005:
+    """The dry signal through a limiter at the gain that gives `lufs`, by bisection."""
+    low, high = -3.0, 21.0
+    for _ in range(12):
         middle = (low + high) / 2
-        loudness = integrated_lufs(Audio(limit(amplified(dry, middle), rate), rate))
-        low, high = (middle, high) if loudness < lufs else (low, middle)
-    return limit(amplified(dry, low), rate)
+        wet = limit(amplified(dry, middle), rate)
+        short_by = lufs - integrated_lufs(Audio(wet, rate))
+        if abs(short_by) <= TOLERANCE_LU:
+            break
+        low, high = (middle, high) if short_by > 0 else (low, middle)
+    return wet
 
 
 def amplified(samples: FloatArray, gain_db: float) -> FloatArray:
@@ -66,6 +78,16 @@ def residual_db(wet: FloatArray, dry: FloatArray, window: int) -> float:
         energy = float((x * x).sum())
         gain = float((x * y).sum()) / energy if energy else 0.0
         left, total = left + float(((y - gain * x) ** 2).sum()), total + float((y * y).sum())
+    return 10 * np.log10(max(left, 1e-20) / max(total, 1e-20))
+
+
+def filtered_residual_db(wet: FloatArray, dry: FloatArray) -> float:
+    """Energy of wet that no fixed linear filter of dry explains, in dB re wet, from the coherence."""
+    left = total = 0.0
+    for x, y in zip(dry, wet, strict=True):
+        cross, of_dry, of_wet = (csd(*pair, nperseg=1024)[1] for pair in ((x, y), (x, x), (y, y)))
+        left += float((of_wet.real - np.abs(cross) ** 2 / np.maximum(of_dry.real, 1e-20)).sum())
+        total += float(of_wet.real.sum())
     return 10 * np.log10(max(left, 1e-20) / max(total, 1e-20))
 
 
@@ -95,61 +117,69 @@ def synthesised(rate: int, seconds: float) -> Iterator[tuple[str, FloatArray]]:
         yield name, np.stack([mono, mono]).astype(np.float32)
 
 
-def songs(folder: Path, seconds: float) -> Iterator[tuple[str, FloatArray, int]]:
-    """The middle of each song in a folder."""
-    for path in sorted(folder.glob("*.mp3")):
+def songs(folder: Path, seconds: float, count: int) -> Iterator[tuple[str, FloatArray, int]]:
+    """The middle of the first songs of a folder."""
+    for path in sorted(folder.glob("*.mp3"))[:count]:
         with soundfile.SoundFile(path) as file:
             frames = round(seconds * file.samplerate)
             file.seek(max((file.frames - frames) // 2, 0))
             yield path.stem, file.read(frames, dtype="float32", always_2d=True).T.copy(), file.samplerate
 
 
-def row(name: str, dry: FloatArray, rate: int) -> str:
-    """One signal's line of the table: ours and theirs in each cell."""
-    dry = amplified(dry, CEILING_DBTP - true_peak_dbtp(Audio(dry, rate)))
-    lufs = integrated_lufs(Audio(ours(amplified(dry, DRIVE_DB), rate), rate))
-    cells = [name]
-    wets = [driven(limit, dry, rate, lufs) for limit in (ours, theirs)]
-    # A tone has settled after the first second; before that a limiter's gain is still on its way.
+def rows(name: str, dry: FloatArray, rate: int, lufs: float | None = None) -> Iterator[str]:
+    """One signal's lines of the table."""
+    dry = amplified(dry, CEILING_DBTP - eightfold_dbtp(dry))
+    for drive_db in DRIVES_DB:
+        wet = theirs_under(amplified(dry, drive_db), rate)
+        yield row(f"{name}, {drive_db:g} dB", dry, wet, rate)
+    if lufs is not None:
+        yield row(f"{name}, {lufs:g} LUFS", dry, driven(theirs_under, dry, rate, lufs), rate)
+
+
+def row(name: str, dry: FloatArray, reference: FloatArray, rate: int) -> str:
+    """One line: ours and theirs, as loud as each other, in each cell."""
+    lufs = integrated_lufs(Audio(reference, rate))
+    wets = (driven(ours, dry, rate, lufs), reference)
+    # Before the first second a limiter's gain is still on its way.
     kept = slice(rate, -rate // 10)
+    gained = lufs - integrated_lufs(Audio(dry, rate))
+    cells = [name, f"{gained:+.2f}"]
     for measure in (
         lambda wet: true_peak_dbtp(Audio(wet, rate)) - CEILING_DBTP,
         lambda wet: eightfold_dbtp(wet) - CEILING_DBTP,
-        lambda wet: residual_db(wet[:, kept], dry[:, kept], wet.shape[1]),
-        lambda wet: residual_db(wet[:, kept], dry[:, kept], rate // 10),
+        lambda wet: residual_db(wet[:, kept], dry[:, kept], rate // 20),
+        lambda wet: filtered_residual_db(wet[:, kept], dry[:, kept]),
     ):
         cells.append(" / ".join(f"{measure(wet):+.2f}" for wet in wets))
-    cells.append(
-        " / ".join(f"{speed(limit, amplified(dry, DRIVE_DB), rate):.0f}" for limit in (ours, theirs))
-    )
+    cells.append(" / ".join(f"{figure:.0f}" for figure in speeds(amplified(dry, DRIVES_DB[-1]), rate)))
     return f"| {' | '.join(cells)} |"
 
 
-def speed(limit: Limit, samples: FloatArray, rate: int) -> float:
-    """Seconds of audio a second of processor time, the median of three."""
-    times = []
+def speeds(samples: FloatArray, rate: int) -> list[float]:
+    """Seconds of audio a second of processor time, ours and theirs: medians of three, interleaved."""
+    times: list[list[float]] = [[], []]
     for _ in range(3):
-        start = time.process_time()
-        limit(samples, rate)
-        times.append(time.process_time() - start)
-    return samples.shape[1] / rate / sorted(times)[1]
+        for limit, taken in zip((ours, theirs), times, strict=True):
+            start = time.process_time()
+            limit(samples, rate)
+            taken.append(time.process_time() - start)
+    return [samples.shape[1] / rate / sorted(taken)[1] for taken in times]
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--songs", type=Path)
-    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--count", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=15.0)
     options = parser.parse_args()
-    print(
-        "| ours / pedalboard | over dB | over 8× dB | static residual dB | local residual dB | speed × |"
-    )
-    print("|---|---|---|---|---|---|")
+    columns = "loudness LU | over dB | over 8× dB | local residual dB | static residual dB | speed ×"
+    print(f"| ours / pedalboard | {columns} |\n|---|---|---|---|---|---|---|")
     for name, samples in synthesised(44100, options.seconds):
-        print(row(name, samples, 44100), flush=True)
+        print("\n".join(rows(name, samples, 44100)), flush=True)
     if options.songs:
-        for name, samples, rate in songs(options.songs, options.seconds):
-            print(row(name, samples, rate), flush=True)
+        for name, samples, rate in songs(options.songs, options.seconds, options.count):
+            print("\n".join(rows(name, samples, rate, SONG_LUFS)), flush=True)
 
 
 if __name__ == "__main__":

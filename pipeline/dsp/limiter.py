@@ -35,14 +35,16 @@ class Ballistics:
     The gain starts to fall `attack_ms` before a peak and reaches what the peak needs at the peak. A
     peak is held until `hold_ms` after the attack of the next would have begun, so that the gain
     follows low notes and not their waves. The release then depends on the programme: shallow
-    reductions go within about `release_ms`, deep ones by `release_db_per_s` at most, because the
-    way back from a drum hit is heard and the way back from a dense mix's small peaks is not.
+    reductions go within about `release_ms`, deep ones by `release_db_per_s` only, because the way
+    back from a drum hit is heard and the way back from a dense mix's small peaks is not. The deepest,
+    of a click, take no more than about `deep_release_ms`.
     """
 
     attack_ms: float = 8.0
     hold_ms: float = 5.0
     release_ms: float = 40.0
     release_db_per_s: float = 35.0
+    deep_release_ms: float = 250.0
 
 
 _CORRECTION_ATTACK_MS = 1.0
@@ -111,12 +113,13 @@ class _Release:
         self.ballistics = ballistics
         self.hold = _frames(ballistics.hold_ms, rate)
         self._keep = math.exp(-1000.0 / (ballistics.release_ms * rate))
-        self._fastest = ballistics.release_db_per_s * _STEPS_PER_DB / rate
+        self._keep_deep = math.exp(-1000.0 / (ballistics.deep_release_ms * rate))
+        self._steady = ballistics.release_db_per_s * _STEPS_PER_DB / rate
         self._last = 0.0
 
     def process(self, held: NDArray[np.int32]) -> NDArray[np.int64]:
         """The reductions to smooth, from those held."""
-        envelope, self._last = _released(held, self._keep, self._fastest, self._last)
+        envelope, self._last = _released(held, self._keep, self._keep_deep, self._steady, self._last)
         return envelope
 
 
@@ -203,11 +206,11 @@ def _sliding_max(values: NDArray[np.int32], width: int) -> NDArray[np.int32]:
 
 @njit(cache=True, nogil=True)
 def _released(
-    held: NDArray[np.int32], keep: float, fastest: float, last: float
+    held: NDArray[np.int32], keep: float, keep_deep: float, steady: float, last: float
 ) -> tuple[NDArray[np.int64], float]:
     envelope = np.empty(held.size, np.int64)
     for i in range(held.size):
-        falling = max(held[i] + (last - held[i]) * keep, last - fastest)
+        falling = max(held[i] + (last - held[i]) * keep, min(last - steady, last * keep_deep))
         last = max(float(held[i]), falling)
         if last < _INAUDIBLE:
             last = float(held[i])

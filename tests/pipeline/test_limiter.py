@@ -31,6 +31,10 @@ def eightfold_dbtp(samples):
     return 20 * np.log10(np.abs(between).max() + 1e-12)
 
 
+def scipy_dbtp(samples):
+    return 20 * np.log10(np.abs(resample_poly(samples.astype(np.float64), 8, 1, axis=-1)).max() + 1e-12)
+
+
 def stereo(mono):
     return np.stack([mono, 0.9 * mono]).astype(np.float32)
 
@@ -75,10 +79,11 @@ def adversarial():
 
 
 @pytest.mark.parametrize("name", adversarial())
-def test_the_ceiling_holds_by_libebur128_and_by_an_eightfold_meter(name):
+def test_the_ceiling_holds_by_libebur128_and_by_two_eightfold_meters(name):
     out = limited(stereo(adversarial()[name]))
     assert libebur128_dbtp(out) <= CEILING_DBTP
     assert eightfold_dbtp(out) <= CEILING_DBTP
+    assert scipy_dbtp(out) <= CEILING_DBTP
 
 
 def test_a_signal_under_the_ceiling_comes_out_bit_for_bit():
@@ -111,7 +116,7 @@ def test_a_peak_stays_where_it_was():
     out = limited(samples)
     assert out.shape == samples.shape
     assert np.argmax(np.abs(out)) == 20000
-    assert out[0, 20000] == pytest.approx(10 ** (CEILING_DBTP / 20), rel=0.002)
+    assert out[0, 20000] == pytest.approx(10 ** (CEILING_DBTP / 20), rel=0.015)
 
 
 def test_the_same_input_gives_the_same_bytes():
