@@ -38,6 +38,8 @@ _REDUCTION_WINDOW_S = 0.4
 _REDUCTION_SHARE = 0.95
 _ACTIVE_LUFS = -70.0
 _SMALLEST_STEP_DB = 0.002
+_REDUCTION_LEFT_DB = 0.5
+_LEAST_SLOPE = 0.15
 _MAX_LOWERINGS = 4
 _LOWERING_ROOM_DB = 0.01
 
@@ -289,7 +291,18 @@ class _Search:
 
     def _settled(self, render: FinishRender) -> bool:
         room = self._room_db(render)
-        return abs(room) <= TOLERANCE_LU or (room > 0 and render.gain_db >= MAX_GAIN_DB)
+        if abs(room) <= TOLERANCE_LU:
+            return True
+        spent = self._target.max_reduction_db - render.reduction_db < _REDUCTION_LEFT_DB
+        return room > 0 and (spent or render.gain_db >= MAX_GAIN_DB or self._saturated())
+
+    def _saturated(self) -> bool:
+        """Whether more gain hardly makes it louder: the limiter takes back what is put in."""
+        if len(self._renders) < 2:
+            return False
+        before, last = self._renders[-2:]
+        gain_db = last.gain_db - before.gain_db
+        return gain_db > 0.5 and last.integrated_lufs - before.integrated_lufs < _LEAST_SLOPE * gain_db
 
     def _next_gain_db(self) -> float:
         low = max((r.gain_db for r in self._renders if self._room_db(r) > 0), default=None)
@@ -328,6 +341,8 @@ class _Search:
         where = f"{render.integrated_lufs:.1f} LUFS is {abs(short_by):.1f} LU {side} the target"
         if render.gain_db >= MAX_GAIN_DB:
             return f"{where}: it would take more than {MAX_GAIN_DB:g} dB of gain"
+        if short_by > 0 and self._saturated():
+            return f"{where}: the limiter takes back what more gain puts in"
         return (
             f"{where}: more would take over {self._target.max_reduction_db:g} dB off the peaks to keep them "
             f"under {self._target.ceiling_dbtp:g} dBTP"

@@ -8,6 +8,7 @@ from mixagent.pipeline.dsp.board import BoardProcessor
 from mixagent.pipeline.dsp.dynamics import expander
 from mixagent.pipeline.dsp.equaliser import Filter, band_filters
 from mixagent.pipeline.dsp.extension import AirExtension
+from mixagent.pipeline.dsp.gaps import GapFiller, Gaps
 from mixagent.pipeline.dsp.image import Image, MonoBelow, image_matrix
 from mixagent.pipeline.dsp.programme import Programme
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
@@ -20,7 +21,9 @@ EQ_NAMES = ("sub", "bass", "low_mid", "mid", "presence", "brilliance", "air")
 _NO_EXTENSION_HZ = 22050.0
 
 
-def master_processors(settings: Settings, rate: int, channels: int, programme: Programme) -> list[Processor]:
+def master_processors(
+    settings: Settings, rate: int, channels: int, programme: Programme, gaps: Gaps | None = None
+) -> list[Processor]:
     """The master chain in the order of the signal, without what is neutral or beyond Nyquist.
 
     Args:
@@ -28,6 +31,7 @@ def master_processors(settings: Settings, rate: int, channels: int, programme: P
         rate: sample rate in Hz.
         channels: width, balance and mono lows work on two and are left out otherwise.
         programme: the level of the mix that goes in, which the thresholds stand against.
+        gaps: the gaps of the mix, for `gap_fill_db`; nothing is filled without them.
     """
     master = settings.section("master")
     processors: list[Processor] = []
@@ -35,6 +39,8 @@ def master_processors(settings: Settings, rate: int, channels: int, programme: P
         processors.append(Image(image_matrix(balance_db=master["balance_db"])))
     processors += dynamic_cuts(master, rate, channels, programme)
     processors += _repairs(master, rate, channels)
+    if gaps is not None and gaps.gaps and master["gap_fill_db"] > 0:
+        processors.append(GapFiller(gaps, master["gap_fill_db"], rate, channels))
     processors += _equaliser(master, rate, channels)
     processors += _extension(master, rate, channels)
     processors += transient_shapers(master, rate, channels)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mixagent.pipeline.audio import AudioSource, FloatArray, Stems, collect, spool
+from mixagent.pipeline.dsp.gaps import measure_gaps
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.finaliser import Finish, finalise
 from mixagent.pipeline.mastering import master_processors
@@ -90,8 +91,9 @@ def premaster_blocks(stems: Stems, settings: Settings, levels: Levels | None = N
         yield from mixed
         return
     programme = levels["mix"] if levels is not None else measure_programme(mix)
+    gaps = measure_gaps(mix) if settings["master.gap_fill_db"] > 0 else None
     processors = master_processors(
-        settings, mix.rate, mix.channels, _faded(programme, stems, settings, levels)
+        settings, mix.rate, mix.channels, _faded(programme, stems, settings, levels), gaps
     )
     yield from _through(mixed, processors, mix.channels)
 

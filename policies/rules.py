@@ -15,7 +15,6 @@ from mixagent.pipeline.parameters import BELLS
 from mixagent.policies.base import Context, Decision
 
 RESONANCE_Q = 6.0
-GAP_Q = 3.5
 
 Move = tuple[str, float, str]
 """Parameter, value in its unit, reason."""
@@ -30,7 +29,7 @@ class RuleScales:
     shimmer: float = 0.5
     lines: float = 1.0
     air: float = 1.0
-    gaps: float = 0.7
+    gaps: float = 1.0
     lean: float = 1.0
     width: float = 0.5
     attack: float = 0.25
@@ -70,12 +69,10 @@ class _Bell:
 
 def _strongest(diagnosis: Diagnosis, scales: RuleScales) -> list[_Bell]:
     """The narrow bells that do most, as many as the master has."""
-    bells: list[_Bell] = []
-    for kind, propose in (("mud", _resonances), ("holes", _gaps)):
-        finding = diagnosis.finding(kind)
-        if finding is not None and finding.severity >= FOUND:
-            bells += propose(finding, scales)
-    return sorted(bells, key=lambda bell: -abs(bell.gain_db))[:BELLS]
+    finding = diagnosis.finding("mud")
+    if finding is None or finding.severity < FOUND:
+        return []
+    return sorted(_resonances(finding, scales), key=lambda bell: bell.gain_db)[:BELLS]
 
 
 def _resonances(finding: Finding, scales: RuleScales) -> Iterator[_Bell]:
@@ -83,14 +80,6 @@ def _resonances(finding: Finding, scales: RuleScales) -> Iterator[_Bell]:
     if v["resonant"]:
         reason = f"a resonance stands {v['resonance_db']:.1f} dB out at {v['resonance_hz']:.0f} Hz"
         yield _Bell(v["resonance_hz"], -scales.resonance * v["resonance_db"], RESONANCE_Q, reason)
-
-
-def _gaps(finding: Finding, scales: RuleScales) -> Iterator[_Bell]:
-    v = finding.values
-    for index in range(int(v["gap_count"])):
-        hz, depth_db = v[f"gap_{index}_hz"], v[f"gap_{index}_db"]
-        reason = f"a gap {depth_db:.0f} dB deep at {hz / 1000:.1f} kHz"
-        yield _Bell(hz, scales.gaps * depth_db, GAP_Q, reason)
 
 
 def _mud(finding: Finding, scales: RuleScales) -> Iterator[Move]:
@@ -117,6 +106,11 @@ def _holes(finding: Finding, scales: RuleScales) -> Iterator[Move]:
         reason = f"nothing above {v['cutoff_hz'] / 1000:.1f} kHz, {v['missing_db']:.0f} dB less than usual"
         yield "extend_from_hz", v["cutoff_hz"], reason
         yield "extend_db", -6.0 + 6.0 * scales.air, reason
+    depths_db = [v[f"gap_{index}_db"] for index in range(int(v["gap_count"]))]
+    if depths_db:
+        places = ", ".join(f"{v[f'gap_{index}_hz'] / 1000:.1f}" for index in range(len(depths_db)))
+        reason = f"gaps up to {max(depths_db):.0f} dB deep at {places} kHz"
+        yield "gap_fill_db", scales.gaps * max(depths_db), reason
 
 
 def _panning(finding: Finding, scales: RuleScales) -> Iterator[Move]:

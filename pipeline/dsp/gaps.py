@@ -1,0 +1,146 @@
+"""Fills static gaps in the spectrum: narrow bands that a generator or a codec has all but left out.
+
+A gap is a flat-bottomed dip of the long-term spectrum between two shoulders. It is found by least
+squares on a logarithmic axis, where it is a box under a straight line, and filled by the inverse of
+that box in linear phase. A cliff or a slope has no shoulder on its far side, and ripple is not deep
+enough: neither is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixagent.pipeline.analysis import MidSideSpectrum, band_power
+from mixagent.pipeline.audio import AudioSource, blocks
+from mixagent.pipeline.dsp.spectral import ComplexArray, SpectralProcessor, window_frames
+
+Float64Array = NDArray[np.float64]
+
+LOW_HZ, HIGH_HZ = 700.0, 16000.0
+LEAST_DB = 7.0
+"""Shallower dips are taken for music's own ripple."""
+
+_PER_OCTAVE = 96
+_WIDTHS_OCTAVES = np.arange(0.2, 0.62, 0.02)
+_EDGE_OCTAVES = 0.04
+_SHOULDER_OCTAVES = 0.2
+_MOST_GAPS = 6
+_CLEAR = 2.0
+# White noise of −90 dBFS up to 10 kHz: what lies lower in a gap is noise, which filling would raise.
+_FLOOR_DB_HZ = -130.0
+_OVERSHOOT_DB = 6.0
+_WINDOW_S = 0.093
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A static gap: its place, its width at half depth, and its depth under its shoulders."""
+
+    centre_hz: float
+    width_octaves: float
+    depth_db: float
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """The gaps of a spectrum, and the level by which each point of it may be raised."""
+
+    gaps: tuple[Gap, ...]
+    hz: Float64Array
+    missing_db: Float64Array
+
+
+def measure_gaps(source: AudioSource) -> Gaps:
+    """The static gaps of a mono or stereo source, in one pass."""
+    spectrum = MidSideSpectrum(source.rate)
+    for block in blocks(source):
+        mid, side = (block[0] + block[-1]) / 2, (block[0] - block[-1]) / 2
+        spectrum.update(np.stack([mid, side]))
+    return find_gaps(spectrum.mean_power(source.frames).sum(axis=0), source.rate)
+
+
+def find_gaps(power: Float64Array, rate: int) -> Gaps:
+    """The gaps of a long-term spectrum, deepest effect first.
+
+    Args:
+        power: power of each bin from 0 Hz to half the rate, shape (bins,).
+        rate: sample rate in Hz.
+    """
+    octaves = np.arange(0.0, np.log2(max(min(HIGH_HZ, 0.48 * rate) / LOW_HZ, 1.0)), 1 / _PER_OCTAVE)
+    edges_hz = LOW_HZ * 2 ** np.append(octaves, octaves[-1:] + 1 / _PER_OCTAVE)
+    hz = np.sqrt(edges_hz[1:] * edges_hz[:-1])
+    density = band_power(power, rate, edges_hz) / np.diff(edges_hz)
+    there_db = 10 * np.log10(density + 10 ** ((_FLOOR_DB_HZ - 20) / 10))
+    level_db, found = there_db.copy(), list[Gap]()
+    raised_db = np.zeros_like(level_db)
+    while len(found) < _MOST_GAPS and (best := _clearest(level_db)) is not None:
+        start, width, depth_db, line_db = best
+        box = _box(width)
+        inside = slice(start, start + box.size)
+        # An edge that was placed a little outside the gap must not be raised above its shoulder.
+        short_db = np.maximum(line_db + _OVERSHOOT_DB - level_db[inside], 0.0)
+        raised_db[inside] += np.minimum(depth_db * box, short_db)
+        level_db[inside] += depth_db * box
+        middle = start + box.size // 2
+        found.append(Gap(float(hz[middle]), width, depth_db))
+    raised_db[there_db < _FLOOR_DB_HZ] = 0.0
+    return Gaps(tuple(found), hz, raised_db)
+
+
+def _clearest(level_db: Float64Array) -> tuple[int, float, float, Float64Array] | None:
+    """The gap that explains most of the spectrum: start, width, depth and the line of its shoulders."""
+    best, most = None, 0.0
+    for width in _WIDTHS_OCTAVES:
+        box = _box(width)
+        if box.size > level_db.size:
+            break
+        windows = np.lib.stride_tricks.sliding_window_view(level_db, box.size)
+        depth_db, error_db, beside_db = _fits(windows, box)
+        sure = (depth_db > LEAST_DB) & (beside_db > 0.7 * LEAST_DB) & (depth_db > _CLEAR * error_db)
+        gain = np.where(sure, depth_db**2 * float(np.sum(box)), 0.0) / (1 + error_db**2)
+        k = int(np.argmax(gain))
+        if gain[k] > most:
+            most = float(gain[k])
+            filled = windows[k] + depth_db[k] * box
+            ramp = np.arange(box.size)
+            line = np.asarray(np.polyval(np.polyfit(ramp, filled, 1), ramp), np.float64)
+            best = (k, float(width), float(depth_db[k]), line)
+    return best
+
+
+def _fits(windows: Float64Array, box: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Depth of the box under a line fitted to each window, the error, and the depth under the lower side."""
+    line = np.linalg.qr(np.stack([np.ones(box.size), np.arange(box.size) - box.size / 2], axis=1))[0]
+    rest = box - line @ (line.T @ box)
+    depth = -(windows @ rest) / float(rest @ rest)
+    flat = windows - (windows @ line) @ line.T
+    error = np.sqrt(np.mean((flat + depth[:, None] * rest) ** 2, axis=1))
+    shoulder = np.flatnonzero(box > 0)[0]
+    bottom = windows[:, box == 1].mean(axis=1)
+    sides = np.minimum(windows[:, :shoulder].mean(axis=1), windows[:, -shoulder:].mean(axis=1))
+    return depth, error, sides - bottom
+
+
+def _box(width_octaves: float) -> Float64Array:
+    """A gap of depth 1 with its edges and shoulders, on the logarithmic axis."""
+    reach = round((width_octaves / 2 + _SHOULDER_OCTAVES) * _PER_OCTAVE)
+    octaves = np.abs(np.arange(-reach, reach + 1)) / _PER_OCTAVE
+    return np.asarray(np.clip((width_octaves / 2 - octaves) / _EDGE_OCTAVES + 0.5, 0, 1))
+
+
+class GapFiller(SpectralProcessor):
+    """Raises each gap to its shoulders, by at most `most_db`, alike in all channels; a `Processor`."""
+
+    def __init__(self, gaps: Gaps, most_db: float, rate: int, channels: int) -> None:
+        size = window_frames(_WINDOW_S, rate)
+        super().__init__(size, channels)
+        hz = np.fft.rfftfreq(size, 1 / rate)
+        raised_db = np.interp(hz, gaps.hz, np.minimum(gaps.missing_db, most_db), 0.0, 0.0)
+        self._added = np.asarray(10 ** (raised_db / 20) - 1, np.float32)
+
+    def correction(self, spectra: ComplexArray) -> ComplexArray:
+        """The spectra times gain − 1."""
+        return spectra * self._added
