@@ -180,9 +180,9 @@ def _severity(score: float) -> float:
     return float(1.0 - (1.0 - FOUND) ** max(score, 0.0))
 
 
-def _usual(kind: str, feature: str) -> str:
-    low, _, high = finished_music().populations[kind].percentiles[feature]
-    return f"finished records {low:.1f} to {high:.1f}"
+def _usual(kind: str, feature: str) -> tuple[float, float, float]:
+    """The feature's 5th, 50th and 95th percentile over finished records."""
+    return finished_music().populations[kind].percentiles[feature]
 
 
 # --- pathologies -----------------------------------------------------------------------------------
@@ -190,50 +190,66 @@ def _usual(kind: str, feature: str) -> str:
 
 def _excess(
     tone_db: Float64Array, judged: tuple[float, float], left_out: tuple[float, float]
-) -> tuple[Float64Array, Float64Array, float]:
-    """Bands judged (Hz), what they have over the neighbours' prediction, and its usual spread in dB."""
+) -> tuple[Float64Array, Float64Array]:
+    """Bands judged (Hz), and what they have over the prediction of all but those left out, in dB."""
     hz = np.array(TONE_HZ)
-    music = finished_music()
     unknown = (hz >= left_out[0]) & (hz <= left_out[1])
     inside = (hz[unknown] >= judged[0]) & (hz[unknown] <= judged[1])
-    excess = (tone_db[unknown] - music.expected_db(tone_db, unknown))[inside]
-    return hz[unknown][inside], excess, float(music.spread_db(unknown)[inside].mean())
+    excess = tone_db[unknown] - finished_music().expected_db(tone_db, unknown)
+    return hz[unknown][inside], excess[inside]
+
+
+def _against(difference_db: float, more: str, less: str) -> str:
+    return f"{abs(difference_db):.1f} dB {more if difference_db > 0 else less}"
 
 
 def _mud(measured: Fingerprint, analysis: Analysis) -> _Description:
-    tone = third_octaves_db(measured)
-    hz, excess, spread = _excess(tone, (200, 500), (200, 500))
-    mean = float(excess.mean())
-    weight = np.maximum(excess, 0.0) + 1e-3
-    center_hz = float(2 ** np.average(np.log2(hz), weights=weight))
-    curve = resonance_curve(measured)
-    inside = (curve.hz > 180) & (curve.hz < 550)
-    standing = np.where(inside, prominence_db(curve), -np.inf)
-    peak = int(np.argmax(standing))
-    usual = finished_music().populations["mud"].percentiles["resonance_1"][2]
-    resonant = float(standing[peak]) > usual
-    half = np.sum(excess > 0.5 * max(float(excess.max()), 1e-3)) / 3
-    width = 1 / 6 if resonant else max(float(half), 1 / 3)
+    hz, excess = _excess(third_octaves_db(measured), (200, 500), (200, 500))
+    mean, most = float(excess.mean()), float(excess.max())
+    center_hz = float(2 ** np.average(np.log2(hz), weights=np.maximum(excess, 0.0) + 1e-3))
+    standing = _resonances(measured)
+    strongest_hz, strongest_db = standing[0]
+    usual = _usual("mud", "resonance_1")[2]
+    resonances = [(peak_hz, peak_db) for peak_hz, peak_db in standing if peak_db > usual]
+    half = float(np.sum(excess > 0.5 * max(most, 1e-3))) / 3
+    width = 1 / 6 if resonances else max(half, 1 / 3)
     values = {
         "excess_db": mean,
-        "excess_most_db": float(excess.max()),
-        "center_hz": float(curve.hz[peak]) if resonant else center_hz,
+        "excess_most_db": most,
+        "center_hz": strongest_hz if resonances else center_hz,
         "q": float(np.sqrt(2**width) / (2**width - 1)),
-        "resonant": float(resonant),
-        "resonance_db": float(standing[peak]),
-        "resonance_hz": float(curve.hz[peak]),
+        "resonant": float(bool(resonances)),
+        "resonance_db": strongest_db,
+        "resonance_hz": strongest_hz,
+        "resonance_count": float(len(resonances)),
         "tilt_db": float(excess[:2].mean() - excess[-2:].mean()),
     }
-    evidence = (
-        f"200–500 Hz is {mean:+.1f} dB against what the bands around predict "
-        f"(finished records ±{1.6 * spread:.1f}); the strongest peak stands {standing[peak]:.1f} dB out"
-    )
+    for index, (peak_hz, peak_db) in enumerate(resonances):
+        values |= {f"resonance_{index}_hz": peak_hz, f"resonance_{index}_db": peak_db}
+    evidence = f"200–500 Hz is {_against(mean, 'fuller', 'leaner')} than the rest of the song predicts"
+    if resonances:
+        evidence += f"; {strongest_hz:.0f} Hz stands {strongest_db:.1f} dB out"
     return f"200–500 Hz, most at {values['center_hz']:.0f} Hz", evidence, values
 
 
+def _resonances(measured: Fingerprint, most: int = 3) -> list[tuple[float, float]]:
+    """Peaks of 180 to 550 Hz over 1/6 octave apart as (Hz, dB over their surroundings), highest first."""
+    curve = resonance_curve(measured)
+    inside = (curve.hz > 180) & (curve.hz < 550)
+    standing = np.where(inside, prominence_db(curve), -np.inf)
+    top = standing[1:-1]
+    top = np.where((top >= standing[:-2]) & (top >= standing[2:]), top, -np.inf)
+    reach = round(curve.steps_per_octave / 6)
+    found: list[tuple[float, float]] = []
+    while len(found) < most and np.any(np.isfinite(top)):
+        k = int(np.argmax(top))
+        found.append((float(curve.hz[k + 1]), float(top[k])))
+        top[max(k - reach, 0) : k + reach + 1] = -np.inf
+    return found
+
+
 def _shimmer(measured: Fingerprint, analysis: Analysis) -> _Description:
-    tone = third_octaves_db(measured)
-    hz, excess, spread = _excess(tone, (8000, 12500), (8000, 16000))
+    hz, excess = _excess(third_octaves_db(measured), (8000, 12500), (8000, 16000))
     lines_hz, standing = lines_db(measured)
     count = sum(
         1
@@ -251,11 +267,9 @@ def _shimmer(measured: Fingerprint, analysis: Analysis) -> _Description:
         "line_count": float(count),
         "line_hz": float(lines_hz[strongest]),
     }
-    evidence = (
-        f"8–12 kHz is {mean:+.1f} dB against what the bands below predict (finished records "
-        f"±{1.6 * spread:.1f}); {count} steady lines, the strongest {standing[strongest]:.1f} dB "
-        f"({_usual('shimmer', 'line_1')})"
-    )
+    evidence = f"8–12 kHz is {_against(mean, 'brighter', 'duller')} than the bands below predict"
+    if count:
+        evidence += f"; {count} steady {'tone rings' if count == 1 else 'tones ring'} in it"
     return f"8–12 kHz, most at {center_hz / 1000:.1f} kHz", evidence, values
 
 
@@ -263,31 +277,40 @@ def _holes(measured: Fingerprint, analysis: Analysis) -> _Description:
     cut_hz = cutoff_hz(measured)
     gaps = [(hz, depth) for hz, depth in dips(gap_curve(measured)) if depth > 6.0 and hz < 0.85 * cut_hz]
     tone = third_octaves_db(measured)
+    is_cut = cut_hz < 15000.0
     above = np.array(TONE_HZ) * 2 ** (-1 / 6) > min(cut_hz, 15000.0)
     missing = 0.0
-    if above.any() and cut_hz < 15000.0:
+    if above.any() and is_cut:
         missing = float(np.mean(finished_music().expected_db(tone, above) - tone[above]))
-    values = {"cutoff_hz": cut_hz, "missing_db": max(missing, 0.0), "gap_count": float(len(gaps))}
+    inside = (BAND_EDGES_HZ[:-1] > 2000) & (BAND_EDGES_HZ[1:] < 14000)
+    values = {
+        "cutoff_hz": cut_hz,
+        "missing_db": max(missing, 0.0),
+        "gap_count": float(len(gaps)),
+        "blink_share": float(measured.band_blink_share[inside].mean()),
+    }
     for index, (hz, depth) in enumerate(gaps):
         values |= {f"gap_{index}_hz": hz, f"gap_{index}_db": depth}
-    inside = (BAND_EDGES_HZ[:-1] > 2000) & (BAND_EDGES_HZ[1:] < 14000)
-    values["blink_share"] = float(measured.band_blink_share[inside].mean())
     where = [f"{hz / 1000:.1f} kHz" for hz, _ in gaps]
-    if cut_hz < 15000.0:
-        where.append(f"above {cut_hz / 1000:.1f} kHz")
-    evidence = (
-        f"the spectrum ends at {cut_hz / 1000:.1f} kHz; the deepest gap is "
-        f"{max((depth for _, depth in gaps), default=0.0):.1f} dB ({_usual('holes', 'dip_1')}); "
-        f"bands drop out in {100 * values['blink_share']:.1f} % of the frames"
-    )
-    return ", ".join(where) or "2–14 kHz", evidence, values
+    where += [f"above {cut_hz / 1000:.1f} kHz"] if is_cut else []
+    return ", ".join(where) or "2–14 kHz", _holes_evidence(values), values
+
+
+def _holes_evidence(values: Mapping[str, float]) -> str:
+    clauses = []
+    if values["cutoff_hz"] < 15000.0:
+        clauses.append(f"the highs end at {values['cutoff_hz'] / 1000:.1f} kHz")
+    if values["gap_count"]:
+        count = f"{values['gap_count']:.0f} gaps, the deepest" if values["gap_count"] > 1 else "one gap of"
+        clauses.append(f"{count} {values['gap_0_db']:.0f} dB")
+    if len(clauses) < 2 and values["blink_share"] > 0.02:
+        clauses.append(f"bands drop out {100 * values['blink_share']:.0f} % of the time")
+    return "; ".join(clauses) or "no gap and no early end of the highs"
 
 
 def _panning(measured: Fingerprint, analysis: Analysis) -> _Description:
     leans, widths, balance = lean_db(measured), width_db(measured), balance_db(measured)
-    population = finished_music().populations["panning"]
-    usual = np.array([population.percentiles[f"width_{hz:.0f}"][1] for hz in IMAGE_EDGES_HZ[:-1]])
-    excess = widths - usual
+    excess = widths - np.array([_usual("panning", f"width_{hz:.0f}")[1] for hz in IMAGE_EDGES_HZ[:-1]])
     values = {
         "balance_db": balance,
         "lean_spread_db": float(np.std(leans)),
@@ -298,32 +321,37 @@ def _panning(measured: Fingerprint, analysis: Analysis) -> _Description:
     for hz, lean, wide in zip(IMAGE_EDGES_HZ[:-1], leans, excess, strict=True):
         values |= {f"lean_{hz:.0f}_db": float(lean), f"width_excess_{hz:.0f}_db": float(wide)}
     worst = int(np.argmax(np.abs(leans - balance)))
-    evidence = (
-        f"the balance leans {balance:+.1f} dB to the right ({_usual('panning', 'balance')} either way), "
-        f"bands lean {values['lean_most_db']:.1f} dB apart ({_usual('panning', 'lean_most')}), and the "
-        f"sides are {values['width_excess_db']:+.1f} dB against the usual width"
-    )
-    return f"most at {IMAGE_EDGES_HZ[worst]:.0f}–{IMAGE_EDGES_HZ[worst + 1]:.0f} Hz", evidence, values
+    place = f"most at {IMAGE_EDGES_HZ[worst]:.0f}–{IMAGE_EDGES_HZ[worst + 1]:.0f} Hz"
+    return place, _panning_evidence(values), values
+
+
+def _panning_evidence(values: Mapping[str, float]) -> str:
+    if abs(values["balance_db"]) < 0.5:
+        balance = "the picture stands in the middle"
+    else:
+        balance = f"the picture leans {_against(values['balance_db'], 'to the right', 'to the left')}"
+    if values["lean_most_db"] > _usual("panning", "lean_most")[2]:
+        return f"{balance}; one band leans {values['lean_most_db']:.1f} dB away from the rest"
+    return f"{balance}; the sides are {_against(values['width_excess_db'], 'louder', 'quieter')} than usual"
 
 
 def _flatness(measured: Fingerprint, analysis: Analysis) -> _Description:
     population = finished_music().populations["flatness"]
     figures = peaks(measured)
-    clip_dbfs = analysis.sample_peak_dbfs
     values = {
         "plr_db": analysis.plr_db,
         "plr_deficit_db": population.percentiles["plr"][1] - figures["plr"],
         "crest_deficit_db": population.percentiles["crest_400ms"][1] - figures["crest_400ms"],
         "psr_db": figures["crest_3s"],
         "range_lu": analysis.loudness_range_lu,
-        "clip_dbfs": clip_dbfs,
+        "clip_dbfs": analysis.sample_peak_dbfs,
         "clipped_share": measured.flat_share,
         "top_share": measured.top_share,
     }
+    low, _, high = _usual("flatness", "crest_400ms")
     evidence = (
-        f"peaks stand {figures['crest_400ms']:.1f} dB over the power of their 400 ms "
-        f"({_usual('flatness', 'crest_400ms')}) and {figures['plr']:.1f} dB over the loudness "
-        f"({_usual('flatness', 'plr')}); {100 * measured.top_share:.1f} % of the samples lie at a peak"
+        f"peaks stand {figures['crest_400ms']:.1f} dB over the music around them; "
+        f"finished records have {low:.0f} to {high:.0f} dB"
     )
     return "the loud half of the song", evidence, values
 
@@ -353,7 +381,7 @@ def _hum(measured: Fingerprint, analysis: Analysis) -> Finding | None:
     if not best[2]:
         return None
     severity = 1.0 - math.exp(-best[0] / 120.0)
-    evidence = f"{best[2]} harmonics of {best[1]:.0f} Hz stand still through 80 % of the song"
+    evidence = f"{best[2]} harmonics of {best[1]:.0f} Hz sound through 80 % of the song"
     values = {"mains_hz": best[1], "harmonics": float(best[2]), "line_db": best[0] / best[2]}
     return Finding("hum", severity, f"{best[1]:.0f} Hz and harmonics", evidence, values)
 
@@ -378,7 +406,7 @@ def _noise(measured: Fingerprint, analysis: Analysis) -> Finding | None:
     severity = float(np.clip((floor_db + 70.0) / 40.0, 0.0, 1.0))
     if severity < 0.05:
         return None
-    evidence = f"the quietest passages rest on a steady broadband floor {-floor_db:.0f} dB under the loudness"
+    evidence = f"a steady hiss lies {-floor_db:.0f} dB under the music"
     return Finding("noise", severity, "2–12 kHz", evidence, {"floor_db": floor_db})
 
 
@@ -398,9 +426,9 @@ def _glitches(measured: Fingerprint, analysis: Analysis) -> Finding | None:
     if not times:
         return None
     per_minute = 60 * len(times) / max(analysis.duration_s, 1e-3)
-    severity = 1.0 - math.exp(-per_minute / 4.0)
+    severity = 1.0 - math.exp(-per_minute / 6.0)
     place = ", ".join(f"{int(t // 60)}:{t % 60:04.1f}" for t in times[:8]) + (" …" if len(times) > 8 else "")
-    evidence = f"{len(measured.click_s)} clicks and {len(measured.dropout_s)} dropouts"
+    evidence = f"clicks: {len(measured.click_s)}; dropouts: {len(measured.dropout_s)}"
     counts = {"clicks": float(len(measured.click_s)), "dropouts": float(len(measured.dropout_s))}
     return Finding("glitches", severity, place, evidence, counts)
 

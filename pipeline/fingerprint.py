@@ -56,7 +56,8 @@ class Fingerprint:
         window_power: mean power of each 10 ms, the louder channel.
         top_share: share of samples within 1 dB of the peak of their 50 ms, mean over the loud ones.
         flat_share: share of samples in runs of 3 and more that stand still at such a peak.
-        click_s, dropout_s: when single-sample jumps and sudden silences happen, in seconds.
+        click_s, dropout_s: when lone jumps and sudden silences happen, in seconds; the first 0.32 s and
+            up to 1.3 s at the end are not searched.
     """
 
     bin_hz: float
@@ -98,11 +99,13 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
     frames = _Frames(source.rate, size)
     low = _LowSpectrum(source.rate, size * 16)
     shape = _Shape(source.rate)
+    glitches = _Glitches(source.rate)
     for block in blocks(source):
         stereo = gain * (block if block.shape[0] == 2 else np.repeat(block[:1], 2, axis=0))
         frames.update(stereo)
         low.update(stereo)
         shape.update(stereo)
+        glitches.update(stereo)
     left, right, cross, log_power_db = frames.spectra()
     low_power, low_steady_power = low.spectra()
     return Fingerprint(
@@ -122,8 +125,8 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
         window_power=shape.powers(),
         top_share=shape.top_share(),
         flat_share=shape.flat_share(),
-        click_s=shape.clicks(),
-        dropout_s=shape.dropouts(),
+        click_s=tuple(_apart(glitches.click_s)),
+        dropout_s=tuple(_apart(glitches.dropout_s)),
     )
 
 
@@ -259,19 +262,15 @@ class _LowSpectrum:
 
 
 class _Shape:
-    """The wave's shape: peaks against power in short windows, clicks and dropouts."""
+    """The wave's shape: peaks against power in short windows."""
 
     def __init__(self, rate: int) -> None:
-        self._rate = rate
         self._hop = max(rate // 100, 8)
         self._cutter = _Cutter(self._hop * 100, self._hop * 100)
         self._peaks: list[Float64Array] = []
         self._powers: list[Float64Array] = []
         self._tops: list[Float64Array] = []
         self._flat = 0
-        self._clicks: list[float] = []
-        self._quiet = np.zeros(1, np.int64)
-        self._dropouts: list[float] = []
         self._position = 0
 
     def update(self, block: FloatArray) -> None:
@@ -282,15 +281,11 @@ class _Shape:
             self._add(np.ascontiguousarray(pieces[:, k]))
 
     def _add(self, second: FloatArray) -> None:
-        peaks, powers, tops, flat, clicks, dropouts = _measure_shape(
-            second, self._hop, self._rate, self._quiet
-        )
+        peaks, powers, tops, flat = _measure_shape(second, self._hop)
         self._peaks.append(peaks)
         self._powers.append(powers)
         self._tops.append(tops)
         self._flat += flat
-        self._clicks += [(self._position + k) / self._rate for k in clicks]
-        self._dropouts += [(self._position + k) / self._rate for k in dropouts]
         self._position += second.shape[1]
 
     def peaks(self) -> Float64Array:
@@ -306,11 +301,28 @@ class _Shape:
     def flat_share(self) -> float:
         return self._flat / max(self._position, 1)
 
-    def clicks(self) -> tuple[float, ...]:
-        return tuple(_apart(self._clicks))
 
-    def dropouts(self) -> tuple[float, ...]:
-        return tuple(_apart(self._dropouts))
+class _Glitches:
+    """Clicks and dropouts, searched second by second with what lies around each second."""
+
+    def __init__(self, rate: int) -> None:
+        self._rate, self._margin = rate, round(0.32 * rate)
+        self._cutter = _Cutter(rate + 2 * self._margin, rate)
+        self._second = 0
+        self.click_s: list[float] = []
+        self.dropout_s: list[float] = []
+
+    def update(self, block: FloatArray) -> None:
+        pieces = self._cutter.pieces(block)
+        if pieces is None:
+            return
+        for k in range(pieces.shape[1]):
+            piece = np.ascontiguousarray(pieces[:, k])
+            clicks = _find_clicks(piece, self._margin, self._rate)
+            dropouts = _find_dropouts(piece, self._margin, self._rate)
+            self.click_s += [self._second + int(n) / self._rate for n in np.sort(clicks)]
+            self.dropout_s += [self._second + int(n) / self._rate for n in dropouts]
+            self._second += 1
 
 
 def _apart(times: list[float], gap_s: float = 0.05) -> Iterator[float]:
@@ -322,43 +334,22 @@ def _apart(times: list[float], gap_s: float = 0.05) -> Iterator[float]:
 
 
 @njit(cache=True, nogil=True)
-def _measure_shape(samples, hop, rate, quiet):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Per 10 ms peak and power, per 50 ms the share near the peak; positions of clicks and dropouts.
-
-    A click is a third difference 12 times the median-like spread of the 10 ms around it and alone; a
-    dropout is 3 ms to 300 ms of digital silence that begins and ends inside loud music.
-    """
+def _measure_shape(samples, hop):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Per 10 ms peak and power, per 50 ms the share near the peak, and samples on flat tops."""
     count = samples.shape[1] // hop
     peaks, powers = np.zeros(count), np.zeros(count)
     tops = np.zeros(count // 5)
-    clicks, dropouts = [0], [0]
     flat = 0
-    clicks.clear()
-    dropouts.clear()
     for window in range(count):
         start = window * hop
         for channel in range(2):
-            power, peak, jumps, largest, where = 0.0, 0.0, 0.0, 0.0, 0
+            power, peak = 0.0, 0.0
             for n in range(start, start + hop):
                 x = samples[channel, n]
                 power += x * x
                 peak = max(peak, abs(x))
-                if n >= start + 3:
-                    jump = abs(
-                        x
-                        - 3 * samples[channel, n - 1]
-                        + 3 * samples[channel, n - 2]
-                        - samples[channel, n - 3]
-                    )
-                    jumps += jump
-                    if jump > largest:
-                        largest, where = jump, n
             peaks[window] = max(peaks[window], peak)
             powers[window] = max(powers[window], power / hop)
-            # One bad sample lifts four third differences: take them out of the spread.
-            spread = max((jumps - 2.7 * largest) / hop, 0.0) + 1e-5
-            if largest > 60.0 * spread and largest > 0.03:
-                clicks.append(where)
     for piece in range(count // 5):
         peak = peaks[5 * piece : 5 * piece + 5].max()
         if peak < 0.03:
@@ -377,15 +368,47 @@ def _measure_shape(samples, hop, rate, quiet):  # type: ignore[no-untyped-def] #
             if max(abs(samples[0, n]), abs(samples[1, n])) > 0.8913 * peak:
                 near += 1
         tops[piece] = near / (5 * hop)
-    for n in range(samples.shape[1]):
+    return peaks, powers, tops, flat
+
+
+@njit(cache=True, nogil=True)
+def _find_clicks(samples, margin, rate):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Positions of jumps (third differences) that stand alone and change nothing around them.
+
+    Alone: four times any other within 15 ms on both sides, so that neither a drum's onset nor a square
+    wave counts. The power on both sides is alike, so that neither does a note that starts or stops.
+    """
+    found = np.zeros(samples.shape[1], np.bool_)
+    reach, gap = rate * 15 // 1000, max(rate // 5000, 4)
+    jumps = np.zeros(samples.shape[1])
+    for channel in range(2):
+        x = samples[channel]
+        for n in range(3, len(x)):
+            jumps[n] = abs(x[n] - 3 * x[n - 1] + 3 * x[n - 2] - x[n - 3])
+        for n in range(margin, margin + rate):
+            jump = jumps[n]
+            if jump < 0.06 or jumps[n - gap : n + gap + 1].max() > jump:
+                continue
+            if 4 * jumps[n - reach : n - gap].max() > jump or 4 * jumps[n + gap + 1 : n + reach].max() > jump:
+                continue
+            before = np.mean(x[n - reach : n - gap] ** 2) + 1e-6
+            after = np.mean(x[n + gap : n + reach] ** 2) + 1e-6
+            found[n] |= before < 4 * after and after < 4 * before
+    return np.nonzero(found)[0]
+
+
+@njit(cache=True, nogil=True)
+def _find_dropouts(samples, margin, rate):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Where 3 to 300 ms of digital silence begin and end inside loud music, by the silence's end."""
+    found = np.zeros(samples.shape[1], np.bool_)
+    reach, quiet = rate // 200, 0
+    for n in range(margin + rate):
         if abs(samples[0, n]) < 1e-6 and abs(samples[1, n]) < 1e-6:
-            quiet[0] += 1
+            quiet += 1
             continue
-        if 0.003 * rate < quiet[0] < 0.3 * rate:
-            begin = n - quiet[0]
-            ahead = np.abs(samples[:, n : n + hop]).max()
-            behind = np.abs(samples[:, max(begin - hop, 0) : max(begin, 1)]).max()
-            if ahead > 0.03 and (behind > 0.03 or begin < hop):
-                dropouts.append(begin)
-        quiet[0] = 0
-    return peaks, powers, tops, flat, clicks, dropouts
+        begin = n - quiet
+        if n >= margin and begin >= reach and 0.003 * rate < quiet < 0.3 * rate:
+            behind = np.abs(samples[:, begin - reach : begin]).max()
+            found[n] = behind > 0.03 and np.abs(samples[:, n : n + reach]).max() > 0.03
+        quiet = 0
+    return np.nonzero(found)[0]

@@ -1,25 +1,32 @@
 """Fit what finished music measures: checkpoints/finished_music/statistics.json.
 
-    python scripts/fit_finished_music.py CORPUS/train [--damaged-every 4]
+    python scripts/fit_finished_music.py CORPUS/train
 
-From each song the middle minute is measured; from every fourth song half a minute is also damaged by
+From each song the middle 25 s are measured; 48 songs spread evenly over the list are also damaged by
 each mechanism that is not kept for validation. Nothing is drawn at random beyond the seed that each
-song's name gives, so the same corpus gives the same file.
+song's name gives (its CRC-32), so the same corpus gives the same file. `--cache` keeps what was
+measured, so that a fit with other features or settings takes seconds; empty it when the fingerprint
+or the pathologies change.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import pickle
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from mixagent.envs.pathologies import KINDS, MECHANISMS, damage
 from mixagent.pipeline.audio import Audio
@@ -28,8 +35,12 @@ from mixagent.pipeline.finished_music import FEATURES, STANDARD_LIMIT, TONE_HZ, 
 from mixagent.pipeline.meters import integrated_lufs
 
 Float64Array = NDArray[np.float64]
+Version = tuple[str, str, float]
+"""Kind, mechanism and severity; the kind is empty for the song as it is."""
 
 SUFFIXES = (".ogg", ".opus", ".flac", ".mp3", ".wav")
+EXCERPT_S = 25.0
+CLEAN: Version = ("", "", 0.0)
 SEVERITIES = (0.4, 0.8)
 CLEAN_LIMIT = 97.0
 """Percentile of the clean songs' scores that counts as found."""
@@ -53,25 +64,76 @@ class Row:
 
 def main() -> None:
     """Measure the corpus and write the statistics."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("corpus", type=Path)
-    parser.add_argument("--damaged-every", type=int, default=4)
-    parser.add_argument("--workers", type=int, default=2)
+    parser = argument_parser(__doc__, damaged=48)
+    parser.add_argument("--output", type=Path, default=OUTPUT)
     arguments = parser.parse_args()
-    songs = sorted(p for p in arguments.corpus.rglob("*") if p.suffix in SUFFIXES)
-    chosen = songs[arguments.damaged_every - 1 :: arguments.damaged_every]
+    versions = [
+        (kind, mechanism.name, severity)
+        for kind in KINDS
+        for mechanism in MECHANISMS[kind]
+        if not mechanism.validation_only
+        for severity in SEVERITIES
+    ]
+    statistics = fit(measure(arguments, versions))
+    arguments.output.write_text(json.dumps(statistics, indent=1) + "\n", encoding="utf-8")
+    print(f"{statistics['songs']} songs, {arguments.damaged} of them damaged: {arguments.output}")
+
+
+# --- measuring a corpus ----------------------------------------------------------------------------
+
+
+def argument_parser(description: str | None, damaged: int) -> argparse.ArgumentParser:
+    """The options of a script that measures songs, clean and damaged."""
+    parser = argparse.ArgumentParser(description=(description or "").splitlines()[0])
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--count", type=int, help="songs, spread evenly over the list (default all)")
+    parser.add_argument("--damaged", type=int, default=damaged, help="songs to damage (default %(default)s)")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--cache", type=Path, help="where measured songs are kept")
+    return parser
+
+
+def measure(arguments: argparse.Namespace, versions: Sequence[Version]) -> list[Row]:
+    """Every song as it is, and some of them damaged into `versions`, with progress on stderr."""
+    found = sorted(p for folder in arguments.folders for p in folder.rglob("*") if p.suffix in SUFFIXES)
+    songs = _spread(found, arguments.count or len(found))
+    chosen = set(_spread(songs, arguments.damaged))
+    jobs = [(path, (CLEAN, *versions) if path in chosen else (CLEAN,)) for path in songs]
     with ProcessPoolExecutor(arguments.workers) as pool:
-        rows = [row for rows in pool.map(_clean, songs) for row in rows]
-        rows += [row for rows in pool.map(_damaged, chosen) for row in rows]
-    OUTPUT.write_text(json.dumps(fit(rows), indent=1) + "\n", encoding="utf-8")
+        results = pool.map(partial(_measure_song, cache=arguments.cache), jobs)
+        shown = track(results, "measuring songs", len(jobs), console=Console(stderr=True))
+        return [row for rows in shown for row in rows]
 
 
-def _clean(path: Path) -> list[Row]:
-    return list(_rows(path.stem, [("", "", 0.0, excerpt(path, 60.0))]))
+def _spread(songs: Sequence[Path], count: int) -> list[Path]:
+    count = min(count, len(songs))
+    return [songs[(2 * k + 1) * len(songs) // (2 * count)] for k in range(count)]
 
 
-def _damaged(path: Path) -> list[Row]:
-    return list(_rows(path.stem, _versions(excerpt(path, 30.0), zlib.crc32(path.stem.encode()) % 10000)))
+def _measure_song(job: tuple[Path, Sequence[Version]], cache: Path | None) -> list[Row]:
+    path, versions = job
+    song = f"{path.parent.name}/{path.stem}"
+    name = f"{zlib.crc32(str(path.resolve()).encode()):08x}_{zlib.crc32(repr(versions).encode()):08x}.pickle"
+    if cache is not None and (cache / name).exists():
+        measured = pickle.loads((cache / name).read_bytes())  # written by this script
+    else:
+        measured = dict(_fingerprints(path, versions))
+        if cache is not None:
+            cache.mkdir(parents=True, exist_ok=True)
+            part = cache / f"{name}.{os.getpid()}"
+            part.write_bytes(pickle.dumps(measured))
+            part.rename(cache / name)
+    return [row(song, *version, measured[version]) for version in measured]
+
+
+def _fingerprints(path: Path, versions: Sequence[Version]) -> Iterator[tuple[Version, Fingerprint]]:
+    audio, seed = excerpt(path, EXCERPT_S), zlib.crc32(path.stem.encode()) % 10000
+    for version in versions:
+        kind, mechanism, severity = version
+        heard = damage(audio, kind, severity, mechanism, seed) if kind else audio  # type: ignore[arg-type]
+        loudness = integrated_lufs(heard)
+        if np.isfinite(loudness):
+            yield version, fingerprint(heard, loudness)
 
 
 def excerpt(path: Path, duration_s: float) -> Audio:
@@ -83,25 +145,13 @@ def excerpt(path: Path, duration_s: float) -> Audio:
     return Audio(samples.T.copy(), rate)
 
 
-def _versions(audio: Audio, seed: int) -> Iterator[tuple[str, str, float, Audio]]:
-    yield "base", "", 0.0, audio
-    for kind in KINDS:
-        for mechanism in MECHANISMS[kind]:
-            for severity in () if mechanism.validation_only else SEVERITIES:
-                yield kind, mechanism.name, severity, damage(audio, kind, severity, mechanism.name, seed)
-
-
-def _rows(song: str, versions: Iterable[tuple[str, str, float, Audio]]) -> Iterator[Row]:
-    for kind, mechanism, severity, audio in versions:
-        loudness = integrated_lufs(audio)
-        if np.isfinite(loudness):
-            yield row(song, kind, mechanism, severity, fingerprint(audio, loudness))
-
-
 def row(song: str, kind: str, mechanism: str, severity: float, measured: Fingerprint) -> Row:
     """All features of one fingerprint."""
     features = {name: read(measured) for name, read in FEATURES.items()}
     return Row(song, kind, mechanism, severity, third_octaves_db(measured), features)
+
+
+# --- fitting ---------------------------------------------------------------------------------------
 
 
 def fit(rows: list[Row]) -> dict[str, object]:
@@ -128,7 +178,7 @@ def _fit_kind(kind: str, rows: list[Row]) -> dict[str, object]:
     covariance = np.cov(clean.T)
     others = np.concatenate([shift for (other, _), shift in moved.items() if other != kind])
     covariance += NUISANCE * others.T @ others / len(others)
-    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.diag(np.diag(covariance))
+    covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * np.diag(np.diag(covariance) + 1e-3)
     directions = {}
     for (other, mechanism), shift in moved.items():
         if other == kind:
@@ -149,8 +199,8 @@ def _shifts(
     kind: str, names: tuple[str, ...], rows: list[Row], mean: Float64Array, spread: Float64Array
 ) -> dict[tuple[str, str], Float64Array]:
     """Per damage, how it moved each song's standardised features, shape (songs × severities, features)."""
-    base = {row.song: row for row in rows if row.kind == "base"}
-    damages = sorted({(row.kind, row.mechanism) for row in rows if row.kind not in ("", "base")})
+    base = {row.song: row for row in rows if not row.kind}
+    damages = sorted({(row.kind, row.mechanism) for row in rows if row.kind})
     moved = {}
     for damaged in damages:
         after = [row for row in rows if (row.kind, row.mechanism) == damaged]

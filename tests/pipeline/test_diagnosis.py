@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from scipy import signal
 
 from mixagent.envs.pathologies import damage
 from mixagent.pipeline import diagnosis as module
@@ -23,7 +24,9 @@ def synthesised(seconds: int = 12) -> Audio:
     time = np.arange(seconds * RATE) / RATE
     beat = time % 0.5
     kick = np.sin(2 * np.pi * 55 * beat) * np.exp(-12 * beat)
-    hats = random.standard_normal((2, len(time))) * np.exp(-25 * (time % 0.25))
+    hats = (random.standard_normal((2, len(time))) + random.standard_normal(len(time))) * np.exp(
+        -25 * (time % 0.25)
+    )
     root = 55 * 2 ** (np.array([0, 5, 7, 3])[(time // 2).astype(int) % 4] / 12)
     phase = 2 * np.pi * np.cumsum(root) / RATE
     bass = sum(np.sin(k * phase) / k**1.3 for k in range(1, 6))
@@ -64,6 +67,12 @@ def test_the_fingerprint_does_not_depend_on_the_blocks(music, monkeypatch):
     assert np.array_equal(whole.window_peak, cut.window_peak)
 
 
+def test_clean_music_stays_under_the_threshold_and_has_no_defect(music):
+    diagnosis = heard(music)
+    assert not [finding.kind for finding in diagnosis.findings if diagnosis.found(finding.kind)]
+    assert {finding.kind for finding in diagnosis.findings} == set(PATHOLOGIES)
+
+
 @pytest.mark.parametrize(
     ("kind", "mechanism"),
     [("mud", "bell"), ("shimmer", "ring"), ("holes", "bands"), ("panning", "lean"), ("flatness", "clipping")],
@@ -96,6 +105,52 @@ def test_dropouts_are_found_with_their_times(music):
     finding = heard(Audio(samples, RATE)).finding("glitches")
     assert finding is not None
     assert finding.values["dropouts"] == 3
+
+
+def test_clicks_are_found(music):
+    samples = music.samples.copy()
+    samples[:, (np.arange(1.2, 11, 1) * RATE).astype(int)] += 0.4
+    finding = heard(Audio(samples, RATE)).finding("glitches")
+    assert finding is not None
+    assert finding.severity > module.FOUND
+    assert 5 <= finding.values["clicks"] <= 10
+
+
+def test_mains_hum_is_found_with_its_frequency(music):
+    time = np.arange(music.frames) / RATE
+    hum = sum(np.sin(2 * np.pi * 50 * k * time) / k for k in range(1, 9))
+    hum *= 10 ** (-40 / 20) / np.sqrt(np.mean(hum**2))
+    finding = heard(Audio((music.samples + hum).astype(np.float32), RATE)).finding("hum")
+    assert finding is not None
+    assert finding.severity > module.FOUND
+    assert finding.values["mains_hz"] == 50
+
+
+def test_a_noise_floor_is_found(music):
+    noise = np.random.default_rng(3).standard_normal(music.samples.shape) * 10 ** (-50 / 20)
+    assert heard(Audio((music.samples + noise).astype(np.float32), RATE)).found("noise")
+
+
+def test_hard_clipping_by_6_db_is_found(music):
+    driven = music.samples * np.float32(2 * 0.999 / np.abs(music.samples).max())
+    assert heard(Audio(np.clip(driven, -0.999, 0.999), RATE)).found("clipping")
+
+
+def test_mud_names_distinct_resonances_the_highest_first():
+    noise = np.random.default_rng(4).standard_normal((2, 8 * RATE)) * 0.02
+    for hz, gain in ((230, 20), (420, 12)):
+        noise += gain * signal.lfilter(*signal.iirpeak(hz, 15, fs=RATE), noise)
+    values = heard(Audio(noise.astype(np.float32), RATE)).finding("mud").values
+    count = int(values["resonance_count"])
+    assert count == 2
+    assert values["resonance_0_hz"] == pytest.approx(230, rel=0.06)
+    assert values["resonance_1_hz"] == pytest.approx(420, rel=0.06)
+    assert values["resonance_0_db"] > values["resonance_1_db"]
+
+
+def test_a_lean_is_named_with_its_side(music):
+    left = Audio(music.samples * np.array([[1.0], [0.5]], np.float32), RATE)
+    assert "to the left" in heard(left).finding("panning").evidence
 
 
 def test_a_tone_against_itself_deviates_by_the_boost(music):
