@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mixagent.report.words import number
+from mixagent.report.words import number, verdict
 
 _ROWS = (
     ("Integrated loudness", "integrated_lufs", "LUFS", False),
@@ -40,11 +40,9 @@ def summary_text(report: Mapping[str, Any]) -> RenderableType:
 
 
 def _verdict(report: Mapping[str, Any]) -> Text:
-    target, after = report["target"], report["after"]
-    if not report["met"]:
-        return Text.assemble(("Target missed", "bold red"), f": {report['missed']}")
-    measured = f"{number(after['integrated_lufs'])} LUFS, {number(after['true_peak_dbtp'])} dBTP"
-    return Text.assemble(("Target met", "bold green"), f" ({target['name']}): {measured}")
+    state, title, sentence = verdict(report)
+    colour = {"met": "bold green", "missed": "bold red", "untouched": "bold"}[state]
+    return Text.assemble((title, colour), f": {sentence}")
 
 
 def _sentences(title: str, lines: Sequence[str], otherwise: str) -> list[RenderableType]:

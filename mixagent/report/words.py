@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mixagent.pipeline.diagnosis import FOUND as FOUND
 from mixagent.pipeline.parameters import STEM_NAMES, Parameter, ParameterSpace
 
 MINUS = "\u2212"
-FOUND = 0.3
-"""Severity from which a finding counts, as in the diagnosis."""
 
 
 @dataclass(frozen=True)
@@ -143,3 +142,20 @@ def range_position(row: Mapping[str, Any], value: float) -> float:
     if known is not None and known.scale == "log" and low > 0:
         low, high, value = math.log(low), math.log(high), math.log(max(value, low))
     return min(max((value - low) / (high - low), 0.0), 1.0)
+
+
+def verdict(report: Mapping[str, Any]) -> tuple[str, str, str]:
+    """How a master ended: a state (`met`, `missed` or `untouched`), its title and a sentence."""
+    target, after = report["target"], report["after"]
+    if report["finaliser"] is None:
+        return (
+            "untouched",
+            "Untouched",
+            "at amount 0 the song is given back as it was, and no target is aimed at.",
+        )
+    if not report["met"]:
+        return "missed", "Target missed", report["missed"] or ""
+    loudness, peak = number(after["integrated_lufs"]), number(after["true_peak_dbtp"])
+    ceiling = number(target["ceiling_dbtp"])
+    sentence = f"{loudness} LUFS, peaks at {peak} dBTP under a ceiling of {ceiling}."
+    return "met", f"Target met ({target['name']})", sentence

@@ -4,8 +4,6 @@ import base64
 import io
 import json
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
@@ -22,6 +20,7 @@ from mixagent.report.charts import Scale, clock
 from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate, mp3, peaks
 from mixagent.report.page import match_db
 from mixagent.report.words import number, parameter_label, parameter_value
+from tests import browser
 
 RATE = 44_100
 SETTINGS = {"master.bell_hz": 320.0, "master.low_mid_cut_db": 4.0, "vocals.pan": -0.25}
@@ -225,40 +224,20 @@ def test_the_summary_fits_a_small_terminal():
     assert "Integrated loudness" in console.file.getvalue()
 
 
-PROBE = """<script>addEventListener("load", async () => {
-  const player = document.getElementById("player"), wait = (ms) => new Promise((r) => setTimeout(r, ms));
-  document.getElementById("play").click();
-  for (let k = 0; k < 200 && !player.state().playing; k += 1) await wait(25);
-  await wait(400); const first = player.state();
-  document.body.dispatchEvent(new KeyboardEvent("keydown", { key: "a", bubbles: true }));
-  let second = player.state();
-  const switched = () => second.positionS > first.positionS + 0.1 && second.gains.after === 0;
-  for (let k = 0; k < 2000 && !switched(); k += 1) {
-    await wait(25); second = player.state();
-  }
-  const output = document.createElement("pre"); output.id = "probe";
-  output.textContent = JSON.stringify([first, second]); document.body.append(output);
-});</script>"""
+STATE = 'return document.getElementById("player").state()'
+PRESS_A = 'document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "a", bubbles: true}))'
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed")
+@pytest.mark.skipif(not browser.AVAILABLE, reason="chromium and chromedriver are not installed")
 def test_the_player_plays_and_switches_at_once_in_a_browser(written, tmp_path):
     path, _, _ = written(song(), song(gain=0.2))
-    path.write_text(path.read_text("utf-8") + PROBE, "utf-8")
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"]
-    command += [
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--mute-audio",
-        "--disable-quic",
-    ]
-    command += ["--autoplay-policy=no-user-gesture-required", f"--user-data-dir={tmp_path / 'profile'}"]
-    command += ["--virtual-time-budget=60000", "--dump-dom", path.as_uri()]
-    page = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
-    found = re.search(r'<pre id="probe">(.*?)</pre>', page)
-    assert found, page[-2000:]
-    first, second = json.loads(found[1])
+    with browser.opened(path, tmp_path / "profile") as run:
+        run('document.getElementById("play").click()')
+        first = browser.until(lambda: run(STATE), lambda state: state["playing"] and state["positionS"] > 0)
+        run(PRESS_A)
+        switched = lambda state: state["gains"]["after"] < 1e-3 and state["gains"]["before"] > 0.999  # noqa: E731
+        second = browser.until(lambda: run(STATE), switched)
     assert first["playing"]
     assert first["lengths"]["before"] == first["lengths"]["after"]
     assert first["gains"]["before"] == 0
