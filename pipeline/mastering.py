@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from mixagent.pipeline.dsp.board import BoardProcessor
 from mixagent.pipeline.dsp.dynamics import expander
 from mixagent.pipeline.dsp.equaliser import Filter, band_filters
-from mixagent.pipeline.dsp.extension import AirExtension
 from mixagent.pipeline.dsp.gaps import GapFiller, Gaps
-from mixagent.pipeline.dsp.image import Image, MonoBelow, image_matrix
+from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.programme import Programme
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
 from mixagent.pipeline.mixing import compressors, dynamic_cuts, plugins_of, transient_shapers
@@ -72,7 +71,11 @@ def _equaliser(master: Mapping[str, float], rate: int, channels: int) -> list[Pr
 
 def _extension(master: Mapping[str, float], rate: int, channels: int) -> list[Processor]:
     from_hz = master["extend_from_hz"]
-    if from_hz >= _NO_EXTENSION_HZ or not AirExtension.fits(from_hz, rate):
+    if from_hz >= _NO_EXTENSION_HZ:
+        return []
+    from mixagent.pipeline.dsp.extension import AirExtension
+
+    if not AirExtension.fits(from_hz, rate):
         return []
     return [AirExtension(from_hz, master["extend_db"], rate, channels)]
 
@@ -82,5 +85,7 @@ def _image(master: Mapping[str, float], rate: int) -> list[Processor]:
     if master["width"] != 1:
         processors.append(Image(image_matrix(width=master["width"])))
     if master["mono_below_hz"] > 20:
+        from mixagent.pipeline.dsp.mono_below import MonoBelow
+
         processors.append(MonoBelow(master["mono_below_hz"], rate))
     return processors
