@@ -137,9 +137,9 @@ def test_hard_clipping_by_6_db_is_found(music):
 
 
 def test_mud_names_distinct_resonances_the_highest_first():
-    noise = np.random.default_rng(4).standard_normal((2, 8 * RATE)) * 0.02
-    for hz, gain in ((230, 20), (420, 12)):
-        noise += gain * signal.lfilter(*signal.iirpeak(hz, 15, fs=RATE), noise)
+    noise = np.random.default_rng(4).standard_normal((2, 8 * RATE)) * 0.005
+    peaks = [g * signal.lfilter(*signal.iirpeak(hz, 60, fs=RATE), noise) for hz, g in ((230, 100), (420, 60))]
+    noise += sum(peaks)
     values = heard(Audio(noise.astype(np.float32), RATE)).finding("mud").values
     count = int(values["resonance_count"])
     assert count == 2
