@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 import pyebur128
 import soundfile as sf
+from benchmark_recovery import genre_near
 from numpy.typing import NDArray
 from scipy.signal import firwin, resample_poly
 
@@ -222,7 +223,8 @@ def beside_peers(songs: list[Path], seconds: float | None, folder: Path) -> None
     rows: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in systems}
     for number, song in enumerate(songs):
         whole = excerpt(song, folder / "song.wav", seconds)
-        reference = excerpt(songs[number - 1], folder / "reference.wav", seconds)
+        near = genre_near(song, songs[number - 1], seconds or 30.0)
+        reference = excerpt(near, folder / "reference.wav", seconds)
         for system in systems:
             rows[system].append(_scored(system, whole, reference, folder / f"{system}.wav"))
             say(f"{number + 1}/{len(songs)} {song.name} {system} {rows[system][-1]}")
@@ -231,7 +233,9 @@ def beside_peers(songs: list[Path], seconds: float | None, folder: Path) -> None
         errors, peaks, peaks_8x, times = np.array(results).T
         cells = (np.abs(errors).max(), np.abs(errors).mean(), peaks.max(), peaks_8x.max(), times.mean())
         row(system, *(f"{cell:.2f}" for cell in cells))
-    print("\nmatchering aims at its reference (another of the songs): its error is against that loudness.")
+    print(
+        "\nmatchering aims at its reference (another song of the same collection): its error is against that loudness."
+    )
 
 
 def _scored(system: str, song: Path, reference: Path, output: Path) -> tuple[float, float, float, float]:
