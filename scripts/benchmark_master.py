@@ -233,9 +233,7 @@ def beside_peers(songs: list[Path], seconds: float | None, folder: Path) -> None
         errors, peaks, peaks_8x, times = np.array(results).T
         cells = (np.abs(errors).max(), np.abs(errors).mean(), peaks.max(), peaks_8x.max(), times.mean())
         row(system, *(f"{cell:.2f}" for cell in cells))
-    print(
-        "\nmatchering aims at its reference (another song of the same collection): its error is against that loudness."
-    )
+    print("\nmatchering aims at a song of the same collection; its error is against that loudness.")
 
 
 def _scored(system: str, song: Path, reference: Path, output: Path) -> tuple[float, float, float, float]:

@@ -160,8 +160,8 @@ def _row(row: Report) -> dict[str, Any]:
     return {
         **row,
         "label": words.parameter_label(row["name"]),
-        "text": words.parameter_value(row["value"], unit),
-        "ends": tuple(words.parameter_value(row[end], unit) for end in ("low", "high")),
+        "text": words.parameter_value(row["value"], unit, row["low"] < 0),
+        "ends": tuple(words.parameter_value(row[end], unit, row["low"] < 0) for end in ("low", "high")),
         "at": at,
         "rest": rest,
         "from": min(at, rest),

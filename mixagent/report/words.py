@@ -107,14 +107,17 @@ def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
-def parameter_value(value: float, unit: str) -> str:
-    """A setting's value with its unit, at the precision that its unit deserves."""
+def parameter_value(value: float, unit: str, sign: bool = True) -> str:
+    """A setting's value with its unit, at the precision that its unit deserves.
+
+    `sign`: whether a positive dB value shows its plus; the depth of a cut needs none.
+    """
     if unit == "Hz":
         return f"{number(value / 1000, 2)} kHz" if value >= 1000 else f"{number(value, 0)} Hz"
     if unit == "ms":
         return f"{number(value, 0 if value >= 10 else 1)} ms"
     if unit == "dB":
-        return f"{number(value, 1, sign=True)} dB"
+        return f"{number(value, 1, sign=sign)} dB"
     return f"{number(value, 2)}{unit}"
 
 
