@@ -138,7 +138,8 @@ def _moves(decision: Decision, applied: Settings) -> list[str]:
     moved: dict[str, list[str]] = {}
     for name, value in applied.changed().items():
         parameter = applied.space[name]
-        words = f"{place_label(parameter.where)} {parameter_label(name)} {parameter_value(value, parameter.unit, parameter.low < 0)}"
+        value_text = parameter_value(value, parameter.unit, parameter.low < 0)
+        words = f"{place_label(parameter.where)} {parameter_label(name)} {value_text}"
         moved.setdefault(decision.reasons.get(name, "as recorded"), []).append(words)
     return [f"{', '.join(words)}: {reason}" for reason, words in moved.items()]
 
