@@ -220,7 +220,14 @@ def test_an_interrupted_run_leaves_nothing_half_written(tmp_path, cache_folder, 
     song = write_song(folder / "song.wav", seconds=240.0)
     before = contents(folder)
     command = [*PROGRAM, "master", str(song), "-o", str(folder / "m.wav"), "--separator", "none"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A test run under nohup hands down that SIGHUP is ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
     while not (cache_folder / stage).exists() and process.poll() is None:
         time.sleep(0.01)
     # Twice: an impatient user must not break the tidying up.
