@@ -377,16 +377,6 @@ class FinishedMusic:
         weights = np.linalg.solve(covariance[np.ix_(known, known)], covariance[np.ix_(known, unknown)])
         return np.asarray(self.tone_mean_db[unknown] + offset + apart @ weights)
 
-    def spread_db(self, unknown: NDArray[np.bool_]) -> Float64Array:
-        """Standard deviation of what `expected_db` leaves, per unknown band."""
-        known = ~unknown
-        covariance = self.tone_covariance + 0.5 * np.eye(len(TONE_HZ))
-        cross = covariance[np.ix_(known, unknown)]
-        rest = covariance[np.ix_(unknown, unknown)] - cross.T @ np.linalg.solve(
-            covariance[np.ix_(known, known)], cross
-        )
-        return np.asarray(np.sqrt(np.diag(rest)))
-
 
 @cache
 def finished_music() -> FinishedMusic:
