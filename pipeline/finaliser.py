@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from mixagent.pipeline.audio import (
     Audio,
     AudioSource,
+    Combination,
     DiskAudio,
-    DiskAudioWriter,
     FloatArray,
     blocks,
     collect,
+    spool,
 )
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
 from mixagent.pipeline.dsp.oversampling import HOP_FRAMES
@@ -157,34 +158,11 @@ def _finish(audio: Audio | DiskAudio, renders: tuple[FinishRender, ...], missed:
     )
 
 
-@dataclass(frozen=True)
-class _Gained:
-    """A source times one gain."""
-
-    source: AudioSource
-    gain: np.float32
-
-    @property
-    def rate(self) -> int:
-        return self.source.rate
-
-    @property
-    def channels(self) -> int:
-        return self.source.channels
-
-    @property
-    def frames(self) -> int:
-        return self.source.frames
-
-    def read(self, start: int, stop: int) -> FloatArray:
-        return self.source.read(start, stop) * self.gain
-
-
 def _render(
     source: AudioSource, gain_db: float, ceiling_dbtp: float | None, scratch: Path | None, report: Progress
 ) -> tuple[Audio | DiskAudio, FinishRender]:
     """The source at one gain, limited where a ceiling is given, and what the meters read of it."""
-    gained = _Gained(source, np.float32(10.0 ** (gain_db / 20.0)))
+    gained = Combination(((10.0 ** (gain_db / 20.0), source),))
     limiter = (
         TruePeakLimiter(source.rate, source.channels, ceiling_dbtp) if ceiling_dbtp is not None else None
     )
@@ -230,10 +208,7 @@ def _metered(
 def _store(parts: Iterator[FloatArray], source: AudioSource, scratch: Path | None) -> Audio | DiskAudio:
     if scratch is None:
         return collect(parts, source.rate, source.channels)
-    with DiskAudioWriter(scratch / "finished.raw", source.rate, source.channels) as writer:
-        for part in parts:
-            writer.write(part)
-        return writer.close()
+    return spool(parts, scratch / "finished.raw", source.rate, source.channels)
 
 
 class _Search:
