@@ -6,21 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from mixagent.pipeline.analysis import Analysis
-from mixagent.pipeline.diagnosis import Diagnosis
-from mixagent.pipeline.parameters import ParameterSpace, Settings
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.envs.context import Context
+from mixagent.pipeline.parameters import Settings
 
-
-@dataclass(frozen=True)
-class Context:
-    """What a policy may look at: measures of the mix and of each stem, never the samples."""
-
-    mix: Analysis
-    stems: Mapping[str, Analysis]
-    diagnosis: Diagnosis
-    target: LoudnessTarget
-    space: ParameterSpace
+__all__ = ["Context", "Decision", "Policy", "Recorded"]
 
 
 @dataclass(frozen=True)

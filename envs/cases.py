@@ -1,0 +1,320 @@
+"""Cases: segments of finished songs, damaged on purpose, with all that a policy is shown of them.
+
+A case is measured once and kept in a file, so that a step of the environment costs a render and a
+score. Samples are kept in 16 bits under a scale of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from mixagent.envs.context import Context
+from mixagent.envs.pathologies import KINDS, MECHANISMS, Kind, damage
+from mixagent.pipeline.analysis import Analysis, analyse
+from mixagent.pipeline.audio import Audio, AudioSource, Combination, Stems, load
+from mixagent.pipeline.diagnosis import Diagnosis, diagnose
+from mixagent.pipeline.dsp.programme import BandLevel, Programme
+from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.mixing import Levels, measure_levels
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.separation.base import NoSeparator, Separator
+from mixagent.pipeline.targets import LoudnessTarget
+
+Curriculum = Literal["none", "single", "pair", "all"]
+"""How many pathologies a case has."""
+
+STAGES: tuple[Curriculum, ...] = get_args(Curriculum)
+
+LEAST_SEVERITY = 0.2
+SCRAMBLED_SHARE = 0.3
+"""Share of the damaged cases whose stems are also out of balance, where there are stems."""
+
+MOST_SCRAMBLED_DB = 6.0
+
+# A later one must not undo an earlier one: see `damage_all`.
+_ORDER: tuple[Kind, ...] = ("mud", "panning", "flatness", "holes", "shimmer")
+_DRAWN: Mapping[Curriculum, int] = {"none": 0, "single": 1, "pair": 2, "all": len(KINDS)}
+_FULL_SCALE = 32767
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What was done to an original.
+
+    Attributes:
+        severities: 0..1 of each pathology that was put in.
+        mechanisms: by which mechanism of `MECHANISMS` each was.
+        balance_db: by how much each stem was raised before that.
+        seed: what the mechanisms drew their frequencies and sides from.
+    """
+
+    severities: Mapping[Kind, float]
+    mechanisms: Mapping[Kind, str]
+    balance_db: Mapping[str, float]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """A damaged segment and what was measured of it.
+
+    Attributes:
+        name: `<song>@<start in s>#<seed>`.
+        original: the truth, where it is known.
+        stems: the parts of the damaged segment; `stems.mix` is the segment itself.
+        levels: `measure_levels(stems)`.
+        analysis: of the mix.
+        stem_analyses: of each stem by name.
+        diagnosis: of the mix.
+        target: what the finaliser aims at.
+        features: `describe` of the mix (`mix`) and of each stem by name.
+        damage: what was done to the original, where it is known.
+    """
+
+    name: str
+    original: Audio | None
+    stems: Stems
+    levels: Levels
+    analysis: Analysis
+    stem_analyses: Mapping[str, Analysis]
+    diagnosis: Diagnosis
+    target: LoudnessTarget
+    features: Mapping[str, NDArray[np.float32]]
+    damage: Damage | None
+
+    def context(self, space: ParameterSpace) -> Context:
+        """What a policy is shown of this case."""
+        return Context(self.analysis, self.stem_analyses, self.diagnosis, self.target, space, self.features)
+
+
+def draw_damage(random: np.random.Generator, stage: Curriculum, validation: bool = False) -> Damage:
+    """Pathologies of this stage with severities uniform in 0.2..1, each by a mechanism drawn.
+
+    Args:
+        random: what is drawn from.
+        stage: `none`, `single`, `pair` or `all`.
+        validation: take the mechanisms that are kept for validation, and no others.
+    """
+    count = _DRAWN[stage]
+    chosen = {KINDS[int(k)] for k in random.permutation(len(KINDS))[:count]}
+    kinds = [kind for kind in _ORDER if kind in chosen]
+    allowed = {k: [m.name for m in MECHANISMS[k] if m.validation_only == validation] for k in kinds}
+    scrambled = count > 0 and random.random() < SCRAMBLED_SHARE
+    voice_db = float(random.uniform(-MOST_SCRAMBLED_DB, MOST_SCRAMBLED_DB))
+    return Damage(
+        severities={kind: float(random.uniform(LEAST_SEVERITY, 1.0)) for kind in kinds},
+        mechanisms={kind: str(random.choice(names)) for kind, names in allowed.items()},
+        balance_db={"vocals": voice_db} if scrambled else {},
+        seed=int(random.integers(2**31)),
+    )
+
+
+def make_case(
+    name: str, original: Audio, done: Damage, separator: Separator | None, target: LoudnessTarget
+) -> Case:
+    """Damage an original and measure what came of it, as the product would.
+
+    Args:
+        name: the case's name.
+        original: the finished segment, mono or stereo, 0.4 s or longer.
+        done: what to do to it. A balance of stems that the separator does not give is left out.
+        separator: takes both the original (for the balance) and the damaged mix apart; None for
+            a case without stems.
+        target: what the finaliser will aim at.
+    """
+    apart: Separator = separator or NoSeparator()
+    balance_db = {stem: db for stem, db in done.balance_db.items() if stem in apart.stem_names}
+    mix = _scrambled(original, balance_db, apart)
+    for kind in _ORDER:
+        if kind in done.severities:
+            mix = damage(mix, kind, done.severities[kind], done.mechanisms[kind], done.seed)
+    return measure_case(name, separate(mix, apart), target, original, replace(done, balance_db=balance_db))
+
+
+def measure_case(
+    name: str,
+    stems: Stems,
+    target: LoudnessTarget,
+    original: Audio | None = None,
+    done: Damage | None = None,
+) -> Case:
+    """The case of these stems, held in memory, whatever their mix has been through."""
+    mix, parts = load(stems.mix), {stem: load(part) for stem, part in stems.parts.items()}
+    analysis = analyse(mix)
+    return Case(
+        name=name,
+        original=original,
+        stems=Stems(mix, parts),
+        levels=measure_levels(stems),
+        analysis=analysis,
+        stem_analyses={stem: analyse(part) for stem, part in parts.items()},
+        diagnosis=diagnose(mix, analysis),
+        target=target,
+        features=_features({"mix": mix, **parts}),
+        damage=done,
+    )
+
+
+def _features(sources: Mapping[str, Audio]) -> dict[str, NDArray[np.float32]]:
+    try:
+        from mixagent.pipeline.features import describe
+    except ImportError:
+        return {}
+    return {name: describe(audio) for name, audio in sources.items()}
+
+
+def separate(mix: Audio, separator: Separator) -> Stems:
+    """The stems of a short mix, in memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        stems = separator.separate(mix, Path(folder))
+        return Stems(mix, {name: load(part) for name, part in stems.parts.items()})
+
+
+def _scrambled(original: Audio, balance_db: Mapping[str, float], separator: Separator) -> Audio:
+    """The original with its stems raised, at its own power."""
+    if not balance_db:
+        return original
+    stems = separate(original, separator)
+    terms: list[tuple[float, AudioSource]] = [(1.0, original)]
+    terms += [(10 ** (db / 20) - 1, stems.parts[name]) for name, db in balance_db.items()]
+    samples = load(Combination(tuple(terms))).samples
+    before, after = (float(np.mean(np.square(x, dtype=np.float64))) for x in (original.samples, samples))
+    return Audio(samples * np.float32(np.sqrt(before / after)) if after > 0 else samples, original.rate)
+
+
+# --- the store -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CaseStore:
+    """Cases in a directory: one safetensors file each, and `index.jsonl` that lists them."""
+
+    directory: Path
+
+    def names(self, split: str | None = None, kinds: Collection[Kind] | None = None) -> list[str]:
+        """The cases of a split, in the order in which they were built.
+
+        Args:
+            split: `train`, `validation` or `test`; None for all.
+            kinds: only cases damaged by exactly these pathologies; none of them is the undamaged ones.
+        """
+        return [
+            row["name"]
+            for row in self.rows()
+            if split in (None, row["split"]) and (kinds is None or set(kinds) == set(row["severities"]))
+        ]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """The index: one object a case, without those that were skipped."""
+        return [row for row in read_lines(self.directory / "index.jsonl") if not row.get("skipped")]
+
+    def load(self, name: str) -> Case:
+        """The case of this name.
+
+        Raises:
+            InputError: it is not in the store, or its file is broken.
+        """
+        path = self.path(name)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+                data = json.loads(file.metadata()["case"])
+        except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise InputError(f"{path}: cannot read the case {name!r}: {error}") from error
+        return _unpacked(arrays, data)
+
+    def save(self, case: Case) -> int:
+        """Write a case, replacing one of the same name; the size of its file in bytes."""
+        path = self.path(case.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arrays, data = _packed(case)
+        beside = path.with_suffix(f".{os.getpid()}.part")
+        save_file(arrays, beside, {"case": json.dumps(data, allow_nan=False)})
+        beside.replace(path)
+        return path.stat().st_size
+
+    def path(self, name: str) -> Path:
+        """Where the case of this name is or would be kept."""
+        key = hashlib.sha256(name.encode()).hexdigest()
+        return self.directory / key[:2] / f"{key[:20]}.safetensors"
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a JSON-lines file; a last line that a kill cut short is left out."""
+    if not path.is_file():
+        return []
+    *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines]
+
+
+def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays and the rest of a case, as safetensors and JSON take them."""
+    mix = load(case.stems.mix)
+    audio = {"mix": mix, **{f"stem.{name}": load(part) for name, part in case.stems.parts.items()}}
+    untouched = case.original is not None and np.array_equal(case.original.samples, mix.samples)
+    if case.original is not None and not untouched:
+        audio["original"] = case.original
+    scales = {name: _scale(sound) for name, sound in audio.items()}
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.round(sound.samples * np.float32(1 / scales[name])).astype(np.int16)
+        for name, sound in audio.items()
+    }
+    arrays |= {f"features.{name}": values for name, values in case.features.items()}
+    return arrays, {
+        "name": case.name,
+        "rate": mix.rate,
+        "untouched": untouched,
+        "scales": scales,
+        "stems": list(case.stems.parts),
+        "levels": {name: asdict(level) for name, level in case.levels.items()},
+        "analysis": case.analysis.to_json(),
+        "stem_analyses": {name: analysis.to_json() for name, analysis in case.stem_analyses.items()},
+        "diagnosis": case.diagnosis.to_json(),
+        "target": asdict(case.target),
+        "damage": None if case.damage is None else asdict(case.damage),
+    }
+
+
+def _scale(audio: Audio) -> float:
+    return max(float(np.abs(audio.samples).max(initial=0.0)), 1e-6) / _FULL_SCALE
+
+
+def _unpacked(arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]) -> Case:
+    audio = {
+        name: Audio(arrays[name].astype(np.float32) * np.float32(scale), data["rate"])
+        for name, scale in data["scales"].items()
+    }
+    prefix = "features."
+    return Case(
+        name=data["name"],
+        original=audio["mix"] if data["untouched"] else audio.get("original"),
+        stems=Stems(audio["mix"], {name: audio[f"stem.{name}"] for name in data["stems"]}),
+        levels={name: _programme(level) for name, level in data["levels"].items()},
+        analysis=Analysis.from_json(data["analysis"]),
+        stem_analyses={name: Analysis.from_json(row) for name, row in data["stem_analyses"].items()},
+        diagnosis=Diagnosis.from_json(data["diagnosis"]),
+        target=LoudnessTarget(**data["target"]),
+        features={key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)},
+        damage=None if data["damage"] is None else Damage(**data["damage"]),
+    )
+
+
+def _programme(data: Mapping[str, Any]) -> Programme:
+    return Programme(
+        level_db=data["level_db"],
+        low_mid=BandLevel(**data["low_mid"]),
+        shimmer=BandLevel(**data["shimmer"]),
+        spread_db=tuple(data["spread_db"]),
+    )

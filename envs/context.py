@@ -1,0 +1,36 @@
+"""What a policy may look at: the same in training, in search and in the product."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixagent.pipeline.analysis import Analysis
+from mixagent.pipeline.diagnosis import Diagnosis
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.targets import LoudnessTarget
+
+
+@dataclass(frozen=True)
+class Context:
+    """Measures of the mix and of each stem, never the samples.
+
+    Attributes:
+        mix: what the mix measures.
+        stems: what each stem measures, by name.
+        diagnosis: what is wrong with the mix.
+        target: loudness and ceiling that the finaliser will aim at.
+        space: the parameters to decide.
+        features: `describe` of the mix (`mix`) and of each stem by name, shape (features,) each;
+            empty where no policy needs them.
+    """
+
+    mix: Analysis
+    stems: Mapping[str, Analysis]
+    diagnosis: Diagnosis
+    target: LoudnessTarget
+    space: ParameterSpace
+    features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
