@@ -122,7 +122,7 @@ class Encoder(nn.Module):
 
     def forward(self, observation: Observation, order: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors of the stems and of the song; `order` as `Layout.order` gives it."""
-        batch, count = observation["present"].shape
+        count = observation["present"].shape[1]
         present = observation["present"].unsqueeze(-1)  # (B, S, 1)
         features = self.sizes.features
         change, last, flags = observation["last"].tensor_split((features, -2), dim=-1)
@@ -134,7 +134,7 @@ class Encoder(nn.Module):
         parts = [self._standard(key, observation[key]) for key in self._measures() if key != "stems"]
         change = (change / self.get_buffer("mix_spread")).clamp(-STANDARD_LIMIT, STANDARD_LIMIT)
         song = self.song(torch.cat((*parts, change, flags, advice[1], last_action[1], pooled), -1))
-        return stems.reshape(batch, count, -1), song
+        return stems, song
 
     def _standard(self, key: str, value: Tensor) -> Tensor:
         standard = (value - self.get_buffer(f"{key}_mean")) / self.get_buffer(f"{key}_spread")
