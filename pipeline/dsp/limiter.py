@@ -7,7 +7,6 @@ nothing exceeds the ceiling, the output is the delayed input bit for bit, whatev
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,7 +46,7 @@ class Ballistics:
     deep_release_ms: float = 250.0
 
 
-_CORRECTION_ATTACK_MS = 1.0
+_CORRECTION = Ballistics(attack_ms=1.0, hold_ms=0.0, release_ms=0.0, release_db_per_s=math.inf)
 _CORRECTIONS = 2
 _LEFT_TO_CORRECTIONS_DB = 0.03
 """How much lower the first stage aims, so that the interpolators' ripple seldom needs a correction."""
@@ -65,13 +64,10 @@ class TruePeakLimiter:
         self, rate: int, channels: int, ceiling_dbtp: float, ballistics: Ballistics | None = None
     ) -> None:
         ceiling = 10.0 ** ((ceiling_dbtp - MARGIN_DB) / 20.0)
-        release = _Release(rate, ballistics or Ballistics())
-        attack = _frames(release.ballistics.attack_ms, rate)
-        correction = _frames(_CORRECTION_ATTACK_MS, rate)
-        lower = ceiling * 10.0 ** (-_LEFT_TO_CORRECTIONS_DB / 20.0)
-        self._stages = [_Stage(channels, lower, short_peaks, SHORT_REACH, attack, release)]
+        shaping = GainComputer(rate, ballistics or Ballistics())
+        self._stages = [_Stage(channels, shaping_ceiling(ceiling_dbtp), SHORT_REACH, shaping)]
         for _ in range(_CORRECTIONS):
-            self._stages.append(_Stage(channels, ceiling, long_peaks, LONG_REACH, correction, None))
+            self._stages.append(_Stage(channels, ceiling, LONG_REACH, GainComputer(rate, _CORRECTION)))
         self._pending = np.zeros((channels, 0), np.float32)
         self._ready = np.zeros((channels, HOP_FRAMES), np.float32)
 
@@ -98,139 +94,159 @@ class TruePeakLimiter:
 
     def _limit(self, hop: FloatArray) -> FloatArray:
         shaping, *corrections = self._stages
-        hop, unsure = shaping.process(hop), True
+        hop, expected = shaping.process(hop, None)
+        unsure = True
         for stage in corrections:
-            hop = stage.process(hop, unsure)
+            hop, expected = stage.process(hop, expected, unsure)
             # What a correction left alone it has found to be under the ceiling.
             unsure = any(stage.deepest_db[-2:])
         return hop
 
 
-class _Release:
-    """Lets the held reductions fall again."""
-
-    def __init__(self, rate: int, ballistics: Ballistics) -> None:
-        self.ballistics = ballistics
-        self.hold = _frames(ballistics.hold_ms, rate)
-        self._keep = math.exp(-1000.0 / (ballistics.release_ms * rate))
-        self._keep_deep = math.exp(-1000.0 / (ballistics.deep_release_ms * rate))
-        self._steady = ballistics.release_db_per_s * _STEPS_PER_DB / rate
-        self._last = 0.0
-
-    def process(self, held: NDArray[np.int32]) -> NDArray[np.int64]:
-        """The reductions to smooth, from those held."""
-        envelope, self._last = _released(held, self._keep, self._keep_deep, self._steady, self._last)
-        return envelope
+def shaping_ceiling(ceiling_dbtp: float) -> float:
+    """What the stage that shapes the gain holds the peaks under, linear, for a limiter's ceiling."""
+    return float(10.0 ** ((ceiling_dbtp - MARGIN_DB - _LEFT_TO_CORRECTIONS_DB) / 20.0))
 
 
-class _Stage:
-    """One pass of detection, gain and delay over hops of HOP_FRAMES.
-
-    The reduction that an interval needs is held for one sample more than the smoothing window is
-    long. So when the window's weighted mean reaches the two samples of that interval, every value
-    in it is at least what the interval needs.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        ceiling: float,
-        find_peaks: Callable[[FloatArray, float], FloatArray],
-        reach: int,
-        attack: int,
-        release: _Release | None,
-    ) -> None:
-        self._ceiling, self._find_peaks, self._release = ceiling, find_peaks, release
-        self._window = 2 * (attack // 2 or 1)
-        self._context = 2 * reach - 1
-        self.delay = reach + self._window - 2
-        before = max(self._context, self.delay)
-        self._samples = np.zeros((channels, before + HOP_FRAMES), np.float32)
-        self._held_for = self._window + (release.hold if release else 0)
-        self._needed = np.zeros(self._held_for - 1 + HOP_FRAMES, np.int32)
-        self._smoothing = np.zeros((2, self._window // 2 + HOP_FRAMES), np.int64)
-        self._sums = np.zeros(2, np.int64)
-        self.deepest_db: list[float] = []
-
-    def process(self, hop: FloatArray, unsure: bool = True) -> FloatArray:
-        """The next hop of the delayed and limited signal; where not `unsure`, nothing is over."""
-        self._samples = _appended(self._samples, hop)
-        self._needed = _appended(self._needed, self._needed_now(unsure))
-        first = self._samples.shape[1] - HOP_FRAMES - self.delay
-        delayed = self._samples[:, first : first + HOP_FRAMES]
-        self._smoothing[:, :-HOP_FRAMES] = self._smoothing[:, HOP_FRAMES:]
-        reductions = _smoothed(self._envelope(), self._smoothing, self._sums)
-        deepest = float(reductions.max())
-        self.deepest_db.append(deepest)
-        if deepest == 0.0:
-            return delayed.copy()
-        return delayed * np.exp(reductions * (-math.log(10.0) / 20.0)).astype(np.float32)
-
-    def _needed_now(self, unsure: bool) -> NDArray[np.int32]:
-        if not unsure:
-            return np.zeros(HOP_FRAMES, np.int32)
-        peaks = self._find_peaks(self._samples[:, -(self._context + HOP_FRAMES) :], self._ceiling)
-        return _needed(peaks, self._ceiling)
-
-    def _envelope(self) -> NDArray[np.int64]:
-        held = _sliding_max(self._needed, self._held_for)[-HOP_FRAMES:]
-        return self._release.process(held) if self._release else held.astype(np.int64)
-
-
-def _frames(time_ms: float, rate: int) -> int:
-    return round(time_ms * rate / 1000.0)
-
-
-def _appended(history: NDArray[Sample], new: NDArray[Sample]) -> NDArray[Sample]:
-    return np.concatenate((history[..., new.shape[-1] :], new), axis=-1)
-
-
-def _needed(peaks: FloatArray, ceiling: float) -> NDArray[np.int32]:
-    """The reduction of each peak to the ceiling, in steps, rounded up."""
+def needed_reductions(peaks: FloatArray, ceiling: float) -> NDArray[np.int32]:
+    """The reduction of each peak to the ceiling, in whole steps of 2⁻²⁰ dB, rounded up."""
     needed = np.zeros(peaks.size, np.int32)
     over = np.flatnonzero(peaks > ceiling)
     needed[over] = np.ceil(np.log(peaks[over].astype(np.float64) / ceiling) * _STEPS_PER_NEPER)
     return needed
 
 
+class GainComputer:
+    """From the reductions that the intervals between values need to how far the gain is down.
+
+    What an interval needs is held for one value more than the smoothing window is long. So when the
+    window's weighted mean reaches the two values that the interval lies between, all of the window
+    is at least what the interval needs.
+    """
+
+    def __init__(self, rate: float, ballistics: Ballistics) -> None:
+        half = max(round(ballistics.attack_ms * rate / 2000.0), 1)
+        self.delay = 2 * half - 2
+        self._held_for = 2 * half + round(ballistics.hold_ms * rate / 1000.0)
+        self._keep = _kept(ballistics.release_ms, rate)
+        self._keep_deep = _kept(ballistics.deep_release_ms, rate)
+        self._steady = ballistics.release_db_per_s * _STEPS_PER_DB / rate
+        self._needed = np.zeros(self._held_for - 1, np.int32)
+        self._smoothing = np.zeros((2, half), np.int64)
+        self._sums = np.zeros(2, np.int64)
+        self._last = 0.0
+
+    def process(self, needed: NDArray[np.int32]) -> FloatArray | None:
+        """The gain's reductions in dB ≥ 0, `delay` values later than what they are for; None for no reduction.
+
+        Args:
+            needed: the next of `needed_reductions`, at least as many as are held.
+        """
+        if not (needed.any() or self._needed.any() or self._last or self._sums.any()):
+            return None
+        waiting = np.concatenate((self._needed, needed))
+        self._needed = waiting[needed.size :].copy()
+        held = _sliding_max(waiting, self._held_for)
+        reductions, self._last = _released_and_smoothed(
+            held, self._keep, self._keep_deep, self._steady, self._last, self._smoothing, self._sums
+        )
+        return reductions
+
+
+class _Stage:
+    """One pass of detection, gain and delay over hops of HOP_FRAMES."""
+
+    def __init__(self, channels: int, ceiling: float, reach: int, computer: GainComputer) -> None:
+        self._ceiling, self._reach, self._computer = ceiling, reach, computer
+        self.delay = reach + computer.delay
+        before = max(2 * reach - 1, self.delay)
+        self._samples = np.zeros((channels, before + HOP_FRAMES), np.float32)
+        self._expected = np.zeros(reach + HOP_FRAMES, np.float32)
+        self._peaks = np.zeros(computer.delay + HOP_FRAMES, np.float32)
+        self.deepest_db: list[float] = []
+
+    def process(
+        self, hop: FloatArray, expected: FloatArray | None, unsure: bool = True
+    ) -> tuple[FloatArray, FloatArray]:
+        """The next hop of the delayed and limited signal, and what its peaks are expected to be.
+
+        Args:
+            hop: samples (channels, HOP_FRAMES).
+            expected: the peaks that the stage before expects in it (HOP_FRAMES,); None: not known.
+            unsure: whether any peak may be over the ceiling.
+        """
+        self._samples = _appended(self._samples, hop)
+        self._peaks = _appended(self._peaks, self._found(expected, unsure))
+        reductions = self._computer.process(needed_reductions(self._peaks[-HOP_FRAMES:], self._ceiling))
+        first = self._samples.shape[1] - HOP_FRAMES - self.delay
+        delayed, peaks = self._samples[:, first : first + HOP_FRAMES], self._peaks[:HOP_FRAMES]
+        self.deepest_db.append(0.0 if reductions is None else float(reductions.max()))
+        if reductions is None:
+            return delayed, peaks
+        gain = np.exp(reductions * np.float32(-math.log(10.0) / 20.0))
+        return delayed * gain, peaks * gain
+
+    def _found(self, expected: FloatArray | None, unsure: bool) -> FloatArray:
+        around = self._samples[:, -(2 * self._reach - 1 + HOP_FRAMES) :]
+        if expected is None:
+            return short_peaks(around, self._ceiling)
+        self._expected = _appended(self._expected, expected)
+        aligned = self._expected[:HOP_FRAMES]
+        return long_peaks(around, aligned, self._ceiling) if unsure else aligned
+
+
+def _kept(time_ms: float, rate: float) -> float:
+    """What an exponential decay of this time constant keeps from one value to the next."""
+    return math.exp(-1000.0 / (time_ms * rate)) if time_ms else 0.0
+
+
+def _appended(history: NDArray[Sample], new: NDArray[Sample]) -> NDArray[Sample]:
+    return np.concatenate((history[..., new.shape[-1] :], new), axis=-1)
+
+
 @njit(cache=True, nogil=True)
 def _sliding_max(values: NDArray[np.int32], width: int) -> NDArray[np.int32]:
-    """The largest of each value and the width − 1 before it, by doubling the width reached."""
-    out, reached = values.copy(), 1
+    """The largest of each `width` values in a row, by doubling the width reached."""
+    size, reached = values.size, 1
+    current, wider = values.copy(), np.empty_like(values)
     while reached < width:
         step = min(reached, width - reached)
-        out[step:] = np.maximum(out[step:], out[:-step])
+        size -= step
+        ahead = current[step:]
+        for i in range(size):
+            wider[i] = max(current[i], ahead[i])
+        current, wider = wider, current
         reached += step
-    return out
+    return current[:size]
 
 
 @njit(cache=True, nogil=True)
-def _released(
-    held: NDArray[np.int32], keep: float, keep_deep: float, steady: float, last: float
-) -> tuple[NDArray[np.int64], float]:
-    envelope = np.empty(held.size, np.int64)
+def _released_and_smoothed(
+    held: NDArray[np.int32],
+    keep: float,
+    keep_deep: float,
+    steady: float,
+    last: float,
+    smoothing: NDArray[np.int64],
+    sums: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], float]:
+    """The release and two running means, each of half the attack: a triangular window; in dB."""
+    half = smoothing.shape[1]
+    history = np.empty((2, half + held.size), np.int64)
+    history[:, :half] = smoothing
+    reductions = np.empty(held.size, np.float32)
+    once, twice = sums
     for i in range(held.size):
         falling = max(held[i] + (last - held[i]) * keep, min(last - steady, last * keep_deep))
         last = max(float(held[i]), falling)
         if last < _INAUDIBLE:
             last = float(held[i])
-        envelope[i] = math.ceil(last)
-    return envelope, last
-
-
-@njit(cache=True, nogil=True)
-def _smoothed(
-    envelope: NDArray[np.int64], smoothing: NDArray[np.int64], sums: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The envelope in dB after two running means, each of half the attack: a triangular window."""
-    half = smoothing.shape[1] - envelope.size
-    reductions = np.empty(envelope.size)
-    once, twice = sums
-    for i in range(envelope.size):
-        smoothing[0, half + i] = envelope[i]
-        once += envelope[i] - smoothing[0, i]
-        smoothing[1, half + i] = once
-        twice += once - smoothing[1, i]
+        envelope = math.ceil(last)
+        history[0, half + i] = envelope
+        once += envelope - history[0, i]
+        history[1, half + i] = once
+        twice += once - history[1, i]
         reductions[i] = twice / (half * half * _STEPS_PER_DB)
+    smoothing[:] = history[:, held.size :]
     sums[0], sums[1] = once, twice
-    return reductions
+    return reductions, last

@@ -3,8 +3,9 @@
 Interval i lies between sample i and the next one; its peak is the largest absolute value, over all
 channels, of both samples and of the seven points between them. Interpolators of different length
 disagree close to the Nyquist frequency, by more than 1 dB on white noise, so a peak is the largest
-of several: short ones in direct form, which hold the filters of common meters, and long ones, which
-come close to the ideal band-limited interpolation. The long ones run only where they can matter.
+of several: short ones, which hold the filters of common meters, and long ones, which come close to
+the ideal band-limited interpolation. Each runs only where what is known of the peak already leaves
+room for it to matter.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ HOP_FRAMES = 3584
 """Intervals that are looked at in one go: with what the long interpolator reaches, one FFT of 4096."""
 
 _FFT_FRAMES = HOP_FRAMES + 2 * LONG_REACH
-_GROUP = 64
+_GROUP = 512
 _METER_REACH = 6
-_COARSE = 2
 _COARSE_MISS = 0.9
 """A peak is at least this share of its height at 4×: cos(π/8) at the Nyquist frequency, and some room."""
+
+_MOVED = 0.97
+"""A gain in motion moves the peaks between samples by less than what this leaves."""
 
 _LONG_WINDOWS = ((LONG_REACH, 8.0), (128, 5.0), (64, 5.0), (32, 5.0))
 _DOUBT = 12.0
@@ -41,61 +44,70 @@ _DOUBT = 12.0
 _DISAGREEMENT = 0.009
 """What is added to a peak, where the interpolators doubt, for the meters that lie between them."""
 
-_FEW = 200
-"""Intervals up to which direct interpolation is faster than that of a whole hop by FFT."""
+_MANY = 1000
+"""Intervals from which on the interpolation of a whole hop by FFT is faster than a direct one."""
 
 
 @dataclass(frozen=True)
 class ShortBank:
-    """Fractional-delay filters in mirrored pairs, one pair a row.
+    """The short interpolators.
 
-    A filter for the point p of an interval and its mirror image for 1 − p share their products:
-    with u the sums and v the differences of the samples at equal distance from the interval's
-    middle, their outputs are `even @ u ± odd @ v`, and the larger magnitude of the two is
-    `|even @ u| + |odd @ v|`. Shapes: (pairs, SHORT_REACH) and, for `reach`, (pairs,). The first
-    `_COARSE` pairs are the points of a 4× interpolation.
+    `half` and `even`, `odd` are the 4× ones in a form that shares their products, shape
+    (SHORT_REACH,), nearest sample first: with u the sums and v the differences of the samples at
+    equal distance from the interval's middle, the value there is `half @ u`, and those a quarter
+    from either end are `even @ u ± odd @ v`. `taps` are all points of all windows and both samples,
+    in time, shape (points, 2·SHORT_REACH). `most_gain` is the largest that any of them can gain.
     """
 
-    even: NDArray[np.float32]
-    odd: NDArray[np.float32]
-    reach: NDArray[np.int64]
+    half: FloatArray
+    even: FloatArray
+    odd: FloatArray
+    taps: FloatArray
     most_gain: float
 
 
 @cache
 def short_bank() -> ShortBank:
     """8× by Kaiser windows of 32 and of 20 taps (scipy's default), 4× by libebur128's 12-tap Hann."""
-    eighth, quarter, three_eighths, half = _eightfold(SHORT_REACH, 6.0)[:4]
-    rows = [half, quarter, eighth, three_eighths, *_eightfold(10, 5.0)[:4]]
-    rows += [_taps(k / 4, _METER_REACH, _hann) for k in range(1, 3)]
-    reach = [row.shape[1] for row in rows]
-    padded = np.stack([np.pad(row, ((0, 0), (0, SHORT_REACH - row.shape[1]))) for row in rows])
-    before, after = padded[:, 0], padded[:, 1]
-    most_gain = float(np.abs(padded).sum(axis=(1, 2)).max())
-    even, odd = ((before + after) / 2).astype(np.float32), ((before - after) / 2).astype(np.float32)
-    return ShortBank(even, odd, np.array(reach), most_gain)
+    long, short = _eightfold(SHORT_REACH, 6.0), _eightfold(10, 5.0)
+    meter = [_taps(k / 4, _METER_REACH, _hann) for k in range(1, 4)]
+    samples = [np.array([[1.0, 0.0], [0.0, 0.0]]), np.array([[0.0, 0.0], [1.0, 0.0]])]
+    rows = np.stack([_ordered(row, SHORT_REACH) for row in (*long, *short, *meter, *samples)])
+    half, (before, after) = long[3][0], long[1]
+    return ShortBank(
+        half=half.astype(np.float32),
+        even=((before + after) / 2).astype(np.float32),
+        odd=((before - after) / 2).astype(np.float32),
+        taps=rows.astype(np.float32),
+        most_gain=float(np.abs(rows).sum(axis=1).max()),
+    )
 
 
 @dataclass(frozen=True)
 class LongBank:
-    """Interpolators of 64 to 512 taps, in time (points, 2·LONG_REACH) and in frequency.
+    """Interpolators of 64 to 512 taps at seven points each: in time, one array a length, and by bin.
 
     `doubt` is the largest squared difference of their responses from the short bank's, by bin.
     """
 
-    taps: NDArray[np.float32]
+    taps: tuple[FloatArray, ...]
     responses: NDArray[np.complex64]
     doubt: NDArray[np.float32]
 
 
 @cache
 def long_bank() -> LongBank:
-    """The long interpolators at seven points each."""
-    taps = np.stack([_ordered(row) for reach, beta in _LONG_WINDOWS for row in _eightfold(reach, beta)])
-    short = np.stack([_ordered(row) for row in _eightfold(SHORT_REACH, 6.0)] * len(_LONG_WINDOWS))
-    doubt = (np.abs(fft.rfft(taps - short, _FFT_FRAMES)) ** 2).max(axis=0)
-    responses = np.conj(fft.rfft(taps, _FFT_FRAMES)).astype(np.complex64)
-    return LongBank(taps.astype(np.float32), responses, doubt.astype(np.float32))
+    """The long interpolators."""
+    windows = [_eightfold(reach, beta) for reach, beta in _LONG_WINDOWS]
+    rows = np.stack([_ordered(row, LONG_REACH) for window in windows for row in window])
+    short = np.stack([_ordered(row, LONG_REACH) for row in _eightfold(SHORT_REACH, 6.0)] * len(windows))
+    doubt = (np.abs(fft.rfft(rows - short, _FFT_FRAMES)) ** 2).max(axis=0)
+    taps = (np.stack([_ordered(row, row.shape[1]) for row in window]) for window in windows)
+    return LongBank(
+        taps=tuple(of_window.astype(np.float32) for of_window in taps),
+        responses=np.conj(fft.rfft(rows, _FFT_FRAMES)).astype(np.complex64),
+        doubt=doubt.astype(np.float32),
+    )
 
 
 def _eightfold(reach: int, beta: float) -> list[NDArray[np.float64]]:
@@ -105,9 +117,10 @@ def _eightfold(reach: int, beta: float) -> list[NDArray[np.float64]]:
     return [row / gain for row in rows]
 
 
-def _ordered(row: NDArray[np.float64]) -> NDArray[np.float64]:
+def _ordered(row: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Coefficients (2, taps) as `_taps` gives them, in time: (2·reach,)."""
     joined = np.concatenate((row[0][::-1], row[1]))
-    return np.pad(joined, LONG_REACH - row.shape[1])
+    return np.pad(joined, reach - row.shape[1])
 
 
 def _taps(
@@ -129,103 +142,123 @@ def _hann(position: NDArray[np.float64]) -> NDArray[np.float64]:
     return 0.5 + 0.5 * np.cos(np.pi * position)
 
 
-def short_peaks(samples: FloatArray, ceiling: float) -> FloatArray:
-    """Peaks (HOP_FRAMES,) of the intervals from `samples[:, SHORT_REACH - 1]` on, by the short bank.
+def coarse_peaks(samples: FloatArray, ignore_below: float) -> FloatArray:
+    """Peaks of the intervals from `samples[:, SHORT_REACH - 1]` on, at 4×.
 
-    `samples` has HOP_FRAMES + 2·SHORT_REACH − 1 frames. Where no interpolated value can reach
-    `ceiling`, the larger sample stands for the peak.
+    `samples` (channels, frames) has 2·SHORT_REACH − 1 frames more than there are intervals. Where
+    no interpolated value can reach `ignore_below`, the larger sample stands for the peak.
     """
     bank = short_bank()
-    peaks = np.empty(HOP_FRAMES, np.float32)
-    _short_peaks(
-        samples, bank.even, bank.odd, bank.reach, ceiling / bank.most_gain, ceiling * _COARSE_MISS, peaks
-    )
+    peaks = np.zeros(samples.shape[1] - 2 * SHORT_REACH + 1, np.float32)
+    _coarse_peaks(samples, bank.half, bank.even, bank.odd, ignore_below / bank.most_gain, peaks)
     return peaks
 
 
-def long_peaks(samples: FloatArray, ceiling: float) -> FloatArray:
+def short_peaks(samples: FloatArray, ceiling: float) -> FloatArray:
+    """Like `coarse_peaks`, by the whole short bank wherever a peak may be over `ceiling`."""
+    peaks = coarse_peaks(samples, ceiling)
+    places = np.flatnonzero(peaks > np.float32(ceiling * _COARSE_MISS))
+    _raise_peaks(samples, short_bank().taps, places, np.float32(1.0), peaks)
+    return peaks
+
+
+def long_peaks(samples: FloatArray, expected: FloatArray, ceiling: float) -> FloatArray:
     """Peaks (HOP_FRAMES,) of the intervals from `samples[:, LONG_REACH - 1]` on, by both banks.
 
-    `samples` has HOP_FRAMES + 2·LONG_REACH − 1 frames. The long bank only looks at intervals where
-    its difference from the short one, judged by the spectrum close to the Nyquist frequency, could
-    take the peak over `ceiling`.
+    `samples` has HOP_FRAMES + 2·LONG_REACH − 1 frames. `expected` is what the intervals' peaks are
+    by the short bank if the gain since then was constant over its reach. Where neither the gain's
+    motion nor the long bank could take a peak over `ceiling`, the expected one is given back.
     """
+    peaks = expected.copy()
+    if expected.max() <= np.float32(ceiling / 2):
+        return peaks
     inset = LONG_REACH - SHORT_REACH
-    bank, peaks = long_bank(), short_peaks(samples[:, inset : samples.shape[1] - inset], ceiling)
+    places = np.flatnonzero(expected > np.float32(ceiling * _MOVED))
+    peaks[places] = 0.0
+    _raise_peaks(samples[:, inset : samples.shape[1] - inset], short_bank().taps, places, np.float32(1), peaks)
     for channel in samples:
-        spectrum = fft.rfft(channel, _FFT_FRAMES)
-        power = spectrum.real**2 + spectrum.imag**2
-        doubt = _DOUBT * float(np.sqrt(2.0 * np.dot(power, bank.doubt))) / _FFT_FRAMES
-        scale = np.float32(1.0 + _DISAGREEMENT * min(doubt, 1.0))
-        places = np.flatnonzero(peaks > ceiling - doubt)
-        if places.size > _FEW:
-            between = fft.irfft(spectrum * (scale * bank.responses), _FFT_FRAMES, overwrite_x=True)
-            np.abs(between, out=between)
-            np.maximum(peaks, between[:, :HOP_FRAMES].max(axis=0), out=peaks)
-        else:
-            _long_peaks(channel, bank.taps, places, scale, peaks)
+        _raise_by_long_bank(channel, ceiling, peaks)
     return peaks
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _long_peaks(
+def _raise_by_long_bank(channel: FloatArray, ceiling: float, peaks: FloatArray) -> None:
+    """Raise peaks to the long bank's, where its difference from the short one could matter.
+
+    The largest difference to expect follows from the spectrum close to the Nyquist frequency.
+    """
+    bank = long_bank()
+    spectrum = fft.rfft(channel, _FFT_FRAMES)
+    power = spectrum.real**2 + spectrum.imag**2
+    doubt = _DOUBT * float(np.sqrt(2.0 * np.dot(power, bank.doubt))) / _FFT_FRAMES
+    scale = np.float32(1.0 + _DISAGREEMENT * min(doubt, 1.0))
+    places = np.flatnonzero(peaks > ceiling - doubt)
+    if places.size > _MANY:
+        between = fft.irfft(spectrum * (scale * bank.responses), _FFT_FRAMES, overwrite_x=True)
+        np.abs(between, out=between)
+        np.maximum(peaks, between[:, :HOP_FRAMES].max(axis=0), out=peaks)
+        return
+    for taps in bank.taps:
+        inset = LONG_REACH - taps.shape[1] // 2
+        _raise_peaks(channel[None, inset : channel.size - inset], taps, places, scale, peaks)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nnan", "nsz", "reassoc"})
+def _raise_peaks(
     samples: NDArray[np.float32],
     taps: NDArray[np.float32],
     places: NDArray[np.int64],
     scale: np.float32,
     peaks: NDArray[np.float32],
 ) -> None:
+    """Raise the peaks at some places to what the rows of `taps` give there."""
     for at in places:
-        around = samples[at : at + taps.shape[1]]
-        for row in taps:
-            value = np.float32(0.0)
-            for j in range(row.size):
-                value += around[j] * row[j]
-            peaks[at] = max(peaks[at], scale * abs(value))
-
-
-@njit(cache=True, nogil=True, fastmath={"contract", "nnan", "nsz", "reassoc"})
-def _largest(values: NDArray[np.float32]) -> np.float32:
-    largest = np.float32(0.0)
-    for i in range(values.size):
-        largest = max(largest, abs(values[i]))
-    return largest
+        largest = np.float32(0.0)
+        for c in range(samples.shape[0]):
+            around = samples[c, at : at + taps.shape[1]]
+            for point in range(taps.shape[0]):
+                value = np.float32(0.0)
+                for j in range(taps.shape[1]):
+                    value += around[j] * taps[point, j]
+                largest = max(largest, abs(value))
+        peaks[at] = max(peaks[at], scale * largest)
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nnan", "nsz"})
-def _short_peaks(
+def _coarse_peaks(
     samples: NDArray[np.float32],
+    half: NDArray[np.float32],
     even: NDArray[np.float32],
     odd: NDArray[np.float32],
-    reach: NDArray[np.int64],
     ignore_below: float,
-    ignore_coarse_below: float,
     peaks: NDArray[np.float32],
 ) -> None:
-    even_sum, odd_sum = np.empty(_GROUP, np.float32), np.empty(_GROUP, np.float32)
-    peaks[:] = 0.0
+    middle = np.empty(_GROUP, np.float32)
+    sums, differences = np.empty(_GROUP, np.float32), np.empty(_GROUP, np.float32)
     for start in range(0, peaks.size, _GROUP):
         found = peaks[start : start + _GROUP]
+        count = found.size
         for c in range(samples.shape[0]):
-            x = samples[c, start : start + _GROUP + 2 * SHORT_REACH - 1]
+            x = samples[c, start : start + count + 2 * SHORT_REACH - 1]
+            largest = np.float32(0.0)
+            for i in range(x.size):
+                largest = max(largest, abs(x[i]))
             ends = x[SHORT_REACH - 1 :]
-            for i in range(_GROUP):
+            for i in range(count):
                 found[i] = max(found[i], max(abs(ends[i]), abs(ends[i + 1])))
-            if _largest(x) <= ignore_below:
+            if largest <= ignore_below:
                 continue
-            for row in range(even.shape[0]):
-                if row == _COARSE and _largest(found) <= ignore_coarse_below:
-                    break
-                even_sum[:] = 0.0
-                odd_sum[:] = 0.0
-                for j in range(0, reach[row], 2):
-                    e0, e1 = even[row, j], even[row, j + 1]
-                    o0, o1 = odd[row, j], odd[row, j + 1]
-                    # Slices, because an index that numba cannot prove positive is not vectorised.
-                    before = x[SHORT_REACH - 2 - j : SHORT_REACH - 1 - j + _GROUP]
-                    after = x[SHORT_REACH + j : SHORT_REACH + j + 1 + _GROUP]
-                    for i in range(_GROUP):
-                        even_sum[i] += e0 * (before[i + 1] + after[i]) + e1 * (before[i] + after[i + 1])
-                        odd_sum[i] += o0 * (before[i + 1] - after[i]) + o1 * (before[i] - after[i + 1])
-                for i in range(_GROUP):
-                    found[i] = max(found[i], abs(even_sum[i]) + abs(odd_sum[i]))
+            middle[:] = 0.0
+            sums[:] = 0.0
+            differences[:] = 0.0
+            for j in range(0, SHORT_REACH, 2):
+                h0, h1, e0, e1, o0, o1 = half[j], half[j + 1], even[j], even[j + 1], odd[j], odd[j + 1]
+                # Slices, because an index that numba cannot prove positive is not vectorised.
+                before = x[SHORT_REACH - 2 - j :]
+                after = x[SHORT_REACH + j :]
+                for i in range(count):
+                    middle[i] += h0 * (before[i + 1] + after[i]) + h1 * (before[i] + after[i + 1])
+                    sums[i] += e0 * (before[i + 1] + after[i]) + e1 * (before[i] + after[i + 1])
+                    differences[i] += o0 * (before[i + 1] - after[i]) + o1 * (before[i] - after[i + 1])
+            for i in range(count):
+                quarters = abs(sums[i]) + abs(differences[i])
+                found[i] = max(found[i], max(abs(middle[i]), quarters))
