@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixagent.pipeline.errors import OutputError, UsageError
-from mixagent.report import write_page
 from mixagent.session import Mastered
 
 FORMATS = (".html", ".json")
@@ -41,6 +40,8 @@ def write_reports(mastered: Mastered, paths: Sequence[Path]) -> None:
     """
     for path in paths:
         if path.suffix.lower() == ".html":
+            from mixagent.report.page import write_page
+
             write_page(mastered.report, mastered.before, mastered.after, path)
         else:
             _write_json(mastered, path)

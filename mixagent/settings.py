@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from importlib import resources
+from typing import Any, cast
 
-from hydra import compose, initialize_config_module
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+import yaml  # type: ignore[import-untyped]
 
 from mixagent.pipeline.errors import UsageError
 
@@ -45,6 +43,15 @@ def load_config(overrides: Sequence[str] = ()) -> Config:
     Raises:
         UsageError: a key that does not exist, or a value of the wrong type.
     """
+    return _composed(overrides) if overrides else _defaults()
+
+
+def _composed(overrides: Sequence[str]) -> Config:
+    from hydra import compose, initialize_config_module
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
     try:
         with initialize_config_module("mixagent.conf", version_base="1.3"):
             composed = compose("config", overrides=list(overrides))
@@ -52,3 +59,21 @@ def load_config(overrides: Sequence[str] = ()) -> Config:
         return cast(Config, OmegaConf.to_object(checked))
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(f"configuration: {str(error).splitlines()[0]}") from error
+
+
+def _defaults() -> Config:
+    """The groups that `config.yaml` names, read without Hydra: loading it is a fifth of a short run."""
+    groups = {group: name for entry in _read("config")["defaults"] for group, name in _named(entry)}
+    return Config(
+        pipeline=PipelineConfig(**_read(f"pipeline/{groups['pipeline']}")),
+        policy=PolicyConfig(**_read(f"policy/{groups['policy']}")),
+    )
+
+
+def _named(entry: str | dict[str, str]) -> list[tuple[str, str]]:
+    return [] if isinstance(entry, str) else list(entry.items())
+
+
+def _read(name: str) -> dict[str, Any]:
+    text = (resources.files("mixagent.conf") / f"{name}.yaml").read_text(encoding="utf-8")
+    return cast(dict[str, Any], yaml.safe_load(text))

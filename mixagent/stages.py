@@ -3,6 +3,9 @@
 Hearing (decode to features) depends on the song and the models alone; rendering depends on the
 settings that a policy decided between the two. So another target, policy or amount finds everything
 that was heard in the cache.
+
+What a stage alone works with is imported where it works: a stage found in the cache should not cost
+the time to load it.
 """
 
 from __future__ import annotations
@@ -12,20 +15,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, FloatArray, Stems, blocks, spool
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
 from mixagent.pipeline.files import content_hash, decode, resample
-from mixagent.pipeline.finaliser import finalise
 from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
 from mixagent.pipeline.parameters import Settings
-from mixagent.pipeline.render import premaster
-from mixagent.pipeline.restoration import declip, denoise_vocals
-from mixagent.pipeline.separation import Separator
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.settings import PipelineConfig
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.separation import Separator
 
 Progress = Callable[[float], None]
 
@@ -157,6 +159,8 @@ class Watched:
 def _declip(on: bool, context: StageContext) -> dict[str, Any] | None:
     if not on:
         return None
+    from mixagent.pipeline.restoration import declip
+
     restored = declip(context.inputs["decode"].audio("audio"), context.directory, context.progress)
     if not restored.applied:
         return None
@@ -177,6 +181,8 @@ def _denoise(on: bool, context: StageContext) -> dict[str, Any] | None:
     separated = context.inputs["separate"]
     if not on or "vocals" not in separated.values["parts"]:
         return None
+    from mixagent.pipeline.restoration import denoise_vocals
+
     restored = denoise_vocals(separated.audio("parts", "vocals"), context.directory, context.progress)
     if not restored.applied:
         return None
@@ -199,12 +205,16 @@ def _blended(before: AudioSource, after: AudioSource, amount: float) -> AudioSou
 
 
 def _mix(heard: Heard, settings: Settings, rate: int | None, context: StageContext) -> dict[str, Any]:
+    from mixagent.pipeline.render import premaster
+
     mixed = premaster(heard.stems, settings, context.directory, progress=context.progress)
     resampled = resample(mixed, rate or mixed.rate, context.directory / "resampled.f32")
     return {"audio": _kept(resampled, context.directory)}
 
 
 def _finalise(target: LoudnessTarget, context: StageContext) -> dict[str, Any]:
+    from mixagent.pipeline.finaliser import finalise
+
     finish = finalise(context.inputs["mix"].audio("audio"), target, context.directory, context.progress)
     values = {f: getattr(finish, f) for f in ("gain_db", "max_reduction_db", "met", "missed")}
     renders = [_finite(asdict(render)) for render in finish.renders]

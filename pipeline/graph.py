@@ -1,7 +1,8 @@
 """The stage graph: named stages, run in the order of their needs, with progress and cancellation.
 
-A result is addressed by what made it: the stage's name, version and settings and the addresses of
-its inputs. So a second master of one song with another target finds its stems and features again.
+A result is addressed by what made it: the stage's name, version and settings, the program itself and
+the addresses of its inputs. So a second master of one song with another target finds its stems and
+features again, and no program takes over what another version of it made.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
+import mixagent
 from mixagent.pipeline.cache import Cache, Result, audio_reference
 from mixagent.pipeline.errors import CancelledError
 
@@ -33,6 +36,8 @@ __all__ = [
 ]
 
 Status = Literal["running", "ran", "cached", "skipped"]
+
+_PROGRAM = ("*.py", "pipeline/**/*.py", "checkpoints/**/*.json")
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,19 @@ class StageEvent:
     seconds: float
 
 
+@cache
+def program_version() -> str:
+    """The package's version and a SHA-256 of what its stages are made of: code and fitted statistics.
+
+    The version alone would let a development checkout find what its code made before an edit.
+    """
+    root, digest = Path(mixagent.__file__).parent, hashlib.sha256()
+    for pattern in _PROGRAM:
+        for file in sorted(root.glob(pattern)):
+            digest.update(f"{file.relative_to(root)} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return f"{mixagent.__version__} {digest.hexdigest()}"
+
+
 def stage_keys(stages: Iterable[Stage]) -> dict[str, str]:
     """The address of each stage's result, SHA-256 in hex, in an order that runs.
 
@@ -87,7 +105,7 @@ def stage_keys(stages: Iterable[Stage]) -> dict[str, str]:
     keys: dict[str, str] = {}
     for name in TopologicalSorter({s.name: s.needs for s in ordered}).static_order():
         stage = by_name[name]
-        parts = [name, stage.version, stage.settings, [keys[need] for need in stage.needs]]
+        parts = [name, stage.version, program_version(), stage.settings, [keys[need] for need in stage.needs]]
         keys[name] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     return keys
 

@@ -15,10 +15,10 @@ from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import OutputError
 from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.report import summary_text, write_page
 from mixagent.report.charts import Scale, clock
 from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate, mp3, peaks
-from mixagent.report.page import match_db
+from mixagent.report.page import match_db, write_page
+from mixagent.report.terminal import summary_text
 from mixagent.report.words import number, parameter_label, parameter_value
 from tests import browser
 

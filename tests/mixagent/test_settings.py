@@ -26,6 +26,10 @@ def test_an_override_wins_over_the_group():
     assert (config.pipeline.separator, config.pipeline.declip) == ("none", True)
 
 
+def test_the_defaults_are_what_hydra_composes():
+    assert load_config() == load_config(["policy=rules"]) == load_config(["pipeline=default"])
+
+
 @pytest.mark.parametrize(
     "override",
     [

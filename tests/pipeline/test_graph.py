@@ -6,15 +6,22 @@ import time
 import numpy as np
 import pytest
 
+import mixagent
 from mixagent.pipeline.audio import spool
 from mixagent.pipeline.errors import CancelledError
-from mixagent.pipeline.graph import Cache, Stage, audio_reference, run_stages, stage_keys
+from mixagent.pipeline.graph import Cache, Stage, audio_reference, program_version, run_stages, stage_keys
 
 
 @pytest.fixture
 def cache(tmp_path):
     with Cache(tmp_path / "cache", budget_bytes=1e9) as opened:
         yield opened
+
+
+@pytest.fixture(autouse=True)
+def _the_program_as_it_is():
+    yield
+    program_version.cache_clear()
 
 
 class Song:
@@ -81,6 +88,27 @@ def test_keys_do_not_depend_on_the_order_of_stages_or_settings():
     first = [Stage("a", noop, settings={"x": 1, "y": [2]}), Stage("b", noop, ("a",))]
     second = [Stage("b", noop, ("a",)), Stage("a", noop, settings={"y": [2], "x": 1})]
     assert stage_keys(first) == stage_keys(second)
+
+
+def test_another_version_of_the_program_finds_nothing(cache, monkeypatch):
+    for version, remade in [("0.1.0", 3), ("0.1.0", 0), ("0.2.0", 3)]:
+        monkeypatch.setattr(mixagent, "__version__", version)
+        program_version.cache_clear()
+        song = Song()
+        run_stages(song.stages(), cache)
+        assert len(song.runs) == remade
+
+
+@pytest.mark.parametrize("edited", ["stages.py", "pipeline/dsp/limiter.py", "checkpoints/statistics.json"])
+def test_an_edit_of_the_code_or_the_statistics_is_another_version(tmp_path, monkeypatch, edited):
+    monkeypatch.setattr(mixagent, "__file__", str(tmp_path / "__init__.py"))
+    (tmp_path / edited).parent.mkdir(parents=True, exist_ok=True)
+    versions = set()
+    for text in ("1", "2"):
+        (tmp_path / edited).write_text(text)
+        program_version.cache_clear()
+        versions.add(program_version())
+    assert len(versions) == 2
 
 
 @pytest.mark.parametrize("needs", [("nowhere",), ("b",)])
