@@ -10,10 +10,10 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,18 @@ from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import Audio, AudioSource, Combination, Stems, load
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
 from mixagent.pipeline.dsp.programme import BandLevel, Programme
-from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.errors import InputError, OutputError
+from mixagent.pipeline.features import describe
 from mixagent.pipeline.mixing import Levels, measure_levels
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.separation.base import NoSeparator, Separator
 from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.reward.recovery import Distance, Original
+
+if TYPE_CHECKING:
+    from mixagent.envs.corpus import Corpus, Split
+
+Progress = Callable[[float], None]
 
 Curriculum = Literal["none", "single", "pair", "all"]
 """How many pathologies a case has."""
@@ -81,6 +88,7 @@ class Case:
         target: what the finaliser aims at.
         features: `describe` of the mix (`mix`) and of each stem by name.
         damage: what was done to the original, where it is known.
+        distance: of the mix to the original, where it is known.
     """
 
     name: str
@@ -93,6 +101,7 @@ class Case:
     target: LoudnessTarget
     features: Mapping[str, NDArray[np.float32]]
     damage: Damage | None
+    distance: Distance | None
 
     def context(self, space: ParameterSpace) -> Context:
         """What a policy is shown of this case."""
@@ -162,17 +171,10 @@ def measure_case(
         stem_analyses={stem: analyse(part) for stem, part in parts.items()},
         diagnosis=diagnose(mix, analysis),
         target=target,
-        features=_features({"mix": mix, **parts}),
+        features={stem: describe(audio) for stem, audio in {"mix": mix, **parts}.items()},
         damage=done,
+        distance=Original(original).distance(mix) if original is not None else None,
     )
-
-
-def _features(sources: Mapping[str, Audio]) -> dict[str, NDArray[np.float32]]:
-    try:
-        from mixagent.pipeline.features import describe
-    except ImportError:
-        return {}
-    return {name: describe(audio) for name, audio in sources.items()}
 
 
 def separate(mix: Audio, separator: Separator) -> Stems:
@@ -220,6 +222,47 @@ class CaseStore:
         """The index: one object a case, without those that were skipped."""
         return [row for row in read_lines(self.directory / "index.jsonl") if not row.get("skipped")]
 
+    def build(
+        self,
+        corpus: Corpus,
+        split: Split,
+        count: int,
+        seed: int = 0,
+        workers: int = 1,
+        disk_gb: float = 20.0,
+        progress: Progress | None = None,
+        *,
+        seconds: float = 4.0,
+        stems_share: float = 1.0,
+        separator: str = "embedded",
+    ) -> None:
+        """Fill the store with `count` cases of a split; those that it holds already are kept.
+
+        Args:
+            corpus: where the songs come from: those of the split that are fit for `clean truth`.
+            split: `train`, `validation` or `test`. Outside of `train`, half of the cases are damaged by
+                the mechanisms that are kept for validation.
+            count: how many cases of this split and seed there are at the end.
+            seed: with a case's number it decides everything about the case.
+            workers: processes.
+            disk_gb: the most that the store may take, all splits together.
+            progress: called with the share done, 0..1; may raise to cancel.
+            seconds: length of a segment.
+            stems_share: share of the cases that are taken apart; the others have no stems.
+            separator: by which separator.
+
+        Raises:
+            InputError: the split has no song.
+            OutputError: the budget is used up, or the disk is full. What was built stays.
+        """
+        from mixagent.envs.case_building import Builder, Recipe, build_cases
+
+        songs = tuple(corpus.songs(split=split, fit="clean truth"))
+        if not songs:
+            raise InputError(f"the corpus has no song of the split {split!r} that is fit for clean truth")
+        recipe = Recipe(split, seed, seconds, stems_share, separator)
+        build_cases(Builder(self, corpus, songs, recipe), count, workers, disk_gb, progress)
+
     def load(self, name: str) -> Case:
         """The case of this name.
 
@@ -236,13 +279,21 @@ class CaseStore:
         return _unpacked(arrays, data)
 
     def save(self, case: Case) -> int:
-        """Write a case, replacing one of the same name; the size of its file in bytes."""
+        """Write a case, replacing one of the same name; the size of its file in bytes.
+
+        Raises:
+            OutputError: the disk is full or cannot be written.
+        """
         path = self.path(case.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays, data = _packed(case)
         beside = path.with_suffix(f".{os.getpid()}.part")
-        save_file(arrays, beside, {"case": json.dumps(data, allow_nan=False)})
-        beside.replace(path)
+        try:
+            save_file(arrays, beside, {"case": json.dumps(data, allow_nan=False)})
+            beside.replace(path)
+        except (OSError, SafetensorError) as error:
+            beside.unlink(missing_ok=True)
+            raise OutputError(f"{path}: cannot write the case: {error}") from error
         return path.stat().st_size
 
     def path(self, name: str) -> Path:
@@ -284,6 +335,7 @@ def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "diagnosis": case.diagnosis.to_json(),
         "target": asdict(case.target),
         "damage": None if case.damage is None else asdict(case.damage),
+        "distance": None if case.distance is None else asdict(case.distance),
     }
 
 
@@ -308,6 +360,7 @@ def _unpacked(arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]) -> Ca
         target=LoudnessTarget(**data["target"]),
         features={key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)},
         damage=None if data["damage"] is None else Damage(**data["damage"]),
+        distance=None if data["distance"] is None else Distance(**data["distance"]),
     )
 
 

@@ -1,0 +1,190 @@
+"""Builds a store of cases from a corpus: in parallel, within a disk budget, on from where it was killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixagent.envs.cases import STAGES, CaseStore, Curriculum, draw_damage, make_case, read_lines
+from mixagent.envs.corpus import SPLITS, Corpus, Song, Split
+from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.errors import InputError, OutputError
+from mixagent.pipeline.separation.base import Separator
+from mixagent.pipeline.separation.choice import choose_separator
+from mixagent.pipeline.targets import TARGETS
+
+MIXTURE: Mapping[Curriculum, float] = {"none": 0.15, "single": 0.35, "pair": 0.15, "all": 0.35}
+"""Share of each stage in a store."""
+
+Progress = Callable[[float], None]
+
+_CANDIDATES = 3
+_ATTEMPTS = 6
+_LEAST_POWER = 10 ** (-50 / 10)
+_EDGE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the cases of a split are drawn.
+
+    Attributes:
+        split: of which songs. Outside of `train`, half of the cases have the validation mechanisms.
+        seed: with the case's number it decides everything about the case.
+        seconds: length of a segment.
+        stems_share: share of the cases that are taken apart, 0..1.
+        separator: by which separator.
+    """
+
+    split: Split
+    seed: int
+    seconds: float = 4.0
+    stems_share: float = 1.0
+    separator: str = "embedded"
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Makes single cases of a recipe; each number gives the same case whoever builds it, and when."""
+
+    store: CaseStore
+    corpus: Corpus
+    songs: tuple[Song, ...]
+    recipe: Recipe
+
+    def build(self, number: int) -> dict[str, Any]:
+        """Make and keep the case of this number; its row for the index."""
+        recipe = self.recipe
+        random = np.random.default_rng([recipe.seed, SPLITS.index(recipe.split), number])
+        row: dict[str, Any] = {"number": number, "split": recipe.split, "seed": recipe.seed}
+        stage = STAGES[int(random.choice(len(STAGES), p=[MIXTURE[stage] for stage in STAGES]))]
+        done = draw_damage(random, stage, recipe.split != "train" and random.random() < 0.5)
+        separator = self._separator() if random.random() < recipe.stems_share else None
+        drawn = self._segment(random)
+        if isinstance(drawn, str):
+            return {**row, "skipped": drawn}
+        song, start_s, original = drawn
+        name = f"{song.id}@{start_s:.2f}#{recipe.seed}.{number}"
+        case = make_case(name, original, done, separator, TARGETS["streaming"])
+        assert case.damage is not None
+        return {
+            **row,
+            "name": name,
+            "song": song.id,
+            "severities": dict(case.damage.severities),
+            "mechanisms": dict(case.damage.mechanisms),
+            "stems": list(case.stems.parts),
+            "bytes": self.store.save(case),
+        }
+
+    def _separator(self) -> Separator:
+        return choose_separator(self.recipe.separator, "cpu").separator
+
+    def _segment(self, random: np.random.Generator) -> tuple[Song, float, Audio] | str:
+        """A song, a start and what sounds there; or why none of some attempts gave one."""
+        reason = "no song is long enough"
+        for _ in range(_ATTEMPTS):
+            song = self.songs[int(random.integers(len(self.songs)))]
+            latest_s = song.duration_s - self.recipe.seconds - _EDGE_S
+            if latest_s <= _EDGE_S:
+                continue
+            starts = np.round(random.uniform(_EDGE_S, latest_s, _CANDIDATES), 2)
+            try:
+                drawn = [(float(s), self.corpus.segment(song, float(s), self.recipe.seconds)) for s in starts]
+            except InputError as error:
+                reason = str(error)
+                continue
+            start_s, audio = max(drawn, key=lambda pair: _power(pair[1]))
+            if _power(audio) > _LEAST_POWER:
+                return song, start_s, audio
+            reason = f"{song.id} is silent where it was cut"
+        return reason
+
+
+def _power(audio: Audio) -> float:
+    return float(np.mean(np.square(audio.samples, dtype=np.float64))) if audio.frames else 0.0
+
+
+def build_cases(
+    builder: Builder, count: int, workers: int, disk_gb: float, progress: Progress | None
+) -> None:
+    """Build the cases 0 … count − 1 that the store does not hold yet.
+
+    Raises:
+        OutputError: the budget is used up, or the disk is full. What was built stays.
+    """
+    index = builder.store.directory / "index.jsonl"
+    builder.store.directory.mkdir(parents=True, exist_ok=True)
+    heal_lines(index)
+    rows, recipe = read_lines(index), builder.recipe
+    there = {row["number"] for row in rows if (row["split"], row["seed"]) == (recipe.split, recipe.seed)}
+    missing = [number for number in range(count) if number not in there]
+    used = sum(row.get("bytes", 0) for row in rows)
+    with index.open("a", encoding="utf-8") as file:
+        for done, row in enumerate(_built(builder, missing, workers), count - len(missing) + 1):
+            file.write(json.dumps(row) + "\n")
+            file.flush()
+            used += row.get("bytes", 0)
+            if progress:
+                progress(done / count)
+            if used > disk_gb * 1e9 and done < count:
+                raise OutputError(
+                    f"{builder.store.directory} holds {used / 1e9:.1f} GB, its budget, after {done} of "
+                    f"{count} cases: allow more, or ask for fewer"
+                )
+
+
+def _built(builder: Builder, numbers: list[int], workers: int) -> Iterator[dict[str, Any]]:
+    if workers <= 1:
+        yield from map(builder.build, numbers)
+        return
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=_start_worker, initargs=(builder,)
+    ) as pool:
+        yield from _bounded(pool, numbers, 4 * workers)
+
+
+def _bounded(pool: ProcessPoolExecutor, numbers: Iterable[int], ahead: int) -> Iterator[dict[str, Any]]:
+    """Results in order, with only so many under way that stopping early wastes little."""
+    waiting: list[Future[dict[str, Any]]] = []
+    try:
+        for number in numbers:
+            waiting.append(pool.submit(_build_here, number))
+            if len(waiting) >= ahead:
+                yield waiting.pop(0).result()
+        while waiting:
+            yield waiting.pop(0).result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+_here: list[Builder] = []
+"""The builder of a worker process, sent once."""
+
+
+def _start_worker(builder: Builder) -> None:
+    import torch
+
+    torch.set_num_threads(1)
+    _here.append(builder)
+
+
+def _build_here(number: int) -> dict[str, Any]:
+    return _here[0].build(number)
+
+
+def heal_lines(path: Path) -> None:
+    """Cut off a last line that a kill left without its end."""
+    if path.is_file():
+        whole = path.read_bytes()
+        if not whole.endswith(b"\n"):
+            with path.open("r+b") as file:
+                file.truncate(whole.rfind(b"\n") + 1)

@@ -1,0 +1,165 @@
+"""What a policy is shown of a case, as arrays: the same function in training, in search and in the product.
+
+Values are raw, in the units that they were measured in, with frequencies in octaves about 1 kHz;
+what does not depend on the song's level stays so. Normalising is the policy's own business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixagent.envs.cases import Case
+from mixagent.envs.context import Context
+from mixagent.envs.pathologies import KINDS
+from mixagent.pipeline.diagnosis import Diagnosis
+from mixagent.pipeline.features import FEATURE_NAMES
+from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
+from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.reward.recovery import DIMENSIONS
+
+Array = NDArray[np.float32]
+Observation = dict[str, Array]
+
+_VALUES: Mapping[str, tuple[str, ...]] = {
+    "mud": (
+        *("score", "excess_db", "excess_most_db", "center_hz", "q", "resonant", "tilt_db"),
+        *("resonance_db", "resonance_hz", "resonance_count"),
+        *(f"resonance_{k}_{unit}" for k in range(3) for unit in ("hz", "db")),
+    ),
+    "shimmer": (
+        *("score", "excess_db", "excess_most_db", "center_hz"),
+        *("line_db", "line_count", "line_hz"),
+    ),
+    "holes": (
+        *("score", "cutoff_hz", "missing_db", "gap_count", "blink_share"),
+        *(f"gap_{k}_{unit}" for k in range(6) for unit in ("hz", "db")),
+    ),
+    "panning": (
+        *("score", "balance_db", "lean_spread_db", "lean_most_db", "width_excess_db", "correlation"),
+        *(f"lean_{hz:.0f}_db" for hz in IMAGE_EDGES_HZ[:-1]),
+        *(f"width_excess_{hz:.0f}_db" for hz in IMAGE_EDGES_HZ[:-1]),
+    ),
+    "flatness": (
+        *("score", "plr_db", "plr_deficit_db", "crest_deficit_db", "psr_db", "range_lu"),
+        *("clipped_share", "top_share"),
+    ),
+    "clipping": ("runs",),
+    "hum": ("mains_hz", "line_db"),
+    "noise": ("floor_db",),
+    "mono": (),
+    "silence": (),
+    "glitches": ("clicks", "dropouts"),
+}
+
+DIAGNOSIS_NAMES: tuple[str, ...] = tuple(
+    f"{kind}.{name}" for kind, names in _VALUES.items() for name in ("severity", *names)
+)
+"""Every figure of a diagnosis that does not depend on the level, `kind.value`; Hz are octaves re 1 kHz."""
+
+TARGET_NAMES = ("integrated_lufs", "ceiling_dbtp", "max_reduction_db")
+
+TRUTH_NAMES = (
+    "known",
+    *(f"severity.{kind}" for kind in KINDS),
+    *(f"distance.{name}" for name in ("total", *DIMENSIONS)),
+)
+"""What is known of the damage; all 0 where nothing is."""
+
+
+@dataclass(frozen=True)
+class Last:
+    """The render before, for a step that refines it.
+
+    `features` are `describe` of that render, `action` is what made it, and `step_share` is the share
+    of the episode's steps that are done, in (0, 1].
+    """
+
+    features: Array
+    action: Array
+    step_share: float
+
+
+def shapes(stems: Sequence[str], parameters: int) -> dict[str, tuple[int, ...]]:
+    """The shape of each part of an observation for these stems and so many chosen parameters."""
+    features = len(FEATURE_NAMES)
+    return {
+        "mix": (features,),
+        "stems": (len(stems), features),
+        "present": (len(stems),),
+        "diagnosis": (len(DIAGNOSIS_NAMES),),
+        "advice": (parameters,),
+        "target": (len(TARGET_NAMES),),
+        "last": (features + parameters + 2,),
+        "truth": (len(TRUTH_NAMES),),
+    }
+
+
+def observe(
+    context: Context,
+    stems: Sequence[str],
+    advice: Array,
+    last: Last | None = None,
+    truth: Array | None = None,
+) -> Observation:
+    """The observation of a song, float32 arrays of `shapes`.
+
+    Args:
+        context: what was heard; its features hold `mix`, and the stems that it has.
+        stems: which stems are shown, in order. One that the song lacks is zeros, `present` 0.
+        advice: an adviser's action for the chosen parameters; zeros without one.
+        last: the render before, when refining.
+        truth: `truth_of` the case; only a critic network may look at it, and only in training.
+
+    Raises:
+        KeyError: the context holds no features of the mix.
+    """
+    mix = context.features["mix"]
+    present = [name in context.features for name in stems]
+    rows = [context.features.get(name, np.zeros_like(mix)) for name in stems]
+    return {
+        "mix": np.asarray(mix, np.float32),
+        "stems": np.array(rows, np.float32).reshape(len(rows), mix.size),
+        "present": np.array(present, np.float32),
+        "diagnosis": diagnosis_values(context.diagnosis),
+        "advice": np.asarray(advice, np.float32),
+        "target": target_values(context.target),
+        "last": _last_values(last, mix, advice.size),
+        "truth": np.zeros(len(TRUTH_NAMES), np.float32) if truth is None else truth,
+    }
+
+
+def diagnosis_values(diagnosis: Diagnosis) -> Array:
+    """The figures of `DIAGNOSIS_NAMES`; 0 for what was not found."""
+    values = np.zeros(len(DIAGNOSIS_NAMES), np.float32)
+    for index, name in enumerate(DIAGNOSIS_NAMES):
+        kind, what = name.split(".", 1)
+        if (finding := diagnosis.finding(kind)) is None:
+            continue
+        value = finding.severity if what == "severity" else finding.values.get(what, 0.0)
+        values[index] = math.log2(value / 1000.0) if what.endswith("_hz") and value > 0 else value
+    return values
+
+
+def target_values(target: LoudnessTarget) -> Array:
+    """The figures of `TARGET_NAMES`."""
+    return np.array([getattr(target, name) for name in TARGET_NAMES], np.float32)
+
+
+def truth_of(case: Case) -> Array:
+    """The figures of `TRUTH_NAMES`: what was done to the original, and how far the mix is from it."""
+    if case.damage is None or case.distance is None:
+        return np.zeros(len(TRUTH_NAMES), np.float32)
+    severities = [case.damage.severities.get(kind, 0.0) for kind in KINDS]
+    distances = [getattr(case.distance, name) for name in ("total", *DIMENSIONS)]
+    return np.array([1.0, *severities, *distances], np.float32)
+
+
+def _last_values(last: Last | None, mix: Array, parameters: int) -> Array:
+    if last is None:
+        return np.zeros(mix.size + parameters + 2, np.float32)
+    return np.concatenate([last.features - mix, last.action, (last.step_share, 1.0)]).astype(np.float32)
