@@ -77,6 +77,11 @@ class Corpus:
         directory = (directory or default_corpus()).absolute()
         return cls(directory, tuple(_read_index(directory)))
 
+    @property
+    def rows(self) -> tuple[Song, ...]:
+        """Every row of the index, in the order in which they were added."""
+        return self._rows
+
     def songs(self, split: Split | None = None, fit: Fit | None = None) -> list[Song]:
         """The songs in use, in the order in which they were added, of one split and fit if named."""
         return [

@@ -1,0 +1,77 @@
+"""What the modules of commands share: registering a command, options, and how results are printed."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console, RenderableType
+
+from mixagent.pipeline.errors import CancelledError, OutputError, UsageError
+
+P = ParamSpec("P")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def command(
+    group: typer.Typer, name: str | None = None, interrupted: str = "nothing was written"
+) -> Callable[[Callable[P, int | None]], Callable[P, None]]:
+    """Register a command whose return value is the exit code; interruptions and disk errors become words.
+
+    Args:
+        group: what the command is added to.
+        name: what it is called, by default as the function is.
+        interrupted: what an interruption leaves behind.
+    """
+
+    def register(body: Callable[P, int | None]) -> Callable[P, None]:
+        @group.command(name)
+        @functools.wraps(body)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+            try:
+                code = body(*args, **kwargs)
+            except KeyboardInterrupt:
+                raise CancelledError(f"interrupted; {interrupted}") from None
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                raise OutputError(f"cannot write {error.filename or 'to disk'}: {error.strerror}") from error
+            if code:
+                raise typer.Exit(code)
+
+        return guarded
+
+    return register
+
+
+def choice(what: str, value: str, allowed: tuple[str, ...]) -> Any:
+    """The value, if it is allowed.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if value not in allowed:
+        raise UsageError(f"unknown {what} {value!r}: give {', '.join(allowed)}")
+    return value
+
+
+def say(message: str) -> None:
+    """A message on stderr, on one line whatever a file's name holds."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+    print(f"mixagent: {line}", file=sys.stderr)
+
+
+def print_text(text: RenderableType) -> None:
+    """Words on stdout; file names and sentences as they are, brackets and colons too."""
+    Console(markup=False, emoji=False, highlight=False).print(text)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object on stdout, in ASCII: a file name need not be valid text."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False))
