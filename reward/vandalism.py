@@ -128,7 +128,7 @@ def _reverb(samples: Samples, rate: int, random: np.random.Generator) -> Samples
     time_s = np.arange(_frames(_REVERB_S, rate)) / rate
     tail = random.standard_normal((samples.shape[0], time_s.size)) * 10 ** (-3.0 * time_s / _REVERB_S)
     wet = signal.oaconvolve(samples, tail, axes=1)[:, : samples.shape[1]]
-    return samples + wet * (_rms(samples) / max(_rms(wet), 1e-12))
+    return np.asarray(samples + wet * (_rms(samples) / max(_rms(wet), 1e-12)))
 
 
 VANDALISMS: Mapping[str, Vandalism] = MappingProxyType(

@@ -1,0 +1,224 @@
+"""What a reward looks at: a render beside the input that it was made from.
+
+Everything costly is measured once and kept with the audio, so that many terms share one spectrogram
+and the input of many renders is measured once. All levels stand in decibels against the audio's own
+power, so that a change of level alone changes nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import next_fast_len, rfft
+from scipy.signal.windows import hann
+
+from mixagent.pipeline.analysis import Analysis, analyse
+from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.features import describe
+from mixagent.pipeline.finaliser import Finish
+from mixagent.pipeline.meters import Loudness, measure
+from mixagent.pipeline.parameters import Settings
+from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.reward.recovery import Distance, Original
+
+Array = NDArray[np.float32]
+
+BAND_EDGES_HZ = (
+    *(40.0, 100.0, 160.0, 220.0, 320.0, 500.0, 800.0, 1250.0, 2000.0, 3150.0, 5000.0),
+    *(6300.0, 8000.0, 10000.0, 12500.0, 16000.0),
+)
+"""Edges of the bands in which input and render are compared: octaves to thirds of octaves."""
+
+FLOOR_DB = -80.0
+"""What is further under the programme than this is taken for silence."""
+
+_FRAME_S = 0.0232
+
+
+@dataclass(frozen=True)
+class Spectra:
+    """Short-time powers against the power of the whole, half-overlapped Hann frames of 23 ms.
+
+    Attributes:
+        mid, side: power of (L+R)/2 and (L−R)/2, shape (bands, frames); their sum is the mean
+            power of the channels, and 1 is the mean over all frames and the whole spectrum.
+        fine: mean power of each bin over time, shape (bins,).
+        bin_hz: width of a bin.
+        edges_hz: the bands' edges, those of `BAND_EDGES_HZ` that the rate has.
+        frame_s: step from frame to frame.
+    """
+
+    mid: Array
+    side: Array
+    fine: Array
+    bin_hz: float
+    edges_hz: tuple[float, ...]
+    frame_s: float
+
+    @cached_property
+    def power(self) -> Array:
+        """Mean power of the channels, shape (bands, frames)."""
+        return self.mid + self.side
+
+    @cached_property
+    def bands_db(self) -> Array:
+        """`power` in dB, floored at `FLOOR_DB`."""
+        return decibels(self.power)
+
+    @cached_property
+    def level_db(self) -> Array:
+        """Level of each frame over all bands, shape (frames,)."""
+        return decibels(self.power.sum(axis=0))
+
+    def bands(self, low_hz: float, high_hz: float) -> slice:
+        """The bands that lie wholly from `low_hz` to `high_hz`; never empty."""
+        lows = np.array(self.edges_hz[:-1])
+        first = min(int(np.searchsorted(lows, low_hz)), lows.size - 1)
+        last = int(np.searchsorted(self.edges_hz[1:], high_hz, side="right"))
+        return slice(first, max(last, first + 1))
+
+
+class Listening:
+    """Audio, and what was heard in it; each measure is made when first asked for, and kept.
+
+    Args:
+        audio: mono or stereo, in memory.
+        features: `describe(audio)`, where it is known already.
+    """
+
+    def __init__(self, audio: Audio, features: Array | None = None) -> None:
+        self.audio = audio
+        self._distance: tuple[Original, Distance] | None = None
+        if features is not None:
+            self.features = features
+
+    @cached_property
+    def features(self) -> Array:
+        """`pipeline.features.describe` of the audio."""
+        return describe(self.audio)
+
+    @cached_property
+    def analysis(self) -> Analysis:
+        """`pipeline.analysis.analyse` of the audio."""
+        return analyse(self.audio)
+
+    @cached_property
+    def loudness(self) -> Loudness:
+        """`pipeline.meters.measure` of the audio."""
+        return measure(self.audio)
+
+    @cached_property
+    def spectra(self) -> Spectra:
+        """The spectrogram that the guards share."""
+        return _spectra(self.audio)
+
+    def distance(self, original: Original) -> Distance:
+        """The distance to an original, kept for as long as the same original is asked about."""
+        if self._distance is None or self._distance[0] is not original:
+            self._distance = (original, original.distance(self.audio))
+        return self._distance[1]
+
+    @cached_property
+    def silent(self) -> bool:
+        """Whether there is nothing to hear: digital silence, or shorter than a frame."""
+        shorter = self.audio.frames < _FRAME_S * self.audio.rate
+        return shorter or not float(np.max(np.abs(self.audio.samples), initial=0.0)) > 1e-7
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One render to be judged, and all that a term may ask about it.
+
+    Attributes:
+        before: the input, as it was given to the chain.
+        after: the finished render, aligned to the input and of its length and rate.
+        settings: what was rendered.
+        finish: what the finaliser did; None where it was left out.
+        original: the truth, where it is known.
+        vocals_before: the vocal stem of the input, for the quality models.
+        vocals_after: the same of the render.
+        target: what the finaliser aimed at.
+    """
+
+    before: Listening
+    after: Listening
+    settings: Settings | None = None
+    finish: Finish | None = None
+    original: Original | None = None
+    vocals_before: Audio | None = None
+    vocals_after: Audio | None = None
+    target: LoudnessTarget | None = None
+
+    def __post_init__(self) -> None:
+        before, after = self.before.audio, self.after.audio
+        if before.samples.shape != after.samples.shape or before.rate != after.rate:
+            raise ValueError(
+                f"render {after.samples.shape} at {after.rate} Hz and input {before.samples.shape} at "
+                f"{before.rate} Hz differ"
+            )
+
+    @cached_property
+    def gain_db(self) -> Array:
+        """By how much the chain raised each band of each frame, shape (bands, frames)."""
+        gain_db: Array = self.after.spectra.bands_db - self.before.spectra.bands_db
+        return gain_db
+
+    @cached_property
+    def tilt_db(self) -> Array:
+        """The gain of each band over the whole segment against the median band, shape (bands,).
+
+        Mean levels of the logarithm of single bins, so that a narrow line weighs little.
+        """
+        before, after = (_bin_levels_db(side.spectra) for side in (self.before, self.after))
+        gain_db = after - before
+        tilt_db: Array = gain_db - np.median(gain_db)
+        return tilt_db
+
+
+def decibels(power: Array, floor_db: float = FLOOR_DB) -> Array:
+    """Power in dB, floored."""
+    level: Array = 10.0 * np.log10(power + np.float32(10.0 ** (floor_db / 10.0)))
+    return level
+
+
+def _spectra(audio: Audio) -> Spectra:
+    left, right = audio.samples[0], audio.samples[-1]
+    size = next_fast_len(2 * round(audio.rate * _FRAME_S / 2), real=True)
+    mid = _powers((left + right) * np.float32(0.5), size)
+    side = _powers((left - right) * np.float32(0.5), size)
+    total = np.float32(max(float(mid.sum() + side.sum()) / mid.shape[0], 1e-20))
+    bin_hz = audio.rate / size
+    edges_hz = tuple(edge for edge in BAND_EDGES_HZ if edge <= audio.rate / 2)
+    starts = [max(round(edge / bin_hz), 1) for edge in edges_hz]
+    return Spectra(
+        mid=_banded(mid, starts) / total,
+        side=_banded(side, starts) / total,
+        fine=(mid.mean(axis=0) + side.mean(axis=0)) / total,
+        bin_hz=bin_hz,
+        edges_hz=edges_hz,
+        frame_s=size / 2 / audio.rate,
+    )
+
+
+def _powers(signal: Array, size: int) -> Array:
+    """Power of each bin of each frame, shape (frames, bins)."""
+    padded = np.pad(signal, (0, max(size - signal.size, 0)))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 2]
+    spectrum = rfft(frames * hann(size, sym=False).astype(np.float32), axis=1)
+    power: Array = spectrum.real**2 + spectrum.imag**2
+    return power
+
+
+def _banded(power: Array, starts: list[int]) -> Array:
+    sums = np.add.reduceat(power[:, : starts[-1]], starts[:-1], axis=1)
+    return np.ascontiguousarray(sums.T)
+
+
+def _bin_levels_db(spectra: Spectra) -> Array:
+    levels = decibels(spectra.fine, FLOOR_DB - 10.0)
+    starts = [max(round(edge / spectra.bin_hz), 1) for edge in spectra.edges_hz]
+    return np.array([levels[a:b].mean() for a, b in itertools.pairwise(starts)], np.float32)

@@ -1,0 +1,79 @@
+"""What every term is, and the guards: terms that only ever take away."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixagent.reward.scene import Scene
+
+Scores = NDArray[np.float64]
+
+
+class Term(Protocol):
+    """One aspect of how good a render is."""
+
+    @property
+    def name(self) -> str:
+        """The name under which it is weighted and logged."""
+
+    @property
+    def low(self) -> float:
+        """The worst score."""
+
+    @property
+    def high(self) -> float:
+        """The best score."""
+
+    @property
+    def blind(self) -> bool:
+        """Whether it does without the original."""
+
+    def score(self, scenes: Sequence[Scene]) -> Scores:
+        """One score a scene, shape (len(scenes),): 0 as the input; NaN for no opinion."""
+
+
+@dataclass(frozen=True)
+class Guard(ABC):
+    """A harm against the input: 0 up to `free` of it, −0.76 at `full`, −1 far beyond.
+
+    The slope never ends, so that of two ruined renders the less ruined one still scores higher.
+
+    Attributes:
+        free: the harm, in the guard's own unit, that costs nothing.
+        full: the harm at which tanh(1) = 0.76 of the guard is spent.
+    """
+
+    free: float
+    full: float
+
+    name: ClassVar[str]
+    low: ClassVar[float] = -1.0
+    high: ClassVar[float] = 0.0
+    blind: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.free < self.full:
+            raise ValueError(f"{self.name}: free {self.free} must be from 0 to under full {self.full}")
+
+    @abstractmethod
+    def harm(self, scene: Scene) -> float:
+        """How much of this harm the render has and the input has not, 0 or more."""
+
+    def score(self, scenes: Sequence[Scene]) -> Scores:
+        """−tanh of what exceeds `free`; 0 for an input that is silent."""
+        return np.array([self._score(scene) for scene in scenes])
+
+    def _score(self, scene: Scene) -> float:
+        if scene.before.silent:
+            return 0.0
+        if scene.after.silent:
+            return self.low
+        over = self.harm(scene) - self.free
+        return -math.tanh(max(over, 0.0) / (self.full - self.free))

@@ -1,0 +1,104 @@
+"""What happened in time: transients lost, gaps torn, sustained bands pumped by the bass."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from mixagent.reward.scene import Array, Scene, Spectra, decibels
+from mixagent.reward.terms.base import Guard
+
+_REGIONS_HZ = ((40.0, 220.0), (220.0, 1250.0), (1250.0, 5000.0), (5000.0, 16000.0))
+_RISE_FRAMES = 2
+_ONSET_SHARE = 0.05
+_ONSET_DB = 3.0
+
+
+@dataclass(frozen=True)
+class LostTransients(Guard):
+    """Decibels by which the onsets rise less than the input's, in four bands.
+
+    Onsets are the steepest twentieth of the rises of log power over 23 ms (the spectral flux of
+    Bello et al. 2005, taken by band). Their own distributions are compared, not frame by frame, so
+    that noise in the measure costs nothing.
+    """
+
+    free: float = 0.8
+    full: float = 4.0
+    name: ClassVar[str] = "lost_transients"
+
+    def harm(self, scene: Scene) -> float:
+        """Mean loss of rise over the bands in which the input has onsets."""
+        before, after = (_onset_rises_db(side.spectra) for side in (scene.before, scene.after))
+        heard = before > _ONSET_DB
+        return max(float((before - after)[heard].mean()), 0.0) if heard.any() else 0.0
+
+
+@dataclass(frozen=True)
+class Dropouts(Guard):
+    """Share of the time in which something audible was torn out: dropouts, gating."""
+
+    free: float = 0.004
+    full: float = 0.06
+    name: ClassVar[str] = "dropouts"
+
+    starts_db: ClassVar[float] = 9.0
+    gone_db: ClassVar[float] = 24.0
+    audible_db: ClassVar[float] = -40.0
+
+    def harm(self, scene: Scene) -> float:
+        """Frames weighted by how far they fell: nothing up to 9 dB, in full from 24 dB."""
+        before, after = scene.before.spectra.level_db, scene.after.spectra.level_db
+        gain_db = after - before
+        loud = before >= np.percentile(before, 70)
+        fallen_db = float(np.median(gain_db[loud])) - gain_db
+        share = np.clip((fallen_db - self.starts_db) / (self.gone_db - self.starts_db), 0.0, 1.0)
+        audible = before > self.audible_db
+        return float(share[audible].mean()) if audible.any() else 0.0
+
+
+@dataclass(frozen=True)
+class Pumping(Guard):
+    """Decibels by which the bass moves the gain of the bands above it.
+
+    The gain of each band above 500 Hz is regressed on the input's bass level; the slope times the
+    bass's own excursions is what is heard as breathing. Only a gain that falls when the bass rises
+    counts.
+    """
+
+    free: float = 1.0
+    full: float = 4.0
+    name: ClassVar[str] = "pumping"
+
+    def harm(self, scene: Scene) -> float:
+        """Mean over the bands of the dip that one typical excursion of the bass brings."""
+        spectra = scene.before.spectra
+        bass = _undulation(decibels(spectra.power[spectra.bands(40.0, 220.0)].sum(axis=0), -30.0), spectra)
+        heard = spectra.bands_db > -50.0
+        above = spectra.bands(500.0, 16000.0)
+        gain_db = np.where(heard, scene.gain_db, 0.0)[above]
+        moved = np.stack([_undulation(row, spectra) for row in gain_db])
+        power = float(np.mean(bass**2)) + 1e-6
+        dips_db = -(moved @ bass) / bass.size / power * math.sqrt(power)
+        return max(float(dips_db.mean()), 0.0)
+
+
+def _onset_rises_db(spectra: Spectra) -> Array:
+    rises = []
+    for low_hz, high_hz in _REGIONS_HZ:
+        level_db = decibels(spectra.power[spectra.bands(low_hz, high_hz)].sum(axis=0), -60.0)
+        rise = level_db[_RISE_FRAMES:] - level_db[:-_RISE_FRAMES]
+        count = max(int(rise.size * _ONSET_SHARE), 1)
+        rises.append(float(np.partition(rise, -count)[-count:].mean()) if rise.size > count else 0.0)
+    return np.array(rises, np.float32)
+
+
+def _undulation(level_db: Array, spectra: Spectra) -> Array:
+    """A level with what is slower than a second taken out."""
+    span = max(round(1.0 / spectra.frame_s), 1)
+    quick: Array = level_db - uniform_filter1d(level_db, span, mode="nearest")
+    return quick

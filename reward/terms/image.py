@@ -1,0 +1,75 @@
+"""The stereo image: what folding to mono loses, sides that collapsed, a lean to one side."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.terms.base import Guard
+
+_FLOOR = 1e-4
+_FROM_HZ, _TO_HZ = 220.0, 16000.0
+
+
+@dataclass(frozen=True)
+class MonoFoldLoss(Guard):
+    """Decibels lost when the render is played in mono, beyond what the input loses."""
+
+    free: float = 1.0
+    full: float = 4.0
+    name: ClassVar[str] = "mono_fold"
+
+    def harm(self, scene: Scene) -> float:
+        """The larger of two losses: of the power as a whole, and of the mean over the bands."""
+        before, after = (_fold_losses_db(heard) for heard in (scene.before, scene.after))
+        return max(after[0] - before[0], after[1] - before[1], 0.0)
+
+
+@dataclass(frozen=True)
+class LostSides(Guard):
+    """Decibels by which the sides fell against the mid: stereo folded to mono."""
+
+    free: float = 8.0
+    full: float = 14.0
+    name: ClassVar[str] = "lost_sides"
+
+    def harm(self, scene: Scene) -> float:
+        """Mean fall of side against mid over the bands; sides under −40 dB were not there."""
+        before, after = (_width_db(heard) for heard in (scene.before, scene.after))
+        return float(np.maximum(before - after, 0.0).mean())
+
+
+@dataclass(frozen=True)
+class Lean(Guard):
+    """Decibels by which the render leans further to one side than the input."""
+
+    free: float = 1.5
+    full: float = 6.0
+    name: ClassVar[str] = "lean"
+
+    def harm(self, scene: Scene) -> float:
+        """How far the louder channel came to stand further out."""
+        return max(abs(_lean_db(scene.after)) - abs(_lean_db(scene.before)), 0.0)
+
+
+def _fold_losses_db(heard: Listening) -> tuple[float, float]:
+    spectra = heard.spectra
+    mid, both = spectra.mid.mean(axis=1) + 1e-9, spectra.power.mean(axis=1) + 1e-9
+    return 10 * math.log10(float(both.sum() / mid.sum())), float(np.mean(10 * np.log10(both / mid)))
+
+
+def _width_db(heard: Listening) -> np.ndarray:
+    spectra = heard.spectra
+    inside = spectra.bands(_FROM_HZ, _TO_HZ)
+    mid, side = spectra.mid[inside].mean(axis=1) + 1e-9, spectra.side[inside].mean(axis=1)
+    return np.asarray(10 * np.log10(side / mid + _FLOOR))
+
+
+def _lean_db(heard: Listening) -> float:
+    left, right = (float(np.mean(np.square(heard.audio.samples[c]))) for c in (0, -1))
+    floor = _FLOOR * (left + right)
+    return 10 * math.log10((right + floor) / (left + floor))

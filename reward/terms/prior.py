@@ -1,0 +1,32 @@
+"""The prior: of two settings that sound alike, the smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from mixagent.reward.scene import Scene
+from mixagent.reward.terms.base import Scores
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Minus the mean square of the action, from −1 (everything at an end) to 0 (neutral)."""
+
+    name: ClassVar[str] = "prior"
+    low: ClassVar[float] = -1.0
+    high: ClassVar[float] = 0.0
+    blind: ClassVar[bool] = True
+
+    def score(self, scenes: Sequence[Scene]) -> Scores:
+        """One score a scene; NaN where the settings are not known."""
+        return np.array([_minus_mean_square(scene) for scene in scenes])
+
+
+def _minus_mean_square(scene: Scene) -> float:
+    if scene.settings is None:
+        return float("nan")
+    return -float(np.mean(np.square(scene.settings.to_action(), dtype=np.float64)))
