@@ -111,7 +111,9 @@ def shaping_ceiling(ceiling_dbtp: float) -> float:
 def needed_reductions(peaks: FloatArray, ceiling: float) -> NDArray[np.int32]:
     """The reduction of each peak to the ceiling, in whole steps of 2⁻²⁰ dB, rounded up."""
     needed = np.zeros(peaks.size, np.int32)
-    over = np.flatnonzero(peaks > ceiling)
+    if peaks.max() <= np.float32(ceiling):
+        return needed
+    over = np.flatnonzero(peaks > np.float32(ceiling))
     needed[over] = np.ceil(np.log(peaks[over].astype(np.float64) / ceiling) * _STEPS_PER_NEPER)
     return needed
 
@@ -137,10 +139,9 @@ class GainComputer:
         self._last = 0.0
 
     def process(self, needed: NDArray[np.int32]) -> FloatArray | None:
-        """The gain's reductions in dB ≥ 0, `delay` values later than what they are for; None for no reduction.
+        """The gain's reductions in dB ≥ 0 for the next of `needed_reductions`, `delay` values late.
 
-        Args:
-            needed: the next of `needed_reductions`, at least as many as are held.
+        None stands for no reduction at all.
         """
         if not (needed.any() or self._needed.any() or self._last or self._sums.any()):
             return None
@@ -187,7 +188,8 @@ class _Stage:
         return delayed * gain, peaks * gain
 
     def _found(self, expected: FloatArray | None, unsure: bool) -> FloatArray:
-        around = self._samples[:, -(2 * self._reach - 1 + HOP_FRAMES) :]
+        # Contiguous, because loops over strided arrays are not vectorised.
+        around = np.ascontiguousarray(self._samples[:, -(2 * self._reach - 1 + HOP_FRAMES) :])
         if expected is None:
             return short_peaks(around, self._ceiling)
         self._expected = _appended(self._expected, expected)

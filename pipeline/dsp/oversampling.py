@@ -30,6 +30,7 @@ HOP_FRAMES = 3584
 
 _FFT_FRAMES = HOP_FRAMES + 2 * LONG_REACH
 _GROUP = 512
+_NEIGHBOURS = 64
 _METER_REACH = 6
 _COARSE_MISS = 0.9
 """A peak is at least this share of its height at 4×: cos(π/8) at the Nyquist frequency, and some room."""
@@ -38,6 +39,10 @@ _MOVED = 0.97
 """A gain in motion moves the peaks between samples by less than what this leaves."""
 
 _LONG_WINDOWS = ((LONG_REACH, 8.0), (128, 5.0), (64, 5.0), (32, 5.0))
+_DOUBT_FROM = 3 * _FFT_FRAMES // 8
+_RIPPLE = 0.001
+"""How much the short and the long responses differ below that bin (three quarters of Nyquist)."""
+
 _DOUBT = 12.0
 """How many times its RMS the short and the long interpolation are taken to differ at most."""
 
@@ -87,7 +92,8 @@ def short_bank() -> ShortBank:
 class LongBank:
     """Interpolators of 64 to 512 taps at seven points each: in time, one array a length, and by bin.
 
-    `doubt` is the largest squared difference of their responses from the short bank's, by bin.
+    `doubt` is the largest squared difference of their responses from the short bank's, by bin from
+    `_DOUBT_FROM` on.
     """
 
     taps: tuple[FloatArray, ...]
@@ -101,7 +107,7 @@ def long_bank() -> LongBank:
     windows = [_eightfold(reach, beta) for reach, beta in _LONG_WINDOWS]
     rows = np.stack([_ordered(row, LONG_REACH) for window in windows for row in window])
     short = np.stack([_ordered(row, LONG_REACH) for row in _eightfold(SHORT_REACH, 6.0)] * len(windows))
-    doubt = (np.abs(fft.rfft(rows - short, _FFT_FRAMES)) ** 2).max(axis=0)
+    doubt = (np.abs(fft.rfft(rows - short, _FFT_FRAMES)) ** 2).max(axis=0)[_DOUBT_FROM:]
     taps = (np.stack([_ordered(row, row.shape[1]) for row in window]) for window in windows)
     return LongBank(
         taps=tuple(of_window.astype(np.float32) for of_window in taps),
@@ -145,8 +151,9 @@ def _hann(position: NDArray[np.float64]) -> NDArray[np.float64]:
 def coarse_peaks(samples: FloatArray, ignore_below: float) -> FloatArray:
     """Peaks of the intervals from `samples[:, SHORT_REACH - 1]` on, at 4×.
 
-    `samples` (channels, frames) has 2·SHORT_REACH − 1 frames more than there are intervals. Where
-    no interpolated value can reach `ignore_below`, the larger sample stands for the peak.
+    `samples` (channels, frames) has 2·SHORT_REACH − 1 frames more than there are intervals, which
+    are a multiple of 512. Where no interpolated value can reach `ignore_below`, the larger sample
+    stands for the peak.
     """
     bank = short_bank()
     peaks = np.zeros(samples.shape[1] - 2 * SHORT_REACH + 1, np.float32)
@@ -155,9 +162,9 @@ def coarse_peaks(samples: FloatArray, ignore_below: float) -> FloatArray:
 
 
 def short_peaks(samples: FloatArray, ceiling: float) -> FloatArray:
-    """Like `coarse_peaks`, by the whole short bank wherever a peak may be over `ceiling`."""
+    """Like `coarse_peaks`, by the whole short bank where a peak may be over `ceiling` and lead its kind."""
     peaks = coarse_peaks(samples, ceiling)
-    places = np.flatnonzero(peaks > np.float32(ceiling * _COARSE_MISS))
+    places = _leading(peaks, ceiling)
     _raise_peaks(samples, short_bank().taps, places, np.float32(1.0), peaks)
     return peaks
 
@@ -175,7 +182,8 @@ def long_peaks(samples: FloatArray, expected: FloatArray, ceiling: float) -> Flo
     inset = LONG_REACH - SHORT_REACH
     places = np.flatnonzero(expected > np.float32(ceiling * _MOVED))
     peaks[places] = 0.0
-    _raise_peaks(samples[:, inset : samples.shape[1] - inset], short_bank().taps, places, np.float32(1), peaks)
+    around = np.ascontiguousarray(samples[:, inset : samples.shape[1] - inset])
+    _raise_peaks(around, short_bank().taps, places, np.float32(1), peaks)
     for channel in samples:
         _raise_by_long_bank(channel, ceiling, peaks)
     return peaks
@@ -188,10 +196,11 @@ def _raise_by_long_bank(channel: FloatArray, ceiling: float, peaks: FloatArray) 
     """
     bank = long_bank()
     spectrum = fft.rfft(channel, _FFT_FRAMES)
-    power = spectrum.real**2 + spectrum.imag**2
+    close = spectrum[_DOUBT_FROM:]
+    power = close.real**2 + close.imag**2
     doubt = _DOUBT * float(np.sqrt(2.0 * np.dot(power, bank.doubt))) / _FFT_FRAMES
     scale = np.float32(1.0 + _DISAGREEMENT * min(doubt, 1.0))
-    places = np.flatnonzero(peaks > ceiling - doubt)
+    places = np.flatnonzero(peaks > ceiling * (1.0 - _RIPPLE) - doubt)
     if places.size > _MANY:
         between = fft.irfft(spectrum * (scale * bank.responses), _FFT_FRAMES, overwrite_x=True)
         np.abs(between, out=between)
@@ -199,7 +208,25 @@ def _raise_by_long_bank(channel: FloatArray, ceiling: float, peaks: FloatArray) 
         return
     for taps in bank.taps:
         inset = LONG_REACH - taps.shape[1] // 2
-        _raise_peaks(channel[None, inset : channel.size - inset], taps, places, scale, peaks)
+        around = channel[inset : channel.size - inset].reshape(1, -1)
+        _raise_peaks(around, taps, places, scale, peaks)
+
+
+@njit(cache=True, nogil=True)
+def _leading(peaks: NDArray[np.float32], ceiling: float) -> NDArray[np.int64]:
+    """The intervals that may be over `ceiling` and, among their neighbours, the highest."""
+    floor = np.float32(ceiling * _COARSE_MISS)
+    places = np.empty(peaks.size, np.int64)
+    count = 0
+    for start in range(0, peaks.size, _NEIGHBOURS):
+        part = peaks[start : start + _NEIGHBOURS]
+        least = max(floor, np.float32(_COARSE_MISS) * part.max())
+        if least < part.max():
+            for i in range(part.size):
+                if part[i] > least:
+                    places[count] = start + i
+                    count += 1
+    return places[:count]
 
 
 @njit(cache=True, nogil=True, fastmath={"contract", "nnan", "nsz", "reassoc"})
@@ -236,14 +263,13 @@ def _coarse_peaks(
     sums, differences = np.empty(_GROUP, np.float32), np.empty(_GROUP, np.float32)
     for start in range(0, peaks.size, _GROUP):
         found = peaks[start : start + _GROUP]
-        count = found.size
         for c in range(samples.shape[0]):
-            x = samples[c, start : start + count + 2 * SHORT_REACH - 1]
+            x = samples[c, start : start + _GROUP + 2 * SHORT_REACH - 1]
+            ends = x[SHORT_REACH - 1 :]
             largest = np.float32(0.0)
             for i in range(x.size):
                 largest = max(largest, abs(x[i]))
-            ends = x[SHORT_REACH - 1 :]
-            for i in range(count):
+            for i in range(_GROUP):
                 found[i] = max(found[i], max(abs(ends[i]), abs(ends[i + 1])))
             if largest <= ignore_below:
                 continue
@@ -253,12 +279,12 @@ def _coarse_peaks(
             for j in range(0, SHORT_REACH, 2):
                 h0, h1, e0, e1, o0, o1 = half[j], half[j + 1], even[j], even[j + 1], odd[j], odd[j + 1]
                 # Slices, because an index that numba cannot prove positive is not vectorised.
-                before = x[SHORT_REACH - 2 - j :]
-                after = x[SHORT_REACH + j :]
-                for i in range(count):
+                before = x[SHORT_REACH - 2 - j : SHORT_REACH - 1 - j + _GROUP]
+                after = x[SHORT_REACH + j : SHORT_REACH + j + 1 + _GROUP]
+                for i in range(_GROUP):
                     middle[i] += h0 * (before[i + 1] + after[i]) + h1 * (before[i] + after[i + 1])
                     sums[i] += e0 * (before[i + 1] + after[i]) + e1 * (before[i] + after[i + 1])
                     differences[i] += o0 * (before[i + 1] - after[i]) + o1 * (before[i] - after[i + 1])
-            for i in range(count):
+            for i in range(_GROUP):
                 quarters = abs(sums[i]) + abs(differences[i])
                 found[i] = max(found[i], max(abs(middle[i]), quarters))
