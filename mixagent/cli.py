@@ -260,45 +260,64 @@ def analyze(song: Song, as_json: AsJson = False, quiet: Quiet = False) -> int:
     return EXIT_DONE
 
 
-@command(app)
-def split(
-    song: Song,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for the stems.", show_default="SONG.stems")
-    ] = None,
-    format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
-    bit_depth: StemDepth = None,
-    separator: Separation = None,
-    device: Device = "auto",
-    as_json: AsJson = False,
-    no_cache: NoCache = False,
-    quiet: Quiet = False,
-) -> int:
-    """Split a song into stems and the residual; together they sum to the song."""
-    return _split(
-        song, output, format, bit_depth, separator, device, as_json, no_cache, quiet, vocals_only=False
-    )
+def _splitting(help: str, *, vocals_only: bool) -> Callable[..., int]:
+    """The body of `split` and of `vocals`: they differ in what is written, not in what can be asked."""
+
+    def body(
+        song: Song,
+        output: Annotated[
+            Path | None,
+            typer.Option("--output", "-o", help="Folder for the files.", show_default="SONG.stems"),
+        ] = None,
+        format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
+        bit_depth: StemDepth = None,
+        separator: Separation = None,
+        device: Device = "auto",
+        as_json: AsJson = False,
+        no_cache: NoCache = False,
+        quiet: Quiet = False,
+    ) -> int:
+        from mixagent.progress import shown_progress
+        from mixagent.session import SplitRequest, split_song
+
+        request = SplitRequest(
+            song=song,
+            folder=output or song.with_name(f"{song.stem}.stems"),
+            format=_choice("format", format, FORMATS),
+            bit_depth=None if bit_depth is None else _choice("bit depth", bit_depth, ("16", "24", "32f")),
+            vocals_only=vocals_only,
+            device=_choice("device", device, ("auto", "cpu", "cuda")),
+            config=_config(None, separator),
+            use_cache=not no_cache,
+        )
+        with shown_progress(quiet) as progress:
+            done = split_song(request, progress)
+        _show_split(done, as_json)
+        return EXIT_DONE
+
+    body.__doc__ = help
+    return body
 
 
-@command(app)
-def vocals(
-    song: Song,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder for the two files.", show_default="SONG.stems"),
-    ] = None,
-    format: Annotated[str, typer.Option(help="wav, flac, mp3 or ogg.")] = "wav",
-    bit_depth: StemDepth = None,
-    separator: Separation = None,
-    device: Device = "auto",
-    as_json: AsJson = False,
-    no_cache: NoCache = False,
-    quiet: Quiet = False,
-) -> int:
-    """Split a song into vocals and instrumental; the instrumental is the song minus the vocals."""
-    return _split(
-        song, output, format, bit_depth, separator, device, as_json, no_cache, quiet, vocals_only=True
+def _show_split(done: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _print_json(done)
+        return
+    for warning in done["warnings"]:
+        _say(warning)
+    for name, path in done["files"].items():
+        typer.echo(f"{name}: {path}")
+
+
+command(app, "split")(
+    _splitting("Split a song into stems and the residual; together they sum to the song.", vocals_only=False)
+)
+command(app, "vocals")(
+    _splitting(
+        "Split a song into vocals and instrumental; the instrumental is the song minus the vocals.",
+        vocals_only=True,
     )
+)
 
 
 @command(app)
@@ -373,44 +392,6 @@ def models_path(
     from mixagent.pipeline.models import model_path
 
     typer.echo(str(model_path(name)))
-    return EXIT_DONE
-
-
-def _split(
-    song: Path,
-    output: Path | None,
-    format: str,
-    bit_depth: str | None,
-    separator: str | None,
-    device: str,
-    as_json: bool,
-    no_cache: bool,
-    quiet: bool,
-    *,
-    vocals_only: bool,
-) -> int:
-    from mixagent.progress import shown_progress
-    from mixagent.session import SplitRequest, split_song
-
-    request = SplitRequest(
-        song=song,
-        folder=output or song.with_name(f"{song.stem}.stems"),
-        format=_choice("format", format, FORMATS),
-        bit_depth=None if bit_depth is None else _choice("bit depth", bit_depth, ("16", "24", "32f")),
-        vocals_only=vocals_only,
-        device=_choice("device", device, ("auto", "cpu", "cuda")),
-        config=_config(None, separator),
-        use_cache=not no_cache,
-    )
-    with shown_progress(quiet) as progress:
-        done = split_song(request, progress)
-    if as_json:
-        _print_json(done)
-    else:
-        for warning in done["warnings"]:
-            _say(warning)
-        for name, path in done["files"].items():
-            typer.echo(f"{name}: {path}")
     return EXIT_DONE
 
 
