@@ -1,0 +1,319 @@
+"""The two gates that a reward passes before any policy counts.
+
+vandalism  Every song is ruined in every way of `reward/vandalism.py`, finished as the product would,
+           and judged against its input: the blind total must fall in at least 98 % of cases. Once
+           with the song itself as the input, once with a damaged song. A pure change of gain must
+           move the total by nothing that matters.
+agreement  Damaged songs are rendered with random settings of the master chain. Spearman's ρ between
+           the blind total and the true recovery is taken over the settings of each song; its median
+           must be at least 0.7.
+
+    python scripts/gates.py --split validation [--corpus DIR] [--quick]
+    python scripts/gates.py --songs DIR [DIR …] --count 40
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from benchmark_recovery import excerpt, find_songs
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+
+from mixagent.envs.cases import STAGES, Curriculum, draw_damage, make_case
+from mixagent.envs.corpus import Corpus
+from mixagent.pipeline.audio import Audio, Stems, load
+from mixagent.pipeline.finaliser import finalise
+from mixagent.pipeline.mixing import measure_levels
+from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.render import render
+from mixagent.pipeline.targets import LoudnessTarget, loudness_target
+from mixagent.reward.model import RewardModel, Score, load_reward
+from mixagent.reward.recovery import Original
+from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.vandalism import VANDALISMS, vandalise
+
+MATTERS = 0.02
+"""The change of the total that counts: a fall is at least this, and a gain moves it by less."""
+
+TRACE = 0.1
+"""A ruin that leaves the render nearer than this to its input did nothing: a fold of a mono song."""
+
+FALLS_SHARE = 0.98
+AGREEMENT = 0.7
+GAINS_DB = (-20.0, 6.0)
+BASES = ("the song", "a damaged song")
+DAMAGED: tuple[Curriculum, ...] = ("single", "pair", "all")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment of a song by name."""
+
+    name: str
+    audio: Audio
+
+
+@dataclass(frozen=True)
+class Ruin:
+    """One song ruined in one way.
+
+    `fall` is that of the blind total against the song only finished, `trace` the distance of the two
+    renders, `terms` the ruin's.
+    """
+
+    song: str
+    base: str
+    vandalism: str
+    fall: float
+    trace: float
+    terms: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One damaged song rendered with random settings: the blind totals and the true recoveries."""
+
+    song: str
+    stage: str
+    rho: float
+    before: float
+    blind: tuple[float, ...]
+    recovery: tuple[float, ...]
+    terms: tuple[Mapping[str, float], ...]
+
+
+def main() -> None:
+    """Run the gates and print their tables."""
+    options = _options()
+    model = load_reward(options.reward)
+    songs = list(_segments(options))
+    target = loudness_target(options.target)
+    print(f"{len(songs)} songs, {options.seconds:g} s each, target {target.name}; weights:")
+    print(", ".join(f"{name} {weight:g}" for name, weight in model.weights.items()))
+    found: dict[str, object] = {}
+    if options.gate in ("vandalism", "both"):
+        found["vandalism"] = [asdict(ruin) for ruin in vandalism_gate(model, songs, target, options.seed)]
+    if options.gate in ("agreement", "both"):
+        table = agreement_gate(model, songs, target, options.settings, options.seed)
+        found["agreement"] = [asdict(row) for row in table]
+    if options.output:
+        options.output.write_text(json.dumps(found))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--split", choices=("train", "validation", "test"), help="of a corpus")
+    source.add_argument("--songs", type=Path, nargs="+", help="folders of finished songs")
+    parser.add_argument("--corpus", type=Path, help="with --split; default: the user's corpus")
+    parser.add_argument("--gate", choices=("vandalism", "agreement", "both"), default="both")
+    parser.add_argument(
+        "--count", type=int, default=40, help="segments, each of its own song if there are enough"
+    )
+    parser.add_argument("--settings", type=int, default=64, help="random settings a song")
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--target", default="streaming")
+    parser.add_argument("--reward", default="default", help="a file of conf/reward")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="8 songs, 16 settings")
+    parser.add_argument("--output", type=Path, help="every case with every term, as JSON")
+    options = parser.parse_args()
+    if options.quick:
+        options.count, options.settings = min(options.count, 8), min(options.settings, 16)
+    return options
+
+
+# --- songs -----------------------------------------------------------------------------------------
+
+
+def _segments(options: argparse.Namespace) -> Iterator[Segment]:
+    found = _from_corpus(options) if options.split else _from_folders(options)
+    return (segment for segment in found if np.any(segment.audio.samples))
+
+
+def _from_folders(options: argparse.Namespace) -> Iterator[Segment]:
+    for path in find_songs(options.songs, options.count, options.seconds):
+        yield Segment(path.stem, excerpt(path, options.seconds))
+
+
+def _from_corpus(options: argparse.Namespace) -> Iterator[Segment]:
+    """Songs spread over the split; several segments of each where there are too few of them."""
+    corpus = Corpus.open(options.corpus)
+    songs = corpus.songs(options.split, "clean truth")
+    if not songs:
+        raise SystemExit(f"the corpus has no clean song in its {options.split} split")
+    turns = -(-options.count // len(songs))
+    for number in range(options.count):
+        song = songs[number * len(songs) // options.count if turns == 1 else number % len(songs)]
+        place = (number // len(songs) + 1) / (turns + 1) if turns > 1 else 0.5
+        start_s = place * (song.duration_s - options.seconds)
+        yield Segment(f"{song.id}@{start_s:.0f}", corpus.segment(song, start_s, options.seconds))
+
+
+def _damaged(segment: Segment, stage: Curriculum, number: int, target: LoudnessTarget) -> Audio:
+    """Damage of a stage; every second song by the mechanisms kept for validation."""
+    random = np.random.default_rng([number, STAGES.index(stage)])
+    done = draw_damage(random, stage, validation=bool(number % 2))
+    return load(make_case(segment.name, segment.audio, done, None, target).stems.mix)
+
+
+# --- vandalism -------------------------------------------------------------------------------------
+
+
+def vandalism_gate(
+    model: RewardModel, songs: Sequence[Segment], target: LoudnessTarget, seed: int
+) -> list[Ruin]:
+    """Ruin every song in every way, print what does not fall, and give every case."""
+    ruins: list[Ruin] = []
+    moved: list[float] = []
+    for number, song in enumerate(songs):
+        damaged = _damaged(song, "all", number, target)
+        for base, audio in zip(BASES, (song.audio, damaged), strict=True):
+            before = Listening(audio)
+            neutral, finished = judge(model, before, audio, target)
+            for name in VANDALISMS:
+                score, render = judge(model, before, vandalise(audio, name, seed + number), target)
+                trace = Original(finished).distance(render).total
+                fall = neutral.blind - score.blind
+                ruins.append(Ruin(song.name, base, name, fall, trace, dict(score.terms)))
+            moved.append(_moved_by_gain(model, before, neutral, target))
+    _print_ruins(ruins, moved)
+    return ruins
+
+
+def judge(model: RewardModel, before: Listening, audio: Audio, target: LoudnessTarget) -> tuple[Score, Audio]:
+    """The score of audio finished as the product would, against its input; and the finished audio."""
+    finish = finalise(audio, target, None)
+    after = load(finish.audio)
+    settings = ParameterSpace.for_stems(()).settings()
+    return model.score(Scene(before, Listening(after), settings, finish, target=target)), after
+
+
+def _moved_by_gain(model: RewardModel, before: Listening, neutral: Score, target: LoudnessTarget) -> float:
+    """The most by which a pure gain moves the total: of the render, finished or not, or of the input."""
+    audio = before.audio
+    quieter, louder = (
+        Audio(audio.samples * np.float32(10.0 ** (gain_db / 20.0)), audio.rate) for gain_db in GAINS_DB
+    )
+    raw = [model.score(Scene(before, Listening(gained))) for gained in (quieter, louder)]
+    finished = [judge(model, before, gained, target)[0] for gained in (quieter, louder)]
+    inputs = [judge(model, Listening(gained), audio, target)[0] for gained in (quieter, louder)]
+    same = model.score(Scene(before, before))
+    return max(
+        *(abs(score.blind - same.blind) for score in raw),
+        *(abs(score.blind - neutral.blind) for score in (*finished, *inputs)),
+    )
+
+
+def _print_ruins(ruins: Sequence[Ruin], moved: Sequence[float]) -> None:
+    traced = [ruin for ruin in ruins if ruin.trace >= TRACE]
+    fallen = sum(ruin.fall >= MATTERS for ruin in traced)
+    share = fallen / max(len(traced), 1)
+    print(f"\nGate 1: {fallen} of {len(traced)} fall ({share:.1%}); {_verdict(share >= FALLS_SHARE)}")
+    print(f"{len(ruins) - len(traced)} left no trace (nothing to take away) and are not counted\n")
+    print("| vandalism | " + " | ".join(f"fell, of {base} | least | median" for base in BASES) + " |")
+    print("|---|" + "--:|" * 3 * len(BASES))
+    for name in VANDALISMS:
+        cells = [_cells([r for r in traced if (r.vandalism, r.base) == (name, base)]) for base in BASES]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    print("\nDid not fall:")
+    for ruin in sorted((r for r in traced if r.fall < MATTERS), key=lambda r: (r.vandalism, r.fall)):
+        print(
+            f"  {ruin.vandalism} of {ruin.base}, {ruin.song}: {-ruin.fall:+.3f} (distance {ruin.trace:.2f})"
+        )
+    steady = _verdict(max(moved) < MATTERS)
+    print(f"\nA gain of −20 or +6 dB moves the total by at most {max(moved):.4f}; {steady}")
+
+
+def _cells(ruins: Sequence[Ruin]) -> str:
+    falls = [ruin.fall for ruin in ruins]
+    if not falls:
+        return "– | – | –"
+    fell = sum(fall >= MATTERS for fall in falls)
+    return f"{fell}/{len(falls)} | {min(falls):.2f} | {np.median(falls):.2f}"
+
+
+def _verdict(passed: bool) -> str:
+    return "passed" if passed else "NOT PASSED"
+
+
+# --- agreement -------------------------------------------------------------------------------------
+
+
+def agreement_gate(
+    model: RewardModel, songs: Sequence[Segment], target: LoudnessTarget, count: int, seed: int
+) -> list[Agreement]:
+    """Render each damaged song with random settings, print how the ranks agree, and give every case."""
+    table: list[Agreement] = []
+    for number, song in enumerate(songs):
+        stage = DAMAGED[number % len(DAMAGED)]
+        damaged = _damaged(song, stage, number, target)
+        table.append(_agreement(model, song, damaged, stage, target, count, seed + number))
+        print(f"# {song.name} {stage}: {table[-1].rho:.2f}", flush=True)
+    _print_agreement(table)
+    return table
+
+
+def _agreement(
+    model: RewardModel,
+    song: Segment,
+    damaged: Audio,
+    stage: Curriculum,
+    target: LoudnessTarget,
+    count: int,
+    seed: int,
+) -> Agreement:
+    stems, before, original = Stems(damaged, {}), Listening(damaged), Original(song.audio)
+    levels, random = measure_levels(stems), np.random.default_rng(seed)
+    distance = before.distance(original).total
+    scores: list[Score] = []
+    recoveries: list[float] = []
+    for settings in (random_settings(random) for _ in range(count)):
+        rendered = render(stems, settings, target, levels=levels)
+        after = Listening(load(rendered.audio))
+        scores.append(model.score(Scene(before, after, settings, rendered.finish, target=target)))
+        recoveries.append(1.0 - after.distance(original).total / distance)
+    blind = [score.blind for score in scores]
+    rho = float(spearmanr(blind, recoveries).statistic)
+    terms = tuple(dict(score.terms) for score in scores)
+    return Agreement(song.name, stage, rho, distance, tuple(blind), tuple(recoveries), terms)
+
+
+def random_settings(random: np.random.Generator) -> Settings:
+    """Settings of the master chain: a random share of its parameters, moved by up to a random reach.
+
+    Share and reach are drawn anew each time, uniformly, so that subtle settings and gross ones are
+    ranked together.
+    """
+    space = ParameterSpace.for_stems(())
+    share, reach = random.uniform(0.05, 1.0), random.uniform(0.05, 1.0)
+    moved = random.random(len(space)) < share
+    of_master = np.array([parameter.where == "master" for parameter in space])
+    action = random.uniform(-reach, reach, len(space)) * moved * of_master
+    return space.from_action(action)
+
+
+def _print_agreement(table: Sequence[Agreement]) -> None:
+    rhos: NDArray[np.float64] = np.array([row.rho for row in table])
+    median = float(np.median(rhos))
+    verdict = _verdict(median >= AGREEMENT)
+    print(f"\nGate 2: median Spearman's ρ {median:.3f} over {len(table)} songs; {verdict}\n")
+    print("| damage | songs | least | 10 % | 25 % | median | 75 % | 90 % | most |")
+    print("|---|" + "--:|" * 8)
+    for stage in (*DAMAGED, "any"):
+        chosen = [row.rho for row in table if stage in (row.stage, "any")]
+        if chosen:
+            cuts = " | ".join(f"{value:.2f}" for value in np.percentile(chosen, (0, 10, 25, 50, 75, 90, 100)))
+            print(f"| {stage} | {len(chosen)} | {cuts} |")
+    better = np.mean([np.mean(np.array(row.recovery) > 0) for row in table])
+    print(f"\n{better:.0%} of the random settings bring the song nearer to its original")
+
+
+if __name__ == "__main__":
+    main()
