@@ -1,7 +1,8 @@
 """The finaliser: loudness to target in a closed loop, true peaks under the ceiling by the limiter.
 
-Every pass renders the whole song at one gain and measures what came out. The gain follows by the
-secant rule, held between gains known to be too low and too high.
+The gain is foretold from one pass over the source (`forecast`). Every render is of the whole song at
+one gain and is measured; where it misses, the forecast is corrected by what it missed and the gain
+found again, held between gains known to be too low and too high.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import (
     Audio,
@@ -25,8 +25,14 @@ from mixagent.pipeline.audio import (
     spool,
 )
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
-from mixagent.pipeline.dsp.oversampling import HOP_FRAMES
-from mixagent.pipeline.meters import Loudness, LoudnessMeter, measure
+from mixagent.pipeline.forecast import (
+    Forecast,
+    SourceMeasures,
+    forecast,
+    measure_source,
+    reduction_db,
+)
+from mixagent.pipeline.meters import Loudness, LoudnessMeter
 from mixagent.pipeline.streaming import process_blocks
 from mixagent.pipeline.targets import LoudnessTarget
 
@@ -35,21 +41,25 @@ MAX_GAIN_DB = 40.0
 MAX_RENDERS = 10
 SHORTEST_S = 0.4
 
-_REDUCTION_WINDOW_S = 0.4
-_REDUCTION_SHARE = 0.95
-_ACTIVE_LUFS = -70.0
 _SMALLEST_STEP_DB = 0.002
 _REDUCTION_LEFT_DB = 0.5
 _LEAST_SLOPE = 0.15
+_SLOPE_RUN_DB = 0.5
+_SEARCH_DB = 24.0
+_EXACT_LU = 0.005
 _MAX_LOWERINGS = 4
 _LOWERING_ROOM_DB = 0.01
+_METERS_DIFFER_DB = 1.0
+"""How much higher than ours another meter may read what lies close to the Nyquist frequency."""
+
+_MEASURING_SHARE = 0.2
 
 Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class FinishRender:
-    """One pass of the loop: the gain that it tried and what came out."""
+    """One pass of the loop, kept or not: the gain that it tried and what came out."""
 
     gain_db: float
     integrated_lufs: float
@@ -76,49 +86,31 @@ class Finish:
 
 
 def finalise(
-    source: AudioSource, target: LoudnessTarget, scratch: Path | None, progress: Progress | None = None
+    source: AudioSource,
+    target: LoudnessTarget,
+    scratch: Path | None,
+    progress: Progress | None = None,
+    measures: SourceMeasures | None = None,
 ) -> Finish:
     """Bring a source to the target's loudness with no true peak over its ceiling.
 
-    The limiter runs only where the gain lifts a peak over the ceiling; otherwise the output is the
-    input times one gain. The ceiling always holds. The loudness is missed where it would take more
-    reduction than the target allows (see `reduction_db`) or more than MAX_GAIN_DB of gain.
+    The limiter runs only where the gain may lift a peak over the ceiling; otherwise the output is
+    the input times one gain. The ceiling always holds. The loudness is missed where it would take
+    more reduction than the target allows (see `reduction_db`) or more than MAX_GAIN_DB of gain.
 
     Args:
         source: the song, 1 to 6 channels.
         target: loudness, ceiling and the reduction allowed.
         scratch: a folder for the result, `finished.raw`; without it the result is in memory.
         progress: called with the share done, 0 to 1; what it raises ends the work.
+        measures: `measure_source(source)`, for a caller that has it.
     """
-    before = measure(source)
     report = progress or (lambda share: None)
-    unmeasurable = _unmeasurable(source, before)
+    before = measures or measure_source(source, lambda share: report(share * _MEASURING_SHARE))
+    unmeasurable = _unmeasurable(source, before.loudness)
     if unmeasurable:
-        return _enforce_ceiling(source, target, scratch, before, unmeasurable, report)
+        return _enforce_ceiling(source, target, scratch, before.loudness, unmeasurable, report)
     return _Search(source, target, scratch, before, report).run()
-
-
-def reduction_db(deepest_db: NDArray[np.float64], momentary_lufs: NDArray[np.float64], rate: int) -> float:
-    """How deep the limiter works on this song, in dB ≥ 0.
-
-    The song is cut into windows of 0.4 s, and those under −70 LUFS are left out. Of the deepest
-    reduction in each, the figure is the one that 95 % of the windows (all but two of fewer than 60)
-    stay within: a recurring drum counts in full, a lone click and its release do not.
-
-    Args:
-        deepest_db: the deepest reduction of each HOP_FRAMES of output.
-        momentary_lufs: loudness of 400 ms, one each 100 ms.
-        rate: Hz.
-    """
-    count = max(momentary_lufs[::4].size, 1)
-    windows = np.zeros(count)
-    places = np.arange(deepest_db.size) * HOP_FRAMES / (rate * _REDUCTION_WINDOW_S)
-    np.maximum.at(windows, np.minimum(places.astype(np.int64), count - 1), deepest_db)
-    active = np.sort(windows[: momentary_lufs[::4].size][momentary_lufs[::4] > _ACTIVE_LUFS])
-    if active.size == 0:
-        return float(windows.max())
-    left_out = min(max(math.floor(active.size * (1.0 - _REDUCTION_SHARE)), 2), active.size - 1)
-    return float(active[active.size - 1 - left_out])
 
 
 def _unmeasurable(source: AudioSource, before: Loudness) -> str:
@@ -139,9 +131,9 @@ def _enforce_ceiling(
     why: str,
     report: Progress,
 ) -> Finish:
-    limited = before.true_peak_dbtp > target.ceiling_dbtp
-    audio, render = _render_under(source, 0.0, target.ceiling_dbtp if limited else None, scratch, report)
-    return _finish(audio, (render,), why)
+    limited = before.true_peak_dbtp > target.ceiling_dbtp - _METERS_DIFFER_DB
+    audio, renders = _render_under(source, 0.0, target.ceiling_dbtp if limited else None, scratch, report)
+    return _finish(audio, renders, why)
 
 
 def _finish(audio: Audio | DiskAudio, renders: tuple[FinishRender, ...], missed: str) -> Finish:
@@ -179,19 +171,27 @@ def _render(
 
 def _render_under(
     source: AudioSource, gain_db: float, ceiling_dbtp: float | None, scratch: Path | None, report: Progress
-) -> tuple[Audio | DiskAudio, FinishRender]:
-    """A render whose true peak the meter finds at or under the ceiling, if it was to be limited."""
+) -> tuple[Audio | DiskAudio, tuple[FinishRender, ...]]:
+    """A render whose true peak the meter finds at or under the ceiling, if it was to be limited.
+
+    What the meter finds over, the limiter's ceiling is lowered by; each such render is given too,
+    the one that holds last.
+    """
     audio, render = _render(source, gain_db, ceiling_dbtp, scratch, report)
-    if ceiling_dbtp is None:
-        return audio, render
+    renders = [render]
     aim_dbtp = ceiling_dbtp
-    for _ in range(_MAX_LOWERINGS):
-        over_db = render.true_peak_dbtp - ceiling_dbtp
+    while ceiling_dbtp is not None and aim_dbtp is not None and len(renders) <= _MAX_LOWERINGS:
+        over_db = renders[-1].true_peak_dbtp - ceiling_dbtp
         if over_db <= 0.0:
             break
         aim_dbtp -= over_db + _LOWERING_ROOM_DB
-        audio, render = _render(source, gain_db, aim_dbtp, scratch, lambda share: None)
-    return audio, render
+        audio, render = _render(source, gain_db, aim_dbtp, scratch, _unheard)
+        renders.append(render)
+    return audio, tuple(renders)
+
+
+def _unheard(share: float) -> None:
+    """Progress of a pass that was not foreseen."""
 
 
 def _metered(
@@ -212,101 +212,124 @@ def _store(parts: Iterator[FloatArray], source: AudioSource, scratch: Path | Non
 
 
 class _Search:
-    """The loop over the gain for one source and target."""
+    """The loop over the gain for one source and target.
+
+    `_tries` are the renders that held the ceiling, one a gain; `_renders` are all.
+    """
 
     def __init__(
         self,
         source: AudioSource,
         target: LoudnessTarget,
         scratch: Path | None,
-        before: Loudness,
+        before: SourceMeasures,
         report: Progress,
     ) -> None:
         self._source, self._target, self._scratch = source, target, scratch
         self._before, self._report = before, report
         self._renders: list[FinishRender] = []
+        self._tries: list[FinishRender] = []
+        self._error_lu = self._error_db = 0.0
 
     def run(self) -> Finish:
         """Render until the target is met or what stands in its way is reached."""
-        gain_db = self._first_gain_db()
+        gain_db = self._foretold_gain_db()
         while True:
-            audio, render = self._try(gain_db)
-            self._renders.append(render)
-            if self._settled(render):
+            audio = self._try(gain_db)
+            if self._settled():
                 break
+            self._learn()
             step_to = self._next_gain_db()
-            if len(self._renders) >= MAX_RENDERS or abs(step_to - gain_db) < _SMALLEST_STEP_DB:
+            if len(self._tries) >= MAX_RENDERS or abs(step_to - gain_db) < _SMALLEST_STEP_DB:
                 audio = self._best(audio)
                 break
             gain_db = step_to
         self._report(1.0)
         return _finish(audio, tuple(self._renders), self._missed(self._renders[-1]))
 
-    def _first_gain_db(self) -> float:
-        loudness = self._before.integrated_lufs
-        if loudness == -math.inf:
-            loudness = self._before.momentary_max_lufs
-        return min(self._target.integrated_lufs - loudness, MAX_GAIN_DB)
-
-    def _try(self, gain_db: float) -> tuple[Audio | DiskAudio, FinishRender]:
-        limited = self._before.true_peak_dbtp + gain_db > self._target.ceiling_dbtp
-        before = len(self._renders) / (len(self._renders) + 2)
+    def _try(self, gain_db: float) -> Audio | DiskAudio:
+        limited = self._before.loudness.true_peak_dbtp + gain_db > (
+            self._target.ceiling_dbtp - _METERS_DIFFER_DB
+        )
+        before = 1.0 - (1.0 - _MEASURING_SHARE) / (len(self._tries) + 1)
 
         def report(share: float) -> None:
             self._report(before + share * (1.0 - before) / 2)
 
         ceiling_dbtp = self._target.ceiling_dbtp if limited else None
-        return _render_under(self._source, gain_db, ceiling_dbtp, self._scratch, report)
+        audio, renders = _render_under(self._source, gain_db, ceiling_dbtp, self._scratch, report)
+        self._renders.extend(renders)
+        self._tries.append(renders[-1])
+        return audio
 
-    def _room_db(self, render: FinishRender) -> float:
+    def _forecast(self, gain_db: float) -> Forecast:
+        foretold = forecast(self._before, gain_db, self._target.ceiling_dbtp)
+        return Forecast(
+            foretold.integrated_lufs + self._error_lu, max(foretold.reduction_db + self._error_db, 0.0)
+        )
+
+    def _learn(self) -> None:
+        """Correct the forecasts by what the last one missed."""
+        render, foretold = self._tries[-1], self._forecast(self._tries[-1].gain_db)
+        if math.isfinite(render.integrated_lufs) and math.isfinite(foretold.integrated_lufs):
+            self._error_lu += render.integrated_lufs - foretold.integrated_lufs
+        self._error_db += render.reduction_db - foretold.reduction_db
+
+    def _room_db(self, heard: FinishRender | Forecast) -> float:
         """How far loudness and reduction are from what bounds them; negative is too far."""
-        quieter_by = self._target.integrated_lufs - render.integrated_lufs
+        quieter_by = self._target.integrated_lufs - heard.integrated_lufs
         # Aiming a tolerance lower keeps every accepted render within the reduction allowed.
-        return min(quieter_by, self._target.max_reduction_db - TOLERANCE_LU - render.reduction_db)
+        return min(quieter_by, self._target.max_reduction_db - TOLERANCE_LU - heard.reduction_db)
 
-    def _settled(self, render: FinishRender) -> bool:
+    def _settled(self) -> bool:
+        render = self._tries[-1]
         room = self._room_db(render)
         if abs(room) <= TOLERANCE_LU:
             return True
         spent = self._target.max_reduction_db - render.reduction_db < _REDUCTION_LEFT_DB
-        return room > 0 and (spent or render.gain_db >= MAX_GAIN_DB or self._saturated())
+        return room > 0 and (spent or render.gain_db >= MAX_GAIN_DB or self._saturated(render.gain_db))
 
-    def _saturated(self) -> bool:
+    def _saturated(self, gain_db: float) -> bool:
         """Whether more gain hardly makes it louder: the limiter takes back what is put in."""
-        if len(self._renders) < 2:
+        if gain_db <= self._plain_gain_db():
             return False
-        before, last = self._renders[-2:]
-        gain_db = last.gain_db - before.gain_db
-        return gain_db > 0.5 and last.integrated_lufs - before.integrated_lufs < _LEAST_SLOPE * gain_db
+        before, after = self._forecast(gain_db - _SLOPE_RUN_DB), self._forecast(gain_db)
+        return after.integrated_lufs - before.integrated_lufs < _LEAST_SLOPE * _SLOPE_RUN_DB
+
+    def _plain_gain_db(self) -> float:
+        """The gain that meets the loudness if nothing has to be limited."""
+        loudness = self._before.loudness.integrated_lufs
+        if loudness == -math.inf:
+            loudness = self._before.loudness.momentary_max_lufs
+        return min(self._target.integrated_lufs - loudness, MAX_GAIN_DB)
+
+    def _foretold_gain_db(self) -> float:
+        """The least gain that leaves no room, or from which on more hardly makes it louder."""
+        plain_db = self._plain_gain_db()
+        room = self._room_db(self._forecast(plain_db))
+        if abs(room) <= _EXACT_LU:
+            return plain_db
+        low, high = (plain_db, plain_db + _SEARCH_DB) if room > 0 else (plain_db - _SEARCH_DB, plain_db)
+        enough = _least(lambda gain_db: self._room_db(self._forecast(gain_db)) <= 0.0, low, high)
+        if enough > plain_db and self._saturated(enough):
+            enough = _least(self._saturated, plain_db, enough)
+        return min(enough, MAX_GAIN_DB)
 
     def _next_gain_db(self) -> float:
-        low = max((r.gain_db for r in self._renders if self._room_db(r) > 0), default=None)
-        high = min((r.gain_db for r in self._renders if self._room_db(r) <= 0), default=None)
-        gain_db = min(self._secant_db(), MAX_GAIN_DB)
+        low = max((r.gain_db for r in self._tries if self._room_db(r) > 0), default=None)
+        high = min((r.gain_db for r in self._tries if self._room_db(r) <= 0), default=None)
+        gain_db = self._foretold_gain_db()
         if low is None or high is None:
             return gain_db
         inset = (high - low) / 10
         return min(max(gain_db, low + inset), high - inset)
 
-    def _secant_db(self) -> float:
-        last = self._renders[-1]
-        slope = -1.0
-        if len(self._renders) > 1:
-            other = min(self._renders[:-1], key=lambda r: abs(self._room_db(r)))
-            run = last.gain_db - other.gain_db
-            slope = min(max((self._room_db(last) - self._room_db(other)) / run, -2.0), -0.15)
-        return last.gain_db + min(max(-self._room_db(last) / slope, -12.0), 12.0)
-
     def _best(self, audio: Audio | DiskAudio) -> Audio | DiskAudio:
         """The loudest render that stays in bounds, rendered again where it was not the last one."""
-        if self._room_db(self._renders[-1]) >= -TOLERANCE_LU:
+        if self._room_db(self._tries[-1]) >= -TOLERANCE_LU:
             return audio
-        allowed = [r for r in self._renders if self._room_db(r) >= -TOLERANCE_LU]
-        if not allowed:
-            return audio
-        audio, render = self._try(max(allowed, key=lambda r: r.gain_db).gain_db)
-        self._renders.append(render)
-        return audio
+        allowed = [r for r in self._tries if self._room_db(r) >= -TOLERANCE_LU]
+        return self._try(max(allowed, key=lambda r: r.gain_db).gain_db) if allowed else audio
 
     def _missed(self, render: FinishRender) -> str:
         short_by = self._target.integrated_lufs - render.integrated_lufs
@@ -316,9 +339,17 @@ class _Search:
         where = f"{render.integrated_lufs:.1f} LUFS is {abs(short_by):.1f} LU {side} the target"
         if render.gain_db >= MAX_GAIN_DB:
             return f"{where}: it would take more than {MAX_GAIN_DB:g} dB of gain"
-        if short_by > 0 and self._saturated():
+        if short_by > 0 and self._saturated(render.gain_db):
             return f"{where}: the limiter takes back what more gain puts in"
         return (
             f"{where}: more would take over {self._target.max_reduction_db:g} dB off the peaks to keep them "
             f"under {self._target.ceiling_dbtp:g} dBTP"
         )
+
+
+def _least(enough: Callable[[float], bool], low: float, high: float) -> float:
+    """Where a condition that holds from some point of a range on begins to, by bisection; else its end."""
+    while high - low > _SMALLEST_STEP_DB:
+        middle = (low + high) / 2.0
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

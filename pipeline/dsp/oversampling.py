@@ -28,8 +28,11 @@ LONG_REACH = 256
 HOP_FRAMES = 3584
 """Intervals that are looked at in one go: with what the long interpolator reaches, one FFT of 4096."""
 
+GROUP_FRAMES = 32
+"""Intervals that share one value of a `PeakEnvelope`."""
+
 _FFT_FRAMES = HOP_FRAMES + 2 * LONG_REACH
-_GROUP = 512
+_BATCH = 512
 _NEIGHBOURS = 64
 _METER_REACH = 6
 _COARSE_MISS = 0.9
@@ -155,10 +158,37 @@ def coarse_peaks(samples: FloatArray, ignore_below: float) -> FloatArray:
     are a multiple of 512. Where no interpolated value can reach `ignore_below`, the larger sample
     stands for the peak.
     """
-    bank = short_bank()
+    bank, samples = short_bank(), np.ascontiguousarray(samples)
     peaks = np.zeros(samples.shape[1] - 2 * SHORT_REACH + 1, np.float32)
     _coarse_peaks(samples, bank.half, bank.even, bank.odd, ignore_below / bank.most_gain, peaks)
     return peaks
+
+
+class PeakEnvelope:
+    """The largest peak at 4× of each GROUP_FRAMES intervals of a stream, from the first sample on."""
+
+    def __init__(self, channels: int) -> None:
+        self._waiting = np.zeros((channels, SHORT_REACH - 1), np.float32)
+        self._parts: list[FloatArray] = []
+
+    def update(self, block: FloatArray) -> None:
+        """Take the next block, float32 (channels, frames)."""
+        waiting = np.concatenate((self._waiting, block), axis=1)
+        whole = max((waiting.shape[1] - 2 * SHORT_REACH + 1) // _BATCH * _BATCH, 0)
+        self._waiting = waiting[:, whole:].copy()
+        if whole:
+            self._parts.append(_grouped(waiting[:, : whole + 2 * SHORT_REACH - 1]))
+
+    def peaks(self) -> FloatArray:
+        """The peaks of all that was taken so far, with silence after it."""
+        missing = -(self._waiting.shape[1] - SHORT_REACH + 1) % _BATCH
+        tail = np.pad(self._waiting, ((0, 0), (0, missing + SHORT_REACH)))
+        return np.concatenate([*self._parts, _grouped(tail)])
+
+
+def _grouped(samples: FloatArray) -> FloatArray:
+    largest: FloatArray = coarse_peaks(samples, 0.0).reshape(-1, GROUP_FRAMES).max(axis=1)
+    return largest
 
 
 def short_peaks(samples: FloatArray, ceiling: float) -> FloatArray:
@@ -259,17 +289,17 @@ def _coarse_peaks(
     ignore_below: float,
     peaks: NDArray[np.float32],
 ) -> None:
-    middle = np.empty(_GROUP, np.float32)
-    sums, differences = np.empty(_GROUP, np.float32), np.empty(_GROUP, np.float32)
-    for start in range(0, peaks.size, _GROUP):
-        found = peaks[start : start + _GROUP]
+    middle = np.empty(_BATCH, np.float32)
+    sums, differences = np.empty(_BATCH, np.float32), np.empty(_BATCH, np.float32)
+    for start in range(0, peaks.size, _BATCH):
+        found = peaks[start : start + _BATCH]
         for c in range(samples.shape[0]):
-            x = samples[c, start : start + _GROUP + 2 * SHORT_REACH - 1]
+            x = samples[c, start : start + _BATCH + 2 * SHORT_REACH - 1]
             ends = x[SHORT_REACH - 1 :]
             largest = np.float32(0.0)
             for i in range(x.size):
                 largest = max(largest, abs(x[i]))
-            for i in range(_GROUP):
+            for i in range(_BATCH):
                 found[i] = max(found[i], max(abs(ends[i]), abs(ends[i + 1])))
             if largest <= ignore_below:
                 continue
@@ -279,12 +309,12 @@ def _coarse_peaks(
             for j in range(0, SHORT_REACH, 2):
                 h0, h1, e0, e1, o0, o1 = half[j], half[j + 1], even[j], even[j + 1], odd[j], odd[j + 1]
                 # Slices, because an index that numba cannot prove positive is not vectorised.
-                before = x[SHORT_REACH - 2 - j : SHORT_REACH - 1 - j + _GROUP]
-                after = x[SHORT_REACH + j : SHORT_REACH + j + 1 + _GROUP]
-                for i in range(_GROUP):
+                before = x[SHORT_REACH - 2 - j : SHORT_REACH - 1 - j + _BATCH]
+                after = x[SHORT_REACH + j : SHORT_REACH + j + 1 + _BATCH]
+                for i in range(_BATCH):
                     middle[i] += h0 * (before[i + 1] + after[i]) + h1 * (before[i] + after[i + 1])
                     sums[i] += e0 * (before[i + 1] + after[i]) + e1 * (before[i] + after[i + 1])
                     differences[i] += o0 * (before[i + 1] - after[i]) + o1 * (before[i] - after[i + 1])
-            for i in range(_GROUP):
+            for i in range(_BATCH):
                 quarters = abs(sums[i]) + abs(differences[i])
                 found[i] = max(found[i], max(abs(middle[i]), quarters))

@@ -1,0 +1,153 @@
+"""What a gain and the limiter would make of a source, foretold without rendering it.
+
+One pass over the source gives the peak and the K-weighted energy of every GROUP_FRAMES, and neither
+depends on the gain. The limiter's own gain computer, run over the groups, then tells the reductions
+and with them the loudness, in a hundredth of a render's time and to a few hundredths of a LU.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
+from mixagent.pipeline.dsp.limiter import Ballistics, GainComputer, needed_reductions, shaping_ceiling
+from mixagent.pipeline.dsp.oversampling import GROUP_FRAMES, HOP_FRAMES, PeakEnvelope
+from mixagent.pipeline.meters import (
+    CHANNEL_WEIGHTS,
+    MOMENTARY_STEPS,
+    EnergyMeter,
+    Loudness,
+    LoudnessMeter,
+    gated_loudness,
+    k_weighting,
+    windowed_loudness,
+)
+
+_REDUCTION_WINDOW_S = 0.4
+_REDUCTION_SHARE = 0.95
+_ACTIVE_LUFS = -70.0
+_CHUNK_GROUPS = 4096
+_HOP_GROUPS = HOP_FRAMES // GROUP_FRAMES
+
+
+@dataclass(frozen=True)
+class SourceMeasures:
+    """What the finaliser has to know of a source; it can be pickled and kept beside it.
+
+    Attributes:
+        rate: Hz.
+        frames: length of the source.
+        loudness: what the meters read.
+        peaks: true peak at 4× of each GROUP_FRAMES, linear.
+        energies: K-weighted mean square of each full GROUP_FRAMES, channels weighted and summed.
+    """
+
+    rate: int
+    frames: int
+    loudness: Loudness
+    peaks: FloatArray
+    energies: FloatArray
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The loudness and the reduction (see `reduction_db`) that a gain is expected to give."""
+
+    integrated_lufs: float
+    reduction_db: float
+
+
+def measure_source(source: AudioSource, progress: Callable[[float], None] | None = None) -> SourceMeasures:
+    """The measures of a source of 1 to 6 channels, in one pass over it.
+
+    Raises:
+        ValueError: more than 6 channels, or a rate under 4 kHz.
+    """
+    meter, envelope = LoudnessMeter(source.rate, source.channels), PeakEnvelope(source.channels)
+    weights = CHANNEL_WEIGHTS[source.channels - 1]
+    energy, done = EnergyMeter(k_weighting(source.rate), GROUP_FRAMES, weights), 0
+    for block in blocks(source):
+        meter.update(block)
+        envelope.update(block)
+        energy.update(block)
+        done += block.shape[1]
+        if progress:
+            progress(done / source.frames)
+    energies = energy.energies.astype(np.float32)
+    return SourceMeasures(source.rate, source.frames, meter.loudness(), envelope.peaks(), energies)
+
+
+def forecast(measures: SourceMeasures, gain_db: float, ceiling_dbtp: float) -> Forecast:
+    """What the source comes to at a gain, limited to a ceiling.
+
+    What is left out are the limiter's corrections and the gain's motion within a group.
+    """
+    computer, step = GainComputer(measures.rate / GROUP_FRAMES, Ballistics()), (measures.rate + 5) // 10
+    gain, ceiling = 10.0 ** (gain_db / 20.0), shaping_ceiling(ceiling_dbtp)
+    energies = np.zeros(measures.frames // step + 2)
+    deepest = np.zeros(measures.energies.size // _HOP_GROUPS + 1)
+    for start in range(0, measures.energies.size + computer.delay, _CHUNK_GROUPS):
+        peaks = measures.peaks[start : start + _CHUNK_GROUPS] * np.float32(gain)
+        peaks = np.pad(peaks, (0, _CHUNK_GROUPS - peaks.size))
+        reductions = computer.process(needed_reductions(peaks, ceiling))
+        if reductions is None:
+            reductions = np.zeros(_CHUNK_GROUPS, np.float32)
+        kept = np.exp(reductions * np.float32(-math.log(10.0) / 10.0))
+        _accumulate(measures.energies, start - computer.delay, kept, reductions, step, energies, deepest)
+    energies = energies[: measures.frames // step] * (gain**2 / step)
+    momentary = windowed_loudness(energies, MOMENTARY_STEPS)
+    return Forecast(gated_loudness(energies), reduction_db(deepest, momentary, measures.rate))
+
+
+def reduction_db(deepest_db: NDArray[np.float64], momentary_lufs: NDArray[np.float64], rate: int) -> float:
+    """How deep the limiter works on this song, in dB ≥ 0.
+
+    The song is cut into windows of 0.4 s, and those under −70 LUFS are left out. Of the deepest
+    reduction in each, the figure is the one that 95 % of the windows stay within, and at least two
+    are always left out: the gain is back from a lone click, by the limiter's release, within less
+    than a window, so a click and its release never reach into more than two. A recurring drum
+    reaches into more and counts in full.
+
+    Args:
+        deepest_db: the deepest reduction of each HOP_FRAMES of output.
+        momentary_lufs: loudness of 400 ms, one each 100 ms.
+        rate: Hz.
+    """
+    count = max(momentary_lufs[::4].size, 1)
+    windows = np.zeros(count)
+    places = np.arange(deepest_db.size) * HOP_FRAMES / (rate * _REDUCTION_WINDOW_S)
+    np.maximum.at(windows, np.minimum(places.astype(np.int64), count - 1), deepest_db)
+    active = np.sort(windows[: momentary_lufs[::4].size][momentary_lufs[::4] > _ACTIVE_LUFS])
+    if active.size == 0:
+        return float(windows.max())
+    left_out = min(max(math.floor(active.size * (1.0 - _REDUCTION_SHARE)), 2), active.size - 1)
+    return float(active[active.size - 1 - left_out])
+
+
+@njit(cache=True, nogil=True)
+def _accumulate(
+    energies: NDArray[np.float32],
+    first: int,
+    kept: NDArray[np.float32],
+    reductions: NDArray[np.float32],
+    step: int,
+    into: NDArray[np.float64],
+    deepest: NDArray[np.float64],
+) -> None:
+    """Add what the limiter keeps of each group's energy to its 100 ms, shared where it lies in two."""
+    for k in range(kept.size):
+        group = first + k
+        if 0 <= group < energies.size:
+            energy = energies[group] * kept[k]
+            at = group * GROUP_FRAMES // step
+            inside = min((at + 1) * step - group * GROUP_FRAMES, GROUP_FRAMES)
+            into[at] += energy * inside
+            into[at + 1] += energy * (GROUP_FRAMES - inside)
+            hop = group // _HOP_GROUPS
+            deepest[hop] = max(deepest[hop], reductions[k])
