@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -27,21 +27,28 @@ THIRDS_HZ = tuple(1000.0 * 2.0 ** (n / 3.0) for n in range(-14, 14))
 
 OCTAVES_HZ = (63.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 16000.0)
 PUNCH_BANDS_HZ = ((20.0, 150.0), (150.0, 800.0), (800.0, 4000.0), (4000.0, 16000.0))
+WIDE_BANDS_HZ = ((20.0, 200.0), (200.0, 2000.0), (2500.0, 16000.0), (7500.0, 13000.0))
+"""As multiband compressors split, and where shimmer rings; followed in time as the bands of punch are."""
+
 MODULATION_EDGES_HZ = (0.5, 2.0, 4.0, 8.0, 16.0, 32.0, 80.0)
 
 LEAST_S = 0.4
 """Shorter segments are padded with silence to this length."""
 
+_FAST_BANDS_HZ = (*PUNCH_BANDS_HZ, *WIDE_BANDS_HZ)
 _MOVING = slice(THIRDS_HZ.index(125.0), None)
 _TONE_CORE = slice(4, 24)
 _WINDOW_S, _FAST_WINDOW_S, _FINE_WINDOW_S = 0.0464, 0.0116, 0.1857
+_PIECE = 1 << 16
 _SLOW_S = 0.4
 _FLOOR = 1e-8
 _SIDE_FLOOR_DB = 40.0
 _CREST_S = (0.01, 0.05, 0.4)
 _NEAR_PEAK_DB = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
 _CONTRAST_PERCENTILES = (2.0, 10.0, 50.0, 90.0, 98.0)
+_LEVEL_PERCENTILES = (5.0, 50.0, 95.0)
 _RESONANCES_HZ, _LINES_HZ, _GAPS_HZ = (150.0, 650.0), (6000.0, 14000.0), (900.0, 14000.0)
+_BUMP_HZ = (90.0, 1440.0)
 _PER_OCTAVE = 24
 _CLIFF_HZ = 2500.0
 
@@ -82,27 +89,51 @@ def describe_song(source: AudioSource, segments: int = 8, segment_s: float = 4.0
 
 
 @dataclass(frozen=True)
-class _Heard:
-    """A segment's samples and spectra; powers are relative to the segment's mean power.
+class _MidSide:
+    """Squared magnitudes of mid and side, and the real part of their product, each (frames, bins).
 
-    mid, side and cross are (frames, bins): squared magnitudes of mid and side, and the real part of
-    their product, which tells left from right. coherence is that product's squared magnitude by bin
-    of the mean. fast holds the four punch bands (bands, frames), fine a spectrum of narrow bins.
+    product is the mean over time of the complex product, (bins,): what side and mid have in common.
     """
 
-    rate: int
-    samples: Array
     mid: Array
     side: Array
     cross: Array
     product: NDArray[np.complex64]
+
+    @classmethod
+    def of(cls, both: Array, rate: int, scale: np.float32) -> _MidSide:
+        pieces = []
+        for mid, side in _spectra(both, rate, _WINDOW_S):
+            product = mid * np.conj(side) * scale
+            pieces.append((_squared(mid) * scale, _squared(side) * scale, product.real, product.sum(axis=0)))
+        mids, sides, crosses, products = zip(*pieces, strict=True)
+        frames = sum(len(part) for part in mids)
+        product = np.sum(products, axis=0) / frames
+        return cls(np.concatenate(mids), np.concatenate(sides), np.concatenate(crosses), product)
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A segment's samples and spectra; powers are relative to the segment's mean power.
+
+    fast holds the punch bands and the wide bands (bands, frames); fine is a spectrum of narrow bins of
+    mid and side together, fine_side of the side alone, and fine_log its mean over time in logarithms.
+    """
+
+    rate: int
+    samples: Array
+    spectra: _MidSide
     fast: Array
     fine: Array
+    fine_side: Array
+    fine_log: Array
 
     @cached_property
     def thirds(self) -> Array:
         """Mid by third octave from 125 Hz over time, (frames, bands)."""
-        return self.mid @ _weights(self.rate, self.mid.shape[1], _thirds_edges()[_MOVING.start :])
+        return self.spectra.mid @ _weights(
+            self.rate, self.spectra.mid.shape[1], _thirds_edges()[_MOVING.start :]
+        )
 
     def octaves(self, power: Array) -> Array:
         """Sums by octave of (frames, bins) or (bins,)."""
@@ -124,27 +155,47 @@ def _heard(audio: Audio) -> _Heard:
     mid, side = (left + right) * half, (left - right) * half
     mean = float(np.mean(np.square(mid)) + np.mean(np.square(side)))
     scale = np.float32(1.0 / max(mean, 1e-20))
-    a, b = _spectra(np.stack([mid, side]), audio.rate, _WINDOW_S)
-    product = a * np.conj(b)
-    fast = _squared(_spectra(mid[None], audio.rate, _FAST_WINDOW_S)[0])
-    fine = _squared(_spectra(np.stack([mid, side]), audio.rate, _FINE_WINDOW_S))
+    both = np.stack([mid, side])
+    spectra = _MidSide.of(both, audio.rate, scale)
+    fast_weights = _weights(audio.rate, _size(audio.rate, _FAST_WINDOW_S) // 2 + 1, _FAST_BANDS_HZ)
+    fast = [_squared(s[0]) @ fast_weights for s in _spectra(mid[None], audio.rate, _FAST_WINDOW_S)]
+    fine, log = _fine(both, audio.rate, scale)
     return _Heard(
         rate=audio.rate,
         samples=samples,
-        mid=_squared(a) * scale,
-        side=_squared(b) * scale,
-        cross=product.real * scale,
-        product=product.mean(axis=0) * scale,
-        fast=(fast @ _weights(audio.rate, fast.shape[1], PUNCH_BANDS_HZ)).T * scale,
-        fine=fine.mean(axis=(0, 1)) * 2 * scale,
+        spectra=spectra,
+        fast=np.concatenate(fast).T * scale,
+        fine=fine.sum(axis=0),
+        fine_side=fine[1],
+        fine_log=log,
     )
 
 
-def _spectra(signals: Array, rate: int, seconds: float) -> NDArray[np.complex64]:
-    """Spectra (signals, frames, bins) whose squares sum over the bins to a frame's mean power."""
-    size = next_fast_len(round(seconds * rate / 2), real=True) * 2
+def _fine(both: Array, rate: int, scale: np.float32) -> tuple[Array, Array]:
+    """Mean power of mid and side (2, bins), and the mean of the log of their sum (bins,)."""
+    powers, logs, count = np.float32(0.0), np.float32(0.0), 0
+    for spectra in _spectra(both, rate, _FINE_WINDOW_S):
+        power = _squared(spectra) * scale
+        powers = powers + power.sum(axis=1)
+        logs = logs + np.log(power.sum(axis=0) + np.float32(1e-12)).sum(axis=0)
+        count += power.shape[1]
+    return np.asarray(powers / count), np.asarray(logs / count)
+
+
+def _spectra(signals: Array, rate: int, seconds: float) -> Iterator[NDArray[np.complex64]]:
+    """Spectra (signals, some frames, bins) whose squares sum over the bins to a frame's mean power.
+
+    In pieces that stay in the processor's cache: whole they would take three times as long.
+    """
+    size = _size(rate, seconds)
     frames = np.lib.stride_tricks.sliding_window_view(signals, size, axis=1)[:, :: size // 2]
-    return np.asarray(rfft(frames * _window(size), axis=2))
+    step = max(_PIECE // size, 1)
+    for start in range(0, frames.shape[1], step):
+        yield np.asarray(rfft(frames[:, start : start + step] * _window(size), axis=2))
+
+
+def _size(rate: int, seconds: float) -> int:
+    return int(next_fast_len(round(seconds * rate / 2), real=True)) * 2
 
 
 @lru_cache
@@ -198,6 +249,14 @@ def _tone(heard: _Heard) -> Array:
     return np.asarray(level_db - level_db[_TONE_CORE].mean())
 
 
+def _side_tone(heard: _Heard) -> Array:
+    """Long-term third octaves of the side, against the same mean."""
+    weights = _weights(heard.rate, heard.fine.size, _thirds_edges())
+    level_db = _db(heard.fine @ weights)
+    side_db = _db((heard.fine_side + np.float32(1e-3) * heard.fine) @ weights)
+    return np.asarray(side_db - level_db[_TONE_CORE].mean())
+
+
 def _movement(heard: _Heard) -> Array:
     """10th and 90th percentile over time of mid's third octaves, against their mean power."""
     level_db = _db(heard.thirds)
@@ -208,43 +267,48 @@ def _movement(heard: _Heard) -> Array:
 
 def _width(heard: _Heard) -> Array:
     """Side to mid by octave: in all, and the 10th and 90th percentile over time; then coherence."""
-    mid, side = heard.octaves(heard.mid), heard.octaves(heard.side)
+    mid, side = heard.octaves(heard.spectra.mid), heard.octaves(heard.spectra.side)
     over_time = np.percentile(_ratio_db(side, mid), (10.0, 90.0), axis=0)
-    mean_mid, mean_side = heard.mid.mean(axis=0), heard.side.mean(axis=0)
+    mean_mid, mean_side = heard.spectra.mid.mean(axis=0), heard.spectra.side.mean(axis=0)
     weight = np.sqrt(mean_mid * mean_side)
-    in_phase = heard.octaves(np.abs(heard.product)) / (heard.octaves(weight) + _FLOOR)
+    in_phase = heard.octaves(np.abs(heard.spectra.product)) / (heard.octaves(weight) + _FLOOR)
     whole = _ratio_db(side.mean(axis=0), mid.mean(axis=0))
     return np.concatenate([whole, *over_time, 20.0 * in_phase])
 
 
 def _lean(heard: _Heard) -> Array:
     """Right against left by octave, its spread over time by octave, and that of the whole."""
-    both, cross = heard.octaves(heard.mid + heard.side), heard.octaves(heard.cross)
+    both, cross = heard.octaves(heard.spectra.mid + heard.spectra.side), heard.octaves(heard.spectra.cross)
     over_time = _lean_db(both, cross)
     weight = both / (both.sum(axis=0) + _FLOOR)
     mean = (over_time * weight).sum(axis=0)
     spread = np.sqrt(np.maximum((np.square(over_time - mean) * weight).sum(axis=0), 0.0))
     total = _lean_db(both.sum(), cross.sum())
-    return np.concatenate([_lean_db(both.sum(axis=0), cross.sum(axis=0)), spread, total[None]])
+    leans = _lean_db(both.sum(axis=0), cross.sum(axis=0))
+    apart = np.abs(leans[:-1] - total)
+    figures = [total, np.abs(total), apart.mean(), apart.max(), np.abs(np.diff(leans[:-1])).mean()]
+    return np.concatenate([leans, spread, figures])
 
 
 def _correlation(heard: _Heard) -> Array:
     """Correlation of left and right, −20 to 20."""
-    mid, side = float(heard.mid.mean()), float(heard.side.mean())
-    both, lean = mid + side, 2.0 * float(heard.cross.mean())
+    mid, side = float(heard.spectra.mid.mean()), float(heard.spectra.side.mean())
+    both, lean = mid + side, 2.0 * float(heard.spectra.cross.mean())
     powers = math.sqrt(max(both * both - lean * lean, 0.0))
     return np.array([20.0 * (mid - side) / powers if powers > 1e-9 else 20.0], np.float32)
 
 
 def _punch(heard: _Heard) -> Array:
-    """Percentiles over time of fast over slow level, in four bands."""
-    slow = uniform_filter1d(heard.fast, _slow_frames(heard), axis=1, mode="nearest")
+    """Percentiles over time of fast over slow level, by band."""
+    slow = uniform_filter1d(heard.fast, round(2 * _SLOW_S / _FAST_WINDOW_S), axis=1, mode="nearest")
     contrast = _db((heard.fast + _FLOOR) / (slow + _FLOOR), 1e-6)
-    return np.percentile(contrast, _CONTRAST_PERCENTILES, axis=1).T.ravel()
+    return np.asarray(np.percentile(contrast, _CONTRAST_PERCENTILES, axis=1).T.ravel())
 
 
-def _slow_frames(heard: _Heard) -> int:
-    return max(round(_SLOW_S / (_FAST_WINDOW_S / 2)), 1)
+def _dynamics(heard: _Heard) -> Array:
+    """Percentiles over time of the fast level over its mean power, by band."""
+    level_db = _db(heard.fast / (heard.fast.mean(axis=1, keepdims=True) + _FLOOR), 1e-6)
+    return np.asarray(np.percentile(level_db, _LEVEL_PERCENTILES, axis=1).T.ravel())
 
 
 def _modulation(heard: _Heard) -> Array:
@@ -317,6 +381,17 @@ def _resonances(heard: _Heard) -> Array:
     return np.array([standing[0], standing[2], standing[5], standing[11], -standing[-1]], np.float32)
 
 
+def _bump(heard: _Heard) -> Array:
+    """Geometric mean over time of 1/12 octaves of 90 Hz to 1.4 kHz, which notes hardly move."""
+    count = round(12 * math.log2(_BUMP_HZ[1] / _BUMP_HZ[0]))
+    edges = _BUMP_HZ[0] * 2 ** (np.arange(count + 1) / 12)
+    bands = tuple(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True))
+    weights = _weights(heard.rate, heard.fine.size, bands)
+    level = heard.fine_log @ weights / np.maximum(weights.sum(axis=0), 1e-3)
+    level_db = level * np.float32(10 / math.log(10))
+    return np.asarray(level_db - level_db.mean())
+
+
 def _gaps(heard: _Heard) -> Array:
     """Depth of the deepest static gaps, each against the lower of its shoulders."""
     level_db = _log_spectrum(heard, *_GAPS_HZ)
@@ -359,11 +434,11 @@ def _cut_off(heard: _Heard) -> Array:
 
 def _flatness(heard: _Heard) -> Array:
     """Geometric over arithmetic mean of a frame's bins, by octave, in dB."""
-    level_db = np.log(heard.mid + np.float32(1e-12))
-    weights = _weights(heard.rate, heard.mid.shape[1], _octave_edges()[3:])
+    level_db = np.log(heard.spectra.mid + np.float32(1e-12))
+    weights = _weights(heard.rate, heard.spectra.mid.shape[1], _octave_edges()[3:])
     width = np.maximum(weights.sum(axis=0), 1e-3)
     geometric = (level_db @ weights) / width
-    arithmetic = np.log(heard.mid @ weights / width + np.float32(1e-12))
+    arithmetic = np.log(heard.spectra.mid @ weights / width + np.float32(1e-12))
     return np.asarray((geometric - arithmetic).mean(axis=0) * (10 / math.log(10)), np.float32)
 
 
@@ -399,7 +474,7 @@ def _hz(values: tuple[float, ...]) -> list[str]:
 
 
 def _bands() -> list[str]:
-    return [f"{low:.0f}-{high:.0f}hz" for low, high in PUNCH_BANDS_HZ]
+    return [f"{low:.0f}-{high:.0f}hz" for low, high in _FAST_BANDS_HZ]
 
 
 _RATES = list(itertools.pairwise(MODULATION_EDGES_HZ))
@@ -414,11 +489,26 @@ _GROUPS = (
         ),
         _width,
     ),
-    _Group((*_named("lean", *_hz(OCTAVES_HZ)), *_named("lean_spread", *_hz(OCTAVES_HZ)), "lean"), _lean),
+    _Group(
+        (
+            *_named("lean", *_hz(OCTAVES_HZ)),
+            *_named("lean_spread", *_hz(OCTAVES_HZ)),
+            "lean",
+            "lean_abs",
+            "lean_apart",
+            "lean_most",
+            "lean_steps",
+        ),
+        _lean,
+    ),
     _Group(("correlation",), _correlation),
     _Group(
         tuple(f"punch_{band}_p{p:.0f}" for band in _bands() for p in _CONTRAST_PERCENTILES),
         _punch,
+    ),
+    _Group(
+        tuple(f"level_{band}_p{p:.0f}" for band in _bands() for p in _LEVEL_PERCENTILES),
+        _dynamics,
     ),
     _Group(
         tuple(f"modulation_{low:g}-{high:g}hz_{band}" for low, high in _RATES for band in _bands()),
@@ -431,6 +521,7 @@ _GROUPS = (
     _Group(_named("near_peak", *(f"{db:g}db" for db in _NEAR_PEAK_DB)), _near_peak),
     _Group((*_named("line", 1, 4, 12, 32), "line_count"), _lines),
     _Group((*_named("resonance", 1, 3, 6, 12), "resonance_dip"), _resonances),
+    _Group(_named("bump", *range(48)), _bump),
     _Group(_named("gap", 1, 2, 3, 4), _gaps),
     _Group(("cut_off", "cliff"), _cut_off),
     _Group(_named("flatness", *_hz(OCTAVES_HZ[3:])), _flatness),
