@@ -12,7 +12,7 @@ from mixagent.pipeline.files import content_hash
 from mixagent.pipeline.graph import Result, StageEvent
 from mixagent.pipeline.parameters import Settings
 from mixagent.policies.base import Decision
-from mixagent.report.words import explanation, parameter_label, parameter_value, place_label
+from mixagent.report.words import PROPERTIES, explanation, parameter_label, parameter_value, place_label
 
 if TYPE_CHECKING:
     from mixagent.session import Request
@@ -27,7 +27,8 @@ def analysis_object(song: Path, decoded: Mapping[str, Any], measured: Mapping[st
         "version": __version__,
         "input": {"path": str(song), **decoded["info"]},
         "analysis": measured["analysis"],
-        "diagnosis": measured["diagnosis"],
+        "diagnosis": _faults(measured["diagnosis"]),
+        "properties": _properties(measured["diagnosis"]),
         "warnings": decoded["warnings"],
     }
 
@@ -63,11 +64,15 @@ def build_report(
         "target": _target(request),
         "met": finish is None or finish["met"],
         "missed": None if finish is None or finish["met"] else finish["missed"],
-        "summary": {"wrong": _wrong(heard["diagnosis"]), "done": _done(results, decision, applied, finish)},
+        "summary": {
+            "wrong": _wrong(_faults(heard["diagnosis"])),
+            "done": _done(results, decision, applied, finish),
+        },
         "before": heard["analysis"],
         "after": after["analysis"],
-        "diagnosis": heard["diagnosis"],
-        "diagnosis_after": after["diagnosis"],
+        "diagnosis": _faults(heard["diagnosis"]),
+        "diagnosis_after": _faults(after["diagnosis"]),
+        "properties": _properties(heard["diagnosis"]),
         "stages": [_stage(event, results.get(name)) for name, event in events.items()],
         "models": models,
         "decision": {
@@ -115,8 +120,17 @@ def _target(request: Request) -> dict[str, Any]:
     }
 
 
+def _faults(diagnosis: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [finding for finding in diagnosis if finding["kind"] not in PROPERTIES]
+
+
+def _properties(diagnosis: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the song is, rather than what is wrong with it."""
+    return [{k: f[k] for k in ("kind", "evidence")} for f in diagnosis if f["kind"] in PROPERTIES]
+
+
 def _wrong(diagnosis: list[dict[str, Any]]) -> list[str]:
-    found = sorted((f for f in diagnosis if f["found"]), key=lambda f: -f["severity"])
+    found = sorted((f for f in _faults(diagnosis) if f["found"]), key=lambda f: -f["severity"])
     return [f"{explanation(f['kind']).name} ({f['place']}): {f['evidence']}" for f in found]
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mixagent.doctor import Check
 from mixagent.pipeline.models import ModelInfo
-from mixagent.report.words import explanation, number, severity_words
+from mixagent.report.words import explanation, number, property_words, severity_words
 
 _ROWS = (
     ("Integrated loudness", "integrated_lufs", "LUFS"),
@@ -41,7 +41,8 @@ def analysis_text(found: Mapping[str, Any]) -> RenderableType:
         found: an object of schema `mixagent.analysis/1`.
     """
     warnings = [Text(f"! {line}", style="yellow") for line in found["warnings"]]
-    return Group(_measures([found]), _diagnosis(found["diagnosis"]), *warnings)
+    properties = [Text(property_words(row)) for row in found["properties"]]
+    return Group(_measures([found]), _diagnosis(found["diagnosis"]), *properties, *warnings)
 
 
 def comparison_text(found: Mapping[str, Any]) -> RenderableType:

@@ -46,6 +46,7 @@ def render_page(report: Report, before: AudioSource, after: AudioSource) -> str:
         player=_player(report, before, after),
         charts=_charts(report),
         findings=_findings(report),
+        properties=[words.property_words(row) for row in report["properties"]],
         verdict=words.verdict(report),
         chain=_chain(report["decision"]["parameters"]),
         measures=_measures(report["before"], report["after"]),

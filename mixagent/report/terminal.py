@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mixagent.report.words import number, verdict
+from mixagent.report.words import number, property_words, verdict
 
 _ROWS = (
     ("Integrated loudness", "integrated_lufs", "LUFS", False),
@@ -32,6 +32,7 @@ def summary_text(report: Mapping[str, Any]) -> RenderableType:
     """
     return Group(
         _verdict(report),
+        *(Text(property_words(row)) for row in report["properties"]),
         *_sentences("What was wrong", report["summary"]["wrong"], "nothing that calls for a repair"),
         *_sentences("What was done", report["summary"]["done"], "nothing"),
         _measures(report["before"], report["after"]),

@@ -64,6 +64,9 @@ DEFECTS: Mapping[str, Explanation] = {
     "glitches": Explanation("Glitches", "Clicks or dropouts: jumps that no instrument makes."),
 }
 
+PROPERTIES = frozenset({"mono"})
+"""What the diagnosis tells of a song that is neither right nor wrong."""
+
 PLACES: Mapping[str, str] = {
     "vocals": "Vocals",
     "drums": "Drums",
@@ -86,6 +89,11 @@ _UNIT_SUFFIXES = ("_db", "_hz", "_ms")
 def explanation(kind: str) -> Explanation:
     """The words for a kind of finding; one that is not known is named as it is."""
     return PATHOLOGIES.get(kind) or DEFECTS.get(kind) or Explanation(kind.capitalize(), "")
+
+
+def property_words(row: Mapping[str, Any]) -> str:
+    """A property of the song in one sentence, from its row in the report object."""
+    return f"{explanation(row['kind']).name}: {row['evidence']}"
 
 
 def severity_words(severity: float) -> str:

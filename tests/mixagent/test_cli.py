@@ -248,6 +248,18 @@ def test_mono_stays_mono(mixagent, tmp_path, separator):
     assert soundfile.info(tmp_path / "m.wav").channels == 1
 
 
+def test_mono_is_told_as_a_property_and_not_as_a_fault(mixagent, tmp_path):
+    song = write_song(tmp_path / "song.wav", channels=1)
+    ran = master(mixagent, song, "-o", tmp_path / "m.wav", "--report", tmp_path / "r.json")
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert report["properties"] == [{"kind": "mono", "evidence": "the file has one channel"}]
+    assert "mono" not in {finding["kind"] for finding in [*report["diagnosis"], *report["diagnosis_after"]]}
+    assert not [line for line in report["summary"]["wrong"] if "Mono" in line]
+    assert "Mono: the file has one channel\n" in ran.out.split("What was wrong")[0]
+    analysed = json.loads(mixagent("analyze", song, "--json").out)
+    assert (analysed["properties"], "Mono" in mixagent("analyze", song).out) == (report["properties"], True)
+
+
 def test_tags_are_kept(mixagent, tmp_path):
     song = write_song(tmp_path / "song.flac", "PCM_24")
     tagged = FLAC(song)

@@ -71,6 +71,7 @@ def make_report(before: Audio, after: Audio, name: str = "song.wav") -> dict:
         "after": measured,
         "diagnosis": [{"kind": kind, **finding} for kind in KINDS],
         "diagnosis_after": [{"kind": kind, **finding, "severity": 0.1} for kind in KINDS],
+        "properties": [{"kind": "mono", "evidence": "the file has one channel"}] * (before.channels == 1),
         "stages": [{"name": "decode", "status": "cached", "seconds": 0.1, "detail": "wav"}],
         "models": [{"stage": "separation", "name": "spleeter", "why": "no GPU"}],
         "decision": {"policy": "rules", "amount": 1.0, "parameters": rows},
@@ -160,6 +161,7 @@ def test_odd_songs_get_a_page(written, before, after):
     path, reader, _ = written(before, after)
     assert path.stat().st_size > 10_000
     assert not re.search(r"\b(nan|inf)\b", reader.texts[""], re.IGNORECASE)
+    assert ("Mono: the file has one channel." in reader.texts[""]) == (before.channels == 1)
 
 
 def test_a_page_that_cannot_be_written_is_an_output_error(tmp_path):
