@@ -25,6 +25,7 @@ from mixagent.envs.pathologies import KINDS, MECHANISMS, Kind, damage
 from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import Audio, AudioSource, Combination, Stems, load
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
+from mixagent.pipeline.dsp.gaps import Gap, Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import BandLevel, Programme
 from mixagent.pipeline.errors import InputError, OutputError
 from mixagent.pipeline.features import describe
@@ -82,6 +83,7 @@ class Case:
         original: the truth, where it is known.
         stems: the parts of the damaged segment; `stems.mix` is the segment itself.
         levels: `measure_levels(stems)`.
+        gaps: `measure_gaps` of the mix.
         analysis: of the mix.
         stem_analyses: of each stem by name.
         diagnosis: of the mix.
@@ -95,6 +97,7 @@ class Case:
     original: Audio | None
     stems: Stems
     levels: Levels
+    gaps: Gaps
     analysis: Analysis
     stem_analyses: Mapping[str, Analysis]
     diagnosis: Diagnosis
@@ -167,6 +170,7 @@ def measure_case(
         original=original,
         stems=Stems(mix, parts),
         levels=measure_levels(stems),
+        gaps=measure_gaps(mix),
         analysis=analysis,
         stem_analyses={stem: analyse(part) for stem, part in parts.items()},
         diagnosis=diagnose(mix, analysis),
@@ -322,6 +326,7 @@ def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         name: np.round(sound.samples * np.float32(1 / scales[name])).astype(np.int16)
         for name, sound in audio.items()
     }
+    arrays |= {"gaps.hz": case.gaps.hz, "gaps.missing_db": case.gaps.missing_db}
     arrays |= {f"features.{name}": values for name, values in case.features.items()}
     return arrays, {
         "name": case.name,
@@ -330,6 +335,7 @@ def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "scales": scales,
         "stems": list(case.stems.parts),
         "levels": {name: asdict(level) for name, level in case.levels.items()},
+        "gaps": [asdict(gap) for gap in case.gaps.gaps],
         "analysis": case.analysis.to_json(),
         "stem_analyses": {name: analysis.to_json() for name, analysis in case.stem_analyses.items()},
         "diagnosis": case.diagnosis.to_json(),
@@ -354,6 +360,7 @@ def _unpacked(arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]) -> Ca
         original=audio["mix"] if data["untouched"] else audio.get("original"),
         stems=Stems(audio["mix"], {name: audio[f"stem.{name}"] for name in data["stems"]}),
         levels={name: _programme(level) for name, level in data["levels"].items()},
+        gaps=Gaps(tuple(Gap(**gap) for gap in data["gaps"]), arrays["gaps.hz"], arrays["gaps.missing_db"]),
         analysis=Analysis.from_json(data["analysis"]),
         stem_analyses={name: Analysis.from_json(row) for name, row in data["stem_analyses"].items()},
         diagnosis=Diagnosis.from_json(data["diagnosis"]),

@@ -52,7 +52,7 @@ def mix_blocks(
     if not active:
         yield from blocks(stems.mix, size)
         return
-    strips = [_strip_blocks(stems.parts[name], name, settings, levels, size) for name in active]
+    strips = [strip_blocks(stems, name, settings, levels, size) for name in active]
     returns = _Returns(settings, active, stems.mix)
     with ThreadPoolExecutor(len(active)) as pool:
         for start in range(0, stems.mix.frames, size):
@@ -74,9 +74,13 @@ def _works(bus: Mapping[str, float]) -> bool:
     return bool(bus) and (bus["comp_ratio"] > 1 or bus["gain_db"] != 0)
 
 
-def _strip_blocks(
-    part: AudioSource, name: str, settings: Settings, levels: Levels | None, size: int
+def strip_blocks(
+    stems: Stems, name: str, settings: Settings, levels: Levels | None = None, size: int = BLOCK_FRAMES
 ) -> Iterator[FloatArray]:
+    """One stem through its strip and its bus, in blocks of `size` frames, of the input's length."""
+    part = stems.parts[name]
+    if not is_active(settings, name):
+        return blocks(part, size)
     programme = levels[name] if levels is not None else measure_programme(part)
     processors = strip_processors(settings.section(name), part.rate, part.channels, programme)
     if name in BUSES:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.audio import AudioSource, FloatArray, Stems, collect, spool
-from mixagent.pipeline.dsp.gaps import measure_gaps
+from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, Stems, collect, spool
+from mixagent.pipeline.dsp.gaps import Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.finaliser import Finish, finalise
 from mixagent.pipeline.mastering import master_processors
-from mixagent.pipeline.mixing import Levels, is_active, mix_blocks
+from mixagent.pipeline.mixing import Levels, is_active, mix_blocks, strip_blocks
 from mixagent.pipeline.parameters import Settings
 from mixagent.pipeline.streaming import Processor
 from mixagent.pipeline.targets import LoudnessTarget
@@ -42,6 +42,7 @@ def render(
     scratch: Path | None = None,
     levels: Levels | None = None,
     progress: Progress | None = None,
+    gaps: Gaps | None = None,
 ) -> Render:
     """Mix, master chain and finaliser.
 
@@ -52,10 +53,11 @@ def render(
         scratch: folder for what lies on disk; None keeps everything in memory.
         levels: `measure_levels(stems)`, for a caller that renders the same stems many times.
         progress: called with the share done, 0..1; may raise to cancel.
+        gaps: `measure_gaps` of the mix, for the same caller.
     """
     chain_share = 0.6 if target else 1.0
     report = progress or _ignore
-    source = premaster(stems, settings, scratch, levels, lambda share: report(share * chain_share))
+    source = premaster(stems, settings, scratch, levels, lambda share: report(share * chain_share), gaps)
     if target is None:
         return Render(source, source, None)
     rest = 1.0 - chain_share
@@ -69,6 +71,7 @@ def premaster(
     scratch: Path | None = None,
     levels: Levels | None = None,
     progress: Progress | None = None,
+    gaps: Gaps | None = None,
 ) -> AudioSource:
     """Mix and master chain without the finaliser: in memory, or in `scratch` as `premaster.f32`.
 
@@ -77,25 +80,49 @@ def premaster(
     mix = stems.mix
     if not settings.active("master") and not any(is_active(settings, name) for name in stems.parts):
         return mix
-    parts = _counted(premaster_blocks(stems, settings, levels), mix.frames, progress or _ignore)
+    parts = _counted(premaster_blocks(stems, settings, levels, gaps), mix.frames, progress or _ignore)
     if scratch is None:
         return collect(parts, mix.rate, mix.channels)
     return spool(parts, scratch / "premaster.f32", mix.rate, mix.channels)
 
 
-def premaster_blocks(stems: Stems, settings: Settings, levels: Levels | None = None) -> Iterator[FloatArray]:
+def premaster_blocks(
+    stems: Stems, settings: Settings, levels: Levels | None = None, gaps: Gaps | None = None
+) -> Iterator[FloatArray]:
     """Mix and master chain in blocks, latency compensated, of the input's length in all."""
     mix = stems.mix
     mixed = mix_blocks(stems, settings, levels)
     if not settings.active("master"):
         yield from mixed
         return
+    yield from _through(mixed, _master(stems, settings, levels, gaps), mix.channels)
+
+
+def render_stem(
+    stems: Stems, name: str, settings: Settings, levels: Levels | None = None, gaps: Gaps | None = None
+) -> Audio:
+    """One stem alone through its strip, its bus and the master chain, in memory; no sends, no finaliser.
+
+    The master's levels and gaps stay those of the whole mix, so that the stem meets the chain that it
+    meets in the mix.
+    """
+    part = stems.parts[name]
+    parts = strip_blocks(stems, name, settings, levels)
+    processors = _master(stems, settings, levels, gaps)
+    return collect(_through(parts, processors, part.channels), part.rate, part.channels)
+
+
+def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps | None) -> list[Processor]:
+    """The master chain for the mix of these stems."""
+    mix = stems.mix
+    if not settings.active("master"):
+        return []
     programme = levels["mix"] if levels is not None else measure_programme(mix)
-    gaps = measure_gaps(mix) if settings["master.gap_fill_db"] > 0 else None
-    processors = master_processors(
-        settings, mix.rate, mix.channels, _faded(programme, stems, settings, levels), gaps
+    filled = settings["master.gap_fill_db"] > 0
+    faded = _faded(programme, stems, settings, levels)
+    return master_processors(
+        settings, mix.rate, mix.channels, faded, (gaps or measure_gaps(mix)) if filled else None
     )
-    yield from _through(mixed, processors, mix.channels)
 
 
 def _through(

@@ -1,0 +1,220 @@
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from mixagent.envs.cases import STAGES, Case, CaseStore, Curriculum, Damage, draw_damage, make_case
+from mixagent.envs.corpus import Corpus
+from mixagent.envs.pathologies import KINDS, MECHANISMS
+from mixagent.pipeline.audio import Audio, Stems, load
+from mixagent.pipeline.errors import CancelledError, InputError, OutputError
+from mixagent.pipeline.separation.base import Progress
+from mixagent.pipeline.targets import TARGETS
+from mixagent.reward.recovery import Original
+
+RATE = 44100
+TARGET = TARGETS["streaming"]
+NONE = Damage({}, {}, {}, 0)
+MUDDY = Damage({"mud": 0.8}, {"mud": "bell"}, {}, 3)
+
+
+def music(seconds: float = 1.0, seed: int = 0) -> Audio:
+    """A chord with a beat and a little noise, wider at the top."""
+    random = np.random.default_rng(seed)
+    time = np.arange(round(seconds * RATE)) / RATE
+    chord = sum(np.sin(2 * np.pi * hz * (1 + 0.1 * seed) * time) for hz in (110, 220, 331, 440, 1320))
+    beat = np.exp(-(time % 0.25) / 0.05)
+    noise = random.standard_normal((2, time.size))
+    return Audio((0.05 * chord + 0.05 * beat * noise + 0.003 * noise).astype(np.float32), RATE)
+
+
+class HalfSeparator:
+    """Takes the low half of the spectrum for the voice: exact stems, without a network."""
+
+    name, version, stem_names = "half", "1", ("vocals", "accompaniment")
+
+    def separate(self, mix: Audio, scratch: Path, progress: Progress | None = None) -> Stems:
+        spectrum = np.fft.rfft(mix.samples)
+        spectrum[:, spectrum.shape[1] // 20 :] = 0
+        low = np.fft.irfft(spectrum, mix.frames).astype(np.float32)
+        rest = load(mix).samples - low
+        return Stems(mix, {"vocals": Audio(low, mix.rate), "accompaniment": Audio(rest, mix.rate)})
+
+
+def power(samples: NDArray[np.float32]) -> float:
+    return float(np.mean(np.square(samples, dtype=np.float64)))
+
+
+@pytest.mark.parametrize(("stage", "count"), [("none", 0), ("single", 1), ("pair", 2), ("all", 5)])
+def test_a_stage_draws_its_number_of_pathologies(stage: Curriculum, count: int) -> None:
+    drawn = draw_damage(np.random.default_rng(1), stage)
+    assert len(drawn.severities) == count
+    assert set(drawn.mechanisms) == set(drawn.severities) <= set(KINDS)
+    assert all(0.2 <= severity <= 1.0 for severity in drawn.severities.values())
+
+
+def test_training_never_meets_a_mechanism_kept_for_validation() -> None:
+    random = np.random.default_rng(2)
+    kept = {(kind, m.name) for kind in KINDS for m in MECHANISMS[kind] if m.validation_only}
+    for validation in (False, True):
+        drawn = [draw_damage(random, "all", validation) for _ in range(40)]
+        met = {pair for damage in drawn for pair in damage.mechanisms.items()}
+        assert met <= kept if validation else not met & kept
+
+
+def test_the_same_seed_draws_the_same_damage() -> None:
+    for stage in STAGES:
+        once, twice = (draw_damage(np.random.default_rng(5), stage) for _ in range(2))
+        assert once == twice
+
+
+def test_an_undamaged_case_is_its_original_at_distance_zero() -> None:
+    case = make_case("clean", music(), NONE, None, TARGET)
+    assert case.original is not None
+    assert np.array_equal(load(case.stems.mix).samples, case.original.samples)
+    assert case.distance is not None
+    assert case.distance.total == 0.0
+
+
+def test_damage_keeps_the_power_and_is_measured_against_the_original() -> None:
+    original = music()
+    case = make_case("muddy", original, MUDDY, None, TARGET)
+    mix = load(case.stems.mix)
+    assert power(mix.samples) == pytest.approx(power(original.samples), rel=1e-3)
+    assert case.distance == Original(original).distance(mix)
+    assert case.distance is not None
+    assert case.distance.tone > 1.0
+    assert not case.stems.parts
+
+
+def test_a_scrambled_balance_raises_its_stem_against_the_rest() -> None:
+    raised = Damage({}, {}, {"vocals": 6.0}, 0)
+    case = make_case("loud voice", music(), raised, HalfSeparator(), TARGET)
+    assert case.original is not None
+    before = HalfSeparator().separate(case.original, Path()).parts
+    change_db = {
+        name: 10 * np.log10(power(load(case.stems.parts[name]).samples) / power(load(part).samples))
+        for name, part in before.items()
+    }
+    assert change_db["vocals"] - change_db["accompaniment"] == pytest.approx(6.0, abs=0.1)
+    assert power(load(case.stems.mix).samples) == pytest.approx(power(case.original.samples), rel=1e-3)
+
+
+def test_a_balance_without_stems_is_left_out_of_what_was_done() -> None:
+    case = make_case("no stems", music(), Damage({}, {}, {"vocals": 6.0}, 0), None, TARGET)
+    assert case.damage is not None
+    assert not case.damage.balance_db
+
+
+def test_a_stored_case_comes_back_within_sixteen_bits(tmp_path: Path) -> None:
+    case = make_case("song@1.50#2", music(), MUDDY, HalfSeparator(), TARGET)
+    CaseStore(tmp_path).save(case)
+    back = CaseStore(tmp_path).load(case.name)
+    for field in ("name", "levels", "analysis", "stem_analyses", "diagnosis", "target", "damage", "distance"):
+        assert getattr(back, field) == getattr(case, field), field
+    assert back.gaps.gaps == case.gaps.gaps
+    assert {name: tuple(f) for name, f in back.features.items()} == {
+        name: tuple(f) for name, f in case.features.items()
+    }
+    for mine, theirs in ((back.stems.mix, case.stems.mix), (back.original, case.original)):
+        assert mine is not None
+        assert theirs is not None
+        peak = np.abs(load(theirs).samples).max()
+        error = np.abs(load(mine).samples - load(theirs).samples).max()
+        assert error <= peak / 32767 * 0.51
+
+
+def test_a_missing_or_broken_case_says_which(tmp_path: Path) -> None:
+    store = CaseStore(tmp_path)
+    with pytest.raises(InputError, match="nothing@1"):
+        store.load("nothing@1")
+    case = make_case("a@1", music(), NONE, None, TARGET)
+    store.save(case)
+    store.path("a@1").write_bytes(store.path("a@1").read_bytes()[:1000])
+    with pytest.raises(InputError, match="a@1"):
+        store.load("a@1")
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("corpus")
+    songs = folder / "songs"
+    songs.mkdir()
+    for number in range(2):
+        audio = music(8.0 + number, number)
+        soundfile.write(songs / f"{number}.wav", audio.samples.T, RATE)
+    made = Corpus.open(folder / "index").add([songs], "train", shortest_s=5.0)
+    assert len(made.songs("train", "clean truth")) == 2, made.skipped()
+    return made
+
+
+def build(store: CaseStore, corpus: Corpus, count: int, progress: Callable[[float], None] | None = None,
+          disk_gb: float = 1.0, workers: int = 1) -> None:  # fmt: skip
+    store.build(corpus, "train", count, 0, workers, disk_gb, progress, seconds=0.5, stems_share=0.0)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.safetensors"))}
+
+
+def test_a_build_that_was_stopped_goes_on_to_the_same_store(tmp_path: Path, corpus: Corpus) -> None:
+    whole, stopped = CaseStore(tmp_path / "whole"), CaseStore(tmp_path / "stopped")
+    build(whole, corpus, 5)
+
+    def stop(share: float) -> None:
+        if share >= 0.4:
+            raise CancelledError("enough")
+
+    with pytest.raises(CancelledError):
+        build(stopped, corpus, 5, stop)
+    index = stopped.directory / "index.jsonl"
+    index.write_text(index.read_text() + '{"number": 4, "na')
+    assert len(stopped.names()) == 2
+    build(stopped, corpus, 5)
+    assert stopped.names("train") == whole.names("train")
+    assert len(whole.names()) == 5
+    assert files(stopped.directory) == files(whole.directory)
+
+
+def test_a_build_stays_within_its_disk_budget(tmp_path: Path, corpus: Corpus) -> None:
+    store = CaseStore(tmp_path)
+    with pytest.raises(OutputError, match="budget"):
+        build(store, corpus, 8, disk_gb=3e-4)
+    assert 0 < len(store.names()) < 8
+
+
+def test_names_can_be_asked_for_by_split_and_damage(tmp_path: Path, corpus: Corpus) -> None:
+    store = CaseStore(tmp_path)
+    build(store, corpus, 6)
+    assert store.names("validation") == []
+    for row in store.rows():
+        kinds = tuple(row["severities"])
+        assert row["name"] in store.names("train", kinds=kinds)
+        case = store.load(row["name"])
+        assert case.damage is not None
+        assert set(case.damage.severities) == set(kinds)
+
+
+@pytest.mark.slow
+def test_two_workers_build_what_one_builds(tmp_path: Path, corpus: Corpus) -> None:
+    build(CaseStore(tmp_path / "one"), corpus, 4)
+    build(CaseStore(tmp_path / "two"), corpus, 4, workers=2)
+    assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+def test_a_split_without_songs_is_said(tmp_path: Path, corpus: Corpus) -> None:
+    with pytest.raises(InputError, match="validation"):
+        CaseStore(tmp_path).build(corpus, "validation", 1)
+
+
+def test_a_case_is_what_it_is_whatever_it_is_called(tmp_path: Path) -> None:
+    case: Case = make_case("a", music(), MUDDY, None, TARGET)
+    store = CaseStore(tmp_path)
+    for name in ("../../etc/passwd", "ü/ö@3#4", "a" * 300):
+        store.save(replace(case, name=name))
+        assert store.load(name).name == name
+    assert all(tmp_path in path.parents for path in tmp_path.rglob("*.safetensors"))
