@@ -35,6 +35,7 @@ LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 192_000
 _FRAMES = 1 << 14
 _MISSING_S = 1.0
 _UNKNOWN_SIZE = 0xFFFFFFFF
+_OGG_PAGE_BYTES = 27 + 255 + 255 * 255
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
 _READABLE = "wav, flac, mp3, ogg or aiff, and m4a where ffmpeg is installed"
 
@@ -129,6 +130,7 @@ def _spool(path: Path, stream: _Stream, to: Path, progress: Progress) -> Decoded
                     writer.write(block)
                     done += block.shape[1]
                     progress(min(done / max(info.frames, 1), 1.0))
+                damaged = info.container == "OGG" and not _ends_an_ogg_stream(path)
             except _DamagedError:
                 damaged = True
             audio = writer.close()
@@ -200,8 +202,8 @@ def _open(path: Path) -> Iterator[_Stream]:
 def _reader(path: Path) -> Literal["sndfile", "mp3", "ffmpeg"]:
     """Which reader a file needs, by its first bytes: extensions lie."""
     with path.open("rb") as file:
-        head = file.read(16)
-    if head[4:8] == b"ftyp" or head[:4] in _FFMPEG_MAGIC or _is_adts(head):
+        head = file.read(64)
+    if head[4:8] == b"ftyp" or head[:4] in _FFMPEG_MAGIC or _is_adts(head) or _is_ogg_flac(head):
         return "ffmpeg"
     is_mpeg = head[:3] == b"ID3" or (head[0] == 0xFF and head[1:2] >= b"\xe0")
     return "mp3" if is_mpeg or path.suffix.lower() == ".mp3" else "sndfile"
@@ -214,6 +216,10 @@ _FFMPEG_MAGIC = (b"\x1aE\xdf\xa3", b"0&\xb2u", b"wvpk", b"MAC ", b"TTA1")
 def _is_adts(head: bytes) -> bool:
     # ADTS is MPEG audio's sync word with layer 0, which no MPEG audio frame has.
     return len(head) > 1 and head[0] == 0xFF and head[1] & 0xF6 == 0xF0
+
+
+def _is_ogg_flac(head: bytes) -> bool:
+    return head[:4] == b"OggS" and head[28:33] == b"\x7fFLAC"
 
 
 @contextmanager
@@ -236,6 +242,19 @@ def _sndfile_blocks(file: soundfile.SoundFile) -> Iterator[FloatArray]:
             yield block.T
     except soundfile.LibsndfileError as error:
         raise _DamagedError from error
+
+
+def _ends_an_ogg_stream(path: Path) -> bool:
+    """Whether the last whole page of an Ogg file is marked as the end of its stream (RFC 3533, section 6)."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - 2 * _OGG_PAGE_BYTES, 0))
+        tail = file.read()
+    at = len(tail) - 22
+    while (at := tail.rfind(b"OggS\0", 0, at)) >= 0:
+        segments = tail[at + 27 : at + 27 + tail[at + 26]]
+        if at + 27 + len(segments) + sum(segments) <= len(tail):
+            return bool(tail[at + 5] & 4)
+    return False
 
 
 def _stated_frames(file: soundfile.SoundFile) -> int:
@@ -271,11 +290,20 @@ def _open_ffmpeg(path: Path) -> Iterator[_Stream]:
     with _au_stream([ffmpeg, "-nostdin", *source, *target]) as (header, samples):
         if header is None:
             raise InputError(f"{path} is damaged: ffmpeg cannot decode it; get a complete copy")
-        yield _Stream(replace(info, rate=header.rate, channels=header.channels), samples)
+        info = replace(info, rate=header.rate, channels=header.channels)
+        # What follows the stated end is what the encoder filled its last packet with.
+        padded = info.container == "MOV" and info.frames > 0
+        yield _Stream(info, _first(samples, info.frames) if padded else samples)
+
+
+def _first(parts: Iterator[FloatArray], frames: int) -> Iterator[FloatArray]:
+    for part in parts:
+        yield part[:, :frames]
+        frames -= min(frames, part.shape[1])
 
 
 def _ffprobe(path: Path, command: list[str]) -> FileInfo:
-    entries = "stream=codec_name,sample_rate,channels:format=duration,format_name"
+    entries = "stream=codec_name,sample_rate,channels,duration:format=duration,format_name"
     command = [*command, "-select_streams", "a:0", "-show_entries", entries, "-of", "json"]
     shown = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
     found: dict[str, Any] = json.loads(shown.stdout or b"{}")
@@ -283,7 +311,8 @@ def _ffprobe(path: Path, command: list[str]) -> FileInfo:
         raise InputError(f"{path} is damaged or holds no audio: ffmpeg finds none; get a complete copy")
     stream, container = found["streams"][0], found["format"]["format_name"].split(",")[0].upper()
     rate, channels = int(stream["sample_rate"]), int(stream["channels"])
-    frames = round(float(found["format"].get("duration", 0.0)) * rate)
+    duration_s = stream.get("duration") or found["format"].get("duration", 0.0)
+    frames = round(float(duration_s) * rate)
     return FileInfo(container, stream["codec_name"].upper(), None, rate, channels, frames)
 
 

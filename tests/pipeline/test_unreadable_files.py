@@ -170,10 +170,22 @@ def test_a_truncated_file_gives_what_is_there_and_a_warning(tmp_path, capfd, suf
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_truncated_ogg_gives_what_is_there(tmp_path):
+@pytest.mark.parametrize("share", [0.6, 0.999])
+def test_a_truncated_ogg_gives_what_is_there_and_a_warning(tmp_path, share):
     encode(noise(4.0), tmp_path / "song.ogg")
-    cut(tmp_path / "song.ogg", 0.6)
-    assert 1.5 < decode(tmp_path / "song.ogg", tmp_path / "raw").info.duration_s < 2.6
+    assert decode(tmp_path / "song.ogg", tmp_path / "raw").warnings == ()
+    cut(tmp_path / "song.ogg", share)
+    decoded = decode(tmp_path / "song.ogg", tmp_path / "raw")
+    assert 4.0 * share - 0.9 < decoded.info.duration_s < 4.0 * share + 0.2
+    (warning,) = decoded.warnings
+    assert "cut short" in warning
+
+
+def test_an_ogg_whose_last_page_is_empty_is_whole(tmp_path):
+    encode(noise(1.0), tmp_path / "song.ogg")
+    with (tmp_path / "song.ogg").open("ab") as file:
+        file.write(b"OggS\0\4" + bytes(20) + b"\1\0")
+    assert decode(tmp_path / "song.ogg", tmp_path / "raw").warnings == ()
 
 
 def test_a_wav_written_to_a_pipe_is_whole_though_its_header_is_not(tmp_path):
@@ -226,6 +238,16 @@ def test_what_ffmpeg_reads_is_read_by_ffmpeg(tmp_path, ffmpeg, suffix):
     assert abs(decoded.info.duration_s - 2.0) < 0.1
     level = np.sqrt(np.mean(load(decoded.audio).samples[:, 9600:-9600] ** 2))
     assert level == pytest.approx(0.5 / np.sqrt(2), rel=0.01)
+
+
+@pytest.mark.parametrize("suffix", ["m4a", "oga"])
+def test_what_the_encoder_padded_is_left_out(tmp_path, ffmpeg, suffix):
+    encode(noise(1.01), tmp_path / "song.wav", "16")
+    codec = {"m4a": "aac", "oga": "flac"}[suffix]
+    ffmpeg("-i", tmp_path / "song.wav", "-c:a", codec, tmp_path / f"song.{suffix}")
+    decoded = decode(tmp_path / f"song.{suffix}", tmp_path / "raw")
+    assert decoded.info.frames == decoded.audio.frames == round(1.01 * RATE)
+    assert decoded.warnings == ()
 
 
 def test_m4a_without_ffmpeg_says_what_to_install(tmp_path, monkeypatch):
