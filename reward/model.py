@@ -14,11 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 from mixagent.pipeline.errors import UsageError
 from mixagent.reward.scene import Scene
 from mixagent.reward.terms.base import Term
-from mixagent.reward.terms.dynamics import Dropouts, LostTransients, Pumping
+from mixagent.reward.terms.dynamics import Dropouts, LostDynamics, LostTransients, Pumping
 from mixagent.reward.terms.image import Lean, LostSides, MonoFoldLoss
 from mixagent.reward.terms.loudness import OverLimiting, TargetMissed
 from mixagent.reward.terms.prior import Prior
-from mixagent.reward.terms.residue import AddedClipping, AddedNoise, AddedTail
+from mixagent.reward.terms.residue import AddedClipping, AddedNoise, AddedTail, Smear
 from mixagent.reward.terms.tone import AddedMud, LostHighs, LostLows
 from mixagent.reward.terms.truth import Truth
 
@@ -42,12 +42,14 @@ TERMS: Mapping[str, Callable[..., Term]] = MappingProxyType(
         "lost_lows": LostLows,
         "added_mud": AddedMud,
         "lost_transients": LostTransients,
+        "lost_dynamics": LostDynamics,
         "mono_fold": MonoFoldLoss,
         "lost_sides": LostSides,
         "lean": Lean,
         "dropouts": Dropouts,
         "added_noise": AddedNoise,
         "added_tail": AddedTail,
+        "smear": Smear,
         "prior": Prior,
     }
 )

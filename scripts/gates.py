@@ -36,12 +36,13 @@ from mixagent.pipeline.targets import LoudnessTarget, loudness_target
 from mixagent.reward.model import RewardModel, Score, load_reward
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.terms.truth import LEAST_DISTANCE
 from mixagent.reward.vandalism import VANDALISMS, vandalise
 
 MATTERS = 0.02
 """The change of the total that counts: a fall is at least this, and a gain moves it by less."""
 
-TRACE = 0.1
+TRACE = LEAST_DISTANCE
 """A ruin that leaves the render nearer than this to its input did nothing: a fold of a mono song."""
 
 FALLS_SHARE = 0.98

@@ -39,6 +39,20 @@ class LostTransients(Guard):
 
 
 @dataclass(frozen=True)
+class LostDynamics(Guard):
+    """Decibels by which the levels of four bands lie closer together than the input's."""
+
+    free: float = 0.5
+    full: float = 4.0
+    name: ClassVar[str] = "lost_dynamics"
+
+    def harm(self, scene: Scene) -> float:
+        """Mean fall, over the bands, of the spread from the 20th to the 95th percentile over time."""
+        before, after = (_level_spreads_db(side.spectra) for side in (scene.before, scene.after))
+        return max(float((before - after).mean()), 0.0)
+
+
+@dataclass(frozen=True)
 class Dropouts(Guard):
     """Share of the time in which something audible was torn out: dropouts, gating."""
 
@@ -87,14 +101,26 @@ class Pumping(Guard):
         return max(float(dips_db.mean()), 0.0)
 
 
+def _region_levels_db(spectra: Spectra) -> Array:
+    """Level of each of four regions in each frame, shape (4, frames)."""
+    sums = [spectra.power[spectra.bands(low, high)].sum(axis=0) for low, high in _REGIONS_HZ]
+    return decibels(np.stack(sums), -60.0)
+
+
 def _onset_rises_db(spectra: Spectra) -> Array:
-    rises = []
-    for low_hz, high_hz in _REGIONS_HZ:
-        level_db = decibels(spectra.power[spectra.bands(low_hz, high_hz)].sum(axis=0), -60.0)
-        rise = level_db[_RISE_FRAMES:] - level_db[:-_RISE_FRAMES]
-        count = max(int(rise.size * _ONSET_SHARE), 1)
-        rises.append(float(np.partition(rise, -count)[-count:].mean()) if rise.size > count else 0.0)
-    return np.array(rises, np.float32)
+    level_db = _region_levels_db(spectra)
+    rises = level_db[:, _RISE_FRAMES:] - level_db[:, :-_RISE_FRAMES]
+    count = max(int(rises.shape[1] * _ONSET_SHARE), 1)
+    if rises.shape[1] <= count:
+        return np.zeros(len(_REGIONS_HZ), np.float32)
+    steepest: Array = np.partition(rises, -count, axis=1)[:, -count:].mean(axis=1)
+    return steepest
+
+
+def _level_spreads_db(spectra: Spectra) -> Array:
+    low_db, high_db = np.percentile(_region_levels_db(spectra), (20, 95), axis=1)
+    spreads: Array = high_db - low_db
+    return spreads
 
 
 def _undulation(level_db: Array, spectra: Spectra) -> Array:

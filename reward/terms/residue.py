@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from scipy.ndimage import maximum_filter1d
 
-from mixagent.reward.scene import Array, Listening, Scene
+from mixagent.reward.scene import Array, Listening, Scene, decibels
 from mixagent.reward.terms.base import Guard
 
 _TOP = 0.97
@@ -18,27 +18,45 @@ _BLOCK_S = 0.02
 
 @dataclass(frozen=True)
 class AddedNoise(Guard):
-    """Decibels by which the steady floor over 2 kHz rose above the input's and over −55 dB.
+    """Decibels by which the floor over 2 kHz came nearer to what stands above it.
 
-    The floor is what each band never falls under (its 10th percentile over time, the minimum
-    statistics of Martin 2001).
+    The floor is what a band never falls under, its 10th percentile over time (after the minimum
+    statistics of Martin 2001); it is held against the 90th percentile, so that an equaliser, which
+    moves both, costs nothing. A floor under −70 dB is silence.
     """
 
-    free: float = 4.0
-    full: float = 12.0
+    free: float = 0.5
+    full: float = 4.0
     name: ClassVar[str] = "added_noise"
 
-    audible: ClassVar[float] = 10.0 ** (-55.0 / 10.0)
+    def harm(self, scene: Scene) -> float:
+        """Mean fall of the spread of the bands from 2 to 16 kHz."""
+        before, after = (_spread_db(side) for side in (scene.before, scene.after))
+        return float(np.maximum(before - after, 0.0).mean())
+
+
+@dataclass(frozen=True)
+class Smear(Guard):
+    """Decibels by which the gain of a band jumps from frame to frame: reverb, distortion, blur.
+
+    A linear chain has one gain for each band and a compressor moves it slowly, while what adds sound
+    of its own scatters it in every frame. The median leaves out the onsets that a transient shaper
+    moves.
+    """
+
+    free: float = 0.25
+    full: float = 1.25
+    name: ClassVar[str] = "smear"
+
+    audible_db: ClassVar[float] = -45.0
 
     def harm(self, scene: Scene) -> float:
-        """Rise of the summed floors of the bands from 2 kHz up."""
-        before, after = (self._floor(side) for side in (scene.before, scene.after))
-        return max(10.0 * float(np.log10(after / before)), 0.0)
-
-    def _floor(self, heard: Listening) -> float:
-        spectra = heard.spectra
-        floors = np.percentile(spectra.power[spectra.bands(2000.0, 16000.0)], 10, axis=1)
-        return float(floors.sum()) + self.audible
+        """Median jump from 220 Hz to 10 kHz, where the input is audible."""
+        spectra = scene.before.spectra
+        inside = spectra.bands(220.0, 10000.0)
+        audible = spectra.bands_db[inside] > self.audible_db
+        jumps = np.abs(np.diff(scene.gain_db[inside], axis=1))[audible[:, 1:] & audible[:, :-1]]
+        return float(np.median(jumps)) if jumps.size else 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +100,14 @@ class AddedClipping(Guard):
         """Percentage points above the input."""
         before, after = (_top_share(h.audio.samples, h.audio.rate) for h in (scene.before, scene.after))
         return max(100.0 * (after - before), 0.0)
+
+
+def _spread_db(heard: Listening) -> Array:
+    spectra = heard.spectra
+    level_db = decibels(spectra.power[spectra.bands(2000.0, 16000.0)], -70.0)
+    floor_db, top_db = np.percentile(level_db, (10, 90), axis=1)
+    spread_db: Array = top_db - floor_db
+    return spread_db
 
 
 def _mean(values: Array, where: np.ndarray) -> float:
