@@ -1,4 +1,4 @@
-"""Damage on purpose: the five pathologies of generated audio, put into finished music.
+"""Damage on purpose: the five pathologies of generated audio, and stems out of balance.
 
 Each kind has several independent mechanisms; those marked `validation_only` are never drawn when no
 mechanism is named, so that what was trained or fitted can be tested on damage it never met.
@@ -9,6 +9,7 @@ meant: everything is held in memory.
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 from collections.abc import Callable, Mapping
@@ -19,12 +20,14 @@ from typing import Literal, get_args
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+from scipy import fft, ndimage, signal
 
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.audio import Audio, AudioSource, Combination, Stems
 
 Kind = Literal["mud", "shimmer", "holes", "panning", "flatness"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+
+MOST_SCRAMBLED_DB = 6.0
 
 Samples = NDArray[np.float64]
 _Damage = Callable[[Samples, int, float, np.random.Generator], Samples]
@@ -77,6 +80,26 @@ def damage_all(audio: Audio, severity: float, seed: int = 0, validation: bool = 
     return audio
 
 
+def scramble(stems: Stems, random: np.random.Generator) -> Stems:
+    """The stems out of balance: each up or down by as much as `MOST_SCRAMBLED_DB`, drawn uniformly."""
+    drawn = random.uniform(-MOST_SCRAMBLED_DB, MOST_SCRAMBLED_DB, len(stems.parts))
+    return rebalance(stems, dict(zip(stems.parts, map(float, drawn), strict=True)))
+
+
+def rebalance(stems: Stems, balance_db: Mapping[str, float]) -> Stems:
+    """The stems with those named raised by so many dB; the mix is the new sum, its residual as before.
+
+    Raises:
+        KeyError: a stem that is not there.
+    """
+    gains = {name: 10 ** (db / 20) for name, db in balance_db.items()}
+    raised: dict[str, AudioSource] = {
+        name: Combination(((gain, stems.parts[name]),)) for name, gain in gains.items()
+    }
+    changes = ((gain - 1, stems.parts[name]) for name, gain in gains.items())
+    return Stems(Combination(((1.0, stems.mix), *changes)), {**stems.parts, **raised})
+
+
 def validation_mechanism(kind: Kind) -> str:
     """The mechanism of a kind that is kept for validation."""
     return next(m.name for m in MECHANISMS[kind] if m.validation_only)
@@ -116,41 +139,44 @@ def _mud_resonance(samples: Samples, rate: int, severity: float, random: np.rand
 
 # --- shimmer ---------------------------------------------------------------------------------------
 
+_PRESENCE_HZ = (2000.0, 6000.0)
 _SHIMMER_UNDER_PRESENCE_DB = 3.0
 
 
 def _shimmer_resonances(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
     # Rectified presence gives the resonators something to ring on where the song has no highs.
-    excitation = _band(np.abs(_band(samples, rate, 2000, 8000)), rate, 7000, 13000)
+    rectified, presence = _bands(samples, rate, (2000, 8000), _PRESENCE_HZ)
+    excitation = _band(np.abs(rectified), rate, 7000, 13000)
     wet = np.zeros_like(samples)
     for centre_hz in random.uniform(8000, min(12000.0, 0.47 * rate), 6):
         numerator, denominator = signal.iirpeak(centre_hz, 80.0, fs=rate)
         ring = signal.lfilter(numerator, denominator, excitation)
         wet += ring / max(_rms(ring), 1e-12)
-    return samples + severity * _at_shimmer_level(wet, samples, rate)
+    return samples + severity * _at_shimmer_level(wet, presence)
 
 
 def _shimmer_ring(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
     carrier_hz = random.uniform(5500, 6500)
     carrier = np.cos(2 * np.pi * carrier_hz / rate * np.arange(samples.shape[1]))
-    wet = _band(_band(samples, rate, 2000, 6000) * carrier, rate, 7500, 13000)
-    return samples + severity * _at_shimmer_level(wet, samples, rate)
+    presence = _band(samples, rate, *_PRESENCE_HZ)
+    wet = _band(presence * carrier, rate, 7500, 13000)
+    return samples + severity * _at_shimmer_level(wet, presence)
 
 
 def _shimmer_smear(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
     """Magnitudes blurred over time and phases thrown away, as a bad phase vocoder does."""
-    band = _band(samples, rate, 7500, 12500)
+    band, presence = _bands(samples, rate, (7500, 12500), _PRESENCE_HZ)
     size = 2048
     _, _, spectrum = signal.stft(band, rate, nperseg=size, boundary="zeros", padded=True)
     magnitude = ndimage.uniform_filter1d(np.abs(spectrum), 9, axis=-1)
     phase = random.uniform(0, 2 * np.pi, spectrum.shape[1:])
     _, smeared = signal.istft(magnitude * np.exp(1j * phase), rate, nperseg=size)
-    wet = _at_shimmer_level(smeared[:, : samples.shape[1]], samples, rate)
+    wet = _at_shimmer_level(smeared[:, : samples.shape[1]], presence)
     return samples + severity * (wet - band)
 
 
-def _at_shimmer_level(wet: Samples, samples: Samples, rate: int) -> Samples:
-    level = _rms(_band(samples, rate, 2000, 6000)) * 10 ** (-_SHIMMER_UNDER_PRESENCE_DB / 20)
+def _at_shimmer_level(wet: Samples, presence: Samples) -> Samples:
+    level = _rms(presence) * 10 ** (-_SHIMMER_UNDER_PRESENCE_DB / 20)
     return wet * (level / max(_rms(wet), 1e-12))
 
 
@@ -202,7 +228,7 @@ def _mp3(samples: Samples, rate: int, level: float) -> Samples:
 
 def _aligned(decoded: Samples, reference: Samples) -> Samples:
     """`decoded` moved by the codec's delay and cut to the reference's length."""
-    span = min(reference.shape[1], decoded.shape[1], 1 << 17)
+    span = min(reference.shape[1], decoded.shape[1], 100_000)
     start = (min(reference.shape[1], decoded.shape[1]) - span) // 2
     part = slice(start, start + span)
     correlation = signal.correlate(decoded[:, part].sum(axis=0), reference[:, part].sum(axis=0), "same")
@@ -240,23 +266,25 @@ def _panning_hard(samples: Samples, rate: int, severity: float, random: np.rando
     if samples.shape[0] != 2:
         return samples
     edges_hz = np.geomspace(random.uniform(150, 250), 10000, 6)
-    first = random.choice((-1.0, 1.0))
+    sides = random.choice((-1.0, 1.0)) * np.where(np.arange(len(edges_hz)) % 2, -2.0, 2.0)
+    sides[0] /= 2
 
-    def gain_db(hz: Samples, channel: float) -> Samples:
-        steps = np.stack([1 - _below(hz, edge, width=0.1) for edge in edges_hz])
-        sides = first * np.where(np.arange(len(edges_hz)) % 2, -2.0, 2.0)
-        sides[0] /= 2
-        pan = np.clip((sides[:, None] * steps).sum(axis=0) * channel, -1, 1)
-        return np.asarray(20 * np.log10(1 - 0.95 * severity * np.maximum(pan, 0.0)))
+    def gain_db(hz: Samples) -> Samples:
+        steps = (side * (1 - _below(hz, edge, width=0.1)) for side, edge in zip(sides, edges_hz, strict=True))
+        pan = np.clip(sum(steps), -1, 1)
+        return np.asarray(20 * np.log10(1 - 0.95 * severity * np.maximum(np.stack([-pan, pan]), 0.0)))
 
-    left = _shape(samples[0], rate, lambda hz: gain_db(hz, -1.0))
-    return np.stack([left, _shape(samples[1], rate, lambda hz: gain_db(hz, 1.0))])
+    return _shape(samples, rate, gain_db)
 
 
 def _all_pass(samples: Samples, delay: int, gain: float) -> Samples:
-    numerator = np.zeros(delay + 1)
-    numerator[0], numerator[-1] = -gain, 1.0
-    return np.asarray(signal.lfilter(numerator, np.r_[1.0, np.zeros(delay - 1), -gain], samples))
+    """Schroeder's all-pass section: y[n] = x[n − delay] + gain · (y[n − delay] − x[n])."""
+    passed = -gain * samples
+    for start in range(delay, samples.size, delay):
+        here = slice(start, min(start + delay, samples.size))
+        before = slice(start - delay, here.stop - delay)
+        passed[here] += samples[before] + gain * passed[before]
+    return passed
 
 
 # --- flatness --------------------------------------------------------------------------------------
@@ -281,8 +309,7 @@ def _flat_multiband(samples: Samples, rate: int, severity: float, random: np.ran
     """Each band's envelope pressed towards its own mean from both sides."""
     edges_hz = [0.0, random.uniform(150, 250), random.uniform(1500, 3000), 0.5 * rate]
     crushed = np.zeros_like(samples)
-    for low_hz, high_hz in itertools.pairwise(edges_hz):
-        band = _band(samples, rate, low_hz, high_hz)
+    for band in _bands(samples, rate, *itertools.pairwise(edges_hz)):
         power = ndimage.uniform_filter1d(np.square(band).max(axis=0), int(0.008 * rate) | 1)
         over_db = 10 * np.log10(np.maximum(power, 1e-14) / max(float(power.mean()), 1e-14))
         gain_db = np.clip(-0.92 * severity * over_db, -30.0, 15.0 * severity)
@@ -335,11 +362,15 @@ MECHANISMS: Mapping[Kind, tuple[Mechanism, ...]] = MappingProxyType(
 
 def _shape(samples: Samples, rate: int, gain_db: Callable[[Samples], Samples]) -> Samples:
     """The samples through a zero-phase filter of gain `gain_db(hz)`, over the last axis."""
-    frames = samples.shape[-1]
-    size = int(2 ** np.ceil(np.log2(frames + rate // 10)))
-    spectrum = np.fft.rfft(samples, size)
+    frames, size = samples.shape[-1], _transform_size(samples, rate)
+    spectrum = fft.rfft(samples, size)
     spectrum *= 10 ** (gain_db(np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)) / 20)
-    return np.asarray(np.fft.irfft(spectrum, size)[..., :frames])
+    return np.asarray(fft.irfft(spectrum, size, overwrite_x=True)[..., :frames])
+
+
+def _transform_size(samples: Samples, rate: int) -> int:
+    # Powers of two would make the transform's strides collide in the cache: several times slower.
+    return int(fft.next_fast_len(samples.shape[-1] + rate // 2, real=True))
 
 
 def _below(hz: Samples, corner_hz: float, width: float = 0.35) -> Samples:
@@ -349,13 +380,23 @@ def _below(hz: Samples, corner_hz: float, width: float = 0.35) -> Samples:
 
 def _band(samples: Samples, rate: int, low_hz: float, high_hz: float) -> Samples:
     """A band by a zero-phase filter; bands that share their edges sum to the input."""
+    return _bands(samples, rate, (low_hz, high_hz))[0]
 
-    def gain_db(hz: Samples) -> Samples:
-        low = _below(hz, low_hz, 0.15) if low_hz > 0 else np.zeros_like(hz)
-        high = _below(hz, high_hz, 0.15) if high_hz < 0.5 * rate else np.ones_like(hz)
-        return np.asarray(20 * np.log10(np.maximum(high - low, 1e-7)))
 
-    return _shape(samples, rate, gain_db)
+def _bands(samples: Samples, rate: int, *edges_hz: tuple[float, float]) -> list[Samples]:
+    """Several bands of the same samples."""
+    frames, size = samples.shape[-1], _transform_size(samples, rate)
+    spectrum = fft.rfft(samples, size)
+    gains = (_band_gain(size, rate, low_hz, high_hz) for low_hz, high_hz in edges_hz)
+    return [fft.irfft(spectrum * gain, size, overwrite_x=True)[..., :frames] for gain in gains]
+
+
+@functools.lru_cache(maxsize=8)
+def _band_gain(size: int, rate: int, low_hz: float, high_hz: float) -> Samples:
+    hz = np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)
+    low = _below(hz, low_hz, 0.15) if low_hz > 0 else np.zeros_like(hz)
+    high = _below(hz, high_hz, 0.15) if high_hz < 0.5 * rate else np.ones_like(hz)
+    return np.asarray(np.maximum(high - low, 1e-7))
 
 
 def _bell(centre_hz: float, q: float, gain_db: float, rate: int) -> Samples:
