@@ -1,0 +1,242 @@
+"""The trained policy: an actor from a checkpoint decides a whole song in one forward pass.
+
+A checkpoint is a folder of three files: `actor.safetensors` (weights, and the means and spreads of
+the measures), `config.json` (what the actor reads and steers, how it was trained, the weights' hash)
+and `README.md` (the model card). Nothing in it is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatch
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+from torch import Tensor
+
+from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, observe
+from mixagent.pipeline.errors import ModelMissingError, UsageError
+from mixagent.pipeline.features import FEATURE_NAMES
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.policies.base import Context, Decision, Policy
+from mixagent.policies.network import Actor, Layout, Sizes
+from mixagent.policies.reasons import explain
+
+FORMAT = 1
+"""Of a checkpoint; raised when older ones can no longer be read."""
+
+SHIPPED = "learned"
+"""The name under which the shipped policy is asked for."""
+
+SMALLEST_MOVE = 0.02
+"""Actions nearer to neutral than this are neutral: nobody hears them, and a bypassed effect costs nothing."""
+
+_WEIGHTS, _CONFIG, _CARD = "actor.safetensors", "config.json", "README.md"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An actor and what has to be known to use it.
+
+    Attributes:
+        actor: the network, in evaluation mode.
+        parameters: patterns of the parameters that it steers.
+        stems: the stems that it was trained with, in order; any others are served too.
+        adviser: name of the policy whose settings it takes over in part.
+        training: the resolved configuration of the run that made it, for the record.
+        results: what was measured of it, for the record.
+    """
+
+    actor: Actor
+    parameters: tuple[str, ...]
+    stems: tuple[str, ...]
+    adviser: str
+    training: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path, card: str) -> None:
+        """Write the three files; the configuration, which names the weights' hash, goes last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        encoder = self.actor.encoder
+        save_file(
+            {name: value.contiguous() for name, value in self.actor.state_dict().items()}, folder / _WEIGHTS
+        )
+        (folder / _CARD).write_text(card, encoding="utf-8")
+        config = {
+            "format": FORMAT,
+            "weights_sha256": _digest((folder / _WEIGHTS).read_bytes()),
+            "measures": measures(),
+            "parameters": list(self.parameters),
+            "stems": list(self.stems),
+            "adviser": self.adviser,
+            "layout": asdict(encoder.layout),
+            "sizes": asdict(encoder.sizes),
+            "training": dict(self.training),
+            "results": dict(self.results),
+        }
+        text = json.dumps(config, indent=1, allow_nan=False) + "\n"
+        (folder / _CONFIG).write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Checkpoint:
+        """What `save` wrote.
+
+        Raises:
+            ModelMissingError: a file that is missing, damaged, of another version of this program,
+                or not the one that the configuration belongs to.
+        """
+        config = _config(folder)
+        try:
+            weights = (folder / _WEIGHTS).read_bytes()
+            if _digest(weights) != config["weights_sha256"]:
+                raise _unusable(folder, f"{_WEIGHTS} is not the file that {_CONFIG} was written for")
+            sizes, layout = Sizes(**config["sizes"]), _layout(config["layout"])
+            actor = Actor(layout, sizes)
+            actor.load_state_dict(load(weights))
+        except OSError as error:
+            raise _unusable(folder, f"{_WEIGHTS} cannot be read ({error.strerror})") from error
+        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
+            raise _unusable(folder, f"the weights and {_CONFIG} do not go together") from error
+        return cls(
+            actor.eval(),
+            tuple(config["parameters"]),
+            tuple(config["stems"]),
+            config["adviser"],
+            config["training"],
+            config["results"],
+        )
+
+
+def measures() -> dict[str, str]:
+    """A hash of what the actor is shown: an actor that was shown something else cannot be used."""
+    names = {"features": FEATURE_NAMES, "diagnosis": DIAGNOSIS_NAMES, "target": TARGET_NAMES}
+    return {key: _digest("\n".join(value).encode())[:16] for key, value in names.items()}
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise _unusable(folder, f"{_CONFIG} cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise _unusable(folder, f"{_CONFIG} is damaged ({error})") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise _unusable(folder, f"it has format {found}, this version of mixagent reads {FORMAT}")
+    if config.get("measures") != measures():
+        raise _unusable(folder, "it was trained on other measures than this version of mixagent takes")
+    return config
+
+
+def _layout(names: Mapping[str, Sequence[str]]) -> Layout:
+    return Layout(tuple(names["strip"]), tuple(names["shared"]))
+
+
+def _unusable(folder: Path, why: str) -> ModelMissingError:
+    advice = "train it again with `mixagent train`, or choose --policy rules"
+    return ModelMissingError(f"the policy in {folder} cannot be used: {why}; {advice}")
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# --- deciding --------------------------------------------------------------------------------------
+
+
+class LearnedPolicy:
+    """A policy from a checkpoint.
+
+    Args:
+        checkpoint: the actor and its surroundings.
+        adviser: the policy that `checkpoint.adviser` names.
+        name: under which the report says who decided.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, adviser: Policy, name: str = SHIPPED) -> None:
+        self.name = name
+        self._checkpoint, self._adviser = checkpoint, adviser
+
+    def decide(self, context: Context) -> Decision:
+        """Settings in one forward pass, and for each that moved the measure that moved it most.
+
+        Raises:
+            KeyError: the context holds no features of the mix.
+        """
+        stems = tuple(context.stems)
+        names = steered(context.space, self._checkpoint.parameters)
+        order = self._checkpoint.actor.encoder.layout.order(names, stems)
+        advised = self._adviser.decide(context)
+        advice = chosen_action(context.space, names, advised.settings.values)
+        observation = batched(observe(context, stems, advice))
+        action = act(self._checkpoint.actor, observation, order)
+        pairs = zip(names, action, strict=True)
+        settings = context.space.settings({name: context.space[name].value(float(a)) for name, a in pairs})
+        moved = [k for k, name in enumerate(names) if name in settings.changed()]
+        why = explain(self._checkpoint.actor, observation, order, moved, stems, names, advised.reasons)
+        return Decision(settings, why)
+
+
+def steered(space: ParameterSpace, patterns: Sequence[str]) -> list[str]:
+    """The parameters of a space that match any of the patterns, in the space's order."""
+    return [p.name for p in space if any(fnmatch(p.name, pattern) for pattern in patterns)]
+
+
+def chosen_action(
+    space: ParameterSpace, names: Iterable[str], values: Mapping[str, float]
+) -> NDArray[np.float32]:
+    """The action of some parameters at these values."""
+    return np.array([space[name].action(values[name]) for name in names], np.float32)
+
+
+def batched(observation: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
+    """One observation as a batch of one."""
+    return {key: torch.from_numpy(np.asarray(value))[None] for key, value in observation.items()}
+
+
+def act(actor: Actor, observation: Mapping[str, Tensor], order: Tensor) -> NDArray[np.float32]:
+    """The actor's decision (A,), in [−1, 1] and exactly 0 where it would hardly move."""
+    with torch.no_grad():
+        action = actor(observation, order)[0].clamp(-1.0, 1.0)
+    return torch.where(action.abs() < SMALLEST_MOVE, 0.0, action).numpy()
+
+
+# --- finding ---------------------------------------------------------------------------------------
+
+
+def shipped_folder() -> Path:
+    """Where the policies that come with the program lie, one folder each."""
+    return Path(str(resources.files("mixagent.checkpoints"))) / "policy"
+
+
+def load_learned(name: str, advisers: Mapping[str, Callable[[], Policy]]) -> LearnedPolicy:
+    """The trained policy of this name, or in this folder.
+
+    Args:
+        name: `learned` for the shipped one, the name of a folder beside it, or the path of a folder.
+        advisers: makers of the policies that an actor may take advice from, by name.
+
+    Raises:
+        UsageError: there is no such policy.
+        ModelMissingError: its files cannot be used.
+    """
+    shipped = shipped_folder()
+    places = [shipped / ("default" if name == SHIPPED else name), Path(name).expanduser()]
+    found = next((place for place in places if (place / _CONFIG).is_file()), None)
+    if found is None:
+        there = sorted(folder.name for folder in shipped.glob("*") if (folder / _CONFIG).is_file())
+        choices = ", ".join((*advisers, *there))
+        raise UsageError(f"no policy is called {name!r}: choose one of {choices}, or a checkpoint's folder")
+    checkpoint = Checkpoint.load(found)
+    if checkpoint.adviser not in advisers:
+        raise _unusable(found, f"it takes advice from a policy called {checkpoint.adviser!r}, which is gone")
+    return LearnedPolicy(checkpoint, advisers[checkpoint.adviser](), name)
