@@ -74,6 +74,10 @@ class HeldCases:
         """Look it up."""
         return self.cases[name]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> HeldCases:
+        # Gymnasium copies what an environment was made with; cases never change.
+        return self
+
 
 class Material:
     """A case, and what of it stays the same from render to render.
@@ -281,12 +285,11 @@ def account(scene: Scene, score: Score) -> dict[str, Any]:
 
 
 def recovery(before: Distance, after: Distance) -> dict[str, float]:
-    """Share of the distance undone in total and by dimension; NaN where there was next to nothing."""
-    units = {"total": 1.0, **UNIT_DB}
-    pairs = {name: (getattr(before, name), getattr(after, name)) for name in units}
+    """Share of the distance undone, in total and by dimension; those with next to none are left out."""
     return {
-        name: 1.0 - pairs[name][1] / pairs[name][0] if pairs[name][0] >= 0.1 * unit else float("nan")
-        for name, unit in units.items()
+        name: 1.0 - getattr(after, name) / getattr(before, name)
+        for name, unit in {"total": 1.0, **UNIT_DB}.items()
+        if getattr(before, name) >= 0.1 * unit
     }
 
 

@@ -106,7 +106,7 @@ def observe(
     last: Last | None = None,
     truth: Array | None = None,
 ) -> Observation:
-    """The observation of a song, float32 arrays of `shapes`.
+    """The observation of a song, new float32 arrays of `shapes`.
 
     Args:
         context: what was heard; its features hold `mix`, and the stems that it has.
@@ -122,14 +122,14 @@ def observe(
     present = [name in context.features for name in stems]
     rows = [context.features.get(name, np.zeros_like(mix)) for name in stems]
     return {
-        "mix": np.asarray(mix, np.float32),
+        "mix": np.array(mix, np.float32),
         "stems": np.array(rows, np.float32).reshape(len(rows), mix.size),
         "present": np.array(present, np.float32),
         "diagnosis": diagnosis_values(context.diagnosis),
-        "advice": np.asarray(advice, np.float32),
+        "advice": np.array(advice, np.float32),
         "target": target_values(context.target),
         "last": _last_values(last, mix, advice.size),
-        "truth": np.zeros(len(TRUTH_NAMES), np.float32) if truth is None else truth,
+        "truth": np.zeros(len(TRUTH_NAMES), np.float32) if truth is None else truth.copy(),
     }
 
 

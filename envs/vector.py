@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from mixagent.envs.mixing import CaseSource, MixingEnv
 from mixagent.reward.model import RewardModel, Score
-from mixagent.reward.scene import Scene
+from mixagent.reward.scene import Listening, Scene
 from mixagent.reward.terms.base import Term
 
 NETWORKS = ("critic", "nisqa", "distillmos")
@@ -62,9 +61,16 @@ class _SceneEnv(MixingEnv):
         """One render."""
         observation, reward, terminated, truncated, info = super().step(action)
         assert self.scene is not None
-        # The truth is known to no network, and it is as large as the rest together.
-        info["scene"] = replace(self.scene, original=None)
+        info["scene"] = _sent(self.scene)
         return observation, reward, terminated, truncated, info
+
+
+def _sent(scene: Scene) -> Scene:
+    """What networks ask about, and no more: a scene with its truth and measures is some ten megabytes."""
+    before, after = (Listening(side.audio, side.features) for side in (scene.before, scene.after))
+    return Scene(
+        before, after, vocals_before=scene.vocals_before, vocals_after=scene.vocals_after, target=scene.target
+    )
 
 
 class _BatchScored(VecEnvWrapper):

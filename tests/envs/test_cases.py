@@ -10,39 +10,15 @@ from numpy.typing import NDArray
 from mixagent.envs.cases import STAGES, Case, CaseStore, Curriculum, Damage, draw_damage, make_case
 from mixagent.envs.corpus import Corpus
 from mixagent.envs.pathologies import KINDS, MECHANISMS
-from mixagent.pipeline.audio import Audio, Stems, load
+from mixagent.pipeline.audio import load
 from mixagent.pipeline.errors import CancelledError, InputError, OutputError
-from mixagent.pipeline.separation.base import Progress
 from mixagent.pipeline.targets import TARGETS
 from mixagent.reward.recovery import Original
+from tests.short_cases import RATE, HalfSeparator, music
 
-RATE = 44100
 TARGET = TARGETS["streaming"]
 NONE = Damage({}, {}, {}, 0)
 MUDDY = Damage({"mud": 0.8}, {"mud": "bell"}, {}, 3)
-
-
-def music(seconds: float = 1.0, seed: int = 0) -> Audio:
-    """A chord with a beat and a little noise, wider at the top."""
-    random = np.random.default_rng(seed)
-    time = np.arange(round(seconds * RATE)) / RATE
-    chord = sum(np.sin(2 * np.pi * hz * (1 + 0.1 * seed) * time) for hz in (110, 220, 331, 440, 1320))
-    beat = np.exp(-(time % 0.25) / 0.05)
-    noise = random.standard_normal((2, time.size))
-    return Audio((0.05 * chord + 0.05 * beat * noise + 0.003 * noise).astype(np.float32), RATE)
-
-
-class HalfSeparator:
-    """Takes the low half of the spectrum for the voice: exact stems, without a network."""
-
-    name, version, stem_names = "half", "1", ("vocals", "accompaniment")
-
-    def separate(self, mix: Audio, scratch: Path, progress: Progress | None = None) -> Stems:
-        spectrum = np.fft.rfft(mix.samples)
-        spectrum[:, spectrum.shape[1] // 20 :] = 0
-        low = np.fft.irfft(spectrum, mix.frames).astype(np.float32)
-        rest = load(mix).samples - low
-        return Stems(mix, {"vocals": Audio(low, mix.rate), "accompaniment": Audio(rest, mix.rate)})
 
 
 def power(samples: NDArray[np.float32]) -> float:
