@@ -12,24 +12,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, FloatArray, Stems, blocks, spool
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
 from mixagent.pipeline.files import content_hash, decode, resample
 from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
+from mixagent.pipeline.meters import Loudness
 from mixagent.pipeline.parameters import Settings
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.settings import PipelineConfig
 
 if TYPE_CHECKING:
+    from mixagent.pipeline.forecast import SourceMeasures
     from mixagent.pipeline.separation import Separator
 
 Progress = Callable[[float], None]
+
+_LEVELS = "levels.npz"
 
 
 @dataclass(frozen=True)
@@ -100,7 +106,8 @@ def rendering_stages(
     mix = {"settings": settings.changed(), "amount": amount, "rate": rate}
     return [
         Stage("mix", partial(_mix, heard, settings, rate), needs, mix),
-        Stage("finalise", partial(_finalise, target), ("mix",), asdict(target)),
+        Stage("level", _level, ("mix",)),
+        Stage("finalise", partial(_finalise, target), ("mix", "level"), asdict(target)),
         Stage("measure", _measure, ("finalise",)),
     ]
 
@@ -212,10 +219,31 @@ def _mix(heard: Heard, settings: Settings, rate: int | None, context: StageConte
     return {"audio": _kept(resampled, context.directory)}
 
 
+def _level(context: StageContext) -> dict[str, Any]:
+    """What the finaliser has to know of the mix; no target enters here."""
+    from mixagent.pipeline.forecast import measure_source
+
+    measures = asdict(measure_source(context.inputs["mix"].audio("audio"), context.progress))
+    values = {**measures.pop("loudness"), **measures}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    np.savez(context.directory / _LEVELS, allow_pickle=False, **arrays)
+    return {name: value for name, value in values.items() if name not in arrays}
+
+
+def _levels(level: Result) -> SourceMeasures:
+    from mixagent.pipeline.forecast import SourceMeasures
+
+    with np.load(level.directory / _LEVELS) as arrays:
+        values = {**level.values, **arrays}
+    loudness = Loudness(**{field.name: values.pop(field.name) for field in fields(Loudness)})
+    return SourceMeasures(loudness=loudness, **values)
+
+
 def _finalise(target: LoudnessTarget, context: StageContext) -> dict[str, Any]:
     from mixagent.pipeline.finaliser import finalise
 
-    finish = finalise(context.inputs["mix"].audio("audio"), target, context.directory, context.progress)
+    mix, levels = context.inputs["mix"].audio("audio"), _levels(context.inputs["level"])
+    finish = finalise(mix, target, context.directory, context.progress, levels)
     values = {f: getattr(finish, f) for f in ("gain_db", "max_reduction_db", "met", "missed")}
     renders = [_finite(asdict(render)) for render in finish.renders]
     return {"audio": _kept(finish.audio, context.directory), "renders": renders, **values}
