@@ -33,6 +33,7 @@ DIMENSIONS = ("tone", "image", "punch", "texture")
 UNIT_DB = {"tone": 2.0, "image": 2.0, "punch": 1.0, "texture": 4.0}
 """The difference in dB that counts as one in the total: about what a trained listener notices."""
 
+_PIECE = 1 << 17
 _WINDOWS_S = (0.012, 0.046, 0.186)
 _PUNCH_BANDS_HZ = ((20.0, 150.0), (150.0, 800.0), (800.0, 4000.0), (4000.0, 16000.0))
 _OCTAVES_HZ = (63.0, 125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0)
@@ -119,8 +120,8 @@ def _features(audio: Audio) -> _Features:
     left, right = samples[0], samples[-1]
     mid, side = (left + right) * np.float32(0.5), (left - right) * np.float32(0.5)
     powers = [_power(mid, audio.rate, seconds) for seconds in _WINDOWS_S]
-    mid_mean = powers[1].mean(axis=1)
-    side_mean = _power(side, audio.rate, _WINDOWS_S[1]).mean(axis=1)
+    mid_mean = powers[1].mean(axis=0)
+    side_mean = _power(side, audio.rate, _WINDOWS_S[1]).mean(axis=0)
     heard_side = side_mean + np.float32(10.0 ** (-_SIDE_FLOOR_DB / 10.0)) * mid_mean
     punch_db, punch_weight = _punch(powers[0], audio.rate)
     return _Features(
@@ -133,15 +134,21 @@ def _features(audio: Audio) -> _Features:
 
 
 def _power(signal: Array, rate: int, seconds: float) -> Array:
-    """Power spectrogram (bins, frames) of full-scale-sine-is-one, half-overlapped Hann windows."""
+    """Power spectrogram (frames, bins) of full-scale-sine-is-one, half-overlapped Hann windows."""
     size = 2 * round(rate * seconds / 2)
     padded = np.pad(signal, (size // 2, size))
     starts = np.arange(0, signal.size + 1, size // 2)
     window = hann(size, sym=False).astype(np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[starts] * window
-    spectrum = rfft(frames, axis=1)
     scale = np.float32((2.0 / window.sum()) ** 2)
-    return np.ascontiguousarray((spectrum.real**2 + spectrum.imag**2).T * scale)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 2][: starts.size]
+    power = np.empty((starts.size, size // 2 + 1), np.float32)
+    # In pieces that stay in the processor's cache, which is a fifth faster than the whole at once.
+    step = max(_PIECE // size, 1)
+    for start in range(0, starts.size, step):
+        part = slice(start, start + step)
+        spectrum = rfft(frames[part] * window, axis=1)
+        power[part] = (spectrum.real**2 + spectrum.imag**2) * scale
+    return power
 
 
 def _db(power: Array) -> Array:
@@ -158,7 +165,9 @@ def _bins(low_hz: float, high_hz: float, bins: int, rate: int) -> slice:
 
 
 def _band_sums(power: Array, edges: list[tuple[float, float]], rate: int) -> Array:
-    return np.stack([power[_bins(low, high, power.shape[0], rate)].sum(axis=0) for low, high in edges])
+    """Sums over the bands of (…, bins), shape (bands, …)."""
+    parts = (power[..., _bins(low, high, power.shape[-1], rate)] for low, high in edges)
+    return np.stack([part.sum(axis=-1) for part in parts])
 
 
 def _thirds(power: Array, rate: int) -> Array:
@@ -187,9 +196,8 @@ def _punch(power: Array, rate: int) -> tuple[Array, Array]:
 
 def _pooled(power: Array) -> Array:
     """Bins pooled to at most 64 bands, narrow at the bottom and wide at the top (shape (bands, frames))."""
-    edges = np.unique(np.round(np.geomspace(1, power.shape[0], 65)).astype(int))
-    sums = np.add.reduceat(power, edges[:-1], axis=0)
-    return np.asarray(sums, np.float32)
+    edges = np.unique(np.round(np.geomspace(1, power.shape[1], 65)).astype(int))
+    return np.ascontiguousarray(np.add.reduceat(power, edges[:-1], axis=1).T)
 
 
 def _texture(mine: tuple[Array, ...], theirs: tuple[Array, ...]) -> float:
