@@ -46,6 +46,7 @@ class Spectra:
     Attributes:
         mid, side: power of (L+R)/2 and (L−R)/2, shape (bands, frames); their sum is the mean
             power of the channels, and 1 is the mean over all frames and the whole spectrum.
+        left, right: power of each channel, on the same scale.
         fine: mean power of each bin over time, shape (bins,).
         bin_hz: width of a bin.
         edges_hz: the bands' edges, those of `BAND_EDGES_HZ` that the rate has.
@@ -54,6 +55,8 @@ class Spectra:
 
     mid: Array
     side: Array
+    left: Array
+    right: Array
     fine: Array
     bin_hz: float
     edges_hz: tuple[float, ...]
@@ -186,29 +189,36 @@ def decibels(power: Array, floor_db: float = FLOOR_DB) -> Array:
 
 
 def _spectra(audio: Audio) -> Spectra:
-    left, right = audio.samples[0], audio.samples[-1]
     size = next_fast_len(2 * round(audio.rate * _FRAME_S / 2), real=True)
-    mid = _powers((left + right) * np.float32(0.5), size)
-    side = _powers((left - right) * np.float32(0.5), size)
-    total = np.float32(max(float(mid.sum() + side.sum()) / mid.shape[0], 1e-20))
     bin_hz = audio.rate / size
     edges_hz = tuple(edge for edge in BAND_EDGES_HZ if edge <= audio.rate / 2)
     starts = [max(round(edge / bin_hz), 1) for edge in edges_hz]
+    left, right = (_spectrum(audio.samples[channel], size) for channel in (0, -1))
+    powers = [_power(left), _power(right), _power(left + right), _power(left - right)]
+    both = (powers[0] + powers[1]) * np.float32(0.5)
+    scale = np.float32(both.shape[0] / max(float(both.sum()), 1e-20))
+    banded = [_banded(power, starts) * scale for power in powers]
     return Spectra(
-        mid=_banded(mid, starts) / total,
-        side=_banded(side, starts) / total,
-        fine=(mid.mean(axis=0) + side.mean(axis=0)) / total,
+        mid=banded[2] * np.float32(0.25),
+        side=banded[3] * np.float32(0.25),
+        left=banded[0],
+        right=banded[1],
+        fine=both.mean(axis=0) * scale,
         bin_hz=bin_hz,
         edges_hz=edges_hz,
         frame_s=size / 2 / audio.rate,
     )
 
 
-def _powers(signal: Array, size: int) -> Array:
-    """Power of each bin of each frame, shape (frames, bins)."""
+def _spectrum(signal: Array, size: int) -> NDArray[np.complex64]:
+    """Spectrum of each frame, shape (frames, bins)."""
     padded = np.pad(signal, (0, max(size - signal.size, 0)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 2]
-    spectrum = rfft(frames * hann(size, sym=False).astype(np.float32), axis=1)
+    spectrum: NDArray[np.complex64] = rfft(frames * hann(size, sym=False).astype(np.float32), axis=1)
+    return spectrum
+
+
+def _power(spectrum: NDArray[np.complex64]) -> Array:
     power: Array = spectrum.real**2 + spectrum.imag**2
     return power
 

@@ -28,7 +28,7 @@ class Judgement:
     def score(self, scenes: Sequence[Scene]) -> Scores:
         """One score a scene, all of them in one pass of the critic."""
         heard = [side.features for scene in scenes for side in (scene.before, scene.after)]
-        totals = self.critic.distance(np.stack(heard))[:, 0].reshape(-1, 2)
+        totals = self.critic.distance(np.stack(heard))[:, 0].astype(np.float64).reshape(-1, 2)
         scores = undone(totals[:, 0], totals[:, 1])
         return np.array([_of_silence(scene, score) for scene, score in zip(scenes, scores, strict=True)])
 

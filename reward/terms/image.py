@@ -33,8 +33,8 @@ class MonoFoldLoss(Guard):
 class LostSides(Guard):
     """Decibels by which the sides fell against the mid: stereo folded to mono."""
 
-    free: float = 8.0
-    full: float = 14.0
+    free: float = 10.0
+    full: float = 18.0
     name: ClassVar[str] = "lost_sides"
 
     def harm(self, scene: Scene) -> float:
