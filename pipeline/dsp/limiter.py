@@ -33,16 +33,18 @@ class Ballistics:
 
     The gain starts to fall `attack_ms` before a peak and reaches what the peak needs at the peak. A
     peak is held until `hold_ms` after the attack of the next would have begun, so that the gain
-    follows low notes and not their waves. The release then depends on the programme: shallow
-    reductions go within about `release_ms`, deep ones by `release_db_per_s` only, because the way
-    back from a drum hit is heard and the way back from a dense mix's small peaks is not. The deepest,
-    of a click, take no more than about `deep_release_ms`.
+    follows low notes (from 40 Hz on) and not their waves. The release then depends on the programme:
+    shallow reductions, of a dense mix's small peaks, go within about `release_ms`, deeper ones by
+    `release_db_per_s` only, and the deepest, of a click, within about `deep_release_ms` at most.
+
+    The defaults are those that `scripts/benchmark_limiter.py` found least heard at equal loudness: a
+    slower release distorts no less there, because it takes a deeper reduction to get as loud.
     """
 
     attack_ms: float = 8.0
     hold_ms: float = 5.0
-    release_ms: float = 40.0
-    release_db_per_s: float = 35.0
+    release_ms: float = 15.0
+    release_db_per_s: float = 200.0
     deep_release_ms: float = 250.0
 
 
