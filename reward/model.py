@@ -12,8 +12,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mixagent.pipeline.errors import UsageError
+from mixagent.reward.critic import Critic
 from mixagent.reward.scene import Scene
 from mixagent.reward.terms.base import Term
+from mixagent.reward.terms.critic import Judgement
 from mixagent.reward.terms.dynamics import Dropouts, LostDynamics, LostTransients, Pumping
 from mixagent.reward.terms.image import Lean, LostSides, MonoFoldLoss
 from mixagent.reward.terms.loudness import OverLimiting, TargetMissed
@@ -24,10 +26,20 @@ from mixagent.reward.terms.truth import Truth
 
 
 def _judgement(path: str | None = None) -> Term:
-    from mixagent.reward.critic import Critic
-    from mixagent.reward.terms.critic import Judgement
-
     return Judgement(Critic.load(path))
+
+
+# The quality models bring torch with them, which the other terms do without.
+def _nisqa(**options: Any) -> Term:
+    from mixagent.reward.quality import nisqa_term
+
+    return nisqa_term(**options)
+
+
+def _distillmos(**options: Any) -> Term:
+    from mixagent.reward.quality import distillmos_term
+
+    return distillmos_term(**options)
 
 
 TERMS: Mapping[str, Callable[..., Term]] = MappingProxyType(
@@ -51,6 +63,8 @@ TERMS: Mapping[str, Callable[..., Term]] = MappingProxyType(
         "added_tail": AddedTail,
         "smear": Smear,
         "prior": Prior,
+        "nisqa": _nisqa,
+        "distillmos": _distillmos,
     }
 )
 """Every term there is, by the name under which `conf/reward` weights it."""

@@ -1,0 +1,237 @@
+"""Two models of perceived quality, made for speech, listening to the vocal stem alone.
+
+NISQA v2.0 (Mittag et al. 2021, through torchmetrics) and DistillMOS (Stahl and Gamper 2025, in the
+wheel `distillmos`) predict a mean opinion score from 1 to 5. On a full mix both are worthless as a
+reward: a low-pass or a lower level raises them. So they hear the voice alone, at the level that
+speech models are trained at, and only a fall against the input counts.
+
+They cost 0.04 s (NISQA) and 0.24 s (DistillMOS) of CPU a second of audio: `every` leaves most scenes
+out, and `conf/reward/default.yaml` leaves both terms out of training. Where a model's weights are not
+here, its term has no opinion and says so once in the log; with `required` it is an error instead.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pickle
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+
+from mixagent.pipeline.audio import Audio, FloatArray, load
+from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.models import nisqa_path, wheel_files
+from mixagent.pipeline.resampling import resample
+from mixagent.reward.scene import Scene
+from mixagent.reward.terms.base import Scores
+
+LEVEL_DBOV = -26.0
+"""The level of speech material in ITU-T P.800 tests, by which both models were trained."""
+
+SHORTEST_S = 0.5
+
+_FRAME_S = 0.02
+_ACTIVE_DB = -30.0
+_SILENT = 1e-4
+_CHUNK_S = 30.0
+_DISTILLMOS_HZ = 16000
+
+_log = logging.getLogger(__name__)
+
+
+class Rater(Protocol):
+    """A model that gives audio a mean opinion score."""
+
+    def rate(self, mono: FloatArray, rate: int) -> float:
+        """Opinion score from 1 to 5 of a signal of shape (frames,)."""
+
+
+@dataclass
+class VoiceQuality:
+    """How much worse a model finds the voice of the render than that of the input: 0 to −1.
+
+    A fall of `free` or less costs nothing, one of `full` all. There is nothing to be won: a model
+    that likes a ruined voice better than a good one cannot be climbed.
+
+    Attributes:
+        name: of the term.
+        load_rater: gives the model; raises ModelMissingError where its weights are not here.
+        free, full: falls in points of the opinion score.
+        every: judge one scene in so many, chosen by its own samples.
+        required: whether missing weights are an error.
+    """
+
+    name: str
+    load_rater: Callable[[], Rater]
+    free: float = 0.1
+    full: float = 1.0
+    every: int = 1
+    required: bool = False
+
+    low: ClassVar[float] = -1.0
+    high: ClassVar[float] = 0.0
+    blind: ClassVar[bool] = True
+
+    _rater: Rater | None = field(init=False, default=None, repr=False)
+    _heard: tuple[Audio, float] | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.free < self.full or self.every < 1:
+            raise ValueError(
+                f"{self.name}: free {self.free}, full {self.full} or every {self.every} is wrong"
+            )
+        try:
+            self._rater = self.load_rater()
+        except ModelMissingError as error:
+            if self.required:
+                raise
+            _log.warning("the reward goes without %s: %s", self.name, error)
+
+    def score(self, scenes: Sequence[Scene]) -> Scores:
+        """One score a scene; NaN without the model, without a voice, or where `every` passes it over."""
+        return np.array([self._score(scene) for scene in scenes])
+
+    def _score(self, scene: Scene) -> float:
+        before, after = scene.vocals_before, scene.vocals_after
+        if self._rater is None or before is None or after is None or not _chosen(after, self.every):
+            return float("nan")
+        if self._heard is None or self._heard[0] is not before:
+            self._heard = (before, self._rated(before))
+        worse = self._heard[1] - self._rated(after)
+        return -float(np.clip((worse - self.free) / (self.full - self.free), 0.0, 1.0))
+
+    def _rated(self, audio: Audio) -> float:
+        mono = levelled(audio)
+        if mono is None or self._rater is None:
+            return float("nan")
+        return self._rater.rate(mono, audio.rate)
+
+
+def nisqa_term(path: str | None = None, **options: Any) -> VoiceQuality:
+    """The term `nisqa`; `path` is its weights file, by default where torchmetrics looks for it."""
+    return VoiceQuality("nisqa", lambda: Nisqa(Path(path).expanduser() if path else nisqa_path()), **options)
+
+
+def distillmos_term(**options: Any) -> VoiceQuality:
+    """The term `distillmos`."""
+    return VoiceQuality("distillmos", DistillMos, **options)
+
+
+def levelled(audio: Audio) -> FloatArray | None:
+    """The mono sum with its active parts at −26 dBov; None for silence and for less than half a second.
+
+    Active are frames of 20 ms within 30 dB of the loudest, after the idea of ITU-T P.56.
+    """
+    mono = audio.samples.mean(axis=0)
+    frame = max(round(_FRAME_S * audio.rate), 1)
+    if mono.size < SHORTEST_S * audio.rate:
+        return None
+    powers = np.square(mono[: mono.size // frame * frame], dtype=np.float64).reshape(-1, frame).mean(axis=1)
+    if powers.max() < _SILENT**2:
+        return None
+    active = powers[powers > powers.max() * 10 ** (_ACTIVE_DB / 10)].mean()
+    gained: FloatArray = (mono * (10 ** (LEVEL_DBOV / 20) / np.sqrt(active))).astype(np.float32)
+    return gained
+
+
+class Nisqa:
+    """NISQA v2.0's overall opinion score.
+
+    Args:
+        path: the official `nisqa.tar` (CC BY-NC-SA 4.0: not for commercial use).
+
+    Raises:
+        ModelMissingError: the weights or torchmetrics' packages are not here, or the file is not NISQA's.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not all(find_spec(name) for name in ("torchmetrics", "librosa", "requests")):
+            raise ModelMissingError(
+                "nisqa needs torchmetrics, librosa and requests: pip install 'mixagent[train]'"
+            )
+        if not path.is_file():
+            raise ModelMissingError(f"{path} is not there: run `mixagent models pull nisqa`")
+        self._package = importlib.import_module("torchmetrics.functional.audio.nisqa")
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            self._options = checkpoint["args"]
+            self._network = self._package._NISQADIM(self._options).eval()
+            self._network.load_state_dict(checkpoint["model_state_dict"])
+        except (KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+            raise ModelMissingError(f"{path} does not hold NISQA's weights: {_line(error)}") from error
+
+    @torch.inference_mode()
+    def rate(self, mono: FloatArray, rate: int) -> float:
+        """Opinion score from 1 to 5, the mean over pieces of at most 30 s."""
+        scores = [self._piece(piece, rate) for piece in _pieces(mono, rate)]
+        return float(np.mean(scores))
+
+    def _piece(self, mono: FloatArray, rate: int) -> float:
+        spectrum = self._package._get_librosa_melspec(mono[None], rate, self._options)
+        windows, count = self._package._segment_specs(torch.from_numpy(spectrum), self._options)
+        return float(self._network(windows, count.expand(1))[0, 0])
+
+
+class DistillMos:
+    """DistillMOS' opinion score, by the network and the weights of its wheel.
+
+    Raises:
+        ModelMissingError: the wheel is not installed.
+    """
+
+    def __init__(self) -> None:
+        weights = wheel_files("distillmos", "weights/distill_mos_v7.pt")
+        if not weights:
+            raise ModelMissingError("distillmos is not installed: pip install --no-deps distillmos xls-r-sqa")
+        with _stand_in("torchaudio"):
+            package = importlib.import_module("distillmos.sqa")
+        self._network = package.ConvTransformerSQAModel(load_weights=False).eval()
+        self._network.load_state_dict(torch.load(weights[0], map_location="cpu", weights_only=True)["model"])
+
+    @torch.inference_mode()
+    def rate(self, mono: FloatArray, rate: int) -> float:
+        """Opinion score from 1 to 5, the mean over pieces of at most 30 s."""
+        heard = load(resample(Audio(mono[None], rate), _DISTILLMOS_HZ)).samples[0]
+        scores = [self._network(torch.from_numpy(piece)[None]) for piece in _pieces(heard, _DISTILLMOS_HZ)]
+        return float(torch.cat(scores).mean())
+
+
+@contextmanager
+def _stand_in(name: str) -> Iterator[None]:
+    """An empty module under this name while a package is imported that names it and can do without.
+
+    distillmos reads files with torchaudio, which does not import beside a CPU build of torch; its
+    network has no use for it.
+    """
+    absent = name not in sys.modules
+    if absent:
+        sys.modules[name] = ModuleType(name)
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[name]
+
+
+def _pieces(mono: FloatArray, rate: int) -> list[FloatArray]:
+    """Pieces of equal length, none over `_CHUNK_S`."""
+    count = max(int(np.ceil(mono.size / (_CHUNK_S * rate))), 1)
+    return [np.ascontiguousarray(piece) for piece in np.array_split(mono, count)]
+
+
+def _chosen(audio: Audio, every: int) -> bool:
+    return every == 1 or zlib.crc32(np.ascontiguousarray(audio.samples[:, ::101]).tobytes()) % every == 0
+
+
+def _line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
