@@ -148,14 +148,22 @@ class Encoder(nn.Module):
         return placed[:, : stems * strip].reshape(len(action), stems, strip), placed[:, stems * strip :]
 
 
+class _Head(nn.Linear):
+    """A linear layer that starts at zero; it may have no outputs."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
 class Actor(nn.Module):
     """The policy: observation in, the mean action (B, A) out, not yet clipped to [−1, 1]."""
 
     def __init__(self, layout: Layout, sizes: Sizes) -> None:
         super().__init__()
         self.encoder = Encoder(layout, sizes)
-        self.shared = _zeroed(nn.Linear(sizes.hidden, 2 * len(layout.shared)))
-        self.strip = _zeroed(nn.Linear(sizes.hidden + sizes.stem_hidden, 2 * len(layout.strip)))
+        self.shared = _Head(sizes.hidden, 2 * len(layout.shared))
+        self.strip = _Head(sizes.hidden + sizes.stem_hidden, 2 * len(layout.strip))
 
     def forward(self, observation: Observation, order: Tensor) -> Tensor:
         """`gate · advice + residual` for each steered parameter, in the order of `order`."""
@@ -195,9 +203,3 @@ def _layers(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequen
         nn.SiLU(),
         nn.Dropout(dropout),
     )
-
-
-def _zeroed(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer

@@ -54,6 +54,7 @@ nearer to neutral extends less: the surrogate takes the share of the way for the
 
 EXTENSION = "master.extend_db"
 EXTEND_FROM = "master.extend_from_hz"
+NO_CUTOFF_HZ = ParameterSpace.for_stems(())[EXTEND_FROM].neutral
 RATE_HZ = 44100
 
 _WINDOW_S = 0.046
@@ -157,7 +158,7 @@ class _Renders:
         """Change of mid and side by third octave in dB, of punch and of texture: (56,)."""
         stems = Stems(self.mix, {})
         audio = load(premaster(stems, settings, levels={"mix": self.case.levels["mix"]}))
-        if audio is self.mix:
+        if np.array_equal(audio.samples, self.mix.samples):
             return np.zeros(2 * BANDS + 2, np.float32)
         change_db = 10 * np.log10(band_powers(audio)[:2] / self.powers[:2])
         return np.concatenate([change_db.ravel(), (self._distance(audio) - self.before)[2:]])
