@@ -45,10 +45,11 @@ _SMALLEST_STEP_DB = 0.002
 _REDUCTION_LEFT_DB = 0.5
 _LEAST_SLOPE = 0.15
 _SLOPE_RUN_DB = 0.5
+_SATURATION_STEP_DB = 0.1
 _SEARCH_DB = 24.0
 _EXACT_LU = 0.005
-_MAX_LOWERINGS = 4
-_LOWERING_ROOM_DB = 0.01
+_MAX_LOWERINGS = 6
+_LOWERING_ROOM_DB = 0.005
 _METERS_DIFFER_DB = 1.0
 """How much higher than ours another meter may read what lies close to the Nyquist frequency."""
 
@@ -174,8 +175,8 @@ def _render_under(
 ) -> tuple[Audio | DiskAudio, tuple[FinishRender, ...]]:
     """A render whose true peak the meter finds at or under the ceiling, if it was to be limited.
 
-    What the meter finds over, the limiter's ceiling is lowered by; each such render is given too,
-    the one that holds last.
+    What the meter finds over, the limiter's ceiling is lowered by, and each time by more room. Each
+    render is given, the one that holds last.
     """
     audio, render = _render(source, gain_db, ceiling_dbtp, scratch, report)
     renders = [render]
@@ -184,7 +185,7 @@ def _render_under(
         over_db = renders[-1].true_peak_dbtp - ceiling_dbtp
         if over_db <= 0.0:
             break
-        aim_dbtp -= over_db + _LOWERING_ROOM_DB
+        aim_dbtp -= over_db + _LOWERING_ROOM_DB * 2 ** len(renders)
         audio, render = _render(source, gain_db, aim_dbtp, scratch, _unheard)
         renders.append(render)
     return audio, tuple(renders)
@@ -306,14 +307,17 @@ class _Search:
     def _foretold_gain_db(self) -> float:
         """The least gain that leaves no room, or from which on more hardly makes it louder."""
         plain_db = self._plain_gain_db()
-        room = self._room_db(self._forecast(plain_db))
+        room = self._foretold_room_db(plain_db)
         if abs(room) <= _EXACT_LU:
             return plain_db
         low, high = (plain_db, plain_db + _SEARCH_DB) if room > 0 else (plain_db - _SEARCH_DB, plain_db)
-        enough = _least(lambda gain_db: self._room_db(self._forecast(gain_db)) <= 0.0, low, high)
+        enough = _zero(self._foretold_room_db, low, high)
         if enough > plain_db and self._saturated(enough):
             enough = _least(self._saturated, plain_db, enough)
         return min(enough, MAX_GAIN_DB)
+
+    def _foretold_room_db(self, gain_db: float) -> float:
+        return min(self._room_db(self._forecast(gain_db)), _SEARCH_DB)
 
     def _next_gain_db(self) -> float:
         low = max((r.gain_db for r in self._tries if self._room_db(r) > 0), default=None)
@@ -347,9 +351,29 @@ class _Search:
         )
 
 
-def _least(enough: Callable[[float], bool], low: float, high: float) -> float:
-    """Where a condition that holds from some point of a range on begins to, by bisection; else its end."""
+def _zero(falling: Callable[[float], float], low: float, high: float) -> float:
+    """Where a falling function is 0, by the Illinois rule; the end of the range that is closer to it."""
+    at_low, at_high = falling(low), falling(high)
+    if at_low <= 0.0 or at_high >= 0.0:
+        return low if at_low <= 0.0 else high
+    side, middle = 0, low
     while high - low > _SMALLEST_STEP_DB:
+        middle = low + (high - low) * at_low / (at_low - at_high)
+        value = falling(middle)
+        if abs(value) <= _EXACT_LU:
+            break
+        # The value of an end that stays is halved, or that end would stay for good.
+        if value > 0.0:
+            low, at_low, at_high = middle, value, at_high / (2.0 if side > 0 else 1.0)
+        else:
+            high, at_high, at_low = middle, value, at_low / (2.0 if side < 0 else 1.0)
+        side = 1 if value > 0.0 else -1
+    return middle
+
+
+def _least(enough: Callable[[float], bool], low: float, high: float) -> float:
+    """Where a condition that holds at the end of a range begins to, by bisection."""
+    while high - low > _SATURATION_STEP_DB:
         middle = (low + high) / 2.0
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high

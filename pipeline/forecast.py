@@ -92,12 +92,14 @@ def forecast(measures: SourceMeasures, gain_db: float, ceiling_dbtp: float) -> F
     gain, ceiling = 10.0 ** (gain_db / 20.0), shaping_ceiling(ceiling_dbtp)
     energies = np.zeros(measures.frames // step + 2)
     deepest = np.zeros(measures.energies.size // _HOP_GROUPS + 1)
-    for start in range(0, measures.energies.size + computer.delay, _CHUNK_GROUPS):
-        peaks = measures.peaks[start : start + _CHUNK_GROUPS] * np.float32(gain)
-        peaks = np.pad(peaks, (0, _CHUNK_GROUPS - peaks.size))
+    size = measures.energies.size + computer.delay
+    for start in range(0, size, _CHUNK_GROUPS):
+        peaks = np.zeros(min(_CHUNK_GROUPS, size - start), np.float32)
+        known = measures.peaks[start : start + peaks.size]
+        peaks[: known.size] = known * np.float32(gain)
         reductions = computer.process(needed_reductions(peaks, ceiling))
         if reductions is None:
-            reductions = np.zeros(_CHUNK_GROUPS, np.float32)
+            reductions = np.zeros(peaks.size, np.float32)
         kept = np.exp(reductions * np.float32(-math.log(10.0) / 10.0))
         _accumulate(measures.energies, start - computer.delay, kept, reductions, step, energies, deepest)
     energies = energies[: measures.frames // step] * (gain**2 / step)

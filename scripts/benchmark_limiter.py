@@ -102,18 +102,22 @@ def driven(limit: Limit, dry: FloatArray, rate: int, goal_lufs: float, most_db: 
     return wet
 
 
-def noise_to_mask_db(wet: FloatArray, dry: FloatArray, rate: int, per_frame: bool) -> float:
-    """Mean noise-to-mask ratio of what is in wet beside dry at its best gain, for each frame or once."""
+def noise_to_mask_db(wet: FloatArray, dry: FloatArray, rate: int) -> tuple[float, float]:
+    """Mean noise-to-mask ratio of what is in wet beside dry at its best gain: for each frame, and once."""
     x, y = spectra(dry), spectra(wet)
     cross, power = (x.conj() * y).real.sum(axis=(0, 2)), (np.abs(x) ** 2).sum(axis=(0, 2))
-    if not per_frame:
-        cross, power = cross.sum(keepdims=True), power.sum(keepdims=True)
-    fitted = x * (cross / np.maximum(power, 1e-12))[None, :, None]
+    once = np.full(power.size, cross.sum() / max(power.sum(), 1e-12))
     to_bands = bark_bands(rate)
-    noise, music = (np.abs(y - fitted) ** 2) @ to_bands, (np.abs(fitted) ** 2) @ to_bands
-    heard = music.sum(axis=(0, 2)) > 1e-6 * music.sum(axis=(0, 2)).max()
-    ratio = noise[:, heard] / (music[:, heard] @ spreading(to_bands.shape[1]) + HEARING)
-    return 10 * math.log10(max(float(ratio.mean()), 1e-9))
+    spread = spreading(to_bands.shape[1])
+    heard = power > 1e-6 * power.max()
+
+    def ratio_db(gains: Float64Array) -> float:
+        fitted = x[:, heard] * gains[None, heard, None]
+        masked = (np.abs(fitted) ** 2) @ to_bands @ spread + HEARING
+        ratio = ((np.abs(y[:, heard] - fitted) ** 2) @ to_bands) / masked
+        return 10 * math.log10(max(float(ratio.mean()), 1e-9))
+
+    return ratio_db(cross / np.maximum(power, 1e-12)), ratio_db(once)
 
 
 def spectra(samples: FloatArray) -> NDArray[np.complex128]:
@@ -128,8 +132,8 @@ def bark_bands(rate: int) -> Float64Array:
     hz = np.fft.rfftfreq(FRAME, 1 / rate)
     bark = np.floor(7 * np.arcsinh(hz / 650)).astype(int)
     kept = (hz >= 20) & (hz <= 18000)
-    in_band = (np.arange(bark[kept].max() + 1) == bark[:, None]) & kept[:, None]
-    return in_band.astype(np.float64)
+    in_band: Float64Array = np.where(kept[:, None], np.arange(bark[kept].max() + 1) == bark[:, None], 0.0)
+    return in_band
 
 
 def spreading(bands: int) -> Float64Array:
@@ -218,8 +222,8 @@ def row(signal: Signal, drive_db: float) -> str:
     cells = [f"{signal.name}, {drive_db:g} dB", f"{loud:.1f}", f"{louder:+.2f}"]
     cells.append(pair([true_peak_dbtp(Audio(wet, rate)) - CEILING_DBTP for wet in wets], 0.01))
     cells.append(pair([eightfold_dbtp(wet) - CEILING_DBTP for wet in wets], 0.01))
-    cells.append(pair([noise_to_mask_db(wet, x, rate, True) for wet, x in settled]))
-    cells.append(pair([noise_to_mask_db(wet, x, rate, False) for wet, x in settled]))
+    ratios = [noise_to_mask_db(wet, x, rate) for wet, x in settled]
+    cells += [pair(list(figures)) for figures in zip(*ratios, strict=True)]
     cells.append(pair([signal.products(wet, rate) for wet, _ in settled]) if signal.products else "")
     cells.append(f"{speed_ratio(amplified(dry, drive_db), rate):.1f}")
     return f"| {' | '.join(cells)} |"

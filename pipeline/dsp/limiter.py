@@ -50,7 +50,7 @@ class Ballistics:
 
 _CORRECTION = Ballistics(attack_ms=1.0, hold_ms=0.0, release_ms=0.0, release_db_per_s=math.inf)
 _CORRECTIONS = 2
-_LEFT_TO_CORRECTIONS_DB = 0.03
+LEFT_TO_CORRECTIONS_DB = 0.03
 """How much lower the first stage aims, so that the interpolators' ripple seldom needs a correction."""
 
 
@@ -107,7 +107,7 @@ class TruePeakLimiter:
 
 def shaping_ceiling(ceiling_dbtp: float) -> float:
     """What the stage that shapes the gain holds the peaks under, linear, for a limiter's ceiling."""
-    return float(10.0 ** ((ceiling_dbtp - MARGIN_DB - _LEFT_TO_CORRECTIONS_DB) / 20.0))
+    return float(10.0 ** ((ceiling_dbtp - MARGIN_DB - LEFT_TO_CORRECTIONS_DB) / 20.0))
 
 
 def needed_reductions(peaks: FloatArray, ceiling: float) -> NDArray[np.int32]:

@@ -17,7 +17,6 @@ from functools import cache
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy import fft
 
 from mixagent.pipeline.audio import FloatArray
 
@@ -49,7 +48,7 @@ _RIPPLE = 0.001
 _DOUBT = 12.0
 """How many times its RMS the short and the long interpolation are taken to differ at most."""
 
-_DISAGREEMENT = 0.009
+METERS_DISAGREE = 0.009
 """What is added to a peak, where the interpolators doubt, for the meters that lie between them."""
 
 _MANY = 1000
@@ -110,11 +109,11 @@ def long_bank() -> LongBank:
     windows = [_eightfold(reach, beta) for reach, beta in _LONG_WINDOWS]
     rows = np.stack([_ordered(row, LONG_REACH) for window in windows for row in window])
     short = np.stack([_ordered(row, LONG_REACH) for row in _eightfold(SHORT_REACH, 6.0)] * len(windows))
-    doubt = (np.abs(fft.rfft(rows - short, _FFT_FRAMES)) ** 2).max(axis=0)[_DOUBT_FROM:]
+    doubt = (np.abs(np.fft.rfft(rows - short, _FFT_FRAMES)) ** 2).max(axis=0)[_DOUBT_FROM:]
     taps = (np.stack([_ordered(row, row.shape[1]) for row in window]) for window in windows)
     return LongBank(
         taps=tuple(of_window.astype(np.float32) for of_window in taps),
-        responses=np.conj(fft.rfft(rows, _FFT_FRAMES)).astype(np.complex64),
+        responses=np.conj(np.fft.rfft(rows, _FFT_FRAMES)).astype(np.complex64),
         doubt=doubt.astype(np.float32),
     )
 
@@ -214,25 +213,26 @@ def long_peaks(samples: FloatArray, expected: FloatArray, ceiling: float) -> Flo
     peaks[places] = 0.0
     around = np.ascontiguousarray(samples[:, inset : samples.shape[1] - inset])
     _raise_peaks(around, short_bank().taps, places, np.float32(1), peaks)
-    for channel in samples:
-        _raise_by_long_bank(channel, ceiling, peaks)
+    for channel, spectrum in zip(samples, np.fft.rfft(samples, _FFT_FRAMES), strict=True):
+        _raise_by_long_bank(channel, spectrum, ceiling, peaks)
     return peaks
 
 
-def _raise_by_long_bank(channel: FloatArray, ceiling: float, peaks: FloatArray) -> None:
+def _raise_by_long_bank(
+    channel: FloatArray, spectrum: NDArray[np.complex64], ceiling: float, peaks: FloatArray
+) -> None:
     """Raise peaks to the long bank's, where its difference from the short one could matter.
 
     The largest difference to expect follows from the spectrum close to the Nyquist frequency.
     """
     bank = long_bank()
-    spectrum = fft.rfft(channel, _FFT_FRAMES)
     close = spectrum[_DOUBT_FROM:]
     power = close.real**2 + close.imag**2
     doubt = _DOUBT * float(np.sqrt(2.0 * np.dot(power, bank.doubt))) / _FFT_FRAMES
-    scale = np.float32(1.0 + _DISAGREEMENT * min(doubt, 1.0))
+    scale = np.float32(1.0 + METERS_DISAGREE * min(doubt, 1.0))
     places = np.flatnonzero(peaks > ceiling * (1.0 - _RIPPLE) - doubt)
     if places.size > _MANY:
-        between = fft.irfft(spectrum * (scale * bank.responses), _FFT_FRAMES, overwrite_x=True)
+        between = np.fft.irfft(spectrum * (scale * bank.responses), _FFT_FRAMES)
         np.abs(between, out=between)
         np.maximum(peaks, between[:, :HOP_FRAMES].max(axis=0), out=peaks)
         return

@@ -5,7 +5,9 @@ import pyebur128
 import pytest
 
 from mixagent.pipeline.audio import Audio, DiskAudio, load
+from mixagent.pipeline.dsp import limiter
 from mixagent.pipeline.finaliser import MAX_GAIN_DB, finalise
+from mixagent.pipeline.forecast import measure_source
 from mixagent.pipeline.targets import TARGETS, LoudnessTarget
 
 RATE = 44100
@@ -91,6 +93,45 @@ def test_on_disk_and_in_memory_are_the_same_twice(tmp_path):
     assert isinstance(on_disk.audio, DiskAudio)
     assert np.array_equal(load(on_disk.audio).samples, in_memory.audio.samples)
     assert on_disk.renders == in_memory.renders
+
+
+@pytest.mark.parametrize("lufs", [-14.0, -9.0])
+def test_a_song_is_rendered_once(lufs):
+    assert len(finalise(noise(0.1), LoudnessTarget("test", lufs), None).renders) == 1
+
+
+def test_measures_that_are_at_hand_change_nothing():
+    source, target = noise(0.3), TARGETS["loud"]
+    asked, given = (
+        finalise(source, target, None),
+        finalise(source, target, None, measures=measure_source(source)),
+    )
+    assert asked.audio.samples.tobytes() == given.audio.samples.tobytes()
+    assert asked.renders == given.renders
+
+
+def test_a_render_that_the_meter_finds_over_the_ceiling_is_counted_and_done_again(monkeypatch):
+    monkeypatch.setattr(limiter, "MARGIN_DB", -0.2)
+    finish = finalise(noise(0.3), TARGETS["loud"], None)
+    assert finish.renders[0].true_peak_dbtp > -1.0
+    assert finish.renders[1].gain_db == finish.renders[0].gain_db
+    assert finish.true_peak_dbtp == finish.renders[-1].true_peak_dbtp <= -1.0
+
+
+def test_a_source_too_short_for_loudness_is_rendered_again_too(monkeypatch):
+    monkeypatch.setattr(limiter, "MARGIN_DB", -0.2)
+    finish = finalise(Audio(np.ones((2, 2000), np.float32), RATE), STREAMING, None)
+    assert len(finish.renders) == 2
+    assert finish.renders[0].true_peak_dbtp > -1.0 >= finish.true_peak_dbtp
+
+
+def test_a_wrong_forecast_is_put_right_by_what_was_rendered():
+    """Measures of a source 3 dB quieter: the first render is too loud, the next ones find the target."""
+    source, target = noise(0.1), LoudnessTarget("test", -14.0)
+    finish = finalise(source, target, None, measures=measure_source(noise(0.1 * 10 ** (-3 / 20))))
+    assert finish.renders[0].integrated_lufs > -13.0
+    assert 2 <= len(finish.renders) <= 4
+    assert libebur128_lufs(finish.audio) == pytest.approx(-14.0, abs=0.1)
 
 
 def test_progress_rises_to_one():

@@ -6,7 +6,8 @@ import pytest
 from scipy.signal import firwin, resample_poly
 
 from mixagent.pipeline.audio import Audio, collect
-from mixagent.pipeline.dsp.limiter import TruePeakLimiter
+from mixagent.pipeline.dsp.limiter import LEFT_TO_CORRECTIONS_DB, MARGIN_DB, TruePeakLimiter
+from mixagent.pipeline.dsp.oversampling import METERS_DISAGREE
 from mixagent.pipeline.streaming import process_blocks
 
 RATE = 44100
@@ -116,7 +117,42 @@ def test_a_peak_stays_where_it_was():
     out = limited(samples)
     assert out.shape == samples.shape
     assert np.argmax(np.abs(out)) == 20000
-    assert out[0, 20000] == pytest.approx(10 ** (CEILING_DBTP / 20), rel=0.015)
+    # A lone sample is its own true peak. Its spectrum reaches the Nyquist frequency, so all of the room
+    # for meters that disagree there is kept free beside the margin, and no more than that.
+    lowest = 10 ** ((CEILING_DBTP - MARGIN_DB) / 20) / (1 + METERS_DISAGREE)
+    assert lowest * (1 - 1e-5) <= out[0, 20000] <= 10 ** (CEILING_DBTP / 20)
+
+
+def test_a_peak_below_the_nyquist_region_comes_out_at_the_ceiling():
+    """A 500 Hz burst, on which meters agree: only the margin and the first stage's room are kept free."""
+    burst = 2.0 * np.hanning(RATE) * tone(500 / RATE)
+    out = limited(stereo(burst))
+    aim_dbtp = CEILING_DBTP - MARGIN_DB - LEFT_TO_CORRECTIONS_DB
+    assert libebur128_dbtp(out) == pytest.approx(aim_dbtp, abs=0.005)
+
+
+def test_the_edges_of_a_song_that_starts_and_ends_at_full_level_stay_under_the_ceiling():
+    """Silence surrounds a song: what its abrupt ends ring between the samples counts, and is limited."""
+    out = np.pad(limited(stereo(1.5 * np.cos(2 * np.pi * 0.2 * np.arange(RATE // 4)))), ((0, 0), (600, 600)))
+    assert eightfold_dbtp(out) <= CEILING_DBTP
+    assert scipy_dbtp(out) <= CEILING_DBTP
+
+
+def test_a_low_note_is_turned_down_and_not_bent():
+    """The gain holds through the waves of 41 Hz, the lowest note of a bass."""
+    frames = 4 * RATE
+    out = limited(stereo(2.0 * tone(41 / RATE, frames=frames)))[0, RATE:].astype(np.float64)
+    power = np.abs(np.fft.rfft(out * np.blackman(out.size))) ** 2
+    line = [power[round(41 * k * out.size / RATE) - 4 :][:9].sum() for k in range(1, 12)]
+    assert 10 * np.log10(sum(line[1:]) / line[0]) < -80.0
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 96000, 192000])
+def test_the_ceiling_holds_at_other_rates(rate):
+    rng = np.random.default_rng(4)
+    source = Audio(rng.standard_normal((1, rate // 2)).astype(np.float32), rate)
+    limiter = TruePeakLimiter(rate, 1, CEILING_DBTP)
+    assert eightfold_dbtp(collect(process_blocks(source, [limiter]), rate, 1).samples) <= CEILING_DBTP
 
 
 def test_the_same_input_gives_the_same_bytes():
