@@ -133,6 +133,12 @@ class Corpus:
                 index.save()
         return Corpus.open(self.directory)
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Inside, a disk error becomes an `OutputError` of one line."""
+        with _disk_errors(self.directory):
+            yield
+
     def segment(self, song: Song, start_s: float, seconds: float) -> Audio:
         """Part of a song, float32 stereo at `RATE_HZ`; silence past its end.
 

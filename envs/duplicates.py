@@ -18,7 +18,9 @@ Words = NDArray[np.uint16]
 
 WORDS_A_SECOND = 2
 SAME_BIT_ERRORS = 0.3
-"""Share of bits by which two prints of one recording differ at most; of two recordings it is 0.5."""
+"""Share of bits by which two prints of one recording differ at most; of two recordings it is about 0.5,
+and may by chance be less where there are few words (`CHANCE` over the square root of their number)."""
+CHANCE = 2.4
 
 _EDGES_HZ = np.geomspace(150.0, 3400.0, 18)
 _WINDOW_WORDS = 4
@@ -50,7 +52,9 @@ def _band_energies(source: AudioSource, start: int, size: int) -> NDArray[np.flo
 
 def same_recording(first: str, second: str) -> bool:
     """Whether two fingerprints are of one recording."""
-    return bit_errors(_words(first), _words(second)) < SAME_BIT_ERRORS
+    words = _words(first), _words(second)
+    limit = min(SAME_BIT_ERRORS, 0.5 - CHANCE / max(min(map(len, words)), 1) ** 0.5)
+    return bit_errors(*words) < limit
 
 
 def bit_errors(first: Words, second: Words) -> float:

@@ -7,7 +7,7 @@ import math
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -180,9 +180,10 @@ class Found:
 def find_songs(folder: Path) -> Iterator[Found]:
     """The songs in a folder and the folders in it, sorted.
 
-    A folder is one song in stems where it holds two files or more that are named as parts
-    (`PART_NAMES`) or that all are equally long; its mix, if there is one among them, is not used.
-    Several songs may share a folder as `<song>-<part>` files. Every other audio file is a song.
+    A folder is a song in stems where files in it are named as two parts or more (`PART_NAMES`). Where
+    all its files are equally long a word of the name will do (`05_ElecGtr1.wav`), and what names no
+    part goes to the stem `other`. Its mix, if there is one among them, is not used. Several songs may
+    share a folder as `<song>-<part>` files. Every other audio file is a song.
 
     Raises:
         InputError: the folder does not exist or may not be read.
@@ -198,37 +199,42 @@ def find_songs(folder: Path) -> Iterator[Found]:
 
 
 def _songs_of(place: Path, paths: Sequence[Path]) -> Iterator[Found]:
-    named: dict[str, list[Path]] = defaultdict(list)
+    in_stems = _stems_by_title(paths)
+    for title, parts in sorted(in_stems.items()):
+        yield Found(place / title if title else place, tuple(sorted(parts.items())))
+    taken = {path for parts in in_stems.values() for files in parts.values() for path in files}
+    mixes = {path for path in paths if in_stems and _name(path) in MIX_NAMES}
+    yield from (Found(path) for path in paths if path not in taken | mixes)
+
+
+def _stems_by_title(paths: Sequence[Path]) -> dict[str, dict[str, tuple[Path, ...]]]:
+    found: dict[str, dict[str, tuple[Path, ...]]] = defaultdict(dict)
     for path in paths:
         title, part = _title_and_part(path)
         if part:
-            named[title].append(path)
-    in_stems = {title: files for title, files in named.items() if len(files) > 1}
-    if not in_stems and len(paths) > 1 and _equally_long(paths):
-        in_stems = {"": list(paths)}
-    for title, files in in_stems.items():
-        yield Found(place / title if title else place, _parts(files))
-    taken = {path for files in in_stems.values() for path in files}
-    mixes = {path for path in paths if in_stems and _name(path) in MIX_NAMES}
-    yield from (Found(path) for path in paths if path not in taken | mixes)
+            found[title][part] = (*found[title].get(part, ()), path)
+    named = {title: parts for title, parts in found.items() if len(parts) > 1}
+    if named or len(paths) < 2:
+        return named
+    by_word: dict[str, tuple[Path, ...]] = {}
+    for path in (path for path in paths if _name(path) not in MIX_NAMES):
+        part = next((PART_NAMES[word] for word in _words(path) if word in PART_NAMES), "other")
+        by_word[part] = (*by_word.get(part, ()), path)
+    return {"": by_word} if len(by_word) > 1 and _equally_long(paths) else {}
 
 
 def _name(path: Path) -> str:
     return re.sub(r"^\d+[\s._-]*|[\s._-]*\d+$", "", path.stem.lower())
 
 
+def _words(path: Path) -> list[str]:
+    return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", path.stem)]
+
+
 def _title_and_part(path: Path) -> tuple[str, str]:
     """`chaos_god-guitar.ogg` is the part `guitar` of `chaos_god`; `drums 2.wav` one of the folder."""
     head, _, tail = _name(path).rpartition("-")
     return (head, PART_NAMES[tail]) if tail in PART_NAMES else ("", PART_NAMES.get(_name(path), ""))
-
-
-def _parts(files: Iterable[Path]) -> tuple[tuple[str, tuple[Path, ...]], ...]:
-    found: dict[str, list[Path]] = defaultdict(list)
-    for path in files:
-        if _name(path) not in MIX_NAMES:
-            found[_title_and_part(path)[1] or "other"].append(path)
-    return tuple((name, tuple(paths)) for name, paths in sorted(found.items()))
 
 
 def _equally_long(paths: Sequence[Path]) -> bool:
