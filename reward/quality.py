@@ -167,7 +167,7 @@ class Nisqa:
             self._options = checkpoint["args"]
             self._network = self._package._NISQADIM(self._options).eval()
             self._network.load_state_dict(checkpoint["model_state_dict"])
-        except (KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
+        except (EOFError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
             raise ModelMissingError(f"{path} does not hold NISQA's weights: {_line(error)}") from error
 
     @torch.inference_mode()
