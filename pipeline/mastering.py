@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from mixagent.pipeline.dsp.board import BoardProcessor
+import numpy as np
+
+from mixagent.pipeline.dsp.cascade import Cascade
 from mixagent.pipeline.dsp.dynamics import expander
 from mixagent.pipeline.dsp.equaliser import Filter, band_filters
 from mixagent.pipeline.dsp.gaps import GapFiller, Gaps
 from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.programme import Programme
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
-from mixagent.pipeline.mixing import compressors, dynamic_cuts, plugins_of, transient_shapers
+from mixagent.pipeline.mixing import compressors, dynamic_cuts, sections_of, transient_shapers
 from mixagent.pipeline.parameters import BELLS, Settings
 from mixagent.pipeline.streaming import Processor
 
@@ -65,8 +67,8 @@ def _equaliser(master: Mapping[str, float], rate: int, channels: int) -> list[Pr
         Filter("bell", master[f"bell_{n}_hz"], master[f"bell_{n}_db"], master[f"bell_{n}_q"])
         for n in range(1, BELLS + 1)
     )
-    plugins = plugins_of([*bands, *bells], rate)
-    return [BoardProcessor(plugins, rate, channels)] if plugins else []
+    sections = sections_of([*bands, *bells], rate)
+    return [Cascade(np.stack(sections), channels)] if sections else []
 
 
 def _extension(master: Mapping[str, float], rate: int, channels: int) -> list[Processor]:

@@ -16,6 +16,7 @@ import pedalboard
 
 from mixagent.pipeline.audio import BLOCK_FRAMES, AudioSource, FloatArray, Stems, blocks
 from mixagent.pipeline.dsp.board import BoardProcessor
+from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, first_order_high_pass
 from mixagent.pipeline.dsp.dynamic_cut import DynamicCut
 from mixagent.pipeline.dsp.dynamics import compressor
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
@@ -108,9 +109,9 @@ def strip_processors(
 ) -> list[Processor]:
     """One stem's strip in the order of the signal, without what is neutral or beyond Nyquist."""
     processors = dynamic_cuts(strip, rate, channels, programme)
-    plugins = [*_high_pass(strip["high_pass_hz"]), *plugins_of(_strip_filters(strip), rate)]
-    if plugins:
-        processors.append(BoardProcessor(plugins, rate, channels))
+    sections = [*_high_pass(strip["high_pass_hz"], rate), *sections_of(_strip_filters(strip), rate)]
+    if sections:
+        processors.append(Cascade(np.stack(sections), channels))
     processors += compressors(strip, rate, channels, programme)
     processors += transient_shapers(strip, rate, channels)
     if strip["gain_db"] != 0 or (channels == 2 and (strip["pan"] != 0 or strip["width"] != 1)):
@@ -168,15 +169,15 @@ def transient_shapers(values: Mapping[str, float], rate: int, channels: int) -> 
     return [TransientShaper(attack_db, sustain_db, rate, channels)] if attack_db or sustain_db else []
 
 
-def plugins_of(filters: Sequence[Filter], rate: int) -> list[pedalboard.Plugin]:
-    """pedalboard's filters for those that do something and lie below Nyquist."""
-    return [f.plugin() for f in filters if f.gain_db != 0 and f.frequency_hz < HIGHEST_SHARE * rate]
+def sections_of(filters: Sequence[Filter], rate: int) -> list[Float64Array]:
+    """The sections of those filters that do something and lie below Nyquist."""
+    return [f.section(rate) for f in filters if f.gain_db != 0 and f.frequency_hz < HIGHEST_SHARE * rate]
 
 
-def _high_pass(corner_hz: float) -> list[pedalboard.Plugin]:
+def _high_pass(corner_hz: float, rate: int) -> list[Float64Array]:
     if corner_hz <= 20:
         return []
-    return [pedalboard.HighpassFilter(corner_hz * _CASCADED_CORNER) for _ in range(2)]
+    return [first_order_high_pass(corner_hz * _CASCADED_CORNER, rate)] * 2
 
 
 def _strip_filters(strip: Mapping[str, float]) -> list[Filter]:

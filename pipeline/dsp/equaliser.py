@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import pedalboard
 from numpy.typing import NDArray
 
 Float64Array = NDArray[np.float64]
@@ -48,17 +47,13 @@ class Filter:
     gain_db: float
     q: float
 
-    def plugin(self) -> pedalboard.Plugin:
-        """pedalboard's filter of this shape."""
-        makers = {
-            "low_shelf": pedalboard.LowShelfFilter,
-            "bell": pedalboard.PeakFilter,
-            "high_shelf": pedalboard.HighShelfFilter,
-        }
-        return makers[self.kind](self.frequency_hz, self.gain_db, self.q)
+    def section(self, rate: int) -> Float64Array:
+        """b0 b1 b2 a1 a2 (Bristow-Johnson, Audio EQ Cookbook)."""
+        b, a = _coefficients(self, rate)
+        return np.array([*b, *a[1:]]) / a[0]
 
     def response_db(self, hz: Float64Array, rate: int) -> Float64Array:
-        """Magnitude response (Bristow-Johnson, Audio EQ Cookbook, which pedalboard's filters follow)."""
+        """Magnitude response in dB."""
         b, a = _coefficients(self, rate)
         z = np.exp(-2j * math.pi * hz / rate)
         power = np.abs((b[0] + z * (b[1] + z * b[2])) / (a[0] + z * (a[1] + z * a[2]))) ** 2

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import signal
 
 from mixagent.pipeline.audio import FloatArray
+from mixagent.pipeline.dsp.cascade import Cascade
 
 
 class MonoBelow:
@@ -19,15 +20,14 @@ class MonoBelow:
     latency = 0
 
     def __init__(self, corner_hz: float, rate: int) -> None:
-        high = signal.butter(2, corner_hz, "highpass", fs=rate, output="sos")
-        self._side = np.concatenate([high, high])
-        a1, a2 = high[0, 4], high[0, 5]
-        self._mid = np.array([[a2, a1, 1.0, 1.0, a1, a2]])
-        self._mid_state, self._side_state = np.zeros((1, 2)), np.zeros((2, 2))
+        high = signal.butter(2, corner_hz, "highpass", fs=rate)
+        section = np.array([*high[0], *high[1][1:]])
+        a1, a2 = section[3:]
+        nothing = [1.0, 0.0, 0.0, 0.0, 0.0]
+        self._filters = Cascade(np.array([[[a2, a1, 1.0, a1, a2], nothing], [section, section]]), 2)
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, (2, frames)."""
-        left, right = block.astype(np.float64)
-        mid, self._mid_state = signal.sosfilt(self._mid, (left + right) / 2, zi=self._mid_state)
-        side, self._side_state = signal.sosfilt(self._side, (left - right) / 2, zi=self._side_state)
-        return np.stack([mid + side, mid - side]).astype(np.float32)
+        half = np.float32(0.5)
+        mid, side = self._filters.process(np.stack([block[0] + block[1], block[0] - block[1]]) * half)
+        return np.stack([mid + side, mid - side])
