@@ -1,6 +1,6 @@
 """What a gain and the limiter would make of a source, foretold without rendering it.
 
-One pass over the source gives the peak and the K-weighted energy of every GROUP_FRAMES, and neither
+One pass over the source gives the peak and the K-weighted energy of every 0.7 ms or so, and neither
 depends on the gain. The limiter's own gain computer, run over the groups, then tells the reductions
 and with them the loudness, in a hundredth of a render's time and to a few hundredths of a LU.
 """
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
 from mixagent.pipeline.dsp.limiter import Ballistics, GainComputer, needed_reductions, shaping_ceiling
-from mixagent.pipeline.dsp.oversampling import GROUP_FRAMES, HOP_FRAMES, PeakEnvelope
+from mixagent.pipeline.dsp.oversampling import HOP_FRAMES, PeakEnvelope
 from mixagent.pipeline.meters import (
     CHANNEL_WEIGHTS,
     MOMENTARY_STEPS,
@@ -33,7 +33,6 @@ _REDUCTION_WINDOW_S = 0.4
 _REDUCTION_SHARE = 0.95
 _ACTIVE_LUFS = -70.0
 _CHUNK_GROUPS = 4096
-_HOP_GROUPS = HOP_FRAMES // GROUP_FRAMES
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,15 @@ class SourceMeasures:
     Attributes:
         rate: Hz.
         frames: length of the source.
+        group_frames: length of a group, in which the gain is taken to stand still.
         loudness: what the meters read.
-        peaks: true peak at 4× of each GROUP_FRAMES, linear.
-        energies: K-weighted mean square of each full GROUP_FRAMES, channels weighted and summed.
+        peaks: true peak at 4× of each group, linear.
+        energies: K-weighted mean square of each full group, channels weighted and summed.
     """
 
     rate: int
     frames: int
+    group_frames: int
     loudness: Loudness
     peaks: FloatArray
     energies: FloatArray
@@ -69,9 +70,9 @@ def measure_source(source: AudioSource, progress: Callable[[float], None] | None
     Raises:
         ValueError: more than 6 channels, or a rate under 4 kHz.
     """
-    meter, envelope = LoudnessMeter(source.rate, source.channels), PeakEnvelope(source.channels)
-    weights = CHANNEL_WEIGHTS[source.channels - 1]
-    energy, done = EnergyMeter(k_weighting(source.rate), GROUP_FRAMES, weights), 0
+    meter, group = LoudnessMeter(source.rate, source.channels), _group_frames(source.rate)
+    envelope, weights = PeakEnvelope(source.channels, group), CHANNEL_WEIGHTS[source.channels - 1]
+    energy, done = EnergyMeter(k_weighting(source.rate), group, weights), 0
     for block in blocks(source):
         meter.update(block)
         envelope.update(block)
@@ -80,7 +81,12 @@ def measure_source(source: AudioSource, progress: Callable[[float], None] | None
         if progress:
             progress(done / source.frames)
     energies = energy.energies.astype(np.float32)
-    return SourceMeasures(source.rate, source.frames, meter.loudness(), envelope.peaks(), energies)
+    return SourceMeasures(source.rate, source.frames, group, meter.loudness(), envelope.peaks(), energies)
+
+
+def _group_frames(rate: int) -> int:
+    """Frames in a group: a power of two and close to 0.7 ms, so that no rate costs more memory."""
+    return next((8 << k for k in range(4) if rate < 16000 << k), 128)
 
 
 def forecast(measures: SourceMeasures, gain_db: float, ceiling_dbtp: float) -> Forecast:
@@ -88,10 +94,11 @@ def forecast(measures: SourceMeasures, gain_db: float, ceiling_dbtp: float) -> F
 
     What is left out are the limiter's corrections and the gain's motion within a group.
     """
-    computer, step = GainComputer(measures.rate / GROUP_FRAMES, Ballistics()), (measures.rate + 5) // 10
+    group, step = measures.group_frames, (measures.rate + 5) // 10
+    computer = GainComputer(measures.rate / group, Ballistics())
     gain, ceiling = 10.0 ** (gain_db / 20.0), shaping_ceiling(ceiling_dbtp)
     energies = np.zeros(measures.frames // step + 2)
-    deepest = np.zeros(measures.energies.size // _HOP_GROUPS + 1)
+    deepest = np.zeros(measures.energies.size * group // HOP_FRAMES + 1)
     size = measures.energies.size + computer.delay
     for start in range(0, size, _CHUNK_GROUPS):
         peaks = np.zeros(min(_CHUNK_GROUPS, size - start), np.float32)
@@ -101,7 +108,8 @@ def forecast(measures: SourceMeasures, gain_db: float, ceiling_dbtp: float) -> F
         if reductions is None:
             reductions = np.zeros(peaks.size, np.float32)
         kept = np.exp(reductions * np.float32(-math.log(10.0) / 10.0))
-        _accumulate(measures.energies, start - computer.delay, kept, reductions, step, energies, deepest)
+        first = start - computer.delay
+        _accumulate(measures.energies, first, kept, reductions, group, step, energies, deepest)
     energies = energies[: measures.frames // step] * (gain**2 / step)
     momentary = windowed_loudness(energies, MOMENTARY_STEPS)
     return Forecast(gated_loudness(energies), reduction_db(deepest, momentary, measures.rate))
@@ -138,6 +146,7 @@ def _accumulate(
     first: int,
     kept: NDArray[np.float32],
     reductions: NDArray[np.float32],
+    group_frames: int,
     step: int,
     into: NDArray[np.float64],
     deepest: NDArray[np.float64],
@@ -147,9 +156,9 @@ def _accumulate(
         group = first + k
         if 0 <= group < energies.size:
             energy = energies[group] * kept[k]
-            at = group * GROUP_FRAMES // step
-            inside = min((at + 1) * step - group * GROUP_FRAMES, GROUP_FRAMES)
+            at = group * group_frames // step
+            inside = min((at + 1) * step - group * group_frames, group_frames)
             into[at] += energy * inside
-            into[at + 1] += energy * (GROUP_FRAMES - inside)
-            hop = group // _HOP_GROUPS
+            into[at + 1] += energy * (group_frames - inside)
+            hop = group * group_frames // HOP_FRAMES
             deepest[hop] = max(deepest[hop], reductions[k])

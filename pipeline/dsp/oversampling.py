@@ -27,9 +27,6 @@ LONG_REACH = 256
 HOP_FRAMES = 3584
 """Intervals that are looked at in one go: with what the long interpolator reaches, one FFT of 4096."""
 
-GROUP_FRAMES = 32
-"""Intervals that share one value of a `PeakEnvelope`."""
-
 _FFT_FRAMES = HOP_FRAMES + 2 * LONG_REACH
 _BATCH = 512
 _NEIGHBOURS = 64
@@ -164,9 +161,15 @@ def coarse_peaks(samples: FloatArray, ignore_below: float) -> FloatArray:
 
 
 class PeakEnvelope:
-    """The largest peak at 4× of each GROUP_FRAMES intervals of a stream, from the first sample on."""
+    """The largest peak at 4× of each group of intervals of a stream, from the first sample on.
 
-    def __init__(self, channels: int) -> None:
+    Args:
+        channels: of the stream.
+        group_frames: intervals in a group; a power of two up to 512.
+    """
+
+    def __init__(self, channels: int, group_frames: int) -> None:
+        self._group_frames = group_frames
         self._waiting = np.zeros((channels, SHORT_REACH - 1), np.float32)
         self._parts: list[FloatArray] = []
 
@@ -176,18 +179,17 @@ class PeakEnvelope:
         whole = max((waiting.shape[1] - 2 * SHORT_REACH + 1) // _BATCH * _BATCH, 0)
         self._waiting = waiting[:, whole:].copy()
         if whole:
-            self._parts.append(_grouped(waiting[:, : whole + 2 * SHORT_REACH - 1]))
+            self._parts.append(self._grouped(waiting[:, : whole + 2 * SHORT_REACH - 1]))
 
     def peaks(self) -> FloatArray:
         """The peaks of all that was taken so far, with silence after it."""
         missing = -(self._waiting.shape[1] - SHORT_REACH + 1) % _BATCH
         tail = np.pad(self._waiting, ((0, 0), (0, missing + SHORT_REACH)))
-        return np.concatenate([*self._parts, _grouped(tail)])
+        return np.concatenate([*self._parts, self._grouped(tail)])
 
-
-def _grouped(samples: FloatArray) -> FloatArray:
-    largest: FloatArray = coarse_peaks(samples, 0.0).reshape(-1, GROUP_FRAMES).max(axis=1)
-    return largest
+    def _grouped(self, samples: FloatArray) -> FloatArray:
+        largest: FloatArray = coarse_peaks(samples, 0.0).reshape(-1, self._group_frames).max(axis=1)
+        return largest
 
 
 def short_peaks(samples: FloatArray, ceiling: float) -> FloatArray:
