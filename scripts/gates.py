@@ -42,6 +42,8 @@ from mixagent.reward.vandalism import VANDALISMS, vandalise
 MATTERS = 0.02
 """The change of the total that counts: a fall is at least this, and a gain moves it by less."""
 
+Values = NDArray[np.float64]
+
 TRACE = LEAST_DISTANCE
 """A ruin that leaves the render nearer than this to its input did nothing: a fold of a mono song."""
 
@@ -101,7 +103,7 @@ def main() -> None:
     if options.gate in ("vandalism", "both"):
         found["vandalism"] = [asdict(ruin) for ruin in vandalism_gate(model, songs, target, options.seed)]
     if options.gate in ("agreement", "both"):
-        table = agreement_gate(model, songs, target, options.settings, options.seed)
+        table = agreement_gate(model, songs, target, options)
         found["agreement"] = [asdict(row) for row in table]
     if options.output:
         options.output.write_text(json.dumps(found))
@@ -118,6 +120,7 @@ def _options() -> argparse.Namespace:
         "--count", type=int, default=40, help="segments, each of its own song if there are enough"
     )
     parser.add_argument("--settings", type=int, default=64, help="random settings a song")
+    parser.add_argument("--reach", type=float, help="of the settings, 0 to 1; default: drawn for each")
     parser.add_argument("--seconds", type=float, default=4.0)
     parser.add_argument("--target", default="streaming")
     parser.add_argument("--reward", default="default", help="a file of conf/reward")
@@ -248,14 +251,16 @@ def _verdict(passed: bool) -> str:
 
 
 def agreement_gate(
-    model: RewardModel, songs: Sequence[Segment], target: LoudnessTarget, count: int, seed: int
+    model: RewardModel, songs: Sequence[Segment], target: LoudnessTarget, options: argparse.Namespace
 ) -> list[Agreement]:
     """Render each damaged song with random settings, print how the ranks agree, and give every case."""
     table: list[Agreement] = []
     for number, song in enumerate(songs):
         stage = DAMAGED[number % len(DAMAGED)]
         damaged = _damaged(song, stage, number, target)
-        table.append(_agreement(model, song, damaged, stage, target, count, seed + number))
+        random = np.random.default_rng(options.seed + number)
+        settings = [random_settings(random, options.reach) for _ in range(options.settings)]
+        table.append(_agreement(model, song, damaged, stage, target, settings))
         print(f"# {song.name} {stage}: {table[-1].rho:.2f}", flush=True)
     _print_agreement(table)
     return table
@@ -267,15 +272,14 @@ def _agreement(
     damaged: Audio,
     stage: Curriculum,
     target: LoudnessTarget,
-    count: int,
-    seed: int,
+    chosen: Sequence[Settings],
 ) -> Agreement:
     stems, before, original = Stems(damaged, {}), Listening(damaged), Original(song.audio)
-    levels, random = measure_levels(stems), np.random.default_rng(seed)
+    levels = measure_levels(stems)
     distance = before.distance(original).total
     scores: list[Score] = []
     recoveries: list[float] = []
-    for settings in (random_settings(random) for _ in range(count)):
+    for settings in chosen:
         rendered = render(stems, settings, target, levels=levels)
         after = Listening(load(rendered.audio))
         scores.append(model.score(Scene(before, after, settings, rendered.finish, target=target)))
@@ -286,22 +290,23 @@ def _agreement(
     return Agreement(song.name, stage, rho, distance, tuple(blind), tuple(recoveries), terms)
 
 
-def random_settings(random: np.random.Generator) -> Settings:
-    """Settings of the master chain: a random share of its parameters, moved by up to a random reach.
+def random_settings(random: np.random.Generator, reach: float | None = None) -> Settings:
+    """Settings of the master chain: a random share of its parameters, moved either way by up to `reach`.
 
-    Share and reach are drawn anew each time, uniformly, so that subtle settings and gross ones are
-    ranked together.
+    The share is uniform, and so is the reach (in action units) where none is given, so that subtle
+    settings and gross ones are ranked together. At one reach the size of a setting says less of what
+    it is worth, and its direction more.
     """
     space = ParameterSpace.for_stems(())
-    share, reach = random.uniform(0.05, 1.0), random.uniform(0.05, 1.0)
+    share, drawn = random.uniform(0.05, 1.0), random.uniform(0.05, 1.0)
     moved = random.random(len(space)) < share
     of_master = np.array([parameter.where == "master" for parameter in space])
-    action = random.uniform(-reach, reach, len(space)) * moved * of_master
+    action = random.uniform(-1.0, 1.0, len(space)) * (reach or drawn) * moved * of_master
     return space.from_action(action)
 
 
 def _print_agreement(table: Sequence[Agreement]) -> None:
-    rhos: NDArray[np.float64] = np.array([row.rho for row in table])
+    rhos: Values = np.array([row.rho for row in table])
     median = float(np.median(rhos))
     verdict = _verdict(median >= AGREEMENT)
     print(f"\nGate 2: median Spearman's ρ {median:.3f} over {len(table)} songs; {verdict}\n")
@@ -312,8 +317,41 @@ def _print_agreement(table: Sequence[Agreement]) -> None:
         if chosen:
             cuts = " | ".join(f"{value:.2f}" for value in np.percentile(chosen, (0, 10, 25, 50, 75, 90, 100)))
             print(f"| {stage} | {len(chosen)} | {cuts} |")
-    better = np.mean([np.mean(np.array(row.recovery) > 0) for row in table])
-    print(f"\n{better:.0%} of the random settings bring the song nearer to its original")
+    _print_choice(table)
+
+
+def _print_choice(table: Sequence[Agreement]) -> None:
+    """What the ranks of everything cannot say: what is left of them without the size of the settings,
+    how the good renders are ordered, and what the best by the blind total is worth."""
+    rows = [
+        (np.array(row.blind), np.array(row.recovery), np.array([terms["prior"] for terms in row.terms]))
+        for row in table
+    ]
+    nearer = np.mean([np.mean(recovery > 0) for _, recovery, _ in rows])
+    alone = np.median([_rho(prior, recovery) for _, recovery, prior in rows])
+    beyond = np.median([_partial_rho(*row) for row in rows])
+    better = np.median([_rho(blind[half], true[half]) for blind, true, half in _better_halves(rows)])
+    chosen = [true[np.argmax(blind)] if blind.max() > 0 else 0.0 for blind, true, _ in rows]
+    most = np.mean([max(true.max(), 0.0) for _, true, _ in rows])
+    print(f"\n{nearer:.0%} of the random settings bring the song nearer to its original")
+    print(f"Median ρ of the size of the action alone {alone:.2f}; of the total beyond the size {beyond:.2f}")
+    print(f"Median ρ among the truly better half of each song's settings {better:.2f}")
+    print(f"The setting best by the blind total (none where none is over 0) undoes {np.mean(chosen):+.1%},")
+    print(f"{min(chosen):+.1%} at worst; the best by the truth undoes {most:+.1%}")
+
+
+def _rho(a: Values, b: Values) -> float:
+    return float(spearmanr(a, b).statistic)
+
+
+def _partial_rho(a: Values, b: Values, given: Values) -> float:
+    """Spearman's ρ of a and b with the ranks of a third taken out of both."""
+    ab, ac, bc = _rho(a, b), _rho(a, given), _rho(b, given)
+    return (ab - ac * bc) / float(np.sqrt((1 - ac**2) * (1 - bc**2)))
+
+
+def _better_halves(rows: Sequence[tuple[Values, Values, Values]]) -> list[tuple[Values, Values, Values]]:
+    return [(blind, true, true >= np.median(true)) for blind, true, _ in rows]
 
 
 if __name__ == "__main__":
