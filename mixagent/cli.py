@@ -278,11 +278,11 @@ def _splitting(help: str, *, vocals_only: bool) -> Callable[..., int]:
         quiet: Quiet = False,
     ) -> int:
         from mixagent.progress import shown_progress
-        from mixagent.session import SplitRequest, split_song
+        from mixagent.session import SplitRequest, beside, split_song
 
         request = SplitRequest(
             song=song,
-            folder=output or song.with_name(f"{song.stem}.stems"),
+            folder=output or beside(song, ".stems"),
             format=_choice("format", format, FORMATS),
             bit_depth=None if bit_depth is None else _choice("bit depth", bit_depth, ("16", "24", "32f")),
             vocals_only=vocals_only,
@@ -405,7 +405,7 @@ def _target(name: str | None, intent: str | None, ceiling_dbtp: float | None) ->
     from mixagent.pipeline.targets import loudness_target
 
     intent = _choice("intent", intent or "streaming", ("streaming", "loud"))
-    return loudness_target(name or intent, ceiling_dbtp)
+    return loudness_target(intent if name is None else name, ceiling_dbtp)
 
 
 def _sample_rate(text: str) -> int | None:

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
 from mixagent.account import SCHEMA
+from mixagent.pipeline.decoding import reason
 from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.files import BitDepth, content_hash
 from mixagent.pipeline.parameters import ParameterSpace
@@ -63,8 +64,10 @@ def read_report(path: Path) -> dict[str, Any]:
     """
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a report: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {reason(error)}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a report: it is not JSON") from error
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
         raise InputError(f"{path} is not a report of schema {SCHEMA}")
     return report

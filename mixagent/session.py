@@ -16,7 +16,7 @@ import platformdirs
 
 from mixagent.account import analysis_object, build_report
 from mixagent.pipeline.audio import AudioSource, Combination, Stems
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.files import BitDepth, check_output, decode, encode, probe, resample
 from mixagent.pipeline.graph import Cache, Result, Stage, StageEvent, run_stages
 from mixagent.pipeline.meters import true_peak_dbtp
@@ -93,9 +93,27 @@ class Mastered:
 
 
 def cache_folder() -> Path:
-    """Where finished stages are kept: `MIXAGENT_CACHE`, or the user's cache folder."""
+    """Where finished stages are kept: `MIXAGENT_CACHE`, or the user's cache folder.
+
+    Raises:
+        UsageError: a home that no user has.
+    """
     named = os.environ.get("MIXAGENT_CACHE")
-    return Path(named).expanduser() if named else platformdirs.user_cache_path("mixagent")
+    try:
+        return Path(named).expanduser() if named else platformdirs.user_cache_path("mixagent")
+    except RuntimeError as error:
+        raise UsageError(f"MIXAGENT_CACHE={named}: there is no such home folder") from error
+
+
+def beside(song: Path, ending: str) -> Path:
+    """The name of something made of a song, in the song's folder.
+
+    Raises:
+        InputError: what was named as a song is a folder.
+    """
+    if not song.name:
+        raise InputError(f"{song} is a folder: name an audio file")
+    return song.with_name(song.stem + ending)
 
 
 def output_path(song: Path, output: Path | None, format: str | None) -> Path:
@@ -105,7 +123,7 @@ def output_path(song: Path, output: Path | None, format: str | None) -> Path:
         UsageError: an output whose suffix is not the format asked for.
     """
     if output is None:
-        return song.with_name(f"{song.stem}.master.{format or 'wav'}")
+        return beside(song, f".master.{format or 'wav'}")
     if format is not None and output.suffix.lower() != f".{format}":
         raise UsageError(f"--format {format} and the output {output} do not agree")
     return output

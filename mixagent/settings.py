@@ -56,9 +56,12 @@ def _composed(overrides: Sequence[str]) -> Config:
         with initialize_config_module("mixagent.conf", version_base="1.3"):
             composed = compose("config", overrides=list(overrides))
         checked = OmegaConf.merge(OmegaConf.structured(Config), composed)
-        return cast(Config, OmegaConf.to_object(checked))
+        config = cast(Config, OmegaConf.to_object(checked))
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(f"configuration: {str(error).splitlines()[0]}") from error
+    if not config.pipeline.cache_gb >= 0:
+        raise UsageError(f"configuration: pipeline.cache_gb={config.pipeline.cache_gb:g} is not a size")
+    return config
 
 
 def _defaults() -> Config:

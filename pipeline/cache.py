@@ -77,8 +77,10 @@ class Cache:
         self._held: dict[Path, int] = {}
         self._busy: dict[Path, threading.Lock] = {}
         self._lock = threading.Lock()
-        with self._disk_errors():
+        try:
             root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise self._refused(error) from error
 
     @classmethod
     @contextmanager
@@ -212,8 +214,13 @@ class Cache:
         except OSError as error:
             if error.errno not in _DISK_ERRORS:
                 raise
-            reason = (error.strerror or str(error)).lower()
-            raise OutputError(f"cannot write to the cache folder {self._root}: {reason}") from error
+            raise self._refused(error) from error
+
+    def _refused(self, error: OSError) -> OutputError:
+        reason = (error.strerror or str(error)).lower()
+        return OutputError(
+            f"cannot write to the cache folder {self._root}: {reason}; name another in MIXAGENT_CACHE"
+        )
 
 
 def _remove_unheld(entry: Path) -> bool:

@@ -1,6 +1,8 @@
 """The commands as a user meets them: options, results on stdout, messages on stderr, exit codes."""
 
 import json
+import os
+import pwd
 import subprocess
 import sys
 
@@ -72,6 +74,7 @@ def test_the_package_runs_as_a_module():
         (["--target", "radio"], "unknown target 'radio'"),
         (["--target", "3"], "out of range"),
         (["--target", "nan"], "out of range"),
+        (["--target", ""], "unknown target ''"),
         (["--intent", "quiet"], "unknown intent"),
         (["--ceiling", "1"], "out of range"),
         (["--ceiling", "nan"], "out of range"),
@@ -118,6 +121,52 @@ def test_the_input_is_never_the_output(mixagent, song):
         assert ran.code == 2
         assert "never overwritten" in ran.err
     assert song.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", ["master", "split", "vocals", "analyze"])
+@pytest.mark.parametrize("name", ["", ".", "/"])
+def test_no_name_is_no_song(mixagent, command, name):
+    ran = mixagent(command, name)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (3, "", 1)
+    assert "is a folder: name an audio file" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("folder", "code", "words"),
+    [("~nobody at all/x", 2, "no such home"), ("/proc/x/y", 6, "name another in")],
+)
+def test_a_cache_folder_that_cannot_be_is_one_line(mixagent, monkeypatch, song, folder, code, words):
+    monkeypatch.setenv("MIXAGENT_CACHE", folder)
+    ran = mixagent("analyze", song)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (code, "", 1)
+    assert words in ran.err
+    assert "MIXAGENT_CACHE" in ran.err
+
+
+def test_without_a_home_the_user_database_names_the_cache(song, tmp_path):
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME", "MIXAGENT_CACHE")
+    }
+    check = "from mixagent.session import cache_folder; print(cache_folder())"
+    ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, env=environment)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def test_two_runs_at_once_share_a_cache(song, cache_folder):
+    command = [sys.executable, "-m", "mixagent", "master", song, "--separator", "none", "-q", "-o"]
+    outputs = [song.with_name(f"{number}.wav") for number in (1, 2)]
+    runs = [subprocess.Popen([*command, output], stdout=subprocess.DEVNULL) for output in outputs]
+    assert [run.wait(120) for run in runs] == [0, 0]
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+
+
+def test_an_output_that_links_elsewhere_leaves_what_it_links_to(mixagent, song, tmp_path):
+    (tmp_path / "kept").write_text("kept")
+    (tmp_path / "m.wav").symlink_to("kept")
+    assert master(mixagent, song, "-o", tmp_path / "m.wav").code == 0
+    assert (tmp_path / "kept").read_text() == "kept"
+    assert soundfile.info(tmp_path / "m.wav").frames == soundfile.info(song).frames
 
 
 def test_a_report_never_replaces_the_input(mixagent, song, tmp_path):

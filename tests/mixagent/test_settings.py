@@ -38,6 +38,8 @@ def test_the_defaults_are_what_hydra_composes():
         "+pipeline.x=1",
         "pipeline=none",
         "policy.name=[1]",
+        "pipeline.cache_gb=-1",
+        "pipeline.cache_gb=nan",
         "=",
         "a b",
     ],
