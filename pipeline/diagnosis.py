@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.analysis import Analysis
 from mixagent.pipeline.audio import AudioSource
-from mixagent.pipeline.fingerprint import BAND_EDGES_HZ, Fingerprint, fingerprint
+from mixagent.pipeline.fingerprint import BAND_EDGES_HZ, IMAGE_EDGES_HZ, Fingerprint, fingerprint
 from mixagent.pipeline.finished_music import (
     FEATURES,
-    IMAGE_EDGES_HZ,
     TONE_HZ,
     balance_db,
+    common_lean_db,
     cutoff_hz,
     dips,
     finished_music,
@@ -34,6 +34,7 @@ from mixagent.pipeline.finished_music import (
     peaks,
     prominence_db,
     resonance_curve,
+    shrunk_db,
     third_octaves_db,
     width_db,
 )
@@ -169,8 +170,9 @@ def _pathology(kind: str, describe: _Describe, measured: Fingerprint, analysis: 
     if kind == "panning" and analysis.channels == 1:
         return Finding(kind, 0.0, "nowhere", "one channel has no image", values)
     features = FEATURES[kind](measured)
-    score = finished_music().populations[kind].score(features)
-    values["score"] = score
+    population = finished_music().populations[kind]
+    score = population.score(features)
+    values |= {"score": score, "likely_excess_db": population.excess_db(features)}
     finite = {name: float(round(value, 4)) for name, value in values.items() if math.isfinite(value)}
     return Finding(kind, round(_severity(score), 4), place, evidence, finite)
 
@@ -226,6 +228,7 @@ def _mud(measured: Fingerprint, analysis: Analysis) -> _Description:
     }
     for index, (peak_hz, peak_db) in enumerate(resonances):
         values |= {f"resonance_{index}_hz": peak_hz, f"resonance_{index}_db": peak_db}
+        values[f"resonance_{index}_excess_db"] = shrunk_db(peak_db, usual)
     evidence = f"200–500 Hz is {_against(mean, 'fuller', 'leaner')} than the rest of the song predicts"
     if resonances:
         evidence += f"; {strongest_hz:.0f} Hz stands {strongest_db:.1f} dB out"
@@ -309,7 +312,8 @@ def _holes_evidence(values: Mapping[str, float]) -> str:
 
 
 def _panning(measured: Fingerprint, analysis: Analysis) -> _Description:
-    leans, widths, balance = lean_db(measured), width_db(measured), balance_db(measured)
+    leans, balance, common_db = lean_db(measured), balance_db(measured), common_lean_db(measured)
+    widths = width_db(measured, common_db)
     excess = widths - np.array([_usual("panning", f"width_{hz:.0f}")[1] for hz in IMAGE_EDGES_HZ[:-1]])
     values = {
         "balance_db": balance,
@@ -317,6 +321,8 @@ def _panning(measured: Fingerprint, analysis: Analysis) -> _Description:
         "lean_most_db": float(np.abs(leans - balance).max()),
         "width_excess_db": float(excess[2:].mean()),
         "correlation": analysis.correlation,
+        "common_lean_db": common_db,
+        "likely_lean_db": shrunk_db(common_db, _usual("panning", "lean_common")[2]),
     }
     for hz, lean, wide in zip(IMAGE_EDGES_HZ[:-1], leans, excess, strict=True):
         values |= {f"lean_{hz:.0f}_db": float(lean), f"width_excess_{hz:.0f}_db": float(wide)}

@@ -28,6 +28,18 @@ FLOOR_DB = -110.0
 BAND_EDGES_HZ = np.geomspace(62.5, 16000.0, 25)
 """Edges of the 24 third-octave bands whose levels are followed in time."""
 
+IMAGE_EDGES_HZ = (60.0, 200.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 14000.0)
+"""Edges of the bands in which the stereo image is compared."""
+
+WIDTH_LOWEST_DB = -60
+WIDTHS_DB = np.arange(WIDTH_LOWEST_DB, 31) * 1.0
+"""Side against mid, the centres of the histogram of widths."""
+
+LEANS_DB = np.arange(-40, 41) * 0.5
+"""Centres of the histogram of leans."""
+
+_LEAN_HZ = (60.0, 8000.0)
+_IN_PHASE = 0.9
 _LOW_LIMIT_HZ = 1000.0
 _HISTOGRAM_STEP_DB = 0.5
 _HISTOGRAM_BINS = 300
@@ -52,6 +64,9 @@ class Fingerprint:
         band_flatness_db: geometric over arithmetic mean of a frame's bins in a band, averaged.
         band_blink_share: share of frames in which a band falls 14 dB under its neighbours.
         band_flux_db: mean absolute change of a band's level from one frame to the next.
+        lean_histogram: per lean (right against left, `LEANS_DB`), the amplitude of all frames' bins from
+            60 Hz to 8 kHz that have this lean and are in phase: where the sources stand.
+        width_histogram: per band of `IMAGE_EDGES_HZ`, counts of frames by side against mid (`WIDTHS_DB`).
         window_peak: highest magnitude of each 10 ms.
         window_power: mean power of each 10 ms, the louder channel.
         top_share: share of samples within 1 dB of the peak of their 50 ms, mean over the loud ones.
@@ -72,6 +87,8 @@ class Fingerprint:
     band_flatness_db: Float64Array
     band_blink_share: Float64Array
     band_flux_db: Float64Array
+    lean_histogram: Float64Array
+    width_histogram: NDArray[np.int64]
     window_peak: Float64Array
     window_power: Float64Array
     top_share: float
@@ -121,6 +138,8 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
         band_flatness_db=frames.mean_of(frames.flatness),
         band_blink_share=frames.mean_of(frames.blinks),
         band_flux_db=frames.mean_of(frames.flux),
+        lean_histogram=frames.leans,
+        width_histogram=frames.widths,
         window_peak=shape.peaks(),
         window_power=shape.powers(),
         top_share=shape.top_share(),
@@ -162,6 +181,10 @@ class _Frames:
         self._sums = np.zeros((4, bins))
         self.histogram = np.zeros((bands, _HISTOGRAM_BINS), np.int64)
         self.flatness, self.blinks, self.flux = np.zeros(bands), np.zeros(bands), np.zeros(bands)
+        self.leans = np.zeros(len(LEANS_DB))
+        self._lean_bins = np.searchsorted(hz, _LEAN_HZ).astype(np.int64)
+        self.widths = np.zeros((len(IMAGE_EDGES_HZ) - 1, len(WIDTHS_DB)), np.int64)
+        self._image_bins = np.searchsorted(hz, IMAGE_EDGES_HZ).astype(np.int64)
         self._last_db = np.full(bands, np.nan)
         self._counts = np.zeros(2, np.int64)
 
@@ -182,6 +205,8 @@ class _Frames:
             self._last_db,
             self._counts,
         )
+        _add_leans(spectrum[0], spectrum[1], self._lean_bins, self.leans)
+        _add_widths(spectrum[0], spectrum[1], self._image_bins, self.widths)
 
     def spectra(self) -> Iterator[Float64Array]:
         sums = self._sums / max(int(self._counts[0]), 1)
@@ -235,6 +260,41 @@ def _add_frames(left, right, edges, sums, histogram, flatness, blinks, flux, las
                 around = 0.5 * (level_db[band - 1] + level_db[band + 1])
                 if level_db[band] < around + _BLINK_DB:
                     blinks[band] += 1.0
+
+
+@njit(cache=True, nogil=True)
+def _add_leans(left, right, limits, leans):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Add each bin's amplitude at its lean where left and right are nearly in phase."""
+    middle = len(leans) // 2
+    for frame in range(left.shape[0]):
+        for k in range(limits[0], min(limits[1], left.shape[1])):
+            a, b = left[frame, k], right[frame, k]
+            power_l = a.real * a.real + a.imag * a.imag
+            power_r = b.real * b.real + b.imag * b.imag
+            geometric = math.sqrt(power_l * power_r)
+            if geometric < 1e-9 or a.real * b.real + a.imag * b.imag < _IN_PHASE * geometric:
+                continue
+            place = middle + round(20.0 * math.log10(power_r / power_l))
+            if 0 <= place < len(leans):
+                leans[place] += math.sqrt(power_l + power_r)
+
+
+@njit(cache=True, nogil=True)
+def _add_widths(left, right, edges, widths):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Count each frame's side against mid, band by band, where the band sounds."""
+    for frame in range(left.shape[0]):
+        for band in range(widths.shape[0]):
+            both, cross = 0.0, 0.0
+            for k in range(min(edges[band], left.shape[1]), min(edges[band + 1], left.shape[1])):
+                a, b = left[frame, k], right[frame, k]
+                both += a.real * a.real + a.imag * a.imag + b.real * b.real + b.imag * b.imag
+                cross += 2.0 * (a.real * b.real + a.imag * b.imag)
+            if both < 1e-7:
+                continue
+            floor = 1e-6 * both
+            width_db = 10.0 * math.log10((max(both - cross, 0.0) + floor) / (max(both + cross, 0.0) + floor))
+            place = round(width_db - WIDTH_LOWEST_DB)
+            widths[band, min(max(place, 0), widths.shape[1] - 1)] += 1
 
 
 class _LowSpectrum:

@@ -21,7 +21,14 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.fingerprint import BAND_EDGES_HZ, FLOOR_DB, Fingerprint
+from mixagent.pipeline.fingerprint import (
+    BAND_EDGES_HZ,
+    FLOOR_DB,
+    IMAGE_EDGES_HZ,
+    LEANS_DB,
+    WIDTHS_DB,
+    Fingerprint,
+)
 
 Float64Array = NDArray[np.float64]
 
@@ -31,13 +38,11 @@ TONE_HZ = (
 )
 """Nominal centres of the third octaves in which tone is compared."""
 
-IMAGE_EDGES_HZ = (60.0, 200.0, 500.0, 1000.0, 2000.0, 4000.0, 8000.0, 14000.0)
-"""Edges of the bands in which the stereo image is compared."""
-
 STANDARD_LIMIT = 8.0
 """Features count at most this many standard deviations, so that no odd record rules a score."""
 
 _FINE_FLOOR_DB = -130.0
+_LEAN_WIDTH_DB = 0.7
 
 
 def third_octaves_db(fingerprint: Fingerprint) -> Float64Array:
@@ -213,18 +218,33 @@ def _holes(fingerprint: Fingerprint) -> dict[str, float]:
 
 
 def _panning(fingerprint: Fingerprint) -> dict[str, float]:
-    leans = lean_db(fingerprint)
-    widths = width_db(fingerprint)
+    leans, common_db = lean_db(fingerprint), common_lean_db(fingerprint)
     balance = balance_db(fingerprint)
     apart = np.abs(leans - balance)
-    features = {f"width_{low:.0f}": float(w) for low, w in zip(IMAGE_EDGES_HZ, widths, strict=False)}
+    widths, narrowest = width_db(fingerprint, common_db), narrowest_db(fingerprint)
+    bands: dict[str, Float64Array] = {
+        "width": widths,
+        "side": 10 * _share(widths),
+        "narrowest": narrowest,
+        "least_side": 10 * _share(narrowest),
+    }
+    features = {
+        f"{name}_{hz:.0f}": float(value)
+        for name, values in bands.items()
+        for hz, value in zip(IMAGE_EDGES_HZ, values, strict=False)
+    }
     return features | {
         "balance": abs(balance),
+        "lean_common": abs(common_db),
         "lean_mean": float(apart.mean()),
         "lean_most": float(apart.max()),
         "lean_steps": float(np.abs(np.diff(leans)).mean()),
         "lean_all": float(np.abs(leans).mean()),
     }
+
+
+def _share(ratio_db: Float64Array) -> Float64Array:
+    return np.asarray(1 / (1 + 10 ** (-ratio_db / 10)))
 
 
 def _flatness(fingerprint: Fingerprint) -> dict[str, float]:
@@ -276,9 +296,39 @@ def lean_db(fingerprint: Fingerprint) -> Float64Array:
     )
 
 
-def width_db(fingerprint: Fingerprint) -> Float64Array:
-    """Power of the side against the mid per band of `IMAGE_EDGES_HZ`, within ±40 dB."""
-    both = fingerprint.left_power + fingerprint.right_power
+def common_lean_db(fingerprint: Fingerprint) -> float:
+    """The lean in which the bands and the sources agree, right positive; 0 where they do not.
+
+    A lean put on the whole mix moves every band and every source alike: the median over the bands and the
+    place where most sources stand. A record whose instruments stand to one side keeps others, the bass
+    and the voice above all, in the middle.
+    """
+    smooth = np.exp(-0.5 * (np.arange(-4, 5) * 0.5 / _LEAN_WIDTH_DB) ** 2)
+    stand_db = float(LEANS_DB[np.argmax(np.convolve(fingerprint.lean_histogram, smooth, "same"))])
+    median_db = float(np.median(lean_db(fingerprint)))
+    if stand_db * median_db <= 0:
+        return 0.0
+    return math.copysign(min(abs(stand_db), abs(median_db)), median_db)
+
+
+def narrowest_db(fingerprint: Fingerprint) -> Float64Array:
+    """Side against mid that a tenth of the frames stay under, per band of `IMAGE_EDGES_HZ`, from −40 dB.
+
+    Where only what stands in the middle sounds, a record is narrow; a side made from the mid never is.
+    """
+    cumulated = np.cumsum(fingerprint.width_histogram, axis=1)
+    under = np.sum(cumulated < 0.1 * np.maximum(cumulated[:, -1:], 1), axis=1)
+    return np.asarray(np.maximum(WIDTHS_DB[np.minimum(under, len(WIDTHS_DB) - 1)], -40.0))
+
+
+def width_db(fingerprint: Fingerprint, lean_removed_db: float = 0.0) -> Float64Array:
+    """Power of the side against the mid per band of `IMAGE_EDGES_HZ`, within ±40 dB.
+
+    With `lean_removed_db`, as if the right channel were lowered by so much against the left.
+    """
+    left = fingerprint.left_power * 10 ** (lean_removed_db / 20)
+    right = fingerprint.right_power * 10 ** (-lean_removed_db / 20)
+    both = left + right
     mid, side = both + 2 * fingerprint.cross_power, both - 2 * fingerprint.cross_power
     return np.array(
         [
@@ -323,6 +373,23 @@ def _ratio_db(above: float, below: float) -> float:
 
 
 @dataclass(frozen=True)
+class Estimator:
+    """Predicts by how many dB a damage raised one figure: ridge regression on standardised features.
+
+    Fitted on clean and damaged songs together, so it is shrunk by what cannot be known from the features;
+    `threshold_db` is taken off as well, so that a clean song is hardly moved.
+    """
+
+    weights: Float64Array
+    offset_db: float
+    threshold_db: float
+
+    def excess_db(self, standard: Float64Array) -> float:
+        """What is likely too much, 0 or more."""
+        return max(self.offset_db + float(self.weights @ standard) - self.threshold_db, 0.0)
+
+
+@dataclass(frozen=True)
 class Population:
     """One pathology's features over finished music.
 
@@ -332,6 +399,7 @@ class Population:
         directions: per mechanism of the pathology, weights on the standardised features; divided so
             that the clean limit is 1.
         percentiles: per feature, its 5th, 50th and 95th percentile over finished music.
+        estimator: of the figure that the pathology raises, where it raises one.
     """
 
     names: tuple[str, ...]
@@ -339,6 +407,7 @@ class Population:
     spread: Float64Array
     directions: Mapping[str, Float64Array]
     percentiles: Mapping[str, tuple[float, float, float]]
+    estimator: Estimator | None
 
     def standard(self, features: Mapping[str, float]) -> Float64Array:
         """The features in standard deviations from the mean, limited."""
@@ -349,6 +418,10 @@ class Population:
         """How far outside: 0 is the mean of finished music, 1 the limit that hardly any passes."""
         standard = self.standard(features)
         return max(float(direction @ standard) for direction in self.directions.values())
+
+    def excess_db(self, features: Mapping[str, float]) -> float:
+        """What the pathology likely added; 0 where it has no estimator."""
+        return self.estimator.excess_db(self.standard(features)) if self.estimator else 0.0
 
 
 @dataclass(frozen=True)
@@ -407,4 +480,21 @@ def _population(row: Mapping[str, object]) -> Population:
         spread=np.array(row["spread"], np.float64),
         directions=MappingProxyType({name: np.array(w, np.float64) for name, w in directions.items()}),
         percentiles=MappingProxyType(percentiles),
+        estimator=_estimator(row["estimator"]) if "estimator" in row else None,
     )
+
+
+def _estimator(row: object) -> Estimator:
+    data: dict[str, object] = dict(row)  # type: ignore[call-overload]
+    weights = np.array(data["weights"], np.float64)
+    return Estimator(weights, float(data["offset_db"]), float(data["threshold_db"]))  # type: ignore[arg-type]
+
+
+def shrunk_db(measured_db: float, usual_db: float) -> float:
+    """A measure that usually strays by `usual_db`, shrunk towards 0; nothing is left of what is usual.
+
+    The non-negative garrote (Breiman 1995, Better Subset Regression): large values are hardly moved.
+    """
+    if abs(measured_db) <= usual_db:
+        return 0.0
+    return measured_db * (1.0 - (usual_db / measured_db) ** 2)

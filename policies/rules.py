@@ -1,7 +1,8 @@
 """The rule-based settings: diagnosis in, parameters out. The baseline that a trained policy must beat.
 
-Each rule answers one finding with the opposite of what was measured, scaled down because the
-measure is an estimate: what the diagnosis calls an excess is partly the song itself. The scales
+Each rule answers one finding with the opposite of what the diagnosis holds to be the damage. Those
+figures are estimates that are already shrunk by what natural songs measure, so a rule may answer a
+finding that is too weak to be called found; what has no such estimate waits until it is. The scales
 were chosen on the training songs only (`scripts/tune_rules.py`).
 """
 
@@ -9,12 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from mixagent.pipeline.diagnosis import FOUND, Diagnosis, Finding
 from mixagent.pipeline.parameters import BELLS
 from mixagent.policies.base import Context, Decision
 
+ANSWERED: Mapping[str, float] = MappingProxyType(
+    {"mud": 0.1, "shimmer": 0.2, "holes": FOUND, "panning": 0.2, "flatness": FOUND}
+)
+"""Severity from which a finding is answered; lower where the answer is an estimate, shrunk already."""
+
 RESONANCE_Q = 6.0
+LEAST_DB = 0.3
+"""Moves smaller than this are left out: nobody hears them."""
 
 Move = tuple[str, float, str]
 """Parameter, value in its unit, reason."""
@@ -24,16 +33,15 @@ Move = tuple[str, float, str]
 class RuleScales:
     """How much of each measured excess a rule takes back; 0 switches the rule off."""
 
-    mud: float = 0.5
-    resonance: float = 0.5
-    shimmer: float = 0.5
+    mud: float = 1.3
+    resonance: float = 1.0
+    shimmer: float = 1.0
     lines: float = 1.0
     air: float = 1.0
     gaps: float = 1.0
     lean: float = 1.0
-    width: float = 0.5
-    attack: float = 0.25
-    expand: float = 0.03
+    width: float = 1.3
+    expand: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,11 +52,11 @@ class RulePolicy:
     name: str = "rules"
 
     def decide(self, context: Context) -> Decision:
-        """Settings for the findings at hand; a finding under `FOUND` moves nothing."""
+        """Settings for the findings at hand; a finding under its `ANSWERED` moves nothing."""
         moves: dict[str, tuple[float, str]] = {}
         for kind, rule in _RULES.items():
             finding = context.diagnosis.finding(kind)
-            if finding is None or finding.severity < FOUND:
+            if finding is None or finding.severity < ANSWERED[kind]:
                 continue
             for name, value, reason in rule(finding, self.scales):
                 moves[f"master.{name}"] = (value, reason)
@@ -70,32 +78,32 @@ class _Bell:
 def _strongest(diagnosis: Diagnosis, scales: RuleScales) -> list[_Bell]:
     """The narrow bells that do most, as many as the master has."""
     finding = diagnosis.finding("mud")
-    if finding is None or finding.severity < FOUND:
+    if finding is None or finding.severity < ANSWERED["mud"]:
         return []
     return sorted(_resonances(finding, scales), key=lambda bell: bell.gain_db)[:BELLS]
 
 
 def _resonances(finding: Finding, scales: RuleScales) -> Iterator[_Bell]:
     v = finding.values
-    if v["resonant"]:
-        reason = f"a resonance stands {v['resonance_db']:.1f} dB out at {v['resonance_hz']:.0f} Hz"
-        yield _Bell(v["resonance_hz"], -scales.resonance * v["resonance_db"], RESONANCE_Q, reason)
+    for index in range(int(v["resonance_count"])):
+        hz, cut_db = v[f"resonance_{index}_hz"], scales.resonance * v[f"resonance_{index}_excess_db"]
+        reason = f"a resonance stands {v[f'resonance_{index}_db']:.1f} dB out at {hz:.0f} Hz"
+        if cut_db > LEAST_DB:
+            yield _Bell(hz, -cut_db, RESONANCE_Q, reason)
 
 
 def _mud(finding: Finding, scales: RuleScales) -> Iterator[Move]:
-    v = finding.values
-    excess_db = v["excess_db"]
-    if excess_db > 0:
-        reason = f"200–500 Hz stands {excess_db:.1f} dB over what the bands around it predict"
-        yield "eq_low_mid_db", -scales.mud * excess_db, reason
+    excess_db = scales.mud * finding.values["likely_excess_db"]
+    if excess_db > LEAST_DB:
+        yield "eq_low_mid_db", -excess_db, f"200–500 Hz is likely {excess_db:.1f} dB too full"
 
 
 def _shimmer(finding: Finding, scales: RuleScales) -> Iterator[Move]:
     v = finding.values
-    if v["excess_db"] > 0:
-        reason = f"8–12 kHz stands {v['excess_db']:.1f} dB over what the bands below predict"
-        yield "eq_brilliance_db", -scales.shimmer * v["excess_db"], reason
-    if v["line_db"] > 6.0 and v["line_count"] > 0:
+    excess_db = scales.shimmer * v["likely_excess_db"]
+    if excess_db > LEAST_DB:
+        yield "eq_brilliance_db", -excess_db, f"8–12 kHz is likely {excess_db:.1f} dB too bright"
+    if finding.severity >= FOUND and v["line_db"] > 6.0 and v["line_count"] > 0:
         reason = f"{v['line_count']:.0f} steady lines, the strongest {v['line_db']:.1f} dB out"
         yield "resonance_cut_db", scales.lines * v["line_db"], reason
 
@@ -115,21 +123,21 @@ def _holes(finding: Finding, scales: RuleScales) -> Iterator[Move]:
 
 def _panning(finding: Finding, scales: RuleScales) -> Iterator[Move]:
     v = finding.values
-    side = "right" if v["balance_db"] > 0 else "left"
-    reason = f"the picture leans {abs(v['balance_db']):.1f} dB to the {side}"
-    if abs(v["balance_db"]) > 1.0:
-        yield "balance_db", -scales.lean * v["balance_db"], reason
-    if v["width_excess_db"] > 2.0:
-        reason = f"the sides are {v['width_excess_db']:.1f} dB wider than finished records"
-        yield "width", 10 ** (-scales.width * v["width_excess_db"] / 20), reason
+    lean_db, wide_db = scales.lean * v["likely_lean_db"], scales.width * v["likely_excess_db"]
+    if abs(lean_db) > LEAST_DB:
+        side = "right" if lean_db > 0 else "left"
+        reason = f"all bands and sources lean {abs(v['common_lean_db']):.1f} dB to the {side}"
+        yield "balance_db", -lean_db, reason
+    if wide_db > LEAST_DB:
+        yield "width", 10 ** (-wide_db / 20), f"the sides are likely {wide_db:.1f} dB too loud"
 
 
 def _flatness(finding: Finding, scales: RuleScales) -> Iterator[Move]:
-    deficit_db = finding.values["crest_deficit_db"]
-    if deficit_db > 0:
-        reason = f"peaks stand {deficit_db:.1f} dB less over their surroundings than usual"
-        yield "transient_attack_db", scales.attack * deficit_db, reason
-        yield "expand_ratio", 1.0 + scales.expand * deficit_db, reason
+    v = finding.values
+    # Clipped tops are rebuilt before this; only what was pressed without clipping is left to expand.
+    if v["crest_deficit_db"] > 0 and v["clipped_share"] < 1e-3:
+        reason = f"peaks stand {v['crest_deficit_db']:.1f} dB less over their surroundings than usual"
+        yield "expand_ratio", 1.0 + scales.expand * v["crest_deficit_db"], reason
 
 
 _RULES: Mapping[str, Callable[[Finding, RuleScales], Iterator[Move]]] = {

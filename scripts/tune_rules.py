@@ -39,7 +39,6 @@ KIND_OF = {
     "gaps": "holes",
     "lean": "panning",
     "width": "panning",
-    "attack": "flatness",
     "expand": "flatness",
 }
 

@@ -1,5 +1,6 @@
 """The diagnosis: level-invariant, block-invariant, rising with strength, and silent on real songs."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +19,44 @@ RATE = 44100
 SONGS = Path(__file__).parents[3] / "shared" / "data" / "songs"
 
 
-def synthesised(seconds: int = 12) -> Audio:
+@dataclass(frozen=True)
+class Tune:
+    """What a synthesised song is made of: tempo, notes, and the levels of its parts."""
+
+    beat_s: float
+    roots: tuple[int, ...]
+    overtones: float
+    kick: float
+    hats: float
+    chords: float
+    seed: int
+
+
+TUNES = {
+    "band": Tune(0.5, (0, 5, 7, 3), 1.0, 0.25, 0.05, 0.04, 1),
+    "ballad": Tune(0.8, (3, 8, 10, 5), 1.3, 0.12, 0.03, 0.06, 2),
+    "dance": Tune(0.46, (2, 2, 9, 0), 0.9, 0.35, 0.08, 0.03, 3),
+}
+
+
+def synthesised(tune: Tune = TUNES["band"], seconds: int = 12) -> Audio:
     """Drums, a bass line and spread chords of decaying saw-like tones over pink-tilted air."""
-    random = np.random.default_rng(1)
+    random = np.random.default_rng(tune.seed)
     time = np.arange(seconds * RATE) / RATE
-    beat = time % 0.5
+    beat = time % tune.beat_s
     kick = np.sin(2 * np.pi * 55 * beat) * np.exp(-12 * beat)
     hats = (random.standard_normal((2, len(time))) + random.standard_normal(len(time))) * np.exp(
-        -25 * (time % 0.25)
+        -25 * (time % (tune.beat_s / 2))
     )
-    root = 55 * 2 ** (np.array([0, 5, 7, 3])[(time // 2).astype(int) % 4] / 12)
+    root = 55 * 2 ** (np.array(tune.roots)[(time // (4 * tune.beat_s)).astype(int) % 4] / 12)
     phase = 2 * np.pi * np.cumsum(root) / RATE
     bass = sum(np.sin(k * phase) / k**1.3 for k in range(1, 6))
-    chords = [sum(np.sin(k * m * phase + c) / k for k in range(1, 20)) for c, m in ((0, 4), (1, 5))]
+    chords = [
+        sum(np.sin(k * m * phase + c) / k**tune.overtones for k in range(1, 20)) for c, m in ((0, 4), (1, 5))
+    ]
     pair = np.stack([chords[0] + 0.4 * chords[1], chords[1] + 0.4 * chords[0]]) * np.exp(-2 * beat)
-    return Audio((0.25 * kick + 0.05 * hats + 0.08 * bass + 0.04 * pair).astype(np.float32), RATE)
+    mix = tune.kick * kick + tune.hats * hats + 0.08 * bass + tune.chords * pair
+    return Audio(mix.astype(np.float32), RATE)
 
 
 def heard(audio: Audio) -> Diagnosis:

@@ -13,19 +13,19 @@ from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.targets import TARGETS
 from mixagent.policies import POLICIES, load_policy
 from mixagent.policies.base import Context, Decision, Recorded
+from mixagent.policies.rules import ANSWERED
 
 VALUES = {
-    "mud": {
-        "excess_db": 5.0,
-        "resonant": 0.0,
-        "resonance_db": 2.0,
-        "resonance_hz": 300.0,
-        "resonance_count": 0.0,
-    },
-    "shimmer": {"excess_db": 6.0, "line_db": 12.0, "line_count": 4.0},
+    "mud": {"likely_excess_db": 5.0, "resonance_count": 0.0},
+    "shimmer": {"likely_excess_db": 6.0, "line_db": 12.0, "line_count": 4.0},
     "holes": {"cutoff_hz": 11000.0, "missing_db": 25.0, "gap_count": 0.0},
-    "panning": {"balance_db": 4.0, "width_excess_db": 5.0},
-    "flatness": {"crest_deficit_db": 3.0},
+    "panning": {"likely_lean_db": 4.0, "common_lean_db": 4.5, "likely_excess_db": 5.0},
+    "flatness": {"crest_deficit_db": 3.0, "clipped_share": 0.0},
+}
+RESONANCES = {
+    f"resonance_{index}_{what}": value + index
+    for index in range(3)
+    for what, value in (("hz", 230.0), ("db", 12.0), ("excess_db", 9.0))
 }
 
 
@@ -44,7 +44,33 @@ def _decide(severities: dict[str, float]) -> Decision:
 
 
 def test_a_song_without_findings_is_left_alone() -> None:
-    assert _decide(dict.fromkeys(VALUES, FOUND - 0.01)).settings.changed() == {}
+    weak = {kind: least - 0.01 for kind, least in ANSWERED.items()}
+    assert _decide(weak).settings.changed() == {}
+
+
+def test_no_rule_waits_longer_than_for_a_finding_that_counts() -> None:
+    assert set(ANSWERED) == set(VALUES)
+    assert max(ANSWERED.values()) <= FOUND
+
+
+@pytest.mark.parametrize("kind", ["mud", "shimmer", "panning"])
+def test_nothing_is_moved_where_the_estimate_is_nothing(kind: str) -> None:
+    nothing = {kind: dict.fromkeys(VALUES[kind], 0.0)}
+    assert load_policy("rules").decide(_context({kind: 0.6}, nothing)).settings.changed() == {}
+
+
+def test_each_resonance_gets_a_bell_of_what_it_has_too_much() -> None:
+    values = {"mud": VALUES["mud"] | RESONANCES | {"resonance_count": 3.0}}
+    settings = load_policy("rules").decide(_context({"mud": 0.6}, values)).settings
+    gains = {settings[f"master.bell_{n}_hz"]: settings[f"master.bell_{n}_db"] for n in (1, 2, 3)}
+    assert gains == {230.0: -9.0, 231.0: -10.0, 232.0: -11.0}
+    assert settings["master.bell_4_db"] == 0.0
+
+
+def test_peaks_that_were_clipped_are_not_expanded_on_top_of_their_repair() -> None:
+    clipped = {"flatness": VALUES["flatness"] | {"clipped_share": 0.02}}
+    assert _decide({"flatness": 0.6}).settings["master.expand_ratio"] > 1.0
+    assert load_policy("rules").decide(_context({"flatness": 0.6}, clipped)).settings.changed() == {}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +80,7 @@ def test_a_song_without_findings_is_left_alone() -> None:
         ("shimmer", "master.eq_brilliance_db", -1),
         ("shimmer", "master.resonance_cut_db", +1),
         ("panning", "master.balance_db", -1),
+        ("flatness", "master.expand_ratio", +1),
     ],
 )
 def test_a_finding_moves_its_parameter_against_what_was_measured(
@@ -87,11 +114,9 @@ def test_one_finding_moves_nothing_that_belongs_to_another() -> None:
 
 def test_wild_figures_stay_within_the_ranges_of_the_table() -> None:
     wild = {kind: dict.fromkeys(figures, 1000.0) for kind, figures in VALUES.items()}
-    for figures in wild.values():
-        figures.update({name: 1.0 for name in figures if name.endswith(("count", "resonant"))})
-        figures.update(
-            {"gap_0_hz": 5000.0, "gap_0_db": 400.0, "resonance_0_hz": 300.0, "resonance_0_db": 90.0}
-        )
+    wild["flatness"]["clipped_share"] = 0.0
+    wild["mud"] |= dict.fromkeys(RESONANCES, 1000.0) | {"resonance_count": 3.0}
+    wild["holes"] |= {"gap_count": 1.0, "gap_0_hz": 5000.0, "gap_0_db": 400.0}
     context = _context(dict.fromkeys(VALUES, 0.9), wild)
     settings = load_policy("rules").decide(context).settings
     assert all(p.low <= settings[p.name] <= p.high for p in context.space)
