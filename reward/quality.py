@@ -105,7 +105,7 @@ class VoiceQuality:
         before, after = scene.vocals_before, scene.vocals_after
         if self._rater is None or before is None or after is None or not _chosen(after, self.every):
             return float("nan")
-        if self._heard is None or self._heard[0] is not before:
+        if self._heard is None or not np.array_equal(self._heard[0].samples, before.samples):
             self._heard = (before, self._rated(before))
         worse = self._heard[1] - self._rated(after)
         return -float(np.clip((worse - self.free) / (self.full - self.free), 0.0, 1.0))

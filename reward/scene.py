@@ -8,6 +8,7 @@ power, so that a change of level alone changes nothing.
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,9 +18,9 @@ from scipy.fft import next_fast_len, rfft
 from scipy.signal.windows import hann
 
 from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.audio import Audio, load
 from mixagent.pipeline.features import describe
-from mixagent.pipeline.finaliser import Finish
+from mixagent.pipeline.finaliser import MAX_GAIN_DB, Finish, finalise
 from mixagent.pipeline.meters import Loudness, measure
 from mixagent.pipeline.parameters import Settings
 from mixagent.pipeline.targets import LoudnessTarget
@@ -96,6 +97,7 @@ class Listening:
     def __init__(self, audio: Audio, features: Array | None = None) -> None:
         self.audio = audio
         self._distance: tuple[Original, Distance] | None = None
+        self._finished: tuple[LoudnessTarget, Finished] | None = None
         if features is not None:
             self.features = features
 
@@ -125,11 +127,35 @@ class Listening:
             self._distance = (original, original.distance(self.audio))
         return self._distance[1]
 
+    def finished(self, target: LoudnessTarget) -> Finished:
+        """This audio with nothing done but what the finaliser does for a target, kept like `distance`.
+
+        Where the target takes a gain and no limiting, it is the audio itself: levels do not count.
+        """
+        if self._finished is None or self._finished[0] != target:
+            self._finished = (target, _finished(self, target))
+        return self._finished[1]
+
     @cached_property
     def silent(self) -> bool:
         """Whether there is nothing to hear: digital silence, or shorter than a frame."""
         shorter = self.audio.frames < _FRAME_S * self.audio.rate
         return shorter or not float(np.max(np.abs(self.audio.samples), initial=0.0)) > 1e-7
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the finaliser alone makes of an input.
+
+    Attributes:
+        heard: the result.
+        reduction_db: how much the limiter took off.
+        missed_lu: how far from the target it ended.
+    """
+
+    heard: Listening
+    reduction_db: float = 0.0
+    missed_lu: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -165,9 +191,24 @@ class Scene:
             )
 
     @cached_property
+    def neutral(self) -> Finished:
+        """The input finished as the render was: what the guards hold the render against.
+
+        So nothing is blamed on a setting that the target takes from the input by itself.
+        """
+        if self.finish is None or self.target is None:
+            return Finished(self.before)
+        return self.before.finished(self.target)
+
+    @property
+    def base(self) -> Listening:
+        """The audio of `neutral`."""
+        return self.neutral.heard
+
+    @cached_property
     def gain_db(self) -> Array:
         """By how much the chain raised each band of each frame, shape (bands, frames)."""
-        gain_db: Array = self.after.spectra.bands_db - self.before.spectra.bands_db
+        gain_db: Array = self.after.spectra.bands_db - self.base.spectra.bands_db
         return gain_db
 
     @cached_property
@@ -176,7 +217,7 @@ class Scene:
 
         Mean levels of the logarithm of single bins, so that a narrow line weighs little.
         """
-        before, after = (_bin_levels_db(side.spectra) for side in (self.before, self.after))
+        before, after = (_bin_levels_db(side.spectra) for side in (self.base, self.after))
         gain_db = after - before
         tilt_db: Array = gain_db - np.median(gain_db)
         return tilt_db
@@ -186,6 +227,20 @@ def decibels(power: Array, floor_db: float = FLOOR_DB) -> Array:
     """Power in dB, floored."""
     level: Array = 10.0 * np.log10(power + np.float32(10.0 ** (floor_db / 10.0)))
     return level
+
+
+def _finished(heard: Listening, target: LoudnessTarget) -> Finished:
+    loudness = heard.loudness
+    gain_db = target.integrated_lufs - loudness.integrated_lufs
+    if loudness.true_peak_dbtp + gain_db <= target.ceiling_dbtp and abs(gain_db) < MAX_GAIN_DB:
+        return Finished(heard)
+    finish = finalise(heard.audio, target, None)
+    missed_lu = abs(finish.integrated_lufs - target.integrated_lufs)
+    return Finished(
+        Listening(load(finish.audio)),
+        finish.max_reduction_db,
+        missed_lu if math.isfinite(missed_lu) else 0.0,
+    )
 
 
 def _spectra(audio: Audio) -> Spectra:

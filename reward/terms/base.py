@@ -41,7 +41,7 @@ class Term(Protocol):
 
 @dataclass(frozen=True)
 class Guard(ABC):
-    """A harm against the input: 0 up to `free` of it, −0.76 at `full`, −1 far beyond.
+    """A harm against the input, finished alike: 0 up to `free` of it, −0.76 at `full`, −1 far beyond.
 
     The slope never ends, so that of two ruined renders the less ruined one still scores higher.
 

@@ -33,7 +33,7 @@ class LostTransients(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Mean loss of rise over the bands in which the input has onsets."""
-        before, after = (_onset_rises_db(side.spectra) for side in (scene.before, scene.after))
+        before, after = (_onset_rises_db(side.spectra) for side in (scene.base, scene.after))
         heard = before > _ONSET_DB
         return max(float((before - after)[heard].mean()), 0.0) if heard.any() else 0.0
 
@@ -48,7 +48,7 @@ class LostDynamics(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Mean fall, over the bands, of the spread from the 20th to the 95th percentile over time."""
-        before, after = (_level_spreads_db(side.spectra) for side in (scene.before, scene.after))
+        before, after = (_level_spreads_db(side.spectra) for side in (scene.base, scene.after))
         return max(float((before - after).mean()), 0.0)
 
 
@@ -66,7 +66,7 @@ class Dropouts(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Frames weighted by how far they fell: nothing up to 9 dB, in full from 24 dB."""
-        before, after = scene.before.spectra.level_db, scene.after.spectra.level_db
+        before, after = scene.base.spectra.level_db, scene.after.spectra.level_db
         gain_db = after - before
         loud = before >= np.percentile(before, 70)
         fallen_db = float(np.median(gain_db[loud])) - gain_db
@@ -90,7 +90,7 @@ class Pumping(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Mean over the bands of the dip that one typical excursion of the bass brings."""
-        spectra = scene.before.spectra
+        spectra = scene.base.spectra
         bass = _undulation(decibels(spectra.power[spectra.bands(40.0, 220.0)].sum(axis=0), -30.0), spectra)
         heard = spectra.bands_db > -50.0
         above = spectra.bands(500.0, 16000.0)

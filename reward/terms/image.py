@@ -25,7 +25,7 @@ class MonoFoldLoss(Guard):
 
     def harm(self, scene: Scene) -> float:
         """The larger of two losses: of the power as a whole, and of the mean over the bands."""
-        before, after = (_fold_losses_db(heard) for heard in (scene.before, scene.after))
+        before, after = (_fold_losses_db(heard) for heard in (scene.base, scene.after))
         return max(after[0] - before[0], after[1] - before[1], 0.0)
 
 
@@ -39,7 +39,7 @@ class LostSides(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Mean fall of side against mid over the bands; sides under −40 dB were not there."""
-        before, after = (_width_db(heard) for heard in (scene.before, scene.after))
+        before, after = (_width_db(heard) for heard in (scene.base, scene.after))
         return float(np.maximum(before - after, 0.0).mean())
 
 
@@ -53,7 +53,7 @@ class Lean(Guard):
 
     def harm(self, scene: Scene) -> float:
         """How far the louder channel came to stand further out."""
-        return max(abs(_lean_db(scene.after)) - abs(_lean_db(scene.before)), 0.0)
+        return max(abs(_lean_db(scene.after)) - abs(_lean_db(scene.base)), 0.0)
 
 
 def _fold_losses_db(heard: Listening) -> tuple[float, float]:

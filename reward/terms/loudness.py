@@ -13,25 +13,26 @@ from mixagent.reward.terms.base import Guard
 
 @dataclass(frozen=True)
 class TargetMissed(Guard):
-    """LU between the finished loudness and the target (BS.1770-5); 0 without a finaliser."""
+    """LU by which the target is missed further than the input alone misses it (BS.1770-5)."""
 
     free: float = 0.1
     full: float = 3.0
     name: ClassVar[str] = "loudness"
 
     def harm(self, scene: Scene) -> float:
-        """Distance from the target in LU."""
+        """Distance from the target in LU, less the input's; 0 without a finaliser."""
         if scene.finish is None or scene.target is None or not math.isfinite(scene.finish.integrated_lufs):
             return 0.0
-        return abs(scene.finish.integrated_lufs - scene.target.integrated_lufs)
+        missed_lu = abs(scene.finish.integrated_lufs - scene.target.integrated_lufs)
+        return max(missed_lu - scene.neutral.missed_lu, 0.0)
 
 
 @dataclass(frozen=True)
 class OverLimiting(Guard):
-    """Peak-to-loudness ratio lost beyond what the target asks of the input, in dB.
+    """Peak-to-loudness ratio lost, or limiting, beyond what the target asks of the input, in dB.
 
-    What the target asks is known from the input alone: its peaks at the target's loudness, down to
-    the ceiling (EBU Tech 3343 on PLR; the limiter's reduction is counted in the same dB).
+    What it asks is known from the input finished with nothing else done to it (PLR as in EBU Tech
+    3343; the limiter's reduction is counted in the same dB).
     """
 
     free: float = 1.5
@@ -40,10 +41,9 @@ class OverLimiting(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Decibels of PLR lost, or of limiting, beyond the input's need: the larger."""
-        before, after = _plr_db(scene.before.loudness), _plr_db(scene.after.loudness)
-        need = _needed_db(scene, before)
-        limited = scene.finish.max_reduction_db if scene.finish else 0.0
-        return max(before - need - after, limited - need, 0.0)
+        lost_db = _plr_db(scene.base.loudness) - _plr_db(scene.after.loudness)
+        limited_db = scene.finish.max_reduction_db if scene.finish else 0.0
+        return max(lost_db, limited_db - scene.neutral.reduction_db, 0.0)
 
 
 def _plr_db(loudness: Loudness) -> float:
@@ -51,10 +51,3 @@ def _plr_db(loudness: Loudness) -> float:
     if not math.isfinite(heard):
         heard = loudness.momentary_max_lufs
     return loudness.true_peak_dbtp - heard if math.isfinite(heard) else 0.0
-
-
-def _needed_db(scene: Scene, plr_db: float) -> float:
-    if scene.target is None:
-        return 0.0
-    room_db = scene.target.ceiling_dbtp - scene.target.integrated_lufs
-    return min(max(plr_db - room_db, 0.0), scene.target.max_reduction_db)

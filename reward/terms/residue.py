@@ -31,7 +31,7 @@ class AddedNoise(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Mean fall of the spread of the bands from 2 to 16 kHz."""
-        before, after = (_spread_db(side) for side in (scene.before, scene.after))
+        before, after = (_spread_db(side) for side in (scene.base, scene.after))
         return float(np.maximum(before - after, 0.0).mean())
 
 
@@ -53,7 +53,7 @@ class Smear(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Median jump from 220 Hz to 10 kHz, where the input is audible."""
-        before, after = scene.before.spectra, scene.after.spectra
+        before, after = scene.base.spectra, scene.after.spectra
         sides = [
             self._jump_db(b, a, before) for b, a in ((before.left, after.left), (before.right, after.right))
         ]
@@ -85,7 +85,7 @@ class AddedTail(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Gain of the decaying frames against the others, on average over 220 Hz to 8 kHz."""
-        spectra = scene.before.spectra
+        spectra = scene.base.spectra
         inside = spectra.bands(220.0, 8000.0)
         level_db, gain_db = spectra.bands_db[inside], scene.gain_db[inside]
         span = max(round(self.reach_s / spectra.frame_s), 1)
@@ -108,7 +108,7 @@ class AddedClipping(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Percentage points above the input."""
-        before, after = (_top_share(h.audio.samples, h.audio.rate) for h in (scene.before, scene.after))
+        before, after = (_top_share(h.audio.samples, h.audio.rate) for h in (scene.base, scene.after))
         return max(100.0 * (after - before), 0.0)
 
 

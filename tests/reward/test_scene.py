@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.targets import loudness_target
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene
 from tests.reward.scenes import RATE, gained, make_song, shelved
@@ -56,3 +57,12 @@ def test_what_is_too_short_to_hear_is_silent(frames):
 def test_a_render_that_does_not_fit_its_input_is_refused():
     with pytest.raises(ValueError, match="differ"):
         Scene(Listening(SONG), Listening(Audio(SONG.samples[:, :-1], RATE)))
+
+
+def test_an_input_that_needs_no_limiting_is_held_against_itself_and_a_peaky_one_finished_once():
+    heard = Listening(SONG)
+    assert heard.finished(loudness_target("-24")).heard is heard
+    limited = heard.finished(loudness_target("club"))
+    assert limited.heard is not heard
+    assert limited.reduction_db > 3.0
+    assert heard.finished(loudness_target("club")) is limited

@@ -207,12 +207,24 @@ def test_an_expander_and_a_fader_do_not_smear_and_a_reverb_does():
     assert _score(Smear(), scene(SONG, vandalise(SONG, "reverb"))) < -0.3
 
 
-def test_the_target_is_missed_by_what_the_meter_reads():
+def test_only_what_is_missed_beyond_the_inputs_own_miss_counts():
     target = LoudnessTarget("far", -5.0, max_reduction_db=1.0)
+    dense = vandalise(SONG, "hard_clip")
+    ends = {name: finalise(audio, target, None) for name, audio in (("song", SONG), ("dense", dense))}
+    more_peaks = scene(dense, load(ends["song"].audio), finish=ends["song"], target=target)
+    further = ends["dense"].integrated_lufs - ends["song"].integrated_lufs
+    assert further > 2.0
+    assert TargetMissed().harm(more_peaks) == pytest.approx(further)
+    alike = scene(SONG, load(ends["song"].audio), finish=ends["song"], target=target)
+    assert TargetMissed().harm(alike) == 0.0
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=NAMES)
+def test_what_the_finaliser_does_to_the_input_by_itself_is_no_harm(guard):
+    target = loudness_target("club")
     finish = finalise(SONG, target, None)
-    judged = scene(SONG, load(finish.audio), finish=finish, target=target)
-    assert TargetMissed().harm(judged) == pytest.approx(-5.0 - finish.integrated_lufs)
-    assert _score(TargetMissed(), judged) < -0.5
+    assert finish.max_reduction_db > 6.0
+    assert _score(guard, scene(SONG, load(finish.audio), finish=finish, target=target)) == 0.0
 
 
 def test_limiting_that_the_target_asks_of_the_input_is_free_and_more_is_not():
