@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -95,7 +95,7 @@ def forecast(measures: SourceMeasures, gain_db: float, ceiling_dbtp: float) -> F
     What is left out are the limiter's corrections and the gain's motion within a group.
     """
     group, step = measures.group_frames, (measures.rate + 5) // 10
-    computer = GainComputer(measures.rate / group, Ballistics())
+    computer = GainComputer(measures.rate / group, _of_groups(Ballistics(), group / measures.rate))
     gain, ceiling = 10.0 ** (gain_db / 20.0), shaping_ceiling(ceiling_dbtp)
     energies = np.zeros(measures.frames // step + 2)
     deepest = np.zeros(measures.energies.size * group // HOP_FRAMES + 1)
@@ -113,6 +113,11 @@ def forecast(measures: SourceMeasures, gain_db: float, ceiling_dbtp: float) -> F
     energies = energies[: measures.frames // step] * (gain**2 / step)
     momentary = windowed_loudness(energies, MOMENTARY_STEPS)
     return Forecast(gated_loudness(energies), reduction_db(deepest, momentary, measures.rate))
+
+
+def _of_groups(ballistics: Ballistics, group_s: float) -> Ballistics:
+    """The ballistics for peaks that may lie anywhere in a group: held for a group more."""
+    return replace(ballistics, hold_ms=ballistics.hold_ms + 1000.0 * group_s)
 
 
 def reduction_db(deepest_db: NDArray[np.float64], momentary_lufs: NDArray[np.float64], rate: int) -> float:

@@ -41,9 +41,9 @@ class Ballistics:
     slower release distorts no less there, because it takes a deeper reduction to get as loud.
     """
 
-    attack_ms: float = 8.0
-    hold_ms: float = 5.0
-    release_ms: float = 15.0
+    attack_ms: float = 12.0
+    hold_ms: float = 2.0
+    release_ms: float = 20.0
     release_db_per_s: float = 200.0
     deep_release_ms: float = 250.0
 
