@@ -70,6 +70,6 @@ def _width_db(heard: Listening) -> np.ndarray:
 
 
 def _lean_db(heard: Listening) -> float:
-    left, right = (float(np.mean(np.square(heard.audio.samples[c]))) for c in (0, -1))
+    left, right = float(heard.spectra.left.mean()), float(heard.spectra.right.mean())
     floor = _FLOOR * (left + right)
     return 10 * math.log10((right + floor) / (left + floor))

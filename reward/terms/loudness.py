@@ -41,8 +41,10 @@ class OverLimiting(Guard):
 
     def harm(self, scene: Scene) -> float:
         """Decibels of PLR lost, or of limiting, beyond the input's need: the larger."""
-        lost_db = _plr_db(scene.base.loudness) - _plr_db(scene.after.loudness)
-        limited_db = scene.finish.max_reduction_db if scene.finish else 0.0
+        finish = scene.finish
+        plr_db = finish.true_peak_dbtp - finish.integrated_lufs if finish else _plr_db(scene.after.loudness)
+        lost_db = _plr_db(scene.base.loudness) - plr_db if math.isfinite(plr_db) else 0.0
+        limited_db = finish.max_reduction_db if finish else 0.0
         return max(lost_db, limited_db - scene.neutral.reduction_db, 0.0)
 
 
