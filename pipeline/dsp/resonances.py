@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.spectral import ComplexArray, SpectralProcessor, window_frames
 
 Float64Array = NDArray[np.float64]
@@ -38,7 +37,7 @@ class ResonanceSuppressor(SpectralProcessor):
         self._high = min(round(HIGH_HZ * size / rate), size // 2)
         self._from = max(1, self._low - reach)
         self._reach, self._most_db = reach, most_db
-        self._scale = np.float32(2 / (size * math.sqrt(channels)))
+        self._scale = 2 / (size * math.sqrt(channels))
         self._hop_s = self.hop / rate
         bins = min(self._high + reach, size // 2) - self._from
         self._steady, self._present = np.zeros(bins), np.zeros(bins)
@@ -51,24 +50,20 @@ class ResonanceSuppressor(SpectralProcessor):
 
     def correction(self, spectra: ComplexArray) -> ComplexArray | None:
         """The spectra times gain − 1 where a line stands."""
-        part = spectra[:, :, self._from : self._from + self._steady.size] * self._scale
-        power = np.sum(part.real**2 + part.imag**2, axis=0)
-        change = np.zeros(power.shape, np.float32)
-        edges = (self._low - self._from, self._high - self._from)
-        _line_gains(
-            power, self._steady, self._present, self._heard_windows, self._hop_s, self._reach, edges,
-            self._most_db, change,
-        )  # fmt: skip
-        if not change.any():
-            return None
         added = np.zeros_like(spectra)
-        added[:, :, self._from : self._from + self._steady.size] = part * (change / self._scale)
-        return added
+        edges = (self._low - self._from, self._high - self._from)
+        found = _cut_lines(
+            spectra, self._scale, self._from, self._steady, self._present, self._heard_windows, self._hop_s,
+            self._reach, edges, self._most_db, added,
+        )  # fmt: skip
+        return added if found else None
 
 
 @njit(cache=True, nogil=True)
-def _line_gains(
-    power: FloatArray,
+def _cut_lines(
+    spectra: ComplexArray,
+    scale: float,
+    first: int,
     steady: Float64Array,
     present: Float64Array,
     heard: Float64Array,
@@ -76,14 +71,20 @@ def _line_gains(
     reach: int,
     edges: tuple[int, int],
     most_db: float,
-    change: FloatArray,
-) -> None:
-    windows, bins = power.shape
+    added: ComplexArray,
+) -> bool:
+    """Adds to each window what takes its lines down; whether there was anything to take down."""
+    channels, windows, _ = spectra.shape
+    bins, found = steady.size, False
     level, base, sums = np.empty(bins), np.empty(bins), np.empty(bins + 1)
     for t in range(windows):
         loudest = _SILENCE_DB
         for k in range(bins):
-            level[k] = 10 * math.log10(power[t, k] + 1e-16)
+            power = 0.0
+            for c in range(channels):
+                value = spectra[c, t, first + k]
+                power += value.real**2 + value.imag**2
+            level[k] = 10 * math.log10(power * scale**2 + 1e-16)
             loudest = max(loudest, level[k])
         if loudest <= _SILENCE_DB:
             continue
@@ -108,4 +109,8 @@ def _line_gains(
             trust = min(max((steady[k] - threshold) / 3.0, 0.0), 1.0)
             cut = min(trust * max(present[k], 0.0), most_db)
             if cut > 0:
-                change[t, k] = 10 ** (-cut / 20) - 1
+                found = True
+                change = np.float32(10 ** (-cut / 20) - 1)
+                for c in range(channels):
+                    added[c, t, first + k] = spectra[c, t, first + k] * change
+    return found

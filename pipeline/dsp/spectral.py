@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy import fft
 
@@ -62,15 +63,34 @@ class SpectralProcessor(ABC):
 
     def _corrections(self, count: int) -> FloatArray:
         """The finished part of the overlap-add after `count` more windows, (channels, count · hop)."""
-        size, hop = self._window.size, self.hop
-        windows = np.lib.stride_tricks.sliding_window_view(self._heard, size, axis=1)[:, ::hop][:, :count]
-        added = self.correction(fft.rfft(windows * self._window, axis=-1))
-        total = np.zeros((self._heard.shape[0], (count + _OVERLAP - 1) * hop), np.float32)
-        total[:, : self._tail.shape[1]] += self._tail
+        channels, size, hop = self._heard.shape[0], self._window.size, self.hop
+        windows = np.empty((channels, count, size), np.float32)
+        _cut_windows(self._heard, self._window, hop, windows)
+        added = self.correction(fft.rfft(windows, axis=-1))
+        total = np.zeros((channels, (count + _OVERLAP - 1) * hop), np.float32)
+        total[:, : self._tail.shape[1]] = self._tail
         if added is not None:
-            parts = fft.irfft(added, size, axis=-1) * (self._window * np.float32(2 / _OVERLAP))
-            for quarter in range(_OVERLAP):
-                piece = parts[:, :, quarter * hop : (quarter + 1) * hop].reshape(total.shape[0], -1)
-                total[:, quarter * hop : quarter * hop + piece.shape[1]] += piece
+            _overlap_add(fft.irfft(added, size, axis=-1, overwrite_x=True), self._window, hop, total)
         self._tail = total[:, count * hop :]
         return total[:, : count * hop]
+
+
+@njit(cache=True, nogil=True)
+def _cut_windows(heard: FloatArray, window: FloatArray, hop: int, out: NDArray[np.float32]) -> None:
+    channels, count, size = out.shape
+    for c in range(channels):
+        for t in range(count):
+            start = t * hop
+            for n in range(size):
+                out[c, t, n] = heard[c, start + n] * window[n]
+
+
+@njit(cache=True, nogil=True)
+def _overlap_add(parts: NDArray[np.float32], window: FloatArray, hop: int, total: FloatArray) -> None:
+    channels, count, size = parts.shape
+    scale = np.float32(2 * hop / size)
+    for c in range(channels):
+        for t in range(count):
+            start = t * hop
+            for n in range(size):
+                total[c, start + n] += parts[c, t, n] * (window[n] * scale)
