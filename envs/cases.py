@@ -267,6 +267,15 @@ class CaseStore:
         recipe = Recipe(split, seed, seconds, stems_share, separator)
         build_cases(Builder(self, corpus, songs, recipe), count, workers, disk_gb, progress)
 
+    def refresh(self, names: Collection[str] | None = None, progress: Progress | None = None) -> None:
+        """Measure cases anew from their samples, for a version that measures otherwise; all by default."""
+        chosen = list(self.names() if names is None else names)
+        for done, name in enumerate(chosen, 1):
+            case = self.load(name)
+            self.save(measure_case(name, case.stems, case.target, case.original, case.damage))
+            if progress:
+                progress(done / len(chosen))
+
     def load(self, name: str) -> Case:
         """The case of this name.
 

@@ -27,25 +27,26 @@ Observation = dict[str, Array]
 
 _VALUES: Mapping[str, tuple[str, ...]] = {
     "mud": (
-        *("score", "excess_db", "excess_most_db", "center_hz", "q", "resonant", "tilt_db"),
-        *("resonance_db", "resonance_hz", "resonance_count"),
-        *(f"resonance_{k}_{unit}" for k in range(3) for unit in ("hz", "db")),
+        *("score", "likely_excess_db", "excess_db", "excess_most_db", "center_hz", "q", "tilt_db"),
+        *("resonant", "resonance_db", "resonance_hz", "resonance_count"),
+        *(f"resonance_{k}_{what}" for k in range(3) for what in ("hz", "db", "excess_db")),
     ),
     "shimmer": (
-        *("score", "excess_db", "excess_most_db", "center_hz"),
+        *("score", "likely_excess_db", "excess_db", "excess_most_db", "center_hz"),
         *("line_db", "line_count", "line_hz"),
     ),
     "holes": (
-        *("score", "cutoff_hz", "missing_db", "gap_count", "blink_share"),
+        *("score", "likely_excess_db", "cutoff_hz", "missing_db", "gap_count", "blink_share"),
         *(f"gap_{k}_{unit}" for k in range(6) for unit in ("hz", "db")),
     ),
     "panning": (
-        *("score", "balance_db", "lean_spread_db", "lean_most_db", "width_excess_db", "correlation"),
+        *("score", "likely_excess_db", "balance_db", "common_lean_db", "likely_lean_db"),
+        *("lean_spread_db", "lean_most_db", "width_excess_db", "correlation"),
         *(f"lean_{hz:.0f}_db" for hz in IMAGE_EDGES_HZ[:-1]),
         *(f"width_excess_{hz:.0f}_db" for hz in IMAGE_EDGES_HZ[:-1]),
     ),
     "flatness": (
-        *("score", "plr_db", "plr_deficit_db", "crest_deficit_db", "psr_db", "range_lu"),
+        *("score", "likely_excess_db", "plr_db", "plr_deficit_db", "crest_deficit_db", "psr_db", "range_lu"),
         *("clipped_share", "top_share"),
     ),
     "clipping": ("runs",),

@@ -9,6 +9,7 @@ enough: neither is touched.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,35 +94,62 @@ def find_gaps(power: Float64Array, rate: int) -> Gaps:
 def _clearest(level_db: Float64Array) -> tuple[int, float, float, Float64Array] | None:
     """The gap that explains most of the spectrum: start, width, depth and the line of its shoulders."""
     best, most = None, 0.0
-    for width in _WIDTHS_OCTAVES:
-        box = _box(width)
-        if box.size > level_db.size:
+    for fit in _fits():
+        size = fit.box.size
+        if size > level_db.size:
             break
-        windows = np.lib.stride_tricks.sliding_window_view(level_db, box.size)
-        depth_db, error_db, beside_db = _fits(windows, box)
+        depth_db, error_db, beside_db = fit.measure(level_db)
         sure = (depth_db > LEAST_DB) & (beside_db > 0.7 * LEAST_DB) & (depth_db > _CLEAR * error_db)
-        gain = np.where(sure, depth_db**2 * float(np.sum(box)), 0.0) / (1 + error_db**2)
+        gain = np.where(sure, depth_db**2 * float(np.sum(fit.box)), 0.0) / (1 + error_db**2)
         k = int(np.argmax(gain))
         if gain[k] > most:
             most = float(gain[k])
-            filled = windows[k] + depth_db[k] * box
-            ramp = np.arange(box.size)
+            filled = level_db[k : k + size] + depth_db[k] * fit.box
+            ramp = np.arange(size)
             line = np.asarray(np.polyval(np.polyfit(ramp, filled, 1), ramp), np.float64)
-            best = (k, float(width), float(depth_db[k]), line)
+            best = (k, fit.width_octaves, float(depth_db[k]), line)
     return best
 
 
-def _fits(windows: Float64Array, box: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Depth of the box under a line fitted to each window, the error, and the depth under the lower side."""
+@dataclass(frozen=True)
+class _Fit:
+    """A box under a line, to be fitted at every place of a spectrum at once.
+
+    `kernels` are, as rows: the two directions of a line, the box without them, and the means of the
+    bottom and of either shoulder.
+    """
+
+    width_octaves: float
+    box: Float64Array
+    kernels: Float64Array
+
+    def measure(self, level_db: Float64Array) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """Depth of the box, the fit's error, and the depth under the lower shoulder, at every place."""
+        level_db = level_db - level_db.mean()
+        windows = np.lib.stride_tricks.sliding_window_view(level_db, self.box.size)
+        first, second, rest, bottom, left, right = self.kernels @ windows.T
+        energy = float(self.kernels[2] @ self.kernels[2])
+        depth = -rest / energy
+        sums = np.concatenate([[0.0], np.cumsum(level_db**2)])
+        squares = sums[self.box.size :] - sums[: -self.box.size]
+        unexplained = squares - first**2 - second**2 - depth**2 * energy
+        error = np.sqrt(np.maximum(unexplained, 0.0) / self.box.size)
+        return depth, error, np.minimum(left, right) - bottom
+
+
+@lru_cache(maxsize=1)
+def _fits() -> tuple[_Fit, ...]:
+    return tuple(_fit(float(width)) for width in _WIDTHS_OCTAVES)
+
+
+def _fit(width: float) -> _Fit:
+    box = _box(width)
     line = np.linalg.qr(np.stack([np.ones(box.size), np.arange(box.size) - box.size / 2], axis=1))[0]
     rest = box - line @ (line.T @ box)
-    depth = -(windows @ rest) / float(rest @ rest)
-    flat = windows - (windows @ line) @ line.T
-    error = np.sqrt(np.mean((flat + depth[:, None] * rest) ** 2, axis=1))
-    shoulder = np.flatnonzero(box > 0)[0]
-    bottom = windows[:, box == 1].mean(axis=1)
-    sides = np.minimum(windows[:, :shoulder].mean(axis=1), windows[:, -shoulder:].mean(axis=1))
-    return depth, error, sides - bottom
+    shoulder = int(np.flatnonzero(box > 0)[0])
+    places = np.arange(box.size)
+    means = [box == 1, places < shoulder, places >= box.size - shoulder]
+    return _Fit(width, box, np.stack([*line.T, rest, *(mean / np.sum(mean) for mean in means)]))
 
 
 def _box(width_octaves: float) -> Float64Array:
