@@ -45,7 +45,7 @@ _SMALLEST_STEP_DB = 0.002
 _REDUCTION_LEFT_DB = 0.5
 _LEAST_SLOPE = 0.15
 _SLOPE_RUN_DB = 0.5
-_SATURATION_STEP_DB = 0.1
+_SATURATION_STEP_DB = 0.2
 _SEARCH_DB = 24.0
 _EXACT_LU = 0.005
 _MAX_LOWERINGS = 6
@@ -231,6 +231,7 @@ class _Search:
         self._renders: list[FinishRender] = []
         self._tries: list[FinishRender] = []
         self._error_lu = self._error_db = 0.0
+        self._foretold: dict[float, Forecast] = {}
 
     def run(self) -> Finish:
         """Render until the target is met or what stands in its way is reached."""
@@ -264,7 +265,9 @@ class _Search:
         return audio
 
     def _forecast(self, gain_db: float) -> Forecast:
-        foretold = forecast(self._before, gain_db, self._target.ceiling_dbtp)
+        if gain_db not in self._foretold:
+            self._foretold[gain_db] = forecast(self._before, gain_db, self._target.ceiling_dbtp)
+        foretold = self._foretold[gain_db]
         return Forecast(
             foretold.integrated_lufs + self._error_lu, max(foretold.reduction_db + self._error_db, 0.0)
         )
