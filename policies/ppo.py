@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -64,14 +64,15 @@ class PpoSettings:
     target_kl: float = 0.03
     value_iterations: int = 4
     deviation: float = 0.06
-    deviations: Mapping[str, float] = field(default_factory=dict)
+    deviations: dict[str, float] = field(default_factory=dict)
     max_gradient: float = 0.5
-    stages: tuple[Curriculum, ...] = ("single", "pair", "all")
+    stages: tuple[str, ...] = ("single", "pair", "all")
     evaluate_every: int = 10
 
     def stage(self, iteration: int) -> Curriculum:
         """The stage of the curriculum in this iteration."""
-        return self.stages[min(iteration * len(self.stages) // max(self.iterations, 1), len(self.stages) - 1)]
+        place = iteration * len(self.stages) // max(self.iterations, 1)
+        return cast(Curriculum, self.stages[min(place, len(self.stages) - 1)])
 
 
 @dataclass(frozen=True)
@@ -206,7 +207,7 @@ def _model(networks: Networks, env: VecEnv, settings: PpoSettings, seed: int) ->
         env,
         learning_rate=settings.learning_rate,
         n_steps=settings.steps,
-        batch_size=settings.batch,
+        batch_size=min(settings.batch, settings.steps * env.num_envs),
         n_epochs=settings.epochs,
         gamma=1.0,  # rewards of an episode telescope to the score of its last render
         gae_lambda=1.0,

@@ -1,0 +1,122 @@
+"""How good an actor is on cases it does not learn from: each is rendered once, as the product would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mixagent.envs.mixing import Adviser, CaseSource, Choice, Material, account
+from mixagent.envs.observation import observe
+from mixagent.policies.learned import act, batched
+from mixagent.policies.network import Actor
+from mixagent.reward.model import RewardModel
+from mixagent.reward.scene import Scene
+
+Array = NDArray[np.float32]
+Hear = Callable[[str, Scene], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an actor did with a case.
+
+    Attributes:
+        case: its name.
+        damaged: the pathologies that were put into it.
+        action: of the chosen parameters.
+        info: as of `MixingEnv`: terms, total, blind, recovery.
+        distance: to the original after the render, in dB, by dimension.
+    """
+
+    case: str
+    damaged: tuple[str, ...]
+    action: Array
+    info: Mapping[str, Any]
+    distance: Mapping[str, float]
+
+
+def play(
+    actor: Actor,
+    cases: CaseSource,
+    names: Sequence[str],
+    choice: Choice,
+    adviser: Adviser,
+    reward: RewardModel,
+    hear: Hear | None = None,
+) -> list[Outcome]:
+    """Let the actor decide each case once, without chance.
+
+    Args:
+        actor: in any mode; it is left in evaluation mode.
+        cases: where the cases come from.
+        names: which of them.
+        choice: what there is to decide.
+        adviser: whose advice the actor sees.
+        reward: what a render is worth.
+        hear: called with each case's name and its scene.
+    """
+    order = actor.eval().encoder.layout.order(choice.names, choice.stems)
+    return [
+        _played(actor, Material(cases.load(name), choice.space), order, choice, adviser, reward, hear)
+        for name in names
+    ]
+
+
+def _played(
+    actor: Actor,
+    material: Material,
+    order: torch.Tensor,
+    choice: Choice,
+    adviser: Adviser,
+    reward: RewardModel,
+    hear: Hear | None,
+) -> Outcome:
+    advice = choice.action(adviser(material.context))
+    observation = batched(observe(material.context, choice.stems, advice))
+    action = act(actor, observation, order)
+    scene = material.scene(choice.settings(action))
+    info = account(scene, reward.score(scene))
+    if hear:
+        hear(material.case.name, scene)
+    damage, original = material.case.damage, scene.original
+    distance = scene.after.distance(original) if original else None
+    return Outcome(
+        case=material.case.name,
+        damaged=tuple(damage.severities) if damage else (),
+        action=action,
+        info=info,
+        distance={} if distance is None else {"tone": distance.tone, "image": distance.image},
+    )
+
+
+def summary(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, float]:
+    """Figures of an evaluation, by the names under which they are logged.
+
+    `recovery/KIND` is the mean share of the total distance undone in cases damaged by that kind alone
+    (by two: `pair`; by all five: `all`), `clean/tone` and `clean/image` how far undamaged cases were
+    moved in dB, and `spread/PARAMETER` the standard deviation of a parameter's actions across songs.
+    """
+    figures = {name: [o.info[name] for o in outcomes] for name in ("total", "blind")}
+    for outcome in outcomes:
+        for name, value in outcome.info["terms"].items():
+            figures.setdefault(f"terms/{name}", []).append(value)
+        group = _group(outcome.damaged)
+        if outcome.damaged and "recovery" in outcome.info:
+            figures.setdefault(f"recovery/{group}", []).append(outcome.info["recovery"]["total"])
+        elif not outcome.damaged:
+            for name, value in outcome.distance.items():
+                figures.setdefault(f"clean/{name}", []).append(value)
+    actions = np.array([outcome.action for outcome in outcomes])
+    spread = {f"spread/{name}": float(actions[:, k].std()) for k, name in enumerate(names)}
+    return {**{name: float(np.nanmean(values)) for name, values in figures.items()}, **spread}
+
+
+def _group(damaged: Sequence[str]) -> str:
+    if len(damaged) == 1:
+        return damaged[0]
+    return "pair" if len(damaged) == 2 else "all"
