@@ -181,7 +181,7 @@ def find_songs(folder: Path) -> Iterator[Found]:
     """The songs in a folder and the folders in it, sorted.
 
     A folder is a song in stems where files in it are named as two parts or more (`PART_NAMES`). Where
-    all its files are equally long a word of the name will do (`05_ElecGtr1.wav`), and what names no
+    all its files are equally long, a word in the name will do (`05_ElecGtr1.wav`), and what names no
     part goes to the stem `other`. Its mix, if there is one among them, is not used. Several songs may
     share a folder as `<song>-<part>` files. Every other audio file is a song.
 
@@ -220,7 +220,7 @@ def _stems_by_title(paths: Sequence[Path]) -> dict[str, dict[str, tuple[Path, ..
     for path in (path for path in paths if _name(path) not in MIX_NAMES):
         part = next((PART_NAMES[word] for word in _words(path) if word in PART_NAMES), "other")
         by_word[part] = (*by_word.get(part, ()), path)
-    return {"": by_word} if len(by_word) > 1 and _equally_long(paths) else {}
+    return {"": by_word} if len(by_word.keys() - {"other"}) > 1 and _equally_long(paths) else {}
 
 
 def _name(path: Path) -> str:

@@ -1,29 +1,31 @@
-"""Gather the finished music that Debian packages carry, for fitting and for evaluation.
+"""Gather the finished music that Debian packages carry, and make a corpus of it.
 
-    python scripts/gather_corpus.py DIR [--split train|evaluation]
+    python scripts/gather_corpus.py DIR [--split train|evaluation|multitracks]
+    python scripts/gather_corpus.py DIR --debug
 
 Each package is downloaded by `apt-get download`, unpacked by `dpkg -x` (no root is needed), and its
-stereo music of 40 s and more at 32 kHz and more is kept as DIR/<split>/<package>/*.{ogg,opus,flac,mp3,wav}.
-DIR/<split>/index.jsonl then says of each file what it is: rate, channels, duration, loudness, sample
-peak, clipped runs and bandwidth. The evaluation packages are never used to fit or to tune anything.
+stereo music of 40 s and more at 32 kHz and more is kept as DIR/<set>/<package>/*.{ogg,opus,flac,mp3,wav}.
+Then all of it is measured and indexed in DIR, as `mixagent corpus add` does: by artist into train,
+validation and test; the evaluation packages all into test, for nothing is fitted or tuned on them.
+The multitracks have their guitar apart. `--debug` needs no network: ten songs are synthesised.
+What is there already is left alone, so a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import soundfile
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
+from mixagent.envs.corpus import Corpus, Split
+from mixagent.envs.synthetic import debug_corpus
+from mixagent.progress import shown_progress
 
 PACKAGES = {
     "train": (
@@ -48,43 +50,62 @@ PACKAGES = {
         "planetblupi-music-ogg",
         "pingus-data",
     ),
+    "multitracks": ("fretsonfire-songs-sectoid",),
 }
+FORCED: dict[str, Split] = {"evaluation": "test"}
+PART_FILES = ("guitar", "rhythm", "song")
+"""What the multitracks call their parts; the song is the name of their folder."""
 SUFFIXES = (".ogg", ".opus", ".flac", ".mp3", ".wav")
 MIN_DURATION_S = 40.0
 MIN_RATE_HZ = 32000
 
 
 def main() -> None:
-    """Gather the splits asked for and index them."""
+    """Gather the sets asked for and index them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--split", choices=tuple(PACKAGES), action="append")
+    parser.add_argument("--split", choices=tuple(PACKAGES), action="append", dest="sets")
+    parser.add_argument("--debug", action="store_true", help="ten synthesised songs, without a network")
     arguments = parser.parse_args()
-    for split in arguments.split or PACKAGES:
-        folder = arguments.directory / split
-        for package in PACKAGES[split]:
-            gather(package, folder / package)
-        write_index(folder)
+    with shown_progress(quiet=False) as progress:
+        if arguments.debug:
+            corpus = debug_corpus(arguments.directory, progress=progress)
+        else:
+            corpus = Corpus.open(arguments.directory)
+            for name in arguments.sets or PACKAGES:
+                folder = arguments.directory / name
+                for package in PACKAGES[name]:
+                    gather(package, folder / package)
+                corpus = corpus.add([folder], FORCED.get(name), progress=progress)
+    print(f"{len(corpus.songs())} songs, {len(corpus.skipped())} skipped: {corpus.directory}/index.jsonl")
 
 
 def gather(package: str, folder: Path) -> None:
     """Put the package's songs into `folder`; a package that is there already is left alone."""
     if folder.exists():
         return
-    with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as scratch:
+    with tempfile.TemporaryDirectory(dir=_made(folder.parent), prefix=".") as scratch:
         root = Path(scratch)
-        fetched = subprocess.run(["apt-get", "download", package], cwd=root, capture_output=True, text=True)
-        if fetched.returncode:
-            print(f"{package}: not fetched: {fetched.stderr.strip()}", file=sys.stderr)
+        if not unpack(package, root / "unpacked"):
             return
-        for deb in root.glob("*.deb"):
-            subprocess.run(["dpkg", "-x", deb.name, "unpacked"], cwd=root, check=True)
-            deb.unlink()
         _unzip(root)
         partial = _made(root / "songs")
         kept = sum(_keep(path, partial) for path in sorted(root.rglob("*")) if _is_audio(path, partial))
         partial.rename(folder)
     print(f"{package}: {kept} songs", file=sys.stderr)
+
+
+def unpack(package: str, folder: Path) -> bool:
+    """Fetch a package and unpack it into `folder`; False, and a word on stderr, where it is not to be had."""
+    _made(folder)
+    fetched = subprocess.run(["apt-get", "download", package], cwd=folder, capture_output=True, text=True)
+    if fetched.returncode:
+        print(f"{package}: not fetched: {fetched.stderr.strip()}", file=sys.stderr)
+        return False
+    for deb in folder.glob("*.deb"):
+        subprocess.run(["dpkg", "-x", deb.name, "."], cwd=folder, check=True)
+        deb.unlink()
+    return True
 
 
 def _made(folder: Path) -> Path:
@@ -112,33 +133,10 @@ def _keep(path: Path, folder: Path) -> bool:
         return False
     if info.channels != 2 or info.samplerate < MIN_RATE_HZ or info.duration < MIN_DURATION_S:
         return False
-    name = f"{path.parent.name}-{path.name}" if (folder / path.name).exists() else path.name
+    is_part = path.stem in PART_FILES
+    name = f"{path.parent.name}-{path.name}" if is_part or (folder / path.name).exists() else path.name
     shutil.move(path, folder / name)
     return True
-
-
-def write_index(folder: Path) -> None:
-    """Measure each song under `folder` and write index.jsonl, one JSON object a line."""
-    rows = [json.dumps(row) for row in _rows(folder)]
-    (folder / "index.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
-
-
-def _rows(folder: Path) -> Iterator[dict[str, object]]:
-
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-        analysis = analyse(Audio(samples.T.copy(), rate))
-        yield {
-            "path": str(path.relative_to(folder)),
-            "package": path.relative_to(folder).parts[0],
-            "rate": rate,
-            "channels": analysis.channels,
-            "duration_s": round(analysis.duration_s, 3),
-            "integrated_lufs": round(analysis.integrated_lufs, 2),
-            "sample_peak_dbfs": round(analysis.sample_peak_dbfs, 2),
-            "clipped_runs": analysis.clipped_runs,
-            "bandwidth_hz": round(analysis.bandwidth_hz),
-        }
 
 
 if __name__ == "__main__":
