@@ -27,6 +27,7 @@ from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.reward.model import RewardModel, Score
 from mixagent.reward.recovery import UNIT_DB, Distance, Original
 from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.terms.truth import LEAST_DISTANCE
 
 ENV_ID = "mixagent/Mixing-v0"
 MOST_STEPS = 8
@@ -79,12 +80,28 @@ class HeldCases:
         return self
 
 
+class _Input(Listening):
+    """The input of a case, whose distance to the original was measured when the case was made."""
+
+    def __init__(self, case: Case, original: Original | None) -> None:
+        super().__init__(load(case.stems.mix), case.features["mix"])
+        self.analysis = case.analysis
+        self._original, self._known = original, case.distance
+
+    def distance(self, original: Original) -> Distance:
+        """The distance to an original."""
+        if original is self._original and self._known is not None:
+            return self._known
+        return super().distance(original)
+
+
 class Material:
     """A case, and what of it stays the same from render to render.
 
     Attributes:
         case: the segment.
         context: what a policy is shown of it.
+        truth: `truth_of` the case.
         before: the input, as the reward listens to it.
         original: the truth, where it is known.
     """
@@ -92,8 +109,7 @@ class Material:
     def __init__(self, case: Case, space: ParameterSpace) -> None:
         self.case, self.context, self.truth = case, case.context(space), truth_of(case)
         self.original = Original(case.original) if case.original is not None else None
-        self.before = Listening(load(case.stems.mix), case.features["mix"])
-        self.before.analysis = case.analysis
+        self.before = _Input(case, self.original)
 
     def scene(self, settings: Settings, vocals: bool = False) -> Scene:
         """Render the case under these settings, as the product does, for the reward to judge.
@@ -285,12 +301,17 @@ def account(scene: Scene, score: Score) -> dict[str, Any]:
 
 
 def recovery(before: Distance, after: Distance) -> dict[str, float]:
-    """Share of the distance undone, in total and by dimension; those with next to none are left out."""
-    return {
+    """Share of the distance undone, in total and by dimension; a dimension with next to none is left out.
+
+    For the total a distance under `LEAST_DISTANCE` counts as that, as in the reward.
+    """
+    total = (before.total - after.total) / max(before.total, LEAST_DISTANCE)
+    shares = {
         name: 1.0 - getattr(after, name) / getattr(before, name)
-        for name, unit in {"total": 1.0, **UNIT_DB}.items()
+        for name, unit in UNIT_DB.items()
         if getattr(before, name) >= 0.1 * unit
     }
+    return {"total": total, **shares}
 
 
 def _places(space: ParameterSpace) -> str:

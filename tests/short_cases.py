@@ -25,8 +25,10 @@ class HalfSeparator:
 
     name, version, stem_names = "half", "1", ("vocals", "accompaniment")
 
-    def separate(self, mix: AudioSource, scratch: Path, progress: Progress | None = None) -> Stems:
-        spectrum = np.fft.rfft(mix.samples)
+    def separate(
+        self, mix: AudioSource, scratch: Path | None = None, progress: Progress | None = None
+    ) -> Stems:
+        spectrum = np.fft.rfft(load(mix).samples)
         spectrum[:, spectrum.shape[1] // 20 :] = 0
         low = np.fft.irfft(spectrum, mix.frames).astype(np.float32)
         rest = load(mix).samples - low
