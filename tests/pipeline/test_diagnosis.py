@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from scipy import signal
 
-from mixagent.envs.pathologies import damage
+from mixagent.envs.pathologies import MECHANISMS, damage
 from mixagent.pipeline import diagnosis as module
 from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.audio import Audio
@@ -68,6 +68,11 @@ def music() -> Audio:
     return synthesised()
 
 
+@pytest.fixture(scope="module")
+def tunes() -> dict[str, Audio]:
+    return {name: synthesised(tune, seconds=8) for name, tune in TUNES.items()}
+
+
 def test_all_five_pathologies_are_always_there(music):
     assert {finding.kind for finding in heard(music).findings} >= set(PATHOLOGIES)
 
@@ -97,17 +102,56 @@ def test_clean_music_stays_under_the_threshold_and_has_no_defect(music):
     assert {finding.kind for finding in diagnosis.findings} == set(PATHOLOGIES)
 
 
-@pytest.mark.parametrize(
-    ("kind", "mechanism"),
-    [("mud", "bell"), ("shimmer", "ring"), ("holes", "bands"), ("panning", "lean"), ("flatness", "clipping")],
-)
-def test_the_score_rises_with_strength(music, kind, mechanism):
-    scores = []
-    for strength in (0.0, 0.5, 1.0):
-        finding = heard(damage(music, kind, strength, mechanism, seed=1)).finding(kind)
-        scores.append(finding.values["score"])
-    assert scores == sorted(scores)
-    assert scores[0] < scores[2]
+def scores(song: Audio, kind: str, mechanism: str) -> list[float]:
+    """The kind's score in the song as it is, and at half and full strength of the mechanism."""
+    damaged = (damage(song, kind, strength, mechanism, seed=1) for strength in (0.0, 0.5, 1.0))
+    return [heard(version).finding(kind).values["score"] for version in damaged]
+
+
+RISING = [
+    (kind, mechanism.name)
+    for kind, mechanisms in MECHANISMS.items()
+    for mechanism in mechanisms
+    if mechanism.name not in ("hard", "multiband")
+]
+
+
+@pytest.mark.parametrize(("kind", "mechanism"), RISING)
+@pytest.mark.parametrize("name", TUNES)
+def test_the_score_rises_with_the_strength_of_every_mechanism(tunes, name, kind, mechanism):
+    rising = scores(tunes[name], kind, mechanism)
+    assert rising == sorted(rising)
+    assert rising[0] < rising[2]
+
+
+@pytest.mark.parametrize("name", TUNES)
+def test_bands_thrown_apart_are_found(tunes, name):
+    clean, half, full = scores(tunes[name], "panning", "hard")
+    assert clean < 1 < min(half, full)
+
+
+@pytest.mark.parametrize("name", TUNES)
+def test_no_synthesised_song_is_found_to_have_anything(tunes, name):
+    diagnosis = heard(tunes[name])
+    assert not [finding.kind for finding in diagnosis.findings if diagnosis.found(finding.kind)]
+
+
+def test_a_lean_that_all_sources_share_is_named_by_its_size(music):
+    gains = np.array([[1.0], [10 ** (-5 / 20)]], np.float32)
+    values = heard(Audio(music.samples * gains, RATE)).finding("panning").values
+    assert values["common_lean_db"] == pytest.approx(-5.0, abs=0.5)
+    assert -5.0 < values["likely_lean_db"] < -3.0
+
+
+def test_a_lean_of_some_bands_only_is_no_lean_of_the_picture(music):
+    low, high = (
+        signal.butter(4, 800, fs=RATE, output="sos"),
+        signal.butter(4, 800, "high", fs=RATE, output="sos"),
+    )
+    gains = np.array([[1.0], [10 ** (-8 / 20)]])
+    mixed = signal.sosfilt(low, music.samples) * gains + signal.sosfilt(high, music.samples) * gains[::-1]
+    values = heard(Audio(mixed.astype(np.float32), RATE)).finding("panning").values
+    assert abs(values["likely_lean_db"]) < 3.0
 
 
 def test_silence_has_no_pathology_and_says_so():
@@ -184,9 +228,18 @@ def test_a_tone_against_itself_deviates_by_the_boost(music):
     assert 200 <= hz[np.argmax(change)] <= 500
 
 
+def excerpt(path: Path, seconds: int) -> Audio:
+    samples, rate = soundfile.read(path, start=60 * RATE, frames=seconds * RATE, dtype="float32")
+    return Audio(np.ascontiguousarray(samples.T), rate)
+
+
 @pytest.mark.skipif(not SONGS.is_dir(), reason="the development songs are not beside the checkout")
-def test_finished_songs_stay_under_the_threshold():
-    for path in sorted(SONGS.glob("*.mp3"))[:4]:
-        samples, rate = soundfile.read(path, start=60 * RATE, frames=30 * RATE, dtype="float32")
-        result = heard(Audio(np.ascontiguousarray(samples.T), rate))
-        assert sum(result.severity(kind) >= module.FOUND for kind in PATHOLOGIES) <= 1
+@pytest.mark.parametrize("number", range(8))
+def test_finished_songs_stay_under_the_threshold_and_damage_raises_them(number):
+    song = excerpt(sorted(SONGS.glob("*.mp3"))[number], 8)
+    clean = heard(song)
+    assert sum(clean.found(kind) for kind in PATHOLOGIES) <= 1
+    for kind in PATHOLOGIES:
+        mechanisms = [mechanism for of, mechanism in RISING if of == kind]
+        rising = scores(song, kind, mechanisms[number % len(mechanisms)])
+        assert rising[0] < rising[2], kind
