@@ -54,7 +54,7 @@ def same_recording(first: str, second: str) -> bool:
     """Whether two fingerprints are of one recording."""
     words = _words(first), _words(second)
     limit = min(SAME_BIT_ERRORS, 0.5 - CHANCE / max(min(map(len, words)), 1) ** 0.5)
-    return bit_errors(*words) < limit
+    return bool(bit_errors(*words) < limit)
 
 
 def bit_errors(first: Words, second: Words) -> float:

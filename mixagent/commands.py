@@ -15,6 +15,9 @@ from mixagent.pipeline.errors import CancelledError, OutputError, UsageError
 
 P = ParamSpec("P")
 
+PIPED_WIDTH = 200
+"""Columns of a table that does not go to a terminal."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
@@ -69,7 +72,10 @@ def say(message: str) -> None:
 
 def print_text(text: RenderableType) -> None:
     """Words on stdout; file names and sentences as they are, brackets and colons too."""
-    Console(markup=False, emoji=False, highlight=False).print(text)
+    width = None if sys.stdout.isatty() else PIPED_WIDTH
+    Console(markup=False, emoji=False, highlight=False, width=width).print(
+        text, soft_wrap=isinstance(text, str)
+    )
 
 
 def print_json(value: Any) -> None:

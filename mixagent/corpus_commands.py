@@ -110,32 +110,58 @@ def build(
         typer.Option(help="Folder of the cases.", show_default="the folder `cases` in the corpus"),
     ] = None,
     split: Splits = None,
+    config: Annotated[str, typer.Option(help="default or debug: a file of conf/corpus.")] = "default",
     count: Annotated[
-        int | None,
-        typer.Option(min=1, help="Cases of each split.", show_default="train 2500, others 300"),
+        int | None, typer.Option(min=1, help="Cases of each split.", show_default="as configured")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the segments and of the damage.")] = 0,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of segments and damage.", show_default="as configured")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes.", show_default="as configured")
+    ] = None,
     disk_gb: Annotated[
-        float, typer.Option("--disk-gb", min=0.01, help="Most that the cases may take, in GB.")
-    ] = 20.0,
+        float | None,
+        typer.Option("--disk-gb", help="Most that the cases may take.", show_default="as configured"),
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a value of conf/corpus, e.g. seconds=3."),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
     """Cut, damage, separate and measure segments of the songs, so that training need not."""
+    from mixagent.corpus_settings import load_corpus_config
     from mixagent.envs.cases import CaseStore
     from mixagent.envs.corpus import SPLITS, Corpus
     from mixagent.progress import shown_progress
 
+    given = {"seed": seed, "workers": workers, "disk_gb": disk_gb}
+    given |= {f"cases.{one}": count for one in SPLITS}
+    options = [f"{key}={value}" for key, value in given.items() if value is not None]
+    settings = load_corpus_config(
+        choice("config", config, ("default", "debug")), [*(overrides or []), *options]
+    )
     opened = Corpus.open(corpus)
     store = CaseStore(cases or opened.directory / "cases")
     filled = tuple(one for one in SPLITS if opened.songs(one, "clean truth")) or SPLITS[:1]
     splits = (choice("split", split, SPLITS),) if split else filled
     with shown_progress(quiet) as progress:
         for one in splits:
-            wanted = count or (2500 if one == "train" else 300)
-            store.build(opened, one, wanted, seed, workers, disk_gb, partial(progress, one))
-    counts = {one: len(store.names(one)) for one in splits}
+            store.build(
+                opened,
+                one,
+                settings.cases[one],
+                settings.seed,
+                settings.workers,
+                settings.disk_gb,
+                partial(progress, one),
+                seconds=settings.seconds,
+                stems_share=settings.stems_share,
+                separator=settings.separator,
+            )
+    counts = {one: len(store.names(one)) for one in SPLITS}
     if as_json:
         print_json({"schema": SCHEMA, "cases": str(store.directory), "counts": counts})
     else:
