@@ -55,7 +55,7 @@ def test_gymnasium_and_stable_baselines3_accept_it(cases: HeldCases, reward: Rew
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(infinity|render_mode|unconventional shape).*")
         check_gymnasium(env.unwrapped, skip_render_check=True)
-    check_sb3(env.unwrapped)
+        check_sb3(env.unwrapped)
 
 
 def test_the_same_seed_gives_the_same_episodes(cases: HeldCases, reward: RewardModel) -> None:
