@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.analysis import Analysis
 from mixagent.pipeline.diagnosis import Diagnosis
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.targets import LoudnessTarget
+
+Trial = Callable[[Sequence[Settings]], NDArray[np.float64]]
+"""Renders settings and says what each is worth: the blind total of the reward, shape (settings,)."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Context:
         space: the parameters to decide.
         features: `describe` of the mix (`mix`) and of each stem by name, shape (features,) each;
             empty where no policy needs them.
+        trial: tries settings on this song, for a policy that searches; None where none can.
     """
 
     mix: Analysis
@@ -34,3 +38,4 @@ class Context:
     target: LoudnessTarget
     space: ParameterSpace
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    trial: Trial | None = None

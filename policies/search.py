@@ -1,0 +1,195 @@
+"""Search: settings found by trying them, from where any policy would start.
+
+Random search and CMA-ES are the baselines that a trained policy must come up to in one render, and
+CMA-ES from a policy's own decision is what `mixagent master --search N` adds to it. A render is
+counted when it is judged, the first one, of the start itself, too; the best of all that were judged is
+the decision, so a search never ends below its start.
+
+CMA-ES: Hansen 2016, "The CMA Evolution Strategy: A Tutorial", by the package `cma`.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixagent.envs.context import Trial
+from mixagent.pipeline.errors import ModelMissingError, UsageError
+from mixagent.pipeline.parameters import Settings
+from mixagent.policies.base import Context, Decision, Policy
+from mixagent.policies.neutral import NeutralPolicy
+
+Array = NDArray[np.float64]
+
+Method = Literal["random", "cma"]
+
+DEVIATION = 0.2
+"""Standard deviation of CMA-ES at the start, in action units: a tenth of the range."""
+
+_BATCH = 16
+_LEAST_SHARE = 0.02
+
+Batches = Generator[Array, Array, None]
+"""Gives actions (batch, parameters) to try, and is sent what each was worth."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a search tried, in order; the first is its start.
+
+    Attributes:
+        settings: of each render.
+        rewards: what each was worth; −inf where it could not be judged.
+        seconds: from the start of the search until each was judged.
+    """
+
+    settings: tuple[Settings, ...]
+    rewards: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    def best(self, renders: int | None = None) -> int:
+        """The number of the best of the first `renders`, by default of all; of equals the earliest."""
+        return int(np.argmax(self.rewards[:renders]))
+
+
+@dataclass(frozen=True)
+class SearchPolicy:
+    """Decides by searching around another policy's decision.
+
+    Attributes:
+        method: `random` or `cma`.
+        renders: how many settings are tried, the start included.
+        start: whose decision is tried first.
+        seed: with the trial it decides everything.
+        parameters: patterns of the parameters that are searched; the others stay as `start` decided.
+        deviation: of the first generation of CMA-ES, in action units.
+
+    Raises:
+        UsageError: a method that does not exist, or no render.
+    """
+
+    method: Method
+    renders: int
+    start: Policy = field(default_factory=NeutralPolicy)
+    seed: int = 0
+    parameters: tuple[str, ...] = ("master.*",)
+    deviation: float = DEVIATION
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise UsageError(f"unknown search {self.method!r}: give {' or '.join(get_args(Method))}")
+        if self.renders < 1:
+            raise UsageError(f"a search needs 1 render or more, not {self.renders}")
+
+    @property
+    def name(self) -> str:
+        """The method, the start and the budget: `cma:rules@64`."""
+        return f"{self.method}:{self.start.name}@{self.renders}"
+
+    def decide(self, context: Context) -> Decision:
+        """The best settings tried.
+
+        Raises:
+            UsageError: nothing can be tried in this context, or no parameter is to be searched.
+            ModelMissingError: the package `cma` is not installed.
+        """
+        begun = self.start.decide(context)
+        trace = self.search(context, begun.settings)
+        return found(begun, trace)
+
+    def search(self, context: Context, begun: Settings) -> Trace:
+        """Everything tried from these settings on; raises as `decide` does."""
+        if context.trial is None:
+            raise UsageError(
+                f"the policy {self.name} has to try settings on the song, and nothing can be tried here: "
+                "use `mixagent master --search N`, or another policy"
+            )
+        names = [p.name for p in context.space if any(fnmatch(p.name, it) for it in self.parameters)]
+        if not names:
+            raise UsageError(f"a search of {', '.join(self.parameters)} has no parameter to search")
+        return _search(context.trial, begun, names, self.renders, self._batches)
+
+    def _batches(self, start: Array) -> Batches:
+        random = np.random.default_rng(self.seed)
+        return _random(start, random) if self.method == "random" else _cma(start, self.deviation, random)
+
+
+def found(begun: Decision, trace: Trace) -> Decision:
+    """The decision for the best of a trace; what the search did not move keeps its reason."""
+    best = trace.best()
+    gained = trace.rewards[best] - trace.rewards[0]
+    reason = f"the best of {len(trace.rewards)} renders tried, {gained:+.3f} of blind reward in all"
+    settings, before = trace.settings[best], begun.settings
+    moved = {name: reason for name, value in settings.changed().items() if value != before[name]}
+    return Decision(settings, {**begun.reasons, **moved})
+
+
+def _search(
+    trial: Trial, begun: Settings, names: list[str], renders: int, strategy: Callable[[Array], Batches]
+) -> Trace:
+    space, since = begun.space, time.perf_counter()
+
+    def settings(action: Array) -> Settings:
+        chosen = {name: space[name].value(float(a)) for name, a in zip(names, action, strict=True)}
+        return space.settings({**begun.values, **chosen})
+
+    tried, rewards, seconds = [begun], [_judged(trial, [begun])[0]], [time.perf_counter() - since]
+    batches = strategy(np.array([space[name].action(begun[name]) for name in names]))
+    batch = next(batches)
+    while len(tried) < renders:
+        chosen = [settings(action) for action in batch[: renders - len(tried)]]
+        judged = _judged(trial, chosen)
+        tried += chosen
+        rewards += judged
+        seconds += [time.perf_counter() - since] * len(chosen)
+        if len(tried) < renders:
+            batch = batches.send(np.array(judged))
+    return Trace(tuple(tried), tuple(rewards), tuple(seconds))
+
+
+def _judged(trial: Trial, settings: list[Settings]) -> list[float]:
+    rewards = np.asarray(trial(settings), np.float64)
+    return [float(reward) if np.isfinite(reward) else -np.inf for reward in rewards]
+
+
+def _random(start: Array, random: np.random.Generator) -> Batches:
+    """Moves a random share of the parameters by up to a random reach; share and reach are log-uniform.
+
+    Uniform draws over the whole space would all be ruins: a song needs few of the parameters moved.
+    """
+    while True:
+        share, reach = np.exp(random.uniform(np.log(_LEAST_SHARE), 0.0, (2, _BATCH, 1)))
+        moved = random.random((_BATCH, start.size)) < share
+        steps = reach * random.uniform(-2.0, 2.0, (_BATCH, start.size))
+        yield np.clip(start + moved * steps, -1.0, 1.0)
+
+
+def _cma(start: Array, deviation: float, random: np.random.Generator) -> Batches:
+    """CMA-ES on [−1, 1]; a one-sided parameter is off on half of that, so that it can be left alone."""
+    with warnings.catch_warnings():
+        # It says at import that it could not plot.
+        warnings.simplefilter("ignore")
+        try:
+            import cma  # type: ignore[import-untyped]
+        except ModuleNotFoundError as error:
+            raise ModelMissingError("the search needs the package cma: pip install cma") from error
+    options = {
+        "bounds": [-1.0, 1.0],
+        "randn": lambda *shape: random.standard_normal(shape),
+        "seed": np.nan,
+        "verbose": -9,
+        "maxiter": np.inf,
+    }
+    strategy = cma.CMAEvolutionStrategy(start, deviation, options)
+    while True:
+        actions = strategy.ask()
+        rewards = yield np.array(actions)
+        worst = np.min(rewards[np.isfinite(rewards)], initial=0.0)
+        strategy.tell(actions, np.where(np.isfinite(rewards), -rewards, 1.0 - worst))
