@@ -1,23 +1,28 @@
 import warnings
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env as check_gymnasium
+from numpy.typing import NDArray
 from stable_baselines3.common.env_checker import check_env as check_sb3
+from stable_baselines3.common.vec_env import VecEnv
 
-from mixagent.envs.cases import Case, Damage, make_case
+from mixagent.envs.cases import CaseStore, Damage, make_case
 from mixagent.envs.context import Context
-from mixagent.envs.mixing import ENV_ID, HeldCases, MixingEnv
+from mixagent.envs.mixing import ENV_ID, HeldCases, MixingEnv, StoredCases
 from mixagent.envs.observation import TRUTH_NAMES
 from mixagent.envs.vector import make_vector
-from mixagent.pipeline.audio import Audio, load
+from mixagent.pipeline.audio import load
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.parameters import MASTER, Settings
 from mixagent.pipeline.render import render
 from mixagent.pipeline.targets import TARGETS, LoudnessTarget
 from mixagent.reward.model import RewardModel, load_reward
+from mixagent.reward.scene import Scene
 from tests.short_cases import HalfSeparator, music
 
 LEAN = Damage({"panning": 0.8}, {"panning": "lean"}, {}, 1)
@@ -250,6 +255,64 @@ def test_one_vectorised_environment_gives_what_the_environment_gives(
     vector.close()
 
 
-def silent(case: Case) -> Case:
-    quiet = np.zeros_like(load(case.stems.mix).samples)
-    return make_case("silent", Audio(quiet, 44100), Damage({}, {}, {}, 0), None, case.target)
+@dataclass(frozen=True)
+class Brightness:
+    """Stands where the critic stands: a network that is asked about all renders at once."""
+
+    asked: list[int]
+    name: str = "critic"
+    low: float = -1.0
+    high: float = 1.0
+    blind: bool = True
+
+    def score(self, scenes: Sequence[Scene]) -> NDArray[np.float64]:
+        self.asked.append(len(scenes))
+        return np.array([np.tanh(s.after.features[9] - s.before.features[9]) for s in scenes])
+
+
+def with_network(reward: RewardModel) -> tuple[RewardModel, list[int]]:
+    network = Brightness([])
+    return RewardModel((*reward.terms, network), {**reward.weights, "critic": 0.5}), network.asked
+
+
+def played(vector: VecEnv, actions: NDArray[np.float32]) -> list[tuple[float, dict[str, float]]]:
+    vector.reset()
+    told = []
+    for chosen in actions:
+        _, rewards, _, infos = vector.step(chosen)
+        told += [(float(gain), info["terms"]) for gain, info in zip(rewards, infos, strict=True)]
+    vector.close()
+    return told
+
+
+def test_networks_are_asked_in_the_parent_and_add_to_the_same_reward(
+    cases: HeldCases, reward: RewardModel
+) -> None:
+    whole, _ = with_network(reward)
+    env = MixingEnv(cases, whole, steps=2)
+    actions = np.random.default_rng(3).uniform(-0.3, 0.3, (4, 1, *neutral(env).shape)).astype(np.float32)
+    expected = []
+    for number, chosen in enumerate(actions):
+        if number % 2 == 0:
+            env.reset(seed=11 if number == 0 else None)
+        _, gained, *_, info = env.step(chosen[0])
+        expected.append((gained, info["terms"]))
+    told = played(make_vector(1, cases, whole, seed=11, steps=2), actions)
+    for (gained, terms), (other_gained, other_terms) in zip(expected, told, strict=True):
+        assert other_gained == pytest.approx(gained, abs=1e-5)
+        assert other_terms == pytest.approx(terms)
+
+
+@pytest.mark.slow
+def test_two_processes_render_and_one_scores(tmp_path: Path, cases: HeldCases, reward: RewardModel) -> None:
+    store = CaseStore(tmp_path)
+    for name in cases.names:
+        store.save(cases.load(name))
+    whole, asked = with_network(reward)
+    vector = make_vector(2, StoredCases(store, tuple(cases.names)), whole, seed=0, episodes_per_case=2)
+    shape = vector.action_space.shape
+    assert shape is not None
+    told = played(vector, np.zeros((3, 2, *shape), np.float32))
+    assert asked == [2, 2, 2]
+    assert len(told) == 6
+    assert all(set(terms) >= {"critic", "prior"} for _, terms in told)
