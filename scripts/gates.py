@@ -29,6 +29,7 @@ from mixagent.envs.cases import STAGES, Curriculum, draw_damage, make_case
 from mixagent.envs.corpus import Corpus
 from mixagent.pipeline.audio import Audio, Stems, load
 from mixagent.pipeline.finaliser import finalise
+from mixagent.pipeline.meters import integrated_lufs
 from mixagent.pipeline.mixing import measure_levels
 from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.render import render
@@ -138,7 +139,7 @@ def _options() -> argparse.Namespace:
 
 def _segments(options: argparse.Namespace) -> Iterator[Segment]:
     found = _from_corpus(options) if options.split else _from_folders(options)
-    return (segment for segment in found if np.any(segment.audio.samples))
+    return (segment for segment in found if np.isfinite(integrated_lufs(segment.audio)))
 
 
 def _from_folders(options: argparse.Namespace) -> Iterator[Segment]:
