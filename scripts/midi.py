@@ -107,6 +107,8 @@ def _track_events(track: bytes) -> Iterator[_Event]:
             size = _DATA_BYTES.get(running & 0xF0, 0)
             if not size:
                 raise ValueError(f"an event of status {running:#x}")
+            if place + size > len(track):
+                raise ValueError("cut short")
             yield _Event(tick, running, track[place : place + size])
             place += size
 

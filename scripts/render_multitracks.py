@@ -90,7 +90,7 @@ class Variation:
         groove: the drum performance that replaces the drums; empty for the piece's own.
         room_size, damping: of the reverb, 0..1.
         send_db: each stem's level into it.
-        level_db: each stem's RMS against the drums'.
+        level_db: each stem's RMS against the drums', both while they play.
     """
 
     tempo: float
@@ -153,7 +153,7 @@ class Studio:
         random = np.random.default_rng([seed, number])
         order = np.random.default_rng(seed).permutation(len(self.pieces))
         piece = self.pieces[int(order[number % len(order)])]
-        folder = directory / f"{_slug(piece.name)}-{seed}.{number}"
+        folder = directory / f"{_slug(piece.name)}-{seed}-{number:03}"
         if folder.exists():
             return
         partial = folder.with_name(f"{folder.name}.partial")
@@ -216,7 +216,8 @@ def _pieces(package: Path) -> Iterator[Piece]:
 
 def _midi_files(package: Path) -> Iterator[tuple[str, bytes]]:
     for path in _files(package, ".mid", ".midi"):
-        yield path.stem, path.read_bytes()
+        # Numbered files are arrangements of one composition.
+        yield path.stem.rstrip("0123456789") or path.stem, path.read_bytes()
     for path in _files(package, ".wad"):
         yield from _lumps(path)
 
@@ -395,13 +396,20 @@ def _in_room(dry: Samples, variation: Variation, stem: str) -> Samples:
 def _balanced(stems: dict[str, Samples], level_db: Mapping[str, float]) -> dict[str, Samples]:
     """The stems at their levels, the sum's peak at `MIX_PEAK_DBFS`, and no stem over full scale."""
     placed = {
-        name: samples * np.float32(10 ** (level_db.get(name, 0.0) / 20) / np.sqrt(np.mean(samples**2)))
+        name: samples * np.float32(10 ** (level_db.get(name, 0.0) / 20) / _playing_rms(samples))
         for name, samples in stems.items()
     }
     peaks = [np.max(np.abs(samples)) for samples in placed.values()]
     peak = max(float(np.max(np.abs(sum(placed.values())))), *map(float, peaks))
     gain = np.float32(10 ** (MIX_PEAK_DBFS / 20) / peak)
     return {name: samples * gain for name, samples in placed.items()}
+
+
+def _playing_rms(samples: Samples) -> float:
+    """RMS of the half seconds within 20 dB of the loudest: a stem that plays seldom is not raised for it."""
+    whole = samples[:, : samples.shape[1] // (RATE // 2) * (RATE // 2)]
+    power = np.square(whole, dtype=np.float64).reshape(2, -1, RATE // 2).mean(axis=(0, 2))
+    return float(np.sqrt(np.mean(power[power >= 0.01 * power.max()])))
 
 
 def _write(path: Path, samples: Samples, artist: str) -> None:
