@@ -13,6 +13,7 @@ import numpy as np
 from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, Stems, collect, spool
 from mixagent.pipeline.dsp.gaps import Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
+from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.finaliser import Finish, finalise
 from mixagent.pipeline.mastering import master_processors
 from mixagent.pipeline.mixing import Levels, is_active, mix_blocks, strip_blocks
@@ -21,6 +22,10 @@ from mixagent.pipeline.streaming import Processor
 from mixagent.pipeline.targets import LoudnessTarget
 
 Progress = Callable[[float], None]
+
+
+class ChainError(MixagentError):
+    """An effect gave something that is not a number."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +81,15 @@ def premaster(
     """Mix and master chain without the finaliser: in memory, or in `scratch` as `premaster.f32`.
 
     Neutral settings give the input itself and write nothing.
+
+    Raises:
+        ChainError: an effect gave samples that are not finite.
     """
     mix = stems.mix
     if not settings.active("master") and not any(is_active(settings, name) for name in stems.parts):
         return mix
-    parts = _counted(premaster_blocks(stems, settings, levels, gaps), mix.frames, progress or _ignore)
+    blocks_out = _finite(premaster_blocks(stems, settings, levels, gaps), settings)
+    parts = _counted(blocks_out, mix.frames, progress or _ignore)
     if scratch is None:
         return collect(parts, mix.rate, mix.channels)
     return spool(parts, scratch / "premaster.f32", mix.rate, mix.channels)
@@ -147,6 +156,15 @@ def _faded(programme: Programme, stems: Stems, settings: Settings, levels: Level
     powers = {name: 10 ** (levels[name].level_db / 10) for name in stems.parts}
     after = sum(power * 10 ** (gains.get(name, 0.0) / 10) for name, power in powers.items())
     return programme.raised(10 * math.log10(after / sum(powers.values())))
+
+
+def _finite(parts: Iterator[FloatArray], settings: Settings) -> Iterator[FloatArray]:
+    """The blocks, none of which may hold a NaN or an infinity: a limiter would pass it on for ever."""
+    for part in parts:
+        if not np.isfinite(part).all():
+            moved = ", ".join(f"{name} {value:g}" for name, value in settings.changed().items())
+            raise ChainError(f"the chain gave samples that are not finite numbers, with {moved}")
+        yield part
 
 
 def _counted(parts: Iterator[FloatArray], frames: int, progress: Progress) -> Iterator[FloatArray]:

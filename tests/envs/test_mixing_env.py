@@ -56,7 +56,7 @@ def action(env: MixingEnv, **values: float) -> np.ndarray:
 
 
 def test_gymnasium_and_stable_baselines3_accept_it(cases: HeldCases, reward: RewardModel) -> None:
-    env = gymnasium.make(ENV_ID, cases=cases, reward=reward, steps=2)
+    env = gymnasium.make(f"mixagent.envs.mixing:{ENV_ID}", cases=cases, reward=reward, steps=2)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*(infinity|render_mode|unconventional shape).*")
         check_gymnasium(env.unwrapped, skip_render_check=True)

@@ -1,11 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from mixagent.pipeline.audio import Audio, DiskAudio, Stems, load
 from mixagent.pipeline.mixing import measure_levels
 from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.render import premaster, render
+from mixagent.pipeline.render import ChainError, premaster, render, render_stem
 from mixagent.pipeline.targets import LoudnessTarget
 
 RATE = 44100
@@ -50,3 +51,19 @@ def test_render_without_a_target_ends_at_the_premaster() -> None:
     done = render(stems(), SPACE.settings(VALUES), None)
     assert done.finish is None
     assert done.audio is done.premaster
+
+
+def test_a_chain_that_gives_no_numbers_is_said_and_not_passed_on() -> None:
+    source = stems()
+    broken = load(source.mix).samples.copy()
+    broken[0, RATE] = np.nan
+    with pytest.raises(ChainError, match=r"master\.eq_mid_db -3"):
+        premaster(Stems(Audio(broken, RATE), {}), SPACE.settings({"master.eq_mid_db": -3.0}))
+
+
+def test_a_stem_alone_goes_through_its_strip_and_the_master() -> None:
+    source = stems()
+    settings = SPACE.settings({"vocals.gain_db": 6.0, "master.balance_db": 2.0})
+    alone = render_stem(source, "vocals", settings)
+    only = Stems(source.parts["vocals"], {"vocals": source.parts["vocals"]})
+    np.testing.assert_allclose(alone.samples, load(premaster(only, settings)).samples, atol=1e-6)
