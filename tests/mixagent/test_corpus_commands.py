@@ -1,10 +1,13 @@
 """`mixagent corpus`: words or one JSON object, one clear line for what is wrong, and runs that go on."""
 
 import json
+import resource
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -120,6 +123,43 @@ def test_a_budget_that_is_used_up_is_said_and_what_was_built_stays(run, made, tm
         run(*arguments)
     store = CaseStore(tmp_path / "cases")
     assert store.load(store.names()[0]).name == store.names()[0]
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """As on a full disk, nothing can be written beyond so many bytes of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_takes_no_more_is_one_clear_error_and_what_was_built_stays(run, made, tmp_path):
+    arguments = (*BUILD, "--corpus", made, "--cases", tmp_path / "cases")
+    run(*arguments, "--count", 1)
+    with largest_file(20_000), pytest.raises(OutputError, match="cannot write the case"):
+        run(*arguments, "--count", 2)
+    store = CaseStore(tmp_path / "cases")
+    assert len(store.names()) == 1
+    run(*arguments, "--count", 2)
+    assert all(store.load(name).name == name for name in store.names())
+    assert not list(store.directory.rglob("*.part"))
+
+
+def test_an_index_that_cannot_be_written_is_one_clear_error_and_the_old_one_stays(run, made, tmp_path):
+    folder = tmp_path / "music"
+    folder.mkdir()
+    for name in ("song-0.flac", "song-1.flac"):
+        (folder / name).write_bytes((made / "songs" / "train" / name).read_bytes())
+        arguments = ("add", folder, "--corpus", tmp_path / "corpus", "--shortest", 2)
+        if name == "song-0.flac":
+            run(*arguments)
+    with largest_file(100), pytest.raises(OutputError, match="cannot write"):
+        run(*arguments)
+    assert len(Corpus.open(tmp_path / "corpus").songs()) == 1
+    assert "2 songs" in run(*arguments)[1]
 
 
 def test_a_corpus_without_songs_cannot_be_built_from(run, tmp_path):
