@@ -54,10 +54,15 @@ class Filter:
 
     def response_db(self, hz: Float64Array, rate: int) -> Float64Array:
         """Magnitude response in dB."""
-        b, a = _coefficients(self, rate)
-        z = np.exp(-2j * math.pi * hz / rate)
-        power = np.abs((b[0] + z * (b[1] + z * b[2])) / (a[0] + z * (a[1] + z * a[2]))) ** 2
-        return np.asarray(10 * np.log10(power))
+        return np.asarray(_responses_db(self.section(rate)[None], np.exp(-2j * math.pi * hz / rate))[0])
+
+
+def _responses_db(sections: Float64Array, delay: NDArray[np.complex128]) -> Float64Array:
+    """Magnitude responses in dB of sections (k, 5) where one frame's delay turns by `delay`."""
+    b0, b1, b2, a1, a2 = sections.T.reshape(5, -1, *(1,) * delay.ndim)
+    return np.asarray(
+        20 * np.log10(np.abs((b0 + delay * (b1 + delay * b2)) / (1 + delay * (a1 + delay * a2))))
+    )
 
 
 def _coefficients(section: Filter, rate: int) -> tuple[Sequence[float], Sequence[float]]:
@@ -93,16 +98,31 @@ def band_filters(gains_db: tuple[float, ...], rate: int) -> tuple[Filter, ...]:
     """
     bands = [band for band in BANDS_HZ if _reaches(band) < HIGHEST_SHARE * rate]
     wanted = np.array(gains_db[: len(bands)])
-    hz = np.stack([_inside(band, rate) for band in bands])
-    solve = np.linalg.inv(np.stack([_reached(_sections(band, 1.0), hz, rate) for band in bands], axis=1))
+    solve = _interaction(rate, len(bands))
     gains = solve @ wanted
     for _ in range(_REFINEMENTS):
-        gains = gains + solve @ (wanted - _reached(_all_sections(bands, gains), hz, rate))
+        gains = gains + solve @ (wanted - _reached(_all_sections(bands, gains), rate, len(bands)))
     return tuple(each for each in _all_sections(bands, gains) if abs(each.gain_db) > _SMALLEST_DB)
 
 
-def _reached(filters: Sequence[Filter], hz: Float64Array, rate: int) -> Float64Array:
-    return np.asarray(np.sum([each.response_db(hz, rate) for each in filters], axis=0).mean(axis=1))
+@lru_cache(maxsize=16)
+def _interaction(rate: int, bands: int) -> Float64Array:
+    """Gains of the bands' sections by the mean levels that are wanted, for small ones."""
+    reached = [_reached(_sections(band, 1.0), rate, bands) for band in BANDS_HZ[:bands]]
+    return np.asarray(np.linalg.inv(np.stack(reached, axis=1)))
+
+
+def _reached(filters: Sequence[Filter], rate: int, bands: int) -> Float64Array:
+    """Mean level inside each band behind all filters."""
+    sections = np.stack([each.section(rate) for each in filters])
+    return np.asarray(_responses_db(sections, _delays(rate, bands)).sum(axis=0).mean(axis=1))
+
+
+@lru_cache(maxsize=16)
+def _delays(rate: int, bands: int) -> NDArray[np.complex128]:
+    """By how much a frame's delay turns the frequencies inside the bands, shape (bands, points)."""
+    hz = np.stack([_inside(band, rate) for band in BANDS_HZ[:bands]])
+    return np.asarray(np.exp(-2j * math.pi * hz / rate))
 
 
 def _inside(band: tuple[float, float], rate: int) -> Float64Array:

@@ -14,7 +14,7 @@ from mixagent.pipeline.audio import FloatArray
 ComplexArray = NDArray[np.complex64]
 
 _OVERLAP = 4
-_CHUNK_FRAMES = 1 << 15
+_CHUNK_FRAMES = 1 << 14
 
 
 def window_frames(seconds: float, rate: int) -> int:

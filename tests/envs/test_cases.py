@@ -11,6 +11,7 @@ from mixagent.envs.cases import STAGES, Case, CaseStore, Curriculum, Damage, dra
 from mixagent.envs.corpus import Corpus
 from mixagent.envs.pathologies import KINDS, MECHANISMS
 from mixagent.pipeline.audio import load
+from mixagent.pipeline.diagnosis import Diagnosis
 from mixagent.pipeline.errors import CancelledError, InputError, OutputError
 from mixagent.pipeline.targets import TARGETS
 from mixagent.reward.recovery import Original
@@ -102,6 +103,20 @@ def test_a_stored_case_comes_back_within_sixteen_bits(tmp_path: Path) -> None:
         peak = np.abs(load(theirs).samples).max()
         error = np.abs(load(mine).samples - load(theirs).samples).max()
         assert error <= peak / 32767 * 0.51
+
+
+def test_a_refreshed_store_holds_what_is_measured_of_its_samples(tmp_path: Path) -> None:
+    store = CaseStore(tmp_path)
+    case = make_case("a@1", music(), MUDDY, HalfSeparator(), TARGET)
+    stale = {name: np.zeros_like(values) for name, values in case.features.items()}
+    store.save(replace(case, features=stale, diagnosis=Diagnosis(())))
+    shares: list[float] = []
+    store.refresh(["a@1"], shares.append)
+    back = store.load("a@1")
+    assert shares == [1.0]
+    assert back.diagnosis.severity("mud") == pytest.approx(case.diagnosis.severity("mud"), abs=0.01)
+    for name, values in case.features.items():
+        assert np.median(np.abs(back.features[name] - values)) < 0.05
 
 
 def test_a_missing_or_broken_case_says_which(tmp_path: Path) -> None:
