@@ -6,32 +6,28 @@ imported inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
-import functools
 import io
-import json
 import math
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
 
 from mixagent import __version__
+from mixagent.commands import AsJson, Quiet, choice, command, print_json, print_text, say
+from mixagent.corpus_commands import corpus_app
 from mixagent.pipeline.errors import (
     EXIT_DONE,
     EXIT_TARGET_MISSED,
-    CancelledError,
     MixagentError,
     ModelMissingError,
-    OutputError,
     UsageError,
 )
-
-P = ParamSpec("P")
 
 app = typer.Typer(
     name="mixagent",
@@ -42,6 +38,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="Models: what is here, how to get the rest.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
+app.add_typer(corpus_app, name="corpus")
 
 FORMATS = ("wav", "flac", "mp3", "ogg")
 
@@ -49,8 +46,6 @@ Song = Annotated[
     Path,
     typer.Argument(help="Audio file: wav, flac, mp3, ogg, aiff, or m4a with ffmpeg.", show_default=False),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Separation = Annotated[
     str | None,
     typer.Option("--separator", help="auto, embedded, none, or a Demucs model.", show_default="auto"),
@@ -80,7 +75,7 @@ def main() -> None:
     try:
         app(prog_name="mixagent")
     except MixagentError as error:
-        _say(str(error))
+        say(str(error))
         sys.exit(error.exit_code)
 
 
@@ -89,47 +84,6 @@ def _interrupted(_number: int, _frame: FrameType | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _say(message: str) -> None:
-    """A message on stderr, on one line whatever a file's name holds."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-    print(f"mixagent: {line}", file=sys.stderr)
-
-
-def _print(text: RenderableType) -> None:
-    # File names and sentences are printed as they are, brackets and colons too.
-    Console(markup=False, emoji=False, highlight=False).print(text)
-
-
-def command(
-    group: typer.Typer, name: str | None = None
-) -> Callable[[Callable[P, int | None]], Callable[P, None]]:
-    """Register a command whose return value is the exit code; interruptions and disk errors become words."""
-
-    def register(body: Callable[P, int | None]) -> Callable[P, None]:
-        @group.command(name)
-        @functools.wraps(body)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-            try:
-                code = body(*args, **kwargs)
-            except KeyboardInterrupt:
-                raise CancelledError("interrupted; nothing was written") from None
-            except BrokenPipeError:
-                raise
-            except OSError as error:
-                raise OutputError(f"cannot write {error.filename or 'to disk'}: {error.strerror}") from error
-            if code:
-                raise typer.Exit(code)
-
-        return guarded
-
-    return register
-
-
-def _print_json(value: Any) -> None:
-    # In ASCII: a file name need not be valid text.
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 @app.callback(invoke_without_command=True)
@@ -197,12 +151,12 @@ def master(
 
     request = Request(
         song=song,
-        output=output_path(song, output, format and _choice("format", format, FORMATS)),
+        output=output_path(song, output, format and choice("format", format, FORMATS)),
         target=_target(target, intent, ceiling),
         amount=_amount(amount),
-        bit_depth=_choice("bit depth", bit_depth, ("16", "24", "32f")),
+        bit_depth=choice("bit depth", bit_depth, ("16", "24", "32f")),
         sample_rate=_sample_rate(sample_rate),
-        device=_choice("device", device, ("auto", "cpu", "cuda")),
+        device=choice("device", device, ("auto", "cpu", "cuda")),
         seed=seed,
         stems_folder=stems,
         config=_config(overrides, separator, policy),
@@ -212,9 +166,9 @@ def master(
     with shown_progress(quiet) as progress, master_song(request, progress) as result:
         write_reports(result, report or [])
         if as_json:
-            _print_json(result.report)
+            print_json(result.report)
         else:
-            _print(summary_text(result.report))
+            print_text(summary_text(result.report))
         return EXIT_DONE if result.report["met"] else EXIT_TARGET_MISSED
 
 
@@ -238,9 +192,9 @@ def replay(
     with shown_progress(quiet) as progress:
         outcome = replay_report(report, output, song, progress)
     if as_json:
-        _print_json(outcome)
+        print_json(outcome)
     else:
-        _print(outcome["verdict"])
+        print_text(outcome["verdict"])
     return EXIT_DONE if outcome["identical"] else EXIT_TARGET_MISSED
 
 
@@ -254,9 +208,9 @@ def analyze(song: Song, as_json: AsJson = False, quiet: Quiet = False) -> int:
     with shown_progress(quiet) as progress:
         found = analyze_song(song, progress)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
-        _print(analysis_text(found))
+        print_text(analysis_text(found))
     return EXIT_DONE
 
 
@@ -283,10 +237,10 @@ def _splitting(help: str, *, vocals_only: bool) -> Callable[..., int]:
         request = SplitRequest(
             song=song,
             folder=output or beside(song, ".stems"),
-            format=_choice("format", format, FORMATS),
-            bit_depth=None if bit_depth is None else _choice("bit depth", bit_depth, ("16", "24", "32f")),
+            format=choice("format", format, FORMATS),
+            bit_depth=None if bit_depth is None else choice("bit depth", bit_depth, ("16", "24", "32f")),
             vocals_only=vocals_only,
-            device=_choice("device", device, ("auto", "cpu", "cuda")),
+            device=choice("device", device, ("auto", "cpu", "cuda")),
             config=_config(None, separator),
             use_cache=not no_cache,
         )
@@ -301,10 +255,10 @@ def _splitting(help: str, *, vocals_only: bool) -> Callable[..., int]:
 
 def _show_split(done: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        _print_json(done)
+        print_json(done)
         return
     for warning in done["warnings"]:
-        _say(warning)
+        say(warning)
     for name, path in done["files"].items():
         typer.echo(f"{name}: {path}")
 
@@ -336,9 +290,9 @@ def compare(
     with shown_progress(quiet) as progress:
         found = compare_songs(files, progress)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
-        _print(comparison_text(found))
+        print_text(comparison_text(found))
     return EXIT_DONE
 
 
@@ -351,10 +305,102 @@ def doctor(as_json: AsJson = False) -> int:
 
     checks = examine(cache_folder())
     if as_json:
-        _print_json(to_json(checks))
+        print_json(to_json(checks))
     else:
-        _print(doctor_text(checks))
+        print_text(doctor_text(checks))
     return EXIT_DONE if to_json(checks)["healthy"] else ModelMissingError.exit_code
+
+
+@command(app, interrupted="the same command goes on from there")
+def train(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="In Hydra's syntax: experiment=debug trainer.seed=3.", show_default=False),
+    ] = None,
+    multirun: Annotated[
+        bool, typer.Option("--multirun", "-m", help="One policy for each combination of listed values.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Train a policy: a warm start by the true distance, then PPO; a run that was stopped goes on."""
+    from mixagent.progress import shown_progress
+
+    with _extra("train"):
+        from mixagent.training import train as run
+    with shown_progress(quiet) as progress:
+        folders = run(overrides or [], multirun, progress)
+    if as_json:
+        print_json({"schema": "mixagent.training/1", "policies": [str(folder) for folder in folders]})
+    else:
+        print_text("\n".join(map(str, folders)))
+    return EXIT_DONE
+
+
+@command(app, interrupted="rows that are done are kept: the same command goes on from there")
+def evaluate(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the run; a run that was stopped goes on.")
+    ] = Path("evaluation"),
+    corpus: Annotated[
+        Path | None,
+        typer.Option(help="Damage songs of this corpus.", show_default="MIXAGENT_CORPUS or the user's own"),
+    ] = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="Take the cases of this store instead.", show_default=False)
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    songs: Annotated[int, typer.Option(min=1, help="How many songs.")] = 40,
+    systems: Annotated[
+        str | None,
+        typer.Option(
+            help="Separated by commas: a policy, or METHOD[:POLICY]@RENDERS, METHOD random or cma; "
+            "`policy` is whatever --policy names.",
+            show_default="all of the published table",
+        ),
+    ] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A trained policy's name or folder; several for several seeds.", show_default="learned"
+        ),
+    ] = None,
+    reward: Annotated[str, typer.Option(help="The judge: a file of conf/reward.")] = "default",
+    seed: Annotated[int, typer.Option(min=0, help="Of the damage and of the searches.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> int:
+    """Compare policies and searches on damaged songs: reward, recovery, harm, renders, seconds."""
+    from functools import partial
+
+    from mixagent.envs.corpus import SPLITS, default_corpus
+    from mixagent.progress import shown_progress
+    from mixagent.reward.model import load_reward
+
+    with _extra("train"):
+        from mixagent.evaluation import Evaluation, evaluate_into, known_policies, known_systems
+    from mixagent.evaluation_cases import MadeCases, StoredCases
+    from mixagent.evaluation_tables import markdown
+
+    chosen_split = choice("split", split, SPLITS)
+    made = MadeCases(str((corpus or default_corpus()).absolute()), chosen_split, seed=seed)
+    policies = known_policies(policy)
+    evaluation = Evaluation(
+        cases=StoredCases(str(cases.absolute()), chosen_split) if cases else made,
+        reward=load_reward(reward),
+        systems=known_systems(systems, policies),
+        policies=policies,
+        songs=songs,
+        seed=seed,
+    )
+    with shown_progress(quiet) as progress:
+        summary = evaluate_into(evaluation, output, workers, partial(progress, "evaluate"))
+    if as_json:
+        print_json(summary)
+    else:
+        typer.echo(markdown(summary))
+    return EXIT_DONE
 
 
 @command(models_app, "list")
@@ -367,9 +413,9 @@ def models_list(as_json: AsJson = False) -> int:
 
     models = available_models()
     if as_json:
-        _print_json({"schema": "mixagent.models/1", "models": [asdict(model) for model in models]})
+        print_json({"schema": "mixagent.models/1", "models": [asdict(model) for model in models]})
     else:
-        _print(models_text(models))
+        print_text(models_text(models))
     return EXIT_DONE
 
 
@@ -395,21 +441,24 @@ def models_path(
     return EXIT_DONE
 
 
-def _choice(what: str, value: str, allowed: tuple[str, ...]) -> Any:
-    if value not in allowed:
-        raise UsageError(f"unknown {what} {value!r}: give {', '.join(allowed)}")
-    return value
+@contextmanager
+def _extra(name: str) -> Iterator[None]:
+    """Inside, a package that is not installed becomes a line that names the extra which has it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ModelMissingError(f"{error.name} is not installed: pip install 'mixagent[{name}]'") from error
 
 
 def _target(name: str | None, intent: str | None, ceiling_dbtp: float | None) -> Any:
     from mixagent.pipeline.targets import loudness_target
 
-    intent = _choice("intent", intent or "streaming", ("streaming", "loud"))
+    intent = choice("intent", intent or "streaming", ("streaming", "loud"))
     return loudness_target(intent if name is None else name, ceiling_dbtp)
 
 
 def _sample_rate(text: str) -> int | None:
-    rate = _choice("sample rate", text, ("keep", "44100", "48000", "96000"))
+    rate = choice("sample rate", text, ("keep", "44100", "48000", "96000"))
     return None if rate == "keep" else int(rate)
 
 
@@ -423,7 +472,7 @@ def _config(overrides: list[str] | None, separator: str | None, policy: str | No
     from mixagent.policies import POLICIES
     from mixagent.settings import load_config
 
-    group = [f"policy={_choice('policy', policy, tuple(POLICIES))}"] if policy else []
+    group = [f"policy={choice('policy', policy, tuple(POLICIES))}"] if policy else []
     config = load_config([*(overrides or []), *group])
     config.pipeline.separator = separator or config.pipeline.separator
     return config
