@@ -1,13 +1,16 @@
 """The critic: how far a render is from a finished record, told by the render alone.
 
-A small ensemble of networks reads `pipeline.features` and predicts what `reward.recovery` would
-measure against an original that nobody has. `scripts/train_critic.py` made it; its card
-(`checkpoints/critic`) says from what, and how well it agrees with the truth on songs it never heard.
+Small ensembles of networks read `pipeline.features` and predict what `reward.recovery` would measure
+against an original that nobody has: one from the render alone, one from the render beside the input
+that it was made from, which ranks renders of one song far better. `scripts/train_critic.py` made them;
+their card (`checkpoints/critic`) says from what, and how well they agree with the truth on songs they
+never heard.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -31,14 +34,20 @@ OUTPUTS = ("total", *DIMENSIONS)
 VERSION = 1
 
 
+Layers = tuple[tuple[Array, Array], ...]
+
+
 @dataclass(frozen=True)
 class Critic:
-    """An ensemble of networks with two hidden layers, over standardised features.
+    """Two ensembles of networks with rectified hidden layers, over standardised features.
 
     Attributes:
         mean, spread: of each feature over the training examples, shape (features,).
-        layers: weights (networks, in, out) and biases (networks, 1, out), in order.
+        alone: weights (networks, in, out) and biases (networks, 1, out) by layer, of the networks that
+            hear the render only.
+        beside: the same of those that also hear what was changed; twice as many inputs.
         limit: a standardised feature counts at most this much, either way.
+        change: by how much more a changed feature counts than one that differs from the mean.
         scale: the distance at which an output's logarithm bends, shape (outputs,).
         doubt: how much of the networks' disagreement is added to the prediction, so that what is like
             nothing they were trained on is not taken for near.
@@ -46,8 +55,10 @@ class Critic:
 
     mean: Array
     spread: Array
-    layers: tuple[tuple[Array, Array], ...]
+    alone: Layers
+    beside: Layers
     limit: float
+    change: float
     scale: Array
     doubt: float
 
@@ -61,54 +72,66 @@ class Critic:
         folder = Path(path) if path else Path(str(resources.files("mixagent.checkpoints"))) / "critic"
         return _load(folder)
 
-    def distance(self, features: Array) -> Array:
-        """Predicted distances of renders, shape (renders, 5), never negative.
+    def distance(self, features: Array, inputs: Array | None = None) -> Array:
+        """Predicted distances to a finished record, shape (renders, 5), never negative.
 
         Args:
             features: `describe` of each render, shape (renders, features).
+            inputs: `describe` of what each was made from, of the same shape; None where that is not
+                known. To compare a render with its input, hear the input beside itself.
         """
-        raw = self._raw(features)
+        heard = self._limited((features - self.mean) / self.spread)
+        layers = self.alone
+        if inputs is not None:
+            changed = self._limited((features - inputs) / self.spread * self.change)
+            heard, layers = np.concatenate([heard, changed], axis=1), self.beside
+        raw = _through(layers, heard)  # (networks, renders, outputs)
         raised = raw.mean(axis=0) + self.doubt * raw.std(axis=0)
-        # No distance is over 20 dB, and a unit is at least 1 dB.
+        # Beyond any distance there is: none is over 20 dB, and a unit is at least 1 dB.
         distance: Array = self.scale * np.expm1(np.clip(raised, 0.0, 5.0))
         return distance
 
-    def _raw(self, features: Array) -> Array:
-        """Each network's log1p(distance / scale), shape (networks, renders, 5)."""
-        signal = np.clip((features - self.mean) / self.spread, -self.limit, self.limit)[None]
-        *hidden, (weights, bias) = self.layers
-        for inner, offset in hidden:
-            signal = np.maximum(signal @ inner + offset, 0.0)
-        return np.asarray(signal @ weights + bias)
+    def _limited(self, standard: Array) -> Array:
+        return np.asarray(np.clip(standard, -self.limit, self.limit), np.float32)
+
+
+def _through(layers: Layers, signal: Array) -> Array:
+    """Each network's log1p(distance / scale) of (renders, inputs), shape (networks, renders, outputs)."""
+    *hidden, (weights, bias) = layers
+    signal = signal[None]
+    for inner, offset in hidden:
+        signal = np.maximum(signal @ inner + offset, 0.0)
+    return np.asarray(signal @ weights + bias)
 
 
 @lru_cache(maxsize=4)
 def _load(folder: Path) -> Critic:
     try:
         config: dict[str, Any] = json.loads((folder / "config.json").read_text("utf-8"))
-        arrays = load_file(folder / "weights.safetensors")
-        _check(config, folder)
-        return Critic(
-            mean=arrays["mean"],
-            spread=arrays["spread"],
-            layers=tuple(
-                (arrays[f"layer_{k}.weight"], arrays[f"layer_{k}.bias"]) for k in range(config["layers"])
-            ),
-            limit=config["limit"],
-            scale=np.array([config["scale"][output] for output in OUTPUTS], np.float32),
-            doubt=config["doubt"],
-        )
+        stored = load_file(folder / "weights.safetensors")
     except FileNotFoundError as error:
         raise ModelMissingError(
             f"{folder} holds no critic: make one with scripts/train_critic.py, or leave the critic term "
             f"out of the reward"
         ) from error
-    except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ModelMissingError(f"the critic in {folder} cannot be read: {error!r}") from error
-
-
-def _check(config: dict[str, Any], folder: Path) -> None:
-    if config["version"] != VERSION or config["features"] != list(FEATURE_NAMES):
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise ModelMissingError(f"the critic in {folder} cannot be read: {error}") from error
+    if config.get("version") != VERSION or config.get("features") != list(FEATURE_NAMES):
         raise ModelMissingError(
             f"the critic in {folder} was made for other features: train it again with scripts/train_critic.py"
         )
+    arrays = {name: array.astype(np.float32) for name, array in stored.items()}
+    return Critic(
+        mean=arrays["mean"],
+        spread=arrays["spread"],
+        alone=_layers(arrays, "alone", config["layers"]),
+        beside=_layers(arrays, "beside", config["layers"]),
+        limit=config["limit"],
+        change=config["change"],
+        scale=np.array([config["scale"][output] for output in OUTPUTS], np.float32),
+        doubt=config["doubt"],
+    )
+
+
+def _layers(arrays: Mapping[str, Array], which: str, count: int) -> Layers:
+    return tuple((arrays[f"{which}.{k}.weight"], arrays[f"{which}.{k}.bias"]) for k in range(count))

@@ -1,0 +1,104 @@
+"""Damage of no particular kind, for a critic that should not only know the mechanisms of `envs.pathologies`.
+
+None of it is a mechanism that is kept for validation: long-term tone and image bent along random curves,
+quiet parts of the spectrum left out, levels of random bands pressed together or driven apart, and a
+short room.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage, signal
+
+from mixagent.pipeline.audio import Audio
+
+Samples = NDArray[np.float64]
+Rough = Callable[[Samples, int, np.random.Generator], Samples]
+
+_EDGES_HZ = (40.0, 16000.0)
+
+
+def roughen(audio: Audio, random: np.random.Generator) -> Audio:
+    """The audio, of the same shape, after one or two kinds of damage of random strength."""
+    samples = audio.samples.astype(np.float64)
+    for index in random.permutation(len(ROUGH))[: random.integers(1, 3)]:
+        samples = ROUGH[index](samples, audio.rate, random)
+    return Audio(samples.astype(np.float32), audio.rate)
+
+
+def _tone(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+    return _filtered(samples, rate, _curve_db(random))
+
+
+def _image(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+    """Each band of mid and side, or of left and right, raised against the other."""
+    curve = _curve_db(random)
+    if samples.shape[0] < 2:
+        return samples
+    if random.random() < 0.5:
+        return np.stack([_filtered(samples[0], rate, curve), samples[1]])
+    mid, side = samples.mean(axis=0), (samples[0] - samples[1]) / 2
+    side = _filtered(side, rate, curve)
+    return np.stack([mid + side, mid - side])
+
+
+def _thinned(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+    """What lies far under the loudest of its frame is left out, more of it the higher it is."""
+    _, _, spectrum = signal.stft(samples, rate, nperseg=1024)
+    hz = np.fft.rfftfreq(1024, 1 / rate)[:, None]
+    level_db = 20 * np.log10(np.abs(spectrum) + 1e-9)
+    smooth_db = ndimage.uniform_filter1d(level_db, 31, axis=1)
+    depth_db = random.uniform(-6.0, 12.0) - 4.0 * random.random() * np.log2(np.maximum(hz, 500.0) / 4000.0)
+    spectrum[level_db < smooth_db - np.maximum(depth_db, -12.0)] = 0.0
+    return np.asarray(signal.istft(spectrum, rate, nperseg=1024)[1][:, : samples.shape[1]])
+
+
+def _levelled(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+    """Bands whose level is raised to a power, over 15 to 200 ms."""
+    edges_hz = np.sort(np.exp(random.uniform(np.log(80.0), np.log(8000.0), random.integers(0, 4))))
+    power = random.uniform(-0.7, 0.3)
+    span = int(rate * np.exp(random.uniform(np.log(0.015), np.log(0.2))))
+    done = np.zeros_like(samples)
+    for low_hz, high_hz in itertools.pairwise([0.0, *edges_hz, rate]):
+        band = _filtered(samples, rate, _band_db(low_hz, high_hz))
+        level = ndimage.uniform_filter1d(np.square(band).mean(axis=0), span)
+        over = np.maximum(level, 1e-14) / max(float(level.mean()), 1e-14)
+        done += band * np.clip(over ** (power / 2), 0.05, 8.0)
+    return done
+
+
+def _room(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+    length_s, level_db = random.uniform(0.05, 0.6), random.uniform(-24.0, -6.0)
+    time_s = np.arange(int(length_s * rate)) / rate
+    tail = random.standard_normal((samples.shape[0], time_s.size)) * 10 ** (-3.0 * time_s / length_s)
+    tail /= np.sqrt(np.square(tail).sum(axis=1, keepdims=True))
+    wet = signal.oaconvolve(samples, tail, axes=1)[:, : samples.shape[1]]
+    return np.asarray(samples + 10 ** (level_db / 20) * wet)
+
+
+ROUGH: tuple[Rough, ...] = (_tone, _image, _thinned, _levelled, _room)
+
+Gain = Callable[[Samples], Samples]
+
+
+def _curve_db(random: np.random.Generator) -> Gain:
+    """A random walk over the octaves, within about ±12 dB, as smooth or as rough as it happens to be."""
+    knots = int(random.integers(4, 40))
+    octaves = np.linspace(np.log2(_EDGES_HZ[0]), np.log2(_EDGES_HZ[1]), knots)
+    levels_db = random.standard_normal(knots) * random.uniform(1.0, 7.0)
+    return lambda hz: np.interp(np.log2(np.maximum(hz, 1.0)), octaves, np.clip(levels_db, -15.0, 15.0))
+
+
+def _band_db(low_hz: float, high_hz: float) -> Gain:
+    return lambda hz: np.where((hz >= low_hz) & (hz < high_hz), 0.0, -120.0)
+
+
+def _filtered(samples: Samples, rate: int, gain_db: Gain) -> Samples:
+    frames = samples.shape[-1]
+    size = int(2 ** np.ceil(np.log2(frames + rate // 10)))
+    hz = np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)
+    return np.asarray(np.fft.irfft(np.fft.rfft(samples, size) * 10 ** (gain_db(hz) / 20), size)[..., :frames])

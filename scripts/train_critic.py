@@ -1,0 +1,456 @@
+"""Train the critic: how far is a render from a finished record, told by the render alone.
+
+`examples` takes cases whose original is known, renders each in many ways, good and bad, and keeps the
+features of every render beside its true distance. It goes on from where it was stopped. `fit` trains
+the networks on the training split, prints how they agree with the truth on the validation split, and
+writes `checkpoints/critic`.
+
+    python scripts/train_critic.py examples --cases DIR --to DIR [--count 1500] [--split train]
+    python scripts/train_critic.py fit --examples DIR [--to checkpoints/critic]
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from gates import random_settings
+from numpy.typing import NDArray
+from roughen import roughen
+from safetensors.numpy import save_file
+from scipy.stats import spearmanr
+from torch import nn
+from torch.nn.functional import huber_loss
+
+from mixagent.envs.cases import Case, CaseStore
+from mixagent.envs.pathologies import MECHANISMS
+from mixagent.pipeline.audio import Audio, Stems, load
+from mixagent.pipeline.features import FEATURE_NAMES, describe
+from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.render import render
+from mixagent.policies.rules import RulePolicy
+from mixagent.reward.critic import OUTPUTS, VERSION, Critic, Layers
+from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
+from mixagent.reward.vandalism import VANDALISMS, vandalise
+
+Array = NDArray[np.float32]
+
+SCALES = np.array([0.5 * unit for unit in (1.0, *(UNIT_DB[name] for name in DIMENSIONS))], np.float32)
+"""Where the logarithm of each output bends: half of what a trained listener notices."""
+
+LIMIT, CHANGE, DOUBT = 5.0, 2.0, 0.5
+LEAST_SPREAD_DB = 0.5
+ANY_SHARE = 0.2
+"""Share of the training steps in which a case's renders are heard beside any of them, not the input."""
+
+FINISHED_SHARE = 0.6
+"""Share of the random renders that go through the finaliser, as all of the product's do."""
+
+_NAMES_HASH = hashlib.sha256("\n".join(FEATURE_NAMES).encode()).hexdigest()[:16]
+
+
+# --- examples --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many renders of each kind a case gives, beside the input and the original themselves."""
+
+    random: int = 4
+    over_processed: int = 1
+    rules: int = 2
+    partial: int = 1
+    vandalism: int = 1
+    rough: int = 0
+
+
+COUNTS = {
+    "train": Counts(),
+    "validation": Counts(),
+    "rough": Counts(0, 0, 0, 0, 0, rough=4),
+    "agreement": Counts(64, 0, 0, 0, 0),
+}
+"""What is made of the cases: for training, of the training split; for the report, of the validation split."""
+
+
+class Renders:
+    """Ways to render the mix or the original of one case by the master chain."""
+
+    def __init__(self, case: Case, random: np.random.Generator) -> None:
+        assert case.original is not None
+        self._case, self._random, self._original = case, random, case.original
+        self._mix = load(case.stems.mix)
+        self._space = ParameterSpace.for_stems(())
+
+    def all(self, counts: Counts) -> Iterator[tuple[str, Audio]]:
+        """Every render that the counts ask for, with a short name for its kind."""
+        yield "input", self._mix
+        yield "original", self._original
+        for _ in range(counts.random):
+            yield "random", self._rendered(self._mix, random_settings(self._random), self._finishes())
+        for _ in range(counts.over_processed):
+            yield (
+                "over-processed",
+                self._rendered(self._original, random_settings(self._random), self._finishes()),
+            )
+        for _ in range(counts.rules):
+            yield "rules", self._rendered(self._mix, self._by_rules(), True)
+        for _ in range(counts.partial):
+            yield "partial", self._blended(self._original, self._mix)
+        for _ in range(counts.vandalism):
+            yield "vandalism", self._vandalised()
+        for _ in range(counts.rough):
+            audio = self._original if self._random.random() < 0.75 else self._mix
+            yield "rough", self._rendered(roughen(audio, self._random), self._space.settings(), False)
+
+    def _finishes(self) -> bool:
+        return bool(self._random.random() < FINISHED_SHARE)
+
+    def _by_rules(self) -> Settings:
+        """What the rules decide, by any amount and with some of it changed."""
+        decided = RulePolicy().decide(self._case.context(self._space)).settings
+        action = decided.to_action() * self._random.uniform(0.2, 1.4)
+        of_master = np.array([parameter.where == "master" for parameter in self._space])
+        noise = self._random.normal(0.0, self._random.choice([0.0, 0.1, 0.25]), len(self._space))
+        touched = of_master & (self._random.random(len(self._space)) < 0.4)
+        return self._space.from_action(np.clip(action + noise * touched, -1.0, 1.0))
+
+    def _rendered(self, mix: Audio, settings: Settings, finished: bool) -> Audio:
+        target = self._case.target if finished else None
+        known = {"levels": self._case.levels, "gaps": self._case.gaps} if mix is self._mix else {}
+        return load(render(Stems(mix, {}), settings, target, **known).audio)
+
+    def _blended(self, first: Audio, second: Audio) -> Audio:
+        share = np.float32(self._random.uniform(0.1, 0.9))
+        return Audio(first.samples * share + second.samples * (1 - share), first.rate)
+
+    def _vandalised(self) -> Audio:
+        audio = self._original if self._random.random() < 0.5 else self._mix
+        ruined = vandalise(
+            audio, str(self._random.choice(list(VANDALISMS))), int(self._random.integers(2**31))
+        )
+        if self._random.random() < 0.5:
+            ruined = self._blended(ruined, audio)
+        return self._rendered(ruined, self._space.settings(), self._finishes())
+
+
+def make_examples(store: CaseStore, name: str, counts: Counts, folder: Path) -> None:
+    """Render one case in every way and keep features and true distances in one file of `folder`."""
+    path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:20]}.npz"
+    if path.exists():
+        return
+    case = store.load(name)
+    if case.original is None or case.damage is None:
+        return
+    original = Original(case.original)
+    kinds, features, distances = [], [], []
+    for kind, audio in Renders(case, np.random.default_rng(zlib.crc32(name.encode()))).all(counts):
+        distance = original.distance(audio)
+        kinds.append(kind)
+        features.append(describe(audio))
+        distances.append([getattr(distance, output) for output in OUTPUTS])
+    held_out = {m.name for mechanisms in MECHANISMS.values() for m in mechanisms if m.validation_only}
+    beside = path.with_suffix(".part")
+    with beside.open("wb") as file:
+        np.savez(
+            file,
+            name=name,
+            described=_NAMES_HASH,
+            unseen_mechanisms=bool(held_out & set(case.damage.mechanisms.values())),
+            kinds=np.array(kinds),
+            features=np.stack(features),
+            distances=np.array(distances, np.float32),
+        )
+    beside.replace(path)
+
+
+def examples(options: argparse.Namespace) -> None:
+    """Make the examples of some cases of a split."""
+    store = CaseStore(options.cases)
+    folder = options.to / options.split
+    folder.mkdir(parents=True, exist_ok=True)
+    names = store.names("train" if options.split in ("train", "rough") else "validation")
+    for number, name in enumerate(names[options.skip : options.count]):
+        make_examples(store, name, COUNTS[options.split], folder)
+        if number % 25 == 0:
+            print(f"{number} of {len(names)}", flush=True)
+
+
+# --- training --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The renders of one case: features (renders, features) and true distances (renders, outputs)."""
+
+    name: str
+    unseen_mechanisms: bool
+    kinds: NDArray[np.str_]
+    features: Array
+    distances: Array
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        hidden: width of its two hidden layers.
+        dropout: share of the hidden units left out of a step.
+        blanked: share of the features left out of a step.
+        epochs: passes over the examples.
+        cases: cases in a step, each with all of its renders.
+        rate: highest learning rate.
+        decay: of the weights.
+        pairs: weight of the differences between renders of one case, which decide their ranks.
+    """
+
+    hidden: int = 192
+    dropout: float = 0.4
+    blanked: float = 0.2
+    epochs: int = 15
+    cases: int = 8
+    rate: float = 2e-3
+    decay: float = 1e-2
+    pairs: float = 1.0
+
+
+def load_examples(folder: Path) -> list[Examples]:
+    """Every case's examples in a folder, in the order of their names.
+
+    Raises:
+        SystemExit: examples of other features, which must be made again.
+    """
+    found = []
+    for path in sorted(folder.glob("*.npz")):
+        data = np.load(path)
+        if str(data["described"]) != _NAMES_HASH:
+            raise SystemExit(f"{path} holds other features than are described now: make it again")
+        found.append(
+            Examples(
+                name=str(data["name"]),
+                unseen_mechanisms=bool(data["unseen_mechanisms"]),
+                kinds=data["kinds"],
+                features=data["features"],
+                distances=data["distances"],
+            )
+        )
+    return found
+
+
+class Standard:
+    """Standardises features and distances as the critic will."""
+
+    def __init__(self, examples: Sequence[Examples]) -> None:
+        features = np.concatenate([case.features for case in examples])
+        self.mean = features.mean(axis=0)
+        self.spread = np.maximum(features.std(axis=0), LEAST_SPREAD_DB)
+
+    def heard(self, case: Examples, beside: int | None) -> torch.Tensor:
+        """What a network hears of each render, beside the render of this number if one is named."""
+        parts = [(case.features - self.mean) / self.spread]
+        if beside is not None:
+            parts.append((case.features - case.features[beside]) / self.spread * CHANGE)
+        return torch.from_numpy(np.clip(np.concatenate(parts, axis=1), -LIMIT, LIMIT))
+
+    def distances(self, case: Examples) -> torch.Tensor:
+        """Logarithms of the distances, (renders, outputs)."""
+        return torch.from_numpy(np.log1p(case.distances / SCALES))
+
+
+def train_network(
+    examples: Sequence[Examples], standard: Standard, recipe: Recipe, seed: int, beside: bool
+) -> nn.Sequential:
+    """One network, from what it hears of a render to the logarithms of its distances.
+
+    Args:
+        examples: of the training cases.
+        standard: of all of them.
+        recipe: how.
+        seed: of the weights and of the order.
+        beside: each render is heard beside the input or, now and then, beside another render.
+    """
+    torch.manual_seed(seed)
+    random = np.random.default_rng(seed)
+    inputs, width = len(FEATURE_NAMES) * (2 if beside else 1), recipe.hidden
+    network = nn.Sequential(
+        nn.Dropout(recipe.blanked),
+        *(nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(recipe.dropout)),
+        *(nn.Linear(width, width), nn.ReLU(), nn.Dropout(recipe.dropout)),
+        nn.Linear(width, len(OUTPUTS)),
+    )
+    optimiser = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.decay)
+    batches = max(len(examples) // recipe.cases, 1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, recipe.rate, total_steps=recipe.epochs * batches + 1, pct_start=0.1
+    )
+    for _ in range(recipe.epochs):
+        for batch in np.array_split(random.permutation(len(examples)), batches):
+            drawn = [examples[i] for i in batch]
+            references = [_reference(case, random) if beside else None for case in drawn]
+            pairs = zip(drawn, references, strict=True)
+            x = torch.cat([standard.heard(case, reference) for case, reference in pairs])
+            y = torch.cat([standard.distances(case) for case in drawn])  # (renders, outputs)
+            loss = _loss(network(x), y, [len(case.kinds) for case in drawn], recipe)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    return network.eval()
+
+
+def _reference(case: Examples, random: np.random.Generator) -> int:
+    if random.random() < ANY_SHARE or "rough" in case.kinds:
+        return int(random.integers(len(case.kinds)))
+    return list(case.kinds).index("input")
+
+
+def _loss(predicted: torch.Tensor, true: torch.Tensor, counts: list[int], recipe: Recipe) -> torch.Tensor:
+    """Of the distances, and of their differences between any two renders of one case."""
+    case = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+    same = case[:, None] == case[None]
+    apart, truly_apart = (values[:, None] - values[None] for values in (predicted, true))
+    of_pairs = huber_loss(apart[same], truly_apart[same], delta=0.5)
+    return huber_loss(predicted, true, delta=0.5) + recipe.pairs * of_pairs
+
+
+def train_critic(examples: Sequence[Examples], recipe: Recipe, networks: int) -> Critic:
+    """Two ensembles of networks that differ in their seeds alone."""
+    standard = Standard(examples)
+    alone, beside = (
+        [train_network(examples, standard, recipe, seed, which) for seed in range(networks)]
+        for which in (False, True)
+    )
+    return Critic(
+        mean=standard.mean,
+        spread=standard.spread,
+        alone=_stacked(alone),
+        beside=_stacked(beside),
+        limit=LIMIT,
+        change=CHANGE,
+        scale=SCALES,
+        doubt=DOUBT,
+    )
+
+
+def _stacked(networks: Sequence[nn.Sequential]) -> Layers:
+    linear = [[layer for layer in network if isinstance(layer, nn.Linear)] for network in networks]
+    return tuple(
+        (
+            np.stack([layer.weight.detach().numpy().T for layer in depth]),
+            np.stack([layer.bias.detach().numpy()[None] for layer in depth]),
+        )
+        for depth in zip(*linear, strict=True)
+    )
+
+
+def save(critic: Critic, folder: Path) -> None:
+    """Write the critic as `Critic.load` reads it; weights in 16 bits."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {"mean": critic.mean, "spread": critic.spread}
+    for which, layers in (("alone", critic.alone), ("beside", critic.beside)):
+        for k, (weight, bias) in enumerate(layers):
+            arrays[f"{which}.{k}.weight"] = np.ascontiguousarray(weight, np.float16)
+            arrays[f"{which}.{k}.bias"] = bias
+    save_file(arrays, folder / "weights.safetensors")
+    (folder / "weights.safetensors").chmod(0o644)
+    config = {
+        "version": VERSION,
+        "layers": len(critic.alone),
+        "limit": critic.limit,
+        "change": critic.change,
+        "scale": dict(zip(OUTPUTS, critic.scale.tolist(), strict=True)),
+        "doubt": critic.doubt,
+        "features": list(FEATURE_NAMES),
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", "utf-8")
+
+
+# --- agreement -------------------------------------------------------------------------------------
+
+
+def predicted(critic: Critic, case: Examples, beside: str | None) -> Array:
+    """Distances of each render, heard alone or beside the case's render of this kind."""
+    if beside is None:
+        return critic.distance(case.features)
+    reference = case.features[list(case.kinds).index(beside)]
+    return critic.distance(case.features, np.broadcast_to(reference, case.features.shape))
+
+
+def agreement(examples: Sequence[Examples], distances: Sequence[Array]) -> list[tuple[float, float, float]]:
+    """By output: Pearson's and Spearman's correlation over all renders, and the latter's median by case."""
+    true = np.concatenate([case.distances for case in examples])
+    told = np.concatenate(distances)
+    rows = []
+    for k in range(len(OUTPUTS)):
+        within = [
+            spearmanr(case.distances[:, k], distance[:, k]).statistic
+            for case, distance in zip(examples, distances, strict=True)
+            if np.ptp(case.distances[:, k]) > 0.0
+        ]
+        over_all = np.corrcoef(true[:, k], told[:, k])[0, 1]
+        ranks = spearmanr(true[:, k], told[:, k]).statistic
+        rows.append((float(over_all), float(ranks), float(np.median(within))))
+    return rows
+
+
+def report(critic: Critic, name: str, examples: Sequence[Examples]) -> None:
+    """Print a table for some cases: each output alone and beside the input."""
+    songs = len({case.name.split("@")[0] for case in examples})
+    print(f"\n{name}: {songs} songs, {len(examples)} cases, {sum(len(c.kinds) for c in examples)} renders\n")
+    print("| heard | " + " | ".join(OUTPUTS) + " |\n|---|" + "---|" * len(OUTPUTS))
+    for heard, beside in (("alone", None), ("beside the input", "input")):
+        rows = agreement(examples, [predicted(critic, case, beside) for case in examples])
+        print(f"| {heard} | " + " | ".join(" / ".join(f"{x:.2f}" for x in row) for row in rows) + " |")
+
+
+def fit(options: argparse.Namespace) -> None:
+    """Train on the training split, save, and print the agreement on the validation split."""
+    torch.set_num_threads(1)
+    examples = [*load_examples(options.examples / "train"), *load_examples(options.examples / "rough")]
+    renders = sum(len(case.kinds) for case in examples)
+    songs, cases = len({c.name.split("@")[0] for c in examples}), len({c.name for c in examples})
+    print(f"training on {songs} songs, {cases} cases, {renders} renders")
+    critic = train_critic(examples, Recipe(), options.networks)
+    save(critic, options.to)
+    critic = Critic.load(options.to)
+    print("\nPearson / Spearman over all renders / median Spearman within a case")
+    validation = load_examples(options.examples / "validation")
+    for name, unseen in (("mechanisms trained on", False), ("mechanisms never trained on", True)):
+        chosen = [case for case in validation if case.unseen_mechanisms == unseen]
+        if chosen:
+            report(critic, f"unseen songs, {name}", chosen)
+    agreeing = load_examples(options.examples / "agreement")
+    if agreeing:
+        report(critic, "unseen songs, random settings only", agreeing)
+
+
+def main() -> None:
+    """Run one of the two commands."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    making = commands.add_parser("examples")
+    making.add_argument("--cases", type=Path, required=True)
+    making.add_argument("--to", type=Path, required=True)
+    making.add_argument("--split", default="train", choices=tuple(COUNTS))
+    making.add_argument("--count", type=int, default=100000)
+    making.add_argument("--skip", type=int, default=0)
+    making.set_defaults(run=examples)
+    fitting = commands.add_parser("fit")
+    fitting.add_argument("--examples", type=Path, required=True)
+    fitting.add_argument("--to", type=Path, default=Path("checkpoints/critic"))
+    fitting.add_argument("--networks", type=int, default=4)
+    fitting.set_defaults(run=fit)
+    options = parser.parse_args()
+    options.run(options)
+
+
+if __name__ == "__main__":
+    main()
