@@ -1,0 +1,387 @@
+"""Learning from the user: preferences and past masters move the policy, other songs hold it.
+
+Three terms are summed over the policy's Gaussian, whose mean is the actor's action:
+
+- preferences, by direct preference optimisation (Rafailov et al. 2023), which is Bradley and Terry's
+  model of choices with the policy's own likelihood for a reward; with the likelihood of the better
+  one beside it, so that the step towards it ends there (Pang et al. 2024);
+- past masters, by regression weighted with their blind reward (Peters and Schaal 2007; Peng et al. 2019);
+- closeness to the policy in use on cases of the corpus: their Kullback-Leibler divergence.
+
+What comes of it is a candidate. It is promoted only if renders of validation cases show that it does
+not lose against the policy in use.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from mixagent.envs.mixing import Adviser, CaseSource, Choice
+from mixagent.policies.experience import Experience, Preference
+from mixagent.policies.learned import Checkpoint
+from mixagent.policies.lessons import Anchors, Lessons, anchors, lessons
+from mixagent.policies.network import Actor
+from mixagent.policies.validation import Outcome, play
+from mixagent.reward.model import RewardModel
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class LearnSettings:
+    """How the policy is fine-tuned.
+
+    Attributes:
+        steps: gradient steps; each sees every lesson and `batch` cases of the corpus.
+        batch: cases of the corpus in a step.
+        learning_rate: of Adam, falling to zero by a cosine.
+        deviation: standard deviation of the policy's Gaussian, in units of an action.
+        preference: how sharp preferences are: the factor of the log likelihood ratio.
+        likelihood: weight of the better one's log likelihood.
+        reward: weight of the past masters.
+        temperature: of their weights, in units of the blind reward.
+        closeness: weight of the divergence from the policy in use.
+        noise: standard deviation of what is added to the measures of the corpus cases, in spreads over
+            the songs that the policy was trained on: it holds the policy between the cases too.
+        margin: a candidate may lose so much on the validation cases at most, in units of the blind
+            reward and as a share of the distance to the original.
+        shares: a candidate that loses is taken back this far towards the policy in use, in turn.
+    """
+
+    steps: int = 300
+    batch: int = 64
+    learning_rate: float = 1e-3
+    deviation: float = 0.15
+    preference: float = 0.3
+    likelihood: float = 0.3
+    reward: float = 0.05
+    temperature: float = 0.1
+    closeness: float = 3.0
+    noise: float = 1.0
+    margin: float = 0.01
+    shares: tuple[float, ...] = (1.0, 0.5, 0.25)
+
+
+# --- learning --------------------------------------------------------------------------------------
+
+
+def fine_tune(
+    actor: Actor,
+    taught: Sequence[Lessons],
+    held: Anchors,
+    settings: LearnSettings,
+    seed: int,
+    progress: Progress | None = None,
+) -> Actor:
+    """The actor after the lessons; the one given is not changed.
+
+    Args:
+        actor: the policy in use.
+        taught: what there is to learn.
+        held: where it should stay as it is.
+        settings: how.
+        seed: of the batches.
+        progress: called with `learn` and the share done.
+    """
+    actor, current = copy.deepcopy(actor).eval(), actor.eval()
+    with torch.no_grad():
+        before = [current(each.observation, each.order) for each in taught]
+    random = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(actor.parameters(), lr=settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(settings.steps, 1))
+    for step in range(settings.steps):
+        index = torch.randint(len(held), (settings.batch,), generator=random)
+        shown = _noisy(held.rows(index), current, settings.noise, random)
+        with torch.no_grad():
+            usual = current(shown, held.order)
+        loss = settings.closeness * divergence(actor(shown, held.order) - usual, settings.deviation)
+        for each, action in zip(taught, before, strict=True):
+            loss = loss + lesson_loss(actor(each.observation, each.order), action, each, settings)
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(actor.parameters(), 1.0)
+        optimiser.step()
+        schedule.step()
+        if progress:
+            progress("learn", (step + 1) / settings.steps)
+    return actor
+
+
+def _noisy(
+    observation: Mapping[str, Tensor], actor: Actor, noise: float, random: torch.Generator
+) -> dict[str, Tensor]:
+    """Measures moved at random by a share of their spread over the training songs."""
+    moved = dict(observation)
+    for key in ("mix", "stems", "diagnosis"):
+        spread = actor.encoder.get_buffer(f"{key}_spread")
+        scale = noise * torch.where(spread.isfinite(), spread, 0.0)
+        moved[key] = moved[key] + scale * torch.randn(moved[key].shape, generator=random)
+    return moved
+
+
+def divergence(moved: Tensor, deviation: float) -> Tensor:
+    """Mean Kullback-Leibler divergence of two Gaussians of one deviation, means `moved` (B, A) apart."""
+    return moved.square().sum(dim=-1).mean() / (2 * deviation**2)
+
+
+def preference_logits(action: Tensor, before: Tensor, taught: Lessons, deviation: float) -> Tensor:
+    """By how much more the better than the worse one's log likelihood rose, (P,).
+
+    For Gaussians of one deviation the squares cancel, and ⟨mean − mean before, better − worse⟩ ÷ σ² is
+    left.
+    """
+    moved = (action - before)[taught.rows]
+    return (moved * (taught.better - taught.worse)).sum(dim=-1) / deviation**2
+
+
+def lesson_loss(action: Tensor, before: Tensor, taught: Lessons, settings: LearnSettings) -> Tensor:
+    """What a group of lessons costs at the actor's actions (N, A), which were `before`."""
+    scale = 2 * settings.deviation**2
+    away = (action - taught.actions).square().sum(dim=-1) / scale
+    loss = settings.reward * (taught.weights * away).mean()
+    if len(taught.rows):
+        logits = preference_logits(action, before, taught, settings.deviation)
+        unlike = (action[taught.rows] - taught.better).square().sum(dim=-1) / scale
+        loss = loss + softplus(-settings.preference * logits).mean() + settings.likelihood * unlike.mean()
+    return loss
+
+
+def agreement(actor: Actor, taught: Sequence[Lessons]) -> float:
+    """Share of the preferences in which the actor's action is nearer to the better one; NaN without any."""
+    nearer: list[Tensor] = []
+    with torch.no_grad():
+        for each in taught:
+            action = actor.eval()(each.observation, each.order).clamp(-1.0, 1.0)[each.rows]
+            better, worse = ((action - side).square().sum(dim=-1) for side in (each.better, each.worse))
+            nearer.append((better < worse).float())
+    return torch.cat(nearer).mean().item()
+
+
+def blended(current: Actor, candidate: Actor, share: float) -> Actor:
+    """The actor whose weights lie this share of the way from one to the other (Wortsman et al. 2022)."""
+    actor, start = copy.deepcopy(candidate), current.state_dict()
+    ends = candidate.state_dict()
+    moved = {
+        name: torch.lerp(start[name], end, share) if end.isfinite().all() else end
+        for name, end in ends.items()
+    }
+    actor.load_state_dict(moved)
+    return actor
+
+
+# --- judging the candidate -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Candidate less policy in use: the mean over songs, and its one-sided 95 % lower bound."""
+
+    mean: float
+    least: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both policies on the same validation cases, each rendered by both as the product renders.
+
+    `recovery` is the share of the distance to the original undone.
+    """
+
+    cases: int
+    songs: int
+    blind: Difference
+    recovery: Difference
+
+    def loses(self, margin: float) -> bool:
+        """Whether a loss of more than the margin cannot be ruled out."""
+        return min(self.blind.least, self.recovery.least) < -margin
+
+
+def compare(current: Sequence[Outcome], candidate: Sequence[Outcome], seed: int = 0) -> Comparison:
+    """Compare the outcomes of two policies on the same cases, in the same order.
+
+    Cases of one song are not independent: songs are resampled, 2000 times.
+    """
+    songs: dict[str, list[tuple[float, float]]] = {}
+    for old, new in zip(current, candidate, strict=True):
+        rose = (new.info["blind"] - old.info["blind"], _undone(new) - _undone(old))
+        songs.setdefault(old.case.partition("@")[0], []).append(rose)
+    means = np.array([np.mean(rows, axis=0) for rows in songs.values()])
+    drawn = np.random.default_rng(seed).integers(len(means), size=(2000, len(means)))
+    least = np.quantile(means[drawn].mean(axis=1), 0.05, axis=0)
+    blind, recovery = (Difference(float(means[:, k].mean()), float(least[k])) for k in (0, 1))
+    return Comparison(len(current), len(means), blind, recovery)
+
+
+def _undone(outcome: Outcome) -> float:
+    recovery = outcome.info.get("recovery")
+    return float(recovery["total"]) if recovery else 0.0
+
+
+# --- the whole -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The cases that hold the policy: those it should stay as it is on, and those it is judged on.
+
+    Attributes:
+        cases: where they come from.
+        training: names of the first.
+        validation: names of the second, of other songs.
+        reward: what a render is worth.
+    """
+
+    cases: CaseSource
+    training: Sequence[str]
+    validation: Sequence[str]
+    reward: RewardModel
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What came of learning.
+
+    Attributes:
+        checkpoint: the candidate, to be promoted; None where none may be.
+        why: one sentence: what was decided and why.
+        agreement: share of the preferences that the policy agrees with, before and after.
+        share: how far of the way towards the lessons the last candidate went.
+        comparison: of the last candidate; None where nothing had to be rendered.
+        counts: `experiences`, `preferences`, and `left_out` of another version.
+    """
+
+    checkpoint: Checkpoint | None
+    why: str
+    agreement: tuple[float, float]
+    share: float
+    comparison: Comparison | None
+    counts: Mapping[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, all finite or None."""
+        agreed = [None if math.isnan(value) else value for value in self.agreement]
+        return {
+            "promoted": self.checkpoint is not None,
+            "why": self.why,
+            "agreement": dict(zip(("before", "after"), agreed, strict=True)),
+            "share": self.share,
+            "comparison": None if self.comparison is None else asdict(self.comparison),
+            **self.counts,
+        }
+
+
+def learn(
+    checkpoint: Checkpoint,
+    experiences: Sequence[Experience],
+    preferences: Sequence[Preference],
+    corpus: Corpus,
+    adviser: Adviser,
+    settings: LearnSettings | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Learned:
+    """Fine-tune the policy in use and say whether the result may take its place.
+
+    Args:
+        checkpoint: the policy in use.
+        experiences: what was mastered.
+        preferences: what a person said of it.
+        corpus: what the policy must not get worse on.
+        adviser: the policy whose advice the actor takes in part.
+        settings: how; the defaults of `LearnSettings`.
+        seed: of everything random.
+        progress: called with the name of a part of the work and the share of it that is done.
+
+    Raises:
+        UsageError: there is nothing to learn from.
+    """
+    chosen, show = settings or LearnSettings(), progress or (lambda part, share: None)
+    actor, choice = checkpoint.actor, Choice.of(checkpoint.parameters, checkpoint.stems)
+    taught = lessons(experiences, preferences, checkpoint, adviser, chosen.temperature)
+    held = anchors(corpus.cases, corpus.training, choice, adviser, actor)
+    goal = fine_tune(actor, taught, held, chosen, seed, show)
+    counts = {
+        "experiences": sum(len(each.actions) for each in taught),
+        "preferences": sum(len(each.rows) for each in taught),
+        "left_out": len(experiences) - sum(len(each.actions) for each in taught),
+    }
+    before, now = agreement(actor, taught), _user_loss(actor, actor, taught, chosen)
+    comparison, old, share = None, None, 0.0
+    for share in chosen.shares:
+        candidate = blended(actor, goal, share)
+        if not _user_loss(candidate, actor, taught, chosen) < now - 1e-4:
+            break
+        old = old or _played(actor, corpus, choice, adviser, show, "render the policy in use")
+        new = _played(candidate, corpus, choice, adviser, show, "render the candidate")
+        comparison = compare(old, new, seed)
+        if not comparison.loses(chosen.margin):
+            told = Learned(None, "", (before, agreement(candidate, taught)), share, comparison, counts)
+            why = f"it does not lose on {comparison.cases} validation cases"
+            return replace(told, checkpoint=_kept(checkpoint, candidate, told), why=f"promoted: {why}")
+    why = (
+        "not promoted: the experiences teach nothing that the policy does not do already"
+        if comparison is None
+        else f"not promoted: on {comparison.cases} validation cases a loss cannot be ruled out"
+    )
+    return Learned(None, why, (before, before), share, comparison, counts)
+
+
+def card(learned: Learned, came_after: str) -> str:
+    """The model card of a promoted candidate."""
+    counts, compared = learned.counts, learned.comparison
+    assert compared is not None
+    rose = [
+        f"- **{what}**: {each.mean:+.4f}, with 95 % certainty over {each.least:+.4f}."
+        for what, each in (("Blind reward", compared.blind), ("Distance undone", compared.recovery))
+    ]
+    return "\n".join(
+        [
+            "# A policy that learned from its user",
+            "",
+            f"Came after the policy in `{came_after}`: its data, licence and configuration are its own too.",
+            "",
+            f"- **Learned from** {counts['experiences']} masters, {counts['preferences']} preferences.",
+            f"- **Judged on** {compared.cases} cases of {compared.songs} songs, rendered by both policies.",
+            *rose,
+            "",
+            "It stays on this machine. `mixagent models rollback` takes the one before.",
+            "",
+        ]
+    )
+
+
+def _user_loss(actor: Actor, current: Actor, taught: Sequence[Lessons], settings: LearnSettings) -> float:
+    """What the lessons cost in all."""
+    total = 0.0
+    with torch.no_grad():
+        for each in taught:
+            now, before = (one.eval()(each.observation, each.order) for one in (actor, current))
+            total += lesson_loss(now, before, each, settings).item()
+    return total
+
+
+def _played(
+    actor: Actor, corpus: Corpus, choice: Choice, adviser: Adviser, show: Progress, part: str
+) -> list[Outcome]:
+    """What the actor does with the validation cases."""
+    outcomes: list[Outcome] = []
+    for name in corpus.validation:
+        outcomes += play(actor, corpus.cases, [name], choice, adviser, corpus.reward)
+        show(part, len(outcomes) / len(corpus.validation))
+    return outcomes
+
+
+def _kept(checkpoint: Checkpoint, actor: Actor, learned: Learned) -> Checkpoint:
+    """The candidate as a checkpoint that says how it was made."""
+    training = {**checkpoint.training, "learned": learned.to_json()}
+    return replace(checkpoint, actor=actor, training=training)
