@@ -52,6 +52,7 @@ class WarmStart:
         learning_rate: of AdamW, falling to zero by a cosine.
         weight_decay: of AdamW.
         noise: standard deviation of what is added to standardised measures, against overfitting.
+        harm: how many times a loss of a case counts against a gain of another.
         prior: weight of the mean square of the action.
         outside: weight of the mean square by which actions leave their ranges.
     """
@@ -62,6 +63,7 @@ class WarmStart:
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
     noise: float = 0.1
+    harm: float = 1.5
     prior: float = 0.02
     outside: float = 0.3
 
@@ -227,7 +229,8 @@ def _round(
         action = actor(observation, order)
         gain = share_undone(examples.surrogate, index, action)
         outside = examples.surrogate.outside(action).square().mean()
-        loss = settings.prior * action.square().mean() + settings.outside * outside - gain.mean()
+        worth = torch.where(gain < 0, settings.harm * gain, gain).mean()
+        loss = settings.prior * action.square().mean() + settings.outside * outside - worth
         steps.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(actor.parameters(), 1.0)
