@@ -12,7 +12,14 @@ from mixagent.pipeline.files import content_hash
 from mixagent.pipeline.graph import Result, StageEvent
 from mixagent.pipeline.parameters import Settings
 from mixagent.policies.base import Decision
-from mixagent.report.words import PROPERTIES, explanation, parameter_label, parameter_value, place_label
+from mixagent.report.words import (
+    PROPERTIES,
+    explanation,
+    number,
+    parameter_label,
+    parameter_value,
+    place_label,
+)
 
 if TYPE_CHECKING:
     from mixagent.session import Request
@@ -41,6 +48,7 @@ def build_report(
     applied: Settings,
     models: list[dict[str, str]],
     warnings: list[str],
+    search: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report object, schema `mixagent.report/1`; it holds all that a replay needs.
 
@@ -52,6 +60,7 @@ def build_report(
         applied: the settings that were rendered.
         models: which model each neural stage used, and why.
         warnings: for the user, beside those of the decoder.
+        search: the account of the search that bettered the policy's decision, where there was one.
     """
     decoded, heard = results["decode"].values, results["analyse"].values
     finish = results["finalise"].values if "finalise" in results else None
@@ -66,7 +75,7 @@ def build_report(
         "missed": None if finish is None or finish["met"] else finish["missed"],
         "summary": {
             "wrong": _wrong(_faults(heard["diagnosis"])),
-            "done": _done(results, decision, applied, finish),
+            "done": _done(results, decision, applied, search, finish),
         },
         "before": heard["analysis"],
         "after": after["analysis"],
@@ -78,6 +87,7 @@ def build_report(
         "decision": {
             "policy": request.config.policy.name,
             "amount": request.amount,
+            "search": search,
             "parameters": _parameters(decision, applied),
         },
         "finaliser": None
@@ -135,12 +145,24 @@ def _wrong(diagnosis: list[dict[str, Any]]) -> list[str]:
 
 
 def _done(
-    results: Mapping[str, Result], decision: Decision, applied: Settings, finish: Mapping[str, Any] | None
+    results: Mapping[str, Result],
+    decision: Decision,
+    applied: Settings,
+    search: Mapping[str, Any] | None,
+    finish: Mapping[str, Any] | None,
 ) -> list[str]:
     if finish is None:
         return ["Nothing: at amount 0 the song is given back as it was."]
     restored = [results[name].values["why"] for name in ("declip", "denoise") if _ran(results, name)]
-    return [*restored, *_moves(decision, applied), _finished(finish)]
+    tried = [] if search is None else [_tried(search)]
+    return [*restored, *tried, *_moves(decision, applied), _finished(finish)]
+
+
+def _tried(search: Mapping[str, Any]) -> str:
+    parts = len(search["segments_s"])
+    before, after = (number(search[f"blind_{when}"], 3, sign=True) for when in ("before", "after"))
+    of = f"{parts} parts" if parts > 1 else "a part"
+    return f"{search['renders']} settings tried on {of} of the song: blind reward {before} to {after}"
 
 
 def _ran(results: Mapping[str, Result], name: str) -> bool:

@@ -129,6 +129,15 @@ def master(
     sample_rate: Annotated[str, typer.Option(help="keep, 44100, 48000 or 96000.")] = "keep",
     separator: Separation = None,
     policy: Annotated[str | None, typer.Option(help="rules or neutral.", show_default="rules")] = None,
+    search: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Better the policy's settings by trying N of them on the song's loudest parts.",
+            show_default="0, the policy's own",
+        ),
+    ] = 0,
     report: Annotated[
         list[Path] | None,
         typer.Option(
@@ -138,7 +147,7 @@ def master(
     ] = None,
     as_json: AsJson = False,
     device: Device = "auto",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the dither.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the dither and of the search.")] = 0,
     overrides: Overrides = None,
     no_cache: NoCache = False,
     quiet: Quiet = False,
@@ -161,6 +170,7 @@ def master(
         stems_folder=stems,
         config=_config(overrides, separator, policy),
         use_cache=not no_cache,
+        search=search,
     )
     check_reports(report or [], song)
     with shown_progress(quiet) as progress, master_song(request, progress) as result:

@@ -26,6 +26,7 @@ from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.progress import ShowProgress
+from mixagent.searching import Search, searched, searching_stage
 from mixagent.settings import Config, load_config
 from mixagent.stages import (
     Heard,
@@ -49,7 +50,8 @@ class Request:
     """What to do with one song.
 
     `amount` scales every correction; at 0 the song is given back untouched and no target is aimed
-    at. `policy` stands in for the configured one, as in a replay.
+    at. `policy` stands in for the configured one, as in a replay. `search` renders try to better what
+    the policy decides; 0 takes it as it is.
     """
 
     song: Path
@@ -64,6 +66,7 @@ class Request:
     config: Config = field(default_factory=load_config)
     use_cache: bool = True
     policy: Policy | None = None
+    search: int = 0
 
 
 @dataclass(frozen=True)
@@ -264,6 +267,8 @@ def _untouched(request: Request, run: _Runner) -> Mastered:
     """Amount 0: the decoded song is written as it is."""
     if request.stems_folder is not None:
         raise UsageError("--amount 0 takes no song apart: use `mixagent split` for its stems")
+    if request.search:
+        raise UsageError("--amount 0 changes nothing, so there is nothing to search: leave --search out")
     results = run.stages(listening_stages(request.song))
     song = results["decode"].audio("audio")
     with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
@@ -285,7 +290,7 @@ def _mastered(request: Request, run: _Runner) -> Mastered:
     with _master_stems(request) as stem_files:
         hearing = hearing_stages(request.song, request.config.pipeline, choice.separator)
         heard = heard_song(run.stages(hearing), request.amount)
-        decision = policy.decide(_context(request, heard))
+        decision, search = _decided(request, run, policy, hearing, heard)
         settings = decision.settings.scaled(request.amount)
         rendering = rendering_stages(heard, settings, request.amount, request.sample_rate, request.target)
         results = run.stages([*hearing, *rendering])
@@ -295,8 +300,21 @@ def _mastered(request: Request, run: _Runner) -> Mastered:
         parts = _all_parts(Stems(heard.song, heard.stems.parts))
         _write_stems(parts, stem_files, request.song, STEM_BIT_DEPTH, run.show)
     models = _models(choice, results)
-    report = build_report(request, results, run.events, decision, settings, models, warnings)
+    report = build_report(request, results, run.events, decision, settings, models, warnings, search)
     return Mastered(report, heard.song, after)
+
+
+def _decided(
+    request: Request, run: _Runner, policy: Policy, hearing: Sequence[Stage], heard: Heard
+) -> tuple[Decision, dict[str, Any] | None]:
+    """What the policy decides, and what a search from there made of it, with its account."""
+    context = _context(request, heard)
+    decision = policy.decide(context)
+    if not request.search:
+        return decision, None
+    search = Search(context, decision, request.search, request.seed)
+    stage = searching_stage(heard, request.amount, search)
+    return searched(search, run.stages([*hearing, stage])[stage.name])
 
 
 @contextmanager

@@ -97,7 +97,8 @@ class SearchPolicy:
         """The best settings tried.
 
         Raises:
-            UsageError: nothing can be tried in this context, or no parameter is to be searched.
+            UsageError: nothing can be tried in this context, no parameter is to be searched, or none of the
+                settings tried could be judged.
             ModelMissingError: the package `cma` is not installed.
         """
         begun = self.start.decide(context)
@@ -114,7 +115,10 @@ class SearchPolicy:
         names = [p.name for p in context.space if any(fnmatch(p.name, it) for it in self.parameters)]
         if not names:
             raise UsageError(f"a search of {', '.join(self.parameters)} has no parameter to search")
-        return _search(context.trial, begun, names, self.renders, self._batches)
+        trace = _search(context.trial, begun, names, self.renders, self._batches)
+        if not np.isfinite(max(trace.rewards)):
+            raise UsageError(f"none of the {self.renders} settings that were tried could be judged")
+        return trace
 
     def _batches(self, start: Array) -> Batches:
         random = np.random.default_rng(self.seed)
@@ -124,8 +128,7 @@ class SearchPolicy:
 def found(begun: Decision, trace: Trace) -> Decision:
     """The decision for the best of a trace; what the search did not move keeps its reason."""
     best = trace.best()
-    gained = trace.rewards[best] - trace.rewards[0]
-    reason = f"the best of {len(trace.rewards)} renders tried, {gained:+.3f} of blind reward in all"
+    reason = f"the best of {len(trace.rewards)} renders tried"
     settings, before = trace.settings[best], begun.settings
     moved = {name: reason for name, value in settings.changed().items() if value != before[name]}
     return Decision(settings, {**begun.reasons, **moved})

@@ -18,6 +18,7 @@ from mixagent.pipeline.audio import Audio, Stems
 from mixagent.pipeline.dsp.gaps import measure_gaps
 from mixagent.pipeline.mixing import measure_levels
 from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.render import ChainError
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.reward.model import RewardModel
 
@@ -54,14 +55,18 @@ class CaseTrial:
         return cls(tuple(Material(case, space) for case in cases), reward, rendered)
 
     def __call__(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
-        """What each of the settings is worth, shape (settings,)."""
+        """What each of the settings is worth, shape (settings,); −inf where the chain breaks."""
         blind = blind_part(self.reward)
         return np.array([self._worth(blind, one) for one in settings])
 
     def _worth(self, blind: RewardModel, settings: Settings) -> float:
         # One at a time: a scene with all that was measured of it is some ten megabytes.
-        scenes = [material.scene(settings) for material in self.materials]
-        worth = float(np.mean([score.blind for score in blind.score_batch(scenes)]))
+        try:
+            scenes = [material.scene(settings) for material in self.materials]
+        except ChainError:
+            worth = -np.inf
+        else:
+            worth = float(np.mean([score.blind for score in blind.score_batch(scenes)]))
         if self.rendered:
             self.rendered()
         return worth
@@ -83,7 +88,8 @@ def song_cases(
     """The loudest segment of each of some equal parts of a song, to be rendered as in the whole song.
 
     Levels and gaps are the whole song's, and each segment is finished as far above or below the target
-    as it stands above or below the song. Silent parts give none; neither does a song under 0.4 s.
+    as it stands above or below the song. Silent parts give none; neither does a song under 0.4 s. A case
+    is named by where it begins, in seconds.
 
     Args:
         stems: of the song; only the segments are held in memory.
@@ -96,7 +102,7 @@ def song_cases(
     if not starts_s:
         return []
     levels, gaps = measure_levels(stems), measure_gaps(stems.mix)
-    cases = [measure_case(f"{start_s:g} s", _cut(stems, start_s, seconds), target) for start_s in starts_s]
+    cases = [measure_case(f"{start_s:g}", _cut(stems, start_s, seconds), target) for start_s in starts_s]
     return [
         replace(case, levels=levels, gaps=gaps, target=_raised(target, case.analysis, analysis))
         for case in cases
@@ -109,8 +115,9 @@ def segment_starts_s(analysis: Analysis, segments: int, seconds: float) -> list[
     duration_s, short_term = analysis.duration_s, np.array(analysis.short_term_lufs)
     if not np.isfinite(analysis.integrated_lufs) or duration_s < _SHORTEST_S:
         return []
-    latest_s = duration_s - seconds
-    parts = np.array_split(np.flatnonzero(np.arange(short_term.size) <= latest_s), segments)
+    count = max(min(segments, int(duration_s / seconds)), 1)
+    starts = np.flatnonzero(np.arange(short_term.size) <= duration_s - seconds)
+    parts = np.array_split(starts, count)
     loudest = [int(part[np.argmax(short_term[part])]) for part in parts if part.size]
     heard = [float(s) for s in loudest if short_term[s] > analysis.integrated_lufs - _AUDIBLE_LU]
     return heard or [0.0]
