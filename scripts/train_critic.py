@@ -2,11 +2,13 @@
 
 `examples` takes cases whose original is known, renders each in many ways, good and bad, and keeps the
 features of every render beside its true distance. It goes on from where it was stopped. `fit` trains
-the networks on the training split, prints how they agree with the truth on the validation split, and
-writes `checkpoints/critic`.
+the networks on the training split and writes `checkpoints/critic`; `report` prints how they agree with
+the truth on the validation split.
 
-    python scripts/train_critic.py examples --cases DIR --to DIR [--count 1500] [--split train]
-    python scripts/train_critic.py fit --examples DIR [--to checkpoints/critic]
+    python scripts/train_critic.py examples --cases DIR --to DIR --split train [--count 1000]
+        (then the same with rough, validation and agreement)
+    python scripts/train_critic.py fit --examples DIR
+    python scripts/train_critic.py report --examples DIR
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ class Counts:
 COUNTS = {
     "train": Counts(),
     "validation": Counts(),
-    "rough": Counts(0, 0, 0, 0, 0, rough=4),
+    "rough": Counts(0, 0, 0, 0, vandalism=2, rough=4),
     "agreement": Counts(64, 0, 0, 0, 0),
 }
 """What is made of the cases: for training, of the training split; for the report, of the validation split."""
@@ -384,56 +386,74 @@ def predicted(critic: Critic, case: Examples, beside: str | None) -> Array:
     return critic.distance(case.features, np.broadcast_to(reference, case.features.shape))
 
 
-def agreement(examples: Sequence[Examples], distances: Sequence[Array]) -> list[tuple[float, float, float]]:
-    """By output: Pearson's and Spearman's correlation over all renders, and the latter's median by case."""
-    true = np.concatenate([case.distances for case in examples])
-    told = np.concatenate(distances)
+def agreement(
+    examples: Sequence[Examples], distances: Sequence[Array], kind: str | None
+) -> list[tuple[float, float, float]]:
+    """By output: Pearson's and Spearman's correlation over all renders, and the latter's median by case.
+
+    Only renders of one kind are compared if one is named.
+    """
+    chosen = [np.isin(case.kinds, [kind or case.kinds]) for case in examples]
+    true = [case.distances[which] for case, which in zip(examples, chosen, strict=True)]
+    told = [distance[which] for distance, which in zip(distances, chosen, strict=True)]
     rows = []
     for k in range(len(OUTPUTS)):
-        within = [
-            spearmanr(case.distances[:, k], distance[:, k]).statistic
-            for case, distance in zip(examples, distances, strict=True)
-            if np.ptp(case.distances[:, k]) > 0.0
-        ]
-        over_all = np.corrcoef(true[:, k], told[:, k])[0, 1]
-        ranks = spearmanr(true[:, k], told[:, k]).statistic
-        rows.append((float(over_all), float(ranks), float(np.median(within))))
+        within = [spearman(a[:, k], b[:, k]) for a, b in zip(true, told, strict=True) if np.ptp(a[:, k]) > 0]
+        all_true, all_told = np.concatenate(true)[:, k], np.concatenate(told)[:, k]
+        pearson = float(np.corrcoef(all_true, all_told)[0, 1])
+        rows.append((pearson, spearman(all_true, all_told), float(np.median(within))))
     return rows
 
 
-def report(critic: Critic, name: str, examples: Sequence[Examples]) -> None:
-    """Print a table for some cases: each output alone and beside the input."""
+def spearman(first: Array, second: Array) -> float:
+    """Spearman's rank correlation."""
+    return float(spearmanr(first, second).statistic)
+
+
+def print_table(critic: Critic, name: str, examples: Sequence[Examples], kind: str | None = None) -> None:
+    """Print how each output agrees with the truth, heard alone and beside the input."""
+    if not examples:
+        return
     songs = len({case.name.split("@")[0] for case in examples})
-    print(f"\n{name}: {songs} songs, {len(examples)} cases, {sum(len(c.kinds) for c in examples)} renders\n")
+    renders = sum(int(np.isin(case.kinds, [kind or case.kinds]).sum()) for case in examples)
+    print(f"\n{name}: {songs} songs, {len(examples)} cases, {renders} renders\n")
     print("| heard | " + " | ".join(OUTPUTS) + " |\n|---|" + "---|" * len(OUTPUTS))
     for heard, beside in (("alone", None), ("beside the input", "input")):
-        rows = agreement(examples, [predicted(critic, case, beside) for case in examples])
+        rows = agreement(examples, [predicted(critic, case, beside) for case in examples], kind)
         print(f"| {heard} | " + " | ".join(" / ".join(f"{x:.2f}" for x in row) for row in rows) + " |")
 
 
+def report(options: argparse.Namespace) -> None:
+    """Print the agreement of a critic with the truth on the validation split."""
+    critic = Critic.load(options.to)
+    print("Pearson / Spearman over all renders / median Spearman within a case")
+    validation = load_examples(options.examples / "validation")
+    for name, unseen in (("mechanisms trained on", False), ("mechanisms never trained on", True)):
+        chosen = [case for case in validation if case.unseen_mechanisms == unseen]
+        print_table(critic, f"unseen songs, {name}", chosen)
+    agreeing = load_examples(options.examples / "agreement")
+    print_table(critic, "unseen songs, 64 random settings each", agreeing, "random")
+    rhos = [
+        spearman(case.distances[random, 0], predicted(critic, case, "input")[random, 0])
+        for case in agreeing
+        for random in [case.kinds == "random"]
+    ]
+    print("\nSpearman by case, total, beside the input: " + " ".join(f"{rho:.2f}" for rho in sorted(rhos)))
+
+
 def fit(options: argparse.Namespace) -> None:
-    """Train on the training split, save, and print the agreement on the validation split."""
+    """Train on the training split, save, and report."""
     torch.set_num_threads(1)
     examples = [*load_examples(options.examples / "train"), *load_examples(options.examples / "rough")]
     renders = sum(len(case.kinds) for case in examples)
     songs, cases = len({c.name.split("@")[0] for c in examples}), len({c.name for c in examples})
-    print(f"training on {songs} songs, {cases} cases, {renders} renders")
-    critic = train_critic(examples, Recipe(), options.networks)
-    save(critic, options.to)
-    critic = Critic.load(options.to)
-    print("\nPearson / Spearman over all renders / median Spearman within a case")
-    validation = load_examples(options.examples / "validation")
-    for name, unseen in (("mechanisms trained on", False), ("mechanisms never trained on", True)):
-        chosen = [case for case in validation if case.unseen_mechanisms == unseen]
-        if chosen:
-            report(critic, f"unseen songs, {name}", chosen)
-    agreeing = load_examples(options.examples / "agreement")
-    if agreeing:
-        report(critic, "unseen songs, random settings only", agreeing)
+    print(f"training on {songs} songs, {cases} cases, {renders} renders\n", flush=True)
+    save(train_critic(examples, Recipe(), options.networks), options.to)
+    report(options)
 
 
 def main() -> None:
-    """Run one of the two commands."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
     making = commands.add_parser("examples")
@@ -448,6 +468,10 @@ def main() -> None:
     fitting.add_argument("--to", type=Path, default=Path("checkpoints/critic"))
     fitting.add_argument("--networks", type=int, default=4)
     fitting.set_defaults(run=fit)
+    reporting = commands.add_parser("report")
+    reporting.add_argument("--examples", type=Path, required=True)
+    reporting.add_argument("--to", type=Path, default=Path("checkpoints/critic"))
+    reporting.set_defaults(run=report)
     options = parser.parse_args()
     options.run(options)
 
