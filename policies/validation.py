@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from mixagent.envs.observation import observe
 from mixagent.policies.learned import act, batched
 from mixagent.policies.network import Actor
 from mixagent.reward.model import RewardModel
+from mixagent.reward.recovery import DIMENSIONS, Distance
 from mixagent.reward.scene import Scene
 
 Array = NDArray[np.float32]
@@ -30,14 +31,16 @@ class Outcome:
         damaged: the pathologies that were put into it.
         action: of the chosen parameters.
         info: as of `MixingEnv`: terms, total, blind, recovery.
-        distance: to the original after the render, in dB, by dimension.
+        before: distance of the input to the original, where it is known: `total`, and dimensions in dB.
+        after: the same of the render.
     """
 
     case: str
     damaged: tuple[str, ...]
     action: Array
     info: Mapping[str, Any]
-    distance: Mapping[str, float]
+    before: Mapping[str, float] = field(default_factory=dict)
+    after: Mapping[str, float] = field(default_factory=dict)
 
 
 def play(
@@ -84,36 +87,51 @@ def _played(
     if hear:
         hear(material.case.name, scene)
     damage, original = material.case.damage, scene.original
-    distance = scene.after.distance(original) if original else None
+    before, after = (
+        _named(side.distance(original)) if original else {} for side in (scene.before, scene.after)
+    )
     return Outcome(
         case=material.case.name,
         damaged=tuple(damage.severities) if damage else (),
         action=action,
         info=info,
-        distance={} if distance is None else {"tone": distance.tone, "image": distance.image},
+        before=before,
+        after=after,
     )
+
+
+def _named(distance: Distance) -> dict[str, float]:
+    return {name: getattr(distance, name) for name in ("total", *DIMENSIONS)}
 
 
 def summary(outcomes: Sequence[Outcome], names: Sequence[str]) -> dict[str, float]:
     """Figures of an evaluation, by the names under which they are logged.
 
-    `recovery/KIND` is the mean share of the total distance undone in cases damaged by that kind alone
-    (by two: `pair`; by all five: `all`), `clean/tone` and `clean/image` how far undamaged cases were
-    moved in dB, and `spread/PARAMETER` the standard deviation of a parameter's actions across songs.
+    `recovery/KIND` is the share of the total distance undone in cases damaged by that kind alone (by
+    two: `pair`; by all five: `all`), of all those cases together, so that one that was hardly damaged
+    hardly counts. `clean/tone` and `clean/image` are how far undamaged cases were moved in dB, and
+    `spread/PARAMETER` is the standard deviation of a parameter's actions across songs.
     """
-    figures = {name: [o.info[name] for o in outcomes] for name in ("total", "blind")}
+    columns = {name: [outcome.info[name] for outcome in outcomes] for name in ("total", "blind")}
     for outcome in outcomes:
         for name, value in outcome.info["terms"].items():
-            figures.setdefault(f"terms/{name}", []).append(value)
-        group = _group(outcome.damaged)
-        if outcome.damaged and "recovery" in outcome.info:
-            figures.setdefault(f"recovery/{group}", []).append(outcome.info["recovery"]["total"])
-        elif not outcome.damaged:
-            for name, value in outcome.distance.items():
-                figures.setdefault(f"clean/{name}", []).append(value)
+            columns.setdefault(f"terms/{name}", []).append(value)
+        for name in ("tone", "image") if not outcome.damaged and outcome.after else ():
+            columns.setdefault(f"clean/{name}", []).append(outcome.after[name])
+    figures = {name: float(np.mean(values)) for name, values in columns.items()}
     actions = np.array([outcome.action for outcome in outcomes])
     spread = {f"spread/{name}": float(actions[:, k].std()) for k, name in enumerate(names)}
-    return {**{name: float(np.nanmean(values)) for name, values in figures.items()}, **spread}
+    return {**figures, **_recoveries(outcomes), **spread}
+
+
+def _recoveries(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    sums: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        if outcome.damaged and outcome.before:
+            pair = sums.setdefault(f"recovery/{_group(outcome.damaged)}", [0.0, 0.0])
+            pair[0] += outcome.before["total"]
+            pair[1] += outcome.after["total"]
+    return {name: 1.0 - after / before for name, (before, after) in sums.items() if before > 0}
 
 
 def _group(damaged: Sequence[str]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -24,8 +22,10 @@ NAMES = ("master.balance_db",)
 
 
 def _outcome(damaged: tuple[str, ...], recovered: float, action: float) -> Outcome:
-    info = {"total": recovered, "blind": 0.5, "terms": {"truth": recovered}, "recovery": {"total": recovered}}
-    return Outcome("song", damaged, np.array([action], np.float32), info, {"tone": 0.5, "image": 0.25})
+    info = {"total": recovered, "blind": 0.5, "terms": {"truth": recovered}}
+    before = {"total": 2.0, "tone": 1.0, "image": 1.0}
+    after = {"total": 2.0 * (1 - recovered), "tone": 0.5, "image": 0.25}
+    return Outcome("song", damaged, np.array([action], np.float32), info, before, after)
 
 
 def test_recovery_is_a_mean_for_each_kind_of_damage() -> None:
@@ -35,15 +35,15 @@ def test_recovery_is_a_mean_for_each_kind_of_damage() -> None:
             _outcome(("mud",), 0.4, 1.0),
             _outcome(("mud", "holes"), 0.1, 0.0),
             _outcome(("mud", "holes", "panning", "flatness", "shimmer"), 0.7, 1.0),
-            _outcome((), math.nan, 0.0),
+            _outcome((), 0.0, 0.0),
         ],
         NAMES,
     )
     assert figures["recovery/mud"] == pytest.approx(0.3)
-    assert (figures["recovery/pair"], figures["recovery/all"]) == (0.1, 0.7)
+    assert (figures["recovery/pair"], figures["recovery/all"]) == pytest.approx((0.1, 0.7))
     assert (figures["clean/tone"], figures["clean/image"]) == (0.5, 0.25)
     assert figures["spread/master.balance_db"] == pytest.approx(np.std([0, 1, 0, 1, 0]))
-    assert figures["total"] == pytest.approx(np.mean([0.2, 0.4, 0.1, 0.7]))
+    assert figures["total"] == pytest.approx(np.mean([0.2, 0.4, 0.1, 0.7, 0.0]))
 
 
 def test_a_lean_that_is_taken_back_counts_as_recovered() -> None:
