@@ -128,7 +128,12 @@ def master(
     bit_depth: BitDepth = "24",
     sample_rate: Annotated[str, typer.Option(help="keep, 44100, 48000 or 96000.")] = "keep",
     separator: Separation = None,
-    policy: Annotated[str | None, typer.Option(help="rules or neutral.", show_default="rules")] = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="rules, neutral, learned, or a trained policy's name or folder.", show_default="rules"
+        ),
+    ] = None,
     search: Annotated[
         int,
         typer.Option(
@@ -479,10 +484,9 @@ def _amount(value: float) -> float:
 
 
 def _config(overrides: list[str] | None, separator: str | None, policy: str | None = None) -> Any:
-    from mixagent.policies import POLICIES
     from mixagent.settings import load_config
 
-    group = [f"policy={choice('policy', policy, tuple(POLICIES))}"] if policy else []
-    config = load_config([*(overrides or []), *group])
+    config = load_config(overrides or [])
     config.pipeline.separator = separator or config.pipeline.separator
+    config.policy.name = policy or config.policy.name
     return config

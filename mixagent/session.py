@@ -337,7 +337,9 @@ def _models(choice: Choice, results: Mapping[str, Result]) -> list[dict[str, str
 
 def _context(request: Request, heard: Heard) -> Context:
     space = ParameterSpace.for_stems(tuple(heard.stems.parts))
-    return Context(heard.analysis, heard.stem_analyses, heard.diagnosis, request.target, space)
+    return Context(
+        heard.analysis, heard.stem_analyses, heard.diagnosis, request.target, space, heard.features
+    )
 
 
 def _export(request: Request, master: AudioSource, run: _Runner) -> list[str]:

@@ -22,6 +22,7 @@ import numpy as np
 from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, FloatArray, Stems, blocks, spool
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
+from mixagent.pipeline.features import describe_song
 from mixagent.pipeline.files import content_hash, decode, resample
 from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
 from mixagent.pipeline.meters import Loudness
@@ -47,6 +48,7 @@ class Heard:
     analysis: Analysis
     diagnosis: Diagnosis
     stem_analyses: Mapping[str, Analysis]
+    features: Mapping[str, FloatArray]
     results: Mapping[str, Result]
 
 
@@ -68,8 +70,11 @@ def hearing_stages(song: Path, config: PipelineConfig, separator: Separator) -> 
     separated = separating_stage(separator, "decode", "declip")
     denoised = Stage("denoise", partial(_denoise, config.denoise), ("separate",), {"on": config.denoise})
     features = [
-        Stage(f"hear {name}", partial(_hear, name), ("separate", "denoise"), {"stem": name})
-        for name in separator.stem_names
+        Stage("features", _features, ("decode",)),
+        *(
+            Stage(f"hear {name}", partial(_hear, name), ("separate", "denoise"), {"stem": name})
+            for name in separator.stem_names
+        ),
     ]
     return [*listening_stages(song), repaired, separated, denoised, *features]
 
@@ -81,6 +86,7 @@ def heard_song(results: Mapping[str, Result], amount: float) -> Heard:
     if not results["denoise"].skipped:
         restored = results["denoise"].audio("audio")
         stems = stems.with_part("vocals", _blended(stems.parts["vocals"], restored, amount))
+    heard = {"mix": "features", **{name: f"hear {name}" for name in stems.parts}}
     return Heard(
         song=song,
         stems=stems,
@@ -88,6 +94,9 @@ def heard_song(results: Mapping[str, Result], amount: float) -> Heard:
         diagnosis=Diagnosis.from_json(results["analyse"].values["diagnosis"]),
         stem_analyses={
             name: Analysis.from_json(results[f"hear {name}"].values["analysis"]) for name in stems.parts
+        },
+        features={
+            name: np.array(results[stage].values["features"], np.float32) for name, stage in heard.items()
         },
         results=results,
     )
@@ -202,7 +211,13 @@ def _hear(name: str, context: StageContext) -> dict[str, Any]:
         stem = restored.audio("audio")
     else:
         stem = context.inputs["separate"].audio("parts", name)
-    return {"analysis": analyse(Watched(stem, context.progress)).to_json()}
+    analysis = analyse(Watched(stem, context.progress))
+    return {"analysis": analysis.to_json(), "features": describe_song(stem).tolist()}
+
+
+def _features(context: StageContext) -> dict[str, Any]:
+    """What a trained policy is shown of the song."""
+    return {"features": describe_song(context.inputs["decode"].audio("audio")).tolist()}
 
 
 def _blended(before: AudioSource, after: AudioSource, amount: float) -> AudioSource:

@@ -90,7 +90,7 @@ def test_the_package_runs_as_a_module():
         (["--bit-depth", "12"], "unknown bit depth"),
         (["--sample-rate", "12345"], "unknown sample rate"),
         (["-o", "m.mp3", "--sample-rate", "96000"], "mp3 has no sample rate"),
-        (["--policy", "magic"], "unknown policy"),
+        (["--policy", "magic"], "no policy is called"),
         (["--separator", "scissors"], "no separator is called"),
         (["--separator", "a b'["], "no separator is called"),
         (["--device", "tpu"], "unknown device"),
