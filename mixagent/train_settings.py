@@ -31,13 +31,15 @@ class Cases:
         responses: folder in which the warm start keeps what it measured; empty for one beside the cases.
         synthetic: so many cases are made of synthesised songs instead, for a run that only has to run.
         training: use at most so many cases; 0 for all.
-        validation: render so many cases in an evaluation.
+        held_out: use at most so many validation cases; 0 for all.
+        validation: render so many of them in an evaluation.
     """
 
     store: str = ""
     responses: str = ""
     synthetic: int = 0
     training: int = 0
+    held_out: int = 0
     validation: int = 60
 
 

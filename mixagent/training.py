@@ -111,7 +111,7 @@ def _train_one(config: TrainConfig, folder: Path, show: ShowProgress) -> Path:
     store = _cases(config, folder, show)
     sizes = {row["name"]: len(row["severities"]) for row in store.rows()}
     training = tuple(store.names("train"))[: config.cases.training or None]
-    validation = tuple(store.names("validation"))
+    validation = tuple(store.names("validation"))[: config.cases.held_out or None]
     if not training or not validation:
         raise UsageError(
             f"{store.directory} holds {len(training)} cases to train and {len(validation)} to validate on: "

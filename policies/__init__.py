@@ -1,13 +1,26 @@
 """What decides the settings for a song: every policy behind one interface."""
 
+from mixagent.policies.advice import UngatedRules
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.rules import RulePolicy
 
-__all__ = ["POLICIES", "Context", "Decision", "NeutralPolicy", "Policy", "RulePolicy", "load_policy"]
+__all__ = [
+    "ADVISERS",
+    "POLICIES",
+    "Context",
+    "Decision",
+    "NeutralPolicy",
+    "Policy",
+    "RulePolicy",
+    "load_policy",
+]
 
 POLICIES: dict[str, type[Policy]] = {"rules": RulePolicy, "neutral": NeutralPolicy}
 """The policies that need no training, by name."""
+
+ADVISERS: dict[str, type[Policy]] = {**POLICIES, "ungated-rules": UngatedRules}
+"""The policies that an actor may take advice from, by name."""
 
 
 def load_policy(name: str) -> Policy:
@@ -17,8 +30,8 @@ def load_policy(name: str) -> Policy:
         UsageError: there is no such policy.
         ModelMissingError: a trained policy whose files cannot be used.
     """
-    if name in POLICIES:
-        return POLICIES[name]()
+    if name in ADVISERS:
+        return ADVISERS[name]()
     from mixagent.policies.learned import load_learned
 
-    return load_learned(name, POLICIES)
+    return load_learned(name, ADVISERS)

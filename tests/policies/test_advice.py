@@ -1,0 +1,41 @@
+"""The advice that an actor gets: an answer to every finding, however weak."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mixagent.pipeline.analysis import analyse
+from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.diagnosis import Diagnosis, Finding, diagnose
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.targets import TARGETS
+from mixagent.policies import load_policy
+from mixagent.policies.base import Context
+
+
+def _context(severity: float) -> Context:
+    """Noise whose spectrum is said to end at 9 kHz, more or less surely."""
+    noise = np.random.default_rng(0).standard_normal((2, 44100)).astype(np.float32) * 0.1
+    audio = Audio(noise, 44100)
+    analysis = analyse(audio)
+    values = {"cutoff_hz": 9000.0, "missing_db": 30.0, "gap_count": 0.0, "blink_share": 0.0}
+    holes = Finding("holes", severity, "the top", "measured", values)
+    space = ParameterSpace.for_stems(())
+    diagnosis = diagnose(audio, analysis)
+    others = tuple(f for f in diagnosis.findings if f.kind != "holes")
+    context = Context(analysis, {}, diagnosis, TARGETS["streaming"], space)
+    return replace(context, diagnosis=Diagnosis((*others, holes)))
+
+
+def test_a_weak_finding_is_answered_too() -> None:
+    assert load_policy("rules").decide(_context(0.05)).settings["master.extend_from_hz"] > 9000.0
+    assert load_policy("ungated-rules").decide(_context(0.05)).settings["master.extend_from_hz"] == 9000.0
+
+
+def test_a_finding_that_counts_is_answered_as_the_rules_do() -> None:
+    name = "master.extend_from_hz"
+    rules, ungated = (load_policy(policy).decide(_context(0.9)) for policy in ("rules", "ungated-rules"))
+    assert rules.settings[name] == ungated.settings[name]
+    assert rules.reasons[name] == ungated.reasons[name]
