@@ -18,6 +18,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,11 @@ from mixagent.policies.validation import Outcome, play
 from mixagent.reward.model import RewardModel
 
 Progress = Callable[[str, float], None]
+
+LEAST_GAIN = 1e-4
+"""A candidate that lowers the loss of the lessons by less has learned nothing."""
+
+NOTHING_NEW = "not promoted: the experiences teach nothing that the policy does not do already"
 
 
 @dataclass(frozen=True)
@@ -52,8 +58,9 @@ class LearnSettings:
         closeness: weight of the divergence from the policy in use.
         noise: standard deviation of what is added to the measures of the corpus cases, in spreads over
             the songs that the policy was trained on: it holds the policy between the cases too.
-        margin: a candidate may lose so much on the validation cases at most, in units of the blind
+        loss: a candidate may lose so much on the mean of the validation songs, in units of the blind
             reward and as a share of the distance to the original.
+        margin: and with 95 % certainty not more than this.
         shares: a candidate that loses is taken back this far towards the policy in use, in turn.
     """
 
@@ -67,7 +74,8 @@ class LearnSettings:
     temperature: float = 0.1
     closeness: float = 3.0
     noise: float = 1.0
-    margin: float = 0.01
+    loss: float = 0.005
+    margin: float = 0.02
     shares: tuple[float, ...] = (1.0, 0.5, 0.25)
 
 
@@ -155,15 +163,15 @@ def lesson_loss(action: Tensor, before: Tensor, taught: Lessons, settings: Learn
     return loss
 
 
-def agreement(actor: Actor, taught: Sequence[Lessons]) -> float:
-    """Share of the preferences in which the actor's action is nearer to the better one; NaN without any."""
-    nearer: list[Tensor] = []
+def agreement(actor: Actor, taught: Sequence[Lessons], settings: LearnSettings) -> float:
+    """How likely the policy chooses as the person did, by Bradley and Terry; NaN without choices."""
+    likely: list[Tensor] = []
     with torch.no_grad():
         for each in taught:
-            action = actor.eval()(each.observation, each.order).clamp(-1.0, 1.0)[each.rows]
+            action = actor.eval()(each.observation, each.order)[each.rows]
             better, worse = ((action - side).square().sum(dim=-1) for side in (each.better, each.worse))
-            nearer.append((better < worse).float())
-    return torch.cat(nearer).mean().item()
+            likely.append(torch.sigmoid(settings.preference * (worse - better) / (2 * settings.deviation**2)))
+    return torch.cat(likely).mean().item()
 
 
 def blended(current: Actor, candidate: Actor, share: float) -> Actor:
@@ -201,9 +209,12 @@ class Comparison:
     blind: Difference
     recovery: Difference
 
-    def loses(self, margin: float) -> bool:
-        """Whether a loss of more than the margin cannot be ruled out."""
-        return min(self.blind.least, self.recovery.least) < -margin
+    def loses(self, settings: LearnSettings) -> bool:
+        """Whether the candidate lost, or a loss of more than the margin cannot be ruled out."""
+        return any(
+            each.mean < -settings.loss or each.least < -settings.margin
+            for each in (self.blind, self.recovery)
+        )
 
 
 def compare(current: Sequence[Outcome], candidate: Sequence[Outcome], seed: int = 0) -> Comparison:
@@ -254,10 +265,10 @@ class Learned:
     Attributes:
         checkpoint: the candidate, to be promoted; None where none may be.
         why: one sentence: what was decided and why.
-        agreement: share of the preferences that the policy agrees with, before and after.
+        agreement: of the policy in use and of the last candidate with the person; see `agreement`.
         share: how far of the way towards the lessons the last candidate went.
         comparison: of the last candidate; None where nothing had to be rendered.
-        counts: `experiences`, `preferences`, and `left_out` of another version.
+        counts: `experiences`, `preferences`, and `left_out`, those of another version.
     """
 
     checkpoint: Checkpoint | None
@@ -310,30 +321,36 @@ def learn(
     taught = lessons(experiences, preferences, checkpoint, adviser, chosen.temperature)
     held = anchors(corpus.cases, corpus.training, choice, adviser, actor)
     goal = fine_tune(actor, taught, held, chosen, seed, show)
-    counts = {
-        "experiences": sum(len(each.actions) for each in taught),
-        "preferences": sum(len(each.rows) for each in taught),
-        "left_out": len(experiences) - sum(len(each.actions) for each in taught),
-    }
-    before, now = agreement(actor, taught), _user_loss(actor, actor, taught, chosen)
-    comparison, old, share = None, None, 0.0
+    if not _user_loss(goal, actor, taught, chosen) < _user_loss(actor, actor, taught, chosen) - LEAST_GAIN:
+        return _told(actor, actor, taught, chosen, len(experiences), 0.0, None, NOTHING_NEW)
+    old = _played(actor, corpus, choice, adviser, show, "render the policy in use")
     for share in chosen.shares:
         candidate = blended(actor, goal, share)
-        if not _user_loss(candidate, actor, taught, chosen) < now - 1e-4:
-            break
-        old = old or _played(actor, corpus, choice, adviser, show, "render the policy in use")
         new = _played(candidate, corpus, choice, adviser, show, "render the candidate")
-        comparison = compare(old, new, seed)
-        if not comparison.loses(chosen.margin):
-            told = Learned(None, "", (before, agreement(candidate, taught)), share, comparison, counts)
-            why = f"it does not lose on {comparison.cases} validation cases"
-            return replace(told, checkpoint=_kept(checkpoint, candidate, told), why=f"promoted: {why}")
-    why = (
-        "not promoted: the experiences teach nothing that the policy does not do already"
-        if comparison is None
-        else f"not promoted: on {comparison.cases} validation cases a loss cannot be ruled out"
-    )
-    return Learned(None, why, (before, before), share, comparison, counts)
+        compared = compare(old, new, seed)
+        told = partial(_told, actor, candidate, taught, chosen, len(experiences), share, compared)
+        if not compared.loses(chosen):
+            learned = told(f"promoted: it does not lose on {compared.cases} validation cases")
+            return replace(learned, checkpoint=_kept(checkpoint, candidate, learned))
+    return told(f"not promoted: on {compared.cases} validation cases a loss cannot be ruled out")
+
+
+def _told(
+    actor: Actor,
+    candidate: Actor,
+    taught: Sequence[Lessons],
+    settings: LearnSettings,
+    experiences: int,
+    share: float,
+    compared: Comparison | None,
+    why: str,
+) -> Learned:
+    """What came of a candidate that is not promoted yet."""
+    masters = sum(len(each.actions) for each in taught)
+    preferences = sum(len(each.rows) for each in taught)
+    counts = {"experiences": masters, "preferences": preferences, "left_out": experiences - masters}
+    before, after = (agreement(each, taught, settings) for each in (actor, candidate))
+    return Learned(None, why, (before, after), share, compared, counts)
 
 
 def card(learned: Learned, came_after: str) -> str:
@@ -383,5 +400,5 @@ def _played(
 
 def _kept(checkpoint: Checkpoint, actor: Actor, learned: Learned) -> Checkpoint:
     """The candidate as a checkpoint that says how it was made."""
-    training = {**checkpoint.training, "learned": learned.to_json()}
+    training = {**checkpoint.training, "learned": {**learned.to_json(), "promoted": True}}
     return replace(checkpoint, actor=actor, training=training)

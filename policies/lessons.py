@@ -82,12 +82,10 @@ def lessons(
     Raises:
         UsageError: nothing is left.
     """
-    usable = [each for each in experiences if each.context is not None and "mix" in each.context.features]
-    if not usable:
-        raise UsageError(_nothing(len(experiences)))
-    weights = _weights(usable, preferences, temperature)
+    known = usable(experiences)
+    weights = _weights(known, preferences, temperature)
     groups: dict[tuple[str, ...], list[Experience]] = {}
-    for each in usable:
+    for each in known:
         assert each.context is not None
         groups.setdefault(tuple(each.context.stems), []).append(each)
     return [
@@ -95,12 +93,23 @@ def lessons(
     ]
 
 
-def _nothing(experiences: int) -> str:
+def usable(experiences: Sequence[Experience]) -> list[Experience]:
+    """The experiences that this version can learn from.
+
+    Raises:
+        UsageError: none is.
+    """
     if not experiences:
-        return "there is no experience yet: master a song, then say `mixagent rate SONG --better A` or B"
-    return (
-        f"all {experiences} experiences were measured by another version of mixagent: master the songs again"
-    )
+        raise UsageError(
+            "there is no experience yet: master a song, then say `mixagent rate SONG --better A` or B"
+        )
+    known = [each for each in experiences if each.context is not None and "mix" in each.context.features]
+    if not known:
+        raise UsageError(
+            f"all {len(experiences)} experiences were measured by another version of mixagent: "
+            "master the songs again"
+        )
+    return known
 
 
 def _group(
