@@ -215,9 +215,9 @@ class Recipe:
     """
 
     hidden: int = 192
-    dropout: float = 0.4
-    blanked: float = 0.2
-    epochs: int = 15
+    dropout: float = 0.5
+    blanked: float = 0.3
+    epochs: int = 20
     cases: int = 8
     rate: float = 2e-3
     decay: float = 1e-2
