@@ -16,7 +16,7 @@ from mixagent.reward.critic import Critic
 from mixagent.reward.scene import Scene
 from mixagent.reward.terms.base import Term
 from mixagent.reward.terms.critic import Judgement
-from mixagent.reward.terms.dynamics import Dropouts, LostDynamics, LostTransients, Pumping
+from mixagent.reward.terms.dynamics import Dropouts, LostDynamics, LostTransients, OverCompression, Pumping
 from mixagent.reward.terms.image import Lean, LostSides, MonoFoldLoss
 from mixagent.reward.terms.loudness import OverLimiting, TargetMissed
 from mixagent.reward.terms.prior import Prior
@@ -55,6 +55,7 @@ TERMS: Mapping[str, Callable[..., Term]] = MappingProxyType(
         "added_mud": AddedMud,
         "lost_transients": LostTransients,
         "lost_dynamics": LostDynamics,
+        "over_compression": OverCompression,
         "mono_fold": MonoFoldLoss,
         "lost_sides": LostSides,
         "lean": Lean,

@@ -1,4 +1,4 @@
-"""The distance undone as the critic hears it, from the render alone."""
+"""The distance undone as the critic hears it, from the render beside its input."""
 
 from __future__ import annotations
 
@@ -26,9 +26,13 @@ class Judgement:
     blind: ClassVar[bool] = True
 
     def score(self, scenes: Sequence[Scene]) -> Scores:
-        """One score a scene, all of them in one pass of the critic."""
-        heard = [side.features for scene in scenes for side in (scene.before, scene.after)]
-        totals = self.critic.distance(np.stack(heard))[:, 0].astype(np.float64).reshape(-1, 2)
+        """One score a scene, all of them in one pass of the critic.
+
+        Render and input are both heard beside the input, so that an unchanged one scores 0.
+        """
+        heard = np.stack([side.features for scene in scenes for side in (scene.before, scene.after)])
+        inputs = np.repeat(heard[0::2], 2, axis=0)
+        totals = self.critic.distance(heard, inputs)[:, 0].astype(np.float64).reshape(-1, 2)
         scores = undone(totals[:, 0], totals[:, 1])
         return np.array([_of_silence(scene, score) for scene, score in zip(scenes, scores, strict=True)])
 

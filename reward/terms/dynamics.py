@@ -53,6 +53,37 @@ class LostDynamics(Guard):
 
 
 @dataclass(frozen=True)
+class OverCompression(Guard):
+    """Decibels by which the gain rides against the level: a gain reduction for what is loud.
+
+    The gain of four regions and of the whole is regressed on the level of the input, frame by frame;
+    the slope times the level's standard deviation is what the loud lost against the quiet. An
+    expander's gain goes with the level, an equaliser's hardly knows it.
+    """
+
+    free: float = 0.25
+    full: float = 1.25
+    name: ClassVar[str] = "over_compression"
+
+    audible_db: ClassVar[float] = -55.0
+    range_db: ClassVar[float] = 30.0
+
+    def harm(self, scene: Scene) -> float:
+        """Mean over the regions and the whole of what one standard deviation of the level costs."""
+        before, after = (_with_whole(side.spectra) for side in (scene.base, scene.after))
+        return max(float(np.mean([self._lost_db(b, a) for b, a in zip(before, after, strict=True)])), 0.0)
+
+    def _lost_db(self, before_db: Array, after_db: Array) -> float:
+        heard = before_db > max(float(np.percentile(before_db, 95)) - self.range_db, self.audible_db)
+        if not heard.any():
+            return 0.0
+        level_db, gain_db = before_db[heard], (after_db - before_db)[heard]
+        centred = level_db - level_db.mean()
+        # The constant keeps a level that never moves from dividing by nothing.
+        return -float(np.mean(centred * gain_db)) / (float(centred.std()) + 0.3)
+
+
+@dataclass(frozen=True)
 class Dropouts(Guard):
     """Share of the time in which something audible was torn out: dropouts, gating."""
 
@@ -105,6 +136,11 @@ def _region_levels_db(spectra: Spectra) -> Array:
     """Level of each of four regions in each frame, shape (4, frames)."""
     sums = [spectra.power[spectra.bands(low, high)].sum(axis=0) for low, high in _REGIONS_HZ]
     return decibels(np.stack(sums), -60.0)
+
+
+def _with_whole(spectra: Spectra) -> Array:
+    """`_region_levels_db` and the level of all bands together, shape (5, frames)."""
+    return np.vstack([_region_levels_db(spectra), spectra.level_db])
 
 
 def _onset_rises_db(spectra: Spectra) -> Array:

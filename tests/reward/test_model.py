@@ -43,7 +43,7 @@ def test_a_batch_gives_what_single_scenes_give_in_their_order():
     before = Listening(SONG)
     scenes = [Scene(before, Listening(vandalise(SONG, name))) for name in ("mud", "reverb", "mono_fold")]
     together = [score.total for score in model.score_batch(scenes)]
-    assert together == pytest.approx([model.score(one).total for one in scenes], abs=1e-5)
+    assert together == pytest.approx([model.score(one).total for one in scenes], abs=1e-4)
     assert len(set(together)) == 3
     assert model.score_batch([]) == []
 

@@ -15,7 +15,7 @@ from mixagent.reward.model import TERMS
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene
 from mixagent.reward.terms.base import Guard
-from mixagent.reward.terms.dynamics import Dropouts, LostDynamics, LostTransients, Pumping
+from mixagent.reward.terms.dynamics import Dropouts, LostDynamics, LostTransients, OverCompression, Pumping
 from mixagent.reward.terms.image import Lean, LostSides, MonoFoldLoss
 from mixagent.reward.terms.loudness import OverLimiting, TargetMissed
 from mixagent.reward.terms.prior import Prior
@@ -52,7 +52,7 @@ HEARD_BY = {
     "telephone": "lost_lows",
     "white_noise": "added_noise",
     "hard_clip": "clipping",
-    "compression": "over_limiting",
+    "compression": "over_compression",
     "gating": "dropouts",
     "mono_fold": "lost_sides",
     "one_sided": "lean",
@@ -205,6 +205,14 @@ def test_an_expander_and_a_fader_do_not_smear_and_a_reverb_does():
     expanded = Audio((SONG.samples * (smooth / smooth.max()) ** 0.5).astype(np.float32), RATE)
     assert _score(Smear(), scene(SONG, expanded)) > -0.1
     assert _score(Smear(), scene(SONG, vandalise(SONG, "reverb"))) < -0.3
+
+
+def test_a_compressor_rides_against_the_level_and_an_expander_with_it():
+    envelope = np.abs(SONG.samples).max(axis=0)
+    level = np.convolve(envelope, np.ones(4000) / 4000, "same") / envelope.max() + 1e-3
+    compressed, expanded = (Audio((SONG.samples * level**k).astype(np.float32), RATE) for k in (-0.5, 0.5))
+    assert _score(OverCompression(), scene(SONG, compressed)) < -0.7
+    assert _score(OverCompression(), scene(SONG, expanded)) == 0.0
 
 
 def test_only_what_is_missed_beyond_the_inputs_own_miss_counts():
