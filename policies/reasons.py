@@ -8,10 +8,13 @@ kind with the largest share in the direction of the move is named, and of it the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
@@ -48,13 +51,15 @@ _BAND = re.compile(r"(\d+)(?:-(\d+))?hz")
 
 
 @dataclass(frozen=True)
-class _Share:
-    """What one measure did for an action; `apart` is how far it stands from the mean, in its unit."""
+class _Measures:
+    """What the measures of an observation are about, in the order of `_joined`.
 
-    kind: str
-    detail: str
-    share: float
-    apart: float
+    `kinds` names each group, `group` gives each measure's, and `details` what it is within its group.
+    """
+
+    kinds: tuple[str, ...]
+    group: NDArray[np.intp]
+    details: tuple[str, ...]
 
 
 def explain(
@@ -79,44 +84,50 @@ def explain(
     """
     inputs = {key: observation[key].clone().requires_grad_() for key in _INPUTS}
     action = actor({**observation, **inputs}, order)[0]
+    means = {key: actor.encoder.get_buffer(f"{key}_mean") for key in _INPUTS[:-1]}
+    apart = _joined([observation[key][0] - means.get(key, 0.0) for key in _INPUTS])
+    measures = _measures(tuple(stems), len(names))
     reasons = {}
     for index in moved:
-        gradients = torch.autograd.grad(action[index], list(inputs.values()), retain_graph=True)
-        sign = 1.0 if action[index] > 0 else -1.0
-        slopes = dict(zip(inputs, gradients, strict=True))
-        shares = list(_shares(actor, observation, slopes, sign, stems, names, advised))
-        reasons[names[index]] = _clause(shares)
+        slopes = torch.autograd.grad(action[index], list(inputs.values()), retain_graph=True)
+        shares = _joined([slope[0] for slope in slopes]) * apart
+        place = _strongest(shares if action[index] > 0 else -shares, measures)
+        advice = place - (len(shares) - len(names))
+        if advice >= 0:
+            reasons[names[index]] = advised.get(names[advice], "the rules' advice")
+        else:
+            kind = measures.kinds[measures.group[place]]
+            reasons[names[index]] = _clause(kind, measures.details[place], float(apart[place]))
     return reasons
 
 
 _INPUTS = ("mix", "stems", "diagnosis", "target", "advice")
 
 
-def _shares(
-    actor: Actor,
-    observation: Mapping[str, Tensor],
-    slopes: Mapping[str, Tensor],
-    sign: float,
-    stems: Sequence[str],
-    names: Sequence[str],
-    advised: Mapping[str, str],
-) -> Iterator[_Share]:
-    """What every measure did in the direction of the move."""
-    for key, of, labels in (
-        ("mix", "", FEATURE_NAMES),
-        ("diagnosis", "", DIAGNOSIS_NAMES),
-        ("target", "", TARGET_NAMES),
-        *(("stems", stem, FEATURE_NAMES) for stem in stems),
-    ):
-        row = stems.index(of) if of else ...
-        apart = observation[key][0, row] - actor.encoder.get_buffer(f"{key}_mean")
-        share = sign * slopes[key][0, row] * apart
-        for label, value, distance in zip(labels, share.tolist(), apart.tolist(), strict=True):
-            kind, detail = _words(key, label)
-            yield _Share(f"{of}: {kind}" if of else kind, detail, value, distance)
-    share = sign * slopes["advice"][0] * observation["advice"][0]
-    for name, value in zip(names, share.tolist(), strict=True):
-        yield _Share(advised.get(name, "the rules' advice"), "", value, 0.0)
+def _joined(parts: Sequence[Tensor]) -> NDArray[np.float32]:
+    """The inputs' values as one vector."""
+    return torch.cat([part.detach().reshape(-1) for part in parts]).numpy()
+
+
+def _strongest(shares: NDArray[np.float32], measures: _Measures) -> int:
+    """The strongest measure of the group with the largest sum."""
+    sums = np.bincount(measures.group, shares)
+    return int(np.argmax(np.where(measures.group == int(np.argmax(sums)), shares, -np.inf)))
+
+
+@lru_cache(maxsize=16)
+def _measures(stems: tuple[str, ...], parameters: int) -> _Measures:
+    """The groups of an observation of these stems; each parameter's advice is a group of its own."""
+    mix = [_words("mix", label) for label in FEATURE_NAMES]
+    of_stems = [(f"{stem}: {kind}", detail) for stem in stems for kind, detail in mix]
+    findings = [_words("diagnosis", label) for label in DIAGNOSIS_NAMES]
+    targets = [_words("target", label) for label in TARGET_NAMES]
+    advice = [(f"advice {number}", "") for number in range(parameters)]
+    rows = [*mix, *of_stems, *findings, *targets, *advice]
+    kinds = tuple(dict.fromkeys(kind for kind, _ in rows))
+    places = {kind: place for place, kind in enumerate(kinds)}
+    group = np.array([places[kind] for kind, _ in rows], np.intp)
+    return _Measures(kinds, group, tuple(detail for _, detail in rows))
 
 
 def _words(key: str, label: str) -> tuple[str, str]:
@@ -136,15 +147,9 @@ def _band(found: re.Match[str]) -> str:
     return f"{low}–{high} Hz" if high else f"around {low} Hz"
 
 
-def _clause(shares: Sequence[_Share]) -> str:
-    """The kind with the largest share, and the strongest measure of it."""
-    sums: dict[str, float] = {}
-    for share in shares:
-        sums[share.kind] = sums.get(share.kind, 0.0) + share.share
-    kind = max(sums, key=lambda k: sums[k])
-    strongest = max((share for share in shares if share.kind == kind), key=lambda share: share.share)
-    if not strongest.detail:
+def _clause(kind: str, detail: str, apart: float) -> str:
+    if not detail:
         return kind
-    if strongest.detail.endswith("Hz"):
-        return f"{kind} {strongest.detail}: {strongest.apart:+.1f} dB against the training songs"
-    return f"{kind} ({strongest.detail})"
+    if detail.endswith("Hz"):
+        return f"{kind} {detail}: {apart:+.1f} dB against the training songs"
+    return f"{kind} ({detail})"
