@@ -72,7 +72,7 @@ def _versions(store: ExperienceStore, files: Sequence[Path]) -> tuple[Experience
     if found[0].song != found[1].song:
         raise UsageError(f"{files[0]} and {files[1]} are versions of different songs")
     a, b = (None if each.song == h else each for each, h in zip(found, hashes, strict=True))
-    if a == b:
+    if (a and a.number) == (b and b.number):
         raise UsageError(f"{files[0]} and {files[1]} are the same version of the song")
     return a, b
 
