@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -413,6 +414,8 @@ _here: list[_Job] = []
 def _start(job: _Job) -> None:
     import torch
 
+    # Ctrl-C ends a worker at once and without a word: what it had done is written.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     torch.set_num_threads(1)
     _here.append(job)
 
