@@ -37,6 +37,7 @@ GUARDS: tuple[Guard, ...] = tuple(
             LostSides,
             Lean,
             Dropouts,
+            OverCompression,
             AddedNoise,
             AddedTail,
             Smear,
