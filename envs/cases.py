@@ -332,7 +332,8 @@ def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         audio["original"] = case.original
     scales = {name: _scale(sound) for name, sound in audio.items()}
     arrays: dict[str, NDArray[Any]] = {
-        name: np.round(sound.samples * np.float32(1 / scales[name])).astype(np.int16)
+        # safetensors writes the memory as it lies, so it has to lie in the order of the shape.
+        name: np.round(sound.samples * np.float32(1 / scales[name])).astype(np.int16, order="C")
         for name, sound in audio.items()
     }
     arrays |= {"gaps.hz": case.gaps.hz, "gaps.missing_db": case.gaps.missing_db}

@@ -21,6 +21,7 @@ import typer
 from mixagent import __version__
 from mixagent.commands import AsJson, Quiet, choice, command, print_json, print_text, say
 from mixagent.corpus_commands import corpus_app
+from mixagent.learning_commands import experience_app, learn, rate, rollback
 from mixagent.pipeline.errors import (
     EXIT_DONE,
     EXIT_TARGET_MISSED,
@@ -39,6 +40,7 @@ app = typer.Typer(
 models_app = typer.Typer(help="Models: what is here, how to get the rest.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(experience_app, name="experience")
 
 FORMATS = ("wav", "flac", "mp3", "ogg")
 
@@ -416,6 +418,11 @@ def evaluate(
     else:
         typer.echo(markdown(summary))
     return EXIT_DONE
+
+
+command(app)(rate)
+command(app)(learn)
+command(models_app, "rollback")(rollback)
 
 
 @command(models_app, "list")

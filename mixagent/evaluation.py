@@ -31,8 +31,8 @@ from mixagent.pipeline.audio import Audio, load
 from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.finaliser import finalise
 from mixagent.pipeline.parameters import ParameterSpace, Settings
-from mixagent.policies import Policy, load_policy
-from mixagent.policies.learned import SHIPPED, shipped_folder
+from mixagent.policies import ADVISERS, Policy, load_policy
+from mixagent.policies.promotion import CONFIG, LEARNED, find_checkpoint, shipped_folder
 from mixagent.policies.search import Method, SearchPolicy
 from mixagent.policies.trial import CaseTrial, blind_part
 from mixagent.reward.model import RewardModel
@@ -155,10 +155,8 @@ class Run:
 
 def _policy_digest(name: str) -> str:
     """A short hash of a trained policy, so that one trained anew is evaluated anew; empty for the others."""
-    shipped = shipped_folder() / ("default" if name == SHIPPED else name)
-    files = [folder / "config.json" for folder in (shipped, Path(name).expanduser())]
-    found = next((file for file in files if file.is_file()), None)
-    return "" if found is None else hashlib.sha256(found.read_bytes()).hexdigest()[:8]
+    found = None if name in ADVISERS else find_checkpoint(name)
+    return "" if found is None else hashlib.sha256((found / CONFIG).read_bytes()).hexdigest()[:8]
 
 
 def _critic_digest(reward: RewardModel) -> str | None:
@@ -169,15 +167,14 @@ def _critic_digest(reward: RewardModel) -> str | None:
 
 
 def known_policies(given: Sequence[str] | None) -> tuple[str, ...]:
-    """The policies that are given, or the shipped one if there is one.
+    """The policies that are given, or the trained one in use if there is one.
 
     Raises:
         UsageError: one that does not exist.
         ModelMissingError: a trained policy whose files cannot be used.
     """
     if not given:
-        shipped = shipped_folder() / "default"
-        given = [SHIPPED] if (shipped / "config.json").is_file() else []
+        given = [] if find_checkpoint() is None else [LEARNED]
     for name in given:
         load_policy(name)
     return tuple(given)

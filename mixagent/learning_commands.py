@@ -124,12 +124,9 @@ def learn(
 ) -> int:
     """Fine-tune the policy on your songs and ratings; it is used if it does not lose on other songs."""
     from mixagent.policies.experience import ExperienceStore
+    from mixagent.policies.lessons import usable
     from mixagent.progress import shown_progress
 
-    try:
-        from mixagent.policies.lessons import usable
-    except ModuleNotFoundError as error:
-        raise ModelMissingError(f"{error.name} is not installed: pip install 'mixagent[train]'") from error
     experiences = ExperienceStore.default()
     usable(experiences.all())
     with shown_progress(quiet) as progress:

@@ -59,19 +59,28 @@ def record(made: Made, keep_audio: bool = False) -> list[str]:
         return []
     try:
         store = replace(ExperienceStore.default(), patience_s=PATIENCE_S)
-        store.add(_experience(made), _excerpts(made) if keep_audio else ())
+        verdict = _judged_before(store, made) or judged(made)
+        store.add(_experience(made, *verdict), _excerpts(made) if keep_audio else ())
     except MixagentError as error:
         return [f"not remembered for `mixagent learn`: {error}"]
     return []
 
 
-def _experience(made: Made) -> Experience:
+def _judged_before(store: ExperienceStore, made: Made) -> tuple[float | None, Mapping[str, float]] | None:
+    """What was said of these settings at another target: that changes little, and listening takes time."""
+    for earlier in reversed(store.of(made.report["input"]["sha256"])):
+        same = dict(earlier.settings) == made.settings.changed() and earlier.version == made.report["version"]
+        if same and earlier.blind is not None:
+            return earlier.blind, earlier.terms
+    return None
+
+
+def _experience(made: Made, blind: float | None, terms: Mapping[str, float]) -> Experience:
     report = made.report
-    blind, terms = judged(made)
     return Experience(
         song=report["input"]["sha256"],
         master=report["output"]["sha256"],
-        name=made.report["input"]["path"].replace("\\", "/").rpartition("/")[2],
+        name=_printable(made.report["input"]["path"].replace("\\", "/").rpartition("/")[2]),
         context=replace(made.context, features=_features(made), trial=None),
         settings=made.settings.changed(),
         policy=report["decision"]["policy"],
@@ -80,6 +89,11 @@ def _experience(made: Made) -> Experience:
         blind=blind,
         version=report["version"],
     )
+
+
+def _printable(name: str) -> str:
+    """A file's name with what is no text in it replaced: the store holds text."""
+    return name.encode(errors="replace").decode()
 
 
 def _features(made: Made) -> Mapping[str, Any]:
@@ -91,13 +105,10 @@ def _features(made: Made) -> Mapping[str, Any]:
 def judged(made: Made) -> tuple[float | None, dict[str, float]]:
     """The blind reward and its terms, meaned over the song's loudest parts, as a search would judge them.
 
-    None and nothing for a song that is silent or too short, and where Gymnasium is not installed.
+    None and nothing for a song that is silent or too short.
     """
-    try:
-        from mixagent.envs.mixing import Material
-        from mixagent.policies.trial import blind_part, song_cases
-    except ModuleNotFoundError:
-        return None, {}
+    from mixagent.envs.mixing import Material
+    from mixagent.policies.trial import blind_part, song_cases
     from mixagent.reward.model import load_reward
 
     reward = blind_part(load_reward())

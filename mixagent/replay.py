@@ -22,7 +22,7 @@ from mixagent.pipeline.targets import LoudnessTarget, loudness_target
 from mixagent.policies.base import Recorded
 from mixagent.progress import ShowProgress
 from mixagent.session import SAMPLE_RATES_HZ, Request, master_song
-from mixagent.settings import Config, PipelineConfig, PolicyConfig
+from mixagent.settings import Config, ExperienceConfig, PipelineConfig, PolicyConfig
 
 
 def replay_report(
@@ -95,7 +95,11 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None) ->
         bit_depth=written["bit_depth"],
         sample_rate=None if replayed["sample_rate"] is None else int(replayed["sample_rate"]),
         seed=int(replayed["seed"]),
-        config=Config(cast(PipelineConfig, OmegaConf.to_object(pipeline)), PolicyConfig(policy)),
+        config=Config(
+            cast(PipelineConfig, OmegaConf.to_object(pipeline)),
+            PolicyConfig(policy),
+            ExperienceConfig(remember=False, keep_audio=False),
+        ),
         policy=Recorded(
             policy, {k: float(v) for k, v in replayed["settings"].items()}, dict(replayed["reasons"])
         ),

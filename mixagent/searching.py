@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from mixagent.pipeline.errors import ModelMissingError, UsageError
+from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.graph import Result, Stage, StageContext
 from mixagent.policies.base import Context, Decision
 from mixagent.stages import Heard
@@ -60,13 +60,8 @@ def searched(search: Search, result: Result) -> tuple[Decision, dict[str, Any]]:
 
 
 def _search(heard: Heard, search: Search, context: StageContext) -> dict[str, Any]:
-    try:
-        from mixagent.policies.search import SearchPolicy, found
-        from mixagent.policies.trial import SEGMENT_S, CaseTrial, song_cases
-    except ModuleNotFoundError as error:
-        raise ModelMissingError(
-            f"a search needs {error.name}, which is not installed: pip install 'mixagent[train]'"
-        ) from error
+    from mixagent.policies.search import SearchPolicy, found
+    from mixagent.policies.trial import SEGMENT_S, CaseTrial, song_cases
     from mixagent.reward.model import load_reward
 
     cases = song_cases(heard.stems, heard.analysis, search.context.target)

@@ -290,7 +290,8 @@ def _mastered(request: Request, run: _Runner) -> Mastered:
     with _master_stems(request) as stem_files:
         hearing = hearing_stages(request.song, request.config.pipeline, choice.separator)
         heard = heard_song(run.stages(hearing), request.amount)
-        decision, search = _decided(request, run, policy, hearing, heard)
+        context = _context(request, heard)
+        decision, search = _decided(request, run, policy, hearing, heard, context)
         settings = decision.settings.scaled(request.amount)
         rendering = rendering_stages(heard, settings, request.amount, request.sample_rate, request.target)
         results = run.stages([*hearing, *rendering])
@@ -301,14 +302,24 @@ def _mastered(request: Request, run: _Runner) -> Mastered:
         _write_stems(parts, stem_files, request.song, STEM_BIT_DEPTH, run.show)
     models = _models(choice, results)
     report = build_report(request, results, run.events, decision, settings, models, warnings, search)
+    remembered = request.config.experience
+    if remembered.remember:
+        from mixagent.recording import Made, record
+
+        made = Made(report, context, settings, heard.stems, heard.song, after)
+        report["warnings"] += record(made, remembered.keep_audio)
     return Mastered(report, heard.song, after)
 
 
 def _decided(
-    request: Request, run: _Runner, policy: Policy, hearing: Sequence[Stage], heard: Heard
+    request: Request,
+    run: _Runner,
+    policy: Policy,
+    hearing: Sequence[Stage],
+    heard: Heard,
+    context: Context,
 ) -> tuple[Decision, dict[str, Any] | None]:
     """What the policy decides, and what a search from there made of it, with its account."""
-    context = _context(request, heard)
     decision = policy.decide(context)
     if not request.search:
         return decision, None

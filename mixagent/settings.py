@@ -30,11 +30,20 @@ class PolicyConfig:
 
 
 @dataclass
+class ExperienceConfig:
+    """What is remembered of a master; see `conf/experience/default.yaml`."""
+
+    remember: bool
+    keep_audio: bool
+
+
+@dataclass
 class Config:
     """Everything that `conf/` sets."""
 
     pipeline: PipelineConfig
     policy: PolicyConfig
+    experience: ExperienceConfig
 
 
 def load_config(overrides: Sequence[str] = ()) -> Config:
@@ -70,6 +79,7 @@ def _defaults() -> Config:
     return Config(
         pipeline=PipelineConfig(**_read(f"pipeline/{groups['pipeline']}")),
         policy=PolicyConfig(**_read(f"policy/{groups['policy']}")),
+        experience=ExperienceConfig(**_read(f"experience/{groups['experience']}")),
     )
 
 

@@ -37,7 +37,13 @@ __all__ = [
 
 Status = Literal["running", "ran", "cached", "skipped"]
 
-_PROGRAM = ("*.py", "pipeline/**/*.py", "checkpoints/**/*.json")
+_PROGRAM = (
+    "*.py",
+    "*/**/*.py",
+    "conf/reward/*.yaml",
+    "checkpoints/**/*.json",
+    "checkpoints/**/*.safetensors",
+)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +28,16 @@ from mixagent.pipeline.features import FEATURE_NAMES
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.network import Actor, Layout, Sizes
+from mixagent.policies.promotion import CONFIG, LEARNED, find_checkpoint, shipped_folder
 from mixagent.policies.reasons import explain
 
 FORMAT = 1
 """Of a checkpoint; raised when older ones can no longer be read."""
 
-SHIPPED = "learned"
-"""The name under which the shipped policy is asked for."""
-
 SMALLEST_MOVE = 0.02
 """Actions nearer to neutral than this are neutral: nobody hears them, and a bypassed effect costs nothing."""
 
-_WEIGHTS, _CONFIG, _CARD = "actor.safetensors", "config.json", "README.md"
+_WEIGHTS, _CARD = "actor.safetensors", "README.md"
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,7 @@ class Checkpoint:
             "results": dict(self.results),
         }
         text = json.dumps(config, indent=1, allow_nan=False) + "\n"
-        (folder / _CONFIG).write_text(text, encoding="utf-8")
+        (folder / CONFIG).write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
@@ -98,14 +95,14 @@ class Checkpoint:
         try:
             weights = (folder / _WEIGHTS).read_bytes()
             if _digest(weights) != config["weights_sha256"]:
-                raise _unusable(folder, f"{_WEIGHTS} is not the file that {_CONFIG} was written for")
+                raise _unusable(folder, f"{_WEIGHTS} is not the file that {CONFIG} was written for")
             sizes, layout = Sizes(**config["sizes"]), _layout(config["layout"])
             actor = Actor(layout, sizes)
             actor.load_state_dict(load(weights))
         except OSError as error:
             raise _unusable(folder, f"{_WEIGHTS} cannot be read ({error.strerror})") from error
         except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise _unusable(folder, f"the weights and {_CONFIG} do not go together") from error
+            raise _unusable(folder, f"the weights and {CONFIG} do not go together") from error
         return cls(
             actor.eval(),
             tuple(config["parameters"]),
@@ -124,11 +121,11 @@ def measures() -> dict[str, str]:
 
 def _config(folder: Path) -> dict[str, Any]:
     try:
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except OSError as error:
-        raise _unusable(folder, f"{_CONFIG} cannot be read ({error.strerror})") from error
+        raise _unusable(folder, f"{CONFIG} cannot be read ({error.strerror})") from error
     except ValueError as error:
-        raise _unusable(folder, f"{_CONFIG} is damaged ({error})") from error
+        raise _unusable(folder, f"{CONFIG} is damaged ({error})") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else None
         raise _unusable(folder, f"it has format {found}, this version of mixagent reads {FORMAT}")
@@ -142,7 +139,7 @@ def _layout(names: Mapping[str, Sequence[str]]) -> Layout:
 
 
 def _unusable(folder: Path, why: str) -> ModelMissingError:
-    advice = "train it again with `mixagent train`, or choose --policy rules"
+    advice = "`mixagent models rollback`, train it again with `mixagent train`, or choose --policy rules"
     return ModelMissingError(f"the policy in {folder} cannot be used: {why}; {advice}")
 
 
@@ -162,7 +159,7 @@ class LearnedPolicy:
         name: under which the report says who decided.
     """
 
-    def __init__(self, checkpoint: Checkpoint, adviser: Policy, name: str = SHIPPED) -> None:
+    def __init__(self, checkpoint: Checkpoint, adviser: Policy, name: str = LEARNED) -> None:
         self.name = name
         self._checkpoint, self._adviser = checkpoint, adviser
 
@@ -213,27 +210,21 @@ def act(actor: Actor, observation: Mapping[str, Tensor], order: Tensor) -> NDArr
 # --- finding ---------------------------------------------------------------------------------------
 
 
-def shipped_folder() -> Path:
-    """Where the policies that come with the program lie, one folder each."""
-    return Path(str(resources.files("mixagent.checkpoints"))) / "policy"
-
-
 def load_learned(name: str, advisers: Mapping[str, Callable[[], Policy]]) -> LearnedPolicy:
     """The trained policy of this name, or in this folder.
 
     Args:
-        name: `learned` for the shipped one, the name of a folder beside it, or the path of a folder.
+        name: `learned` for the user's own or else the shipped one, the name of a folder beside it, or
+            the path of a folder.
         advisers: makers of the policies that an actor may take advice from, by name.
 
     Raises:
         UsageError: there is no such policy.
         ModelMissingError: its files cannot be used.
     """
-    shipped = shipped_folder()
-    places = [shipped / ("default" if name == SHIPPED else name), Path(name).expanduser()]
-    found = next((place for place in places if (place / _CONFIG).is_file()), None)
+    found = find_checkpoint(name)
     if found is None:
-        there = sorted(folder.name for folder in shipped.glob("*") if (folder / _CONFIG).is_file())
+        there = sorted(folder.name for folder in shipped_folder().glob("*") if (folder / CONFIG).is_file())
         choices = ", ".join((*advisers, *there))
         raise UsageError(f"no policy is called {name!r}: choose one of {choices}, or a checkpoint's folder")
     checkpoint = Checkpoint.load(found)

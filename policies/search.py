@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.envs.context import Trial
-from mixagent.pipeline.errors import ModelMissingError, UsageError
+from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.parameters import Settings
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.neutral import NeutralPolicy
@@ -99,7 +99,6 @@ class SearchPolicy:
         Raises:
             UsageError: nothing can be tried in this context, no parameter is to be searched, or none of the
                 settings tried could be judged.
-            ModelMissingError: the package `cma` is not installed.
         """
         begun = self.start.decide(context)
         trace = self.search(context, begun.settings)
@@ -179,10 +178,7 @@ def _cma(start: Array, deviation: float, random: np.random.Generator) -> Batches
     with warnings.catch_warnings():
         # It says at import that it could not plot.
         warnings.simplefilter("ignore")
-        try:
-            import cma  # type: ignore[import-untyped]
-        except ModuleNotFoundError as error:
-            raise ModelMissingError("the search needs the package cma: pip install cma") from error
+        import cma  # type: ignore[import-untyped]
     options = {
         "bounds": [-1.0, 1.0],
         "randn": lambda *shape: random.standard_normal(shape),

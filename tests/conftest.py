@@ -1,6 +1,7 @@
 """What the tests of the program share: a short song, a folder for the cache, and the program itself."""
 
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,22 @@ class Ran:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(autouse=True, scope="session")
+def interruptible():
+    """A run in the background of a shell ignores Ctrl-C, and so would what is tested of it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
+def data_folder(monkeypatch, tmp_path_factory) -> Path:
+    """An empty folder for what the program remembers, so that no test reads or writes the user's."""
+    folder = tmp_path_factory.mktemp("data")
+    monkeypatch.setenv("MIXAGENT_DATA", str(folder))
+    return folder
 
 
 @pytest.fixture

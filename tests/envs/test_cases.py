@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mixagent.envs.cases import STAGES, Case, CaseStore, Curriculum, Damage, draw_damage, make_case
 from mixagent.envs.corpus import Corpus
 from mixagent.envs.pathologies import KINDS, MECHANISMS
-from mixagent.pipeline.audio import load
+from mixagent.pipeline.audio import Audio, load
 from mixagent.pipeline.diagnosis import Diagnosis
 from mixagent.pipeline.errors import CancelledError, InputError, OutputError
 from mixagent.pipeline.targets import TARGETS
@@ -103,6 +103,15 @@ def test_a_stored_case_comes_back_within_sixteen_bits(tmp_path: Path) -> None:
         peak = np.abs(load(theirs).samples).max()
         error = np.abs(load(mine).samples - load(theirs).samples).max()
         assert error <= peak / 32767 * 0.51
+
+
+def test_samples_that_lie_channel_by_channel_are_stored_as_they_sound(tmp_path: Path) -> None:
+    sound = music()
+    across = Audio(np.asfortranarray(sound.samples), sound.rate)
+    case = make_case("song@1.50#2", across, NONE, None, TARGET)
+    CaseStore(tmp_path).save(case)
+    back = load(CaseStore(tmp_path).load(case.name).stems.mix).samples
+    assert np.abs(back - sound.samples).max() <= np.abs(sound.samples).max() / 32767 * 0.51
 
 
 def test_a_refreshed_store_holds_what_is_measured_of_its_samples(tmp_path: Path) -> None:
