@@ -143,7 +143,7 @@ def run_stages(
         try:
             _drive(run, order, pool)
         finally:
-            run.stop.set()
+            run.stop_and_wait()
     return {stage.name: run.results[stage.name] for stage in stages}
 
 
@@ -166,16 +166,36 @@ class _Run:
         report: Callable[[StageEvent], None] | None,
         cancel: threading.Event | None,
     ) -> None:
-        self.stop = threading.Event()
         self.results: dict[str, Result] = {}
+        self._stop, self._running, self._ended = threading.Event(), 0, threading.Condition()
         self._stages, self._keys, self._cache = stages, keys, cache
         self._report, self._cancel, self._lock = report, cancel, threading.Lock()
 
+    def stop_and_wait(self) -> None:
+        """Stop the stages that run at their next progress call; no other starts.
+
+        The pool alone would not wait for a thread whose start was interrupted by Ctrl-C.
+        """
+        self._stop.set()
+        with self._ended:
+            self._ended.wait_for(lambda: self._running == 0)
+
     def stage(self, name: str) -> Result:
+        """The result of a stage, found or made."""
+        with self._ended:
+            self._running += 1
+        try:
+            return self._result(name)
+        finally:
+            with self._ended:
+                self._running -= 1
+                self._ended.notify_all()
+
+    def _result(self, name: str) -> Result:
         stage, begin = self._stages[name], time.monotonic()
 
         def tell(fraction: float, status: Status = "running") -> None:
-            if self.stop.is_set() or (self._cancel is not None and self._cancel.is_set()):
+            if self._stop.is_set() or (self._cancel is not None and self._cancel.is_set()):
                 raise CancelledError("interrupted")
             if self._report is not None:
                 with self._lock:
