@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -244,8 +246,8 @@ class _Runner:
     show: ShowProgress
     events: dict[str, StageEvent] = field(default_factory=dict)
 
-    def stages(self, stages: Sequence[Stage]) -> dict[str, Result]:
-        return run_stages(stages, self.cache, self._heard)
+    def stages(self, stages: Sequence[Stage], cancel: threading.Event | None = None) -> dict[str, Result]:
+        return run_stages(stages, self.cache, self._heard, cancel)
 
     def _heard(self, event: StageEvent) -> None:
         # A stage that stands in a second list is found in the cache there: its first run counts.
@@ -294,9 +296,10 @@ def _mastered(request: Request, run: _Runner) -> Mastered:
         decision, search = _decided(request, run, policy, hearing, heard, context)
         settings = decision.settings.scaled(request.amount)
         rendering = rendering_stages(heard, settings, request.amount, request.sample_rate, request.target)
-        results = run.stages([*hearing, *rendering])
-        after = results["finalise"].audio("audio")
-        warnings = [*_export(request, after, run), *_lossy_overshoot(request)]
+        *before_measure, measure = [*hearing, *rendering]
+        after = run.stages(before_measure)["finalise"].audio("audio")
+        warnings, results = _measured_export(request, after, run, [*before_measure, measure])
+        warnings += _lossy_overshoot(request)
         # Against the song as it came: the residual also holds what restoration took out.
         parts = _all_parts(Stems(heard.song, heard.stems.parts))
         _write_stems(parts, stem_files, request.song, STEM_BIT_DEPTH, run.show)
@@ -353,8 +356,30 @@ def _context(request: Request, heard: Heard) -> Context:
     )
 
 
-def _export(request: Request, master: AudioSource, run: _Runner) -> list[str]:
-    """Write the master; warnings for the user."""
+def _measured_export(
+    request: Request, master: AudioSource, run: _Runner, stages: Sequence[Stage]
+) -> tuple[list[str], dict[str, Result]]:
+    """Write the master while the last stage measures it; the file gets its name only if both went well."""
+    cancel = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        measuring = pool.submit(run.stages, stages, cancel)
+        try:
+            warnings = _export(request, master, run, lambda: measuring.result())
+            return warnings, measuring.result()
+        finally:
+            cancel.set()
+
+
+def _export(
+    request: Request, master: AudioSource, run: _Runner, before_naming: Callable[[], object] = lambda: None
+) -> list[str]:
+    """Write the master; warnings for the user. What `before_naming` raises leaves no file."""
+
+    def shown(share: float) -> None:
+        run.show("write", share)
+        if share >= 1.0:
+            before_naming()
+
     warnings = encode(
         master,
         request.output,
@@ -362,7 +387,7 @@ def _export(request: Request, master: AudioSource, run: _Runner) -> list[str]:
         seed=request.seed,
         inputs=[request.song],
         tags_from=request.song,
-        progress=partial(run.show, "write"),
+        progress=shown,
     )
     return list(warnings)
 

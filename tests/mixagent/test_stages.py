@@ -69,7 +69,7 @@ def test_an_interrupt_in_any_stage_leaves_nothing_half_written(song, tmp_path, c
         with pytest.raises(KeyboardInterrupt):
             master("m.wav", until=stage)
         assert left_behind() == []
-    assert master("m.wav")[-1] == "write"
+    assert "write" in master("m.wav")
     monkeypatch.setenv("MIXAGENT_CACHE", str(tmp_path / "cold"))
     assert set(master("whole.wav")) >= set(stages)
     assert song.with_name("m.wav").read_bytes() == song.with_name("whole.wav").read_bytes()
