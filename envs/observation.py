@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.envs.cases import Case
 from mixagent.envs.context import Context
-from mixagent.envs.pathologies import KINDS
-from mixagent.pipeline.diagnosis import Diagnosis
+from mixagent.pipeline.diagnosis import PATHOLOGIES, Diagnosis
 from mixagent.pipeline.features import FEATURE_NAMES
 from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.reward.recovery import DIMENSIONS
+
+if TYPE_CHECKING:
+    # What is known of a song is shown without the damage, whose filters take a second to load.
+    from mixagent.envs.cases import Case
 
 Array = NDArray[np.float32]
 Observation = dict[str, Array]
@@ -66,7 +69,7 @@ TARGET_NAMES = ("integrated_lufs", "ceiling_dbtp", "max_reduction_db")
 
 TRUTH_NAMES = (
     "known",
-    *(f"severity.{kind}" for kind in KINDS),
+    *(f"severity.{kind}" for kind in PATHOLOGIES),
     *(f"distance.{name}" for name in ("total", *DIMENSIONS)),
 )
 """What is known of the damage; all 0 where nothing is."""
@@ -155,7 +158,8 @@ def truth_of(case: Case) -> Array:
     """The figures of `TRUTH_NAMES`: what was done to the original, and how far the mix is from it."""
     if case.damage is None or case.distance is None:
         return np.zeros(len(TRUTH_NAMES), np.float32)
-    severities = [case.damage.severities.get(kind, 0.0) for kind in KINDS]
+    done = {str(kind): severity for kind, severity in case.damage.severities.items()}
+    severities = [done.get(kind, 0.0) for kind in PATHOLOGIES]
     distances = [getattr(case.distance, name) for name in ("total", *DIMENSIONS)]
     return np.array([1.0, *severities, *distances], np.float32)
 

@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
 from scipy.ndimage import uniform_filter1d
-from scipy.signal.windows import hann
 
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.meters import integrated_lufs
@@ -138,7 +137,7 @@ def _power(signal: Array, rate: int, seconds: float) -> Array:
     size = 2 * round(rate * seconds / 2)
     padded = np.pad(signal, (size // 2, size))
     starts = np.arange(0, signal.size + 1, size // 2)
-    window = hann(size, sym=False).astype(np.float32)
+    window = np.hanning(size + 1)[:-1].astype(np.float32)
     scale = np.float32((2.0 / window.sum()) ** 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, size)[:: size // 2][: starts.size]
     power = np.empty((starts.size, size // 2 + 1), np.float32)
