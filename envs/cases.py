@@ -21,9 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mixagent.envs.context import Context
-from mixagent.envs.pathologies import KINDS, MECHANISMS, Kind, damage
+from mixagent.envs.pathologies import KINDS, MECHANISMS, MOST_SCRAMBLED_DB, Kind, damage, rebalance
 from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import Audio, AudioSource, Combination, Stems, load
+from mixagent.pipeline.audio import Audio, Stems, load
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
 from mixagent.pipeline.dsp.gaps import Gap, Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import BandLevel, Programme
@@ -48,8 +48,6 @@ STAGES: tuple[Curriculum, ...] = get_args(Curriculum)
 LEAST_SEVERITY = 0.2
 SCRAMBLED_SHARE = 0.3
 """Share of the damaged cases whose stems are also out of balance, where there are stems."""
-
-MOST_SCRAMBLED_DB = 6.0
 
 # A later one must not undo an earlier one: see `damage_all`.
 _ORDER: tuple[Kind, ...] = ("mud", "panning", "flatness", "holes", "shimmer")
@@ -192,10 +190,7 @@ def _scrambled(original: Audio, balance_db: Mapping[str, float], separator: Sepa
     """The original with its stems raised, at its own power."""
     if not balance_db:
         return original
-    stems = separate(original, separator)
-    terms: list[tuple[float, AudioSource]] = [(1.0, original)]
-    terms += [(10 ** (db / 20) - 1, stems.parts[name]) for name, db in balance_db.items()]
-    samples = load(Combination(tuple(terms))).samples
+    samples = load(rebalance(separate(original, separator), balance_db).mix).samples
     before, after = (float(np.mean(np.square(x, dtype=np.float64))) for x in (original.samples, samples))
     return Audio(samples * np.float32(np.sqrt(before / after)) if after > 0 else samples, original.rate)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from mixagent.account import analysis_object, build_report
 from mixagent.pipeline.audio import AudioSource, Combination, Stems
 from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.files import BitDepth, check_output, decode, encode, probe, resample
+from mixagent.pipeline.folders import user_folder
 from mixagent.pipeline.graph import Cache, Result, Stage, StageEvent, run_stages
 from mixagent.pipeline.meters import true_peak_dbtp
 from mixagent.pipeline.parameters import ParameterSpace
@@ -103,11 +103,7 @@ def cache_folder() -> Path:
     Raises:
         UsageError: a home that no user has.
     """
-    named = os.environ.get("MIXAGENT_CACHE")
-    try:
-        return Path(named).expanduser() if named else platformdirs.user_cache_path("mixagent")
-    except RuntimeError as error:
-        raise UsageError(f"MIXAGENT_CACHE={named}: there is no such home folder") from error
+    return user_folder("MIXAGENT_CACHE", platformdirs.user_cache_path("mixagent"))
 
 
 def beside(song: Path, ending: str) -> Path:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,8 +28,9 @@ from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
 from mixagent.pipeline.analysis import Analysis
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.diagnosis import Diagnosis
-from mixagent.pipeline.errors import InputError, OutputError, UsageError
+from mixagent.pipeline.errors import InputError, OutputError
 from mixagent.pipeline.features import FEATURE_NAMES
+from mixagent.pipeline.folders import user_folder
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.targets import LoudnessTarget
 
@@ -133,11 +133,7 @@ def data_folder() -> Path:
     Raises:
         UsageError: a home that no user has.
     """
-    named = os.environ.get("MIXAGENT_DATA")
-    try:
-        return Path(named).expanduser() if named else platformdirs.user_data_path("mixagent")
-    except RuntimeError as error:
-        raise UsageError(f"MIXAGENT_DATA={named}: there is no such home folder") from error
+    return user_folder("MIXAGENT_DATA", platformdirs.user_data_path("mixagent"))
 
 
 @dataclass(frozen=True)
