@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from mixagent.envs.mixing import CaseSource, MixingEnv
 from mixagent.reward.model import RewardModel, Score
-from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.scene import Scene
 from mixagent.reward.terms.base import Term
 
 NETWORKS = ("critic", "nisqa", "distillmos")
@@ -66,8 +66,8 @@ class _SceneEnv(MixingEnv):
 
 
 def _sent(scene: Scene) -> Scene:
-    """What networks ask about, and no more: a scene with its truth and measures is some ten megabytes."""
-    before, after = (Listening(side.audio, side.features) for side in (scene.before, scene.after))
+    """What networks ask about, and no more: a scene with its audio and measures is some ten megabytes."""
+    before, after = scene.before.without_audio(), scene.after.without_audio()
     return Scene(
         before, after, vocals_before=scene.vocals_before, vocals_after=scene.vocals_after, target=scene.target
     )

@@ -21,7 +21,8 @@ from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import Audio, load
 from mixagent.pipeline.features import describe
 from mixagent.pipeline.finaliser import MAX_GAIN_DB, Finish, finalise
-from mixagent.pipeline.meters import Loudness, measure
+from mixagent.pipeline.forecast import SourceMeasures, measure_source
+from mixagent.pipeline.meters import Loudness
 from mixagent.pipeline.parameters import Settings
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.reward.recovery import Distance, Original
@@ -112,9 +113,14 @@ class Listening:
         return analyse(self.audio)
 
     @cached_property
+    def measures(self) -> SourceMeasures:
+        """`pipeline.forecast.measure_source` of the audio: what the finaliser has to know of it."""
+        return measure_source(self.audio)
+
+    @cached_property
     def loudness(self) -> Loudness:
-        """`pipeline.meters.measure` of the audio."""
-        return measure(self.audio)
+        """What the meters read of the audio."""
+        return self.measures.loudness
 
     @cached_property
     def spectra(self) -> Spectra:
@@ -139,8 +145,17 @@ class Listening:
     @cached_property
     def silent(self) -> bool:
         """Whether there is nothing to hear: digital silence, or shorter than a frame."""
-        shorter = self.audio.frames < _FRAME_S * self.audio.rate
-        return shorter or not float(np.max(np.abs(self.audio.samples), initial=0.0)) > 1e-7
+        samples = self.audio.samples
+        if self.audio.frames < _FRAME_S * self.audio.rate:
+            return True
+        return not max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0))) > 1e-7
+
+    def without_audio(self) -> Listening:
+        """Its features, whether it is silent, and no samples: little enough to be sent at every step."""
+        nothing = Audio(np.zeros((self.audio.channels, 0), np.float32), self.audio.rate)
+        heard = Listening(nothing, self.features)
+        heard.silent = self.silent
+        return heard
 
 
 @dataclass(frozen=True)
@@ -149,13 +164,18 @@ class Finished:
 
     Attributes:
         heard: the result.
-        reduction_db: how much the limiter took off.
+        finish: what it did; None where it had nothing to do.
         missed_lu: how far from the target it ended.
     """
 
     heard: Listening
-    reduction_db: float = 0.0
+    finish: Finish | None = None
     missed_lu: float = 0.0
+
+    @property
+    def reduction_db(self) -> float:
+        """How much the limiter took off."""
+        return self.finish.max_reduction_db if self.finish else 0.0
 
 
 @dataclass(frozen=True)
@@ -225,7 +245,9 @@ class Scene:
 
 def decibels(power: Array, floor_db: float = FLOOR_DB) -> Array:
     """Power in dB, floored."""
-    level: Array = 10.0 * np.log10(power + np.float32(10.0 ** (floor_db / 10.0)))
+    # NumPy vectorises the natural logarithm of float32 and not the decimal one.
+    level: Array = np.log(power + np.float32(10.0 ** (floor_db / 10.0)))
+    level *= np.float32(10.0 / math.log(10.0))
     return level
 
 
@@ -234,13 +256,9 @@ def _finished(heard: Listening, target: LoudnessTarget) -> Finished:
     gain_db = target.integrated_lufs - loudness.integrated_lufs
     if loudness.true_peak_dbtp + gain_db <= target.ceiling_dbtp and abs(gain_db) < MAX_GAIN_DB:
         return Finished(heard)
-    finish = finalise(heard.audio, target, None)
+    finish = finalise(heard.audio, target, None, measures=heard.measures)
     missed_lu = abs(finish.integrated_lufs - target.integrated_lufs)
-    return Finished(
-        Listening(load(finish.audio)),
-        finish.max_reduction_db,
-        missed_lu if math.isfinite(missed_lu) else 0.0,
-    )
+    return Finished(Listening(load(finish.audio)), finish, missed_lu if math.isfinite(missed_lu) else 0.0)
 
 
 def _spectra(audio: Audio) -> Spectra:

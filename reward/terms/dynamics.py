@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.ndimage import uniform_filter1d
 
+from mixagent.pipeline.features import percentiles
 from mixagent.reward.scene import Array, Scene, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 
@@ -74,7 +75,7 @@ class OverCompression(Guard):
         return max(float(np.mean([self._lost_db(b, a) for b, a in zip(before, after, strict=True)])), 0.0)
 
     def _lost_db(self, before_db: Array, after_db: Array) -> float:
-        heard = before_db > max(float(np.percentile(before_db, 95)) - self.range_db, self.audible_db)
+        heard = before_db > max(float(percentiles(before_db, (95,))[0]) - self.range_db, self.audible_db)
         if not heard.any():
             return 0.0
         level_db, gain_db = before_db[heard], (after_db - before_db)[heard]
@@ -99,7 +100,7 @@ class Dropouts(Guard):
         """Frames weighted by how far they fell: nothing up to 9 dB, in full from 24 dB."""
         before, after = scene.base.spectra.level_db, scene.after.spectra.level_db
         gain_db = after - before
-        loud = before >= np.percentile(before, 70)
+        loud = before >= percentiles(before, (70,))[0]
         fallen_db = float(np.median(gain_db[loud])) - gain_db
         share = np.clip((fallen_db - self.starts_db) / (self.gone_db - self.starts_db), 0.0, 1.0)
         audible = before > self.audible_db
@@ -126,7 +127,7 @@ class Pumping(Guard):
         heard = spectra.bands_db > -50.0
         above = spectra.bands(500.0, 16000.0)
         gain_db = np.where(heard, scene.gain_db, 0.0)[above]
-        moved = np.stack([_undulation(row, spectra) for row in gain_db])
+        moved = _undulation(gain_db, spectra)
         power = float(np.mean(bass**2)) + 1e-6
         dips_db = -(moved @ bass) / bass.size / power * math.sqrt(power)
         return max(float(dips_db.mean()), 0.0)
@@ -154,13 +155,13 @@ def _onset_rises_db(spectra: Spectra) -> Array:
 
 
 def _level_spreads_db(spectra: Spectra) -> Array:
-    low_db, high_db = np.percentile(_region_levels_db(spectra), (20, 95), axis=1)
+    low_db, high_db = percentiles(_region_levels_db(spectra), (20, 95))
     spreads: Array = high_db - low_db
     return spreads
 
 
 def _undulation(level_db: Array, spectra: Spectra) -> Array:
-    """A level with what is slower than a second taken out."""
+    """Levels (…, frames) with what is slower than a second taken out."""
     span = max(round(1.0 / spectra.frame_s), 1)
     quick: Array = level_db - uniform_filter1d(level_db, span, mode="nearest")
     return quick

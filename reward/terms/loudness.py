@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mixagent.pipeline.meters import Loudness
-from mixagent.reward.scene import Scene
+from mixagent.pipeline.finaliser import Finish
+from mixagent.reward.scene import Listening, Scene
 from mixagent.reward.terms.base import Guard
 
 
@@ -42,14 +42,15 @@ class OverLimiting(Guard):
     def harm(self, scene: Scene) -> float:
         """Decibels of PLR lost, or of limiting, beyond the input's need: the larger."""
         finish = scene.finish
-        plr_db = finish.true_peak_dbtp - finish.integrated_lufs if finish else _plr_db(scene.after.loudness)
-        lost_db = _plr_db(scene.base.loudness) - plr_db if math.isfinite(plr_db) else 0.0
+        lost_db = _plr_db(scene.base, scene.neutral.finish) - _plr_db(scene.after, finish)
         limited_db = finish.max_reduction_db if finish else 0.0
         return max(lost_db, limited_db - scene.neutral.reduction_db, 0.0)
 
 
-def _plr_db(loudness: Loudness) -> float:
-    heard = loudness.integrated_lufs
-    if not math.isfinite(heard):
-        heard = loudness.momentary_max_lufs
-    return loudness.true_peak_dbtp - heard if math.isfinite(heard) else 0.0
+def _plr_db(heard: Listening, finish: Finish | None) -> float:
+    """As the finaliser metered its result, or else of the audio; the loudest 400 ms where all is gated."""
+    if finish is not None and math.isfinite(finish.integrated_lufs):
+        return finish.true_peak_dbtp - finish.integrated_lufs
+    loudness = heard.loudness
+    level = next(filter(math.isfinite, (loudness.integrated_lufs, loudness.momentary_max_lufs)), None)
+    return 0.0 if level is None else loudness.true_peak_dbtp - level

@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit
 from scipy.ndimage import maximum_filter1d
 
+from mixagent.pipeline.features import percentiles
 from mixagent.reward.scene import Array, Listening, Scene, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 
@@ -115,7 +116,7 @@ class AddedClipping(Guard):
 def _spread_db(heard: Listening) -> Array:
     spectra = heard.spectra
     level_db = decibels(spectra.power[spectra.bands(2000.0, 16000.0)], -70.0)
-    floor_db, top_db = np.percentile(level_db, (10, 90), axis=1)
+    floor_db, top_db = percentiles(level_db, (10, 90))
     spread_db: Array = top_db - floor_db
     return spread_db
 
