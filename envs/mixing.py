@@ -81,11 +81,11 @@ class HeldCases:
 
 
 class _Input(Listening):
-    """The input of a case, whose distance to the original was measured when the case was made."""
+    """The input of a case, of which most was measured when the case was made."""
 
     def __init__(self, case: Case, original: Original | None) -> None:
         super().__init__(load(case.stems.mix), case.features["mix"])
-        self.analysis = case.analysis
+        self.analysis = self.loudness = case.analysis
         self._original, self._known = original, case.distance
 
     def distance(self, original: Original) -> Distance:

@@ -21,8 +21,7 @@ from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import Audio, load
 from mixagent.pipeline.features import describe
 from mixagent.pipeline.finaliser import MAX_GAIN_DB, Finish, finalise
-from mixagent.pipeline.forecast import SourceMeasures, measure_source
-from mixagent.pipeline.meters import Loudness
+from mixagent.pipeline.meters import Loudness, measure
 from mixagent.pipeline.parameters import Settings
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.reward.recovery import Distance, Original
@@ -113,14 +112,9 @@ class Listening:
         return analyse(self.audio)
 
     @cached_property
-    def measures(self) -> SourceMeasures:
-        """`pipeline.forecast.measure_source` of the audio: what the finaliser has to know of it."""
-        return measure_source(self.audio)
-
-    @cached_property
-    def loudness(self) -> Loudness:
-        """What the meters read of the audio."""
-        return self.measures.loudness
+    def loudness(self) -> Loudness | Analysis:
+        """What the meters read of the audio, or an analysis that holds it."""
+        return measure(self.audio)
 
     @cached_property
     def spectra(self) -> Spectra:
@@ -256,7 +250,7 @@ def _finished(heard: Listening, target: LoudnessTarget) -> Finished:
     gain_db = target.integrated_lufs - loudness.integrated_lufs
     if loudness.true_peak_dbtp + gain_db <= target.ceiling_dbtp and abs(gain_db) < MAX_GAIN_DB:
         return Finished(heard)
-    finish = finalise(heard.audio, target, None, measures=heard.measures)
+    finish = finalise(heard.audio, target, None)
     missed_lu = abs(finish.integrated_lufs - target.integrated_lufs)
     return Finished(Listening(load(finish.audio)), finish, missed_lu if math.isfinite(missed_lu) else 0.0)
 
