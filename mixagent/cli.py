@@ -6,6 +6,8 @@ imported inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import math
 import signal
@@ -72,6 +74,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupted)
+    # Python ends with a search through all that was loaded, which would take as long as numba's start.
+    atexit.register(gc.freeze)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

@@ -137,10 +137,16 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
     Raises:
         MixagentError: of the kind that says what went wrong; nothing is left half written.
     """
-    rate = request.sample_rate or probe(request.song).rate
-    check_output(request.output, rate, request.bit_depth, inputs=[request.song])
+    decoding, *_ = listening_stages(request.song)
+    _check_master(request, SAMPLE_RATES_HZ[0])
     with _run(request.config, request.use_cache, progress) as run:
+        _check_master(request, run.stages([decoding])[decoding.name].audio("audio").rate)
         yield _untouched(request, run) if request.amount == 0.0 else _mastered(request, run)
+
+
+def _check_master(request: Request, song_rate: int) -> None:
+    rate = request.sample_rate or song_rate
+    check_output(request.output, rate, request.bit_depth, inputs=[request.song])
 
 
 def analyze_song(song: Path, progress: ShowProgress | None = None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, FloatAr
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
 from mixagent.pipeline.features import describe_song
 from mixagent.pipeline.files import content_hash, decode, resample
+from mixagent.pipeline.fingerprint import fingerprint
 from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
 from mixagent.pipeline.meters import Loudness
 from mixagent.pipeline.parameters import Settings
@@ -135,12 +137,25 @@ def _analyse(context: StageContext) -> dict[str, Any]:
 
 
 def _measure(context: StageContext) -> dict[str, Any]:
-    return _measured(context.inputs["finalise"].audio("audio"), context.progress)
+    finish = context.inputs["finalise"]
+    return _measured(finish.audio("audio"), context.progress, finish.values["renders"][-1]["integrated_lufs"])
 
 
-def _measured(source: AudioSource, progress: Progress) -> dict[str, Any]:
-    analysis = analyse(Watched(source, lambda share: progress(share / 2)))
-    diagnosis = diagnose(Watched(source, lambda share: progress((1 + share) / 2)), analysis)
+def _measured(source: AudioSource, progress: Progress, known_lufs: float | None = None) -> dict[str, Any]:
+    """Analysis and diagnosis; where the source's loudness is known before, the two go side by side."""
+    shares = [0.0, 0.0]
+
+    def watched(which: int) -> Watched:
+        def report(share: float) -> None:
+            shares[which] = share
+            progress(sum(shares) / 2)
+
+        return Watched(source, report)
+
+    with ThreadPoolExecutor(1) as pool:
+        hearing = None if known_lufs is None else pool.submit(fingerprint, watched(1), known_lufs)
+        analysis = analyse(watched(0))
+        diagnosis = diagnose(watched(1), analysis, None if hearing is None else hearing.result())
     return {"analysis": analysis.to_json(), "diagnosis": diagnosis.to_json()}
 
 
