@@ -1,9 +1,11 @@
 """Steps a second of the environment, with one process and with two, and where the time of a step goes.
 
-Actions are what a policy explores at first: normal about neutral. The split is CPU time of one
-process, the median over all steps; steps a second are measured by the clock, in batches.
+Parameters, stems and episodes a case are those of training (`conf/env/default.yaml`), actions what a
+policy explores at first: normal about neutral. The split is CPU time of one process, the mean over all
+steps, with what is done once a case shared by its episodes; steps a second are measured by the clock,
+in batches. What a process then waits for is the slowest of the others, and the scores of the networks.
 
-    python scripts/benchmark_environment.py [--cases DIR] [--steps 60] [--workers 1 2] [--reward default]
+    python scripts/benchmark_environment.py [--cases DIR] [--steps 100] [--workers 1 2] [--reward default]
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
+from omegaconf import OmegaConf
 
 from mixagent.envs.cases import CaseStore
 from mixagent.envs.context import Context
@@ -32,9 +36,13 @@ from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.scene import Listening, Scene
 
 BATCH = 10
-STEMS = ("vocals", "accompaniment")
-
-T = TypeVar("T")
+CONFIG = OmegaConf.create(
+    resources.files("mixagent.conf").joinpath("env/default.yaml").read_text(encoding="utf-8")
+)
+STEMS = tuple(CONFIG.stems)
+ORIGINAL, DISTANCE = "original", "scoring: distance to the original"
+NEUTRAL = "input, finished alike"
+ONCE_A_CASE = ("case", "advice", ORIGINAL, NEUTRAL)
 
 
 def main() -> None:
@@ -42,72 +50,103 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=Path, default=default_corpus() / "cases")
     parser.add_argument("--split", default="train")
-    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--parameters", nargs="+", default=["master.*"])
+    parser.add_argument("--parameters", nargs="+", default=list(CONFIG.parameters))
     parser.add_argument("--reward", default="default", help="a file of conf/reward")
     parser.add_argument("--spread", type=float, default=0.3, help="standard deviation of the actions")
-    parser.add_argument("--episodes-per-case", type=int, default=1)
+    parser.add_argument("--episodes-per-case", type=int, default=CONFIG.episodes_per_case)
     options = parser.parse_args()
     store = CaseStore(options.cases)
     cases = StoredCases(store, tuple(store.names(options.split)))
     reward = load_reward(options.reward)
     choice = Choice.of(options.parameters, STEMS)
     print(f"{len(cases.names)} cases, {len(choice.names)} parameters, {len(reward.terms)} terms\n")
-    _print_split(_split(cases, choice, reward, options))
-    print("\n| processes | steps a second, median | best batch |\n|--:|--:|--:|")
+    busy_ms = _print_split(_split(cases, choice, reward, options))
+    print("\n| processes | steps a second, median | best batch | ms a step of a process | of them waiting |")
+    print("|--:|--:|--:|--:|--:|")
     for workers in options.workers:
-        speeds = _speeds(workers, cases, reward, options)
-        print(f"| {workers} | {np.median(speeds):.1f} | {np.max(speeds):.1f} |")
+        speeds = _speeds(workers, cases, choice, reward, options)
+        step_ms = 1000 * workers / float(np.median(speeds))
+        print(
+            f"| {workers} | {np.median(speeds):.1f} | {np.max(speeds):.1f} | {step_ms:.0f} | "
+            f"{max(step_ms - busy_ms, 0.0):.0f} |"
+        )
+
+
+class Stopwatch:
+    """CPU milliseconds of each part, by part, one for each time that it was run."""
+
+    def __init__(self) -> None:
+        self.parts: dict[str, list[float]] = defaultdict(list)
+
+    @contextmanager
+    def __call__(self, part: str) -> Iterator[None]:
+        """Add what runs inside to a part."""
+        start = time.process_time()
+        yield
+        self.parts[part].append(1000 * (time.process_time() - start))
 
 
 def _split(
     cases: StoredCases, choice: Choice, reward: RewardModel, options: argparse.Namespace
-) -> dict[str, list[float]]:
-    """CPU milliseconds of each part of a step, by part."""
-    random, rules = np.random.default_rng(0), RulePolicy()
-    parts: dict[str, list[float]] = defaultdict(list)
-
-    def timed(part: str, work: Callable[[], T]) -> T:
-        start = time.process_time()
-        result = work()
-        parts[part].append(1000 * (time.process_time() - start))
-        return result
-
+) -> dict[str, float]:
+    """CPU milliseconds of each part of a step, what is done once a case shared by its episodes."""
+    random, rules, watch = np.random.default_rng(0), RulePolicy(), Stopwatch()
     for _ in range(options.steps + 2):
         name = cases.names[int(random.integers(len(cases.names)))]
-        material = timed("case", lambda name=name: Material(cases.load(name), choice.space))
-        case = material.case
-        advice = timed("advice", lambda m=material: choice.action(rules.decide(m.context).settings))
-        timed("observation", lambda m=material, a=advice: observe(m.context, choice.stems, a))
-        action = np.clip(random.normal(0, options.spread, len(choice.names)), -1, 1)
-        settings = choice.settings(action)
-        source = timed(
-            "render", lambda c=case, s=settings: load(premaster(c.stems, s, levels=c.levels, gaps=c.gaps))
-        )
-        finish = timed("finalise", lambda s=source, c=case: finalise(s, c.target, None))
-        after = Listening(load(finish.audio))
-        timed("features", lambda a=after: a.features)
-        scene = Scene(material.before, after, settings, finish, material.original, target=case.target)
-        if material.original is not None:
-            timed("original, once a case", lambda m=material: m.before.distance(m.original))
-            timed("distance", lambda a=after, m=material: a.distance(m.original))
-        timed("input finished alike, once a case", lambda s=scene: s.base.spectra)
-        score = timed("other terms", lambda s=scene: reward.score(s))
-        account(scene, score)
-    return {part: times[2:] for part, times in parts.items()}
+        with watch("case"):
+            material = Material(cases.load(name), choice.space)
+        with watch("advice"):
+            advice = choice.action(rules.decide(material.context).settings)
+        with watch("observation"):
+            observe(material.context, choice.stems, advice)
+        settings = choice.settings(np.clip(random.normal(0, options.spread, len(choice.names)), -1, 1))
+        _step(material, settings, reward, watch)
+    shared = {part: options.episodes_per_case if part in ONCE_A_CASE else 1 for part in watch.parts}
+    means = {part: float(np.mean(times[2:])) for part, times in watch.parts.items()}
+    if ORIGINAL in means:  # the first distance to an original hears the original too
+        means[ORIGINAL] -= means[DISTANCE]
+    return {part: mean / shared[part] for part, mean in means.items()}
 
 
-def _print_split(parts: dict[str, list[float]]) -> None:
-    whole = sum(float(np.median(times)) for times in parts.values())
-    print("| part of a step | CPU ms, median | share |\n|---|--:|--:|")
-    for part, times in parts.items():
-        print(f"| {part} | {np.median(times):.1f} | {100 * np.median(times) / whole:.0f} % |")
+def _step(material: Material, settings: Settings, reward: RewardModel, watch: Stopwatch) -> None:
+    """What a step does, part by part."""
+    case, original = material.case, material.original
+    with watch("render"):
+        source = load(premaster(case.stems, settings, levels=case.levels, gaps=case.gaps))
+    with watch("finalise"):
+        finish = finalise(source, case.target, None)
+    after = Listening(load(finish.audio))
+    with watch("features"):
+        after.features  # noqa: B018
+    scene = Scene(material.before, after, settings, finish, original, target=case.target)
+    if original is not None:
+        with watch(ORIGINAL):
+            Listening(after.audio).distance(original)
+        with watch(DISTANCE):
+            after.distance(original)
+    with watch(NEUTRAL):
+        scene.base.spectra  # noqa: B018
+    with watch("scoring: the render's spectrogram"):
+        after.spectra  # noqa: B018
+    with watch("scoring: all terms on what was measured"):
+        account(scene, reward.score(scene))
+
+
+def _print_split(parts: dict[str, float]) -> float:
+    """Print the parts of a step; the CPU milliseconds of all of them."""
+    whole = sum(parts.values())
+    print("| part of a step | CPU ms, mean | share |\n|---|--:|--:|")
+    for part, mean in parts.items():
+        once = ", once a case" if part in ONCE_A_CASE else ""
+        print(f"| {part}{once} | {mean:.1f} | {100 * mean / whole:.0f} % |")
     print(f"| **together** | {whole:.1f} | |")
+    return whole
 
 
 def _speeds(
-    workers: int, cases: StoredCases, reward: RewardModel, options: argparse.Namespace
+    workers: int, cases: StoredCases, choice: Choice, reward: RewardModel, options: argparse.Namespace
 ) -> list[float]:
     """Steps a second of each batch of steps, the first batch left out."""
     vector = make_vector(
@@ -119,7 +158,7 @@ def _speeds(
     for _ in range(1 + max(options.steps // (BATCH * workers), 3)):
         start = time.perf_counter()
         for _ in range(BATCH):
-            actions = random.normal(0, options.spread, (workers, vector.action_space.shape[0]))
+            actions = random.normal(0, options.spread, (workers, len(choice.names)))
             vector.step(np.clip(actions, -1, 1).astype(np.float32))
         speeds.append(BATCH * workers / (time.perf_counter() - start))
     vector.close()
