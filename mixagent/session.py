@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -365,9 +366,14 @@ def _measured_export(
     cancel = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         measuring = pool.submit(run.stages, stages, cancel)
+
+        def measured() -> dict[str, Result]:
+            # What follows is loaded while the other threads are at work.
+            import_module("mixagent.recording")
+            return measuring.result()
+
         try:
-            warnings = _export(request, master, run, lambda: measuring.result())
-            return warnings, measuring.result()
+            return _export(request, master, run, measured), measured()
         finally:
             cancel.set()
 
