@@ -35,7 +35,7 @@ from mixagent.policies.rules import RulePolicy
 from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.scene import Listening, Scene
 
-BATCH = 10
+BATCH = WARM_UP = 10
 CONFIG = OmegaConf.create(
     resources.files("mixagent.conf").joinpath("env/default.yaml").read_text(encoding="utf-8")
 )
@@ -93,7 +93,7 @@ def _split(
 ) -> dict[str, float]:
     """CPU milliseconds of each part of a step, what is done once a case shared by its episodes."""
     random, rules, watch = np.random.default_rng(0), RulePolicy(), Stopwatch()
-    for _ in range(options.steps + 2):
+    for _ in range(options.steps + WARM_UP):
         name = cases.names[int(random.integers(len(cases.names)))]
         with watch("case"):
             material = Material(cases.load(name), choice.space)
@@ -104,7 +104,7 @@ def _split(
         settings = choice.settings(np.clip(random.normal(0, options.spread, len(choice.names)), -1, 1))
         _step(material, settings, reward, watch)
     shared = {part: options.episodes_per_case if part in ONCE_A_CASE else 1 for part in watch.parts}
-    means = {part: float(np.mean(times[2:])) for part, times in watch.parts.items()}
+    means = {part: float(np.mean(times[WARM_UP:])) for part, times in watch.parts.items()}
     if ORIGINAL in means:  # the first distance to an original hears the original too
         means[ORIGINAL] -= means[DISTANCE]
     return {part: mean / shared[part] for part, mean in means.items()}
