@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.features import FEATURE_NAMES, describe, describe_song
+from mixagent.pipeline.features import FEATURE_NAMES, describe, describe_song, percentiles
 
 RATE = 44100
 
@@ -181,3 +181,10 @@ def test_a_song_shorter_than_a_segment_is_described_whole(frames: int) -> None:
 def test_describing_again_gives_the_same_bytes() -> None:
     audio = noise()
     assert describe(audio).tobytes() == describe(audio).tobytes()
+
+
+@given(count=st.integers(1, 200), percent=st.floats(0.0, 100.0))
+def test_percentiles_are_numpys(count: int, percent: float) -> None:
+    values = np.random.default_rng(count).standard_normal((3, count)).astype(np.float32)
+    expected = np.percentile(values, (percent, 50.0), axis=-1)
+    np.testing.assert_allclose(percentiles(values, (percent, 50.0)), expected, atol=1e-5)

@@ -1,5 +1,7 @@
 """What is measured of input and render, once, and independent of level."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -66,3 +68,14 @@ def test_an_input_that_needs_no_limiting_is_held_against_itself_and_a_peaky_one_
     assert limited.heard is not heard
     assert limited.reduction_db > 3.0
     assert heard.finished(loudness_target("club")) is limited
+
+
+@pytest.mark.parametrize(
+    ("audio", "silent"), [(SONG, False), (Audio(np.zeros_like(SONG.samples), RATE), True)]
+)
+def test_what_is_sent_without_audio_is_small_and_heard_the_same(audio: Audio, silent: bool):
+    heard = Listening(audio)
+    sent = pickle.loads(pickle.dumps(heard.without_audio()))
+    assert len(pickle.dumps(sent)) < 10_000
+    assert sent.silent is silent
+    np.testing.assert_array_equal(sent.features, heard.features)
