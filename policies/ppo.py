@@ -51,6 +51,8 @@ class PpoSettings:
         deviation: standard deviation of the actions at the start.
         deviations: the same for parameters that match a pattern, the last match counting.
         max_gradient: norm to which gradients are cut.
+        grouped: in episodes of one render, hold renders of the same case against each other, see
+            `GroupBaseline`; the value network then serves only where a case has one render.
         stages: the curriculum: how many pathologies a case may have, in equal parts of the run.
         evaluate_every: iterations between evaluations on the validation cases.
     """
@@ -66,6 +68,7 @@ class PpoSettings:
     deviation: float = 0.06
     deviations: dict[str, float] = field(default_factory=dict)
     max_gradient: float = 0.5
+    grouped: bool = True
     stages: tuple[str, ...] = ("single", "pair", "all")
     evaluate_every: int = 10
 
@@ -232,12 +235,45 @@ def _one_iteration(model: PPO, networks: Networks, settings: PpoSettings, seed: 
     model.lr_schedule = lambda _: settings.learning_rate * (1.0 - 0.9 * share)
     for part in (networks.actor, model.policy.get_parameter("log_std")):
         part.requires_grad_(iteration >= settings.value_iterations)
-    renders, recorder = settings.steps * model.n_envs, RolloutRecorder(model.logger, networks.names)
-    model.learn(
-        renders,
-        callback=recorder,
-        reset_num_timesteps=False,
-    )
+    callbacks: list[BaseCallback] = [RolloutRecorder(model.logger, networks.names)]
+    if settings.grouped:
+        callbacks.append(GroupBaseline())
+    model.learn(settings.steps * model.n_envs, callback=callbacks, reset_num_timesteps=False)
+
+
+class GroupBaseline(BaseCallback):
+    """Takes the mean reward of a case's other renders for the baseline of each.
+
+    How much a case can gain differs far more between cases than between actions near each other, and
+    the value network knows it only roughly; the case's own renders know it well (the leave-one-out
+    baseline of Kool et al. 2019; Shao et al. 2024 train language models so). Episodes of several
+    renders, and cases with one render in the rollout, keep the advantage that PPO gave them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._cases: list[list[str]] = []
+        self._single = True
+
+    def _on_step(self) -> bool:
+        self._cases.append([info["case"] for info in self.locals["infos"]])
+        self._single &= bool(np.all(self.locals["dones"]))
+        return True
+
+    def _on_rollout_end(self) -> None:
+        if self._single:
+            buffer = self.locals["rollout_buffer"]
+            against = against_group(buffer.returns, np.array(self._cases))
+            buffer.advantages = np.where(np.isnan(against), buffer.advantages, against)
+
+
+def against_group(returns: NDArray[np.float32], cases: NDArray[np.str_]) -> NDArray[np.float32]:
+    """Each return minus the mean of the others of its case, NaN where there is none; both of one shape."""
+    _, group = np.unique(cases.ravel(), return_inverse=True)
+    count, total = np.bincount(group), np.bincount(group, returns.ravel())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        others = (total[group] - returns.ravel()) / (count[group] - 1)
+    return np.asarray((returns.ravel() - others).reshape(returns.shape), np.float32)
 
 
 class RolloutRecorder(BaseCallback):

@@ -18,7 +18,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 from mixagent.envs.cases import Curriculum
 from mixagent.pipeline.errors import InputError
 from mixagent.policies.network import Actor, Layout, Sizes, Value, measure_statistics
-from mixagent.policies.ppo import Networks, PpoSettings, mean_figures, train
+from mixagent.policies.ppo import Networks, PpoSettings, against_group, mean_figures, train
 
 NAMES = ("master.width", "master.eq_air_db")
 SIZES = Sizes(features=4, findings=2, target=1, truth=2, hidden=16, stem_hidden=4, dropout=0.0)
@@ -58,8 +58,9 @@ class Guess(gymnasium.Env[dict[str, Any], np.ndarray]):
 
     def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         reward = float(np.square(self._right).sum() - np.square(self._right - action).sum())
+        info = {"case": str(self._right), "total": reward, "terms": {"truth": reward}}
+        info |= {"recovery": {"tone": float("nan")}}
         observation, _ = self.reset()
-        info = {"total": reward, "terms": {"truth": reward}, "recovery": {"tone": float("nan")}}
         return observation, reward, True, False, info
 
 
@@ -211,3 +212,40 @@ def test_every_parameter_reports_its_mean_and_its_spread_over_songs(tmp_path: Pa
     for name in NAMES:
         assert {f"actions/mean/{name}", f"actions/spread/{name}", f"actions/deviation/{name}"} <= set(figures)
     assert "terms/truth" in figures
+
+
+def test_a_render_is_held_against_the_other_renders_of_its_case() -> None:
+    returns = np.array([[1.0, 5.0], [3.0, 0.0], [8.0, 2.0]], np.float32)
+    cases = np.array([["a", "b"], ["a", "b"], ["a", "alone"]])
+    expected = [[1.0 - 5.5, 5.0], [3.0 - 4.5, -5.0], [8.0 - 2.0, np.nan]]
+    np.testing.assert_allclose(against_group(returns, cases), expected)
+
+
+def test_a_baseline_of_the_group_learns_where_cases_differ_more_than_actions(tmp_path: Path) -> None:
+    networks, settings = _networks(), replace(SETTINGS, iterations=8, steps=64, value_iterations=0)
+    train(networks, lambda stage: DummyVecEnv([Offset, Offset]), settings, 0, tmp_path, _logger())
+    observation = Offset().reset(seed=1)[0]
+    batch = {key: torch.from_numpy(value[None]) for key, value in observation.items()}
+    action = networks.actor(batch, networks.order)[0]
+    assert action[0] > 0.2
+
+
+class Offset(Guess):
+    """More of the first action is better; each case adds ±100, and comes four times in a row."""
+
+    _count = 0
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        observation, info = super().reset(seed=seed)
+        if self._count % 4 == 0 or seed is not None:
+            self._offset = float(self.np_random.choice([-100.0, 100.0]))
+        self._count += 1
+        return observation, info
+
+    def step(self, action: np.ndarray) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        case, reward = f"{self._count // 4} {self._offset}", float(action[0]) + self._offset
+        observation, _ = self.reset()
+        info = {"case": case, "total": reward, "terms": {}, "recovery": {}}
+        return observation, reward, True, False, info
