@@ -161,6 +161,9 @@ def diagnose(source: AudioSource, analysis: Analysis, heard: Fingerprint | None 
 _Description = tuple[str, str, dict[str, float]]
 _Describe = Callable[[Fingerprint, Analysis], _Description]
 
+_TOO: Mapping[str, str] = {"mud": "full", "shimmer": "bright"}
+_WORTH_SAYING_DB = 1.0
+
 
 def _absent(kind: str) -> Finding:
     return Finding(kind, 0.0, "nowhere", "there is nothing to hear", {})
@@ -173,7 +176,10 @@ def _pathology(kind: str, describe: _Describe, measured: Fingerprint, analysis: 
     features = FEATURES[kind](measured)
     population = finished_music().populations[kind]
     score = population.score(features)
-    values |= {"score": score, "likely_excess_db": population.excess_db(features)}
+    likely_db = population.excess_db(features)
+    values |= {"score": score, "likely_excess_db": likely_db}
+    if kind in _TOO and likely_db >= _WORTH_SAYING_DB:
+        evidence += f"; all measures together say {likely_db:.1f} dB too {_TOO[kind]}"
     finite = {name: float(round(value, 4)) for name, value in values.items() if math.isfinite(value)}
     return Finding(kind, round(_severity(score), 4), place, evidence, finite)
 
