@@ -16,7 +16,7 @@ al. 2022 (automatic mixing with out-of-domain data).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -134,7 +134,7 @@ def _features(audio: Audio) -> _Features:
 
 def _power(signal: Array, rate: int, seconds: float) -> Array:
     """Power spectrogram (frames, bins) of full-scale-sine-is-one, half-overlapped Hann windows."""
-    size = 2 * round(rate * seconds / 2)
+    size = _size(rate, seconds)
     padded = np.pad(signal, (size // 2, size))
     starts = np.arange(0, signal.size + 1, size // 2)
     window = np.hanning(size + 1)[:-1].astype(np.float32)
@@ -150,10 +150,32 @@ def _power(signal: Array, rate: int, seconds: float) -> Array:
     return power
 
 
+@lru_cache
+def _size(rate: int, seconds: float) -> int:
+    """The even length within 0.2 % of a duration whose transform is fastest.
+
+    One with a large prime factor (8202 = 6 · 1367) takes ten times as long as its neighbour.
+    """
+    half = round(rate * seconds / 2)
+    near = range(half - half // 500, half + half // 500 + 1)
+    return 2 * min(near, key=lambda n: (_largest_prime(n), abs(n - half)))
+
+
+def _largest_prime(n: int) -> int:
+    factor = 2
+    while factor * factor <= n:
+        if n % factor:
+            factor += 1
+        else:
+            n //= factor
+    return n
+
+
 def _db(power: Array) -> Array:
     """Decibels, floored: what is 70 dB under the level-matched programme is not heard as a difference."""
     floor = np.float32(10.0 ** (-(20.0 + _FLOOR_DB) / 10.0))
-    decibels: Array = (10.0 * np.log10(power + floor)).astype(np.float32)
+    # NumPy vectorises the natural logarithm of float32 and not the decimal one.
+    decibels: Array = np.log(power + floor) * np.float32(10.0 / np.log(10.0))
     return decibels
 
 
