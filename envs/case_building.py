@@ -14,6 +14,7 @@ import numpy as np
 
 from mixagent.envs.cases import STAGES, CaseStore, Curriculum, draw_damage, make_case, read_lines
 from mixagent.envs.corpus import SPLITS, Corpus, Song, Split
+from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import InputError, OutputError
 from mixagent.pipeline.separation.base import Separator
@@ -173,6 +174,7 @@ _here: list[Builder] = []
 def _start_worker(builder: Builder) -> None:
     import torch
 
+    end_with_parent()
     torch.set_num_threads(1)
     _here.append(builder)
 

@@ -37,6 +37,7 @@ from mixagent.envs.songs import (
     measure_song,
     split_of,
 )
+from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.audio import Audio, AudioSource, Combination, FloatArray, Stems, load
 from mixagent.pipeline.errors import InputError, OutputError, UsageError
 from mixagent.pipeline.files import decode
@@ -256,7 +257,7 @@ def _measure(found: Sequence[Found], split: Split | None, shortest_s: float, wor
     if workers <= 1 or len(found) <= 1:
         yield from map(measure, found)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), end_with_parent) as pool:
         try:
             yield from pool.map(measure, found)
         finally:

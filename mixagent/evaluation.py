@@ -25,6 +25,7 @@ from mixagent import __version__
 from mixagent.envs.case_building import heal_lines
 from mixagent.envs.cases import Case, read_lines
 from mixagent.envs.mixing import Material
+from mixagent.envs.workers import end_with_parent
 from mixagent.evaluation_cases import DAMAGES, UNTOUCHED, Cases, Item
 from mixagent.evaluation_tables import markdown, summarise
 from mixagent.pipeline.audio import Audio, load
@@ -413,6 +414,7 @@ def _start(job: _Job) -> None:
 
     # Ctrl-C ends a worker at once and without a word: what it had done is written.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    end_with_parent()
     torch.set_num_threads(1)
     _here.append(job)
 

@@ -130,9 +130,15 @@ def load_train_config(overrides: Sequence[str] = ()) -> TrainConfig:
             composed = compose("train", overrides=list(overrides))
         config = cast(TrainConfig, OmegaConf.to_object(OmegaConf.merge(_schema(), composed)))
     except (HydraException, OmegaConfBaseException) as error:
-        raise UsageError(f"configuration: {str(error).splitlines()[0]}") from error
+        raise UsageError(f"configuration: {_one_line(error)}") from error
     _check(config)
     return config
+
+
+def _one_line(error: Exception) -> str:
+    """What is wrong, and with which key: OmegaConf names it in a line of its own."""
+    line, key = str(error).splitlines()[0], getattr(error, "full_key", None)
+    return f"{key}: {line}" if key and key not in line else line
 
 
 def _schema() -> DictConfig:

@@ -104,10 +104,10 @@ class _Run:
 
 
 def _train_one(config: TrainConfig, folder: Path, show: ShowProgress) -> Path:
-    _claim(config, folder)
     choice = Choice.of(config.env.parameters, config.env.stems, config.env.steps)
     adviser = load_policy(config.env.adviser)
     reward = load_reward(reward_rows(config))
+    _claim(config, folder)
     store = _cases(config, folder, show)
     sizes = {row["name"]: len(row["severities"]) for row in store.rows()}
     training = tuple(store.names("train"))[: config.cases.training or None]

@@ -79,10 +79,8 @@ class _Wandb(KVWriter):
     def _try(self, action: Any) -> None:
         try:
             action()
-        except (OSError, ValueError, self._module.Error) as error:
-            say(
-                f"W&B: {str(error).splitlines()[0] if str(error) else type(error).__name__}; training goes on"
-            )
+        except Exception as error:  # noqa: BLE001 - W&B also fails by errors that are not its own
+            say(f"W&B: {_one_line(error)}; training goes on")
 
 
 def _start_wandb(folder: Path, name: str, settings: Logging, config: Mapping[str, Any]) -> _Wandb | None:
@@ -93,6 +91,9 @@ def _start_wandb(folder: Path, name: str, settings: Logging, config: Mapping[str
     except ImportError:
         say("wandb is not installed: figures go to the run's folder only")
         return None
+    except Exception as error:  # noqa: BLE001 - a broken package fails on import by any error
+        say(f"W&B could not be loaded ({_one_line(error)}): figures go to the run's folder only")
+        return None
     try:
         run = wandb.init(
             project=settings.project,
@@ -102,7 +103,11 @@ def _start_wandb(folder: Path, name: str, settings: Logging, config: Mapping[str
             config=dict(config),
             settings=wandb.Settings(silent=True),
         )
-    except (OSError, ValueError, wandb.Error) as error:
-        say(f"W&B could not be started ({error}): figures go to the run's folder only")
+    except Exception as error:  # noqa: BLE001 - as above
+        say(f"W&B could not be started ({_one_line(error)}): figures go to the run's folder only")
         return None
     return _Wandb(wandb, run)
+
+
+def _one_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -57,6 +57,20 @@ def test_several_values_need_the_word_multirun(tmp_path: Path) -> None:
         train([f"folder={tmp_path}", "trainer.seed=1,2"])
 
 
+def test_a_value_of_the_wrong_type_names_its_key() -> None:
+    with pytest.raises(UsageError, match=r"trainer\.ppo\.steps.*'many'"):
+        load_train_config(["trainer.ppo.steps=many"])
+
+
+@pytest.mark.parametrize(
+    "mistake", ["env.parameters=[master.none]", "env.adviser=nobody", "+reward.terms.none.weight=1"]
+)
+def test_a_mistake_claims_no_folder(tmp_path: Path, mistake: str) -> None:
+    with pytest.raises(UsageError):
+        train(["experiment=debug", f"folder={tmp_path}/runs", mistake])
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_store_without_cases_says_how_to_make_some(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mixagent corpus build"):
         train([f"folder={tmp_path}/runs", f"cases.store={tmp_path}/none"])

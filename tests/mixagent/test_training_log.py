@@ -77,6 +77,29 @@ def test_a_run_goes_on_when_wandb_fails(
     assert (tmp_path / "progress.csv").is_file()
 
 
+def _start_fails(**options: object) -> None:
+    raise RuntimeError("broken inside\nand more")
+
+
+def test_a_run_goes_on_when_wandb_cannot_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = types.SimpleNamespace(Settings=dict, init=_start_fails)
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    _log(tmp_path, "offline").close()
+    assert "W&B could not be started (broken inside): figures go" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_when_the_package_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "wandb.py").write_text("raise TypeError('made for another version')")
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    _log(tmp_path / "run", "offline").close()
+    assert "made for another version" in capsys.readouterr().err
+
+
 def test_figures_reach_wandb_with_the_number_of_renders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
