@@ -13,23 +13,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
-from torch import Tensor
+from safetensors.numpy import load, save_file
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, observe
 from mixagent.pipeline.errors import ModelMissingError, UsageError
 from mixagent.pipeline.features import FEATURE_NAMES
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.policies.base import Context, Decision, Policy
-from mixagent.policies.network import Actor, Layout, Sizes
+from mixagent.policies.forward import Array, FrozenActor, Observation, Order
 from mixagent.policies.promotion import CONFIG, LEARNED, find_checkpoint, shipped_folder
 from mixagent.policies.reasons import explain
+
+if TYPE_CHECKING:
+    # Deciding needs no torch, whose import takes a second or more.
+    from torch import Tensor
+
+    from mixagent.policies.network import Actor
 
 FORMAT = 1
 """Of a checkpoint; raised when older ones can no longer be read."""
@@ -42,7 +46,7 @@ _WEIGHTS, _CARD = "actor.safetensors", "README.md"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An actor and what has to be known to use it.
+    """An actor that can be trained further, and what has to be known to use it.
 
     Attributes:
         actor: the network, in evaluation mode.
@@ -64,9 +68,7 @@ class Checkpoint:
         """Write the three files; the configuration, which names the weights' hash, goes last."""
         folder.mkdir(parents=True, exist_ok=True)
         encoder = self.actor.encoder
-        save_file(
-            {name: value.contiguous() for name, value in self.actor.state_dict().items()}, folder / _WEIGHTS
-        )
+        save_file(_weights(self.actor), folder / _WEIGHTS)
         (folder / _CARD).write_text(card, encoding="utf-8")
         config = {
             "format": FORMAT,
@@ -91,18 +93,13 @@ class Checkpoint:
             ModelMissingError: a file that is missing, damaged, of another version of this program,
                 or not the one that the configuration belongs to.
         """
-        config = _config(folder)
-        try:
-            weights = (folder / _WEIGHTS).read_bytes()
-            if _digest(weights) != config["weights_sha256"]:
-                raise _unusable(folder, f"{_WEIGHTS} is not the file that {CONFIG} was written for")
-            sizes, layout = Sizes(**config["sizes"]), _layout(config["layout"])
-            actor = Actor(layout, sizes)
-            actor.load_state_dict(load(weights))
-        except OSError as error:
-            raise _unusable(folder, f"{_WEIGHTS} cannot be read ({error.strerror})") from error
-        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            raise _unusable(folder, f"the weights and {CONFIG} do not go together") from error
+        import torch
+
+        from mixagent.policies.network import Actor, Layout, Sizes
+
+        config, weights, decider = _read(folder)
+        actor = Actor(Layout(decider.strip, decider.shared), Sizes(**config["sizes"]))
+        actor.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
         return cls(
             actor.eval(),
             tuple(config["parameters"]),
@@ -134,8 +131,23 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _layout(names: Mapping[str, Sequence[str]]) -> Layout:
-    return Layout(tuple(names["strip"]), tuple(names["shared"]))
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Array], FrozenActor]:
+    """The configuration, the weights by name, and what decides with them."""
+    config = _config(folder)
+    try:
+        data = (folder / _WEIGHTS).read_bytes()
+        if _digest(data) != config["weights_sha256"]:
+            raise _unusable(folder, f"{_WEIGHTS} is not the file that {CONFIG} was written for")
+        weights, layout = load(data), config["layout"]
+        return config, weights, FrozenActor.of(weights, layout["strip"], layout["shared"], config["sizes"])
+    except OSError as error:
+        raise _unusable(folder, f"{_WEIGHTS} cannot be read ({error.strerror})") from error
+    except (KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise _unusable(folder, f"the weights and {CONFIG} do not go together") from error
+
+
+def _weights(actor: Actor) -> dict[str, Array]:
+    return {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in actor.state_dict().items()}
 
 
 def _unusable(folder: Path, why: str) -> ModelMissingError:
@@ -154,14 +166,17 @@ class LearnedPolicy:
     """A policy from a checkpoint.
 
     Args:
-        checkpoint: the actor and its surroundings.
-        adviser: the policy that `checkpoint.adviser` names.
+        actor: what decides.
+        parameters: patterns of the parameters that it steers.
+        adviser: the policy whose settings it takes over in part.
         name: under which the report says who decided.
     """
 
-    def __init__(self, checkpoint: Checkpoint, adviser: Policy, name: str = LEARNED) -> None:
+    def __init__(
+        self, actor: FrozenActor, parameters: Sequence[str], adviser: Policy, name: str = LEARNED
+    ) -> None:
         self.name = name
-        self._checkpoint, self._adviser = checkpoint, adviser
+        self._actor, self._parameters, self._adviser = actor, parameters, adviser
 
     def decide(self, context: Context) -> Decision:
         """Settings in one forward pass, and for each that moved the measure that moved it most.
@@ -170,16 +185,16 @@ class LearnedPolicy:
             KeyError: the context holds no features of the mix.
         """
         stems = tuple(context.stems)
-        names = steered(context.space, self._checkpoint.parameters)
-        order = self._checkpoint.actor.encoder.layout.order(names, stems)
+        names = steered(context.space, self._parameters)
+        order = self._actor.order(names, stems)
         advised = self._adviser.decide(context)
-        advice = chosen_action(context.space, names, advised.settings.values)
-        observation = batched(observe(context, stems, advice))
-        action = act(self._checkpoint.actor, observation, order)
+        observation = observe(context, stems, chosen_action(context.space, names, advised.settings.values))
+        action = decided(self._actor, observation, order)
         pairs = zip(names, action, strict=True)
         settings = context.space.settings({name: context.space[name].value(float(a)) for name, a in pairs})
-        moved = [k for k, name in enumerate(names) if name in settings.changed()]
-        why = explain(self._checkpoint.actor, observation, order, moved, stems, names, advised.reasons)
+        changed = settings.changed()
+        moved = [k for k, name in enumerate(names) if name in changed]
+        why = explain(self._actor, observation, order, moved, stems, names, advised.reasons)
         return Decision(settings, why)
 
 
@@ -195,16 +210,30 @@ def chosen_action(
     return np.array([space[name].action(values[name]) for name in names], np.float32)
 
 
+def decided(actor: FrozenActor, observation: Observation, order: Order) -> Array:
+    """The decision for one song (A,), in [−1, 1] and exactly 0 where it would hardly move."""
+    action = np.clip(actor.action(observation, order), -1.0, 1.0)
+    return np.where(np.abs(action) < SMALLEST_MOVE, np.float32(0.0), action)
+
+
+def frozen(actor: Actor) -> FrozenActor:
+    """What decides as this actor does now, in evaluation mode."""
+    layout, sizes = actor.encoder.layout, actor.encoder.sizes
+    return FrozenActor.of(_weights(actor), layout.strip, layout.shared, asdict(sizes))
+
+
 def batched(observation: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
     """One observation as a batch of one."""
+    import torch
+
     return {key: torch.from_numpy(np.asarray(value))[None] for key, value in observation.items()}
 
 
-def act(actor: Actor, observation: Mapping[str, Tensor], order: Tensor) -> NDArray[np.float32]:
-    """The actor's decision (A,), in [−1, 1] and exactly 0 where it would hardly move."""
-    with torch.no_grad():
-        action = actor(observation, order)[0].clamp(-1.0, 1.0)
-    return torch.where(action.abs() < SMALLEST_MOVE, 0.0, action).numpy()
+def act(actor: Actor, observation: Mapping[str, Tensor], order: Tensor) -> Array:
+    """What the product would decide with this actor, see `decided`, for a batch of one."""
+    return decided(
+        frozen(actor), {key: value[0].numpy() for key, value in observation.items()}, order.numpy()
+    )
 
 
 # --- finding ---------------------------------------------------------------------------------------
@@ -227,7 +256,7 @@ def load_learned(name: str, advisers: Mapping[str, Callable[[], Policy]]) -> Lea
         there = sorted(folder.name for folder in shipped_folder().glob("*") if (folder / CONFIG).is_file())
         choices = ", ".join((*advisers, *there))
         raise UsageError(f"no policy is called {name!r}: choose one of {choices}, or a checkpoint's folder")
-    checkpoint = Checkpoint.load(found)
-    if checkpoint.adviser not in advisers:
-        raise _unusable(found, f"it takes advice from a policy called {checkpoint.adviser!r}, which is gone")
-    return LearnedPolicy(checkpoint, advisers[checkpoint.adviser](), name)
+    config, _, actor = _read(found)
+    if config["adviser"] not in advisers:
+        raise _unusable(found, f"it takes advice from a policy called {config['adviser']!r}, which is gone")
+    return LearnedPolicy(actor, config["parameters"], advisers[config["adviser"]](), name)

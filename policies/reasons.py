@@ -1,8 +1,9 @@
 """Why an actor moved a parameter: the measure that did most for it, in words.
 
-Each measure's share in an action is its gradient times how far it stands from the training songs'
-mean (gradient × input, Shrikumar et al. 2016). The shares of measures of one kind are summed, the
-kind with the largest share in the direction of the move is named, and of it the strongest measure.
+What a measure did is what its absence undoes: it is set to the training songs' mean (advice to none),
+and the network decides again (occlusion, Zeiler and Fergus 2014). Of the kinds of measures, set so
+together, the one whose absence takes most from the move is named, and of it the strongest measure.
+Where no absence takes anything from it, the move is what the actor does to every song.
 """
 
 from __future__ import annotations
@@ -13,13 +14,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
 from mixagent.pipeline.features import FEATURE_NAMES
-from mixagent.policies.network import Actor
+from mixagent.policies.forward import Array, FrozenActor, Observation, Order
 
 KINDS: Mapping[str, str] = {
     "tone": "tone",
@@ -63,9 +62,9 @@ class _Measures:
 
 
 def explain(
-    actor: Actor,
-    observation: Mapping[str, Tensor],
-    order: Tensor,
+    actor: FrozenActor,
+    observation: Observation,
+    order: Order,
     moved: Sequence[int],
     stems: Sequence[str],
     names: Sequence[str],
@@ -74,25 +73,21 @@ def explain(
     """A clause for each moved parameter.
 
     Args:
-        actor: in evaluation mode.
-        observation: a batch of one.
-        order: see `Layout.order`.
+        actor: what decided.
+        observation: of one song.
+        order: see `FrozenActor.order`.
         moved: which parameters moved, as places in `names`.
         stems: of the observation, in order.
         names: of all steered parameters.
         advised: the adviser's reasons by parameter, used where its advice did most.
     """
-    inputs = {key: observation[key].clone().requires_grad_() for key in _INPUTS}
-    action = actor({**observation, **inputs}, order)[0]
-    means = {key: actor.encoder.get_buffer(f"{key}_mean") for key in _INPUTS[:-1]}
-    apart = _joined([observation[key][0] - means.get(key, 0.0) for key in _INPUTS])
+    if not moved:
+        return {}
     measures = _measures(tuple(stems), len(names))
-    reasons = {}
-    for index in moved:
-        slopes = torch.autograd.grad(action[index], list(inputs.values()), retain_graph=True)
-        shares = _joined([slope[0] for slope in slopes]) * apart
-        place = _strongest(shares if action[index] > 0 else -shares, measures)
-        advice = place - (len(shares) - len(names))
+    apart = _joined(observation) - _usual(actor, observation)
+    reasons = {names[index]: _ALWAYS for index in moved}
+    for index, place in _strongest(actor, observation, order, moved, measures).items():
+        advice = place - (len(apart) - len(names))
         if advice >= 0:
             reasons[names[index]] = advised.get(names[advice], "the rules' advice")
         else:
@@ -101,18 +96,51 @@ def explain(
     return reasons
 
 
+_ALWAYS = "as for every song"
+
+_LEAST = 1e-4
+"""A share in an action that is less than this is rounding, not a reason."""
+
 _INPUTS = ("mix", "stems", "diagnosis", "target", "advice")
 
 
-def _joined(parts: Sequence[Tensor]) -> NDArray[np.float32]:
+def _strongest(
+    actor: FrozenActor, observation: Observation, order: Order, moved: Sequence[int], measures: _Measures
+) -> dict[int, int]:
+    """The place of the strongest measure of the kind that did most, for each parameter that any moved."""
+    towards = np.sign(actor.action(observation, order))
+    together = measures.group == np.arange(len(measures.kinds))[:, None]
+    by_kind = _shares(actor, observation, order, together) * towards
+    kinds, most = np.argmax(by_kind, axis=0), np.max(by_kind, axis=0)
+    places = np.flatnonzero(np.isin(measures.group, kinds[list(moved)]))
+    single = places[:, None] == np.arange(len(measures.group))
+    shares = _shares(actor, observation, order, single) * towards
+    of_kind = measures.group[places][:, None] == kinds
+    strongest = places[np.argmax(np.where(of_kind, shares, -np.inf), axis=0)]
+    return {index: int(strongest[index]) for index in moved if most[index] > _LEAST}
+
+
+def _shares(actor: FrozenActor, observation: Observation, order: Order, hidden: NDArray[np.bool_]) -> Array:
+    """What hiding some measures takes from the action, shape (rows, A), for `hidden` (rows, measures)."""
+    varied = np.where(hidden, _usual(actor, observation), _joined(observation))
+    ends = np.cumsum([observation[key].size for key in _INPUTS])[:-1]
+    parts = zip(_INPUTS, np.split(varied, ends, axis=1), strict=True)
+    rows = {key: np.broadcast_to(value, (len(hidden), *value.shape)) for key, value in observation.items()}
+    rows |= {key: part.reshape(rows[key].shape) for key, part in parts}
+    return actor.action(observation, order) - actor.action(rows, order)
+
+
+def _usual(actor: FrozenActor, observation: Observation) -> Array:
+    """What stands for a hidden measure: its mean over the training songs, and 0 for advice."""
+    none = np.zeros((), np.float32)
+    return _joined(
+        {key: np.broadcast_to(actor.mean.get(key, none), observation[key].shape) for key in _INPUTS}
+    )
+
+
+def _joined(observation: Observation) -> Array:
     """The inputs' values as one vector."""
-    return torch.cat([part.detach().reshape(-1) for part in parts]).numpy()
-
-
-def _strongest(shares: NDArray[np.float32], measures: _Measures) -> int:
-    """The strongest measure of the group with the largest sum."""
-    sums = np.bincount(measures.group, shares)
-    return int(np.argmax(np.where(measures.group == int(np.argmax(sums)), shares, -np.inf)))
+    return np.concatenate([observation[key].ravel() for key in _INPUTS])
 
 
 @lru_cache(maxsize=16)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
+from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, observe
 from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.diagnosis import diagnose
@@ -18,9 +20,18 @@ from mixagent.pipeline.errors import ModelMissingError, UsageError
 from mixagent.pipeline.features import FEATURE_NAMES, describe
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.targets import TARGETS
-from mixagent.policies import NeutralPolicy, load_policy
-from mixagent.policies.base import Context
-from mixagent.policies.learned import Checkpoint, LearnedPolicy, batched, steered
+from mixagent.policies import NeutralPolicy, RulePolicy, load_policy
+from mixagent.policies.base import Context, Policy
+from mixagent.policies.learned import (
+    SMALLEST_MOVE,
+    Checkpoint,
+    LearnedPolicy,
+    act,
+    batched,
+    chosen_action,
+    frozen,
+    steered,
+)
 from mixagent.policies.network import Actor, Layout, Sizes
 
 STEMS = ("vocals", "accompaniment")
@@ -52,6 +63,10 @@ def _checkpoint(spread: float = 0.05) -> Checkpoint:
     return Checkpoint(actor, PATTERNS, STEMS, "rules", {"seed": 3}, {"recovery": 0.4})
 
 
+def _policy(adviser: Policy | None = None, spread: float = 0.05) -> LearnedPolicy:
+    return LearnedPolicy(frozen(_checkpoint(spread).actor), PATTERNS, adviser or NeutralPolicy())
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     _checkpoint().save(tmp_path / "mine", "# A policy\n")
@@ -60,7 +75,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_what_was_saved_decides_the_same_after_loading(folder: Path) -> None:
     context = _context()
-    fresh = LearnedPolicy(_checkpoint(), load_policy("rules"))
+    fresh = _policy(load_policy("rules"))
     loaded = load_policy(str(folder))
     assert loaded.decide(context).settings.changed()
     assert loaded.decide(context).settings == fresh.decide(context).settings
@@ -73,21 +88,21 @@ def test_the_record_of_the_training_comes_back(folder: Path) -> None:
 
 
 def test_it_decides_the_same_song_alike_and_other_songs_otherwise() -> None:
-    policy = LearnedPolicy(_checkpoint(), NeutralPolicy())
+    policy = _policy()
     assert policy.decide(_context()) == policy.decide(_context())
     assert policy.decide(_context()).settings != policy.decide(_context(seed=1)).settings
 
 
 @pytest.mark.parametrize("stems", [(), ("vocals",), ("vocals", "drums", "bass", "other")])
 def test_it_serves_songs_with_other_stems_than_it_was_trained_with(stems: tuple[str, ...]) -> None:
-    decision = LearnedPolicy(_checkpoint(spread=0.3), NeutralPolicy()).decide(_context(stems))
+    decision = _policy(spread=0.3).decide(_context(stems))
     moved = {name.split(".")[0] for name in decision.settings.changed()}
     assert moved <= {*stems, "master", "drum_bus", "vocal_bus"}
     assert set(stems) <= moved
 
 
 def test_only_steered_parameters_move_and_each_move_has_a_reason() -> None:
-    decision = LearnedPolicy(_checkpoint(), NeutralPolicy()).decide(_context())
+    decision = _policy().decide(_context())
     changed = decision.settings.changed()
     assert set(changed) <= set(steered(decision.settings.space, PATTERNS))
     assert changed.keys() == decision.reasons.keys()
@@ -95,28 +110,52 @@ def test_only_steered_parameters_move_and_each_move_has_a_reason() -> None:
 
 
 def test_a_move_too_small_to_hear_is_left_out() -> None:
-    decision = LearnedPolicy(_checkpoint(spread=1e-4), NeutralPolicy()).decide(_context())
+    decision = _policy(spread=1e-4).decide(_context())
     assert decision.settings.changed() == {}
 
 
-def test_the_reason_is_the_measure_that_moved_it_most() -> None:
-    checkpoint, context = _checkpoint(spread=0.0), _context()
-    encoder, place = checkpoint.actor.encoder, FEATURE_NAMES.index("tone_315hz")
-    first, second = (layer for layer in encoder.song if isinstance(layer, torch.nn.Linear))
+# In a program of its own: the tests themselves need torch.
+_DECIDES = """
+import sys
+import numpy as np
+from mixagent.pipeline.analysis import analyse
+from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.diagnosis import diagnose
+from mixagent.pipeline.features import describe
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.targets import TARGETS
+from mixagent.policies import load_policy
+from mixagent.policies.base import Context
+
+audio = Audio(np.random.default_rng(0).standard_normal((2, 44100)).astype(np.float32) * 0.1, 44100)
+mix, features = analyse(audio), {"mix": describe(audio)}
+space = ParameterSpace.for_stems(())
+context = Context(mix, {}, diagnose(audio, mix), TARGETS["streaming"], space, features)
+decision = load_policy(sys.argv[1]).decide(context)
+assert decision.settings.changed() and decision.reasons
+print(*({"torch", "gymnasium", "stable_baselines3"} & sys.modules.keys()))
+"""
+
+
+def test_deciding_and_giving_reasons_needs_no_torch(folder: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", _DECIDES, str(folder)], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
+
+
+def test_validation_hears_what_the_product_would_decide() -> None:
+    checkpoint, context = _checkpoint(), _context()
+    names = steered(context.space, PATTERNS)
+    advised = RulePolicy().decide(context).settings
+    observation = observe(context, STEMS, chosen_action(context.space, names, advised.values))
+    order = checkpoint.actor.encoder.layout.order(names, STEMS)
+    action = act(checkpoint.actor, batched(observation), order)
     with torch.no_grad():
-        for layer in (first, second):
-            layer.weight.zero_()
-            layer.bias.zero_()
-        # One unit hears nothing but this band; the other gives the layer's normalisation something to hold.
-        first.weight[0, place], first.bias[1] = 1.0, 4.0
-        second.weight[0, 0] = 1.0
-        checkpoint.actor.shared.weight[len(encoder.layout.shared) :, 0] = 1.0
-    features = context.features["mix"].copy()
-    features[place] = 3.0
-    heard = replace(context, features={**context.features, "mix": features})
-    decision = LearnedPolicy(checkpoint, NeutralPolicy()).decide(heard)
-    assert decision.reasons
-    assert set(decision.reasons.values()) == {"tone around 315 Hz: +3.0 dB against the training songs"}
+        expected = checkpoint.actor(batched(observation), order)[0].clamp(-1.0, 1.0).numpy()
+    expected[np.abs(expected) < SMALLEST_MOVE] = 0.0
+    np.testing.assert_allclose(action, expected, atol=1e-5)
+    pairs = zip(names, action, strict=True)
+    settings = context.space.settings({name: context.space[name].value(float(a)) for name, a in pairs})
+    assert _policy(RulePolicy()).decide(context).settings == settings
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:

@@ -1,0 +1,210 @@
+"""The forward pass of `policies.network.Actor` in NumPy: what decides a song, without torch.
+
+To import torch takes longer than the rest of a master from the cache, and the network is small. The
+weights are the trained ones; dropout has no part, as in evaluation mode. The actions are torch's to
+within rounding, which the tests hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+Order = NDArray[np.int64]
+
+Observation = Mapping[str, Array]
+"""As `envs.observation.observe` gives it, or many of them, with any further axes in front."""
+
+STANDARD_LIMIT = 5.0
+"""As `network.STANDARD_LIMIT`, beyond which a standardised measure counts no more."""
+
+_MEASURES = ("mix", "diagnosis", "target")
+"""What is standardised for the song, in the order in which the network reads it."""
+
+_EPSILON = 1e-5
+"""What layer normalisation adds to the variance, torch's default."""
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """Weight (out, in) and bias (out,)."""
+
+    weight: Array
+    bias: Array
+
+    def __call__(self, signal: Array) -> Array:
+        flat: Array = signal.reshape(-1, signal.shape[-1]) @ self.weight.T + self.bias
+        return flat.reshape(*signal.shape[:-1], len(self.bias))
+
+
+@dataclass(frozen=True)
+class _Layers:
+    """Linear, layer normalisation (Ba et al. 2016) with scale and shift, SiLU, linear, SiLU."""
+
+    first: _Linear
+    scale: Array
+    shift: Array
+    second: _Linear
+
+    def __call__(self, signal: Array) -> Array:
+        hidden = self.first(signal)
+        hidden = hidden - hidden.mean(axis=-1, keepdims=True)
+        variance = np.square(hidden).mean(axis=-1, keepdims=True)
+        hidden = hidden / np.sqrt(variance + _EPSILON) * self.scale + self.shift
+        return _silu(self.second(_silu(hidden)))
+
+
+def _silu(signal: Array) -> Array:
+    # x · sigmoid(x); the hyperbolic tangent cannot overflow.
+    half: Array = 0.5 * signal
+    return half + half * np.tanh(half)
+
+
+@dataclass(frozen=True)
+class FrozenActor:
+    """A trained actor that only decides.
+
+    Attributes:
+        strip, shared: what it steers, as in `network.Layout`.
+        mean, spread: of the measures over the training songs, by the observation's key; a measure whose
+            spread is infinite counts for nothing.
+    """
+
+    strip: tuple[str, ...]
+    shared: tuple[str, ...]
+    mean: Mapping[str, Array]
+    spread: Mapping[str, Array]
+    stem_layers: _Layers
+    song_layers: _Layers
+    strip_head: _Linear
+    shared_head: _Linear
+
+    @classmethod
+    def of(
+        cls,
+        weights: Mapping[str, Array],
+        strip: Sequence[str],
+        shared: Sequence[str],
+        sizes: Mapping[str, int],
+    ) -> FrozenActor:
+        """The actor of these weights, named as in the state of `network.Actor`.
+
+        Args:
+            weights: by name.
+            strip, shared: what is steered.
+            sizes: the fields of `network.Sizes`.
+
+        Raises:
+            ValueError: the weights are not those of a network of these sizes.
+            KeyError: a size is missing.
+        """
+        expected = _shapes(len(strip), len(shared), sizes)
+        if {name: value.shape for name, value in weights.items()} != expected:
+            raise ValueError("the weights are of another network")
+        kept = {name: np.asarray(value, np.float32) for name, value in weights.items()}
+        keys = ("stems", *_MEASURES)
+        return cls(
+            strip=tuple(strip),
+            shared=tuple(shared),
+            mean={key: kept[f"encoder.{key}_mean"] for key in keys},
+            spread={key: kept[f"encoder.{key}_spread"] for key in keys},
+            stem_layers=_layers(kept, "encoder.stem"),
+            song_layers=_layers(kept, "encoder.song"),
+            strip_head=_linear(kept, "strip"),
+            shared_head=_linear(kept, "shared"),
+        )
+
+    def order(self, parameters: Sequence[str], stems: Sequence[str]) -> Order:
+        """Where each parameter stands in (first strip, second strip, …, shared), shape (A,).
+
+        Raises:
+            KeyError: a parameter that the actor does not steer.
+        """
+        places = [f"{stem}.{what}" for stem in stems for what in self.strip] + list(self.shared)
+        index = {name: place for place, name in enumerate(places)}
+        return np.array([index[name] for name in parameters], np.int64)
+
+    def action(self, observation: Observation, order: Order) -> Array:
+        """`gate · advice + residual` for each parameter, shape (…, A), not yet clipped to [−1, 1].
+
+        Args:
+            observation: of one song or, with axes in front, of many.
+            order: as `order` gives it.
+        """
+        stems, song = self._encoded(observation, order)
+        count = stems.shape[-2]
+        strip_advice, shared_advice = self._placed(observation["advice"], order, count)
+        everywhere = np.broadcast_to(song[..., None, :], (*stems.shape[:-1], song.shape[-1]))
+        gates, residuals = np.split(self.strip_head(np.concatenate((stems, everywhere), -1)), 2, axis=-1)
+        gate, residual = np.split(self.shared_head(song), 2, axis=-1)
+        strips = (gates * strip_advice + residuals) * observation["present"][..., None]
+        flat = strips.reshape(*song.shape[:-1], count * len(self.strip))
+        return np.concatenate((flat, gate * shared_advice + residual), -1)[..., order]
+
+    def _encoded(self, observation: Observation, order: Order) -> tuple[Array, Array]:
+        """Vectors of the stems, (…, S, stem_hidden), and of the whole song, (…, hidden)."""
+        present = observation["present"][..., None]
+        count, features = observation["stems"].shape[-2:]
+        advice = self._placed(observation["advice"], order, count)
+        change, last, flags = np.split(observation["last"], (features, -2), axis=-1)
+        last_action = self._placed(last, order, count)
+        strips = (self._standard("stems", observation["stems"]), advice[0], last_action[0])
+        stems = self.stem_layers(np.concatenate(strips, -1)) * present
+        pooled = stems.sum(axis=-2) / np.maximum(present.sum(axis=-2), 1.0)
+        measures = [self._standard(key, observation[key]) for key in _MEASURES]
+        parts = (*measures, _limited(change, self.spread["mix"]), flags, advice[1], last_action[1], pooled)
+        return stems, self.song_layers(np.concatenate(parts, -1))
+
+    def _standard(self, key: str, value: Array) -> Array:
+        return _limited(value - self.mean[key], self.spread[key])
+
+    def _placed(self, action: Array, order: Order, stems: int) -> tuple[Array, Array]:
+        """An action by place: strips (…, S, strip) and shared (…, shared); 0 where nothing steers."""
+        strips = stems * len(self.strip)
+        placed = np.zeros((*action.shape[:-1], strips + len(self.shared)), np.float32)
+        placed[..., order] = action
+        on_strips = placed[..., :strips].reshape(*action.shape[:-1], stems, len(self.strip))
+        return on_strips, placed[..., strips:]
+
+
+def _limited(apart: Array, spread: Array) -> Array:
+    limited: Array = np.clip(apart / spread, -STANDARD_LIMIT, STANDARD_LIMIT)
+    return limited
+
+
+def _linear(weights: Mapping[str, Array], name: str) -> _Linear:
+    return _Linear(weights[f"{name}.weight"], weights[f"{name}.bias"])
+
+
+def _layers(weights: Mapping[str, Array], name: str) -> _Layers:
+    # Places in `network._layers`: 1 is the normalisation; SiLU and dropout have no weights.
+    norm = _linear(weights, f"{name}.1")
+    return _Layers(_linear(weights, f"{name}.0"), norm.weight, norm.bias, _linear(weights, f"{name}.4"))
+
+
+def _shapes(strip: int, shared: int, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
+    """What each weight of a network of these sizes measures."""
+    features, hidden, stem_hidden = sizes["features"], sizes["hidden"], sizes["stem_hidden"]
+    measures = {"mix": features, "stems": features, "diagnosis": sizes["findings"], "target": sizes["target"]}
+    song = 2 * features + sizes["findings"] + sizes["target"] + 2 * shared + 2 + stem_hidden
+    linear = {
+        "encoder.stem.0": (stem_hidden, features + 2 * strip),
+        "encoder.stem.4": (stem_hidden, stem_hidden),
+        "encoder.song.0": (hidden, song),
+        "encoder.song.4": (hidden, hidden),
+        "shared": (2 * shared, hidden),
+        "strip": (2 * strip, hidden + stem_hidden),
+    }
+    norms = {"encoder.stem.1": stem_hidden, "encoder.song.1": hidden}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for key, size in measures.items():
+        shapes |= {f"encoder.{key}_mean": (size,), f"encoder.{key}_spread": (size,)}
+    for name, shape in linear.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    for name, size in norms.items():
+        shapes |= {f"{name}.weight": (size,), f"{name}.bias": (size,)}
+    return shapes
