@@ -51,6 +51,8 @@ def check_output(
         UsageError: a suffix, rate or bit depth that the format does not have, or one of the `inputs`.
         OutputError: the folder is missing, a file or write-protected, or the name is taken.
     """
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder")
     suffix = path.suffix.lower()
     if suffix not in _FORMATS:
         raise UsageError(
@@ -62,8 +64,6 @@ def check_output(
         raise UsageError(f"{path}: mp3 has no sample rate of {rate} Hz: choose 44100 or 48000, or write flac")
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise OutputError(f"cannot write {path}: it is a folder")
     if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
         raise UsageError(f"cannot write {path}: it is the input, which is never overwritten")
     if not os.access(path.parent, os.W_OK | os.X_OK):

@@ -52,7 +52,7 @@ def _sentences(title: str, lines: Sequence[str], otherwise: str) -> list[Rendera
     rows.add_column(overflow="fold")
     for line in lines or (otherwise,):
         rows.add_row("·", Text(line))
-    return [Text(title, style="bold"), Padding(rows, (0, 0, 0, 1))]
+    return [Text(title, style="bold"), Padding(rows, (0, 0, 0, 1), expand=False)]
 
 
 def _measures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:

@@ -226,6 +226,12 @@ def test_the_summary_fits_a_small_terminal():
     assert "Integrated loudness" in console.file.getvalue()
 
 
+def test_the_summary_fills_no_line_of_a_pipe_with_blanks():
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console.print(summary_text(make_report(song(), song(gain=0.2))))
+    assert max(map(len, console.file.getvalue().splitlines())) < 160
+
+
 STATE = 'return document.getElementById("player").state()'
 PRESS_A = 'document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "a", bubbles: true}))'
 

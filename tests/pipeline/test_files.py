@@ -193,9 +193,10 @@ def test_an_existing_file_is_kept_when_asked(tmp_path):
 def test_a_missing_folder_and_a_folder_as_output_are_one_line(tmp_path):
     with pytest.raises(OutputError, match="does not exist"):
         encode(tone(), tmp_path / "nowhere" / "a.wav")
-    (tmp_path / "folder.wav").mkdir()
-    with pytest.raises(OutputError, match="is a folder"):
-        encode(tone(), tmp_path / "folder.wav")
+    for name in ("folder.wav", "folder"):
+        (tmp_path / name).mkdir()
+        with pytest.raises(OutputError, match="is a folder"):
+            encode(tone(), tmp_path / name)
 
 
 _LIMITED = """
