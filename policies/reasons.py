@@ -46,7 +46,7 @@ KINDS: Mapping[str, str] = {
 
 FINDINGS: Mapping[str, str] = {"holes": "spectral holes", "flatness": "flat dynamics"}
 
-_BAND = re.compile(r"(\d+)(?:-(\d+))?hz")
+_BAND = re.compile(r"([\d.]+)(?:-([\d.]+))?hz")
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,7 @@ def _band(found: re.Match[str]) -> str:
 def _clause(kind: str, detail: str, apart: float) -> str:
     if not detail:
         return kind
-    if detail.endswith("Hz"):
+    # Coherence is a share, not dB.
+    if detail.endswith("Hz") and not kind.endswith(KINDS["coherence"]):
         return f"{kind} {detail}: {apart:+.1f} dB against the training songs"
     return f"{kind} ({detail})"

@@ -117,6 +117,20 @@ def test_findings_and_targets_are_named() -> None:
     assert _reasons(*aimed)["master.width"] == "the loudness target (integrated lufs)"
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("modulation_0.5-2hz_20-150hz", "movement of the level 0.5–2 Hz: +3.0 dB against the training songs"),
+        ("punch_20-150hz_p50", "punch 20–150 Hz: +3.0 dB against the training songs"),
+        ("coherence_500hz", "how alike the channels are (around 500 Hz)"),
+        ("cut_off", "the end of the spectrum"),
+    ],
+)
+def test_bands_and_units_are_those_of_the_measure(name: str, said: str) -> None:
+    place = FEATURE_NAMES.index(name)
+    assert _reasons(_hears(place), _shown(mix={place: 3.0}))["master.width"] == said
+
+
 def test_advice_taken_over_gives_the_advisers_reason() -> None:
     actor = _still()
     with torch.no_grad():
