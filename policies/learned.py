@@ -98,7 +98,11 @@ class Checkpoint:
         from mixagent.policies.network import Actor, Layout, Sizes
 
         config, weights, decider = _read(folder)
-        actor = Actor(Layout(decider.strip, decider.shared), Sizes(**config["sizes"]))
+        try:
+            sizes = Sizes(**config["sizes"])
+        except TypeError as error:
+            raise _unusable(folder, f"{CONFIG} gives sizes that no network has") from error
+        actor = Actor(Layout(decider.strip, decider.shared), sizes)
         actor.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
         return cls(
             actor.eval(),

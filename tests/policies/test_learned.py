@@ -202,6 +202,12 @@ def test_a_missing_file_is_named(folder: Path, missing: str) -> None:
         Checkpoint.load(folder)
 
 
+def test_sizes_of_a_later_network_are_refused(folder: Path) -> None:
+    sizes = json.loads((folder / "config.json").read_text())["sizes"]
+    with pytest.raises(ModelMissingError, match="no network has"):
+        Checkpoint.load(_edited(folder, sizes={**sizes, "heads": 4}))
+
+
 def test_a_damaged_configuration_is_refused(folder: Path) -> None:
     (folder / "config.json").write_text("{")
     with pytest.raises(ModelMissingError, match="damaged"):
