@@ -2,9 +2,10 @@
 
 Small ensembles of networks read `pipeline.features` and predict what `reward.recovery` would measure
 against an original that nobody has: one from the render alone, one from the render beside the input
-that it was made from, which ranks renders of one song far better. `scripts/train_critic.py` made them;
-their card (`checkpoints/critic`) says from what, and how well they agree with the truth on songs they
-never heard.
+that it was made from, which ranks renders of one song far better. The latter also says outright what
+share of the input's distance the render undoes; fitted as a mean, it expects little of a change that
+helped some songs and harmed others. `scripts/train_critic.py` made them; their card
+(`checkpoints/critic`) says from what, and how well they agree with the truth on songs they never heard.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Array = NDArray[np.float32]
 OUTPUTS = ("total", *DIMENSIONS)
 """What is predicted: the distance's total in its units, and each dimension in dB."""
 
-VERSION = 1
+VERSION = 2
 
 
 Layers = tuple[tuple[Array, Array], ...]
@@ -45,12 +46,13 @@ class Critic:
         mean, spread: of each feature over the training examples, shape (features,).
         alone: weights (networks, in, out) and biases (networks, 1, out) by layer, of the networks that
             hear the render only.
-        beside: the same of those that also hear what was changed; twice as many inputs.
+        beside: the same of those that also hear what was changed; twice as many inputs, and one output
+            more: the share undone.
         limit: a standardised feature counts at most this much, either way.
         change: by how much more a changed feature counts than one that differs from the mean.
         scale: the distance at which an output's logarithm bends, shape (outputs,).
-        doubt: how much of the networks' disagreement is added to the prediction, so that what is like
-            nothing they were trained on is not taken for near.
+        doubt: how much of the networks' disagreement is added to a distance, and taken off a share, so
+            that what is like nothing they were trained on is not taken for near.
     """
 
     mean: Array
@@ -80,23 +82,41 @@ class Critic:
             inputs: `describe` of what each was made from, of the same shape; None where that is not
                 known. To compare a render with its input, hear the input beside itself.
         """
-        heard = self._limited((features - self.mean) / self.spread)
-        layers = self.alone
-        if inputs is not None:
-            changed = self._limited((features - inputs) / self.spread * self.change)
-            heard, layers = np.concatenate([heard, changed], axis=1), self.beside
-        raw = _through(layers, heard)  # (networks, renders, outputs)
+        if inputs is None:
+            raw = _through(self.alone, self._standard(features))  # (networks, renders, outputs)
+        else:
+            raw = self._beside(features, inputs)[..., : len(OUTPUTS)]
         raised = raw.mean(axis=0) + self.doubt * raw.std(axis=0)
         # Beyond any distance there is: none is over 20 dB, and a unit is at least 1 dB.
         distance: Array = self.scale * np.expm1(np.clip(raised, 0.0, 5.0))
         return distance
+
+    def undone(self, features: Array, inputs: Array) -> Array:
+        """Share of the input's distance that each render is expected to undo, (renders,), within ±1.
+
+        1 is the finished record itself, 0 as far from it as the input, which scores 0 exactly.
+        """
+        # Against what is said of the input itself, network by network.
+        raw = self._beside(features, inputs)[..., -1] - self._beside(inputs, inputs)[..., -1]
+        lowered = raw.mean(axis=0) - self.doubt * raw.std(axis=0)
+        return np.asarray(np.clip(lowered, -1.0, 1.0))
+
+    def _beside(self, features: Array, inputs: Array) -> Array:
+        changed = self._limited((features - inputs) / self.spread * self.change)
+        return _through(self.beside, np.concatenate([self._standard(features), changed], axis=1))
+
+    def _standard(self, features: Array) -> Array:
+        return self._limited((features - self.mean) / self.spread)
 
     def _limited(self, standard: Array) -> Array:
         return np.asarray(np.clip(standard, -self.limit, self.limit), np.float32)
 
 
 def _through(layers: Layers, signal: Array) -> Array:
-    """Each network's log1p(distance / scale) of (renders, inputs), shape (networks, renders, outputs)."""
+    """Each network's outputs for (renders, inputs), shape (networks, renders, outputs).
+
+    They are log1p(distance / scale), and beside an input the share undone.
+    """
     *hidden, (weights, bias) = layers
     signal = signal[None]
     for inner, offset in hidden:

@@ -8,6 +8,8 @@ the truth on the validation split.
     python scripts/train_critic.py examples --cases DIR --to DIR --split train [--count 1000]
         (then the same with rough, validation and agreement)
     python scripts/train_critic.py fit --examples DIR
+    python scripts/train_critic.py examples --cases DIR --to DIR --split searched --count 400
+        (what searches by the reward with that critic come to; then fit again)
     python scripts/train_critic.py report --examples DIR
 """
 
@@ -18,7 +20,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +31,23 @@ from roughen import roughen
 from safetensors.numpy import save_file
 from scipy.stats import spearmanr
 from torch import nn
-from torch.nn.functional import huber_loss
+from torch.nn.functional import huber_loss, mse_loss
 
 from mixagent.envs.cases import Case, CaseStore
+from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import MECHANISMS
 from mixagent.pipeline.audio import Audio, Stems, load
 from mixagent.pipeline.features import FEATURE_NAMES, describe
 from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.render import render
+from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.rules import RulePolicy
+from mixagent.policies.search import Method, SearchPolicy
+from mixagent.policies.trial import blind_part
 from mixagent.reward.critic import OUTPUTS, VERSION, Critic, Layers
+from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
+from mixagent.reward.terms.truth import undone
 from mixagent.reward.vandalism import VANDALISMS, vandalise
 
 Array = NDArray[np.float32]
@@ -51,6 +59,12 @@ LIMIT, CHANGE, DOUBT = 5.0, 2.0, 0.5
 LEAST_SPREAD_DB = 0.5
 ANY_SHARE = 0.2
 """Share of the training steps in which a case's renders are heard beside any of them, not the input."""
+
+SEARCHED = (
+    *("master.balance_db", "master.width", "master.resonance_cut_db", "master.gap_fill_db"),
+    *("master.eq_*", "master.bell_*", "master.extend_*"),
+)
+"""What searches for examples move: what the policy decides by default."""
 
 FINISHED_SHARE = 0.6
 """Share of the random renders that go through the finaliser, as all of the product's do."""
@@ -71,12 +85,14 @@ class Counts:
     partial: int = 1
     vandalism: int = 1
     rough: int = 0
+    searched: int = 0
 
 
 COUNTS = {
     "train": Counts(),
     "validation": Counts(),
     "rough": Counts(0, 0, 0, 0, vandalism=2, rough=4),
+    "searched": Counts(0, 0, 0, 0, 0, searched=24),
     "agreement": Counts(64, 0, 0, 0, 0),
 }
 """What is made of the cases: for training, of the training split; for the report, of the validation split."""
@@ -111,6 +127,19 @@ class Renders:
         for _ in range(counts.rough):
             audio = self._original if self._random.random() < 0.75 else self._mix
             yield "rough", self._rendered(roughen(audio, self._random), self._space.settings(), False)
+        for audio in self._searched(counts.searched):
+            yield "searched", audio
+
+    def _searched(self, renders: int) -> list[Audio]:
+        """Everything that one search by the blind reward tries, what it is wrong about above all."""
+        if not renders:
+            return []
+        trial = _KeptTrial(Material(self._case, self._space), blind_part(load_reward()))
+        method: Method = "cma" if self._random.random() < 0.7 else "random"
+        start = RulePolicy() if self._random.random() < 0.5 else NeutralPolicy()
+        search = SearchPolicy(method, renders, start, int(self._random.integers(2**31)), SEARCHED)
+        search.decide(replace(self._case.context(self._space), trial=trial))
+        return trial.heard
 
     def _finishes(self) -> bool:
         return bool(self._random.random() < FINISHED_SHARE)
@@ -141,6 +170,20 @@ class Renders:
         if self._random.random() < 0.5:
             ruined = self._blended(ruined, audio)
         return self._rendered(ruined, self._space.settings(), self._finishes())
+
+
+@dataclass
+class _KeptTrial:
+    """A trial that keeps all that it rendered."""
+
+    material: Material
+    reward: RewardModel
+    heard: list[Audio] = field(default_factory=list)
+
+    def __call__(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
+        scenes = [self.material.scene(one) for one in settings]
+        self.heard += [scene.after.audio for scene in scenes]
+        return np.array([score.blind for score in self.reward.score_batch(scenes)])
 
 
 def make_examples(store: CaseStore, name: str, counts: Counts, folder: Path) -> None:
@@ -178,7 +221,7 @@ def examples(options: argparse.Namespace) -> None:
     store = CaseStore(options.cases)
     folder = options.to / options.split
     folder.mkdir(parents=True, exist_ok=True)
-    names = store.names("train" if options.split in ("train", "rough") else "validation")
+    names = store.names("validation" if options.split in ("validation", "agreement") else "train")
     for number, name in enumerate(names[options.skip : options.count]):
         make_examples(store, name, COUNTS[options.split], folder)
         if number % 25 == 0:
@@ -262,9 +305,18 @@ class Standard:
             parts.append((case.features - case.features[beside]) / self.spread * CHANGE)
         return torch.from_numpy(np.clip(np.concatenate(parts, axis=1), -LIMIT, LIMIT))
 
-    def distances(self, case: Examples) -> torch.Tensor:
-        """Logarithms of the distances, (renders, outputs)."""
-        return torch.from_numpy(np.log1p(case.distances / SCALES))
+    def told(self, case: Examples, beside: int | None) -> torch.Tensor:
+        """Logarithms of the distances, (renders, outputs); beside a render also the share of its undone."""
+        logarithms = np.log1p(case.distances / SCALES)
+        if beside is None:
+            return torch.from_numpy(logarithms)
+        return torch.from_numpy(np.column_stack([logarithms, shares_undone(case, beside)]))
+
+
+def shares_undone(case: Examples, beside: int) -> Array:
+    """What the reward's `truth` says of each render against the render of this number, (renders,)."""
+    totals = case.distances[:, 0]
+    return undone(np.full_like(totals, totals[beside]), totals).astype(np.float32)
 
 
 def train_network(
@@ -286,7 +338,7 @@ def train_network(
         nn.Dropout(recipe.blanked),
         *(nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(recipe.dropout)),
         *(nn.Linear(width, width), nn.ReLU(), nn.Dropout(recipe.dropout)),
-        nn.Linear(width, len(OUTPUTS)),
+        nn.Linear(width, len(OUTPUTS) + beside),
     )
     optimiser = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.decay)
     batches = max(len(examples) // recipe.cases, 1)
@@ -297,9 +349,9 @@ def train_network(
         for batch in np.array_split(random.permutation(len(examples)), batches):
             drawn = [examples[i] for i in batch]
             references = [_reference(case, random) if beside else None for case in drawn]
-            pairs = zip(drawn, references, strict=True)
+            pairs = list(zip(drawn, references, strict=True))
             x = torch.cat([standard.heard(case, reference) for case, reference in pairs])
-            y = torch.cat([standard.distances(case) for case in drawn])  # (renders, outputs)
+            y = torch.cat([standard.told(case, reference) for case, reference in pairs])  # (renders, outputs)
             loss = _loss(network(x), y, [len(case.kinds) for case in drawn], recipe)
             optimiser.zero_grad()
             loss.backward()
@@ -315,12 +367,21 @@ def _reference(case: Examples, random: np.random.Generator) -> int:
 
 
 def _loss(predicted: torch.Tensor, true: torch.Tensor, counts: list[int], recipe: Recipe) -> torch.Tensor:
-    """Of the distances, and of their differences between any two renders of one case."""
+    """Of the outputs, and of their differences between any two renders of one case.
+
+    A share undone is fitted as a mean, by squares: what helps as often as it harms is worth nothing.
+    """
     case = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
     same = case[:, None] == case[None]
     apart, truly_apart = (values[:, None] - values[None] for values in (predicted, true))
-    of_pairs = huber_loss(apart[same], truly_apart[same], delta=0.5)
-    return huber_loss(predicted, true, delta=0.5) + recipe.pairs * of_pairs
+    rows = ((predicted, true, 1.0), (apart[same], truly_apart[same], recipe.pairs))
+    loss = predicted.new_zeros(())
+    for told, truth, weight in rows:
+        distances = huber_loss(told[:, : len(OUTPUTS)], truth[:, : len(OUTPUTS)], delta=0.5)
+        loss = loss + weight * distances
+        if told.shape[1] > len(OUTPUTS):
+            loss = loss + weight * mse_loss(told[:, len(OUTPUTS)], truth[:, len(OUTPUTS)])
+    return loss
 
 
 def train_critic(examples: Sequence[Examples], recipe: Recipe, networks: int) -> Critic:
@@ -433,18 +494,34 @@ def report(options: argparse.Namespace) -> None:
         print_table(critic, f"unseen songs, {name}", chosen)
     agreeing = load_examples(options.examples / "agreement")
     print_table(critic, "unseen songs, 64 random settings each", agreeing, "random")
-    rhos = [
-        spearman(case.distances[random, 0], predicted(critic, case, "input")[random, 0])
-        for case in agreeing
-        for random in [case.kinds == "random"]
-    ]
-    print("\nSpearman by case, total, beside the input: " + " ".join(f"{rho:.2f}" for rho in sorted(rhos)))
+    for name, cases in (("all renders", validation), ("64 random settings", agreeing)):
+        print_shares(critic, name, cases, "random" if cases is agreeing else None)
+
+
+def print_shares(critic: Critic, name: str, examples: Sequence[Examples], kind: str | None) -> None:
+    """Print how the share undone agrees with the truth, and what the render that it likes best is worth."""
+    rows = []
+    for case in examples:
+        beside = list(case.kinds).index("input")
+        reference = np.broadcast_to(case.features[beside], case.features.shape)
+        chosen = np.isin(case.kinds, [kind or case.kinds])
+        rows.append((critic.undone(case.features, reference)[chosen], shares_undone(case, beside)[chosen]))
+    told, true = (np.concatenate(side) for side in zip(*rows, strict=True))
+    rhos = [spearman(*row) for row in rows if np.ptp(row[1]) > 0]
+    best = [truth[np.argmax(told)] if told.max() > 0 else 0.0 for told, truth in rows]
+    most = [max(truth.max(), 0.0) for _, truth in rows]
+    print(
+        f"\nShare undone, {name}: Pearson {np.corrcoef(told, true)[0, 1]:.2f}, Spearman within a case "
+        f"{np.median(rhos):.2f} (10 %: {np.percentile(rhos, 10):.2f}); the best of each by the critic undoes "
+        f"{np.mean(best):+.2f}, by the truth {np.mean(most):+.2f}"
+    )
 
 
 def fit(options: argparse.Namespace) -> None:
     """Train on the training split, save, and report."""
     torch.set_num_threads(1)
-    examples = [*load_examples(options.examples / "train"), *load_examples(options.examples / "rough")]
+    folders = [options.examples / split for split in ("train", "rough", "searched")]
+    examples = [case for folder in folders for case in load_examples(folder)]
     renders = sum(len(case.kinds) for case in examples)
     songs, cases = len({c.name.split("@")[0] for c in examples}), len({c.name for c in examples})
     print(f"training on {songs} songs, {cases} cases, {renders} renders\n", flush=True)

@@ -11,12 +11,11 @@ import numpy as np
 from mixagent.reward.critic import Critic
 from mixagent.reward.scene import Scene
 from mixagent.reward.terms.base import Scores
-from mixagent.reward.terms.truth import undone
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Share undone of the distance to a finished record, both distances predicted by the critic."""
+    """Share of the distance to a finished record that the critic expects to be undone."""
 
     critic: Critic
 
@@ -26,14 +25,11 @@ class Judgement:
     blind: ClassVar[bool] = True
 
     def score(self, scenes: Sequence[Scene]) -> Scores:
-        """One score a scene, all of them in one pass of the critic.
-
-        Render and input are both heard beside the input, so that an unchanged one scores 0.
-        """
-        heard = np.stack([side.features for scene in scenes for side in (scene.before, scene.after)])
-        inputs = np.repeat(heard[0::2], 2, axis=0)
-        totals = self.critic.distance(heard, inputs)[:, 0].astype(np.float64).reshape(-1, 2)
-        scores = undone(totals[:, 0], totals[:, 1])
+        """One score a scene, all of them in one pass of the critic; an unchanged render scores 0."""
+        before, after = (
+            np.stack([getattr(scene, side).features for scene in scenes]) for side in ("before", "after")
+        )
+        scores = self.critic.undone(after, before)
         return np.array([_of_silence(scene, score) for scene, score in zip(scenes, scores, strict=True)])
 
 

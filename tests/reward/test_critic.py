@@ -32,8 +32,8 @@ def segment() -> Audio:
     return Audio(np.ascontiguousarray(samples[:, RATE : 5 * RATE]), RATE)
 
 
-def layers(random: np.random.Generator, inputs: int, networks: int = 3) -> Layers:
-    sizes = (inputs, 16, 8, len(OUTPUTS))
+def layers(random: np.random.Generator, inputs: int, outputs: int, networks: int = 3) -> Layers:
+    sizes = (inputs, 16, 8, outputs)
     return tuple(
         (
             random.normal(0, 0.1, (networks, a, b)).astype(np.float32),
@@ -48,8 +48,8 @@ def small_critic(doubt: float = 0.0) -> Critic:
     return Critic(
         mean=random.normal(0, 5, FEATURES).astype(np.float32),
         spread=random.uniform(1, 5, FEATURES).astype(np.float32),
-        alone=layers(random, FEATURES),
-        beside=layers(random, 2 * FEATURES),
+        alone=layers(random, FEATURES, len(OUTPUTS)),
+        beside=layers(random, 2 * FEATURES, len(OUTPUTS) + 1),
         limit=5.0,
         change=2.0,
         scale=np.array([0.5, 1.0, 1.0, 0.5, 2.0], np.float32),
@@ -85,7 +85,7 @@ def test_the_forward_pass_is_that_of_torch(beside: bool) -> None:
     heard = np.clip((renders - critic.mean) / critic.spread, -5, 5)
     if beside:
         heard = np.concatenate([heard, np.clip((renders - inputs) / critic.spread * 2, -5, 5)], axis=1)
-    raw = by_torch(critic.beside if beside else critic.alone, heard.astype(np.float32))
+    raw = by_torch(critic.beside if beside else critic.alone, heard.astype(np.float32))[..., : len(OUTPUTS)]
     expected = critic.scale * np.expm1(np.clip(raw.mean(0) + 0.5 * raw.std(0), 0, 5))
     told = critic.distance(renders, inputs if beside else None)
     np.testing.assert_allclose(told, expected, rtol=1e-4, atol=1e-5)
@@ -96,6 +96,26 @@ def test_doubt_only_ever_adds() -> None:
     sure, doubting = small_critic(0.0).distance(renders), small_critic(1.0).distance(renders)
     assert (doubting >= sure).all()
     assert (doubting > sure).any()
+
+
+def test_the_share_undone_is_told_against_what_is_told_of_the_input() -> None:
+    critic, renders, inputs = small_critic(doubt=0.5), random_features(), random_features(seed=2)
+
+    def share(features: np.ndarray) -> np.ndarray:
+        heard = np.clip((features - critic.mean) / critic.spread, -5, 5)
+        changed = np.clip((features - inputs) / critic.spread * 2, -5, 5)
+        return by_torch(critic.beside, np.concatenate([heard, changed], axis=1).astype(np.float32))[..., -1]
+
+    raw = share(renders) - share(inputs)
+    expected = np.clip(raw.mean(0) - 0.5 * raw.std(0), -1, 1)
+    np.testing.assert_allclose(critic.undone(renders, inputs), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e3, 1e30])
+def test_an_unchanged_render_undoes_nothing_and_none_more_than_all(size: float) -> None:
+    critic, renders = Critic.load(), np.float32(size) * random_features()
+    np.testing.assert_array_equal(critic.undone(renders, renders), 0.0)
+    assert (np.abs(critic.undone(renders, -renders)) <= 1.0).all()
 
 
 def test_several_renders_are_judged_as_each_is() -> None:
@@ -128,7 +148,7 @@ def test_ruin_is_further_from_a_finished_record(segment: Audio) -> None:
     critic, before = Critic.load(), describe(segment)
     ruined = np.stack([describe(vandalise(segment, name)) for name in VANDALISMS])
     inputs = np.broadcast_to(before, ruined.shape)
-    further = critic.distance(ruined, inputs)[:, 0] > critic.distance(before[None], before[None])[0, 0]
+    further = critic.undone(ruined, inputs) < 0.0
     assert dict(zip(VANDALISMS, further.tolist(), strict=True)) == dict.fromkeys(VANDALISMS, True)
 
 
