@@ -150,6 +150,10 @@ def _json(found: Estimate | None) -> dict[str, float] | None:
 # --- what it must show -----------------------------------------------------------------------------
 
 
+POSITIVE = 0.005
+"""The least recovery that counts as one: a policy that does nothing must not meet a claim."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """Something that the evaluation should show, and whether it does.
@@ -181,7 +185,7 @@ def _claims(of: Mapping[str, Sequence[Row]]) -> list[Claim]:
             _claim(
                 f"policy, recovery of {damage}",
                 _recovery([row for row in policy if row["damage"] == damage], "total"),
-                0.35 if damage == ALL else 0.0,
+                0.35 if damage == ALL else POSITIVE,
             )
             for damage in DAMAGES
             if damage != UNTOUCHED
