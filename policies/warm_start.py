@@ -25,6 +25,7 @@ from torch import Tensor
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.mixing import Adviser, Choice
 from mixagent.envs.observation import observe, truth_of
+from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.errors import UsageError
 from mixagent.policies.network import Actor
 from mixagent.policies.surrogate import NO_CUTOFF_HZ, Response, Surrogate, measure_response, totals
@@ -112,11 +113,12 @@ def _mapped(make: Callable[[str], None], names: Sequence[str], workers: int) -> 
     if workers <= 1:
         yield from map(make, names)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start_worker) as pool:
         yield from pool.map(make, names, chunksize=4)
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
+    end_with_parent()
     torch.set_num_threads(1)
 
 
