@@ -41,6 +41,9 @@ from mixagent.pipeline.finished_music import (
 
 Float64Array = NDArray[np.float64]
 
+NOWHERE = "nowhere"
+"""The place of what could not be looked for."""
+
 FOUND = 0.3
 """Severity from which a finding counts."""
 
@@ -166,13 +169,13 @@ _WORTH_SAYING_DB = 1.0
 
 
 def _absent(kind: str) -> Finding:
-    return Finding(kind, 0.0, "nowhere", "there is nothing to hear", {})
+    return Finding(kind, 0.0, NOWHERE, "there is nothing to hear", {})
 
 
 def _pathology(kind: str, describe: _Describe, measured: Fingerprint, analysis: Analysis) -> Finding:
     place, evidence, values = describe(measured, analysis)
     if kind == "panning" and analysis.channels == 1:
-        return Finding(kind, 0.0, "nowhere", "one channel has no image", values)
+        return Finding(kind, 0.0, NOWHERE, "one channel has no image", values)
     features = FEATURES[kind](measured)
     population = finished_music().populations[kind]
     score = population.score(features)

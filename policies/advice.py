@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mixagent.pipeline.diagnosis import FOUND, Diagnosis
+from mixagent.pipeline.diagnosis import FOUND, NOWHERE, Diagnosis
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.rules import RulePolicy
 
@@ -20,7 +20,9 @@ class UngatedRules:
 
     def decide(self, context: Context) -> Decision:
         """The rules' settings and reasons."""
+        # What could not be looked for, in silence or in a single channel, was not measured.
         findings = tuple(
-            replace(finding, severity=max(finding.severity, FOUND)) for finding in context.diagnosis.findings
+            finding if finding.place == NOWHERE else replace(finding, severity=max(finding.severity, FOUND))
+            for finding in context.diagnosis.findings
         )
         return RulePolicy().decide(replace(context, diagnosis=Diagnosis(findings)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatch
@@ -188,6 +189,8 @@ class LearnedPolicy:
         Raises:
             KeyError: the context holds no features of the mix.
         """
+        if not math.isfinite(context.mix.integrated_lufs):
+            return Decision(context.space.settings(), {})  # silence: nothing was measured
         stems = tuple(context.stems)
         names = steered(context.space, self._parameters)
         order = self._actor.order(names, stems)
@@ -195,7 +198,8 @@ class LearnedPolicy:
         observation = observe(context, stems, chosen_action(context.space, names, advised.settings.values))
         action = decided(self._actor, observation, order)
         pairs = zip(names, action, strict=True)
-        settings = context.space.settings({name: context.space[name].value(float(a)) for name, a in pairs})
+        values = {name: context.space[name].value(float(a)) for name, a in pairs}
+        settings = context.space.settings(values).without_idle()
         changed = settings.changed()
         moved = [k for k, name in enumerate(names) if name in changed]
         why = explain(self._actor, observation, order, moved, stems, names, advised.reasons)

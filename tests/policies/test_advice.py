@@ -39,3 +39,14 @@ def test_a_finding_that_counts_is_answered_as_the_rules_do() -> None:
     rules, ungated = (load_policy(policy).decide(_context(0.9)) for policy in ("rules", "ungated-rules"))
     assert rules.settings[name] == ungated.settings[name]
     assert rules.reasons[name] == ungated.reasons[name]
+
+
+def test_what_could_not_be_looked_for_is_not_answered() -> None:
+    tone = (0.1 * np.sin(np.arange(88200) * 0.03)).astype(np.float32)
+    for samples in (tone[None], np.zeros((2, 88200), np.float32)):
+        audio = Audio(samples, 44100)
+        analysis = analyse(audio)
+        space = ParameterSpace.for_stems(())
+        context = Context(analysis, {}, diagnose(audio, analysis), TARGETS["streaming"], space)
+        settings = load_policy("ungated-rules").decide(context).settings
+        assert (settings["master.balance_db"], settings["master.width"]) == (0.0, 1.0)
