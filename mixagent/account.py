@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mixagent import __version__
 from mixagent.pipeline.files import content_hash
 from mixagent.pipeline.graph import Result, StageEvent
-from mixagent.pipeline.parameters import Settings
+from mixagent.pipeline.parameters import Settings, switch_of
 from mixagent.policies.base import Decision
 from mixagent.report.words import (
     PROPERTIES,
@@ -172,12 +172,26 @@ def _ran(results: Mapping[str, Result], name: str) -> bool:
 def _moves(decision: Decision, applied: Settings) -> list[str]:
     """One sentence for each reason, with every parameter that it moved."""
     moved: dict[str, list[str]] = {}
-    for name, value in applied.changed().items():
-        parameter = applied.space[name]
-        value_text = parameter_value(value, parameter.unit, parameter.low < 0)
-        words = f"{place_label(parameter.where)} {parameter_label(name)} {value_text}"
-        moved.setdefault(decision.reasons.get(name, "as recorded"), []).append(words)
+    changed = applied.changed()
+    for name in changed:
+        if switch_of(name) not in changed:
+            reason = decision.reasons.get(name, "as recorded")
+            moved.setdefault(reason, []).append(_moved(applied, name))
     return [f"{', '.join(words)}: {reason}" for reason, words in moved.items()]
+
+
+def _moved(applied: Settings, name: str) -> str:
+    """A parameter's value, and in brackets those that shape the effect which it switches on."""
+    parameter = applied.space[name]
+    words = f"{place_label(parameter.where)} {parameter_label(name)} {_value(applied, name)}"
+    shaped = [_value(applied, p.name) for p in applied.space if switch_of(p.name) == name]
+    return f"{words} ({', '.join(shaped)})" if shaped else words
+
+
+def _value(applied: Settings, name: str) -> str:
+    parameter = applied.space[name]
+    value = parameter_value(applied[name], parameter.unit, parameter.low < 0)
+    return f"Q {value}" if name.endswith("_q") else value
 
 
 def _finished(finish: Mapping[str, Any]) -> str:

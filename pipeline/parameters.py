@@ -7,6 +7,7 @@ An action is a vector in [−1, 1], and action 0 is neutral: an effect at neutra
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -124,6 +125,18 @@ class ParameterSpace:
         return self.settings({parameter.name: parameter.value(float(a)) for parameter, a in pairs})
 
 
+_SWITCHED = (
+    (re.compile(r"(.*\bbell(_\d)?)_(hz|q)"), r"\1_db"),
+    (re.compile(r"(.*)extend_db"), r"\1extend_from_hz"),
+)
+
+
+def switch_of(name: str) -> str | None:
+    """The parameter whose neutral value switches off what this one shapes: a bell's gain for its Q."""
+    found = ((match, switch) for pattern, switch in _SWITCHED if (match := pattern.fullmatch(name)))
+    return next((match.expand(switch) for match, switch in found), None)
+
+
 @dataclass(frozen=True)
 class Settings:
     """A value for every parameter of a space."""
@@ -149,6 +162,12 @@ class Settings:
     def to_action(self) -> NDArray[np.float32]:
         """The action vector of these settings, shape (len(space),)."""
         return np.array([p.action(self.values[p.name]) for p in self.space], dtype=np.float32)
+
+    def without_idle(self) -> Settings:
+        """The same sound, with what shapes an effect that is switched off at neutral too."""
+        changed = self.changed()
+        kept = {name: value for name, value in changed.items() if switch_of(name) in (None, *changed)}
+        return self if len(kept) == len(changed) else self.space.settings(kept)
 
     def scaled(self, amount: float) -> Settings:
         """Every action multiplied by `amount` in [0, 1]: 0 is neutral, 1 is these settings."""
