@@ -162,7 +162,7 @@ def _words(key: str, label: str) -> tuple[str, str]:
     """What a measure is about, and its detail (a band, or what of a finding)."""
     if key == "diagnosis":
         kind, what = label.split(".", 1)
-        return f"the finding of {FINDINGS.get(kind, kind)}", what.replace("_", " ")
+        return f"the finding of {FINDINGS.get(kind, kind)}", _spoken(what)
     if key == "target":
         return "the loudness target", label.replace("_", " ")
     kind = next((k for k in sorted(KINDS, key=len, reverse=True) if label.startswith(k)), "")
@@ -170,15 +170,25 @@ def _words(key: str, label: str) -> tuple[str, str]:
     return KINDS.get(kind, label.replace("_", " ")), _band(band) if band else ""
 
 
+def _spoken(what: str) -> str:
+    """`gap_2_hz` as words: gap 2, Hz."""
+    for suffix, unit in (("_db", ", dB"), ("_hz", ", Hz")):
+        if what.endswith(suffix):
+            what = what.removesuffix(suffix) + unit
+    return what.replace("_", " ")
+
+
 def _band(found: re.Match[str]) -> str:
     low, high = found.groups()
-    return f"{low}–{high} Hz" if high else f"around {low} Hz"
+    if high:
+        return f"{low}–{high} Hz"
+    return f"around {int(low) / 1000:g} kHz" if int(low) >= 1000 else f"around {low} Hz"
 
 
 def _clause(kind: str, detail: str, apart: float) -> str:
     if not detail:
         return kind
-    # Coherence is a share, not dB.
-    if detail.endswith("Hz") and not kind.endswith(KINDS["coherence"]):
+    # A band in dB; coherence is a share, and a finding's value has a unit of its own.
+    if detail.endswith("Hz") and "," not in detail and not kind.endswith(KINDS["coherence"]):
         return f"{kind} {detail}: {apart:+.1f} dB against the training songs"
     return f"{kind} ({detail})"

@@ -11,7 +11,7 @@ from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, shapes
 from mixagent.pipeline.features import FEATURE_NAMES
 from mixagent.policies.learned import frozen
 from mixagent.policies.network import Actor, Layout, Sizes
-from mixagent.policies.reasons import explain
+from mixagent.policies.reasons import _clause, _words, explain
 
 Observation = dict[str, NDArray[np.float32]]
 
@@ -152,3 +152,12 @@ def test_a_move_that_no_measure_made_is_said_to_be_the_same_for_every_song() -> 
     reasons = _reasons(actor, _shown(mix={TONE: 3.0}))
     assert reasons["master.tilt_db"] == "as for every song"
     assert reasons["master.width"].startswith("tone")
+
+
+def test_a_measure_is_said_with_its_unit() -> None:
+    measures = (("diagnosis", "holes.gap_2_db"), ("mix", "width_16000hz"))
+    told = [_clause(*_words(key, label), 8.7) for key, label in measures]
+    assert told == [
+        "the finding of spectral holes (gap 2, dB)",
+        "stereo width around 16 kHz: +8.7 dB against the training songs",
+    ]
