@@ -138,7 +138,7 @@ def master(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="rules, neutral, learned, or a trained policy's name or folder.", show_default="learned"
+            help="rules, neutral, learned, or a trained policy's name or folder.", show_default="rules"
         ),
     ] = None,
     search: Annotated[
