@@ -254,7 +254,8 @@ def _splitting(help: str, *, vocals_only: bool) -> Callable[..., int]:
         quiet: Quiet = False,
     ) -> int:
         from mixagent.progress import shown_progress
-        from mixagent.session import SplitRequest, beside, split_song
+        from mixagent.running import beside
+        from mixagent.splitting import SplitRequest, split_song
 
         request = SplitRequest(
             song=song,
@@ -322,7 +323,7 @@ def compare(
 def doctor(as_json: AsJson = False) -> int:
     """Say what is installed, which weights and device are there, and what to do about the rest."""
     from mixagent.doctor import examine, to_json
-    from mixagent.session import cache_folder
+    from mixagent.running import cache_folder
     from mixagent.tables import doctor_text
 
     checks = examine(cache_folder())

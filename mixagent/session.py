@@ -1,4 +1,4 @@
-"""What the commands do with songs: master, analyse, compare and split them, from request to result."""
+"""What the commands do with songs: master, analyse and compare them, from request to result."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from mixagent.account import analysis_object, build_report
-from mixagent.pipeline.audio import AudioSource, Combination, Stems
-from mixagent.pipeline.errors import InputError, UsageError
-from mixagent.pipeline.files import BitDepth, check_output, decode, encode, probe, resample
-from mixagent.pipeline.folders import user_folder
-from mixagent.pipeline.graph import Cache, Result, Stage, StageEvent, run_stages
+from mixagent.pipeline.audio import AudioSource, Stems
+from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.files import BitDepth, check_output, decode, encode, resample
+from mixagent.pipeline.graph import Result, Stage
 from mixagent.pipeline.meters import true_peak_dbtp
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.separation import Choice, choose_separator
@@ -29,23 +25,21 @@ from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.progress import ShowProgress
+from mixagent.running import Runner, beside, opened_run
 from mixagent.searching import Search, searched, searching_stage
 from mixagent.settings import Config, load_config
+from mixagent.splitting import STEM_BIT_DEPTH, all_parts, stem_files, stem_separator, write_stems
 from mixagent.stages import (
     Heard,
     heard_song,
     hearing_stages,
     listening_stages,
     rendering_stages,
-    separating_stage,
-    split_stems,
 )
 
 LOSSY = (".mp3", ".ogg")
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
 """The rates that a master may be asked for."""
-STEM_BIT_DEPTH: BitDepth = "32f"
-"""Stems may peak over full scale, and only float keeps their sum."""
 
 
 @dataclass(frozen=True)
@@ -73,49 +67,12 @@ class Request:
 
 
 @dataclass(frozen=True)
-class SplitRequest:
-    """What to write of a song's stems: all of them, or the vocals and the rest.
-
-    `bit_depth` None is 32 bit float where the format holds it, else 24.
-    """
-
-    song: Path
-    folder: Path
-    format: str = "wav"
-    bit_depth: BitDepth | None = None
-    vocals_only: bool = False
-    device: str = "auto"
-    config: Config = field(default_factory=load_config)
-    use_cache: bool = True
-
-
-@dataclass(frozen=True)
 class Mastered:
     """A finished master: the report object, and both sides to listen to while the session is open."""
 
     report: dict[str, Any]
     before: AudioSource
     after: AudioSource
-
-
-def cache_folder() -> Path:
-    """Where finished stages are kept: `MIXAGENT_CACHE`, or the user's cache folder.
-
-    Raises:
-        UsageError: a home that no user has.
-    """
-    return user_folder("MIXAGENT_CACHE", platformdirs.user_cache_path("mixagent"))
-
-
-def beside(song: Path, ending: str) -> Path:
-    """The name of something made of a song, in the song's folder.
-
-    Raises:
-        InputError: what was named as a song is a folder.
-    """
-    if not song.name:
-        raise InputError(f"{song} is a folder: name an audio file")
-    return song.with_name(song.stem + ending)
 
 
 def output_path(song: Path, output: Path | None, format: str | None) -> Path:
@@ -140,7 +97,7 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
     """
     decoding, *_ = listening_stages(request.song)
     _check_master(request, SAMPLE_RATES_HZ[0])
-    with _run(request.config, request.use_cache, progress) as run:
+    with opened_run(request.config, request.use_cache, progress) as run:
         _check_master(request, run.stages([decoding])[decoding.name].audio("audio").rate)
         yield _untouched(request, run) if request.amount == 0.0 else _mastered(request, run)
 
@@ -152,7 +109,7 @@ def _check_master(request: Request, song_rate: int) -> None:
 
 def analyze_song(song: Path, progress: ShowProgress | None = None) -> dict[str, Any]:
     """Measures and diagnosis of a song as one versioned object."""
-    with _run(load_config(), True, progress) as run:
+    with opened_run(load_config(), True, progress) as run:
         results = run.stages(listening_stages(song))
         return analysis_object(song, results["decode"].values, results["analyse"].values)
 
@@ -162,113 +119,7 @@ def compare_songs(files: Sequence[Path], progress: ShowProgress | None = None) -
     return {"schema": "mixagent.comparison/1", "files": [analyze_song(file, progress) for file in files]}
 
 
-def split_song(request: SplitRequest, progress: ShowProgress | None = None) -> dict[str, Any]:
-    """Write a song's stems, with the residual, into a folder; they sum to the song.
-
-    Raises:
-        UsageError: a separator that gives no stems.
-    """
-    choice = _stem_separator(request.config, request.device)
-    names = ("vocals", "instrumental") if request.vocals_only else (*choice.separator.stem_names, "residual")
-    depth = request.bit_depth or ("24" if request.format == "flac" else STEM_BIT_DEPTH)
-    with (
-        _stem_files(request.song, request.folder, names, request.format, depth) as files,
-        _run(request.config, request.use_cache, progress) as run,
-    ):
-        results = run.stages([*listening_stages(request.song), separating_stage(choice.separator, "decode")])
-        stems = split_stems(results["decode"].audio("audio"), results["separate"])
-        parts = _vocals_and_rest(stems) if request.vocals_only else _all_parts(stems)
-        _write_stems(parts, files, request.song, depth, run.show)
-        return {
-            "schema": "mixagent.split/1",
-            "song": str(request.song),
-            "model": {"name": choice.separator.name, "version": choice.separator.version, "why": choice.why},
-            "seconds": round(run.events["separate"].seconds, 3),
-            "files": {name: str(path) for name, path in files.items()},
-            "warnings": list(results["decode"].values["warnings"]),
-        }
-
-
-def _stem_separator(config: Config, device: str) -> Choice:
-    choice = choose_separator(config.pipeline.separator, device)
-    if not choice.separator.stem_names:
-        raise UsageError("--separator none gives no stems to write")
-    return choice
-
-
-def _all_parts(stems: Stems) -> dict[str, AudioSource]:
-    return {**stems.parts, "residual": stems.residual}
-
-
-def _vocals_and_rest(stems: Stems) -> dict[str, AudioSource]:
-    vocals = stems.parts["vocals"]
-    return {"vocals": vocals, "instrumental": Combination(((1.0, stems.mix), (-1.0, vocals)))}
-
-
-@contextmanager
-def _stem_files(
-    song: Path, folder: Path, names: Sequence[str], format: str, bit_depth: BitDepth
-) -> Iterator[dict[str, Path]]:
-    """A file for each stem by name, numbered so that a DAW sorts them in order, checked before the work.
-
-    The folder is made, and taken away again if nothing came into it.
-    """
-    rate, new = probe(song).rate, not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        files = {
-            name: folder / f"{number:02d} {song.stem} - {name}.{format}"
-            for number, name in enumerate(names, 1)
-        }
-        for path in files.values():
-            check_output(path, rate, bit_depth, inputs=[song])
-        yield files
-    finally:
-        if new:
-            with suppress(OSError):
-                folder.rmdir()
-
-
-def _write_stems(
-    parts: Mapping[str, AudioSource],
-    files: Mapping[str, Path],
-    song: Path,
-    bit_depth: BitDepth,
-    show: ShowProgress,
-) -> None:
-    for name, path in files.items():
-        shown = partial(show, f"write {name}")
-        encode(parts[name], path, bit_depth, inputs=[song], tags_from=song, progress=shown)
-
-
-@dataclass
-class _Runner:
-    """Runs stages against one cache and remembers how each of them went."""
-
-    cache: Cache
-    show: ShowProgress
-    events: dict[str, StageEvent] = field(default_factory=dict)
-
-    def stages(self, stages: Sequence[Stage], cancel: threading.Event | None = None) -> dict[str, Result]:
-        return run_stages(stages, self.cache, self._heard, cancel)
-
-    def _heard(self, event: StageEvent) -> None:
-        # A stage that stands in a second list is found in the cache there: its first run counts.
-        if event.stage in self.events and self.events[event.stage].status != "running":
-            return
-        self.events[event.stage] = event
-        self.show(event.stage, event.fraction)
-
-
-@contextmanager
-def _run(config: Config, use_cache: bool, progress: ShowProgress | None) -> Iterator[_Runner]:
-    show = progress or (lambda stage, share: None)
-    budget = config.pipeline.cache_gb * 1e9
-    with Cache(cache_folder(), budget) if use_cache else Cache.temporary() as cache:
-        yield _Runner(cache, show)
-
-
-def _untouched(request: Request, run: _Runner) -> Mastered:
+def _untouched(request: Request, run: Runner) -> Mastered:
     """Amount 0: the decoded song is written as it is."""
     if request.stems_folder is not None:
         raise UsageError("--amount 0 takes no song apart: use `mixagent split` for its stems")
@@ -289,7 +140,7 @@ def _untouched(request: Request, run: _Runner) -> Mastered:
     return Mastered(report, song, song)
 
 
-def _mastered(request: Request, run: _Runner) -> Mastered:
+def _mastered(request: Request, run: Runner) -> Mastered:
     policy = request.policy or load_policy(request.config.policy.name)
     choice = choose_separator(request.config.pipeline.separator, request.device)
     with _master_stems(request) as stem_files:
@@ -304,8 +155,8 @@ def _mastered(request: Request, run: _Runner) -> Mastered:
         warnings, results = _measured_export(request, after, run, [*before_measure, measure])
         warnings += _lossy_overshoot(request)
         # Against the song as it came: the residual also holds what restoration took out.
-        parts = _all_parts(Stems(heard.song, heard.stems.parts))
-        _write_stems(parts, stem_files, request.song, STEM_BIT_DEPTH, run.show)
+        parts = all_parts(Stems(heard.song, heard.stems.parts))
+        write_stems(parts, stem_files, request.song, STEM_BIT_DEPTH, run.show)
     models = _models(choice, results)
     report = build_report(request, results, run.events, decision, settings, models, warnings, search)
     remembered = request.config.experience
@@ -319,7 +170,7 @@ def _mastered(request: Request, run: _Runner) -> Mastered:
 
 def _decided(
     request: Request,
-    run: _Runner,
+    run: Runner,
     policy: Policy,
     hearing: Sequence[Stage],
     heard: Heard,
@@ -339,8 +190,8 @@ def _master_stems(request: Request) -> Iterator[Mapping[str, Path]]:
     if request.stems_folder is None:
         yield {}
         return
-    names = (*_stem_separator(request.config, request.device).separator.stem_names, "residual")
-    with _stem_files(request.song, request.stems_folder, names, "wav", STEM_BIT_DEPTH) as files:
+    names = (*stem_separator(request.config, request.device).separator.stem_names, "residual")
+    with stem_files(request.song, request.stems_folder, names, "wav", STEM_BIT_DEPTH) as files:
         yield files
 
 
@@ -360,7 +211,7 @@ def _context(request: Request, heard: Heard) -> Context:
 
 
 def _measured_export(
-    request: Request, master: AudioSource, run: _Runner, stages: Sequence[Stage]
+    request: Request, master: AudioSource, run: Runner, stages: Sequence[Stage]
 ) -> tuple[list[str], dict[str, Result]]:
     """Write the master while the last stage measures it; the file gets its name only if both went well."""
     cancel = threading.Event()
@@ -379,7 +230,7 @@ def _measured_export(
 
 
 def _export(
-    request: Request, master: AudioSource, run: _Runner, before_naming: Callable[[], object] = lambda: None
+    request: Request, master: AudioSource, run: Runner, before_naming: Callable[[], object] = lambda: None
 ) -> list[str]:
     """Write the master; warnings for the user. What `before_naming` raises leaves no file."""
 
