@@ -29,6 +29,7 @@ from mixagent.pipeline.fingerprint import fingerprint
 from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
 from mixagent.pipeline.meters import Loudness
 from mixagent.pipeline.parameters import Settings
+from mixagent.pipeline.separation import SeparatedStems
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.settings import PipelineConfig
 
@@ -200,7 +201,14 @@ def _declip(on: bool, context: StageContext) -> dict[str, Any] | None:
 
 def _separate(separator: Separator, context: StageContext) -> dict[str, Any]:
     stems = separator.separate(_repaired(context.inputs), context.directory, context.progress)
-    return {"parts": {name: _kept(part, context.directory) for name, part in stems.parts.items()}}
+    parts = {name: _kept(part, context.directory) for name, part in stems.parts.items()}
+    if not isinstance(stems, SeparatedStems):
+        return {"parts": parts}
+    return {
+        "parts": parts,
+        "agreement_db": dict(stems.agreement_db),
+        "device_peak_bytes": stems.device_peak_bytes,
+    }
 
 
 def _repaired(inputs: Mapping[str, Result]) -> AudioSource:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -19,7 +19,7 @@ from mixagent.pipeline.audio import AudioSource, blocks
 from mixagent.pipeline.decoding import Progress, reason
 from mixagent.pipeline.dither import quantise
 from mixagent.pipeline.errors import OutputError, UsageError
-from mixagent.pipeline.tags import copy_tags
+from mixagent.pipeline.tags import Texts, copy_tags
 
 BitDepth = Literal["16", "24", "32f"]
 
@@ -81,6 +81,7 @@ def encode(
     overwrite: bool = True,
     inputs: Collection[Path] = (),
     tags_from: Path | None = None,
+    retag: Callable[[Texts], Mapping[str, list[str]]] = lambda texts: {},
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
     """Write the source as wav (RF64 from 4 GB on), flac, mp3 or ogg, as the suffix says.
@@ -99,6 +100,7 @@ def encode(
         overwrite: whether an existing file may be replaced.
         inputs: files that must never be replaced.
         tags_from: a file whose tags and pictures are copied.
+        retag: given its texts, says which of them are others in what is written.
         progress: called with the share done, 0 to 1; what it raises ends the writing.
 
     Returns:
@@ -113,7 +115,7 @@ def encode(
         with _output_errors(path, partial):
             _write(source, partial, bit_depth, seed, progress or (lambda share: None))
             _make_reproducible(partial)
-            warnings = () if tags_from is None else copy_tags(tags_from, partial)
+            warnings = () if tags_from is None else copy_tags(tags_from, partial, retag)
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

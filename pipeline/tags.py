@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from mutagen._vorbis import VComment
 from mixagent.pipeline.errors import OutputError
 
 Texts = dict[str, list[str]]
+"""Vorbis comment names in lower case, each with its texts."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,12 @@ _ALIASES = {"unsyncedlyrics": "lyrics", "description": "comment", "tempo": "bpm"
 _STALE_PREFIXES = ("replaygain_", "r128_", "itunnorm", "itunsmpb", "mp3gain_", "encoder", "length")
 
 
-def copy_tags(source: Path, target: Path) -> tuple[str, ...]:
+def copy_tags(
+    source: Path, target: Path, changes: Callable[[Texts], Mapping[str, list[str]]] = lambda texts: {}
+) -> tuple[str, ...]:
     """Copy texts and pictures from one file to another, whatever their formats.
 
+    `changes` is given the texts and says which of them are others in the target.
     ReplayGain, R128, iTunes' volume and gapless tags are left behind, and so is the encoder's name.
 
     Returns:
@@ -83,14 +87,17 @@ def copy_tags(source: Path, target: Path) -> tuple[str, ...]:
     Raises:
         OutputError: the target's tags cannot be written.
     """
+    tags = _Tags({})
+    warnings: tuple[str, ...] = ()
     try:
         tags = _read(source)
     except (mutagen.MutagenError, soundfile.LibsndfileError, OSError, ValueError) as error:
-        return (f"the tags of {source} cannot be read ({error}) and were not kept",)
+        warnings = (f"the tags of {source} cannot be read ({error}) and were not kept",)
+    tags = _Tags({**tags.texts, **changes(tags.texts)}, tags.pictures)
     if not tags.texts and not tags.pictures:
-        return ()
+        return warnings
     try:
-        return _write(tags, target)
+        return (*warnings, *_write(tags, target))
     except mutagen.MutagenError as error:
         raise OutputError(f"cannot write tags to {target}: {error}") from error
 

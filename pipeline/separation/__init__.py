@@ -1,6 +1,24 @@
 """A mix taken apart into stems: an embedded separator that always works, and Demucs by name."""
 
-from mixagent.pipeline.separation.base import NoSeparator, Progress, Separator
-from mixagent.pipeline.separation.choice import NAMES, Choice, choose_separator, resolve_device
+from mixagent.pipeline.separation.base import NoSeparator, Progress, SeparatedStems, Separator
+from mixagent.pipeline.separation.choice import (
+    NAMES,
+    STEM_SETS,
+    Choice,
+    choose_separator,
+    gives,
+    resolve_device,
+)
 
-__all__ = ["NAMES", "Choice", "NoSeparator", "Progress", "Separator", "choose_separator", "resolve_device"]
+__all__ = [
+    "NAMES",
+    "STEM_SETS",
+    "Choice",
+    "NoSeparator",
+    "Progress",
+    "SeparatedStems",
+    "Separator",
+    "choose_separator",
+    "gives",
+    "resolve_device",
+]

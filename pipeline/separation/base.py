@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +36,20 @@ class Separator(Protocol):
         Raises:
             ModelMissingError: the weights are not here.
         """
+
+
+@dataclass(frozen=True)
+class SeparatedStems(Stems):
+    """Stems with what their separator alone can tell of them.
+
+    Attributes:
+        agreement_db: level of each stem above what differs of it from shift to shift, where the
+            separator ran several; see `shifts`.
+        device_peak_bytes: most memory that was held on the GPU at a time; None on a CPU.
+    """
+
+    agreement_db: Mapping[str, float] = field(default_factory=dict)
+    device_peak_bytes: int | None = None
 
 
 @dataclass(frozen=True)

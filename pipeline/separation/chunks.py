@@ -15,6 +15,10 @@ Model = Callable[[FloatArray], FloatArray]
 """Takes (channels, frames) to (stems, channels, frames)."""
 
 
+BatchModel = Callable[[Sequence[FloatArray]], Sequence[FloatArray]]
+"""Takes several chunks, each (channels, frames), to as many of (stems, channels, frames)."""
+
+
 def run_chunks(source: AudioSource, model: Model, chunk: int, overlap: int) -> Iterator[FloatArray]:
     """The model's output for the whole source, block after block, each (stems, channels, frames).
 
@@ -22,13 +26,19 @@ def run_chunks(source: AudioSource, model: Model, chunk: int, overlap: int) -> I
     as the next fades in. The last chunk reaches back to its full length, so that the network sees as
     much context at the end as elsewhere.
     """
+    return run_batches(source, lambda chunks: [model(one) for one in chunks], chunk, overlap, 1)
+
+
+def run_batches(
+    source: AudioSource, model: BatchModel, chunk: int, overlap: int, batch: int
+) -> Iterator[FloatArray]:
+    """`run_chunks` for a model that takes up to `batch` chunks at a time; the blocks are the same."""
     fade_in = np.arange(1, overlap + 1, dtype=np.float32) / np.float32(overlap + 1)
     stride = chunk - overlap
     tail: FloatArray | None = None
-    for start in range(0, max(source.frames - overlap, min(source.frames, 1)), stride):
-        stop = min(start + chunk, source.frames)
-        reach = max(stop - chunk, 0)
-        out = model(source.read(reach, stop))[..., start - reach :]
+    for start, stop, whole in _outputs(source, model, chunk, stride, batch):
+        out = whole[..., start - max(stop - chunk, 0) :]
+        del whole
         if tail is not None:
             out[..., :overlap] = tail + (out[..., :overlap] - tail) * fade_in
         if stop == source.frames:
@@ -36,6 +46,20 @@ def run_chunks(source: AudioSource, model: Model, chunk: int, overlap: int) -> I
             return
         yield out[..., :stride]
         tail = out[..., stride:]
+
+
+def _outputs(
+    source: AudioSource, model: BatchModel, chunk: int, stride: int, batch: int
+) -> Iterator[tuple[int, int, FloatArray]]:
+    """Where each chunk's own part starts and where it stops, with the model's output for the chunk."""
+    overlap = chunk - stride
+    starts = range(0, max(source.frames - overlap, min(source.frames, 1)), stride)
+    spans = [(start, min(start + chunk, source.frames)) for start in starts]
+    for first in range(0, len(spans), batch):
+        some = spans[first : first + batch]
+        outs = list(model([source.read(max(stop - chunk, 0), stop) for _, stop in some]))
+        # Taken out of the list, so that none is kept while the model works on the next.
+        yield from ((start, stop, outs.pop(0)) for start, stop in some)
 
 
 def write_stems(

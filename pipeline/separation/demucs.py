@@ -7,25 +7,31 @@ are the package's: htdemucs, htdemucs_ft (four models, one fine-tuned to each st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mixagent.pipeline.audio import BLOCK_FRAMES, AudioSource, DiskAudio, FloatArray, Stems, blocks, spool
-from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.errors import MixagentError, ModelMissingError
 from mixagent.pipeline.resampling import resample
-from mixagent.pipeline.separation.base import Progress
-from mixagent.pipeline.separation.chunks import run_chunks, write_stems
+from mixagent.pipeline.separation.base import Progress, SeparatedStems
+from mixagent.pipeline.separation.chunks import run_batches, write_stems
 from mixagent.pipeline.separation.demucs_files import STEM_NAMES, BagFiles, find_bag
 
 _CHUNK_S = 10.0
 _OVERLAP_S = 1.0
+
+_GPU_BATCH = 8
+"""Chunks that go through a network together. Halved where they do not fit."""
+
+Precision = Literal["float32", "float16", "bfloat16"]
 
 _CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs")
 """What a weights file may ask to be built. The package's loader would import and call any name in it."""
@@ -34,44 +40,103 @@ _CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs")
 class DemucsSeparator:
     """One of the Demucs models by name, on weights that are in the hub's cache already.
 
+    On a GPU the networks run in half precision, several chunks at a time; the memory that this takes
+    there depends on neither the song nor its length, and is given back at the end.
+
     `cache` is the hub's cache folder; without one the hub's own default (`HF_HUB_CACHE`) is used.
-    Nothing is downloaded here: `mixagent.pipeline.models.pull` does that.
+    Nothing is downloaded here: `mixagent.pipeline.models.pull` does that. `precision` is what the
+    networks compute in, by default what `default_precision` says.
     """
 
-    def __init__(self, name: str, device: str = "cpu", cache: Path | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        device: str = "cpu",
+        cache: Path | None = None,
+        precision: Precision | None = None,
+        batch: int | None = None,
+    ) -> None:
         self.name = name
         self.stem_names: tuple[str, ...] = STEM_NAMES[name]
         self._device, self._cache = device, cache
+        self._precision = precision or default_precision(device)
+        self._batch = batch or (1 if device == "cpu" else _GPU_BATCH)
 
     @property
     def version(self) -> str:
-        """The package's version and the weights' revision on the hub."""
+        """The package's version, the weights' revision on the hub, and the precision."""
         bag = find_bag(self.name, self._cache)
-        return f"demucs-{metadata.version('demucs')}-{bag.revision}+1"
+        return f"demucs-{metadata.version('demucs')}-{bag.revision}-{self._precision}+2"
 
     def separate(self, mix: AudioSource, scratch: Path, progress: Progress | None = None) -> Stems:
-        """See `Separator.separate`. What lies above the model's 22 kHz stays in the residual."""
-        bag = load_bag(find_bag(self.name, self._cache), self._device)
+        """See `Separator.separate`. What lies above the model's 22 kHz stays in the residual.
+
+        Raises:
+            OutOfDeviceMemoryError: the GPU has no room for a single chunk.
+        """
+        files = find_bag(self.name, self._cache)
+        with _device_memory(self._device) as peak_bytes:
+            stems = self._separated(mix, files, scratch, progress)
+            return SeparatedStems(mix, stems, device_peak_bytes=peak_bytes())
+
+    def _separated(
+        self, mix: AudioSource, files: BagFiles, scratch: Path, progress: Progress | None
+    ) -> dict[str, AudioSource]:
+        bag = load_bag(files, self._device)
         heard = resample(mix, bag.rate, scratch / "mix-at-model-rate.f32")
-        runner = _Runner(bag, self.stem_names, level(heard), self._device)
-        pieces = run_chunks(heard, runner, runner.chunk, round(_OVERLAP_S * bag.rate))
+        runner = Runner(bag, self.stem_names, level(heard), self._device, self._precision)
+        overlap = round(_OVERLAP_S * bag.rate)
+        pieces = run_batches(heard, runner, bag.chunk, overlap, self._batch)
         parts = write_stems(pieces, self.stem_names, scratch, heard, progress)
         if isinstance(heard, DiskAudio) and heard is not mix:
             heard.path.unlink()
-        return Stems(mix, {name: _fitted(part, mix, scratch / f"{name}.f32") for name, part in parts.items()})
+        return {name: _fitted(part, mix, scratch / f"{name}.f32") for name, part in parts.items()}
+
+
+def default_precision(device: str) -> Precision:
+    """bfloat16 on a GPU that has it, float16 on one that has not, float32 on a CPU.
+
+    bfloat16 has float32's range, so it cannot overflow; on a CPU both are slower than float32.
+    """
+    if device == "cpu":
+        return "float32"
+    return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+
+
+@contextmanager
+def _device_memory(device: str) -> Iterator[Callable[[], int | None]]:
+    """Inside, memory on a GPU is metered, most bytes at a time; afterwards what was cached is released."""
+    if device == "cpu":
+        yield lambda: None
+        return
+    torch.cuda.reset_peak_memory_stats(device)
+    try:
+        yield lambda: int(torch.cuda.max_memory_allocated(device))
+    finally:
+        torch.cuda.empty_cache()
 
 
 @dataclass(frozen=True)
 class Bag:
-    """Loaded networks with the share (networks, stems) that each has in each stem; columns sum to 1."""
+    """Loaded networks with the share (networks, stems) that each has in each stem; columns sum to 1.
+
+    `segment_s` is the longest chunk in seconds that they take: those of the transformer kind know
+    nothing longer than what they were trained on (7.8 s).
+    """
 
     networks: tuple[Any, ...]
     shares: Tensor
+    segment_s: float
 
     @property
     def rate(self) -> int:
         """The networks' sample rate in Hz."""
         return int(self.networks[0].samplerate)
+
+    @property
+    def chunk(self) -> int:
+        """Frames in a chunk: 10 s, or less where the networks ask for it."""
+        return int(min(_CHUNK_S, self.segment_s) * self.rate)
 
 
 def load_bag(files: BagFiles, device: str) -> Bag:
@@ -79,7 +144,8 @@ def load_bag(files: BagFiles, device: str) -> Bag:
     networks = tuple(_load_network(path).to(device).eval() for path in files.weights)
     stems = len(networks[0].sources)
     shares = torch.tensor(files.shares or [[1.0] * stems] * len(networks), device=device)
-    return Bag(networks, shares / shares.sum(0))
+    wished_s = (network.segment for network in networks)
+    return Bag(networks, shares / shares.sum(0), min(files.segment_s or _CHUNK_S, *wished_s, _CHUNK_S))
 
 
 def _load_network(path: Path) -> Any:
@@ -109,33 +175,75 @@ def level(mix: AudioSource) -> tuple[float, float]:
     return total / count, max(squares / count - (total / count) ** 2, 0.0) ** 0.5 + 1e-8
 
 
-class _Runner:
-    """Takes a chunk (channels, frames) at the networks' rate to its stems (stems, channels, frames)."""
+class OutOfDeviceMemoryError(MixagentError):
+    """The GPU's memory is too small for the model."""
 
-    def __init__(self, bag: Bag, names: Sequence[str], level: tuple[float, float], device: str) -> None:
-        self._bag, self._level, self._device = bag, level, device
+    exit_code = ModelMissingError.exit_code
+
+
+class Runner:
+    """Takes chunks (channels, frames) at the networks' rate to their stems (stems, channels, frames)."""
+
+    def __init__(
+        self,
+        bag: Bag,
+        names: Sequence[str],
+        level: tuple[float, float],
+        device: str,
+        precision: Precision = "float32",
+    ) -> None:
+        self._bag, self._level, self._device, self._precision = bag, level, device, precision
         self._order = [bag.networks[0].sources.index(name) for name in names]
-        self.chunk = int(min(_CHUNK_S, *(network.segment for network in bag.networks)) * bag.rate)
 
-    def __call__(self, chunk: FloatArray) -> FloatArray:
-        channels, frames = chunk.shape
-        if not chunk.any():
-            return np.zeros((len(self._order), channels, frames), np.float32)
-        mean, deviation = self._level
-        pairs = np.array([(left, min(left + 1, channels - 1)) for left in range(0, channels, 2)])
-        heard = torch.zeros(len(pairs), 2, self.chunk, device=self._device)
-        heard[..., :frames] = torch.from_numpy((chunk[pairs] - np.float32(mean)) / np.float32(deviation))
+    def __call__(self, chunks: Sequence[FloatArray]) -> list[FloatArray]:
+        """Stems of each chunk; in two goes where the device has no room for all of them at a time."""
+        try:
+            return self._stems(chunks)
+        except torch.OutOfMemoryError as error:
+            if len(chunks) == 1:
+                raise OutOfDeviceMemoryError(
+                    f"the GPU has too little free memory for one chunk of {chunks[0].shape[1]} samples: "
+                    "close other programs, or use --device cpu"
+                ) from error
+        if self._device != "cpu":
+            torch.cuda.empty_cache()
+        half = len(chunks) // 2
+        return self(chunks[:half]) + self(chunks[half:])
+
+    def _stems(self, chunks: Sequence[FloatArray]) -> list[FloatArray]:
+        pairs = np.array([(left, min(left + 1, len(chunks[0]) - 1)) for left in range(0, len(chunks[0]), 2)])
+        heard = torch.stack([self._heard(chunk[pairs]) for chunk in chunks]).flatten(0, 1)
         with torch.inference_mode():
-            stems = self._separated(heard)[:, self._order, :, :frames] * deviation
-        joined = stems.transpose(0, 1).flatten(1, 2)[:, :channels]
-        return joined.contiguous().cpu().numpy()
+            stems = self._separated(heard)[:, self._order] * self._level[1]
+        # (chunks, pairs, stems, 2, frames) -> (chunks, stems, channels, frames)
+        stems = stems.view(len(chunks), len(pairs), *stems.shape[1:]).transpose(1, 2).flatten(2, 3)
+        joined = stems[:, :, : len(chunks[0])].cpu().numpy()
+        return [
+            np.ascontiguousarray(out[..., : chunk.shape[1]]) * np.float32(chunk.any())
+            for out, chunk in zip(joined, chunks, strict=True)
+        ]
+
+    def _heard(self, pairs: FloatArray) -> Tensor:
+        """(pairs, 2, frames) of the mix at the level of training: (pairs, 2, chunk)."""
+        mean, deviation = self._level
+        heard = torch.zeros(len(pairs), 2, self._bag.chunk, device=self._device)
+        heard[..., : pairs.shape[-1]] = torch.from_numpy((pairs - np.float32(mean)) / np.float32(deviation))
+        return heard
 
     def _separated(self, heard: Tensor) -> Tensor:
         """(pairs, 2, chunk) -> (pairs, sources, 2, chunk): each network by its share in each stem."""
         out = torch.zeros((), device=self._device)
         for network, share in zip(self._bag.networks, self._bag.shares, strict=True):
-            out = out + network(heard) * share[:, None, None]
+            out = out + self._run(network, heard) * share[:, None, None]
         return out
+
+    def _run(self, network: Any, heard: Tensor) -> Tensor:
+        if self._precision == "float32":
+            return cast(Tensor, network(heard))
+        with torch.autocast(self._device, getattr(torch, self._precision)):
+            out = cast(Tensor, network(heard)).float()
+        # float16 overflows at 65504; what went over is computed again.
+        return out if bool(torch.isfinite(out).all()) else cast(Tensor, network(heard))
 
 
 def _fitted(part: DiskAudio, mix: AudioSource, to: Path) -> AudioSource:

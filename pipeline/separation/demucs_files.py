@@ -28,14 +28,20 @@ REPOSITORIES = {
 }
 """Each model's repository on the hub."""
 
+_ANSWER_S = 5.0
+
 
 @dataclass(frozen=True)
 class BagFiles:
-    """Where a model's files lie: one weights file a network, and how much each counts for each stem."""
+    """Where a model's files lie: one weights file a network, and how much each counts for each stem.
+
+    `segment_s` is the longest chunk in seconds that the model as a whole asks for, None for no wish.
+    """
 
     weights: tuple[Path, ...]
     shares: tuple[tuple[float, ...], ...] | None
     revision: str
+    segment_s: float | None = None
 
 
 def installed() -> bool:
@@ -73,9 +79,10 @@ def download(name: str) -> BagFiles:
     """The files of a model, fetched from the hub where they are not in its cache.
 
     Raises:
-        ModelMissingError: the package is missing or the hub cannot be reached.
+        ModelMissingError: the package is missing or the hub cannot be reached, which shows within seconds.
     """
     _require_package(name)
+    _require_hub(name)
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -97,12 +104,41 @@ def _bag(name: str, locate: Callable[[str], Path]) -> BagFiles:
     bag: Any = OmegaConf.to_container(OmegaConf.load(index))
     weights = tuple(locate(f"{signature}.safetensors") for signature in bag["models"])
     shares = bag.get("weights")
-    return BagFiles(weights, tuple(map(tuple, shares)) if shares else None, index.parent.name[:12])
+    return BagFiles(
+        weights, tuple(map(tuple, shares)) if shares else None, index.parent.name[:12], bag.get("segment")
+    )
 
 
 def _require_package(name: str) -> None:
     if not installed():
-        raise ModelMissingError(f"{name} needs the demucs package: run pip install 'mixagent[demucs]'")
+        raise ModelMissingError(
+            f"{name} needs the demucs package: run pip install 'mixagent[demucs]' and mixagent models pull "
+            f"{name}, or use --separator embedded"
+        )
+
+
+def _require_hub(name: str) -> None:
+    """One request with a short limit: the hub's own client tries for half a minute before it gives up."""
+    from ssl import SSLError
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
+    from huggingface_hub import constants
+
+    offline = "offline there is --separator embedded"
+    if constants.HF_HUB_OFFLINE:
+        raise ModelMissingError(f"{name} could not be downloaded: HF_HUB_OFFLINE is set; {offline}")
+    try:
+        with urlopen(Request(constants.ENDPOINT, method="HEAD"), timeout=_ANSWER_S):
+            return
+    except HTTPError:
+        return
+    except OSError as error:
+        if isinstance(getattr(error, "reason", error), SSLError):
+            return  # It answers; whom to trust is settled between the hub's client and its own list.
+        raise ModelMissingError(
+            f"{name} could not be downloaded: {constants.ENDPOINT} does not answer; {offline}"
+        ) from error
 
 
 def _cached(name: str, cache: Path | None, filename: str) -> Path:
@@ -110,5 +146,8 @@ def _cached(name: str, cache: Path | None, filename: str) -> Path:
 
     found = try_to_load_from_cache(REPOSITORIES[name], filename, cache_dir=cache)
     if not isinstance(found, str):
-        raise ModelMissingError(f"the weights of {name} are not here: run mixagent models pull {name}")
+        raise ModelMissingError(
+            f"the weights of {name} are not here: run mixagent models pull {name}, or use --separator "
+            "embedded"
+        )
     return Path(found)
