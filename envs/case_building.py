@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mixagent.envs.cases import STAGES, CaseStore, Curriculum, draw_damage, make_case, read_lines
+from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_damage, make_case, read_lines
 from mixagent.envs.corpus import SPLITS, Corpus, Song, Split
 from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.audio import Audio
@@ -42,6 +42,7 @@ class Recipe:
         seconds: length of a segment.
         stems_share: share of the cases that are taken apart, 0..1.
         separator: by which separator.
+        rough_share: share of the cases that have damage of no particular kind, and no other.
     """
 
     split: Split
@@ -49,6 +50,7 @@ class Recipe:
     seconds: float = 4.0
     stems_share: float = 1.0
     separator: str = "embedded"
+    rough_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Builder:
         done = draw_damage(random, stage, recipe.split != "train" and random.random() < 0.5)
         separator = self._separator() if random.random() < recipe.stems_share else None
         drawn = self._segment(random)
+        if random.random() < recipe.rough_share:
+            done = Damage({}, {}, {}, done.seed, rough=True)
         if isinstance(drawn, str):
             return {**row, "skipped": drawn}
         song, start_s, original = drawn
@@ -81,6 +85,7 @@ class Builder:
             "song": song.id,
             "severities": dict(case.damage.severities),
             "mechanisms": dict(case.damage.mechanisms),
+            "rough": case.damage.rough,
             "stems": list(case.stems.parts),
             "bytes": self.store.save(case),
         }

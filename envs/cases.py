@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 
 from mixagent.envs.context import Context
 from mixagent.envs.pathologies import KINDS, MECHANISMS, MOST_SCRAMBLED_DB, Kind, damage, rebalance
+from mixagent.envs.roughening import roughen
 from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import Audio, Stems, load
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
@@ -45,6 +46,9 @@ Curriculum = Literal["none", "single", "pair", "all"]
 
 STAGES: tuple[Curriculum, ...] = get_args(Curriculum)
 
+ROUGH = "rough"
+"""In a case's kinds: damage of no particular kind."""
+
 LEAST_SEVERITY = 0.2
 SCRAMBLED_SHARE = 0.3
 """Share of the damaged cases whose stems are also out of balance, where there are stems."""
@@ -64,12 +68,19 @@ class Damage:
         mechanisms: by which mechanism of `MECHANISMS` each was.
         balance_db: by how much each stem was raised before that.
         seed: what the mechanisms drew their frequencies and sides from.
+        rough: after that, damage of no particular kind was done, see `envs.roughening`.
     """
 
     severities: Mapping[Kind, float]
     mechanisms: Mapping[Kind, str]
     balance_db: Mapping[str, float]
     seed: int
+    rough: bool = False
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What was damaged: the pathologies, then `ROUGH`; empty for an untouched case."""
+        return (*self.severities, *((ROUGH,) if self.rough else ()))
 
 
 @dataclass(frozen=True)
@@ -150,6 +161,8 @@ def make_case(
     for kind in _ORDER:
         if kind in done.severities:
             mix = damage(mix, kind, done.severities[kind], done.mechanisms[kind], done.seed)
+    if done.rough:
+        mix = roughen(mix, np.random.default_rng(done.seed))
     return measure_case(name, separate(mix, apart), target, original, replace(done, balance_db=balance_db))
 
 
@@ -204,17 +217,17 @@ class CaseStore:
 
     directory: Path
 
-    def names(self, split: str | None = None, kinds: Collection[Kind] | None = None) -> list[str]:
+    def names(self, split: str | None = None, kinds: Collection[str] | None = None) -> list[str]:
         """The cases of a split, in the order in which they were built.
 
         Args:
             split: `train`, `validation` or `test`; None for all.
-            kinds: only cases damaged by exactly these pathologies; none of them is the undamaged ones.
+            kinds: only cases damaged by exactly these; none of them is the undamaged ones.
         """
         return [
             row["name"]
             for row in self.rows()
-            if split in (None, row["split"]) and (kinds is None or set(kinds) == set(row["severities"]))
+            if split in (None, row["split"]) and (kinds is None or set(kinds) == set(kinds_of(row)))
         ]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -234,6 +247,7 @@ class CaseStore:
         seconds: float = 4.0,
         stems_share: float = 1.0,
         separator: str = "embedded",
+        rough_share: float = 0.0,
     ) -> None:
         """Fill the store with `count` cases of a split; those that it holds already are kept.
 
@@ -249,6 +263,7 @@ class CaseStore:
             seconds: length of a segment.
             stems_share: share of the cases that are taken apart; the others have no stems.
             separator: by which separator.
+            rough_share: share of the cases that have damage of no particular kind, and no other.
 
         Raises:
             InputError: the split has no song.
@@ -259,7 +274,7 @@ class CaseStore:
         songs = tuple(corpus.songs(split=split, fit="clean truth"))
         if not songs:
             raise InputError(f"the corpus has no song of the split {split!r} that is fit for clean truth")
-        recipe = Recipe(split, seed, seconds, stems_share, separator)
+        recipe = Recipe(split, seed, seconds, stems_share, separator, rough_share)
         build_cases(Builder(self, corpus, songs, recipe), count, workers, disk_gb, progress)
 
     def refresh(self, names: Collection[str] | None = None, progress: Progress | None = None) -> None:
@@ -308,6 +323,11 @@ class CaseStore:
         """Where the case of this name is or would be kept."""
         key = hashlib.sha256(name.encode()).hexdigest()
         return self.directory / key[:2] / f"{key[:20]}.safetensors"
+
+
+def kinds_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """`Damage.kinds` of a row of the index."""
+    return (*row["severities"], *((ROUGH,) if row.get("rough") else ()))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -160,6 +160,7 @@ def build(
                 seconds=settings.seconds,
                 stems_share=settings.stems_share,
                 separator=settings.separator,
+                rough_share=settings.rough_share,
             )
     counts = {one: len(store.names(one)) for one in SPLITS}
     if as_json:

@@ -18,6 +18,7 @@ class CorpusConfig:
     seconds: float
     stems_share: float
     separator: str
+    rough_share: float
     seed: int
     workers: int
     disk_gb: float
@@ -52,6 +53,7 @@ def _check(config: CorpusConfig) -> None:
         "cases: train, validation and test": set(config.cases) != {"train", "validation", "test"},
         "seconds": not config.seconds >= 0.4,
         "stems_share": not 0 <= config.stems_share <= 1,
+        "rough_share": not 0 <= config.rough_share <= 1,
         "seed": config.seed < 0,
         "workers": config.workers < 1,
         "disk_gb": not config.disk_gb > 0,

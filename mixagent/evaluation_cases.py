@@ -10,7 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
-from mixagent.envs.cases import Case, CaseStore, Damage, draw_damage, make_case
+from mixagent.envs.cases import Case, CaseStore, Damage, draw_damage, kinds_of, make_case
 from mixagent.envs.corpus import Corpus, Split
 from mixagent.envs.pathologies import KINDS
 from mixagent.pipeline.audio import Audio
@@ -131,7 +131,7 @@ class StoredCases:
         """
         found: dict[str, list[Item]] = {damage: [] for damage in DAMAGES}
         for row in CaseStore(Path(self.store)).rows():
-            damage = _name_of(tuple(row["severities"]))
+            damage = _name_of(kinds_of(row))
             if row["split"] == self.split and damage and len(found[damage]) < songs:
                 found[damage].append(Item(row["name"], row["song"], damage))
         items = [item for items in found.values() for item in items]
@@ -145,7 +145,7 @@ class StoredCases:
 
 
 def _name_of(kinds: Sequence[str]) -> str | None:
-    if len(kinds) == 1:
+    if len(kinds) == 1 and kinds[0] in KINDS:
         return kinds[0]
     return {0: UNTOUCHED, len(KINDS): ALL}.get(len(kinds))
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3.common.vec_env import VecEnv
 
 from mixagent import __version__
-from mixagent.envs.cases import CaseStore, Curriculum, read_lines
+from mixagent.envs.cases import CaseStore, Curriculum, kinds_of, read_lines
 from mixagent.envs.context import Context
 from mixagent.envs.corpus import Split, default_corpus
 from mixagent.envs.mixing import Choice, StoredCases
@@ -109,7 +109,7 @@ def _train_one(config: TrainConfig, folder: Path, show: ShowProgress) -> Path:
     reward = load_reward(reward_rows(config))
     _claim(config, folder)
     store = _cases(config, folder, show)
-    sizes = {row["name"]: len(row["severities"]) for row in store.rows()}
+    sizes = {row["name"]: len(kinds_of(row)) for row in store.rows()}
     training = tuple(store.names("train"))[: config.cases.training or None]
     validation = tuple(store.names("validation"))[: config.cases.held_out or None]
     if not training or not validation:

@@ -19,6 +19,7 @@ from scipy.fft import next_fast_len, rfft
 from scipy.ndimage import median_filter, uniform_filter1d
 
 from mixagent.pipeline.audio import Audio, AudioSource
+from mixagent.pipeline.decibels import power_db
 
 Array = NDArray[np.float32]
 
@@ -247,9 +248,7 @@ def _step_weights(
 
 
 def _db(power: NDArray[np.floating] | float, floor: float = _FLOOR) -> Array:
-    # NumPy vectorises the natural logarithm of float32 and not the decimal one.
-    logarithm = np.log(np.asarray(power, np.float32) + np.float32(floor))
-    return np.asarray(logarithm * np.float32(10.0 / math.log(10.0)))
+    return power_db(power, floor)
 
 
 def percentiles(values: Array, percents: Sequence[float]) -> Array:

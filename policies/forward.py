@@ -20,7 +20,7 @@ Observation = Mapping[str, Array]
 """As `envs.observation.observe` gives it, or many of them, with any further axes in front."""
 
 STANDARD_LIMIT = 5.0
-"""As `network.STANDARD_LIMIT`, beyond which a standardised measure counts no more."""
+"""A standardised measure counts up to here, so that no odd song drives the network far out."""
 
 _MEASURES = ("mix", "diagnosis", "target")
 """What is standardised for the song, in the order in which the network reads it."""
@@ -119,14 +119,8 @@ class FrozenActor:
         )
 
     def order(self, parameters: Sequence[str], stems: Sequence[str]) -> Order:
-        """Where each parameter stands in (first strip, second strip, …, shared), shape (A,).
-
-        Raises:
-            KeyError: a parameter that the actor does not steer.
-        """
-        places = [f"{stem}.{what}" for stem in stems for what in self.strip] + list(self.shared)
-        index = {name: place for place, name in enumerate(places)}
-        return np.array([index[name] for name in parameters], np.int64)
+        """See `order_of`."""
+        return order_of(self.strip, self.shared, parameters, stems)
 
     def action(self, observation: Observation, order: Order) -> Array:
         """`gate · advice + residual` for each parameter, shape (…, A), not yet clipped to [−1, 1].
@@ -169,6 +163,24 @@ class FrozenActor:
         placed[..., order] = action
         on_strips = placed[..., :strips].reshape(*action.shape[:-1], stems, len(self.strip))
         return on_strips, placed[..., strips:]
+
+
+def order_of(
+    strip: Sequence[str], shared: Sequence[str], parameters: Sequence[str], stems: Sequence[str]
+) -> Order:
+    """Where each parameter stands in (first strip, second strip, …, shared), shape (A,).
+
+    Args:
+        strip, shared: what is steered, as in `network.Layout`.
+        parameters: by full name, in the order of an action.
+        stems: in the order of the strips.
+
+    Raises:
+        KeyError: a parameter that is not steered.
+    """
+    places = [f"{stem}.{what}" for stem in stems for what in strip] + list(shared)
+    index = {name: place for place, name in enumerate(places)}
+    return np.array([index[name] for name in parameters], np.int64)
 
 
 def _limited(apart: Array, spread: Array) -> Array:

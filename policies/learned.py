@@ -32,8 +32,6 @@ from mixagent.policies.reasons import explain
 
 if TYPE_CHECKING:
     # Deciding needs no torch, whose import takes a second or more.
-    from torch import Tensor
-
     from mixagent.policies.network import Actor
 
 FORMAT = 1
@@ -228,20 +226,6 @@ def frozen(actor: Actor) -> FrozenActor:
     """What decides as this actor does now, in evaluation mode."""
     layout, sizes = actor.encoder.layout, actor.encoder.sizes
     return FrozenActor.of(_weights(actor), layout.strip, layout.shared, asdict(sizes))
-
-
-def batched(observation: Mapping[str, NDArray[np.float32]]) -> dict[str, Tensor]:
-    """One observation as a batch of one."""
-    import torch
-
-    return {key: torch.from_numpy(np.asarray(value))[None] for key, value in observation.items()}
-
-
-def act(actor: Actor, observation: Mapping[str, Tensor], order: Tensor) -> Array:
-    """What the product would decide with this actor, see `decided`, for a batch of one."""
-    return decided(
-        frozen(actor), {key: value[0].numpy() for key, value in observation.items()}, order.numpy()
-    )
 
 
 # --- finding ---------------------------------------------------------------------------------------

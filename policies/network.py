@@ -18,12 +18,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mixagent.policies.forward import STANDARD_LIMIT, order_of
+
 Observation = Mapping[str, Tensor]
 """Batched: `mix` (B, F), `stems` (B, S, F), `present` (B, S), `diagnosis` (B, D), `advice` (B, A),
 `target` (B, T), `last` (B, F + A + 2) and, for the value network only, `truth` (B, P)."""
-
-STANDARD_LIMIT = 5.0
-"""A standardised measure counts up to here, so that no odd song drives the network far out."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,8 @@ class Layout:
         return cls(tuple(dict.fromkeys(on_strips)), shared)
 
     def order(self, parameters: Sequence[str], stems: Sequence[str]) -> Tensor:
-        """Where each parameter stands in (first strip, second strip, …, shared), int64 (A,).
-
-        Raises:
-            KeyError: a parameter that this layout does not steer.
-        """
-        places = [f"{stem}.{what}" for stem in stems for what in self.strip] + list(self.shared)
-        index = {name: place for place, name in enumerate(places)}
-        return torch.tensor([index[name] for name in parameters], dtype=torch.int64)
+        """See `forward.order_of`; int64 (A,)."""
+        return torch.from_numpy(order_of(self.strip, self.shared, parameters, stems))
 
 
 @dataclass(frozen=True)

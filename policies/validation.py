@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mixagent.envs.mixing import Adviser, CaseSource, Choice, Material, account
 from mixagent.envs.observation import observe
-from mixagent.policies.learned import act, batched
+from mixagent.policies.forward import FrozenActor, Order
+from mixagent.policies.learned import decided, frozen
 from mixagent.policies.network import Actor
 from mixagent.reward.model import RewardModel
 from mixagent.reward.recovery import DIMENSIONS, Distance
@@ -28,7 +28,7 @@ class Outcome:
 
     Attributes:
         case: its name.
-        damaged: the pathologies that were put into it.
+        damaged: what was done to it, `Damage.kinds`.
         action: of the chosen parameters.
         info: as of `MixingEnv`: terms, total, blind, recovery.
         before: distance of the input to the original, where it is known: `total`, and dimensions in dB.
@@ -55,7 +55,7 @@ def play(
     """Let the actor decide each case once, without chance.
 
     Args:
-        actor: in any mode; it is left in evaluation mode.
+        actor: in any mode.
         cases: where the cases come from.
         names: which of them.
         choice: what there is to decide.
@@ -63,25 +63,25 @@ def play(
         reward: what a render is worth.
         hear: called with each case's name and its scene.
     """
-    order = actor.eval().encoder.layout.order(choice.names, choice.stems)
+    decider = frozen(actor)
+    order = decider.order(choice.names, choice.stems)
     return [
-        _played(actor, Material(cases.load(name), choice.space), order, choice, adviser, reward, hear)
+        _played(decider, Material(cases.load(name), choice.space), order, choice, adviser, reward, hear)
         for name in names
     ]
 
 
 def _played(
-    actor: Actor,
+    decider: FrozenActor,
     material: Material,
-    order: torch.Tensor,
+    order: Order,
     choice: Choice,
     adviser: Adviser,
     reward: RewardModel,
     hear: Hear | None,
 ) -> Outcome:
     advice = choice.action(adviser(material.context))
-    observation = batched(observe(material.context, choice.stems, advice))
-    action = act(actor, observation, order)
+    action = decided(decider, observe(material.context, choice.stems, advice), order)
     scene = material.scene(choice.settings(action))
     info = account(scene, reward.score(scene))
     if hear:
@@ -92,7 +92,7 @@ def _played(
     )
     return Outcome(
         case=material.case.name,
-        damaged=tuple(damage.severities) if damage else (),
+        damaged=damage.kinds if damage else (),
         action=action,
         info=info,
         before=before,

@@ -24,6 +24,7 @@ from scipy.fft import rfft
 from scipy.ndimage import uniform_filter1d
 
 from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.decibels import power_db
 from mixagent.pipeline.meters import integrated_lufs
 
 Array = NDArray[np.float32]
@@ -173,10 +174,7 @@ def _largest_prime(n: int) -> int:
 
 def _db(power: Array) -> Array:
     """Decibels, floored: what is 70 dB under the level-matched programme is not heard as a difference."""
-    floor = np.float32(10.0 ** (-(20.0 + _FLOOR_DB) / 10.0))
-    # NumPy vectorises the natural logarithm of float32 and not the decimal one.
-    decibels: Array = np.log(power + floor) * np.float32(10.0 / np.log(10.0))
-    return decibels
+    return power_db(power, 10.0 ** (-(20.0 + _FLOOR_DB) / 10.0))
 
 
 def _bins(low_hz: float, high_hz: float, bins: int, rate: int) -> slice:

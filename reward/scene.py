@@ -20,6 +20,7 @@ from scipy.signal.windows import hann
 
 from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import Audio, load
+from mixagent.pipeline.decibels import power_db
 from mixagent.pipeline.features import describe
 from mixagent.pipeline.finaliser import MAX_GAIN_DB, Finish, finalise
 from mixagent.pipeline.meters import Loudness, measure
@@ -241,10 +242,7 @@ class Scene:
 
 def decibels(power: Array, floor_db: float = FLOOR_DB) -> Array:
     """Power in dB, floored."""
-    # NumPy vectorises the natural logarithm of float32 and not the decimal one.
-    level: Array = np.log(power + np.float32(10.0 ** (floor_db / 10.0)))
-    level *= np.float32(10.0 / math.log(10.0))
-    return level
+    return power_db(power, 10.0 ** (floor_db / 10.0))
 
 
 def _finished(heard: Listening, target: LoudnessTarget) -> Finished:

@@ -27,7 +27,6 @@ import numpy as np
 import torch
 from gates import random_settings
 from numpy.typing import NDArray
-from roughen import roughen
 from safetensors.numpy import save_file
 from scipy.stats import spearmanr
 from torch import nn
@@ -36,6 +35,7 @@ from torch.nn.functional import huber_loss, mse_loss
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import MECHANISMS
+from mixagent.envs.roughening import roughen
 from mixagent.pipeline.audio import Audio, Stems, load
 from mixagent.pipeline.features import FEATURE_NAMES, describe
 from mixagent.pipeline.parameters import ParameterSpace, Settings
@@ -49,6 +49,7 @@ from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
 from mixagent.reward.terms.truth import undone
 from mixagent.reward.vandalism import VANDALISMS, vandalise
+from mixagent.train_settings import load_train_config
 
 Array = NDArray[np.float32]
 
@@ -59,12 +60,6 @@ LIMIT, CHANGE, DOUBT = 5.0, 2.0, 0.5
 LEAST_SPREAD_DB = 0.5
 ANY_SHARE = 0.2
 """Share of the training steps in which a case's renders are heard beside any of them, not the input."""
-
-SEARCHED = (
-    *("master.balance_db", "master.width", "master.resonance_cut_db", "master.gap_fill_db"),
-    *("master.eq_*", "master.bell_*", "master.extend_*"),
-)
-"""What searches for examples move: what the policy decides by default."""
 
 FINISHED_SHARE = 0.6
 """Share of the random renders that go through the finaliser, as all of the product's do."""
@@ -137,7 +132,8 @@ class Renders:
         trial = _KeptTrial(Material(self._case, self._space), blind_part(load_reward()))
         method: Method = "cma" if self._random.random() < 0.7 else "random"
         start = RulePolicy() if self._random.random() < 0.5 else NeutralPolicy()
-        search = SearchPolicy(method, renders, start, int(self._random.integers(2**31)), SEARCHED)
+        steered = load_train_config([]).env.parameters  # what the policy decides by default
+        search = SearchPolicy(method, renders, start, int(self._random.integers(2**31)), steered)
         search.decide(replace(self._case.context(self._space), trial=trial))
         return trial.heard
 

@@ -26,9 +26,8 @@ from mixagent.policies.learned import (
     SMALLEST_MOVE,
     Checkpoint,
     LearnedPolicy,
-    act,
-    batched,
     chosen_action,
+    decided,
     frozen,
     steered,
 )
@@ -147,10 +146,12 @@ def test_validation_hears_what_the_product_would_decide() -> None:
     names = steered(context.space, PATTERNS)
     advised = RulePolicy().decide(context).settings
     observation = observe(context, STEMS, chosen_action(context.space, names, advised.values))
-    order = checkpoint.actor.encoder.layout.order(names, STEMS)
-    action = act(checkpoint.actor, batched(observation), order)
+    decider = frozen(checkpoint.actor)
+    action = decided(decider, observation, decider.order(names, STEMS))
+    batch = {key: torch.from_numpy(np.asarray(value))[None] for key, value in observation.items()}
     with torch.no_grad():
-        expected = checkpoint.actor(batched(observation), order)[0].clamp(-1.0, 1.0).numpy()
+        order = checkpoint.actor.encoder.layout.order(names, STEMS)
+        expected = checkpoint.actor(batch, order)[0].clamp(-1.0, 1.0).numpy()
     expected[np.abs(expected) < SMALLEST_MOVE] = 0.0
     np.testing.assert_allclose(action, expected, atol=1e-5)
     pairs = zip(names, action, strict=True)
@@ -219,8 +220,3 @@ def test_nothing_is_unpickled(folder: Path) -> None:
     replace(checkpoint, training={"seed": 4}).save(folder, "again")
     assert not [file for file in folder.iterdir() if file.suffix not in (".safetensors", ".json", ".md")]
     assert Checkpoint.load(folder).training == {"seed": 4}
-
-
-def test_a_batch_of_one_holds_the_observation() -> None:
-    rows = batched({"mix": np.arange(3, dtype=np.float32)})
-    assert rows["mix"].tolist() == [[0.0, 1.0, 2.0]]

@@ -1,8 +1,8 @@
-"""Damage of no particular kind, for a critic that should not only know the mechanisms of `envs.pathologies`.
+"""Damage of no particular kind, for what should not only know the mechanisms of `envs.pathologies`.
 
-None of it is a mechanism that is kept for validation: long-term tone and image bent along random curves,
-quiet parts of the spectrum left out, levels of random bands pressed together or driven apart, and a
-short room.
+None of it is a mechanism that is kept for validation: long-term tone and image bent along random curves
+or by bells, quiet parts of the spectrum left out, levels of random bands pressed together or driven
+apart, grain added to a band, and a short room. Every result has the input's power.
 """
 
 from __future__ import annotations
@@ -27,11 +27,40 @@ def roughen(audio: Audio, random: np.random.Generator) -> Audio:
     samples = audio.samples.astype(np.float64)
     for index in random.permutation(len(ROUGH))[: random.integers(1, 3)]:
         samples = ROUGH[index](samples, audio.rate, random)
+    before, after = (float(np.mean(np.square(x, dtype=np.float64))) for x in (audio.samples, samples))
+    samples *= np.sqrt(before / max(after, 1e-24))
     return Audio(samples.astype(np.float32), audio.rate)
 
 
 def _tone(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
     return _filtered(samples, rate, _curve_db(random))
+
+
+def _bells(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+    """A few bells, broad or narrow, alone in an otherwise untouched spectrum."""
+    count = int(random.integers(1, 4))
+    centres = random.uniform(np.log2(_EDGES_HZ[0]), np.log2(_EDGES_HZ[1]), count)
+    gains_db, octaves = (
+        random.uniform(-14.0, 14.0, count),
+        np.exp(random.uniform(np.log(0.1), np.log(1.5), count)),
+    )
+
+    def gain_db(hz: Samples) -> Samples:
+        away = (np.log2(np.maximum(hz, 1.0))[:, None] - centres) / octaves
+        return np.asarray((gains_db * np.exp(-np.square(away))).sum(axis=1))
+
+    return _filtered(samples, rate, gain_db)
+
+
+def _grain(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+    """Noise that follows the level of one band is added to another, or takes its place."""
+    source, target = (_random_band_db(random) for _ in range(2))
+    level = np.sqrt(ndimage.uniform_filter1d(np.square(_filtered(samples, rate, source)), int(0.02 * rate)))
+    noise = _filtered(random.standard_normal(samples.shape) * level, rate, target)
+    band = _filtered(samples, rate, target)
+    strength = np.sqrt(np.mean(band**2) / max(float(np.mean(noise**2)), 1e-24))
+    added = 10 ** (random.uniform(-12.0, 12.0) / 20) * strength * noise
+    return np.asarray(samples + added - random.uniform(0, 1) * band)
 
 
 def _image(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
@@ -80,7 +109,7 @@ def _room(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
     return np.asarray(samples + 10 ** (level_db / 20) * wet)
 
 
-ROUGH: tuple[Rough, ...] = (_tone, _image, _thinned, _levelled, _room)
+ROUGH: tuple[Rough, ...] = (_tone, _bells, _image, _thinned, _levelled, _grain, _room)
 
 Gain = Callable[[Samples], Samples]
 
@@ -91,6 +120,11 @@ def _curve_db(random: np.random.Generator) -> Gain:
     octaves = np.linspace(np.log2(_EDGES_HZ[0]), np.log2(_EDGES_HZ[1]), knots)
     levels_db = random.standard_normal(knots) * random.uniform(1.0, 7.0)
     return lambda hz: np.interp(np.log2(np.maximum(hz, 1.0)), octaves, np.clip(levels_db, -15.0, 15.0))
+
+
+def _random_band_db(random: np.random.Generator) -> Gain:
+    low_hz = float(np.exp(random.uniform(np.log(80.0), np.log(8000.0))))
+    return _band_db(low_hz, low_hz * 2 ** float(random.uniform(0.5, 2.5)))
 
 
 def _band_db(low_hz: float, high_hz: float) -> Gain:
