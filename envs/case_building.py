@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_dama
 from mixagent.envs.corpus import SPLITS, Corpus, Song, Split
 from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.errors import InputError, OutputError
+from mixagent.pipeline.errors import InputError, OutputError, UsageError
 from mixagent.pipeline.separation.base import Separator
 from mixagent.pipeline.separation.choice import choose_separator
 from mixagent.pipeline.targets import TARGETS
@@ -52,6 +52,16 @@ class Recipe:
     separator: str = "embedded"
     rough_share: float = 0.0
 
+    def differing(self, row: Mapping[str, Any]) -> str | None:
+        """What a row of the index with this split and seed was drawn with and this recipe is not."""
+        made = row.get("recipe", {})
+        now = self.to_json()
+        return next((f"{key}={value}" for key, value in made.items() if now.get(key) != value), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """What decides a case beside its split, seed and number."""
+        return {key: value for key, value in asdict(self).items() if key not in ("split", "seed")}
+
 
 @dataclass(frozen=True)
 class Builder:
@@ -67,6 +77,7 @@ class Builder:
         recipe = self.recipe
         random = np.random.default_rng([recipe.seed, SPLITS.index(recipe.split), number])
         row: dict[str, Any] = {"number": number, "split": recipe.split, "seed": recipe.seed}
+        row["recipe"] = recipe.to_json()
         stage = STAGES[int(random.choice(len(STAGES), p=[MIXTURE[stage] for stage in STAGES]))]
         done = draw_damage(random, stage, recipe.split != "train" and random.random() < 0.5)
         separator = self._separator() if random.random() < recipe.stems_share else None
@@ -124,13 +135,21 @@ def build_cases(
     """Build the cases 0 … count − 1 that the store does not hold yet.
 
     Raises:
+        UsageError: there are cases of this split and seed that were made by another recipe.
         OutputError: the budget is used up, or the disk is full. What was built stays.
     """
     index = builder.store.directory / "index.jsonl"
     builder.store.directory.mkdir(parents=True, exist_ok=True)
     heal_lines(index)
     rows, recipe = read_lines(index), builder.recipe
-    there = {row["number"] for row in rows if (row["split"], row["seed"]) == (recipe.split, recipe.seed)}
+    made = [row for row in rows if (row["split"], row["seed"]) == (recipe.split, recipe.seed)]
+    other = next(filter(None, map(recipe.differing, made)), None)
+    if other is not None:
+        raise UsageError(
+            f"{builder.store.directory} holds cases of the split {recipe.split!r} and the seed {recipe.seed} "
+            f"that were made with {other}: choose another seed or another folder"
+        )
+    there = {row["number"] for row in made}
     missing = [number for number in range(count) if number not in there]
     used = sum(row.get("bytes", 0) for row in rows)
     with index.open("a", encoding="utf-8") as file:

@@ -41,6 +41,7 @@ from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.audio import Audio, AudioSource, Combination, FloatArray, Stems, load
 from mixagent.pipeline.errors import InputError, OutputError, UsageError
 from mixagent.pipeline.files import decode
+from mixagent.pipeline.folders import user_folder
 from mixagent.pipeline.resampling import resample
 
 __all__ = ["FITS", "RATE_HZ", "SPLITS", "Corpus", "Fit", "Song", "Split", "default_corpus", "split_of"]
@@ -57,8 +58,7 @@ _MARGIN_S = 0.05
 
 def default_corpus() -> Path:
     """`MIXAGENT_CORPUS`, or the folder `corpus` in the user's data folder."""
-    chosen = os.environ.get("MIXAGENT_CORPUS")
-    return Path(chosen) if chosen else Path(platformdirs.user_data_dir("mixagent")) / "corpus"
+    return user_folder("MIXAGENT_CORPUS", Path(platformdirs.user_data_dir("mixagent")) / "corpus")
 
 
 class Corpus:

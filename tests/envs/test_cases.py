@@ -12,7 +12,7 @@ from mixagent.envs.corpus import Corpus
 from mixagent.envs.pathologies import KINDS, MECHANISMS
 from mixagent.pipeline.audio import Audio, load
 from mixagent.pipeline.diagnosis import Diagnosis
-from mixagent.pipeline.errors import CancelledError, InputError, OutputError
+from mixagent.pipeline.errors import CancelledError, InputError, OutputError, UsageError
 from mixagent.pipeline.targets import TARGETS
 from mixagent.reward.recovery import Original
 from tests.short_cases import RATE, HalfSeparator, music
@@ -153,8 +153,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 def build(store: CaseStore, corpus: Corpus, count: int, progress: Callable[[float], None] | None = None,
-          disk_gb: float = 1.0, workers: int = 1) -> None:  # fmt: skip
-    store.build(corpus, "train", count, 0, workers, disk_gb, progress, seconds=0.5, stems_share=0.0)
+          disk_gb: float = 1.0, workers: int = 1, rough_share: float = 0.0) -> None:  # fmt: skip
+    store.build(corpus, "train", count, 0, workers, disk_gb, progress,
+                seconds=0.5, stems_share=0.0, rough_share=rough_share)  # fmt: skip
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -197,6 +198,21 @@ def test_names_can_be_asked_for_by_split_and_damage(tmp_path: Path, corpus: Corp
         case = store.load(row["name"])
         assert case.damage is not None
         assert set(case.damage.severities) == set(kinds)
+
+
+def test_a_store_does_not_mix_cases_of_two_recipes_under_one_seed(tmp_path: Path, corpus: Corpus) -> None:
+    store = CaseStore(tmp_path)
+    build(store, corpus, 2)
+    with pytest.raises(UsageError, match=r"rough_share=0\.0"):
+        build(store, corpus, 3, rough_share=1.0)
+    assert len(store.names()) == 2
+
+
+def test_rough_cases_are_asked_for_by_that_name(tmp_path: Path, corpus: Corpus) -> None:
+    store = CaseStore(tmp_path)
+    build(store, corpus, 2, rough_share=1.0)
+    assert store.names("train", kinds=["rough"]) == store.names("train")
+    assert store.names("train", kinds=[]) == []
 
 
 @pytest.mark.slow
