@@ -25,9 +25,10 @@ from mixagent import __version__
 from mixagent.envs.case_building import heal_lines
 from mixagent.envs.cases import Case, read_lines
 from mixagent.envs.mixing import Material
+from mixagent.envs.pathologies import validation_mechanism
 from mixagent.envs.workers import end_with_parent
 from mixagent.evaluation_cases import DAMAGES, UNTOUCHED, Cases, Item
-from mixagent.evaluation_tables import markdown, summarise
+from mixagent.evaluation_tables import KEPT, TRAINED, markdown, summarise
 from mixagent.pipeline.audio import Audio, load
 from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.finaliser import finalise
@@ -376,6 +377,7 @@ class _Bench:
             "case": self._item.name,
             "song": self._item.song,
             "damage": self._item.damage,
+            "mechanisms": self._mechanisms(),
             "system": run.system.name,
             "member": run.member,
             "blind": score.blind,
@@ -386,6 +388,14 @@ class _Bench:
             "seconds": round(seconds, 4),
             "settings": None if settings is None else settings.changed(),
         }
+
+    def _mechanisms(self) -> str | None:
+        """Of which kind the case's damage is: `TRAINED`, `KEPT`, or None where there is none."""
+        damage = self._material.case.damage
+        if damage is None or not damage.mechanisms:
+            return None
+        kept = {validation_mechanism(kind) for kind in damage.mechanisms}
+        return KEPT if kept & set(damage.mechanisms.values()) else TRAINED
 
 
 def _figures(distance: Distance) -> dict[str, float]:

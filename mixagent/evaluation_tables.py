@@ -19,6 +19,14 @@ SCHEMA = "mixagent.evaluation/1"
 DAMAGED = "damaged"
 """Every case that is not `undamaged`, together."""
 
+DAMAGED_ALONE = tuple(damage for damage in DAMAGES if damage != UNTOUCHED)
+
+NEUTRAL = "neutral"
+"""The system that leaves everything to the finaliser."""
+
+TRAINED, KEPT = "trained on", "kept apart"
+"""Whether a case's damage was done by mechanisms that are for training, or that are for validation only."""
+
 DRAWS = 2000
 COVERED = (2.5, 97.5)
 """Percentiles of the bootstrap that an interval spans."""
@@ -26,10 +34,11 @@ COVERED = (2.5, 97.5)
 CAPTION = """\
 Every system's render is finished to the same target by mixagent's finaliser and judged by the same reward.
 Recovery is 1 − Σ distance after ÷ Σ distance before, summed over songs, so that a song hardly damaged
-weighs little: 100 % is the original, 0 the damaged song, negative is worse. Harm is how far undamaged songs
-were moved, in dB of tone and image distance, mean over songs; the row `neutral` is what the finaliser alone
-does. Blind is the reward without the truth, mean over the damaged songs. Renders are all that were judged
-for one decision, seconds its median time. In brackets: 95 % bootstrap intervals over songs."""
+weighs little: 100 % is the original, 0 the damaged song, negative is worse. Beside neutral, the distance
+before is what the neutral chain leaves, so that the finaliser's own share is nobody's. Harm is how far
+undamaged songs were moved, in dB of tone and image distance, mean over songs; the row `neutral` is what the
+finaliser alone does. Blind is the reward without the truth, mean over the damaged songs. Renders are all that
+were judged for one decision, seconds its median time. In brackets: 95 % bootstrap intervals over songs."""
 
 Row = Mapping[str, Any]
 
@@ -58,13 +67,13 @@ def summarise(setup: Mapping[str, Any], rows: Sequence[Row], systems: Sequence[s
         "schema": SCHEMA,
         "setup": dict(setup),
         "damages": [damage for damage in DAMAGES if any(row["damage"] == damage for row in judged)],
-        "systems": [_system(name, own) for name, own in of.items() if own],
+        "systems": [_system(name, own, of.get(NEUTRAL, ())) for name, own in of.items() if own],
         "claims": [asdict(claim) for claim in _claims(of)],
         "skipped": skipped,
     }
 
 
-def _system(name: str, rows: Sequence[Row]) -> dict[str, Any]:
+def _system(name: str, rows: Sequence[Row], neutral: Sequence[Row]) -> dict[str, Any]:
     by_damage = {damage: [row for row in rows if row["damage"] == damage] for damage in DAMAGES}
     by_damage[DAMAGED] = [row for row in rows if row["damage"] != UNTOUCHED]
     there = {damage: own for damage, own in by_damage.items() if own}
@@ -82,9 +91,20 @@ def _system(name: str, rows: Sequence[Row]) -> dict[str, Any]:
             for damage, own in there.items()
             if damage != UNTOUCHED
         },
+        "mechanisms": {
+            kind: _json(_recovery(_of(rows, damage=ALL, mechanisms=kind), "total"))
+            for kind in (TRAINED, KEPT)
+        },
+        "beside_neutral": {
+            damage: _json(_beside(own, neutral)) for damage, own in there.items() if damage in DAMAGED_ALONE
+        },
         "harm": {what: _json(_mean(there.get(UNTOUCHED, []), _after(what))) for what in ("tone", "image")},
         "by_member": {member: _member([r for r in rows if r["member"] == member]) for member in members},
     }
+
+
+def _of(rows: Sequence[Row], **wanted: str) -> list[Row]:
+    return [row for row in rows if all(row.get(key) == value for key, value in wanted.items())]
 
 
 def _member(rows: Sequence[Row]) -> dict[str, Any]:
@@ -117,6 +137,13 @@ def _before(what: str) -> Callable[[Row], float]:
 def _recovery(rows: Sequence[Row], what: str) -> Estimate | None:
     left = _ratio(rows, _after(what), _before(what))
     return left and Estimate(1 - left.value, 1 - left.high, 1 - left.low)
+
+
+def _beside(rows: Sequence[Row], neutral: Sequence[Row]) -> Estimate | None:
+    """As `_recovery`, from what the neutral chain leaves of the same cases."""
+    left = {row["case"]: row["after"] for row in neutral}
+    known = [{**row, "before": left[row["case"]]} for row in rows if row["case"] in left]
+    return _recovery(known, "total")
 
 
 def _ratio(
@@ -264,6 +291,16 @@ def markdown(summary: Mapping[str, Any]) -> str:
                 (s["name"], *(_percent(s["recovery"].get(d, {}).get("total")) for d in damages))
                 for s in systems
             ],
+        ),
+        "Recovery beside neutral in % by what the songs were damaged with",
+        _table(
+            ("system", *damages),
+            [(s["name"], *(_percent(s["beside_neutral"].get(d)) for d in damages)) for s in systems],
+        ),
+        "Recovery in %, all five at once, by mechanisms that are for training and by others",
+        _table(
+            ("system", TRAINED, KEPT),
+            [(s["name"], *(_percent(s["mechanisms"][k]) for k in (TRAINED, KEPT))) for s in systems],
         ),
         "Recovery in % by dimension, all five at once",
         _table(

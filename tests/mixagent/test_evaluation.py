@@ -21,7 +21,7 @@ from mixagent.evaluation import (
     known_systems,
 )
 from mixagent.evaluation_cases import ALL, DAMAGES, UNTOUCHED, Item, MadeCases, StoredCases
-from mixagent.evaluation_tables import DAMAGED, estimate, markdown, summarise
+from mixagent.evaluation_tables import DAMAGED, KEPT, TRAINED, estimate, markdown, summarise
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.parameters import ParameterSpace
@@ -257,6 +257,22 @@ def test_recovery_sums_distances_over_songs() -> None:
     assert (total["low"], total["high"]) == pytest.approx((-0.5, 0.75))
     assert system["blind"][DAMAGED]["value"] == pytest.approx(0.2)
     assert system["harm"] == {"tone": None, "image": None}
+
+
+def test_beside_neutral_the_finaliser_costs_nothing() -> None:
+    rows = [row("a", "neutral", 0.0, 2.0, 2.5), row("a", "rules", 0.0, 2.0, 1.0)]
+    neutral, rules = summarise({}, rows, ["neutral", "rules"])["systems"]
+    assert neutral["beside_neutral"][ALL]["value"] == 0.0
+    assert rules["beside_neutral"][ALL]["value"] == pytest.approx(1 - 1.0 / 2.5)
+
+
+def test_mechanisms_that_are_kept_apart_have_a_column_of_their_own() -> None:
+    familiar, other = row("a", "rules", 0.0, 2.0, 1.0), row("b", "rules", 0.0, 2.0, 1.8)
+    rows = [familiar | {"mechanisms": TRAINED}, other | {"mechanisms": KEPT}]
+    (system,) = summarise({}, rows, ["rules"])["systems"]
+    assert {kind: found["value"] for kind, found in system["mechanisms"].items()} == pytest.approx(
+        {TRAINED: 0.5, KEPT: 0.1}
+    )
 
 
 def test_intervals_cover_the_mean_as_often_as_they_say() -> None:
