@@ -28,7 +28,7 @@ from mixagent.progress import ShowProgress
 from mixagent.running import Runner, beside, opened_run
 from mixagent.searching import Search, searched, searching_stage
 from mixagent.settings import Config, load_config
-from mixagent.splitting import STEM_BIT_DEPTH, all_parts, stem_files, stem_separator, write_stems
+from mixagent.splitting import stem_separator
 from mixagent.stages import (
     Heard,
     heard_song,
@@ -36,6 +36,7 @@ from mixagent.stages import (
     listening_stages,
     rendering_stages,
 )
+from mixagent.stem_files import all_parts, stem_files, write_stems
 
 LOSSY = (".mp3", ".ogg")
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
@@ -156,7 +157,7 @@ def _mastered(request: Request, run: Runner) -> Mastered:
         warnings += _lossy_overshoot(request)
         # Against the song as it came: the residual also holds what restoration took out.
         parts = all_parts(Stems(heard.song, heard.stems.parts))
-        write_stems(parts, stem_files, request.song, STEM_BIT_DEPTH, run.show)
+        write_stems(parts, stem_files, request.song, run.show)
     models = _models(choice, results)
     report = build_report(request, results, run.events, decision, settings, models, warnings, search)
     remembered = request.config.experience
@@ -191,7 +192,7 @@ def _master_stems(request: Request) -> Iterator[Mapping[str, Path]]:
         yield {}
         return
     names = (*stem_separator(request.config, request.device).separator.stem_names, "residual")
-    with stem_files(request.song, request.stems_folder, names, "wav", STEM_BIT_DEPTH) as files:
+    with stem_files(request.song, request.stems_folder, names) as files:
         yield files
 
 

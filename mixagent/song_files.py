@@ -1,0 +1,81 @@
+"""Songs named on the command line, folders among them, and a folder for what is made of each."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixagent.pipeline.errors import InputError, UsageError
+from mixagent.running import beside
+
+SUFFIXES = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".m4a")
+"""What is taken for a song in a folder; a file that is named is taken whatever its suffix."""
+
+MADE = (".stems", ".vocals")
+"""Endings of the folders that splitting makes: what lies in them is no song."""
+
+
+@dataclass(frozen=True)
+class SongFile:
+    """A song; `below` is where it lies in the folder that was named, None for a song that was."""
+
+    path: Path
+    below: Path | None = None
+
+
+def find_songs(named: Sequence[Path]) -> list[SongFile]:
+    """The songs that were named and those in folders that were, sorted, each once.
+
+    Hidden folders and those that splitting made are left out.
+
+    Raises:
+        InputError: a folder without songs.
+    """
+    found: dict[Path, SongFile] = {}
+    for path in named:
+        songs = list(_in_folder(path)) if path.is_dir() else [SongFile(path)]
+        if not songs:
+            raise InputError(f"{path} holds no audio files")
+        for song in songs:
+            found.setdefault(song.path.absolute(), song)
+    return list(found.values())
+
+
+def _in_folder(root: Path) -> Iterator[SongFile]:
+    for folder, inner, names in os.walk(root):
+        inner[:] = sorted(name for name in inner if not name.startswith(".") and not name.endswith(MADE))
+        for name in sorted(names):
+            if name.lower().endswith(SUFFIXES) and not name.startswith("."):
+                yield SongFile(Path(folder) / name, Path(folder).relative_to(root))
+
+
+def output_folders(songs: Sequence[SongFile], output: Path | None, ending: str) -> list[Path]:
+    """A folder for each song: beside it, `SONG` with the ending, or in `output` as the songs lie.
+
+    `output` itself is the folder of a single song that was named. Songs that differ in their suffix
+    alone keep it: `SONG.mp3.stems`.
+
+    Raises:
+        UsageError: two songs would get the same folder.
+    """
+    if output is not None and len(songs) == 1 and songs[0].below is None:
+        return [output]
+    folders = [_folder(song, output, song.path.stem + ending) for song in songs]
+    count = Counter(folders)
+    folders = [
+        folder if count[folder] == 1 else _folder(song, output, song.path.name + ending)
+        for song, folder in zip(songs, folders, strict=True)
+    ]
+    twice = [folder for folder, times in Counter(folders).items() if times > 1]
+    if twice:
+        raise UsageError(f"two of the songs would go into {twice[0]}: name an output folder for each")
+    return folders
+
+
+def _folder(song: SongFile, output: Path | None, name: str) -> Path:
+    if output is None:
+        return beside(song.path, "").with_name(name)
+    return output / (song.below or Path()) / name
