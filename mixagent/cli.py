@@ -21,7 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from mixagent import __version__
-from mixagent.commands import AsJson, Quiet, choice, command, print_json, print_text, say
+from mixagent.commands import AsJson, Quiet, choice, command, named_path, print_json, print_text, say
 from mixagent.corpus_commands import corpus_app
 from mixagent.learning_commands import experience_app, learn, rate, rollback
 from mixagent.pipeline.errors import (
@@ -72,7 +72,12 @@ StemDepth = Annotated[
 ]
 Songs = Annotated[
     list[Path],
-    typer.Argument(metavar="SONG...", help="Audio files, and folders of them.", show_default=False),
+    typer.Argument(
+        metavar="SONG...",
+        help="Audio files, and folders of them.",
+        parser=named_path,
+        show_default=False,
+    ),
 ]
 StemFolder = Annotated[
     Path | None,

@@ -6,12 +6,13 @@ import functools
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console, RenderableType
 
-from mixagent.pipeline.errors import CancelledError, OutputError, UsageError
+from mixagent.pipeline.errors import CancelledError, InputError, OutputError, UsageError
 
 P = ParamSpec("P")
 
@@ -62,6 +63,17 @@ def choice(what: str, value: str, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
         raise UsageError(f"unknown {what} {value!r}: give {', '.join(allowed)}")
     return value
+
+
+def named_path(text: str) -> Path:
+    """A path that was given; an empty one would be the current folder.
+
+    Raises:
+        InputError: it is empty.
+    """
+    if not text:
+        raise InputError("a song without a name was given: name audio files or folders")
+    return Path(text)
 
 
 def say(message: str) -> None:

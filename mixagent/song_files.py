@@ -32,10 +32,13 @@ def find_songs(named: Sequence[Path]) -> list[SongFile]:
     Hidden folders and those that splitting made are left out.
 
     Raises:
-        InputError: a folder without songs.
+        InputError: a folder without songs, or the root of all folders.
     """
     found: dict[Path, SongFile] = {}
     for path in named:
+        # The root is what is left of "$FOLDER/" when there is no FOLDER.
+        if path.resolve() == Path(path.resolve().anchor):
+            raise InputError(f"{path} is a whole disk: name a folder of songs")
         songs = list(_in_folder(path)) if path.is_dir() else [SongFile(path)]
         if not songs:
             raise InputError(f"{path} holds no audio files")

@@ -318,6 +318,14 @@ class TestFolders:
         ran = mixagent("split", music / "one.wav", other, "-o", tmp_path / "out")
         assert (ran.code, len(ran.err.splitlines())) == (2, 1)
 
+    @pytest.mark.parametrize(("name", "words"), [("", "without a name"), ("/", "a whole disk")])
+    def test_what_an_unset_variable_leaves_is_refused(self, mixagent, monkeypatch, music, name, words):
+        monkeypatch.chdir(music)
+        monkeypatch.setattr("os.walk", lambda root: pytest.fail(f"looks for songs in {root}"))
+        ran = mixagent("split", name)
+        assert (ran.code, ran.out, len(ran.err.splitlines())) == (3, "", 1)
+        assert words in ran.err
+
     def test_a_folder_without_songs_is_an_input_error(self, mixagent, tmp_path):
         (tmp_path / "empty").mkdir()
         ran = mixagent("split", tmp_path / "empty")
