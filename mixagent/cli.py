@@ -12,7 +12,7 @@ import io
 import math
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -21,17 +21,30 @@ from typing import Annotated, Any
 import typer
 
 from mixagent import __version__
-from mixagent.commands import AsJson, Quiet, choice, command, named_path, print_json, print_text, say
+from mixagent.commands import (
+    FORMATS,
+    AsJson,
+    Device,
+    NoCache,
+    Quiet,
+    Separation,
+    choice,
+    command,
+    configured,
+    print_json,
+    print_text,
+    say,
+)
 from mixagent.corpus_commands import corpus_app
 from mixagent.learning_commands import experience_app, learn, rate, rollback
 from mixagent.pipeline.errors import (
     EXIT_DONE,
     EXIT_TARGET_MISSED,
-    InputError,
     MixagentError,
     ModelMissingError,
     UsageError,
 )
+from mixagent.split_commands import UNFINISHED, split, vocals
 
 app = typer.Typer(
     name="mixagent",
@@ -45,71 +58,15 @@ app.add_typer(models_app, name="models")
 app.add_typer(corpus_app, name="corpus")
 app.add_typer(experience_app, name="experience")
 
-FORMATS = ("wav", "flac", "mp3", "ogg")
-
 Song = Annotated[
     Path,
     typer.Argument(help="Audio file: wav, flac, mp3, ogg, aiff, or m4a with ffmpeg.", show_default=False),
 ]
-Separation = Annotated[
-    str | None,
-    typer.Option(
-        "--separator", help="auto, embedded, spleeter, none, or a Demucs model.", show_default="auto"
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value of conf/, e.g. pipeline.declip=false."),
 ]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor leave finished stages.")]
 BitDepth = Annotated[str, typer.Option(help="16, 24 or 32f: depth of wav and flac output.")]
-StemDepth = Annotated[
-    str | None,
-    typer.Option(
-        "--bit-depth", help="16, 24 or 32f: depth of wav and flac output.", show_default="32f; flac 24"
-    ),
-]
-Songs = Annotated[
-    list[Path],
-    typer.Argument(
-        metavar="SONG...",
-        help="Audio files, and folders of them.",
-        parser=named_path,
-        show_default=False,
-    ),
-]
-StemFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        help="Folder for the files; of several songs, for a folder each.",
-        show_default="SONG.stems",
-    ),
-]
-VocalsFolder = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        help="Folder for the files; of several songs, for a folder each.",
-        show_default="SONG.vocals",
-    ),
-]
-StemFormats = Annotated[str, typer.Option("--format", help="wav, flac, mp3 or ogg.")]
-StemRate = Annotated[str, typer.Option("--sample-rate", help="keep, 44100 or 48000.")]
-Normalise = Annotated[
-    bool,
-    typer.Option("--normalise", help="One gain for all stems of a song: the highest peak comes to -1 dBFS."),
-]
-Shifts = Annotated[
-    int,
-    typer.Option(min=1, metavar="N", help="Average N runs, each on the song shifted at random."),
-]
-ShiftSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of the shifts and of the dither.")]
-
-_UNFINISHED = "songs that are finished are kept: the same command goes on from there"
 
 
 def main() -> None:
@@ -223,7 +180,7 @@ def master(
         device=choice("device", device, ("auto", "cpu", "cuda")),
         seed=seed,
         stems_folder=stems,
-        config=_config(overrides, separator, policy),
+        config=configured(overrides, separator, policy),
         use_cache=not no_cache,
         search=search,
     )
@@ -279,118 +236,8 @@ def analyze(song: Song, as_json: AsJson = False, quiet: Quiet = False) -> int:
     return EXIT_DONE
 
 
-@command(app, interrupted=_UNFINISHED)
-def split(
-    songs: Songs,
-    output: StemFolder = None,
-    stems: Annotated[
-        str | None,
-        typer.Option(
-            help="2 (vocals, instrumental), 4 (vocals, drums, bass, other), 5 (and piano) or 6 (and guitar); "
-            "5 and 6 take the Demucs model htdemucs_6s.",
-            show_default="all that the separator gives",
-        ),
-    ] = None,
-    format: StemFormats = "wav",
-    bit_depth: StemDepth = None,
-    sample_rate: StemRate = "keep",
-    normalise: Normalise = False,
-    shifts: Shifts = 1,
-    seed: ShiftSeed = 0,
-    separator: Separation = None,
-    device: Device = "auto",
-    as_json: AsJson = False,
-    no_cache: NoCache = False,
-    quiet: Quiet = False,
-) -> int:
-    """Split songs into stems and, where it is not silent, the residual; together they sum to the song."""
-    from mixagent.pipeline.separation import STEM_SETS
-
-    options = _split_options(
-        format, bit_depth, sample_rate, normalise, shifts, seed, separator, device, no_cache
-    )
-    count = None if stems is None else choice("number of stems", stems, tuple(map(str, STEM_SETS)))
-    return _split(songs, output, ".stems", {**options, "stems": count and int(count)}, as_json, quiet)
-
-
-@command(app, interrupted=_UNFINISHED)
-def vocals(
-    songs: Songs,
-    output: VocalsFolder = None,
-    format: StemFormats = "wav",
-    bit_depth: StemDepth = None,
-    sample_rate: StemRate = "keep",
-    normalise: Normalise = False,
-    shifts: Shifts = 1,
-    seed: ShiftSeed = 0,
-    separator: Separation = None,
-    device: Device = "auto",
-    as_json: AsJson = False,
-    no_cache: NoCache = False,
-    quiet: Quiet = False,
-) -> int:
-    """Split songs into vocals and instrumental; the instrumental is the song minus the vocals."""
-    options = _split_options(
-        format, bit_depth, sample_rate, normalise, shifts, seed, separator, device, no_cache
-    )
-    return _split(songs, output, ".vocals", {**options, "stems": 2}, as_json, quiet)
-
-
-def _split_options(
-    format: str,
-    bit_depth: str | None,
-    sample_rate: str,
-    normalise: bool,
-    shifts: int,
-    seed: int,
-    separator: str | None,
-    device: str,
-    no_cache: bool,
-) -> dict[str, Any]:
-    rate = choice("sample rate", sample_rate, ("keep", "44100", "48000"))
-    return {
-        "format": choice("format", format, FORMATS),
-        "bit_depth": None if bit_depth is None else choice("bit depth", bit_depth, ("16", "24", "32f")),
-        "sample_rate": None if rate == "keep" else int(rate),
-        "normalise": normalise,
-        "shifts": shifts,
-        "seed": seed,
-        "device": choice("device", device, ("auto", "cpu", "cuda")),
-        "config": _config(None, separator),
-        "use_cache": not no_cache,
-    }
-
-
-def _split(
-    named: list[Path], output: Path | None, ending: str, options: dict[str, Any], as_json: bool, quiet: bool
-) -> int:
-    from mixagent.progress import shown_progress
-    from mixagent.song_files import find_songs, output_folders
-    from mixagent.splitting import SplitRequest, split_songs
-
-    songs = find_songs(named)
-    folders = output_folders(songs, output, ending)
-    requests = [
-        SplitRequest(song.path, folder, **options) for song, folder in zip(songs, folders, strict=True)
-    ]
-    with shown_progress(quiet) as progress:
-        outcome = split_songs(requests, progress, None if as_json else _show_split)
-    if as_json:
-        print_json(outcome)
-    for failure in outcome["failed"]:
-        say(failure["error"])
-    return InputError.exit_code if outcome["failed"] else EXIT_DONE
-
-
-def _show_split(song: Mapping[str, Any]) -> None:
-    if song["status"] == "unchanged":
-        say(f"{song['song']} was split with these settings before: left as it is")
-    for warning in song["warnings"]:
-        say(f"{song['song']}: {warning['text']}")
-    for name, path in song["files"].items():
-        confidence = song["stems"].get(name, {}).get("confidence")
-        sure = "" if confidence is None else f" (confidence {confidence:.2f})"
-        typer.echo(f"{name}: {path}{sure}")
+command(app, interrupted=UNFINISHED)(split)
+command(app, interrupted=UNFINISHED)(vocals)
 
 
 @command(app)
@@ -590,12 +437,3 @@ def _amount(value: float) -> float:
     if math.isnan(value):
         raise UsageError("amount is not a number: give 0 to 1")
     return value
-
-
-def _config(overrides: list[str] | None, separator: str | None, policy: str | None = None) -> Any:
-    from mixagent.settings import load_config
-
-    config = load_config(overrides or [])
-    config.pipeline.separator = separator or config.pipeline.separator
-    config.policy.name = policy or config.policy.name
-    return config

@@ -7,20 +7,34 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console, RenderableType
 
 from mixagent.pipeline.errors import CancelledError, InputError, OutputError, UsageError
 
+if TYPE_CHECKING:
+    from mixagent.settings import Config
+
 P = ParamSpec("P")
 
 PIPED_WIDTH = 200
 """Columns of a table that does not go to a terminal."""
 
+FORMATS = ("wav", "flac", "mp3", "ogg")
+"""Suffixes of the files that are written."""
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor leave finished stages.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Separation = Annotated[
+    str | None,
+    typer.Option(
+        "--separator", help="auto, embedded, spleeter, none, or a Demucs model.", show_default="auto"
+    ),
+]
 
 
 def command(
@@ -63,6 +77,20 @@ def choice(what: str, value: str, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
         raise UsageError(f"unknown {what} {value!r}: give {', '.join(allowed)}")
     return value
+
+
+def configured(overrides: list[str] | None, separator: str | None, policy: str | None = None) -> Config:
+    """The configuration with what the command line says of it.
+
+    Raises:
+        UsageError: an override that `conf/` does not know.
+    """
+    from mixagent.settings import load_config
+
+    config = load_config(overrides or [])
+    config.pipeline.separator = separator or config.pipeline.separator
+    config.policy.name = policy or config.policy.name
+    return config
 
 
 def named_path(text: str) -> Path:

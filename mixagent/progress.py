@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -20,12 +21,16 @@ def shown_progress(quiet: bool) -> Iterator[ShowProgress]:
         yield _silent
         return
     columns = (TextColumn("{task.description:<12}"), BarColumn(bar_width=32), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    # What is printed to the same terminal goes above the bars; to a file or a pipe it goes as it is.
+    shared = sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=shared) as bars:
         tasks: dict[str, TaskID] = {}
 
         def show(stage: str, share: float) -> None:
             if stage not in tasks:
                 tasks[stage] = bars.add_task(stage, total=1.0)
+            elif share < bars.tasks[tasks[stage]].completed:
+                bars.reset(tasks[stage])
             bars.update(tasks[stage], completed=share)
 
         yield show

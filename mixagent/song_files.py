@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.running import beside
@@ -16,6 +18,9 @@ SUFFIXES = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", "
 
 MADE = (".stems", ".vocals")
 """Endings of the folders that splitting makes: what lies in them is no song."""
+
+ACCOUNT = " - split.json"
+"""Ending of the file beside the stems of a song that says what was done; see `read_account`."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +34,7 @@ class SongFile:
 def find_songs(named: Sequence[Path]) -> list[SongFile]:
     """The songs that were named and those in folders that were, sorted, each once.
 
-    Hidden folders and those that splitting made are left out.
+    Hidden folders, and folders and files that splitting made, are left out.
 
     Raises:
         InputError: a folder without songs, or the root of all folders.
@@ -50,9 +55,23 @@ def find_songs(named: Sequence[Path]) -> list[SongFile]:
 def _in_folder(root: Path) -> Iterator[SongFile]:
     for folder, inner, names in os.walk(root):
         inner[:] = sorted(name for name in inner if not name.startswith(".") and not name.endswith(MADE))
-        for name in sorted(names):
+        made = {made for name in names if name.endswith(ACCOUNT) for made in _made(Path(folder) / name)}
+        for name in sorted(set(names) - made):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield SongFile(Path(folder) / name, Path(folder).relative_to(root))
+
+
+def _made(account: Path) -> set[str]:
+    return {Path(path).name for path in read_account(account).get("files", {}).values()}
+
+
+def read_account(path: Path) -> dict[str, Any]:
+    """What a run left on how it split a song; empty where there is nothing that can be read."""
+    try:
+        account = json.loads(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return {}
+    return account if isinstance(account, dict) and account.get("key") else {}
 
 
 def output_folders(songs: Sequence[SongFile], output: Path | None, ending: str) -> list[Path]:

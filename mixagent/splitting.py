@@ -20,6 +20,7 @@ from mixagent.pipeline.separation import STEM_SETS, Choice, choose_separator, re
 from mixagent.progress import ShowProgress
 from mixagent.running import Runner, opened_run
 from mixagent.settings import Config, load_config
+from mixagent.song_files import ACCOUNT, read_account
 from mixagent.stages import listening_stages, separating_stage, split_stems
 from mixagent.stem_files import STEM_BIT_DEPTH, StemFile, StemFormat, stem_files, write_stems
 
@@ -77,7 +78,7 @@ class SplitRequest:
     @property
     def account(self) -> Path:
         """The file that says what was done, and by which a second run knows that it is done."""
-        return self.folder / f"{self.song.stem} - split.json"
+        return self.folder / (self.song.stem + ACCOUNT)
 
 
 def split_songs(
@@ -102,6 +103,8 @@ def split_songs(
     songs: list[Mapping[str, Any]] = []
     failed: list[dict[str, str]] = []
     for index, request in enumerate(requests):
+        if progress and len(requests) > 1:
+            progress("songs", index / len(requests))
         try:
             songs.append(split_song(request, progress))
             if done:
@@ -110,8 +113,6 @@ def split_songs(
             if len(requests) == 1:
                 raise
             failed.append({"song": str(request.song), "error": str(error)})
-        if progress and len(requests) > 1:
-            progress("songs", (index + 1) / len(requests))
     return {"schema": SCHEMA, "songs": songs, "failed": failed}
 
 
@@ -128,7 +129,7 @@ def split_song(request: SplitRequest, progress: ShowProgress | None = None) -> d
     """
     choice = stem_separator(request.config, request.device, request.stems, request.shifts, request.seed)
     key = _key(request, choice)
-    before = _account(request.account)
+    before = read_account(request.account)
     if before.get("key") == key and _is_whole(before, request.folder):
         return {**before, "status": "unchanged"}
     names = STEM_SETS[request.stems] if request.stems else choice.separator.stem_names
@@ -348,15 +349,6 @@ def _key(request: SplitRequest, choice: Choice) -> str:
         [form.suffix, form.bit_depth, form.rate, form.seed, request.normalise],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-
-def _account(path: Path) -> dict[str, Any]:
-    """What an earlier run left on what it did; empty where there is none that can be read."""
-    try:
-        account = json.loads(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return {}
-    return account if isinstance(account, dict) and account.get("key") else {}
 
 
 def _is_whole(account: Mapping[str, Any], folder: Path) -> bool:

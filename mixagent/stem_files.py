@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +21,9 @@ from mixagent.progress import ShowProgress
 
 STEM_BIT_DEPTH: BitDepth = "32f"
 """Stems may peak over full scale, and only float keeps their sum."""
+
+
+_HIDDEN = ".mixagent-"
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def write_stems(
     if not files:
         return {}
     folder = next(iter(files.values())).parent
-    with TemporaryDirectory(dir=folder, prefix=".mixagent-") as name, _named(folder, Path(name)) as hidden:
+    with _hidden(folder) as hidden, _named(folder, hidden):
         written = {
             stem: _write(parts[stem], hidden / path.name, (number, len(files), stem), song, show, form)
             for number, (stem, path) in enumerate(files.items(), 1)
@@ -147,9 +153,34 @@ class _Metered:
 
 
 @contextmanager
-def _named(folder: Path, hidden: Path) -> Iterator[Path]:
+def _hidden(folder: Path) -> Iterator[Path]:
+    """A hidden folder in another, gone afterwards; those that killed programs left are removed."""
+    for left in folder.glob(f"{_HIDDEN}*/"):
+        with _lock(left) as unused:
+            if unused:
+                shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(dir=folder, prefix=_HIDDEN) as name, _lock(Path(name)):
+        yield Path(name)
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[bool]:
+    """Whether a folder could be locked, which it then is while the context lasts or the program lives."""
+    descriptor, locked = os.open(folder, os.O_RDONLY), True
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            locked = False
+        yield locked
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _named(folder: Path, hidden: Path) -> Iterator[None]:
     """Errors inside name the files where they were to go, not the hidden folder."""
     try:
-        yield hidden
+        yield
     except OutputError as error:
         raise OutputError(str(error).replace(str(hidden), str(folder))) from error

@@ -307,6 +307,12 @@ class TestFolders:
         mixagent("split", music / "one.wav", "-o", tmp_path / "out")
         assert written(tmp_path / "out") == ["one - 01 vocals.wav", "one - 02 drums.wav"]
 
+    def test_stems_are_not_taken_for_songs_wherever_they_were_put(self, mixagent, music):
+        mixagent("split", music / "one.wav", "-o", music)
+        mixagent("split", music / "album" / "two.flac", "-o", music / "parts")
+        outcome = json.loads(mixagent("split", music, "--json").out)
+        assert [Path(song["song"]).name for song in outcome["songs"]] == ["one.wav", "two.flac"]
+
     def test_songs_that_differ_in_their_suffix_do_not_meet(self, mixagent, music):
         write_song(music / "one.flac", "PCM_16", seconds=1.0)
         mixagent("split", music)
@@ -446,6 +452,28 @@ def test_an_interrupted_run_goes_on(tmp_path, cache_folder):
     assert not {path.name for path in music.iterdir()} - {"a.wav", "b.wav", "a.stems"}
     ran = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     assert [song["status"] for song in json.loads(ran.stdout)["songs"]] == ["unchanged", "split"]
+
+
+def test_what_a_killed_run_left_is_swept_away(mixagent, shared, song):
+    shared(("vocals", "drums"), (0.5, 0.5))
+    folder = song.with_name("song.stems")
+    script = (
+        "import sys, time\nfrom pathlib import Path\nfrom mixagent.stem_files import _hidden\n"
+        "with _hidden(Path(sys.argv[1])) as hidden:\n"
+        "    (hidden / 'half.wav').touch()\n    print(hidden.name, flush=True)\n    time.sleep(60)"
+    )
+    folder.mkdir()
+    command = [sys.executable, "-c", script, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        hidden = folder / process.stdout.readline().strip()
+        split(mixagent, song)
+        at_work = hidden.exists()
+        process.kill()
+    split(mixagent, song, "--normalise")
+    assert at_work
+    assert not hidden.exists()
+    assert written(folder) == ["song - 01 vocals.wav", "song - 02 drums.wav"]
 
 
 def _interruptible() -> None:
