@@ -20,6 +20,7 @@ from mixagent.report.words import (
     parameter_value,
     place_label,
 )
+from mixagent.stems_in import stems_account, stems_warnings
 
 if TYPE_CHECKING:
     from mixagent.session import Request
@@ -65,10 +66,11 @@ def build_report(
     decoded, heard = results["decode"].values, results["analyse"].values
     finish = results["finalise"].values if "finalise" in results else None
     after = results["measure"].values if "measure" in results else heard
+    own = request.stems_in
     return {
         "schema": SCHEMA,
         "version": __version__,
-        "input": _input(request.song, decoded["info"]),
+        "input": _input(request, decoded["info"]),
         "output": _output(request, decoded["info"]["rate"]),
         "target": _target(request),
         "met": finish is None or finish["met"],
@@ -84,6 +86,7 @@ def build_report(
         "properties": _properties(heard["diagnosis"]),
         "stages": [_stage(event, results.get(name)) for name, event in events.items()],
         "models": models,
+        "stems_in": None if own is None else stems_account(own, results),
         "decision": {
             "policy": request.config.policy.name,
             "amount": request.amount,
@@ -93,15 +96,25 @@ def build_report(
         "finaliser": None
         if finish is None
         else {k: finish[k] for k in ("gain_db", "max_reduction_db", "renders")},
-        "warnings": [*decoded["warnings"], *warnings],
+        "warnings": [
+            *decoded["warnings"],
+            *([] if own is None else stems_warnings(results, request.song)),
+            *warnings,
+        ],
         "replay": _replay(request, decision, models),
     }
 
 
-def _input(song: Path, info: Mapping[str, Any]) -> dict[str, Any]:
+def _input(request: Request, info: Mapping[str, Any]) -> dict[str, Any]:
+    """The song; where the stems' sum is the song, their folder and a hash of all of them."""
+    if request.song is not None:
+        digest = content_hash(request.song)
+    else:
+        assert request.stems_in is not None
+        digest = request.stems_in.sha256
     return {
-        "path": str(song),
-        "sha256": content_hash(song),
+        "path": str(request.origin),
+        "sha256": digest,
         "format": info["container"],
         "rate": info["rate"],
         "channels": info["channels"],

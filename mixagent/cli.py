@@ -62,6 +62,13 @@ Song = Annotated[
     Path,
     typer.Argument(help="Audio file: wav, flac, mp3, ogg, aiff, or m4a with ffmpeg.", show_default=False),
 ]
+OptionalSong = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Audio file: wav, flac, mp3, ogg, aiff, or m4a with ffmpeg. May be left out with --stems-in.",
+        show_default=False,
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value of conf/, e.g. pipeline.declip=false."),
@@ -104,7 +111,7 @@ def _root(
 
 @command(app)
 def master(
-    song: Song,
+    song: OptionalSong = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Where the master goes.", show_default="SONG.master.wav"),
@@ -126,6 +133,34 @@ def master(
             min=0.0, max=1.0, help="How much of the correction: 1 all of it, 0 gives the song back untouched."
         ),
     ] = 1.0,
+    stems_in: Annotated[
+        Path | None,
+        typer.Option(
+            "--stems-in",
+            metavar="DIR",
+            help="Mix the tracks in this folder instead of separating the song; without a SONG their sum "
+            "is the song.",
+            show_default=False,
+        ),
+    ] = None,
+    role_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="FILE=ROLE",
+            help="What a track of --stems-in is: vocals, drums, bass, piano, guitar, other, accompaniment, "
+            "residual (in the mix, on no strip), or out. May be given many times.",
+            show_default=False,
+        ),
+    ] = None,
+    no_align: Annotated[
+        bool,
+        typer.Option("--no-align", help="Leave the timing and polarity of --stems-in tracks as they are."),
+    ] = False,
+    balance: Annotated[
+        str,
+        typer.Option(help="keep the tracks' own levels, or auto: a starting balance for raw tracks."),
+    ] = "keep",
     stems: Annotated[
         Path | None, typer.Option(help="Also write the stems, 32-bit float wav, into this folder.")
     ] = None,
@@ -164,7 +199,7 @@ def master(
     no_cache: NoCache = False,
     quiet: Quiet = False,
 ) -> int:
-    """Master a song: find what is wrong, undo it, finish it to the target, say what was done."""
+    """Master a song, or mix and master a folder of stems: find what is wrong, undo it, finish it, report."""
     from mixagent.delivery import check_reports, write_reports
     from mixagent.progress import shown_progress
     from mixagent.report.terminal import summary_text
@@ -172,7 +207,10 @@ def master(
 
     request = Request(
         song=song,
-        output=output_path(song, output, format and choice("format", format, FORMATS)),
+        output=output_path(song, output, format and choice("format", format, FORMATS), stems_in),
+        stems_in=_stems_in(
+            stems_in, role_map, not no_align, choice("balance", balance, ("keep", "auto")), song
+        ),
         target=_target(target, intent, ceiling),
         amount=_amount(amount),
         bit_depth=choice("bit depth", bit_depth, ("16", "24", "32f")),
@@ -184,7 +222,7 @@ def master(
         use_cache=not no_cache,
         search=search,
     )
-    check_reports(report or [], song)
+    check_reports(report or [], request.inputs)
     with shown_progress(quiet) as progress, master_song(request, progress) as result:
         write_reports(result, report or [])
         if as_json:
@@ -204,6 +242,9 @@ def replay(
         typer.Option("--output", "-o", help="Where the master goes.", show_default="as the report says"),
     ] = None,
     song: Annotated[Path | None, typer.Option(help="The song, if it has moved.")] = None,
+    stems_in: Annotated[
+        Path | None, typer.Option("--stems-in", metavar="DIR", help="The stems' folder, if they have moved.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
@@ -212,7 +253,7 @@ def replay(
     from mixagent.replay import replay_report
 
     with shown_progress(quiet) as progress:
-        outcome = replay_report(report, output, song, progress)
+        outcome = replay_report(report, output, song, progress, stems_in)
     if as_json:
         print_json(outcome)
     else:
@@ -426,6 +467,18 @@ def _target(name: str | None, intent: str | None, ceiling_dbtp: float | None) ->
 
     intent = choice("intent", intent or "streaming", ("streaming", "loud"))
     return loudness_target(intent if name is None else name, ceiling_dbtp)
+
+
+def _stems_in(
+    folder: Path | None, roles: list[str] | None, align: bool, balance: str, song: Path | None
+) -> Any:
+    from mixagent.stems_in import StemsIn, parsed_roles
+
+    if folder is None:
+        if roles or not align or balance != "keep":
+            raise UsageError("--map, --no-align and --balance need --stems-in DIR")
+        return None
+    return StemsIn.of_folder(folder, parsed_roles(roles or []), align, balance, song)  # type: ignore[arg-type]
 
 
 def _sample_rate(text: str) -> int | None:

@@ -14,17 +14,17 @@ from mixagent.session import Mastered
 FORMATS = (".html", ".json")
 
 
-def check_reports(paths: Sequence[Path], song: Path) -> None:
+def check_reports(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
     """Whether these can be written, asked before the work is done.
 
     Raises:
-        UsageError: a suffix that is no report's, or the song itself.
+        UsageError: a suffix that is no report's, or one of the inputs.
         OutputError: a folder that is not there or may not be written to.
     """
     for path in paths:
         if path.suffix.lower() not in FORMATS:
             raise UsageError(f"{path}: a report is .html or .json")
-        if path.exists() and song.exists() and path.samefile(song):
+        if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
             raise UsageError(f"cannot write {path}: it is the input, which is never overwritten")
         if path.is_dir() or not path.parent.is_dir():
             raise OutputError(f"cannot write {path}: {path.parent} is not a folder, or {path} is one")

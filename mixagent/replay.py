@@ -18,15 +18,21 @@ from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.files import BitDepth, content_hash
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.separation import choose_separator
+from mixagent.pipeline.stem_names import ROLES
 from mixagent.pipeline.targets import LoudnessTarget, loudness_target
 from mixagent.policies.base import Recorded
 from mixagent.progress import ShowProgress
 from mixagent.session import SAMPLE_RATES_HZ, Request, master_song
 from mixagent.settings import Config, ExperienceConfig, PipelineConfig, PolicyConfig
+from mixagent.stems_in import check_stems, recorded_stems
 
 
 def replay_report(
-    path: Path, output: Path | None = None, song: Path | None = None, progress: ShowProgress | None = None
+    path: Path,
+    output: Path | None = None,
+    song: Path | None = None,
+    progress: ShowProgress | None = None,
+    stems: Path | None = None,
 ) -> dict[str, Any]:
     """Render a report's master again, and say whether it came out the same.
 
@@ -35,13 +41,16 @@ def replay_report(
         output: where the master goes; as the report says without it.
         song: the song, if it is not where the report says.
         progress: shown while it runs.
+        stems: folder of the stems, if they are not where the report says.
 
     Raises:
         InputError: not a report, or the song is not the one that the report is about.
     """
     report = read_report(path)
-    request = _request(path, report, output, song)
-    if content_hash(request.song) != report["input"]["sha256"]:
+    request = _request(path, report, output, song, stems)
+    if request.stems_in is not None:
+        check_stems(report, request.stems_in, path)
+    if request.song is not None and content_hash(request.song) != report["input"]["sha256"]:
         raise InputError(
             f"{request.song} is not the song of {path}: its contents differ; name it with --song"
         )
@@ -73,20 +82,25 @@ def read_report(path: Path) -> dict[str, Any]:
     return report
 
 
-def _request(path: Path, report: dict[str, Any], output: Path | None, song: Path | None) -> Request:
+def _request(
+    path: Path, report: dict[str, Any], output: Path | None, song: Path | None, stems: Path | None
+) -> Request:
     try:
-        return _recorded(report, output, song)
+        return _recorded(report, output, song, stems)
     except (KeyError, TypeError, ValueError, OmegaConfBaseException, UsageError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path} is damaged, so it cannot be replayed: {reason}") from error
 
 
-def _recorded(report: dict[str, Any], output: Path | None, song: Path | None) -> Request:
+def _recorded(report: dict[str, Any], output: Path | None, song: Path | None, stems: Path | None) -> Request:
     replayed, written, target = report["replay"], report["output"], report["target"]
     pipeline = OmegaConf.merge(OmegaConf.structured(PipelineConfig), replayed["pipeline"])
     policy = report["decision"]["policy"]
+    stems_in = recorded_stems(report, stems)
+    is_song = stems_in is not None and report["stems_in"]["is_song"]
     request = Request(
-        song=song or Path(report["input"]["path"]),
+        song=None if is_song else song or Path(report["input"]["path"]),
+        stems_in=stems_in,
         output=output or Path(written["path"]),
         target=LoudnessTarget(
             name=str(target["name"]), **{key: float(target[key]) for key in target if key != "name"}
@@ -109,8 +123,11 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None) ->
 
 
 def _check(request: Request, settings: Mapping[str, float]) -> None:
-    separator = choose_separator(request.config.pipeline.separator, request.device).separator
-    unknown = settings.keys() - {p.name for p in ParameterSpace.for_stems(separator.stem_names)}
+    if request.stems_in is not None:
+        names = tuple(role for role in ROLES if role in request.stems_in.roles.values())
+    else:
+        names = choose_separator(request.config.pipeline.separator, request.device).separator.stem_names
+    unknown = settings.keys() - {p.name for p in ParameterSpace.for_stems(names)}
     loudness_target(str(request.target.integrated_lufs), request.target.ceiling_dbtp)
     if unknown:
         raise ValueError(f"no parameter is called {min(unknown)}")

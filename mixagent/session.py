@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from mixagent.pipeline.files import BitDepth, check_output, decode, encode, resa
 from mixagent.pipeline.graph import Result, Stage
 from mixagent.pipeline.meters import true_peak_dbtp
 from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.separation import Choice, choose_separator
+from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy
@@ -30,13 +31,16 @@ from mixagent.searching import Search, searched, searching_stage
 from mixagent.settings import Config, load_config
 from mixagent.splitting import stem_separator
 from mixagent.stages import (
+    ANALYSING,
     Heard,
     heard_song,
-    hearing_stages,
+    hearing_from,
     listening_stages,
     rendering_stages,
+    separating_stage,
 )
-from mixagent.stem_files import all_parts, stem_files, write_stems
+from mixagent.stem_files import STEM_BIT_DEPTH, all_parts, stem_files, write_stems
+from mixagent.stems_in import StemsIn, parts_stage, plan_of, stem_paths, stems_in_stages
 
 LOSSY = (".mp3", ".ogg")
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
@@ -49,10 +53,14 @@ class Request:
 
     `amount` scales every correction; at 0 the song is given back untouched and no target is aimed
     at. `policy` stands in for the configured one, as in a replay. `search` renders try to better what
-    the policy decides; 0 takes it as it is.
+    the policy decides; 0 takes it as it is. With `stems_in` the stems are the user's own, and without a
+    `song` their sum is the song.
+
+    Raises:
+        UsageError: neither a song nor stems, or a balance for stems of a song that has one.
     """
 
-    song: Path
+    song: Path | None
     output: Path
     target: LoudnessTarget
     amount: float = 1.0
@@ -65,6 +73,27 @@ class Request:
     use_cache: bool = True
     policy: Policy | None = None
     search: int = 0
+    stems_in: StemsIn | None = None
+
+    def __post_init__(self) -> None:
+        if self.song is None and self.stems_in is None:
+            raise UsageError("nothing to master: name a song, or a folder of stems with --stems-in")
+        if self.song is not None and self.stems_in is not None and self.stems_in.balance != "keep":
+            raise UsageError("--balance makes a mix of tracks: leave it out, or leave the song out")
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """Every file that is read and so never written to."""
+        tracks = () if self.stems_in is None else self.stems_in.files
+        return tracks if self.song is None else (self.song, *tracks)
+
+    @property
+    def origin(self) -> Path:
+        """What the master is made of, to be named by: the song, or the folder of its stems."""
+        if self.song is not None:
+            return self.song
+        assert self.stems_in is not None
+        return self.stems_in.folder
 
 
 @dataclass(frozen=True)
@@ -76,14 +105,22 @@ class Mastered:
     after: AudioSource
 
 
-def output_path(song: Path, output: Path | None, format: str | None) -> Path:
-    """Where the master goes: as asked, or `SONG.master.wav` beside the song.
+def output_path(
+    song: Path | None, output: Path | None, format: str | None, stems: Path | None = None
+) -> Path:
+    """Where the master goes: as asked, or `SONG.master.wav` beside the song or beside its stems' folder.
 
     Raises:
-        UsageError: an output whose suffix is not the format asked for.
+        UsageError: an output whose suffix is not the format asked for; nothing to name it by.
     """
+    ending = f".master.{format or 'wav'}"
+    if output is None and song is not None:
+        return beside(song, ending)
+    if output is None and stems is not None:
+        whole = stems.absolute()
+        return whole.with_name(whole.name.removesuffix(".stems") + ending)
     if output is None:
-        return beside(song, f".master.{format or 'wav'}")
+        raise UsageError("nothing to master: name a song, or a folder of stems with --stems-in")
     if format is not None and output.suffix.lower() != f".{format}":
         raise UsageError(f"--format {format} and the output {output} do not agree")
     return output
@@ -96,16 +133,25 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
     Raises:
         MixagentError: of the kind that says what went wrong; nothing is left half written.
     """
-    decoding, *_ = listening_stages(request.song)
+    decoding = _decoding_stages(request)
     _check_master(request, SAMPLE_RATES_HZ[0])
     with opened_run(request.config, request.use_cache, progress) as run:
-        _check_master(request, run.stages([decoding])[decoding.name].audio("audio").rate)
+        _check_master(request, run.stages(decoding)["decode"].audio("audio").rate)
         yield _untouched(request, run) if request.amount == 0.0 else _mastered(request, run)
+
+
+def _decoding_stages(request: Request) -> list[Stage]:
+    """The stages that leave the song, of which `decode` holds it."""
+    song = None if request.song is None else listening_stages(request.song)[0]
+    if request.stems_in is not None:
+        return stems_in_stages(request.stems_in, song, request.amount)
+    assert song is not None
+    return [song]
 
 
 def _check_master(request: Request, song_rate: int) -> None:
     rate = request.sample_rate or song_rate
-    check_output(request.output, rate, request.bit_depth, inputs=[request.song])
+    check_output(request.output, rate, request.bit_depth, inputs=request.inputs)
 
 
 def analyze_song(song: Path, progress: ShowProgress | None = None) -> dict[str, Any]:
@@ -126,7 +172,7 @@ def _untouched(request: Request, run: Runner) -> Mastered:
         raise UsageError("--amount 0 takes no song apart: use `mixagent split` for its stems")
     if request.search:
         raise UsageError("--amount 0 changes nothing, so there is nothing to search: leave --search out")
-    results = run.stages(listening_stages(request.song))
+    results = run.stages([*_decoding_stages(request), ANALYSING])
     song = results["decode"].audio("audio")
     with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
         rate = request.sample_rate or song.rate
@@ -143,9 +189,12 @@ def _untouched(request: Request, run: Runner) -> Mastered:
 
 def _mastered(request: Request, run: Runner) -> Mastered:
     policy = request.policy or load_policy(request.config.policy.name)
-    choice = choose_separator(request.config.pipeline.separator, request.device)
-    with _master_stems(request) as stem_files:
-        hearing = hearing_stages(request.song, request.config.pipeline, choice.separator)
+    parting = _parting(request, run)
+    names = (*parting.stem_names, "residual")
+    with _master_stems(request, names) as stem_files:
+        hearing = hearing_from(
+            _decoding_stages(request), parting.stage, parting.stem_names, request.config.pipeline
+        )
         heard = heard_song(run.stages(hearing), request.amount)
         context = _context(request, heard)
         decision, search = _decided(request, run, policy, hearing, heard, context)
@@ -157,8 +206,8 @@ def _mastered(request: Request, run: Runner) -> Mastered:
         warnings += _lossy_overshoot(request)
         # Against the song as it came: the residual also holds what restoration took out.
         parts = all_parts(Stems(heard.song, heard.stems.parts))
-        write_stems(parts, stem_files, request.song, run.show)
-    models = _models(choice, results)
+        _write_stems(request, parts, stem_files, run)
+    models = _models(parting, results)
     report = build_report(request, results, run.events, decision, settings, models, warnings, search)
     remembered = request.config.experience
     if remembered.remember:
@@ -186,18 +235,57 @@ def _decided(
     return searched(search, run.stages([*hearing, stage])[stage.name])
 
 
+@dataclass(frozen=True)
+class _Parting:
+    """How the stems come about: the stage, the stems' names, and the row of the report."""
+
+    stage: Stage
+    stem_names: tuple[str, ...]
+    model: Mapping[str, str]
+
+
+def _parting(request: Request, run: Runner) -> _Parting:
+    """The user's own stems, or a separator's.
+
+    Raises:
+        UsageError: stems are to be written, and the separator gives none.
+    """
+    if request.stems_in is not None:
+        made = plan_of(run.stages(_decoding_stages(request))["place"])
+        why = f"No separator ran: the stems are those of {request.stems_in.folder}."
+        return _Parting(parts_stage(), made.roles, {"stage": "stems", "name": "stems-in", "why": why})
+    config, device = request.config, request.device
+    asked = request.stems_folder is not None
+    choice = stem_separator(config, device) if asked else choose_separator(config.pipeline.separator, device)
+    model = {"stage": "separate", "name": choice.separator.name, "why": choice.why}
+    stage = separating_stage(choice.separator, "decode", "declip")
+    return _Parting(stage, choice.separator.stem_names, model)
+
+
 @contextmanager
-def _master_stems(request: Request) -> Iterator[Mapping[str, Path]]:
+def _master_stems(request: Request, names: Sequence[str]) -> Iterator[Mapping[str, Path]]:
     if request.stems_folder is None:
         yield {}
+    elif request.song is None:
+        yield stem_paths(request.origin, request.stems_folder, names, request.inputs)
+    else:
+        with stem_files(request.song, request.stems_folder, names) as files:
+            yield files
+
+
+def _write_stems(
+    request: Request, parts: Mapping[str, AudioSource], files: Mapping[str, Path], run: Runner
+) -> None:
+    if request.song is not None:
+        write_stems(parts, files, request.song, run.show)
         return
-    names = (*stem_separator(request.config, request.device).separator.stem_names, "residual")
-    with stem_files(request.song, request.stems_folder, names) as files:
-        yield files
+    for name, path in files.items():
+        shown = partial(run.show, f"write {name}")
+        encode(parts[name], path, STEM_BIT_DEPTH, inputs=request.inputs, progress=shown)
 
 
-def _models(choice: Choice, results: Mapping[str, Result]) -> list[dict[str, str]]:
-    models = [{"stage": "separate", "name": choice.separator.name, "why": choice.why}]
+def _models(parting: _Parting, results: Mapping[str, Result]) -> list[dict[str, str]]:
+    models = [dict(parting.model)]
     if not results["denoise"].skipped:
         why = results["denoise"].values["why"]
         models.append({"stage": "denoise", "name": "deepfilternet3", "why": why})
@@ -245,7 +333,7 @@ def _export(
         request.output,
         request.bit_depth,
         seed=request.seed,
-        inputs=[request.song],
+        inputs=request.inputs,
         tags_from=request.song,
         progress=shown,
     )

@@ -11,7 +11,7 @@ the time to load it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -58,7 +58,7 @@ class Heard:
 def listening_stages(song: Path) -> list[Stage]:
     """Decode and analyse: what every command begins with."""
     decoding = Stage("decode", partial(_decode, song), settings={"sha256": content_hash(song)})
-    return [decoding, Stage("analyse", _analyse, ("decode",))]
+    return [decoding, ANALYSING]
 
 
 def separating_stage(separator: Separator, *needs: str) -> Stage:
@@ -69,23 +69,44 @@ def separating_stage(separator: Separator, *needs: str) -> Stage:
 
 def hearing_stages(song: Path, config: PipelineConfig, separator: Separator) -> list[Stage]:
     """The stages that depend on the song and the models alone."""
-    repaired = Stage("declip", partial(_declip, config.declip), ("decode", "analyse"), {"on": config.declip})
+    decoding, *_ = listening_stages(song)
     separated = separating_stage(separator, "decode", "declip")
-    denoised = Stage("denoise", partial(_denoise, config.denoise), ("separate",), {"on": config.denoise})
+    return hearing_from([decoding], separated, separator.stem_names, config)
+
+
+def hearing_from(
+    decoding: Sequence[Stage], parting: Stage, stem_names: Sequence[str], config: PipelineConfig
+) -> list[Stage]:
+    """The same from any stages that end in a `decode`, and one that leaves the stems of these names.
+
+    Args:
+        decoding: one of them is called `decode` and leaves the song.
+        parting: leaves `parts`, references to the stems by name; called `separate`, or `stems` where
+            they came from the user.
+        stem_names: of the stems.
+        config: of the pipeline.
+    """
+    repaired = Stage("declip", partial(_declip, config.declip), ("decode", "analyse"), {"on": config.declip})
+    denoised = Stage("denoise", partial(_denoise, config.denoise), (parting.name,), {"on": config.denoise})
     features = [
         Stage("features", _features, ("decode",)),
         *(
-            Stage(f"hear {name}", partial(_hear, name), ("separate", "denoise"), {"stem": name})
-            for name in separator.stem_names
+            Stage(f"hear {name}", partial(_hear, name), (parting.name, "denoise"), {"stem": name})
+            for name in stem_names
         ),
     ]
-    return [*listening_stages(song), repaired, separated, denoised, *features]
+    return [*decoding, ANALYSING, repaired, parting, denoised, *features]
+
+
+def parted(results: Mapping[str, Result]) -> Result:
+    """The result that holds the stems: a separator's, or the user's own."""
+    return results["stems"] if "stems" in results else results["separate"]
 
 
 def heard_song(results: Mapping[str, Result], amount: float) -> Heard:
     """What the hearing stages found, with `amount` (0..1) of the restoration applied."""
     song = results["decode"].audio("audio")
-    stems = split_stems(_blended(song, _repaired(results), amount), results["separate"])
+    stems = split_stems(_blended(song, _repaired(results), amount), parted(results))
     if not results["denoise"].skipped:
         restored = results["denoise"].audio("audio")
         stems = stems.with_part("vocals", _blended(stems.parts["vocals"], restored, amount))
@@ -135,6 +156,10 @@ def _decode(song: Path, context: StageContext) -> dict[str, Any]:
 
 def _analyse(context: StageContext) -> dict[str, Any]:
     return _measured(context.inputs["decode"].audio("audio"), context.progress)
+
+
+ANALYSING = Stage("analyse", _analyse, ("decode",))
+"""Measures and diagnosis of the decoded song."""
 
 
 def _measure(context: StageContext) -> dict[str, Any]:
@@ -217,7 +242,7 @@ def _repaired(inputs: Mapping[str, Result]) -> AudioSource:
 
 
 def _denoise(on: bool, context: StageContext) -> dict[str, Any] | None:
-    separated = context.inputs["separate"]
+    separated = parted(context.inputs)
     if not on or "vocals" not in separated.values["parts"]:
         return None
     from mixagent.pipeline.restoration import denoise_vocals
@@ -233,7 +258,7 @@ def _hear(name: str, context: StageContext) -> dict[str, Any]:
     if name == "vocals" and not restored.skipped:
         stem = restored.audio("audio")
     else:
-        stem = context.inputs["separate"].audio("parts", name)
+        stem = parted(context.inputs).audio("parts", name)
     analysis = analyse(Watched(stem, context.progress))
     return {"analysis": analysis.to_json(), "features": describe_song(stem).tolist()}
 

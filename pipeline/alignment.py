@@ -180,7 +180,9 @@ def corrections(
 Edge = tuple[int, int]
 
 
-def _trees(relations: Mapping[Edge, Relation], loudness: Mapping[int, float]) -> Iterator[tuple[int, list[Edge]]]:
+def _trees(
+    relations: Mapping[Edge, Relation], loudness: Mapping[int, float]
+) -> Iterator[tuple[int, list[Edge]]]:
     """Each set of tracks of one sound: its loudest, and the strongest edges that hold it together."""
     home = {key: {key} for key in loudness}
     edges: dict[int, list[Edge]] = {key: [] for key in loudness}
@@ -222,7 +224,9 @@ def _gain_db(
     low = _low(size, rate)
     for start in starts:
         plain = sum(_mono(track, start, size) for track in tracks.values())
-        moved = sum(_corrected(track, placed.get(k, Correction()), start, size) for k, track in tracks.items())
+        moved = sum(
+            _corrected(track, placed.get(k, Correction()), start, size) for k, track in tracks.items()
+        )
         before += float(np.square(np.abs(_windowed(np.asarray(plain))[low])).sum())
         after += float(np.square(np.abs(_windowed(np.asarray(moved))[low])).sum())
     return float(10 * np.log10((after + 1e-30) / (before + 1e-30)))
@@ -267,7 +271,7 @@ def _spectra(
         cross += np.conj(one) * other
         powers[0][:] += np.square(np.abs(one))
         powers[1][:] += np.square(np.abs(other))
-    return cross, powers, np.fft.rfftfreq(size, 1 / first.rate)
+    return cross, powers, np.asarray(np.fft.rfftfreq(size, 1 / first.rate), np.float64)
 
 
 def _peak(

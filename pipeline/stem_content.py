@@ -22,7 +22,7 @@ from mixagent.pipeline.stem_names import Role
 EXCERPT_S = 12.0
 
 SUNG_SHARE = 0.5
-"""Share of the energy that the vocal separator keeps from which a track is a voice; instruments have 0–0.3."""
+"""Share of the energy that the vocal separator keeps from which a track is a voice; instruments: 0–0.33."""
 
 DRUM_RISE_DB, STEEP_RISE_DB = 12.0, 25.0
 """How far attacks of drums rise over what precedes them, with cymbals and of a single drum."""
@@ -78,14 +78,21 @@ def role_of(sound: Sound) -> tuple[Role, str]:
     if sound.sung_share is not None and sound.sung_share >= SUNG_SHARE and sound.rise_db < STEEP_RISE_DB:
         return "vocals", f"{sound.sung_share:.0%} of it is singing to the vocal separator"
     if _is_drum(sound):
-        return "drums", f"attacks rise {sound.rise_db:.0f} dB and it has no pitch ({sound.flatness_db:.0f} dB flat)"
+        return (
+            "drums",
+            f"attacks rise {sound.rise_db:.0f} dB and it has no pitch ({sound.flatness_db:.0f} dB flat)",
+        )
     if sound.low_share >= BASS_LOW_SHARE and sound.air_db <= BASS_AIR_DB:
         return "bass", f"{sound.low_share:.0%} of its energy is below 200 Hz"
     return "other", "neither singing, drums nor bass"
 
 
 def _is_drum(sound: Sound) -> bool:
-    kit = sound.flatness_db >= DRUM_FLATNESS_DB and sound.air_db >= DRUM_AIR_DB and sound.rise_db >= DRUM_RISE_DB
+    kit = (
+        sound.flatness_db >= DRUM_FLATNESS_DB
+        and sound.air_db >= DRUM_AIR_DB
+        and sound.rise_db >= DRUM_RISE_DB
+    )
     single = sound.flatness_db >= SINGLE_DRUM_FLATNESS_DB and sound.rise_db >= STEEP_RISE_DB
     cymbal = sound.air_db >= CYMBAL_AIR_DB and sound.rise_db >= DRUM_RISE_DB
     return kit or single or cymbal

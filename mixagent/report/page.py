@@ -48,6 +48,7 @@ def render_page(report: Report, before: AudioSource, after: AudioSource) -> str:
         findings=_findings(report),
         properties=[words.property_words(row) for row in report["properties"]],
         verdict=words.verdict(report),
+        tracks=_tracks(report.get("stems_in")),
         chain=_chain(report["decision"]["parameters"]),
         measures=_measures(report["before"], report["after"]),
         bands=_bands(report["before"], report["after"]),
@@ -139,6 +140,12 @@ def _findings(report: Report) -> list[dict[str, Any]]:
     order = {kind: place for place, kind in enumerate(words.PATHOLOGIES)}
     rows = sorted(report["diagnosis"], key=lambda row: order.get(row["kind"], len(order)))
     return [{**row, "words": words.explanation(row["kind"]), "after": later.get(row["kind"])} for row in rows]
+
+
+def _tracks(stems_in: Report | None) -> list[dict[str, Any]]:
+    """The rows of the user's own tracks."""
+    rows = [] if stems_in is None else stems_in["tracks"]
+    return [{**row, "label": words.role_label(row), "words": words.track_words(row)} for row in rows]
 
 
 def _chain(parameters: Sequence[Report]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mixagent.report.words import number, property_words, verdict
+from mixagent.report.words import number, property_words, role_label, track_words, verdict
 
 _ROWS = (
     ("Integrated loudness", "integrated_lufs", "LUFS", False),
@@ -32,6 +32,7 @@ def summary_text(report: Mapping[str, Any]) -> RenderableType:
     """
     return Group(
         _verdict(report),
+        *_tracks(report.get("stems_in")),
         *(Text(property_words(row)) for row in report["properties"]),
         *_sentences("What was wrong", report["summary"]["wrong"], "nothing that calls for a repair"),
         *_sentences("What was done", report["summary"]["done"], "nothing"),
@@ -53,6 +54,18 @@ def _sentences(title: str, lines: Sequence[str], otherwise: str) -> list[Rendera
     for line in lines or (otherwise,):
         rows.add_row("·", Text(line))
     return [Text(title, style="bold"), Padding(rows, (0, 0, 0, 1), expand=False)]
+
+
+def _tracks(stems_in: Mapping[str, Any] | None) -> list[RenderableType]:
+    """A row for each of the user's own tracks: what it was taken for, how that was found, what was done."""
+    if stems_in is None:
+        return []
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in ("Track", "is", "by", ""):
+        table.add_column(column, overflow="fold")
+    for row in stems_in["tracks"]:
+        table.add_row(Text(row["file"]), role_label(row), row["how"], Text(track_words(row), style="dim"))
+    return [table]
 
 
 def _measures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:

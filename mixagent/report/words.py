@@ -155,6 +155,21 @@ def range_position(row: Mapping[str, Any], value: float) -> float:
     return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
+def role_label(row: Mapping[str, Any]) -> str:
+    """What one of the user's own tracks was taken for."""
+    return {"out": "left out", "residual": "residual"}.get(row["role"], place_label(row["role"]).lower())
+
+
+def track_words(row: Mapping[str, Any]) -> str:
+    """Why one of the user's own tracks was taken for what it is, and what was done to it."""
+    side = {-1: ["left"], 1: ["right"]}.get(row["side"], [])
+    moved_ms = row["advance_ms"]
+    moved = [f"{abs(moved_ms):.1f} ms {'earlier' if moved_ms > 0 else 'later'}"] if moved_ms else []
+    turned = ["polarity turned"] if row["inverted"] else []
+    gain = [f"{number(row['gain_db'], sign=True)} dB"] if row["gain_db"] else []
+    return ", ".join([row["why"], *side, *moved, *turned, *gain])
+
+
 def verdict(report: Mapping[str, Any]) -> tuple[str, str, str]:
     """How a master ended: a state (`met`, `missed` or `untouched`), its title and a sentence."""
     target, after = report["target"], report["after"]
