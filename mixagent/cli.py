@@ -208,9 +208,7 @@ def master(
     request = Request(
         song=song,
         output=output_path(song, output, format and choice("format", format, FORMATS), stems_in),
-        stems_in=_stems_in(
-            stems_in, role_map, not no_align, choice("balance", balance, ("keep", "auto")), song
-        ),
+        stems_in=_stems_in(stems_in, role_map, not no_align, balance, song),
         target=_target(target, intent, ceiling),
         amount=_amount(amount),
         bit_depth=choice("bit depth", bit_depth, ("16", "24", "32f")),
@@ -478,7 +476,8 @@ def _stems_in(
         if roles or not align or balance != "keep":
             raise UsageError("--map, --no-align and --balance need --stems-in DIR")
         return None
-    return StemsIn.of_folder(folder, parsed_roles(roles or []), align, balance, song)  # type: ignore[arg-type]
+    kept = choice("balance", balance, ("keep", "auto"))
+    return StemsIn.of_folder(folder, parsed_roles(roles or []), align, kept, song)
 
 
 def _sample_rate(text: str) -> int | None:

@@ -124,7 +124,7 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None, st
 
 def _check(request: Request, settings: Mapping[str, float]) -> None:
     if request.stems_in is not None:
-        names = tuple(role for role in ROLES if role in request.stems_in.roles.values())
+        names: tuple[str, ...] = tuple(role for role in ROLES if role in request.stems_in.roles.values())
     else:
         names = choose_separator(request.config.pipeline.separator, request.device).separator.stem_names
     unknown = settings.keys() - {p.name for p in ParameterSpace.for_stems(names)}
