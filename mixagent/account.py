@@ -20,7 +20,7 @@ from mixagent.report.words import (
     parameter_value,
     place_label,
 )
-from mixagent.stems_in import stems_account, stems_warnings
+from mixagent.stems_stages import stems_account, stems_warnings
 
 if TYPE_CHECKING:
     from mixagent.session import Request

@@ -40,7 +40,8 @@ from mixagent.stages import (
     separating_stage,
 )
 from mixagent.stem_files import STEM_BIT_DEPTH, all_parts, stem_files, write_stems
-from mixagent.stems_in import StemsIn, parts_stage, plan_of, stem_paths, stems_in_stages
+from mixagent.stems_in import StemsIn
+from mixagent.stems_stages import parts_stage, plan_of, stem_paths, stems_in_stages
 
 LOSSY = (".mp3", ".ogg")
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)

@@ -24,6 +24,12 @@ Float64Array = NDArray[np.float64]
 LONGEST_MS = 30.0
 """Offsets beyond this are an echo or another take, not a microphone's place or a converter's delay."""
 
+LONGEST_TO_SONG_MS = 100.0
+"""The same between tracks and their song: an encoder's delay is 25 to 50 ms."""
+
+LEAST_NULL_DB = 1.0
+"""Fall of what the tracks leave of their song that laying them onto it has to bring."""
+
 STRONG = 0.3
 """Height of the peak, 0 to 1, from which two tracks are held to carry one sound."""
 
@@ -35,12 +41,12 @@ LEAST_GAIN_DB = 0.1
 
 LOWS_HZ = (30.0, 200.0)
 HIGHEST_HZ = 12_000.0
-WINDOWS = 16
+WINDOWS = 24
 WINDOW_S = 0.75
 MOST_PAIRS = 200
 """Pairs looked at in a group, those whose levels go together most first: 60 microphones make 1770."""
 
-_LEAST_WINDOWS = 3
+_LEAST_WINDOWS = 4
 _AUDIBLE = 1e-4
 _AUDIBLE_BIN = 1e-7
 _SILENT = 1e-30
@@ -85,16 +91,19 @@ class Correction:
     invert: bool = False
 
 
-def relation(first: AudioSource, second: AudioSource, starts: Sequence[int]) -> Relation:
+def relation(
+    first: AudioSource, second: AudioSource, starts: Sequence[int], longest_ms: float = LONGEST_MS
+) -> Relation:
     """How the second track lies to the first, from windows of `WINDOW_S` at these frames.
 
     Args:
         first: mono or stereo; stereo is folded to mono.
         second: of the first's rate.
         starts: where both are loud, see `loud_starts`; one or more.
+        longest_ms: offset that is looked for.
     """
     cross, powers, hz = _spectra(first, second, starts)
-    lag, height = _peak(cross, powers, hz, first.rate)
+    lag, height = _peak(cross, powers, hz, round(longest_ms / 1000 * first.rate))
     low = (hz >= LOWS_HZ[0]) & (hz <= LOWS_HZ[1])
     one, other = (float(power[low].sum()) + _SILENT for power in powers)
 
@@ -119,22 +128,21 @@ def relation(first: AudioSource, second: AudioSource, starts: Sequence[int]) -> 
 def loud_starts(first: Float64Array, second: Float64Array, step: int) -> list[int]:
     """Frames at which windows begin in which both tracks are loud, at most `WINDOWS` of them, in order.
 
+    The windows overlap by half, as in Welch's method; empty where there are too few to average over.
+
     Args:
         first: mean square of each `step` frames of a track; as many of the `second`.
         step: a tenth of a second, in frames.
     """
-    width = max(round(10 * WINDOW_S), 1)
+    width = round(10 * WINDOW_S)
     if first.size < width or not first.any() or not second.any():
         return []
-    summed = [np.convolve(energy, np.ones(width), "valid") for energy in (first, second)]
-    both = np.minimum(*(energy / energy.max() for energy in summed))
-    starts: list[int] = []
-    for start in np.argsort(-both, kind="stable"):
-        if both[start] < _AUDIBLE or len(starts) == WINDOWS:
-            break
-        if all(abs(start - taken) >= width for taken in starts):
-            starts.append(int(start))
-    return [start * step for start in sorted(starts)] if len(starts) >= _LEAST_WINDOWS else []
+    hop = width // 2
+    sums = [np.convolve(energy, np.ones(width), "valid")[::hop] for energy in (first, second)]
+    both = np.minimum(*(energy / energy.max() for energy in sums))
+    loudest = np.argsort(-both, kind="stable")[:WINDOWS]
+    starts = [int(at) * hop * step for at in np.sort(loudest) if both[at] >= _AUDIBLE]
+    return starts if len(starts) >= _LEAST_WINDOWS else []
 
 
 def related_pairs(energies: Mapping[int, Float64Array]) -> list[tuple[int, int]]:
@@ -175,6 +183,31 @@ def corrections(
         if placed and starts and _gain_db(tracks, placed, starts) >= LEAST_GAIN_DB:
             found |= placed
     return found
+
+
+def correction_to(song: AudioSource, tracks: AudioSource, starts: Sequence[int]) -> Correction | None:
+    """What lays the tracks' sum onto their song; None where it lies well, or the evidence is weak.
+
+    Args:
+        song: as it was rendered from the tracks, perhaps processed.
+        tracks: their sum.
+        starts: where the tracks are loud; none for too little of them.
+    """
+    if not starts:
+        return None
+    lies = relation(song, tracks, starts, LONGEST_TO_SONG_MS)
+    found = Correction(round(lies.delay_s * song.rate), lies.inverted)
+    if not lies.one_sound or found == Correction():
+        return None
+    before, after = (_left(song, tracks, how, starts) for how in (Correction(), found))
+    return found if after <= 10 ** (-LEAST_NULL_DB / 10) * before else None
+
+
+def _left(song: AudioSource, tracks: AudioSource, how: Correction, starts: Sequence[int]) -> float:
+    """Energy of what the corrected tracks leave of their song."""
+    size = _size(song.rate)
+    rests = (_mono(song, start, size) - _corrected(tracks, how, start, size) for start in starts)
+    return float(sum(np.square(rest).sum() for rest in rests))
 
 
 Edge = tuple[int, int]
@@ -275,9 +308,9 @@ def _spectra(
 
 
 def _peak(
-    cross: NDArray[np.complex128], powers: tuple[Float64Array, Float64Array], hz: Float64Array, rate: int
+    cross: NDArray[np.complex128], powers: tuple[Float64Array, Float64Array], hz: Float64Array, most: int
 ) -> tuple[int, float]:
-    """Lag in frames of the second track behind the first, and the height of that peak, −1 to 1."""
+    """Lag in frames, `most` at most, of the second track behind the first, and its peak's height, −1 to 1."""
     audible = (hz >= LOWS_HZ[0]) & (hz <= HIGHEST_HZ)
     for power in powers:
         audible &= power > _AUDIBLE_BIN * power.max(initial=0.0)
@@ -285,7 +318,6 @@ def _peak(
     weighed[audible] = cross[audible] / np.sqrt(powers[0][audible] * powers[1][audible])
     size = 2 * (cross.size - 1)
     correlation = np.fft.irfft(weighed, size) * size / (2 * max(int(audible.sum()), 1))
-    most = round(LONGEST_MS / 1000 * rate)
     lags = np.concatenate([np.arange(most + 1), np.arange(-most, 0)])
     found = correlation[lags]
     best = int(np.argmax(np.abs(found)))

@@ -101,26 +101,27 @@ def probe(path: Path) -> FileInfo:
         return stream.info
 
 
-def decode(path: Path, to: Path, progress: Progress | None = None) -> Decoded:
+def decode(path: Path, to: Path, progress: Progress | None = None, shortest_s: float = SHORTEST_S) -> Decoded:
     """Decode a file into the raw file `to`, in bounded memory.
 
     A file that ends early, or breaks in the middle, gives what could be read and a warning.
-    `progress` is called with the share done, 0 to 1; what it raises ends the decoding.
+    `progress` is called with the share done, 0 to 1; what it raises ends the decoding. What is cut short
+    has to last `SHORTEST_S` in any case.
 
     Raises:
         InputError: missing, unreadable, not audio, over two channels, NaN or infinite samples,
-            shorter than `SHORTEST_S`, or a rate outside 8–192 kHz.
+            shorter than `shortest_s`, or a rate outside 8–192 kHz.
         OutputError: `to` cannot be written.
     """
     try:
         with _open(path) as stream:
-            return _spool(path, stream, to, progress or (lambda share: None))
+            return _spool(path, stream, to, progress or (lambda share: None), shortest_s)
     except BaseException:
         to.unlink(missing_ok=True)
         raise
 
 
-def _spool(path: Path, stream: _Stream, to: Path, progress: Progress) -> Decoded:
+def _spool(path: Path, stream: _Stream, to: Path, progress: Progress, shortest_s: float) -> Decoded:
     info, done, damaged = stream.info, 0, False
     try:
         with DiskAudioWriter(to, info.rate, info.channels) as writer:
@@ -136,8 +137,9 @@ def _spool(path: Path, stream: _Stream, to: Path, progress: Progress) -> Decoded
             audio = writer.close()
     except OSError as error:
         raise OutputError(f"cannot write the scratch file {to}: {reason(error)}") from error
-    if done < SHORTEST_S * info.rate:
-        raise InputError(_too_short(path, done / info.rate, damaged or info.frames > done))
+    cut = damaged or info.frames > done
+    if done < max((SHORTEST_S if cut else shortest_s) * info.rate, 1):
+        raise InputError(_too_short(path, done / info.rate, cut))
     return Decoded(audio, replace(info, frames=done), _warnings(path, info, done, damaged))
 
 
