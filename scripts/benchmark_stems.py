@@ -289,7 +289,9 @@ def _ratio(
 def _cell(found: Estimate | None, digits: int) -> str:
     if found is None:
         return "–"
-    value, low, high = (f"{x:.{digits}f}".replace("-", "−") for x in (found.value, found.low, found.high))
+    # Adding zero takes the sign off a rounded zero.
+    rounded = (round(x, digits) + 0.0 for x in (found.value, found.low, found.high))
+    value, low, high = (f"{x:.{digits}f}".replace("-", "−") for x in rounded)
     return f"{value} [{low}, {high}]"
 
 
