@@ -1,17 +1,16 @@
 import itertools
-import json
 import subprocess
 import sys
-from importlib import util
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, Stems, collect, load
-from mixagent.pipeline.errors import ModelMissingError, UsageError
+from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.separation import NoSeparator, Separator, choose_separator
-from mixagent.pipeline.separation.chunks import run_chunks
+from mixagent.pipeline.separation.chunks import run_batches, run_chunks
 from mixagent.pipeline.separation.spleeter import SpleeterSeparator, fast_hop
 
 RATE = 44100
@@ -73,6 +72,20 @@ class TestChunks:
         assert joined[:91].max() == 0
         np.testing.assert_allclose(joined[91:100], np.arange(1, 10) / 10, atol=1e-6)
         assert joined[100:182].min() == 1
+
+    def test_chunks_in_batches_give_the_same_blocks(self):
+        source, sizes = noise(1003 / RATE), []
+
+        def model(chunks: Sequence[FloatArray]) -> list[FloatArray]:
+            sizes.append(len(chunks))
+            return [np.stack([chunk, chunk * chunk]) for chunk in chunks]
+
+        one = list(run_chunks(source, lambda chunk: model([chunk])[0], 100, 10))
+        sizes.clear()
+        batches = list(run_batches(source, model, 100, 10, 4))
+        assert sizes == [4, 4, 4]
+        for expected, got in zip(one, batches, strict=True):
+            np.testing.assert_array_equal(got, expected)
 
     def test_an_empty_source_gives_nothing(self):
         assert list(run_chunks(noise(0), lambda chunk: chunk[None], 100, 10)) == []
@@ -211,124 +224,6 @@ class TestChoice:
     def test_an_unknown_device_is_a_usage_error(self):
         with pytest.raises(UsageError, match="cuda"):
             choose_separator("embedded", "abacus")
-
-    def test_a_demucs_model_without_weights_says_how_to_get_them(self, monkeypatch, tmp_path):
-        pytest.importorskip("demucs", reason="the extra [demucs] is not installed")
-        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-        with pytest.raises(ModelMissingError, match="mixagent models pull htdemucs_ft"):
-            choose_separator("htdemucs_ft", "cpu")
-
-    def test_demucs_without_its_package_says_what_to_install(self, monkeypatch):
-        monkeypatch.setattr("mixagent.pipeline.separation.demucs_files.installed", lambda: False)
-        with pytest.raises(ModelMissingError, match=r"mixagent\[demucs\]"):
-            choose_separator("htdemucs", "cpu")
-
-
-def hub_cache(folder: Path, name: str, networks: int, shares: list[list[float]] | None = None) -> Path:
-    """A hub cache that holds a bag of small HTDemucs networks with random weights."""
-    import torch
-    from demucs.hf import DEFAULT_NAMESPACE, hf_repo_name
-    from demucs.htdemucs import HTDemucs
-    from safetensors.torch import save_file
-
-    repo = folder / f"models--{DEFAULT_NAMESPACE}--{hf_repo_name(name)}"
-    snapshot = repo / "snapshots" / "0123456789abcdef"
-    snapshot.mkdir(parents=True)
-    (repo / "refs").mkdir()
-    (repo / "refs" / "main").write_text(snapshot.name)
-    arguments = {
-        "sources": ["drums", "bass", "other", "vocals"],
-        "channels": 16,
-        "depth": 4,
-        "t_layers": 1,
-        "t_heads": 2,
-        "bottom_channels": 16,
-        "segment": {"_type": "fraction", "numerator": 39, "denominator": 5},
-    }
-    for index in range(networks):
-        torch.manual_seed(index)
-        from fractions import Fraction
-
-        state = HTDemucs(**(arguments | {"segment": Fraction(39, 5)})).state_dict()
-        state = {name: values.contiguous() for name, values in state.items()}
-        described = {"klass": "demucs.htdemucs.HTDemucs", "args": "[]", "kwargs": json.dumps(arguments)}
-        save_file(
-            {k: v.contiguous() for k, v in state.items()}, snapshot / f"net{index}.safetensors", described
-        )
-    bag = {"models": [f"net{index}" for index in range(networks)]} | ({"weights": shares} if shares else {})
-    (snapshot / f"{name}.yaml").write_text(json.dumps(bag))
-    return folder
-
-
-@pytest.mark.skipif(util.find_spec("demucs") is None, reason="the extra [demucs] is not installed")
-class TestDemucs:
-    def separator(self, *arguments: object) -> Separator:
-        from mixagent.pipeline.separation.demucs import DemucsSeparator
-
-        return DemucsSeparator(*arguments)  # type: ignore[arg-type]
-
-    @pytest.mark.parametrize(
-        ("rate", "channels", "seconds"), [(44100, 2, 9.0), (48000, 2, 0.7), (8000, 1, 1.0)]
-    )
-    def test_stems_have_the_mixs_shape_and_null_against_it(self, tmp_path, rate, channels, seconds):
-        separator = self.separator("htdemucs", "cpu", hub_cache(tmp_path / "hub", "htdemucs", 1))
-        mix = noise(seconds, rate, channels)
-        stems = separator.separate(mix, tmp_path)
-        assert tuple(stems.parts) == ("vocals", "drums", "bass", "other")
-        assert null_db(stems) < -90
-
-    def test_it_gives_what_the_package_gives(self, tmp_path):
-        import torch
-        from demucs.apply import apply_model
-        from demucs.hf import load_safetensors_model
-
-        cache = hub_cache(tmp_path / "hub", "htdemucs", 1)
-        mix = noise(5)
-        stems = self.separator("htdemucs", "cpu", cache).separate(mix, tmp_path)
-        (path,) = cache.rglob("net0.safetensors")
-        network = load_safetensors_model(path)
-        wave = torch.from_numpy(mix.samples)
-        mean, deviation = wave.mean(0).mean(), wave.mean(0).std()
-        padded = torch.nn.functional.pad((wave - mean) / deviation, (0, int(7.8 * RATE) - mix.frames))
-        expected = (
-            apply_model(network, padded[None], shifts=0, split=False)[0, :, :, : mix.frames] * deviation
-        )
-        for source, truth in zip(network.sources, expected.numpy(), strict=True):
-            np.testing.assert_allclose(load(stems.parts[source]).samples, truth, atol=1e-4)
-
-    def test_each_network_of_a_bag_gives_the_stems_that_are_its_own(self, tmp_path):
-        identity = np.eye(4).tolist()
-        bag = self.separator("htdemucs_ft", "cpu", hub_cache(tmp_path / "a", "htdemucs_ft", 4, identity))
-        one = self.separator("htdemucs", "cpu", hub_cache(tmp_path / "b", "htdemucs", 1))
-        mix = noise(1)
-        (tmp_path / "one").mkdir()
-        together = bag.separate(mix, tmp_path).parts
-        alone = one.separate(mix, tmp_path / "one").parts
-        np.testing.assert_allclose(load(together["drums"]).samples, load(alone["drums"]).samples, atol=1e-5)
-        assert np.abs(load(together["vocals"]).samples - load(alone["vocals"]).samples).max() > 1e-5
-
-    def test_weights_that_ask_for_another_class_are_refused(self, tmp_path):
-        import torch
-        from safetensors.torch import save_file
-
-        cache = hub_cache(tmp_path / "hub", "htdemucs", 1)
-        (path,) = cache.rglob("net0.safetensors")
-        save_file({"x": torch.zeros(1)}, path, {"klass": "os.system", "args": '["true"]', "kwargs": "{}"})
-        with pytest.raises(ModelMissingError, match="not a Demucs network"):
-            self.separator("htdemucs", "cpu", cache).separate(noise(0.1), tmp_path)
-
-    def test_a_pickle_under_a_safetensors_name_is_refused(self, tmp_path):
-        import torch
-
-        cache = hub_cache(tmp_path / "hub", "htdemucs", 1)
-        (path,) = cache.rglob("net0.safetensors")
-        torch.save({"klass": print}, path)
-        with pytest.raises(ModelMissingError, match="not a safetensors file"):
-            self.separator("htdemucs", "cpu", cache).separate(noise(0.1), tmp_path)
-
-    def test_the_version_names_the_weights(self, tmp_path):
-        separator = self.separator("htdemucs", "cpu", hub_cache(tmp_path / "hub", "htdemucs", 1))
-        assert "0123456789ab" in separator.version
 
 
 def test_a_separator_without_stems_is_one_too(tmp_path):
