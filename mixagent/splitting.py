@@ -35,7 +35,9 @@ SILENT_PEAK_DBFS = -90.0
 SILENT_SHARE_DB = -40.0
 """A stem with less of the song's energy is as good as silent."""
 
-LOW_CONFIDENCE = 0.35
+LOW_CONFIDENCE = 0.6
+"""Less of a stem than this is expected to be its own."""
+
 SHORT_S = 3.0
 QUIET_LUFS = -50.0
 
