@@ -272,29 +272,32 @@ def _laid_onto(song: AudioSource, tracks: Sequence[Track], made: Plan) -> Plan:
     if found is None:
         return made
     ms = 1000 * found.advance / song.rate
-    how = [f"come {abs(ms):.1f} ms {'after' if ms > 0 else 'before'} it"] * (ms != 0)
-    how += ["are upside down against it"] * found.invert
-    told = f"the tracks hold the sound of the song and {' and '.join(how)}: laid onto it"
-    return replace(made, placements=tuple(_moved(p, found) for p in made.placements), warnings=(told,))
+    how = [f"{abs(ms):.1f} ms {'later' if ms > 0 else 'earlier'}"] * (ms != 0)
+    told = f"the tracks hold the sound of the song, {' and '.join(how + ['upside down'] * found.invert)}"
+    return replace(
+        made, placements=tuple(_moved(p, found) for p in made.placements), warnings=(f"{told}: laid onto it",)
+    )
 
 
 def _told(tracks: Sequence[Track], lies: Pairs, found: Mapping[int, Correction]) -> Iterator[str]:
-    """One sentence for each pair of one sound that does not lie as it should."""
+    """One sentence for each pair that does not lie as it should."""
     for (a, b), one in lies.items():
-        how = list(_faults(one))
-        if one.one_sound and how:
-            undone = a in found or b in found
-            end = f"laid onto it: {one.gain_db:+.1f} dB in the lows" if undone else "left as it is"
-            yield f"{tracks[b].name} holds the sound of {tracks[a].name} and {' and '.join(how)}; {end}"
+        name, other = tracks[a].name, tracks[b].name
+        faults = _faults(one)
+        undone = (
+            f"laid onto it, {one.gain_db:+.1f} dB in the lows" if {a, b} & set(found) else "left as it is"
+        )
+        if one.one_sound and faults:
+            yield f"{other} holds the sound of {name}, {' and '.join(faults)}: {undone}"
+        elif one.low_correlation < INVERTED:
+            low = f"{one.low_correlation:.2f}".replace("-", "−")
+            yield f"{name} and {other} cancel each other in the lows (correlation {low}): left as they are"
 
 
-def _faults(lies: Relation) -> Iterator[str]:
-    if abs(lies.delay_s) >= _LEAST_DELAY_S:
-        yield f"comes {abs(lies.delay_s) * 1000:.1f} ms {'after' if lies.delay_s > 0 else 'before'} it"
-    if lies.inverted:
-        yield "is upside down against it"
-    elif lies.low_correlation < INVERTED:
-        yield f"works against it in the lows (correlation {lies.low_correlation:.2f})"
+def _faults(lies: Relation) -> list[str]:
+    ms = 1000 * lies.delay_s
+    offset = [f"{abs(ms):.1f} ms {'later' if ms > 0 else 'earlier'}"]
+    return offset * (abs(lies.delay_s) >= _LEAST_DELAY_S) + ["upside down"] * lies.inverted
 
 
 # --- what the user should know ---------------------------------------------------------------------

@@ -50,7 +50,7 @@ _PHRASES: Mapping[Kind, str] = {
     """,
     "guitar": """
         steel guitar, pedal steel, lap steel, slide guitar, lead gtr, rhythm gtr, rhythm guitar, e git,
-        a git, e gtr, a gtr, ac gtr, ac git, el gtr, gtr synth, power chord, power chords, chitarra
+        a git, e gtr, a gtr, ac gtr, ac git, el gtr, gtr synth, les paul, power chord, power chords, chitarra
     """,
     "other": """
         vocal synth, vox synth, vox pad, voice pad, vocal pad, choir pad, bass clarinet, bass trombone,
