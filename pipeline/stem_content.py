@@ -21,6 +21,9 @@ from mixagent.pipeline.stem_names import Role
 
 EXCERPT_S = 12.0
 
+SHORTEST_SUNG_S = 1.0
+"""Of less the vocal separator cannot tell."""
+
 SUNG_SHARE = 0.5
 """Share of the energy that the vocal separator keeps from which a track is a voice; instruments: 0–0.33."""
 
@@ -45,7 +48,8 @@ class Sound:
     """What the rules look at.
 
     Attributes:
-        sung_share: of the energy, that the vocal separator keeps, 0..1; None where it is not installed.
+        sung_share: of the energy, that the vocal separator keeps, 0..1; None where it is not installed, or the
+            track too short.
         low_share: of the energy, below 200 Hz, 0..1.
         air_db: of the energy, above 6 kHz.
         rise_db: of attacks over what precedes them.
@@ -110,6 +114,8 @@ def _loudest(track: AudioSource) -> Audio:
 def _sung_share(excerpt: Audio) -> float | None:
     from mixagent.pipeline.separation.spleeter import SpleeterSeparator
 
+    if excerpt.frames < SHORTEST_SUNG_S * excerpt.rate:
+        return None
     try:
         with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
             parts = SpleeterSeparator().separate(excerpt, Path(scratch)).parts

@@ -151,10 +151,10 @@ class TestPlaces:
         assert [p.side for p in made.placements] == [-1, 1, 0]
 
     def test_what_cancels_in_the_lows_is_said(self):
-        other = np.convolve(hats(), np.ones(5) / 5, "same")
-        tracks = [track("Bass DI", bass()), track("Bass Amp", -0.8 * bass() + 12 * other)]
+        """Two takes of one line, upside down in the lows and each with highs of its own."""
+        tracks = [track("Bass 1", bass() + 3 * hats()), track("Bass 2", -0.8 * bass() + 3 * hats(seed=3))]
         (pair,) = plan(tracks, Wish(align=False)).pairs
-        assert "Bass DI and Bass Amp cancel each other in the lows" in pair or "upside down" in pair
+        assert pair.startswith("Bass 1 and Bass 2 cancel each other in the lows (correlation −")
 
     def test_tracks_of_different_roles_are_not_compared(self, kicks):
         same = [track("Kick", kick()), track("Synth", -kick())]
