@@ -48,8 +48,8 @@ class Sound:
     """What the rules look at.
 
     Attributes:
-        sung_share: of the energy, that the vocal separator keeps, 0..1; None where it is not installed, or the
-            track too short.
+        sung_share: of the energy, that the vocal separator keeps, 0..1; None where it is not installed or the
+            track is too short.
         low_share: of the energy, below 200 Hz, 0..1.
         air_db: of the energy, above 6 kHz.
         rise_db: of attacks over what precedes them.
