@@ -38,6 +38,9 @@ SILENT_SHARE_DB = -40.0
 LOW_CONFIDENCE = 0.6
 """Less of a stem than this is expected to be its own."""
 
+FAINT_LU = 25.0
+"""A stem so far below the song may be nothing but what leaked into it."""
+
 SHORT_S = 3.0
 QUIET_LUFS = -50.0
 
@@ -261,7 +264,7 @@ def _warnings(results: Mapping[str, Result]) -> list[dict[str, Any]]:
         text = f"the song is very quiet ({level}), and so are its stems: --normalise raises them"
         warnings.append(_warning("quiet", text))
     for name, stem in judged["stems"].items():
-        warnings += _stem_warnings(name, stem)
+        warnings += _stem_warnings(name, stem, lufs)
     return warnings
 
 
@@ -269,11 +272,14 @@ def _is_heard(stem: Mapping[str, Any]) -> bool:
     return stem["peak_dbfs"] is not None and stem["peak_dbfs"] > SILENT_PEAK_DBFS
 
 
-def _stem_warnings(name: str, stem: Mapping[str, Any]) -> list[dict[str, Any]]:
-    share_db = stem["evidence"]["share_db"]
+def _stem_warnings(name: str, stem: Mapping[str, Any], song_lufs: float | None) -> list[dict[str, Any]]:
+    share_db, lufs = stem["evidence"]["share_db"], stem["integrated_lufs"]
     if not _is_heard(stem) or share_db < SILENT_SHARE_DB:
         share = "it holds nothing" if stem["peak_dbfs"] is None else f"it has {share_db:.0f} dB of the energy"
         return [_warning("silent", f"{name} is as good as silent: {share}", name)]
+    if song_lufs is not None and (lufs is None or lufs < song_lufs - FAINT_LU):
+        far = "" if lufs is None else f", {song_lufs - lufs:.0f} LU below the song"
+        return [_warning("faint", f"{name} is faint{far}: it may be what leaked from other stems", name)]
     if stem["confidence"] < LOW_CONFIDENCE:
         text = f"low confidence in {name} ({stem['confidence']:.2f}): expect other stems in it"
         return [_warning("low_confidence", text, name)]

@@ -399,6 +399,13 @@ class TestBadInput:
         assert ("silent", "drums") in kinds(account)
         assert "drums is as good as silent" in mixagent("split", song).err
 
+    def test_a_stem_far_below_the_song_is_said_to_be_faint(self, mixagent, shared, song):
+        shared(("vocals", "drums"), (0.97, 0.03))
+        account = split(mixagent, song)
+        assert kinds(account) == {("faint", "drums")}
+        # 20 log10(0.03) = −30.5
+        assert "30 LU below the song" in mixagent("split", song).err
+
     @pytest.mark.parametrize("alone", ["drums", "tone"])
     def test_a_song_of_one_kind_keeps_it_in_one_stem(self, mixagent, tmp_path, alone):
         time_s = np.arange(4 * RATE) / RATE
@@ -409,7 +416,7 @@ class TestBadInput:
         account = split(mixagent, song, "--stems", "2")
         vocals = account["stems"]["vocals"]
         assert vocals["evidence"]["share_db"] < -10
-        assert kinds(account) & {("silent", "vocals"), ("low_confidence", "vocals")}
+        assert kinds(account) & {(kind, "vocals") for kind in ("silent", "faint", "low_confidence")}
         assert null_db(song, tmp_path / "song.stems") < -90
 
 
