@@ -12,37 +12,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.audio import AudioSource, Combination, Stems, blocks
+from mixagent.pipeline.audio import AudioSource, Combination
 from mixagent.pipeline.errors import InputError, OutputError, UsageError
 from mixagent.pipeline.files import BitDepth, content_hash
-from mixagent.pipeline.graph import Result, Stage, StageContext, program_version
+from mixagent.pipeline.graph import Stage, program_version
 from mixagent.pipeline.separation import STEM_SETS, Choice, choose_separator, resolve_device
 from mixagent.progress import ShowProgress
 from mixagent.running import Runner, opened_run
 from mixagent.settings import Config, load_config
 from mixagent.song_files import ACCOUNT, read_account
-from mixagent.stages import listening_stages, separating_stage, split_stems
+from mixagent.stages import listening_stages, separating_stage
 from mixagent.stem_files import STEM_BIT_DEPTH, StemFile, StemFormat, stem_files, write_stems
+from mixagent.stem_judging import (
+    SILENT_PEAK_DBFS,
+    chosen_stems,
+    judge,
+    peak_dbfs,
+    song_warnings,
+    warning,
+)
 
 SCHEMA = "mixagent.split/2"
 
 NORMALISED_PEAK_DBFS = -1.0
 """Where the highest sample of all stems comes to lie when they are normalised."""
-
-SILENT_PEAK_DBFS = -90.0
-"""A stem whose peak is lower is silent; such a residual is not written: the stems alone sum to the song."""
-
-SILENT_SHARE_DB = -40.0
-"""A stem with less of the song's energy is as good as silent."""
-
-LOW_CONFIDENCE = 0.6
-"""Less of a stem than this is expected to be its own."""
-
-FAINT_LU = 25.0
-"""A stem so far below the song may be nothing but what leaked into it."""
-
-SHORT_S = 3.0
-QUIET_LUFS = -50.0
 
 
 @dataclass(frozen=True)
@@ -174,9 +167,9 @@ def _separated(
     """What is to be written, by name, and the account so far."""
     decoding, _ = listening_stages(request.song)
     separating = separating_stage(choice.separator, "decode")
-    judging = Stage("judge", partial(_judge, request.stems), ("decode", "separate"), {"set": request.stems})
+    judging = Stage("judge", partial(judge, request.stems), ("decode", "separate"), {"set": request.stems})
     results = run.stages([decoding, separating, judging])
-    stems, judged = _stems(results, request.stems), results["judge"].values
+    stems, judged = chosen_stems(results, request.stems), results["judge"].values
     residual_dbfs, ran = judged["residual_peak_dbfs"], run.events["separate"]
     parts = dict(stems.parts)
     if residual_dbfs is not None and residual_dbfs > SILENT_PEAK_DBFS:
@@ -194,100 +187,9 @@ def _separated(
         "from_cache": ran.status == "cached",
         "stems": judged["stems"],
         "residual_peak_dbfs": residual_dbfs,
-        "warnings": _warnings(results),
+        "warnings": song_warnings(results),
     }
     return parts, account
-
-
-def _stems(results: Mapping[str, Result], count: int | None) -> Stems:
-    """The stems of a set of `STEM_SETS`: the last of them is all that the set does not name.
-
-    The instrumental is the song without the vocals.
-    """
-    stems = split_stems(results["decode"].audio("audio"), results["separate"])
-    if count is None:
-        return stems
-    *named, last = STEM_SETS[count]
-    parts = {name: stems.parts[name] for name in named}
-    rest = [(1.0, part) for name, part in stems.parts.items() if name not in named]
-    if count == 2:
-        rest = [(1.0, stems.mix), (-1.0, parts["vocals"])]
-    return Stems(stems.mix, {**parts, last: Combination(tuple(rest))})
-
-
-# --- what is known of the stems ---------------------------------------------------------------------
-
-
-def _judge(count: int | None, context: StageContext) -> dict[str, Any]:
-    """Level and confidence of each stem, the song's loudness, and the residual's peak."""
-    from mixagent.pipeline.meters import integrated_lufs
-    from mixagent.pipeline.separation.confidence import stem_confidence
-
-    stems = _stems(context.inputs, count)
-    confidences = stem_confidence(stems, context.inputs["separate"].values.get("agreement_db"))
-    judged = {}
-    for done, (name, confidence) in enumerate(confidences.items(), 1):
-        judged[name] = {
-            "integrated_lufs": _finite(integrated_lufs(stems.parts[name])),
-            "peak_dbfs": _peak_dbfs(stems.parts[name]),
-            "confidence": round(confidence.value, 3),
-            "evidence": {key: round(value, 3) for key, value in confidence.evidence.items()},
-        }
-        context.progress(done / (len(confidences) + 1))
-    return {
-        "integrated_lufs": _finite(integrated_lufs(stems.mix)),
-        "stems": judged,
-        "residual_peak_dbfs": None if count == 2 else _peak_dbfs(stems.residual),
-    }
-
-
-def _peak_dbfs(source: AudioSource) -> float | None:
-    """The highest sample; None for silence."""
-    peak = max((float(abs(block).max(initial=0.0)) for block in blocks(source)), default=0.0)
-    return round(20 * math.log10(peak), 2) if peak > 0 else None
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 2) if math.isfinite(value) else None
-
-
-def _warnings(results: Mapping[str, Result]) -> list[dict[str, Any]]:
-    judged, mix = results["judge"].values, results["decode"].audio("audio")
-    warnings = [_warning("input", line) for line in results["decode"].values["warnings"]]
-    duration_s, lufs = mix.frames / mix.rate, judged["integrated_lufs"]
-    if duration_s < SHORT_S:
-        warnings.append(_warning("short", f"{duration_s:.1f} s are little to tell stems apart by"))
-    if not any(_is_heard(stem) for stem in judged["stems"].values()):
-        return [*warnings, _warning("silent", "the song is silent, and so is every stem")]
-    if lufs is None or lufs < QUIET_LUFS:
-        level = "under -70 LUFS" if lufs is None else f"{lufs:.0f} LUFS"
-        text = f"the song is very quiet ({level}), and so are its stems: --normalise raises them"
-        warnings.append(_warning("quiet", text))
-    for name, stem in judged["stems"].items():
-        warnings += _stem_warnings(name, stem, lufs)
-    return warnings
-
-
-def _is_heard(stem: Mapping[str, Any]) -> bool:
-    return stem["peak_dbfs"] is not None and stem["peak_dbfs"] > SILENT_PEAK_DBFS
-
-
-def _stem_warnings(name: str, stem: Mapping[str, Any], song_lufs: float | None) -> list[dict[str, Any]]:
-    share_db, lufs = stem["evidence"]["share_db"], stem["integrated_lufs"]
-    if not _is_heard(stem) or share_db < SILENT_SHARE_DB:
-        share = "it holds nothing" if stem["peak_dbfs"] is None else f"it has {share_db:.0f} dB of the energy"
-        return [_warning("silent", f"{name} is as good as silent: {share}", name)]
-    if song_lufs is not None and (lufs is None or lufs < song_lufs - FAINT_LU):
-        far = "" if lufs is None else f", {song_lufs - lufs:.0f} LU below the song"
-        return [_warning("faint", f"{name} is faint{far}: it may be what leaked from other stems", name)]
-    if stem["confidence"] < LOW_CONFIDENCE:
-        text = f"low confidence in {name} ({stem['confidence']:.2f}): expect other stems in it"
-        return [_warning("low_confidence", text, name)]
-    return []
-
-
-def _warning(kind: str, text: str, stem: str | None = None) -> dict[str, Any]:
-    return {"kind": kind, "stem": stem, "text": text}
 
 
 # --- writing ----------------------------------------------------------------------------------------
@@ -309,7 +211,7 @@ def _written(
     request.account.unlink(missing_ok=True)
     written = write_stems(scaled, files, request.song, show, request.written_as)
     for name, file in written.items():
-        account["warnings"] += [_warning("tags", line, name) for line in file.warnings]
+        account["warnings"] += [warning("tags", line, name) for line in file.warnings]
         account["warnings"] += _over_full_scale(name, file, request)
     account |= {
         "gain_db": gain_db,
@@ -326,7 +228,7 @@ def _gain_db(request: SplitRequest, parts: Mapping[str, AudioSource]) -> float:
     """The gain that normalises all parts together; 0 where it was not asked for or all is silent."""
     if not request.normalise:
         return 0.0
-    peaks = [peak for part in parts.values() if (peak := _peak_dbfs(part)) is not None]
+    peaks = [peak for part in parts.values() if (peak := peak_dbfs(part)) is not None]
     return round(NORMALISED_PEAK_DBFS - max(peaks), 2) if peaks else 0.0
 
 
@@ -341,7 +243,7 @@ def _over_full_scale(name: str, file: StemFile, request: SplitRequest) -> list[d
         text = f"{over}: 32-bit float keeps it, a 16 or 24 bit export would clip"
     else:
         text = f"{over} and was clipped: write wav with --bit-depth 32f, or use --normalise"
-    return [_warning("clipping", text, name)]
+    return [warning("clipping", text, name)]
 
 
 # --- what was done before ---------------------------------------------------------------------------
@@ -373,7 +275,7 @@ def _left_over(before: Mapping[str, Any], files: Mapping[str, Path], folder: Pat
     if not left:
         return []
     text = f"{folder} also holds files of an earlier split: {', '.join(left)}"
-    return [_warning("left_over", text)]
+    return [warning("left_over", text)]
 
 
 def _write_json(account: Mapping[str, Any], path: Path) -> None:
