@@ -8,7 +8,8 @@ instruments and soundfont, tempo, key, timing and velocity of the players, balan
 and, with the Groove MIDI Dataset (CC BY 4.0, J. Gillick et al., "Learning to groove with inverse
 sequence transformations", ICML 2019), drums as a person played them. DIR/<piece>-<number>/ holds a
 FLAC a stem and song.json; a song that is there already is left alone, so a killed run can go on.
-`--kept-apart` renders the packages that are kept for evaluation, and nothing else.
+`--varied` adds a soundfont and Hydrogen's drum kits; `--kept-apart` renders the packages that are kept
+for evaluation, and nothing else.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from drum_sampler import Kit, play
 from gather_corpus import unpack
 from midi import DRUM_CHANNEL, Control, Note, Score, read_midi, write_midi
 from numpy.typing import NDArray
@@ -55,6 +57,11 @@ class Sources:
 
 TRAINING = Sources(
     ("freedoom", "mma"), ("fluid-soundfont-gm", "timgm6mb-soundfont"), ("avldrums.lv2-soundfont",)
+)
+VARIED = Sources(
+    TRAINING.midi,
+    (*TRAINING.soundfonts, "csound-soundfont"),
+    (*TRAINING.kits, "hydrogen-drumkits"),
 )
 KEPT_APART = Sources(("planetblupi-music-midi",), ("musescore-general-soundfont",))
 
@@ -111,17 +118,21 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20, help="songs (default %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the variations (default %(default)s)")
     parser.add_argument("--groove", type=Path, help="the Groove MIDI Dataset as downloaded, .tar.gz")
+    parser.add_argument(
+        "--longest-s", type=float, default=LONGEST_S, help="a song is cut to this (default %(default)s)"
+    )
+    parser.add_argument("--varied", action="store_true", help="with more soundfonts and drum kits")
     parser.add_argument("--kept-apart", action="store_true", help="from the packages for evaluation")
     parser.add_argument("--corpus", type=Path, help="index the songs in this corpus")
     arguments = parser.parse_args()
-    sources = KEPT_APART if arguments.kept_apart else TRAINING
+    sources = KEPT_APART if arguments.kept_apart else VARIED if arguments.varied else TRAINING
     with tempfile.TemporaryDirectory(prefix="multitracks-") as scratch:
         packages = Path(scratch)
         for package in (*sources.midi, *sources.soundfonts, *sources.kits):
             unpack(package, packages / package)
         studio = Studio.of(packages, sources, arguments.groove)
         for number in range(arguments.count):
-            studio.record(number, arguments.seed, arguments.directory)
+            studio.record(number, arguments.seed, arguments.directory, arguments.longest_s)
     if arguments.corpus:
         Corpus.open(arguments.corpus).add(
             [arguments.directory], split="test" if arguments.kept_apart else None
@@ -143,13 +154,16 @@ class Studio:
         pieces = tuple(piece for package in sources.midi for piece in _pieces(packages / package))
         fonts = [_files(packages / name, ".sf2", ".sf3") for name in (*sources.soundfonts, *sources.kits)]
         general = tuple(path for paths in fonts[: len(sources.soundfonts)] for path in paths)
-        kits = tuple(path for paths in fonts[len(sources.soundfonts) :] for path in paths)
+        kits = [path for paths in fonts[len(sources.soundfonts) :] for path in paths]
+        for package in sources.kits:
+            folders = sorted(path.parent for path in (packages / package).rglob("drumkit.xml"))
+            kits += [folder for folder in folders if Kit.read(folder)]
         if not pieces or not general:
             raise SystemExit("no MIDI or no soundfont could be had: see the messages above")
-        return cls(pieces, general, kits, _grooves(groove) if groove else {})
+        return cls(pieces, general, tuple(kits), _grooves(groove) if groove else {})
 
-    def record(self, number: int, seed: int, directory: Path) -> None:
-        """Render the song of this number into its folder, if it is not there."""
+    def record(self, number: int, seed: int, directory: Path, longest_s: float = LONGEST_S) -> None:
+        """Render the song of this number, or `longest_s` of it, into its folder, if it is not there."""
         random = np.random.default_rng([seed, number])
         order = np.random.default_rng(seed).permutation(len(self.pieces))
         piece = self.pieces[int(order[number % len(order)])]
@@ -160,7 +174,7 @@ class Studio:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         variation = self._vary(piece, random)
-        stems = self._render(piece, variation, random)
+        stems = self._render(piece, variation, random, longest_s)
         for name, samples in stems.items():
             _write(partial / f"{name}.flac", samples, piece.name)
         (partial / "song.json").write_text(json.dumps({"piece": piece.name, **asdict(variation)}, indent=1))
@@ -184,8 +198,10 @@ class Studio:
             level_db={stem: LEVEL_DB[stem] + float(random.normal(0, 2.5)) for stem in stems},
         )
 
-    def _render(self, piece: Piece, variation: Variation, random: np.random.Generator) -> dict[str, Samples]:
-        score = _cut(_at_tempo(piece.score, variation.tempo), random)
+    def _render(
+        self, piece: Piece, variation: Variation, random: np.random.Generator, longest_s: float
+    ) -> dict[str, Samples]:
+        score = _cut(_at_tempo(piece.score, variation.tempo), random, longest_s)
         parts = _by_stem(score)
         if variation.groove:
             parts["drums"] = _looped(self.grooves[variation.groove], score)
@@ -194,9 +210,15 @@ class Studio:
         for stem, part in parts.items():
             played = _humanised(_orchestrated(part, stem, variation, random), variation.jitter_s, random)
             font = next(p for p in (*self.soundfonts, *self.kits) if p.name == variation.soundfonts[stem])
-            dry = synthesise(_on_kit(played) if font in self.kits else played, font, frames)
+            dry = self._performed(played, font, frames, random)
             stems[stem] = _in_room(dry, variation, stem)
         return _balanced({name: dry for name, dry in stems.items() if np.any(dry)}, variation.level_db)
+
+    def _performed(self, played: Score, font: Path, frames: int, random: np.random.Generator) -> Samples:
+        kit = Kit.read(font) if font.is_dir() else None
+        if kit:
+            return play(played, kit, frames, random)
+        return synthesise(_on_kit(played) if font in self.kits else played, font, frames)
 
 
 # --- pieces ----------------------------------------------------------------------------------------
@@ -293,10 +315,10 @@ def _at_tempo(score: Score, tempo: float) -> Score:
     return Score(tuple(notes), tuple(controls), score.beat_s / tempo)
 
 
-def _cut(score: Score, random: np.random.Generator) -> Score:
-    """At most `LONGEST_S` of a score, from a drawn place on; the controls before it apply at its start."""
-    start_s = float(random.uniform(0, max(score.duration_s - LONGEST_S, 0.0)))
-    stop_s = start_s + LONGEST_S
+def _cut(score: Score, random: np.random.Generator, longest_s: float) -> Score:
+    """At most `longest_s` of a score, from a drawn place on; the controls before it apply at its start."""
+    start_s = float(random.uniform(0, max(score.duration_s - longest_s, 0.0)))
+    stop_s = start_s + longest_s
     notes = (
         replace(note, start_s=note.start_s - start_s, end_s=min(note.end_s, stop_s) - start_s)
         for note in score.notes

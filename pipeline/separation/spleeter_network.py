@@ -43,20 +43,21 @@ class Masker:
             return np.zeros((2, *chunk.shape), np.float32)
         with torch.inference_mode():
             mix = torch.from_numpy(np.ascontiguousarray(chunk)).to(self._device)
-            spectrum = self._spectrum(mix)
-            vocals = self._waveform(spectrum * self._vocal_share(spectrum), chunk.shape[1])
+            spectrum = self.spectrum(mix)
+            vocals = self.waveform(spectrum * self.vocal_share(spectrum), chunk.shape[1])
             return torch.stack((vocals, mix - vocals)).cpu().numpy()
 
-    def _spectrum(self, wave: Tensor) -> Tensor:
+    def spectrum(self, wave: Tensor) -> Tensor:
         """(channels, samples) -> complex (channels, bins, frames)."""
         return torch.stft(
             wave, 4 * self.hop, self.hop, window=self._window, pad_mode="constant", return_complex=True
         )
 
-    def _waveform(self, spectrum: Tensor, frames: int) -> Tensor:
+    def waveform(self, spectrum: Tensor, frames: int) -> Tensor:
+        """Complex (channels, bins, frames) to (channels, samples)."""
         return torch.istft(spectrum, 4 * self.hop, self.hop, window=self._window, length=frames)
 
-    def _vocal_share(self, spectrum: Tensor) -> Tensor:
+    def vocal_share(self, spectrum: Tensor) -> Tensor:
         """The vocals' share 0..1 of each bin, shape of the spectrum. The accompaniment has the rest."""
         channels, bins, frames = spectrum.shape
         pairs = [(left, min(left + 1, channels - 1)) for left in range(0, channels, 2)]

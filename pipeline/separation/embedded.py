@@ -1,0 +1,102 @@
+"""The embedded separator: four stems on a CPU, from weights that come with the program.
+
+Vocals are what Spleeter's two-stem network finds; drums, bass and other are shared out of the rest by a
+network of this project (`splitter_network`, `checkpoints/splitter`). Both work on one spectrum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from mixagent.pipeline.audio import AudioSource, Stems
+from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.separation.base import Progress
+from mixagent.pipeline.separation.chunks import run_chunks, write_stems
+from mixagent.pipeline.separation.spleeter import (
+    CHUNK_HOPS,
+    NET_LEVEL_DB,
+    OVERLAP_S,
+    SpleeterSeparator,
+    active_rms,
+    fast_hop,
+    weight_files,
+)
+
+STEM_NAMES = ("vocals", "drums", "bass", "other")
+
+
+class EmbeddedSeparator:
+    """Vocals, drums, bass and other, which sum to the mix, at any rate.
+
+    `checkpoint` is the folder with the splitter's weights; without one, those that the package ships.
+    Rates and channels are handled as `SpleeterSeparator` does.
+    """
+
+    name = "embedded"
+    stem_names = STEM_NAMES
+
+    def __init__(self, device: str = "cpu", checkpoint: Path | None = None) -> None:
+        self._device = device
+        self._checkpoint = checkpoint or shipped_checkpoint()
+
+    @property
+    def version(self) -> str:
+        """Spleeter's version, the start of the splitter's hash, and this module's own revision."""
+        digest = read_config(self._checkpoint)["weights_sha256"][:12]
+        return f"{SpleeterSeparator().version}-splitter-{digest}+1"
+
+    def separate(self, mix: AudioSource, scratch: Path, progress: Progress | None = None) -> Stems:
+        """See `Separator.separate`."""
+        from mixagent.pipeline.separation.spleeter_network import Masker, load_networks
+        from mixagent.pipeline.separation.splitter_network import Splitter, load_splitter
+
+        rms = active_rms(mix)
+        spleeter = load_networks(weight_files(), self._device)
+        masker = Masker(fast_hop(mix.rate), spleeter, 10 ** (NET_LEVEL_DB / 20) / rms)
+        splitter = Splitter(masker, load_splitter(read_weights(self._checkpoint), self._device), 1 / rms)
+        pieces = run_chunks(mix, splitter, CHUNK_HOPS * masker.hop, round(OVERLAP_S * mix.rate))
+        return Stems(mix, write_stems(pieces, STEM_NAMES, scratch, mix, progress))
+
+
+def shipped_checkpoint() -> Path:
+    """The folder of the splitter that the package ships."""
+    return Path(str(resources.files("mixagent.checkpoints"))) / "splitter"
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says of itself.
+
+    Raises:
+        ModelMissingError: there is none, or it cannot be read.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        config["weights_sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelMissingError(
+            f"the embedded separator's {folder / 'config.json'} is missing or broken: reinstall mixagent"
+        ) from error
+    return dict(config)
+
+
+def read_weights(folder: Path) -> bytes:
+    """The splitter's weights, a safetensors file's content.
+
+    Raises:
+        ModelMissingError: they are missing, or are not those that the configuration names.
+    """
+    expected = read_config(folder)["weights_sha256"]
+    path = folder / "weights.safetensors"
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelMissingError(f"the embedded separator's {path} is missing: reinstall mixagent") from error
+    if hashlib.sha256(data).hexdigest() != expected:
+        raise ModelMissingError(
+            f"{path} is not the file that its config.json names (SHA-256 differs): reinstall mixagent"
+        )
+    return data

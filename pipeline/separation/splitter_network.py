@@ -1,0 +1,228 @@
+"""The network that splits an accompaniment into drums, bass and other, and what it hears and gives.
+
+It hears the power of left, right, mid and side in `BANDS` bands that are single bins of the spectrum at
+the bottom and grow with frequency, and gives a real 2×2 matrix a stem for each band of each frame, by
+which the stem's left and right are made from the mix's: not only a share of each side, but also what
+lies in the middle less what lies to the left. A U-Net over bands and frames (Ronneberger et al., MICCAI 2015) whose bottom is a stack of dilated
+convolutions in time (Bai et al., "An empirical evaluation of generic convolutional and recurrent
+networks for sequence modeling", 2018). `scripts/train_splitter.py` trained it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor, nn
+
+from mixagent.pipeline.audio import FloatArray
+from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.separation.spleeter_network import Masker
+
+STEM_NAMES = ("drums", "bass", "other")
+"""What an accompaniment is split into, in the order of the network's outputs."""
+
+NET_BINS = 2049
+"""Bins of the spectrum that the bands cover: 0 to 22.05 kHz in steps of 10.8 Hz."""
+
+FRAMES = 4
+"""The network takes a multiple of this many frames."""
+
+_GROWTH = 0.0336
+"""Width of a band against its lower edge, from where that is more than one bin."""
+
+_FLOOR = 3e-4
+"""Amplitude added before the logarithm, against a mix of RMS 1: what lies below is alike to the network."""
+
+
+def band_edges() -> NDArray[np.int64]:
+    """The first bin of each band and, last, `NET_BINS`, shape (BANDS + 1,)."""
+    edges = [0]
+    while edges[-1] < NET_BINS:
+        edges.append(min(edges[-1] + max(round(edges[-1] * _GROWTH), 1), NET_BINS))
+    return np.array(edges)
+
+
+EDGES = band_edges()
+BANDS = len(EDGES) - 1
+
+
+class Splitter:
+    """Takes a chunk (channels, frames) to vocals, drums, bass and other, (4, channels, frames).
+
+    The vocals are Spleeter's; what they leave of the spectrum is shared out. The gain brings the mix to
+    an RMS of 1.
+    """
+
+    def __init__(self, masker: Masker, network: SplitterNetwork, gain: float) -> None:
+        self.hop = masker.hop
+        self._masker, self._network = masker, network
+        # Parseval: a frame's bands sum to the mean power under its window.
+        self._scale = gain**2 * 2 / (4 * self.hop * 1.5 * self.hop)
+
+    def __call__(self, chunk: FloatArray) -> FloatArray:
+        """The stems of a chunk; they sum to it."""
+        if not chunk.any():
+            return np.zeros((4, *chunk.shape), np.float32)
+        with torch.inference_mode():
+            device = next(self._network.parameters()).device
+            mix = torch.from_numpy(np.ascontiguousarray(chunk)).to(device)
+            spectrum = self._masker.spectrum(mix)
+            vocals = spectrum * self._masker.vocal_share(spectrum)
+            drums, bass = self._split(spectrum - vocals)
+            parts = [self._masker.waveform(part, chunk.shape[1]) for part in (vocals, drums, bass)]
+            return torch.stack((*parts, mix - parts[0] - parts[1] - parts[2])).cpu().numpy()
+
+    def _split(self, spectrum: Tensor) -> list[Tensor]:
+        """Drums and bass of a spectrum without vocals, complex (channels, bins, frames)."""
+        channels, bins, frames = spectrum.shape
+        bands = band_of_bins(bins).to(spectrum.device)
+        pairs = torch.cat((spectrum, spectrum[-1:])) if channels % 2 else spectrum
+        left, right = pairs[0::2], pairs[1::2]
+        powers = self._powers(left, right, bands[:NET_BINS])
+        matrices = self._network(F.pad(powers, (0, -frames % FRAMES)))[..., :frames]
+        return [
+            torch.stack(
+                [left * rows[:, 0][:, bands] + right * rows[:, 1][:, bands] for rows in matrices[:, stem].unbind(1)],
+                1,
+            ).flatten(0, 1)[:channels]
+            for stem in (0, 1)
+        ]
+
+    def _powers(self, left: Tensor, right: Tensor, bands: Tensor) -> Tensor:
+        """What the network hears of pairs (pairs, bins, frames), shape (pairs, 4, BANDS, frames)."""
+        heard = torch.stack((left, right, (left + right) / 2, (left - right) / 2), 1)[:, :, : len(bands)]
+        powers = torch.zeros((*heard.shape[:2], BANDS, heard.shape[3]), device=left.device)
+        return powers.index_add_(2, bands, heard.abs() ** 2 * self._scale)
+
+
+def band_of_bins(bins: int) -> Tensor:
+    """The band that each of the bins belongs to; bins above the last band belong to that one."""
+    widths = torch.from_numpy(np.diff(EDGES))
+    bands = torch.repeat_interleave(torch.arange(BANDS), widths)
+    return F.pad(bands[:bins], (0, max(bins - NET_BINS, 0)), value=BANDS - 1)
+
+
+def load_splitter(weights: bytes, device: str) -> SplitterNetwork:
+    """The network with these weights, a safetensors file's content.
+
+    Raises:
+        ModelMissingError: they are not this network's.
+    """
+    network = SplitterNetwork()
+    try:
+        network.load_state_dict({name: _widened(value) for name, value in load(weights).items()})
+    except (RuntimeError, SafetensorError) as error:
+        raise ModelMissingError("the splitter's weights are not this network's: reinstall mixagent") from error
+    return network.to(device).to(memory_format=torch.channels_last).eval()
+
+
+def _widened(value: Tensor) -> Tensor:
+    return value.float() if value.is_floating_point() else value
+
+
+class SplitterNetwork(nn.Module):
+    """Band powers (batch, 4, BANDS, frames) to matrices (batch, 3, 2, 2, BANDS, frames).
+
+    The four are left, right, mid and side, against a mix whose RMS is 1. A matrix takes the mix's left
+    and right (its second index) to the stem's (its first); over stems they sum to identity. Frames: a
+    multiple of `FRAMES`.
+    """
+
+    def __init__(self, widths: Sequence[int] = (16, 32, 64, 96), context: int = 256, depth: int = 4) -> None:
+        super().__init__()
+        first, second, third, last = widths
+        self.mean: Tensor
+        self.spread: Tensor
+        self.register_buffer("mean", torch.zeros(4, BANDS, 1))
+        self.register_buffer("spread", torch.ones(4, BANDS, 1))
+        self.place = nn.Parameter(torch.zeros(first, BANDS, 1))
+        self.enter = nn.Conv2d(4, first, 3, padding=1)
+        self.enter_norm = nn.BatchNorm2d(first)
+        self.down = nn.ModuleList(
+            (
+                _convolved(first, second, stride=(2, 1)),
+                _convolved(second, third, stride=(2, 2)),
+                _convolved(third, last, stride=(2, 2)),
+            )
+        )
+        rows = BANDS // 8
+        self.narrow = nn.Sequential(
+            nn.Conv1d(last * rows, context, 1, bias=False), nn.BatchNorm1d(context), nn.ReLU()
+        )
+        self.over_time = nn.ModuleList(_Dilated(context, 2**step) for step in range(depth))
+        self.widen = nn.Conv1d(context, last * rows, 1)
+        self.up = nn.ModuleList(
+            (
+                nn.ConvTranspose2d(last, third, 2, stride=2),
+                nn.ConvTranspose2d(third, second, 2, stride=2),
+                nn.ConvTranspose2d(second, first, (2, 1), stride=(2, 1)),
+            )
+        )
+        self.smooth = nn.ModuleList(_convolved(width, width) for width in (third, second, first))
+        self.leave = nn.Conv2d(first, 6 * len(STEM_NAMES), 1)
+        with torch.no_grad():  # It begins with shares alone.
+            self.leave.weight.view(len(STEM_NAMES), 6, first)[:, 2:] = 0
+            self.leave.bias.view(len(STEM_NAMES), 6)[:, 2:] = 0
+
+    def forward(self, powers: Tensor) -> Tensor:
+        """The stems' matrices."""
+        heard = (features(powers) - self.mean) / self.spread
+        heard = heard.contiguous(memory_format=torch.channels_last)
+        x = torch.relu(self.enter_norm(self.enter(heard)) + self.place)
+        skips = []
+        for down in self.down:
+            skips.append(x)
+            x = down(x)
+        x = x + self._in_context(x)
+        for up, smooth in zip(self.up, self.smooth, strict=True):
+            x = smooth(torch.relu(up(x) + skips.pop()))
+        return _matrices(self.leave(x))
+
+    def _in_context(self, x: Tensor) -> Tensor:
+        batch, channels, rows, frames = x.shape
+        y = self.narrow(x.contiguous().view(batch, channels * rows, frames))
+        for layer in self.over_time:
+            y = layer(y)
+        return torch.as_tensor(self.widen(y)).view(batch, channels, rows, frames)
+
+
+def _matrices(x: Tensor) -> Tensor:
+    """Shares of each side on the diagonals, and what is added to any element, which sums to 0 over stems."""
+    batch, _, bands, frames = x.shape
+    raw = x.reshape(batch, len(STEM_NAMES), 6, bands, frames)
+    more = torch.tanh(raw[:, :, 2:])
+    more = more - more.mean(1, keepdim=True)
+    shares = torch.softmax(raw[:, :, :2], 1)
+    first, second = shares[:, :, :1] + more[:, :, :1], shares[:, :, 1:] + more[:, :, 3:]
+    rows = torch.cat((first, more[:, :, 1:3], second), 2)
+    return rows.reshape(batch, len(STEM_NAMES), 2, 2, bands, frames)
+
+
+class _Dilated(nn.Module):
+    """A residual convolution over time whose taps lie `dilation` frames apart."""
+
+    def __init__(self, width: int, dilation: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
+        self.norm = nn.BatchNorm1d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape, (batch, width, frames)."""
+        return x + torch.relu(self.norm(self.convolution(x)))
+
+
+def features(powers: Tensor) -> Tensor:
+    """Log amplitudes of band powers."""
+    return torch.log(powers.sqrt() + _FLOOR)
+
+
+def _convolved(inward: int, outward: int, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inward, outward, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outward), nn.ReLU()
+    )

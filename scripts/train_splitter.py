@@ -1,0 +1,519 @@
+"""Train the network that splits an accompaniment into drums, bass and other.
+
+    python scripts/train_splitter.py prepare SONGS... --to STORE
+    python scripts/train_splitter.py fit --store STORE --to RUN [--steps 3000] [--seed 0]
+    python scripts/train_splitter.py report --store STORE --run RUN
+    python scripts/train_splitter.py ship --run RUN --to checkpoints/splitter
+
+SONGS are folders of rendered songs (`scripts/render_multitracks.py`), each a folder with a FLAC a stem
+and song.json. Every eighth composition, drawn by its name, is kept for validation. A training example
+is a mix of 4 s: the stems of one song, or of several, with their gain, tone, place, speed, bus
+compression and bandwidth drawn anew; every step draws from its own number, so a killed run goes on from
+its last checkpoint as if it had not been killed.
+
+The loss needs no waveforms. With one real matrix W for a band of a frame, the error of a stem S in the mix X
+is sum |S|² − 2 sum_i W_i Re sum S X_i* + sum_ij W_i W_j Re sum X_i X_j* over the band's bins, and these sums
+are all that is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+import torch
+from numba import njit
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor
+
+from mixagent.pipeline.separation.splitter_network import BANDS, EDGES, STEM_NAMES, SplitterNetwork
+
+RATE, HOP = 44100, 1024
+FRAMES = 172
+"""Of an example: 4 s."""
+
+LONG_FRAMES = 344
+"""Of an excerpt for validation: 8 s."""
+
+POOL = 4
+"""Excerpts that a step reads; each gives a mix of its own stems and one with stems of the others."""
+
+AVERAGE = 0.998
+"""The shipped weights are this moving average of the trained ones."""
+
+Array = NDArray[np.float32]
+Random = np.random.Generator
+
+
+def main() -> None:
+    """Run one of the commands."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    prepare = commands.add_parser("prepare", help="rendered songs as arrays that can be read at any place")
+    prepare.add_argument("songs", nargs="+", type=Path)
+    prepare.add_argument("--to", required=True, type=Path)
+    fit = commands.add_parser("fit", help="train, or go on training")
+    fit.add_argument("--store", required=True, type=Path)
+    fit.add_argument("--to", required=True, type=Path)
+    fit.add_argument("--steps", type=int, default=3000)
+    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    fit.add_argument("--every", type=int, default=150, help="steps between checkpoints and measurements")
+    report = commands.add_parser("report", help="what the checkpoint reaches on the compositions kept back")
+    report.add_argument("--store", required=True, type=Path)
+    report.add_argument("--run", required=True, type=Path)
+    ship = commands.add_parser("ship", help="the averaged weights and their configuration")
+    ship.add_argument("--run", required=True, type=Path)
+    ship.add_argument("--to", required=True, type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if arguments.command == "prepare":
+        prepare_songs(arguments.songs, arguments.to)
+    elif arguments.command == "fit":
+        Trainer.of(arguments.store, arguments.to, arguments.steps, arguments.seed, arguments.rate).run(
+            arguments.every
+        )
+    elif arguments.command == "report":
+        print_report(arguments.store, arguments.run)
+    else:
+        ship_weights(arguments.run, arguments.to)
+
+
+# --- songs -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Song:
+    """The stems of a song on disk, int16 (3, 2, samples), and each one's RMS where it plays."""
+
+    name: str
+    stems: NDArray[np.int16]
+    rms: Array
+
+    @classmethod
+    def read(cls, path: Path) -> Song:
+        """A song of the store."""
+        stems = np.load(path, mmap_mode="r")
+        rms = np.array(json.loads(path.with_suffix(".json").read_text())["rms"], np.float32)
+        return cls(path.stem, stems, rms)
+
+    @property
+    def hops(self) -> int:
+        """Its length."""
+        return int(self.stems.shape[2]) // HOP
+
+
+def prepare_songs(folders: Sequence[Path], store: Path) -> None:
+    """Write the songs that the store lacks; validation songs go to a folder of their own."""
+    for described in sorted(path for folder in folders for path in folder.glob("*/song.json")):
+        piece = str(json.loads(described.read_text())["piece"])
+        split = "validation" if is_kept_back(piece) else "train"
+        path = store / split / f"{described.parent.name}.npy"
+        if path.exists():
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stems = _three_stems(described.parent)
+        rms = [_playing_rms(stem) for stem in stems]
+        path.with_suffix(".json").write_text(json.dumps({"piece": piece, "rms": rms}))
+        with path.with_suffix(".partial").open("wb") as file:
+            np.save(file, np.round(np.clip(stems, -1, 1) * 32767).astype(np.int16))
+        path.with_suffix(".partial").rename(path)
+
+
+def is_kept_back(piece: str) -> bool:
+    """Whether a composition is for validation."""
+    return zlib.crc32(piece.encode()) % 8 == 0
+
+
+def _three_stems(folder: Path) -> Array:
+    read = {
+        path.stem: np.ascontiguousarray(soundfile.read(path, dtype="float32")[0].T)
+        for path in sorted(folder.glob("*.flac"))
+    }
+    silence = np.zeros_like(next(iter(read.values())))
+    rest = [samples for name, samples in read.items() if name not in ("drums", "bass")]
+    other = np.sum(rest, axis=0) if rest else silence
+    return np.stack((read.get("drums", silence), read.get("bass", silence), other))
+
+
+def _playing_rms(stem: Array) -> float:
+    power = np.square(stem[:, : stem.shape[1] // RATE * RATE]).reshape(2, -1, RATE).mean(axis=(0, 2))
+    return float(np.sqrt(power[power >= 0.01 * power.max()].mean())) if power.any() else 0.0
+
+
+# --- examples --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Example:
+    """What the network hears of a mix and what the loss needs.
+
+    Attributes:
+        powers: of the mix's left, right, mid and side, (4, BANDS, frames).
+        own: power of each stem, (3, 2, BANDS, frames).
+        shared: real part of each stem's left and right times the mix's, (3, 2, 2, BANDS, frames).
+    """
+
+    powers: Array
+    own: Array
+    shared: Array
+
+    def scaled(self, gain: Array) -> Example:
+        """All powers times a gain that broadcasts to (BANDS, frames)."""
+        return Example(self.powers * gain, self.own * gain, self.shared * gain)
+
+
+def draw_batch(songs: Sequence[Song], random: Random) -> list[Example]:
+    """`2 * POOL` mixes: half of them coherent, half of stems of different songs."""
+    picked = [songs[int(index)] for index in random.choice(len(songs), POOL, replace=len(songs) < POOL)]
+    pool = [spectra(_excerpt(song, random)) for song in picked]
+    levels = np.stack([song.rms for song in picked])
+    examples = []
+    for place in range(POOL):
+        gains = random.normal(0, 2.5, 3)
+        examples.append(_mixed(pool[place], gains, random))
+        sources = random.integers(POOL, size=3)
+        stems = np.stack([pool[source][stem] for stem, source in enumerate(sources)])
+        rms = np.array([levels[source, stem] for stem, source in enumerate(sources)])
+        even = -20 * np.log10(np.maximum(rms, 1e-4)) + np.array([0.0, -2.0, 0.0])
+        examples.append(_mixed(stems, even + random.normal(0, 4.0, 3), random))
+    return examples
+
+
+def _excerpt(song: Song, random: Random) -> Array:
+    """Four seconds of a song's stems, float32 (3, 2, samples), at a drawn speed and width."""
+    speed = random.uniform(0.84, 1.19) if random.random() < 0.5 else 1.0
+    needed = (FRAMES - 1) * HOP
+    length = min(round(needed * speed) + 64, song.stems.shape[2])
+    start = int(random.integers(song.stems.shape[2] - length + 1))
+    stems = song.stems[..., start : start + length].astype(np.float32) / 32768
+    if speed != 1.0:
+        flat = stems.reshape(6, -1).T
+        stems = np.ascontiguousarray(soxr.resample(flat, speed, 1.0, "LQ").T).reshape(3, 2, -1)
+    for stem in stems:
+        _widen(stem, random)
+    lacking = max(needed - stems.shape[2], 0)
+    return np.pad(stems[..., :needed], ((0, 0), (0, 0), (0, lacking)))
+
+
+def _widen(stem: Array, random: Random) -> None:
+    """Another width, sides swapped, in place."""
+    if random.random() < 0.5:
+        stem[:] = stem[::-1].copy()
+    if random.random() < 0.4:
+        side = (stem[0] - stem[1]) * np.float32((random.uniform(0, 1.4) - 1) / 2)
+        stem[0] += side
+        stem[1] -= side
+
+
+def spectra(stems: Array) -> NDArray[np.complex64]:
+    """Stems (n, 2, samples) to (n, 2, bins, frames)."""
+    found = torch.stft(
+        torch.from_numpy(np.ascontiguousarray(stems)).flatten(0, 1),
+        4 * HOP,
+        HOP,
+        window=torch.hann_window(4 * HOP),
+        pad_mode="constant",
+        return_complex=True,
+    )
+    return np.asarray(found.reshape(len(stems), 2, *found.shape[1:]).numpy())
+
+
+def _mixed(stems: NDArray[np.complex64], gains_db: NDArray[np.float64], random: Random) -> Example:
+    """One mix of the three stems' spectra, with tone, place, compression and bandwidth drawn."""
+    gain_db = gains_db[:, None, None] + np.stack([_tone_db(random) for _ in STEM_NAMES])[:, None]
+    gain_db = gain_db + np.clip(random.normal(0, (0.7, 0.3, 1.5)), -4, 4)[:, None, None] * [[[1], [-1]]]
+    gain_db[random.random(3) < 0.05] = -200.0
+    powers, own, shared = band_sums(stems, (10 ** (gain_db / 20)).astype(np.float32), EDGES)
+    loudness = (powers[0] + powers[1]).sum(axis=0)
+    level = max(float(loudness.mean()) / 2, 1e-12)
+    gain = _compression(loudness, random) * 10 ** (random.normal(0, 3) / 10) / level
+    return Example(powers, own, shared).scaled(_bandwidth(random) * gain.astype(np.float32))
+
+
+def _tone_db(random: Random) -> NDArray[np.float64]:
+    """A drawn equaliser: a tilt and three bells, in dB by band."""
+    if random.random() < 0.3:
+        return np.zeros(BANDS)
+    place = np.linspace(-1, 1, BANDS)
+    tone = random.normal(0, 2) * place
+    for _ in range(3):
+        tone = tone + random.normal(0, 3) * np.exp(-(((place - random.uniform(-1, 1)) / 0.25) ** 2))
+    return np.asarray(tone)
+
+
+def _compression(loudness: Array, random: Random) -> Array:
+    """A bus compressor's gain, as power, by frame."""
+    if random.random() < 0.5:
+        return np.ones_like(loudness)
+    smooth = np.convolve(np.pad(loudness, 2, mode="edge"), np.full(5, 0.2, np.float32), "valid")
+    over = np.maximum(smooth / max(float(loudness.mean()), 1e-12), 1e-2)
+    return np.asarray(over ** -random.uniform(0, 0.6), np.float32)
+
+
+def _bandwidth(random: Random) -> Array:
+    """1 below a drawn cut-off and 0 above, (BANDS, 1)."""
+    kept = np.ones((BANDS, 1), np.float32)
+    if random.random() < 0.2:
+        bins = random.uniform(3000, 20000) / (RATE / (4 * HOP))
+        kept[EDGES[:-1] > bins] = 0
+    return kept
+
+
+@njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
+def band_sums(
+    stems: NDArray[np.complex64], gains: Array, edges: NDArray[np.int64]
+) -> tuple[Array, Array, Array]:
+    """The sums of `Example` for stems (3, 2, bins, frames) with gains (3, 2, BANDS)."""
+    frames, bands = stems.shape[3], len(edges) - 1
+    powers = np.zeros((4, bands, frames), np.float32)
+    own = np.zeros((3, 2, bands, frames), np.float32)
+    shared = np.zeros((3, 2, 2, bands, frames), np.float32)
+    # Parseval: the powers of all bands of a frame sum to the window's mean power.
+    scale = np.float32(2.0 / (4096.0 * 1536.0))
+    for band in range(bands):
+        for k in range(edges[band], edges[band + 1]):
+            for t in range(frames):
+                left = np.complex64(0)
+                right = np.complex64(0)
+                for stem in range(3):
+                    left += stems[stem, 0, k, t] * gains[stem, 0, band]
+                    right += stems[stem, 1, k, t] * gains[stem, 1, band]
+                powers[0, band, t] += scale * (left.real**2 + left.imag**2)
+                powers[1, band, t] += scale * (right.real**2 + right.imag**2)
+                mid, difference = left + right, left - right
+                powers[2, band, t] += scale * np.float32(0.25) * (mid.real**2 + mid.imag**2)
+                powers[3, band, t] += scale * np.float32(0.25) * (difference.real**2 + difference.imag**2)
+                for stem in range(3):
+                    for side in range(2):
+                        s = stems[stem, side, k, t] * gains[stem, side, band]
+                        own[stem, side, band, t] += scale * (s.real**2 + s.imag**2)
+                        shared[stem, side, 0, band, t] += scale * (s.real * left.real + s.imag * left.imag)
+                        shared[stem, side, 1, band, t] += scale * (s.real * right.real + s.imag * right.imag)
+    return powers, own, shared
+
+
+# --- training --------------------------------------------------------------------------------------
+
+
+def errors(matrices: Tensor, powers: Tensor, own: Tensor, shared: Tensor) -> Tensor:
+    """Power of each stem's error, (batch, 3, 2, BANDS, frames)."""
+    left, right, mid, side = (powers[:, None, None, index] for index in range(4))
+    a, b = matrices[:, :, :, 0], matrices[:, :, :, 1]
+    given = a * a * left + b * b * right + 2 * a * b * (mid - side)
+    return (own - 2 * (a * shared[:, :, :, 0] + b * shared[:, :, :, 1]) + given).clamp(min=0)
+
+
+def loss_of(matrices: Tensor, powers: Tensor, own: Tensor, shared: Tensor) -> Tensor:
+    """Mean over stems of log error power, and of the error's amplitude in each band of each frame.
+
+    The first is what SDR measures. The second also counts what is weak, as ears do.
+    """
+    wrong = errors(matrices, powers, own, shared)
+    everything = powers[:, None, :2].sum((2, 3, 4))
+    ratio = (wrong.sum((2, 3, 4)) + 1e-3 * everything) / (own.sum((2, 3, 4)) + 1e-2 * everything)
+    amplitude = (wrong + 1e-8).sqrt().sum((2, 3, 4)) / (powers[:, None, :2] + 1e-8).sqrt().sum((2, 3, 4))
+    return ratio.log().mean() + 2 * amplitude.mean()
+
+
+def tensors(examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
+    """Powers, own and shared of a batch."""
+    stacked = (np.stack([getattr(e, name) for e in examples]) for name in ("powers", "own", "shared"))
+    powers, own, shared = map(torch.from_numpy, stacked)
+    return powers, own, shared
+
+
+@dataclass
+class Trainer:
+    """A network in training, with all that its checkpoint holds."""
+
+    network: SplitterNetwork
+    average: SplitterNetwork
+    optimiser: torch.optim.AdamW
+    songs: list[Song]
+    validation: list[Song]
+    folder: Path
+    steps: int
+    seed: int
+    highest_rate: float
+    step: int = 0
+
+    @classmethod
+    def of(cls, store: Path, folder: Path, steps: int, seed: int, highest_rate: float) -> Trainer:
+        """From the folder's checkpoint where there is one, else new."""
+        torch.manual_seed(seed)
+        songs, validation = read_store(store, "train"), read_store(store, "validation")
+        network, average = (SplitterNetwork().to(memory_format=torch.channels_last) for _ in range(2))
+        optimiser = torch.optim.AdamW(network.parameters(), highest_rate, weight_decay=1e-2)
+        trainer = cls(
+            network, average, optimiser, songs, validation, folder, steps, seed, highest_rate
+        )
+        if (folder / "state.pt").exists():
+            trainer._restore()
+        else:
+            trainer._standardise()
+        return trainer
+
+    def run(self, every: int) -> None:
+        """Train to the last step, with a checkpoint and a line of the log every so often."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        began, losses = time.monotonic(), []
+        while self.step < self.steps:
+            losses.append(self._advance())
+            if self.step % 25 == 0:
+                print(f"{self.step} {np.mean(losses[-25:]):.4f}", file=sys.stderr, flush=True)
+            if self.step % every == 0 or self.step == self.steps:
+                self._save()
+                line = {
+                    "step": self.step,
+                    "loss": round(float(np.mean(losses)), 4),
+                    "minutes": round((time.monotonic() - began) / 60, 1),
+                    "sdr_db": {k: round(float(v), 2) for k, v in measure(self.average, self.validation).items()},
+                }
+                losses = []
+                with (self.folder / "log.jsonl").open("a") as log:
+                    log.write(json.dumps(line) + "\n")
+                print(json.dumps(line), file=sys.stderr, flush=True)
+
+    def _advance(self) -> float:
+        random = np.random.default_rng([self.seed, self.step])
+        batch = tensors(draw_batch(self.songs, random))
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate()
+        self.network.train()
+        loss = loss_of(self.network(batch[0]), *batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        return float(loss.detach())
+
+    def _rate(self) -> float:
+        """Up over 100 steps, then down a half cosine."""
+        way = self.step / self.steps
+        return self.highest_rate * min((self.step + 1) / 100, 0.5 + 0.5 * float(np.cos(np.pi * way)) + 5e-3)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        keep = min(AVERAGE, self.step / (self.step + 10))
+        for name, value in self.average.state_dict().items():
+            new = self.network.state_dict()[name]
+            value.copy_(value * keep + new * (1 - keep) if value.is_floating_point() else new)
+
+    def _standardise(self) -> None:
+        random = np.random.default_rng([self.seed, 1 << 31])
+        from mixagent.pipeline.separation.splitter_network import features
+
+        powers = torch.cat([tensors(draw_batch(self.songs, random))[0] for _ in range(6)])
+        heard = features(powers)
+        for network in (self.network, self.average):
+            network.mean.copy_(heard.mean((0, 3))[..., None])
+            network.spread.copy_(heard.std((0, 3))[..., None].clamp(min=0.2))
+
+    def _save(self) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+        }
+        torch.save(state, self.folder / "state.partial")
+        (self.folder / "state.partial").rename(self.folder / "state.pt")
+        described = {"steps": self.steps, "step": self.step, "seed": self.seed, "songs": len(self.songs)}
+        (self.folder / "run.json").write_text(json.dumps(described))
+
+    def _restore(self) -> None:
+        state = torch.load(self.folder / "state.pt", weights_only=True)
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+
+
+def read_store(store: Path, split: str) -> list[Song]:
+    """The songs of a split that are long enough, by name."""
+    songs = [Song.read(path) for path in sorted((store / split).glob("*.npy"))]
+    return [song for song in songs if song.hops > LONG_FRAMES]
+
+
+def excerpts(song: Song, count: int = 3) -> Iterator[Example]:
+    """Eight-second excerpts at even places, as they are but for their level."""
+    for start in np.linspace(0, song.hops - LONG_FRAMES, count + 2)[1:-1]:
+        first = int(start) * HOP
+        stems = song.stems[..., first : first + (LONG_FRAMES - 1) * HOP].astype(np.float32) / 32768
+        powers, own, shared = band_sums(spectra(stems), np.ones((3, 2, BANDS), np.float32), EDGES)
+        level = np.float32(max(float((powers[0] + powers[1]).sum(axis=0).mean()) / 2, 1e-12))
+        yield Example(powers, own, shared).scaled(np.float32(1) / level)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def measure(network: SplitterNetwork, songs: Sequence[Song]) -> dict[str, float]:
+    """Median SDR over excerpts of each stem, and of the best shares there are, in dB."""
+    network.eval()
+    found: dict[str, list[float]] = {}
+    for song in songs:
+        for example in excerpts(song):
+            batch = tensors([example])
+            for prefix, matrices in (("", network(batch[0])), ("ideal ", _best_shares(batch[0], batch[2]))):
+                for stem, sdr in zip(STEM_NAMES, sdr_db(matrices, *batch), strict=True):
+                    if np.isfinite(sdr):
+                        found.setdefault(prefix + stem, []).append(sdr)
+    return {name: float(np.median(values)) for name, values in found.items()}
+
+
+def _best_shares(powers: Tensor, shared: Tensor) -> Tensor:
+    """The best shares 0..1 that there are, as matrices."""
+    sides = [shared[:, :, side, side] / powers[:, None, side].clamp(min=1e-12) for side in (0, 1)]
+    return torch.diag_embed(torch.stack(sides, -1).clamp(0, 1)).movedim((-2, -1), (2, 3))
+
+
+def sdr_db(matrices: Tensor, powers: Tensor, own: Tensor, shared: Tensor) -> list[float]:
+    """SDR of the stems of one example; NaN for one 30 dB and more below the mix."""
+    wrong, true = errors(matrices, powers, own, shared).sum((0, 2, 3, 4)), own.sum((0, 2, 3, 4))
+    heard = true > 1e-3 * powers[:, :2].sum()
+    return [float(x) for x in torch.where(heard, 10 * torch.log10(true / wrong.clamp(min=1e-12)), torch.nan)]
+
+
+def print_report(store: Path, run: Path) -> None:
+    """A table of the run's result on the compositions kept back."""
+    network = SplitterNetwork()
+    network.load_state_dict(torch.load(run / "state.pt", weights_only=True)["average"])
+    songs = read_store(store, "validation")
+    measured = measure(network, songs)
+    print(f"{len(songs)} songs, {3 * len(songs)} excerpts of 8 s\n\n| stem | SDR dB | ideal shares dB |\n|---|---|---|")
+    for stem in STEM_NAMES:
+        print(f"| {stem} | {measured[stem]:.1f} | {measured['ideal ' + stem]:.1f} |")
+
+
+def ship_weights(run: Path, to: Path) -> None:
+    """Write weights.safetensors in 16 bits and config.json, which names their hash."""
+    to.mkdir(parents=True, exist_ok=True)
+    average = torch.load(run / "state.pt", weights_only=True)["average"]
+    kept = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in average.items()}
+    save_file(kept, to / "weights.safetensors")
+    config = {
+        "version": 1,
+        "stems": list(STEM_NAMES),
+        "bands": BANDS,
+        "parameters": sum(value.numel() for value in kept.values()),
+        "weights_sha256": hashlib.sha256((to / "weights.safetensors").read_bytes()).hexdigest(),
+        "run": json.loads((run / "run.json").read_text()),
+    }
+    (to / "config.json").write_text(json.dumps(config, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
