@@ -7,8 +7,8 @@
 them; `--guitars`, folders with guitar.ogg and song.ogg, its backing (fretsonfire-songs-sectoid); and a
 clip with four stems (the one in the stempeg wheel). SDR, SIR and SAR are BSS-eval v4's (`museval`,
 distortion filters of 512 taps over the song, frames of 1 s, median over frames); SDR whole is the plain
-ratio of a stem's energy to its error's, over the song. The mix itself and the ideal ratio mask (power,
-window 4096, hop 1024) stand beside the separators. A table is the median over songs.
+ratio of a stem's energy to its error's, over the song; of the mix itself and of the ideal ratio mask (power,
+window 4096, hop 1024) it is all that is printed. A table is the median over songs.
 
 `cost` separates noise of each length in a process of its own and prints time, peak memory and what
 stems and residual leave of the input.
@@ -114,7 +114,9 @@ def print_quality(arguments: argparse.Namespace) -> None:
             count += 1
             for method, estimates in _estimates(song, arguments.separators):
                 nulls.append(_null_db(song.mix, estimates) if method in arguments.separators else -np.inf)
-                for stem, score in scores(_regrouped(song.parts, estimates), estimates, arguments.plain).items():
+                for stem, score in scores(
+                    _regrouped(song.parts, estimates), estimates, arguments.plain
+                ).items():
                     found.setdefault((stem, method), []).append(score)
                     if stem in song.parts:
                         print(f"{name} {song.name} {method} {stem} {score}", file=sys.stderr, flush=True)
@@ -193,7 +195,9 @@ def _null_db(mix: FloatArray, estimates: Parts) -> float:
     return 20 * float(np.log10(np.abs(mix - np.sum(parts, axis=0)).max() + 1e-10))
 
 
-def _print_table(name: str, count: int, found: Mapping[tuple[str, str], Sequence[Score]], null: float) -> None:
+def _print_table(
+    name: str, count: int, found: Mapping[tuple[str, str], Sequence[Score]], null: float
+) -> None:
     print(f"\n### {name}: {count} song(s); stems against the mix {null:.0f} dBFS\n")
     print("| stem | method | SDR | SIR | SAR | SDR whole |\n|---|---|---|---|---|---|")
     for stem in STEMS:
@@ -285,7 +289,8 @@ class Noise:
 
 def print_cost(separators: Sequence[str], minutes: Sequence[float], threads: int) -> None:
     """A line for each separator and length."""
-    print("| separator | minutes | seconds | share of length | peak memory MB | null dBFS |\n|---|---|---|---|---|---|")
+    print("| separator | minutes | seconds | share of length | peak memory MB | null dBFS |")
+    print("|---|---|---|---|---|---|")
     for separator in separators:
         for length in minutes:
             command = [sys.executable, __file__, "one", separator, str(length), str(threads)]

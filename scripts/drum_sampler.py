@@ -140,7 +140,9 @@ def _sample(path: Path) -> Samples:
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     if rate != RATE:
         samples = soxr.resample(samples, rate, RATE)
-    return np.ascontiguousarray(np.repeat(samples, 2, axis=1).T[:2] if samples.shape[1] == 1 else samples.T[:2])
+    return np.ascontiguousarray(
+        np.repeat(samples, 2, axis=1).T[:2] if samples.shape[1] == 1 else samples.T[:2]
+    )
 
 
 def _tag(element: ElementTree.Element) -> str:

@@ -356,9 +356,7 @@ class Trainer:
         songs, validation = read_store(store, "train"), read_store(store, "validation")
         network, average = (SplitterNetwork().to(memory_format=torch.channels_last) for _ in range(2))
         optimiser = torch.optim.AdamW(network.parameters(), highest_rate, weight_decay=1e-2)
-        trainer = cls(
-            network, average, optimiser, songs, validation, folder, steps, seed, highest_rate
-        )
+        trainer = cls(network, average, optimiser, songs, validation, folder, steps, seed, highest_rate)
         if (folder / "state.pt").exists():
             trainer._restore()
         else:
@@ -379,7 +377,9 @@ class Trainer:
                     "step": self.step,
                     "loss": round(float(np.mean(losses)), 4),
                     "minutes": round((time.monotonic() - began) / 60, 1),
-                    "sdr_db": {k: round(float(v), 2) for k, v in measure(self.average, self.validation).items()},
+                    "sdr_db": {
+                        k: round(float(v), 2) for k, v in measure(self.average, self.validation).items()
+                    },
                 }
                 losses = []
                 with (self.folder / "log.jsonl").open("a") as log:
@@ -493,7 +493,8 @@ def print_report(store: Path, run: Path) -> None:
     network.load_state_dict(torch.load(run / "state.pt", weights_only=True)["average"])
     songs = read_store(store, "validation")
     measured = measure(network, songs)
-    print(f"{len(songs)} songs, {3 * len(songs)} excerpts of 8 s\n\n| stem | SDR dB | ideal shares dB |\n|---|---|---|")
+    print(f"{len(songs)} songs, {3 * len(songs)} excerpts of 8 s\n")
+    print("| stem | SDR dB | ideal shares dB |\n|---|---|---|")
     for stem in STEM_NAMES:
         print(f"| {stem} | {measured[stem]:.1f} | {measured['ideal ' + stem]:.1f} |")
 

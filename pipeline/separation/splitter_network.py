@@ -3,9 +3,10 @@
 It hears the power of left, right, mid and side in `BANDS` bands that are single bins of the spectrum at
 the bottom and grow with frequency, and gives a real 2×2 matrix a stem for each band of each frame, by
 which the stem's left and right are made from the mix's: not only a share of each side, but also what
-lies in the middle less what lies to the left. A U-Net over bands and frames (Ronneberger et al., MICCAI 2015) whose bottom is a stack of dilated
-convolutions in time (Bai et al., "An empirical evaluation of generic convolutional and recurrent
-networks for sequence modeling", 2018). `scripts/train_splitter.py` trained it.
+lies in the middle less what lies to the left. A U-Net over bands and frames (Ronneberger et al., MICCAI
+2015) whose bottom is a stack of dilated convolutions in time (Bai et al., "An empirical evaluation of
+generic convolutional and recurrent networks for sequence modeling", 2018). `scripts/train_splitter.py`
+trained it.
 """
 
 from __future__ import annotations
@@ -88,7 +89,10 @@ class Splitter:
         matrices = self._network(F.pad(powers, (0, -frames % FRAMES)))[..., :frames]
         return [
             torch.stack(
-                [left * rows[:, 0][:, bands] + right * rows[:, 1][:, bands] for rows in matrices[:, stem].unbind(1)],
+                [
+                    left * rows[:, 0][:, bands] + right * rows[:, 1][:, bands]
+                    for rows in matrices[:, stem].unbind(1)
+                ],
                 1,
             ).flatten(0, 1)[:channels]
             for stem in (0, 1)
@@ -118,7 +122,9 @@ def load_splitter(weights: bytes, device: str) -> SplitterNetwork:
     try:
         network.load_state_dict({name: _widened(value) for name, value in load(weights).items()})
     except (RuntimeError, SafetensorError) as error:
-        raise ModelMissingError("the splitter's weights are not this network's: reinstall mixagent") from error
+        raise ModelMissingError(
+            "the splitter's weights are not this network's: reinstall mixagent"
+        ) from error
     return network.to(device).to(memory_format=torch.channels_last).eval()
 
 
@@ -224,5 +230,7 @@ def features(powers: Tensor) -> Tensor:
 
 def _convolved(inward: int, outward: int, stride: tuple[int, int] = (1, 1)) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inward, outward, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outward), nn.ReLU()
+        nn.Conv2d(inward, outward, 3, stride=stride, padding=1, bias=False),
+        nn.BatchNorm2d(outward),
+        nn.ReLU(),
     )
