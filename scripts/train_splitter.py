@@ -49,6 +49,9 @@ LONG_FRAMES = 344
 POOL = 4
 """Excerpts that a step reads; each gives a mix of its own stems and one with stems of the others."""
 
+DECAY = 0.4
+"""Share of the steps over which the learning rate falls: up to there, a run can be made longer or shorter."""
+
 AVERAGE = 0.998
 """The shipped weights are this moving average of the trained ones."""
 
@@ -402,9 +405,9 @@ class Trainer:
         return float(loss.detach())
 
     def _rate(self) -> float:
-        """Up over 100 steps, then down a half cosine."""
-        way = self.step / self.steps
-        return self.highest_rate * min((self.step + 1) / 100, 0.5 + 0.5 * float(np.cos(np.pi * way)) + 5e-3)
+        """Up over 100 steps, level, and down to nothing over the last `DECAY` of them."""
+        left = (self.steps - self.step) / (DECAY * self.steps)
+        return self.highest_rate * min((self.step + 1) / 100, left, 1.0)
 
     @torch.no_grad()
     def _average(self) -> None:
