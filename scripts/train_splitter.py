@@ -46,9 +46,6 @@ FRAMES = 172
 LONG_FRAMES = 344
 """Of an excerpt for validation: 8 s."""
 
-POOL = 4
-"""Excerpts that a step reads; each gives a mix of its own stems and one with stems of the others."""
-
 DECAY = 0.4
 """Share of the steps over which the learning rate falls: up to there, a run can be made longer or shorter."""
 
@@ -72,6 +69,7 @@ def main() -> None:
     fit.add_argument("--steps", type=int, default=3000)
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    fit.add_argument("--pool", type=int, default=2, help="excerpts that a step makes twice as many mixes of")
     fit.add_argument("--every", type=int, default=150, help="steps between checkpoints and measurements")
     report = commands.add_parser("report", help="what the checkpoint reaches on the compositions kept back")
     report.add_argument("--store", required=True, type=Path)
@@ -84,9 +82,9 @@ def main() -> None:
     if arguments.command == "prepare":
         prepare_songs(arguments.songs, arguments.to)
     elif arguments.command == "fit":
-        Trainer.of(arguments.store, arguments.to, arguments.steps, arguments.seed, arguments.rate).run(
-            arguments.every
-        )
+        trainer = Trainer.of(arguments.store, arguments.to, arguments.steps, arguments.seed, arguments.rate)
+        trainer.pool = arguments.pool
+        trainer.run(arguments.every)
     elif arguments.command == "report":
         print_report(arguments.store, arguments.run)
     else:
@@ -177,16 +175,17 @@ class Example:
         return Example(self.powers * gain, self.own * gain, self.shared * gain)
 
 
-def draw_batch(songs: Sequence[Song], random: Random) -> list[Example]:
-    """`2 * POOL` mixes: half of them coherent, half of stems of different songs."""
-    picked = [songs[int(index)] for index in random.choice(len(songs), POOL, replace=len(songs) < POOL)]
+def draw_batch(songs: Sequence[Song], excerpts: int, random: Random) -> list[Example]:
+    """Twice as many mixes as excerpts: each one's own stems, and stems drawn from all of them."""
+    chosen = random.choice(len(songs), excerpts, replace=len(songs) < excerpts)
+    picked = [songs[int(index)] for index in chosen]
     pool = [spectra(_excerpt(song, random)) for song in picked]
     levels = np.stack([song.rms for song in picked])
     examples = []
-    for place in range(POOL):
+    for place in range(excerpts):
         gains = random.normal(0, 2.5, 3)
         examples.append(_mixed(pool[place], gains, random))
-        sources = random.integers(POOL, size=3)
+        sources = random.integers(excerpts, size=3)
         stems = np.stack([pool[source][stem] for stem, source in enumerate(sources)])
         rms = np.array([levels[source, stem] for stem, source in enumerate(sources)])
         even = -20 * np.log10(np.maximum(rms, 1e-4)) + np.array([0.0, -2.0, 0.0])
@@ -350,6 +349,7 @@ class Trainer:
     steps: int
     seed: int
     highest_rate: float
+    pool: int = 2
     step: int = 0
 
     @classmethod
@@ -391,7 +391,7 @@ class Trainer:
 
     def _advance(self) -> float:
         random = np.random.default_rng([self.seed, self.step])
-        batch = tensors(draw_batch(self.songs, random))
+        batch = tensors(draw_batch(self.songs, self.pool, random))
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.network.train()
@@ -420,7 +420,7 @@ class Trainer:
         random = np.random.default_rng([self.seed, 1 << 31])
         from mixagent.pipeline.separation.splitter_network import features
 
-        powers = torch.cat([tensors(draw_batch(self.songs, random))[0] for _ in range(6)])
+        powers = torch.cat([tensors(draw_batch(self.songs, 4, random))[0] for _ in range(6)])
         heard = features(powers)
         for network in (self.network, self.average):
             network.mean.copy_(heard.mean((0, 3))[..., None])
