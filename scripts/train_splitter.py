@@ -46,7 +46,7 @@ FRAMES = 172
 LONG_FRAMES = 344
 """Of an excerpt for validation: 8 s."""
 
-DECAY = 0.4
+DECAY = 0.65
 """Share of the steps over which the learning rate falls: up to there, a run can be made longer or shorter."""
 
 AVERAGE = 0.998
