@@ -49,7 +49,7 @@ class Recipe:
     seed: int
     seconds: float = 4.0
     stems_share: float = 1.0
-    separator: str = "embedded"
+    separator: str = "spleeter"
     rough_share: float = 0.0
 
     def differing(self, row: Mapping[str, Any]) -> str | None:

@@ -246,7 +246,7 @@ class CaseStore:
         *,
         seconds: float = 4.0,
         stems_share: float = 1.0,
-        separator: str = "embedded",
+        separator: str = "spleeter",
         rough_share: float = 0.0,
     ) -> None:
         """Fill the store with `count` cases of a split; those that it holds already are kept.

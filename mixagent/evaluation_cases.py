@@ -66,7 +66,7 @@ class MadeCases:
     split: Split = "test"
     seconds: float = 4.0
     seed: int = 0
-    separator: str = "embedded"
+    separator: str = "spleeter"
     target: str = "streaming"
 
     def items(self, songs: int) -> list[Item]:

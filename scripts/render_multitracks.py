@@ -402,6 +402,7 @@ def synthesise(score: Score, soundfont: Path, frames: int) -> Samples:
         midi, wave = Path(scratch, "part.mid"), Path(scratch, "part.wav")
         midi.write_bytes(write_midi(score))
         quiet = ["fluidsynth", "-n", "-i", "-q", "-R", "0", "-C", "0", "-g", "0.3", "-r", str(RATE)]
+        quiet += ["-o", "synth.dynamic-sample-loading=1"]  # only the presets that the song plays
         target = ["-T", "wav", "-O", "float", "-F", str(wave)]
         subprocess.run([*quiet, *target, str(soundfont), str(midi)], check=True, capture_output=True)
         samples, _ = soundfile.read(io.BytesIO(wave.read_bytes()), dtype="float32", always_2d=True)
