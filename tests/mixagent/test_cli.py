@@ -353,7 +353,7 @@ def test_names_are_printed_as_they_are(mixagent, tmp_path):
 
 def test_stems_of_a_master_sum_to_its_input(mixagent, song):
     folder = song.parent / "stems"
-    ran = master(mixagent, song, "--stems", folder, separator="embedded")
+    ran = master(mixagent, song, "--stems", folder, separator="spleeter")
     assert (ran.code, ran.err) == (0, "")
     assert [path.name.split(" - ")[1] for path in sorted(folder.iterdir())] == [
         "01 vocals.wav",

@@ -206,9 +206,10 @@ print(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 
 
 class TestChoice:
-    def test_auto_on_a_cpu_is_the_embedded_one_and_says_why(self):
-        choice = choose_separator("auto", "cpu")
-        assert choice.separator.name == "embedded"
+    @pytest.mark.parametrize(("stems", "name"), [(None, "spleeter"), (2, "spleeter"), (4, "embedded")])
+    def test_auto_on_a_cpu_is_an_embedded_one_and_says_why(self, stems, name):
+        choice = choose_separator("auto", "cpu", stems)
+        assert choice.separator.name == name
         assert "CPU" in choice.why
 
     def test_none_leaves_the_whole_mix_in_the_residual(self, tmp_path):
