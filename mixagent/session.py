@@ -39,9 +39,9 @@ from mixagent.stages import (
     rendering_stages,
     separating_stage,
 )
-from mixagent.stem_files import STEM_BIT_DEPTH, all_parts, stem_files, write_stems
+from mixagent.stem_files import STEM_BIT_DEPTH, StemFormat, all_parts, numbered_files, stem_files, write_stems
 from mixagent.stems_in import StemsIn
-from mixagent.stems_stages import parts_stage, plan_of, stem_paths, stems_in_stages
+from mixagent.stems_stages import parts_stage, plan_of, stems_in_stages
 
 LOSSY = (".mp3", ".ogg")
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
@@ -265,12 +265,16 @@ def _parting(request: Request, run: Runner) -> _Parting:
 
 @contextmanager
 def _master_stems(request: Request, names: Sequence[str]) -> Iterator[Mapping[str, Path]]:
-    if request.stems_folder is None:
+    folder = request.stems_folder
+    if folder is None:
         yield {}
-    elif request.song is None:
-        yield stem_paths(request.origin, request.stems_folder, names, request.inputs)
+    elif request.song is not None:
+        with stem_files(request.song, folder, names, inputs=request.inputs) as files:
+            yield files
     else:
-        with stem_files(request.song, request.stems_folder, names) as files:
+        title = request.origin.absolute().name.removesuffix(".stems")
+        rate = SAMPLE_RATES_HZ[0]  # any: wav takes them all
+        with numbered_files(title, rate, folder, names, StemFormat(), request.inputs) as files:
             yield files
 
 

@@ -52,26 +52,44 @@ def all_parts(stems: Stems) -> dict[str, AudioSource]:
 
 @contextmanager
 def stem_files(
-    song: Path, folder: Path, names: Sequence[str], form: StemFormat = StemFormat()
+    song: Path,
+    folder: Path,
+    names: Sequence[str],
+    form: StemFormat = StemFormat(),
+    inputs: Sequence[Path] = (),
 ) -> Iterator[dict[str, Path]]:
-    """A file for each stem by name, checked before the work: `SONG - 01 vocals.wav` and so on.
-
-    So a folder sorts by song and then in the order of the stems, in a DAW too. The folder is made, and
-    taken away again if nothing came into it.
+    """A file for each stem of a song by name, as `numbered_files`.
 
     Raises:
         InputError: the song cannot be read.
         UsageError, OutputError: a file of that kind, or one at that place, cannot be written.
     """
-    rate, new = form.rate or probe(song).rate, not folder.exists()
+    rate = form.rate or probe(song).rate
+    with numbered_files(song.stem, rate, folder, names, form, [song, *inputs]) as files:
+        yield files
+
+
+@contextmanager
+def numbered_files(
+    title: str, rate: int, folder: Path, names: Sequence[str], form: StemFormat, inputs: Sequence[Path]
+) -> Iterator[dict[str, Path]]:
+    """A file for each stem by name, checked before the work: `TITLE - 01 vocals.wav` and so on.
+
+    So a folder sorts by song and then in the order of the stems, in a DAW too. The folder is made, and
+    taken away again if nothing came into it. The `inputs` are never written over.
+
+    Raises:
+        UsageError, OutputError: a file of that kind, or one at that place, cannot be written.
+    """
+    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         files = {
-            name: folder / f"{song.stem} - {number:02d} {name}.{form.suffix}"
+            name: folder / f"{title} - {number:02d} {name}.{form.suffix}"
             for number, name in enumerate(names, 1)
         }
         for path in files.values():
-            check_output(path, rate, form.bit_depth, inputs=[song])
+            check_output(path, rate, form.bit_depth, inputs=inputs)
         yield files
     finally:
         if new:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, blocks, spool
-from mixagent.pipeline.decoding import HIGHEST_RATE_HZ, SHORTEST_S, FileInfo, Progress
+from mixagent.pipeline.decoding import SHORTEST_S, FileInfo, Progress
 from mixagent.pipeline.errors import InputError
-from mixagent.pipeline.files import check_output, content_hash, decode, probe, resample
+from mixagent.pipeline.files import content_hash, decode, probe, resample
 from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
 from mixagent.pipeline.meters import EnergyMeter, gated_loudness
 from mixagent.pipeline.multitrack import Track, Wish, plan
@@ -69,20 +69,6 @@ def stems_in_stages(stems_in: StemsIn, song: Stage | None, amount: float) -> lis
 def parts_stage() -> Stage:
     """The stage that sums the tracks by role; its result is read like a separation's."""
     return Stage("stems", _parts, ("decode", "tracks", "place"))
-
-
-def stem_paths(origin: Path, folder: Path, names: Sequence[str], inputs: Sequence[Path]) -> dict[str, Path]:
-    """A 32-bit wav file for each stem by name, in a folder that is made.
-
-    Raises:
-        OutputError, UsageError: one of them cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    title = origin.absolute().name.removesuffix(".stems")
-    files = {name: folder / f"{title} - {number:02d} {name}.wav" for number, name in enumerate(names, 1)}
-    for path in files.values():
-        check_output(path, HIGHEST_RATE_HZ, "32f", inputs=inputs)
-    return files
 
 
 def plan_of(placed: Result) -> Plan:

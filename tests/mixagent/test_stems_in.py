@@ -403,8 +403,21 @@ def test_nothing_to_master_is_said(mixagent):
     assert (ran.code, len(ran.err.splitlines())) == (2, 1)
 
 
-def test_a_track_is_never_written_over(mixagent, band):
-    before = (band[0] / "01 Kick.wav").read_bytes()
+def test_a_track_is_never_written_over(mixagent, band, tmp_path):
+    tracks = {path: path.read_bytes() for path in band[0].iterdir()}
     assert mixagent("master", "--stems-in", band[0], "-o", band[0] / "01 Kick.wav").code == 2
-    assert mixagent("master", "--stems-in", band[0], "--stems", band[0]).code in (0, 2)
-    assert (band[0] / "01 Kick.wav").read_bytes() == before
+    assert mixagent("master", "--stems-in", band[0], "--report", band[0] / "01 Kick.wav").code == 2
+    assert {path: path.read_bytes() for path in band[0].iterdir()} == tracks
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_stems_are_not_written_over_those_that_are_read(mixagent, tmp_path, given):
+    folder = tmp_path / "song.stems"
+    folder.mkdir()
+    stem = write_track(folder / "song - 01 bass.wav", bass())
+    song = [write_track(tmp_path / "song.wav", bass())] if given else []
+    before = stem.read_bytes()
+    ran = mixagent("master", *song, "--stems-in", folder, "--stems", folder)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
+    assert stem.read_bytes() == before
+    assert list(folder.iterdir()) == [stem]
