@@ -125,7 +125,7 @@ def load_splitter(weights: bytes, device: str) -> SplitterNetwork:
         raise ModelMissingError(
             "the splitter's weights are not this network's: reinstall mixagent"
         ) from error
-    return network.to(device).to(memory_format=torch.channels_last).eval()
+    return network.to(device).eval()
 
 
 def _widened(value: Tensor) -> Tensor:
@@ -173,8 +173,8 @@ class SplitterNetwork(nn.Module):
         self.smooth = nn.ModuleList(_convolved(width, width) for width in (third, second, first))
         self.leave = nn.Conv2d(first, 6 * len(STEM_NAMES), 1)
         with torch.no_grad():  # It begins with shares alone.
-            self.leave.weight.view(len(STEM_NAMES), 6, first)[:, 2:] = 0
-            self.leave.bias.view(len(STEM_NAMES), 6)[:, 2:] = 0
+            for values in self.leave.parameters():
+                values.view(len(STEM_NAMES), 6, -1)[:, 2:] = 0
 
     def forward(self, powers: Tensor) -> Tensor:
         """The stems' matrices."""
