@@ -312,7 +312,7 @@ class Noise:
 
 def print_cost(separators: Sequence[str], minutes: Sequence[float], threads: int) -> None:
     """A line for each separator and length."""
-    print("| separator | minutes | seconds | CPU seconds | CPU share of length | peak memory MB | null dBFS |")
+    print("| separator | minutes | seconds | CPU seconds | CPU share | peak memory MB | null dBFS |")
     print("|---|---|---|---|---|---|---|")
     for separator in separators:
         for length in minutes:
