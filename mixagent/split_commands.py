@@ -68,7 +68,7 @@ def split(
         typer.Option(
             help="2 (vocals, instrumental), 4 (vocals, drums, bass, other), 5 (and piano) or 6 (and guitar); "
             "5 and 6 take the Demucs model htdemucs_6s.",
-            show_default="all that the separator gives",
+            show_default="4, or all that --separator gives",
         ),
     ] = None,
     format: Format = "wav",

@@ -45,7 +45,7 @@ class SplitRequest:
     Attributes:
         song: the audio file.
         folder: where the files go; it is made.
-        stems: a key of `STEM_SETS`; None for whatever the separator gives.
+        stems: a key of `STEM_SETS`; None for all that the separator gives, four where it is chosen too.
         format: wav, flac, mp3 or ogg.
         bit_depth: None is 32 bit float where the format holds it, else 24.
         sample_rate: in Hz; None for the song's own.
@@ -151,7 +151,8 @@ def stem_separator(
         UsageError: it gives no stems, or not these.
         ModelMissingError: a model is needed and it is not here.
     """
-    choice = choose_separator(config.pipeline.separator, device, stems)
+    name = config.pipeline.separator
+    choice = choose_separator(name, device, 4 if stems is None and name == "auto" else stems)
     if not choice.separator.stem_names:
         raise UsageError("--separator none gives no stems to write")
     if shifts == 1:

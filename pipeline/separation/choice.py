@@ -72,7 +72,7 @@ def _cannot(separator: Separator, stems: int) -> UsageError:
     known = ", ".join(separator.stem_names) or "no stems"
     fewer = [number for number in STEM_SETS if number < stems and gives(separator, number)]
     instead = f", or use --stems {max(fewer)}" if fewer else ""
-    needed = _SIX_STEMS if stems > 4 else f"{_BEST} or another Demucs model"
+    needed = _SIX_STEMS if stems > 4 else "embedded, or a Demucs model"
     return UsageError(f"{separator.name} gives {known}: for {stems} stems name --separator {needed}{instead}")
 
 

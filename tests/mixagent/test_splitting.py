@@ -39,11 +39,15 @@ class Shared:
 
 @pytest.fixture
 def shared(monkeypatch):
-    """Makes `auto` a `Shared` separator of these stems."""
+    """Makes a `Shared` separator of these stems the one that is named unless another is."""
+    from mixagent.commands import configured
 
     def use(names: tuple[str, ...], shares: tuple[float, ...] = SHARES) -> None:
         choice = Choice(Shared(names, shares), "for a test")
-        monkeypatch.setattr("mixagent.pipeline.separation.choice._automatic", lambda *arguments: choice)
+        monkeypatch.setattr("mixagent.pipeline.separation.choice._named", lambda *arguments: choice)
+        monkeypatch.setattr(
+            "mixagent.split_commands.configured", lambda sets, name: configured(sets, name or "spleeter")
+        )
 
     return use
 
@@ -77,7 +81,8 @@ class TestStems:
         folder = song.with_name("song.stems" if command == "split" else "song.vocals")
         assert ran.code == 0
         assert null_db(song, folder) < -90
-        assert ran.out.startswith("vocals: ")
+        names = ("vocals", "drums", "bass", "other") if command == "split" else ("vocals", "instrumental")
+        assert [line.partition(":")[0] for line in ran.out.splitlines()] == list(names)
 
     @pytest.mark.parametrize(
         ("count", "names"),
@@ -116,6 +121,15 @@ class TestStems:
         account = split(mixagent, song)
         assert list(account["files"]) == ["vocals", "drums"]
         assert account["residual_peak_dbfs"] is None or account["residual_peak_dbfs"] < -90
+
+    def test_without_a_number_and_a_separator_four_stems_are_given(self, mixagent, song):
+        account = split(mixagent, song)
+        assert list(account["files"]) == list(FOUR)
+        assert account["model"]["name"] == "embedded"
+
+    def test_a_separator_that_is_named_gives_all_that_it_has(self, mixagent, song):
+        account = split(mixagent, song, "--separator", "spleeter")
+        assert list(account["files"]) == ["vocals", "accompaniment"]
 
     def test_shifts_are_averaged_and_their_agreement_is_told(self, mixagent, song):
         account = split(mixagent, song, "--shifts", "2", "--stems", "2")
@@ -386,11 +400,11 @@ class TestBadInput:
 
     def test_a_very_quiet_song_is_split_like_a_loud_one_and_said_to_be_quiet(self, mixagent, tmp_path):
         loud = split(mixagent, self.song(tmp_path, song_samples(4.0)))
-        values = samples(Path(loud["files"]["accompaniment"]))
+        values = samples(Path(loud["files"]["other"]))
         quiet = split(mixagent, self.song(tmp_path, song_samples(4.0) * 0.006))
         assert ("quiet", None) in kinds(quiet)
         assert quiet["integrated_lufs"] < -55
-        found = samples(Path(quiet["files"]["accompaniment"])) / 0.006
+        found = samples(Path(quiet["files"]["other"])) / 0.006
         assert 10 * np.log10(np.sum(values**2) / np.sum((values - found) ** 2)) > 40
 
     def test_a_stem_without_sound_is_handed_out_with_a_warning(self, mixagent, shared, song):

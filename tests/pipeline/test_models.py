@@ -20,7 +20,7 @@ def empty_hub(monkeypatch, tmp_path):
 
 def test_what_the_plain_install_needs_is_here():
     needed = [model for model in available_models() if model.needed]
-    assert [model.name for model in needed] == ["embedded", "deepfilternet3"]
+    assert [model.name for model in needed] == ["embedded", "spleeter", "deepfilternet3"]
     assert all(model.present and model.where and model.size_bytes for model in needed)
 
 
@@ -37,9 +37,10 @@ def test_every_model_has_a_licence_and_no_address():
         assert "://" not in model.source + model.how
 
 
-def test_pulling_what_is_here_gives_its_folder():
-    assert pull("embedded") == model_path("embedded")
-    assert list(model_path("embedded").iterdir())
+@pytest.mark.parametrize("name", ["embedded", "spleeter"])
+def test_pulling_what_is_here_gives_its_folder(name):
+    assert pull(name) == model_path(name)
+    assert list(model_path(name).iterdir())
 
 
 def test_pulling_offline_fails_with_a_reason(empty_hub):
