@@ -173,7 +173,7 @@ def master(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="rules, neutral, learned, or a trained policy's name or folder.", show_default="rules"
+            help="rules, neutral, learned, or a trained policy's name or folder.", show_default="learned"
         ),
     ] = None,
     search: Annotated[

@@ -75,11 +75,16 @@ class Network:
 class Trainer:
     """How the policy is trained: a warm start, then PPO.
 
-    `workers` processes render; `seed` decides everything random.
+    Attributes:
+        seed: decides everything random.
+        workers: processes that render.
+        advice_share: of the adviser's answer in what the trained policy answers, 0..1: the two err in
+            different songs, and their mean errs less than either.
     """
 
     seed: int = 0
     workers: int = 2
+    advice_share: float = 0.0
     network: Network = field(default_factory=Network)
     warm_start: WarmStart = field(default_factory=WarmStart)
     ppo: PpoSettings = field(default_factory=PpoSettings)
@@ -166,6 +171,8 @@ def _check(config: TrainConfig) -> None:
     for name, (value, lowest) in least.items():
         if value < lowest:
             raise UsageError(f"configuration: {name}={value} is less than {lowest}")
+    if not 0.0 <= (share := config.trainer.advice_share) <= 1.0:
+        raise UsageError(f"configuration: trainer.advice_share={share:g} is not between 0 and 1")
 
 
 def sweep(overrides: Sequence[str]) -> list[list[str]]:

@@ -194,6 +194,9 @@ def _trained(run: _Run) -> Path:
         partial(_evaluate, run, networks.actor),
     )
     networks.actor.load_state_dict(load_file(best))
+    if settings.advice_share > 0.0:
+        networks.actor.lean(settings.advice_share)
+        _evaluate(run, networks.actor, LEANING)
     return _shipped(run, networks.actor)
 
 
@@ -286,11 +289,14 @@ def _vector(run: _Run, stage: Curriculum) -> VecEnv:
 NEUTRAL = -1
 """In the list of evaluations, the number of the untrained actor, which is neutral."""
 
+LEANING = -2
+"""In the list of evaluations, the number of the trained actor that takes its share of the advice."""
+
 
 def _evaluate(run: _Run, actor: Actor, iteration: int) -> dict[str, float]:
     """Figures on validation cases, kept in the run's folder; some cases are logged as sound."""
     names = run.validation[: run.config.cases.validation]
-    heard = set(names[: run.config.logging.audio]) if iteration != NEUTRAL else set()
+    heard = set(names[: run.config.logging.audio]) if iteration >= 0 else set()
 
     def hear(name: str, scene: Scene) -> None:
         if name in heard:
@@ -317,6 +323,8 @@ def _shipped(run: _Run, actor: Actor) -> Path:
     phases = {"neutral": by_iteration[NEUTRAL], "warm start": by_iteration[0]}
     if later:
         phases["PPO"] = max(later, key=lambda row: row["total"])
+    if LEANING in by_iteration:
+        phases["with advice"] = by_iteration[LEANING]
     results = {name: {k: round(v, 4) for k, v in row.items()} for name, row in phases.items()}
     config = run.config
     checkpoint = Checkpoint(

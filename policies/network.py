@@ -170,6 +170,15 @@ class Actor(nn.Module):
         shared = gate * advice[1] + residual
         return torch.cat((strips.flatten(1), shared), -1).index_select(1, order)
 
+    def lean(self, share: float) -> None:
+        """From now on answer with `share` of the advice and the rest of what it would have answered."""
+        with torch.no_grad():
+            for head in (self.strip, self.shared):
+                head.weight.mul_(1.0 - share)
+                head.bias.mul_(1.0 - share)
+                gates, _ = head.bias.chunk(2)
+                gates.add_(share)
+
 
 class Value(nn.Module):
     """The value network, which sees the true damage too: what a song's reward will be, shape (B,)."""

@@ -27,6 +27,7 @@ def test_every_choice_of_every_group_loads(group: str) -> None:
         "trainer.sead=1",
         "trainer.seed=one",
         "trainer.seed=-1",
+        "trainer.advice_share=1.5",
         "+trainer.x=1",
         "experiment=none",
         "trainer.ppo.stages=[single,triple]",

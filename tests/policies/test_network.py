@@ -67,6 +67,15 @@ def test_an_untrained_actor_is_neutral_whatever_it_is_shown(layout: Layout) -> N
     assert torch.equal(Actor(layout, SIZES).eval()(_observation(3), order), torch.zeros(4, 8))
 
 
+def test_an_actor_that_leans_on_its_adviser_answers_with_the_mean_of_both(
+    actor: Actor, layout: Layout
+) -> None:
+    order, observation = layout.order(_parameters(STEMS), STEMS), _observation(3)
+    alone = actor(observation, order)
+    actor.lean(0.25)
+    torch.testing.assert_close(actor(observation, order), 0.75 * alone + 0.25 * observation["advice"])
+
+
 def test_strips_follow_their_stems_and_the_master_does_not_care_for_their_order(
     actor: Actor, layout: Layout
 ) -> None:
