@@ -9,7 +9,8 @@ the truth on the validation split.
         (then the same with rough, validation and agreement)
     python scripts/train_critic.py fit --examples DIR
     python scripts/train_critic.py examples --cases DIR --to DIR --split searched --count 400
-        (what searches by the reward with that critic come to; then fit again)
+        (what searches by the reward with that critic come to; then fit again; the same with hunted,
+        for longer searches)
     python scripts/train_critic.py report --examples DIR
 """
 
@@ -72,7 +73,10 @@ _NAMES_HASH = hashlib.sha256("\n".join(FEATURE_NAMES).encode()).hexdigest()[:16]
 
 @dataclass(frozen=True)
 class Counts:
-    """How many renders of each kind a case gives, beside the input and the original themselves."""
+    """How many renders of each kind a case gives, beside the input and the original themselves.
+
+    Of a search every `search_step`-th render is kept, so that `searched` of them span all of it.
+    """
 
     random: int = 4
     over_processed: int = 1
@@ -81,6 +85,7 @@ class Counts:
     vandalism: int = 1
     rough: int = 0
     searched: int = 0
+    search_step: int = 1
 
 
 COUNTS = {
@@ -88,6 +93,7 @@ COUNTS = {
     "validation": Counts(),
     "rough": Counts(0, 0, 0, 0, vandalism=2, rough=4),
     "searched": Counts(0, 0, 0, 0, 0, searched=24),
+    "hunted": Counts(0, 0, 0, 0, 0, searched=32, search_step=8),
     "agreement": Counts(64, 0, 0, 0, 0),
 }
 """What is made of the cases: for training, of the training split; for the report, of the validation split."""
@@ -122,18 +128,18 @@ class Renders:
         for _ in range(counts.rough):
             audio = self._original if self._random.random() < 0.75 else self._mix
             yield "rough", self._rendered(roughen(audio, self._random), self._space.settings(), False)
-        for audio in self._searched(counts.searched):
+        for audio in self._searched(counts.searched, counts.search_step):
             yield "searched", audio
 
-    def _searched(self, renders: int) -> list[Audio]:
-        """Everything that one search by the blind reward tries, what it is wrong about above all."""
-        if not renders:
+    def _searched(self, kept: int, step: int) -> list[Audio]:
+        """What one search by the blind reward tries, what it is wrong about above all."""
+        if not kept:
             return []
-        trial = _KeptTrial(Material(self._case, self._space), blind_part(load_reward()))
+        trial = _KeptTrial(Material(self._case, self._space), blind_part(load_reward()), step)
         method: Method = "cma" if self._random.random() < 0.7 else "random"
         start = RulePolicy() if self._random.random() < 0.5 else NeutralPolicy()
         steered = load_train_config([]).env.parameters  # what the policy decides by default
-        search = SearchPolicy(method, renders, start, int(self._random.integers(2**31)), steered)
+        search = SearchPolicy(method, kept * step, start, int(self._random.integers(2**31)), steered)
         search.decide(replace(self._case.context(self._space), trial=trial))
         return trial.heard
 
@@ -170,15 +176,23 @@ class Renders:
 
 @dataclass
 class _KeptTrial:
-    """A trial that keeps all that it rendered."""
+    """A trial that keeps every `step`-th render."""
 
     material: Material
     reward: RewardModel
+    step: int
+    rendered: int = 0
     heard: list[Audio] = field(default_factory=list)
 
     def __call__(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
         scenes = [self.material.scene(one) for one in settings]
-        self.heard += [scene.after.audio for scene in scenes]
+        numbers = range(self.rendered + 1, self.rendered + len(scenes) + 1)
+        self.rendered += len(scenes)
+        self.heard += [
+            scene.after.audio
+            for number, scene in zip(numbers, scenes, strict=True)
+            if number % self.step == 0
+        ]
         return np.array([score.blind for score in self.reward.score_batch(scenes)])
 
 
@@ -516,7 +530,7 @@ def print_shares(critic: Critic, name: str, examples: Sequence[Examples], kind: 
 def fit(options: argparse.Namespace) -> None:
     """Train on the training split, save, and report."""
     torch.set_num_threads(1)
-    folders = [options.examples / split for split in ("train", "rough", "searched")]
+    folders = [options.examples / split for split in ("train", "rough", "searched", "hunted")]
     examples = [case for folder in folders for case in load_examples(folder)]
     renders = sum(len(case.kinds) for case in examples)
     songs, cases = len({c.name.split("@")[0] for c in examples}), len({c.name for c in examples})
