@@ -39,7 +39,7 @@ from mixagent.envs.songs import (
 )
 from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.audio import Audio, AudioSource, Combination, FloatArray, Stems, load
-from mixagent.pipeline.errors import InputError, OutputError, UsageError
+from mixagent.pipeline.errors import InputError, OutputError, UsageError, reason
 from mixagent.pipeline.files import decode
 from mixagent.pipeline.folders import user_folder
 from mixagent.pipeline.resampling import resample
@@ -291,9 +291,7 @@ def _disk_errors(directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         place = error.filename or directory
-        raise OutputError(
-            f"cannot write the corpus {place}: {(error.strerror or str(error)).lower()}"
-        ) from error
+        raise OutputError(f"cannot write the corpus {place}: {reason(error)}") from error
 
 
 # --- reading ---------------------------------------------------------------------------------------

@@ -13,8 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
 from mixagent.account import SCHEMA
-from mixagent.pipeline.decoding import reason
-from mixagent.pipeline.errors import InputError, UsageError
+from mixagent.pipeline.errors import InputError, UsageError, reason
 from mixagent.pipeline.files import BitDepth, content_hash
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.separation import choose_separator

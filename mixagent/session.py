@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -34,13 +33,13 @@ from mixagent.stages import (
     ANALYSING,
     Heard,
     heard_song,
-    hearing_from,
+    hearing_stages,
     listening_stages,
     rendering_stages,
     separating_stage,
 )
-from mixagent.stem_files import STEM_BIT_DEPTH, StemFormat, all_parts, numbered_files, stem_files, write_stems
-from mixagent.stems_in import StemsIn
+from mixagent.stem_files import StemFormat, all_parts, numbered_files, stem_files, write_stems
+from mixagent.stems_in import StemsIn, title_of
 from mixagent.stems_stages import parts_stage, plan_of, stems_in_stages
 
 LOSSY = (".mp3", ".ogg")
@@ -118,8 +117,7 @@ def output_path(
     if output is None and song is not None:
         return beside(song, ending)
     if output is None and stems is not None:
-        whole = stems.absolute()
-        return whole.with_name(whole.name.removesuffix(".stems") + ending)
+        return stems.absolute().with_name(title_of(stems) + ending)
     if output is None:
         raise UsageError("nothing to master: name a song, or a folder of stems with --stems-in")
     if format is not None and output.suffix.lower() != f".{format}":
@@ -193,7 +191,7 @@ def _mastered(request: Request, run: Runner) -> Mastered:
     parting = _parting(request, run)
     names = (*parting.stem_names, "residual")
     with _master_stems(request, names) as stem_files:
-        hearing = hearing_from(
+        hearing = hearing_stages(
             _decoding_stages(request), parting.stage, parting.stem_names, request.config.pipeline
         )
         heard = heard_song(run.stages(hearing), request.amount)
@@ -207,7 +205,7 @@ def _mastered(request: Request, run: Runner) -> Mastered:
         warnings += _lossy_overshoot(request)
         # Against the song as it came: the residual also holds what restoration took out.
         parts = all_parts(Stems(heard.song, heard.stems.parts))
-        _write_stems(request, parts, stem_files, run)
+        write_stems(parts, stem_files, request.song, run.show)
     models = _models(parting, results)
     report = build_report(request, results, run.events, decision, settings, models, warnings, search)
     remembered = request.config.experience
@@ -272,21 +270,11 @@ def _master_stems(request: Request, names: Sequence[str]) -> Iterator[Mapping[st
         with stem_files(request.song, folder, names, inputs=request.inputs) as files:
             yield files
     else:
-        title = request.origin.absolute().name.removesuffix(".stems")
         rate = SAMPLE_RATES_HZ[0]  # any: wav takes them all
-        with numbered_files(title, rate, folder, names, StemFormat(), request.inputs) as files:
+        with numbered_files(
+            title_of(request.origin), rate, folder, names, StemFormat(), request.inputs
+        ) as files:
             yield files
-
-
-def _write_stems(
-    request: Request, parts: Mapping[str, AudioSource], files: Mapping[str, Path], run: Runner
-) -> None:
-    if request.song is not None:
-        write_stems(parts, files, request.song, run.show)
-        return
-    for name, path in files.items():
-        shown = partial(run.show, f"write {name}")
-        encode(parts[name], path, STEM_BIT_DEPTH, inputs=request.inputs, progress=shown)
 
 
 def _models(parting: _Parting, results: Mapping[str, Result]) -> list[dict[str, str]]:

@@ -67,17 +67,10 @@ def separating_stage(separator: Separator, *needs: str) -> Stage:
     return Stage("separate", partial(_separate, separator), needs, settings)
 
 
-def hearing_stages(song: Path, config: PipelineConfig, separator: Separator) -> list[Stage]:
-    """The stages that depend on the song and the models alone."""
-    decoding, *_ = listening_stages(song)
-    separated = separating_stage(separator, "decode", "declip")
-    return hearing_from([decoding], separated, separator.stem_names, config)
-
-
-def hearing_from(
+def hearing_stages(
     decoding: Sequence[Stage], parting: Stage, stem_names: Sequence[str], config: PipelineConfig
 ) -> list[Stage]:
-    """The same from any stages that end in a `decode`, and one that leaves the stems of these names.
+    """The stages that depend on the song and the models alone.
 
     Args:
         decoding: one of them is called `decode` and leaves the song.

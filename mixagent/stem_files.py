@@ -100,11 +100,13 @@ def numbered_files(
 def write_stems(
     parts: Mapping[str, AudioSource],
     files: Mapping[str, Path],
-    song: Path,
+    song: Path | None,
     show: ShowProgress,
     form: StemFormat = StemFormat(),
 ) -> dict[str, StemFile]:
     """Each part into its file, with the song's tags; the title names the stem, the track its number.
+
+    Where there is no song, there are no tags.
 
     The files get their names together when all are written: nothing is left half done.
 
@@ -128,7 +130,7 @@ def _write(
     part: AudioSource,
     path: Path,
     place: tuple[int, int, str],
-    song: Path,
+    song: Path | None,
     show: ShowProgress,
     form: StemFormat,
 ) -> StemFile:
@@ -139,9 +141,9 @@ def _write(
         path,
         form.bit_depth,
         seed=form.seed,
-        inputs=[song],
+        inputs=[] if song is None else [song],
         tags_from=song,
-        retag=partial(_stem_tags, song.stem, place),
+        retag=partial(_stem_tags, "" if song is None else song.stem, place),
         progress=partial(show, f"write {place[2]}"),
     )
     spooled.unlink(missing_ok=True)

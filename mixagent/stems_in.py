@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from mixagent.pipeline.errors import InputError, UsageError
+from mixagent.pipeline.errors import InputError, UsageError, reason
 from mixagent.pipeline.files import content_hash
 from mixagent.pipeline.multitrack import Balance
 from mixagent.pipeline.stem_names import LEFT_OUT, RESIDUAL, ROLES
@@ -91,7 +91,7 @@ def _tracks_in(folder: Path, song: Path | None) -> Iterator[Path]:
     except NotADirectoryError as error:
         raise InputError(f"{folder} is a file: --stems-in takes a folder of tracks") from error
     except OSError as error:
-        raise InputError(f"{folder} cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise InputError(f"{folder} cannot be read: {reason(error)}") from error
     tracks = [path for path in inside if path.suffix.lower() in SUFFIXES and not path.is_dir()]
     if song is not None and song.exists():
         tracks = [path for path in tracks if not (path.exists() and path.samefile(song))]
@@ -117,6 +117,11 @@ def _full_name(files: Sequence[Path], name: str) -> str:
     if not exact and len(loose) > 1:
         raise UsageError(f"--map {name}: that is {' and '.join(loose)}; name one with its ending")
     return (exact or loose or [name])[0]
+
+
+def title_of(folder: Path) -> str:
+    """What a folder of tracks is called in the names of what is made of it."""
+    return folder.absolute().name.removesuffix(".stems")
 
 
 def parsed_roles(texts: Sequence[str]) -> dict[str, str]:

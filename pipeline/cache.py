@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 
 from mixagent.pipeline.audio import DiskAudio
-from mixagent.pipeline.errors import OutputError
+from mixagent.pipeline.errors import OutputError, reason
 
 Values = Mapping[str, Any]
 
@@ -217,9 +217,8 @@ class Cache:
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> OutputError:
-        reason = (error.strerror or str(error)).lower()
         return OutputError(
-            f"cannot write to the cache folder {self._root}: {reason}; name another in MIXAGENT_CACHE"
+            f"cannot write to the cache folder {self._root}: {reason(error)}; name another in MIXAGENT_CACHE"
         )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 import soundfile
 
 from mixagent.pipeline.audio import DiskAudio, DiskAudioWriter, FloatArray
-from mixagent.pipeline.errors import InputError, OutputError
+from mixagent.pipeline.errors import InputError, OutputError, reason
 
 Progress = Callable[[float], None]
 
@@ -362,8 +362,3 @@ def _au_blocks(process: subprocess.Popen[bytes], pipe: IO[bytes], channels: int)
         yield np.frombuffer(data, ">f4", count=whole).reshape(-1, channels).T.astype(np.float32)
     if process.wait() != 0:
         raise _DamagedError
-
-
-def reason(error: OSError) -> str:
-    """What the system says about an error, in lower case to stand in a sentence."""
-    return (error.strerror or str(error)).lower()

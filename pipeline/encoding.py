@@ -16,9 +16,9 @@ import soundfile
 from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import AudioSource, blocks
-from mixagent.pipeline.decoding import Progress, reason
+from mixagent.pipeline.decoding import Progress
 from mixagent.pipeline.dither import quantise
-from mixagent.pipeline.errors import OutputError, UsageError
+from mixagent.pipeline.errors import OutputError, UsageError, reason
 from mixagent.pipeline.tags import Texts, copy_tags
 
 BitDepth = Literal["16", "24", "32f"]

@@ -43,3 +43,8 @@ class CancelledError(MixagentError):
     """The run was interrupted by the user."""
 
     exit_code = 130
+
+
+def reason(error: OSError) -> str:
+    """What the system says about an error, in lower case to stand in a sentence."""
+    return (error.strerror or str(error)).lower()

@@ -12,7 +12,13 @@ from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.targets import loudness_target
 from mixagent.session import Request, master_song
 from mixagent.settings import load_config
-from mixagent.stages import heard_song, hearing_stages, rendering_stages
+from mixagent.stages import (
+    heard_song,
+    hearing_stages,
+    listening_stages,
+    rendering_stages,
+    separating_stage,
+)
 
 TARGET = loudness_target("streaming")
 
@@ -20,7 +26,10 @@ TARGET = loudness_target("streaming")
 def everything_made(song, root, workers):
     """The files of every stage by name and path, and its values."""
     with Cache(root, 1e9) as cache:
-        hearing = hearing_stages(song, load_config().pipeline, choose_separator("embedded", "cpu").separator)
+        separator = choose_separator("embedded", "cpu").separator
+        parting = separating_stage(separator, "decode", "declip")
+        decoding = listening_stages(song)[:1]
+        hearing = hearing_stages(decoding, parting, separator.stem_names, load_config().pipeline)
         heard = heard_song(run_stages(hearing, cache, workers=workers), 1.0)
         space = ParameterSpace.for_stems(tuple(heard.stems.parts))
         settings = space.settings({"master.eq_low_mid_db": -2.0})

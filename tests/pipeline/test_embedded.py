@@ -1,12 +1,11 @@
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from memory import peak_kb
 
 from mixagent.pipeline.audio import Audio, FloatArray, Stems, load
 from mixagent.pipeline.errors import ModelMissingError
@@ -121,28 +120,7 @@ class TestStems:
             assert sdr_db(start, load(two[name]).samples[:, : 8 * RATE]) > 40
 
     def test_memory_does_not_grow_with_the_song(self, tmp_path):
-        script = """
-import re, sys
-from pathlib import Path
-import numpy as np
-from mixagent.pipeline.separation.embedded import EmbeddedSeparator
-
-class Endless:
-    rate, channels = 44100, 2
-    def __init__(self, seconds): self.frames = seconds * 44100
-    def read(self, start, stop):
-        stop = min(stop, self.frames)
-        return np.random.default_rng(start).normal(0, .1, (2, stop - start)).astype(np.float32)
-
-EmbeddedSeparator().separate(Endless(int(sys.argv[1])), Path(sys.argv[2]))
-print(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
-"""
-
-        def peak_kb(seconds: int) -> int:
-            command = [sys.executable, "-c", script, str(seconds), str(tmp_path)]
-            return int(subprocess.run(command, capture_output=True, check=True).stdout)
-
-        short, long = peak_kb(11), peak_kb(24)
+        short, long = (peak_kb(EmbeddedSeparator, seconds, tmp_path) for seconds in (11, 24))
         assert long < 1_500_000
         assert long - short < 60_000
 

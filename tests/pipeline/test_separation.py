@@ -1,11 +1,11 @@
 import itertools
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from memory import peak_kb
 
 from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, Stems, collect, load
 from mixagent.pipeline.errors import UsageError
@@ -177,29 +177,9 @@ class TestEmbedded:
         assert fast_hop(rate) / rate == pytest.approx(1024 / 44100, rel=0.02)
 
     def test_memory_does_not_grow_with_the_song(self, tmp_path):
-        script = """
-import re, sys, tempfile
-from pathlib import Path
-import numpy as np
-from mixagent.pipeline.separation.spleeter import SpleeterSeparator
-
-class Endless:
-    rate, channels = 44100, 2
-    def __init__(self, seconds): self.frames = seconds * 44100
-    def read(self, start, stop):
-        stop = min(stop, self.frames)
-        return np.random.default_rng(start).normal(0, .1, (2, stop - start)).astype(np.float32)
-
-SpleeterSeparator().separate(Endless(int(sys.argv[1])), Path(sys.argv[2]))
-# Not getrusage: its peak also counts the process that this one was forked from.
-print(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
-"""
-
-        def peak_kb(seconds: int) -> int:
-            command = [sys.executable, "-c", script, str(seconds), str(tmp_path)]
-            return int(subprocess.run(command, capture_output=True, check=True).stdout)
-
-        short, long = peak_kb(36), peak_kb(72)  # from three chunks on, all buffers are in use
+        short, long = (
+            peak_kb(SpleeterSeparator, seconds, tmp_path) for seconds in (36, 72)
+        )  # from three chunks on, all buffers are in use
         assert long < 1_000_000
         # The spectra and activations of 36 s more would take 450 MB.
         assert long - short < 40_000
