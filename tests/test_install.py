@@ -87,6 +87,7 @@ def test_the_wheel_adds_one_top_level_name_and_holds_configs_and_weights(wheel: 
         "mixagent/checkpoints/finished_music/statistics.json",
         "mixagent/pipeline/finaliser.py",
         "mixagent/report/page.html",
+        "mixagent/report/player.js",
     ):
         assert needed in names
 

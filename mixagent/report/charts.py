@@ -98,14 +98,13 @@ def third_octaves_db(analysis: Mapping[str, Any]) -> NDArray[np.float64]:
     return np.asarray(total - (analysis["integrated_lufs"] or 0.0))
 
 
-def spectrum_chart(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chart:
-    """Third octaves of both sides at equal loudness."""
-    levels = [third_octaves_db(side) for side in (before, after)]
-    top = 10 * math.ceil((max(float(level.max()) for level in levels) + 1) / 10)
+def spectrum_chart(sides: Mapping[str, Mapping[str, Any]]) -> Chart:
+    """Third octaves of every side at equal loudness, a line of each side's name."""
+    levels = {name: third_octaves_db(side) for name, side in sides.items()}
+    top = 10 * math.ceil((max(float(level.max()) for level in levels.values()) + 1) / 10)
     scale = Scale(top - 60.0, top)
-    sides = zip(("before", "after"), (before, after), levels, strict=True)
     lines = tuple(
-        Line(name, _band_line(side["third_octave_hz"], level, scale)) for name, side, level in sides
+        Line(name, _band_line(side["third_octave_hz"], levels[name], scale)) for name, side in sides.items()
     )
     return Chart(lines, _hz_ticks(), _level_ticks(scale, 10, "{:.0f}"))
 
@@ -141,22 +140,22 @@ def _loudest_db(analysis: Mapping[str, Any], count: int) -> NDArray[np.float64]:
 
 
 def loudness_chart(
-    before: Sequence[float | None], after: Sequence[float | None], duration_s: float, target_lufs: float
+    sides: Mapping[str, Sequence[float | None]], duration_s: float, target_lufs: float | None = None
 ) -> Chart:
-    """Short-term loudness of both sides over time, one value a second, with the target as a line."""
-    heard = [v for v in (*before, *after) if v is not None and v > _QUIETEST_SHOWN_LUFS]
-    scale = Scale(
-        5 * math.floor((min([*heard, target_lufs]) - 1) / 5),
-        5 * math.ceil((max([*heard, target_lufs]) + 1) / 5),
-    )
-    target_y = BOX * (1 - scale.share(target_lufs))
-    lines = (
-        Line("target", f"M0 {target_y:.1f}L{BOX:.0f} {target_y:.1f}"),
-        Line("before", _loudness_line(before, duration_s, scale)),
-        Line("after", _loudness_line(after, duration_s, scale)),
-    )
+    """Short-term loudness of every side over time, one value a second, with the target as a line."""
+    aims = [] if target_lufs is None else [target_lufs]
+    heard = [v for values in sides.values() for v in values if v is not None and v > _QUIETEST_SHOWN_LUFS]
+    shown = [*heard, *aims] or [_QUIETEST_SHOWN_LUFS]
+    scale = Scale(5 * math.floor((min(shown) - 1) / 5), 5 * math.ceil((max(shown) + 1) / 5))
+    target = [Line("target", _level_line(aim, scale)) for aim in aims]
+    curves = [Line(name, _loudness_line(values, duration_s, scale)) for name, values in sides.items()]
     step = 5 if scale.high - scale.low <= 30 else 10
-    return Chart(lines, time_ticks(0.0, duration_s), _level_ticks(scale, step, "{:.0f}"))
+    return Chart((*target, *curves), time_ticks(0.0, duration_s), _level_ticks(scale, step, "{:.0f}"))
+
+
+def _level_line(level: float, scale: Scale) -> str:
+    y = BOX * (1 - scale.share(level))
+    return f"M0 {y:.1f}L{BOX:.0f} {y:.1f}"
 
 
 def _loudness_line(values: Sequence[float | None], duration_s: float, scale: Scale) -> str:

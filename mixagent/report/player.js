@@ -1,28 +1,28 @@
 "use strict";
-(() => {
-  const root = document.getElementById("player");
+/* What the pages share: a player of any number of sides that switches between them at one playhead. */
+const listening = (() => {
   const SWITCH_S = 0.01;
-  const SIDES = ["before", "after"];
-  const report = JSON.parse(document.getElementById("report").textContent);
   const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
   const fixed = (value, digits = 1) => value.toFixed(digits).replace("-", "\u2212");
+  const find = (id) => document.getElementById(id);
 
-  if (root) player();
-  readouts();
-
-  function player() {
-    const find = (id) => document.getElementById(id);
+  /* Brings the player to life; gives what a page may ask of it. */
+  function attach(root) {
     const [waves, playhead, loopBox, seek, time] = ["waves", "playhead", "loop", "seek", "time"].map(find);
     const [playButton, playLabel, matchBox, loopButton, gainsText] =
       ["play", "play-label", "match", "loop-button", "gains"].map(find);
     const radios = [...root.querySelectorAll("input[name=side]")];
+    const lanes = [...root.querySelectorAll(".lane")];
+    const SIDES = radios.map((radio) => radio.value);
+    const of = Object.fromEntries(radios.map((radio) => [radio.value, radio.dataset]));
     const startS = Number(root.dataset.start);
-    const matchDb = { before: Number(root.dataset.matchBefore), after: Number(root.dataset.matchAfter) };
     let durationS = Number(root.dataset.duration);
     let context = null, buffers = null, nodes = null, loading = null;
-    let side = "after", offsetS = 0, startedAt = 0, playing = false, loop = null;
+    let side = radios.find((radio) => radio.checked).value;
+    let offsetS = 0, startedAt = 0, playing = false, loop = null, blind = false;
 
-    const level = (name) => 10 ** ((matchBox.checked ? matchDb[name] : 0) / 20);
+    const matchDb = (name) => Number(of[name].matchDb);
+    const level = (name) => 10 ** ((matchBox.checked ? matchDb(name) : 0) / 20);
     const gainFor = (name) => (name === side ? level(name) : 0);
 
     function position() {
@@ -35,13 +35,12 @@
     async function load() {
       context = new AudioContext();
       const decode = (name) => {
-        const element = find(`mp3-${name}`);
-        const text = atob(element.textContent);
+        const text = atob(find(`mp3-${name}`).textContent);
         const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
         return context.decodeAudioData(bytes.buffer);
       };
       const decoded = await Promise.all(SIDES.map(decode));
-      buffers = { before: decoded[0], after: decoded[1] };
+      buffers = Object.fromEntries(SIDES.map((name, k) => [name, decoded[k]]));
       durationS = Math.min(durationS, ...decoded.map((buffer) => buffer.duration));
     }
 
@@ -56,7 +55,7 @@
         source.start(at, offsetS);
         nodes[name] = { source, gain };
       }
-      nodes.after.source.onended = () => { if (playing && !loop) { stop(); offsetS = 0; draw(); } };
+      nodes[SIDES.at(-1)].source.onended = () => { if (playing && !loop) { stop(); offsetS = 0; draw(); } };
       startedAt = at;
       playing = true;
     }
@@ -112,18 +111,34 @@
           gain.linearRampToValueAtTime(gainFor(name), now + SWITCH_S);
         }
       }
-      for (const name of SIDES) root.style.setProperty(`--scale-${name}`, level(name));
-      const quiet = SIDES.find((name) => matchDb[name] < -0.05);
-      gainsText.textContent = !quiet ? "Both sides are equally loud as they are."
-        : matchBox.checked ? `${quiet === "after" ? "After" : "Before"} plays ${fixed(-matchDb[quiet])} dB quieter than its file, to match.`
-        : "Real levels, as the files are.";
+      for (const lane of lanes) lane.style.setProperty("--scale", level(lane.dataset.side));
+      gainsText.textContent = gainWords();
+    }
+
+    function gainWords() {
+      const lowered = SIDES.filter((name) => matchDb(name) < -0.05);
+      const called = (name) => (SIDES.length > 2 ? of[name].letter : of[name].label);
+      if (blind) return "Loudness is matched.";
+      if (!lowered.length) return `${SIDES.length > 2 ? "All" : "Both"} sides are equally loud as they are.`;
+      if (!matchBox.checked) return "Real levels, as the files are.";
+      const quieter = lowered.map((name) => `${called(name)} plays ${fixed(-matchDb(name))} dB quieter`);
+      return `${quieter.join(", ")} than ${lowered.length > 1 ? "their files" : "its file"}, to match.`;
     }
 
     function choose(name) {
       side = name;
-      root.dataset.side = name;
-      for (const radio of radios) radio.checked = radio.value === name;
+      for (const radio of radios) radio.checked = !blind && radio.value === name;
+      for (const lane of lanes) lane.classList.toggle("heard", lane.dataset.side === name);
       applyGains();
+    }
+
+    /* Hides all that tells the sides apart; what plays is then chosen by the page alone. */
+    function setBlind(on) {
+      blind = on;
+      root.dataset.blind = String(on);
+      if (on) matchBox.checked = true;
+      for (const input of [matchBox, ...radios]) input.disabled = on;
+      choose(side);
     }
 
     function setLoop(range) {
@@ -187,14 +202,16 @@
     }
 
     function keys(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       const target = event.target;
-      const own = target.closest("button, summary, a, input[type=checkbox]");
+      const own = target.closest("button, summary, a, select, input[type=checkbox], input[type=number]");
+      const letter = event.key.toUpperCase();
+      const named = !blind && SIDES.find((name) => of[name].letter === letter);
       if (event.key === " " && !own) toggle();
-      else if (event.key === "a" || event.key === "A") choose("before");
-      else if (event.key === "b" || event.key === "B") choose("after");
-      else if (event.key === "l" || event.key === "L") toggleLoop();
-      else if (event.key === "m" || event.key === "M") matchBox.click();
+      else if (event.key === " " || target.closest("select, input[type=number]")) return;
+      else if (named) choose(named);
+      else if (letter === "L") toggleLoop();
+      else if (letter === "M" && !blind) matchBox.click();
       else if (event.key === "ArrowLeft" && target.name !== "side") jump(position() - 5);
       else if (event.key === "ArrowRight" && target.name !== "side") jump(position() + 5);
       else return;
@@ -216,42 +233,36 @@
       gains: nodes && Object.fromEntries(SIDES.map((name) => [name, nodes[name].gain.gain.value])),
       lengths: buffers && Object.fromEntries(SIDES.map((name) => [name, buffers[name].length])),
     });
+    return { sides: SIDES, side: () => side, choose, setBlind, play, toggle };
   }
 
-  function readouts() {
-    const over = (id, show, output) => {
-      const plot = document.querySelector(`#${id} .plot`);
-      plot.addEventListener("pointermove", (event) => {
-        const box = plot.getBoundingClientRect();
-        output.textContent = show(Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1));
-      });
-      plot.addEventListener("pointerleave", () => { output.textContent = ""; });
-    };
-    const { before, after } = report;
-    const power = (side, k) => 10 * Math.log10(
-      10 ** (side.third_octave_mid_db[k] / 10) + 10 ** (side.third_octave_side_db[k] / 10));
-    const level = (side, k) => power(side, k) - (side.integrated_lufs ?? 0);
-    const tone = (share) => {
-      const hz = 22 * (20000 / 22) ** share;
-      const count = Math.min(before.third_octave_hz.length, after.third_octave_hz.length);
-      const near = (k) => Math.abs(Math.log(before.third_octave_hz[k] / hz));
-      let best = 0;
-      for (let k = 1; k < count; k += 1) if (near(k) < near(best)) best = k;
-      const name = before.third_octave_hz[best];
-      const label = name >= 1000 ? `${fixed(name / 1000, name < 10000 ? 2 : 1)} kHz` : `${fixed(name, 0)} Hz`;
-      const change = level(after, best) - level(before, best);
-      return `${label}: ${change >= 0 ? "+" : ""}${fixed(change)} dB`;
-    };
-    const loud = (share) => {
-      const second = Math.min(Math.floor(share * report.input.duration_s), after.short_term_lufs.length - 1);
-      const read = (side) => {
-        const value = side.short_term_lufs[second];
-        return value === null || value === undefined ? "–" : fixed(value);
-      };
-      return `${clock(Math.max(second, 0))}: ${read(before)} → ${read(after)} LUFS`;
-    };
-    over("spectrum", tone, document.getElementById("tone-readout"));
-    over("difference", tone, document.getElementById("tone-readout"));
-    over("loudness", loud, document.getElementById("loudness-readout"));
+  /* Writes what `show` says of the place under the pointer, 0 to 1 over the chart's width. */
+  function readout(id, output, show) {
+    const plot = document.querySelector(`#${id} .plot`);
+    plot.addEventListener("pointermove", (event) => {
+      const box = plot.getBoundingClientRect();
+      output.textContent = show(Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1));
+    });
+    plot.addEventListener("pointerleave", () => { output.textContent = ""; });
   }
+
+  /* The third octave at a place of the frequency axis: its index and how it is called. */
+  function band(analyses, share) {
+    const [{ third_octave_hz: centres }] = analyses;
+    const hz = 22 * (20000 / 22) ** share;
+    const count = Math.min(...analyses.map((each) => each.third_octave_hz.length));
+    const near = (k) => Math.abs(Math.log(centres[k] / hz));
+    let best = 0;
+    for (let k = 1; k < count; k += 1) if (near(k) < near(best)) best = k;
+    const name = centres[best];
+    const label = name >= 1000 ? `${fixed(name / 1000, name < 10000 ? 2 : 1)} kHz` : `${fixed(name, 0)} Hz`;
+    return [best, label];
+  }
+
+  /* A third octave's level in dB, as if the song stood at 0 LUFS. */
+  const bandDb = (analysis, k) => 10 * Math.log10(
+    10 ** (analysis.third_octave_mid_db[k] / 10) + 10 ** (analysis.third_octave_side_db[k] / 10))
+    - (analysis.integrated_lufs ?? 0);
+
+  return { attach, readout, band, bandDb, clock, fixed };
 })();

@@ -17,7 +17,8 @@ from mixagent.pipeline.errors import OutputError
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.report.charts import Scale, clock
 from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate, mp3, peaks
-from mixagent.report.page import match_db, write_page
+from mixagent.report.page import write_page
+from mixagent.report.player import match_db
 from mixagent.report.terminal import summary_text
 from mixagent.report.words import number, parameter_label, parameter_value
 from tests import browser
@@ -171,9 +172,9 @@ def test_a_page_that_cannot_be_written_is_an_output_error(tmp_path):
 
 
 def test_matching_only_turns_down():
-    assert match_db(-20.0, -14.0) == {"before": 0.0, "after": -6.0}
-    assert match_db(-9.0, -14.0) == {"before": -5.0, "after": 0.0}
-    assert match_db(None, -14.0) == {"before": 0.0, "after": 0.0}
+    assert match_db({"a": -20.0, "b": -14.0}) == {"a": 0.0, "b": -6.0}
+    assert match_db({"a": -9.0, "b": -14.0, "c": -12.0}) == {"a": -5.0, "b": 0.0, "c": -2.0}
+    assert match_db({"a": None, "b": -14.0}) == {"a": 0.0, "b": 0.0}
 
 
 def test_a_long_song_is_cut_to_its_most_energetic_part():

@@ -1,0 +1,60 @@
+"""The pages: templates filled into one HTML file that needs nothing else, no network, no fonts."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import jinja2
+from markupsafe import Markup
+
+from mixagent.pipeline.diagnosis import FOUND
+from mixagent.pipeline.errors import OutputError
+from mixagent.report import charts, words
+
+
+@cache
+def template(name: str) -> jinja2.Template:
+    """A page's template by file name; it extends `frame.html` and takes `report`, `kind`, `title`, `scripts`.
+
+    `report` is the object that the page is about; `player` what `build_player` gave, or None; `scripts`
+    are file names beside the templates.
+    """
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    loader = jinja2.PackageLoader("mixagent.report", "")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        number=words.number,
+        clock=charts.clock,
+        place=words.place_label,
+        severity=words.severity_words,
+    )
+    environment.globals.update(FOUND=FOUND, source=_source, band_percent=charts.band_percent)
+    return environment
+
+
+def _source(name: str) -> Markup:
+    """A stylesheet or a script as it stands beside the templates."""
+    return Markup((Path(__file__).parent / name).read_text("utf-8"))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a page beside its place and rename it into it.
+
+    Raises:
+        OutputError: the disk is full or refuses the file.
+    """
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        # A file name need not be valid text.
+        partial.write_text(text, encoding="utf-8", errors="replace")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write the report {path}: {error.strerror}") from error

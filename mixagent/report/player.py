@@ -1,0 +1,75 @@
+"""What a page's player holds: sides of one excerpt, each with its sound, its wave and its level."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mixagent.pipeline.audio import AudioSource
+from mixagent.report import charts
+from mixagent.report.listening import Excerpt, mp3, peaks
+
+WAVE_COLUMNS = 1000
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the things to listen to.
+
+    Attributes:
+        name: in the page's code: `before`, `a`.
+        letter: the key that chooses it.
+        label: what the listener reads.
+        colour: the custom property of the stylesheet that it is drawn in.
+        source: all sides have one length in seconds.
+        lufs: loudness that is matched; None for silence.
+    """
+
+    name: str
+    letter: str
+    label: str
+    colour: str
+    source: AudioSource
+    lufs: float | None
+
+
+def build_player(sides: Sequence[Side], excerpt: Excerpt, rate: int, first: str) -> dict[str, Any]:
+    """What `parts.player` draws.
+
+    Args:
+        sides: two or more.
+        excerpt: the part that the page holds.
+        rate: in Hz, at which the sound is embedded.
+        first: name of the side that is chosen when the page opens.
+    """
+    matched = match_db({side.name: side.lufs for side in sides})
+    return {
+        "excerpt": excerpt,
+        "ticks": charts.time_ticks(excerpt.start_s, excerpt.stop_s),
+        "first": first,
+        "sides": [
+            {
+                "name": side.name,
+                "letter": side.letter,
+                "label": side.label,
+                "colour": side.colour,
+                "match_db": matched[side.name],
+                "mp3": base64.b64encode(mp3(side.source, excerpt, rate)).decode("ascii"),
+                "wave": charts.envelope(*peaks(side.source, excerpt, WAVE_COLUMNS)),
+            }
+            for side in sides
+        ],
+    }
+
+
+def match_db(lufs: Mapping[str, float | None]) -> dict[str, float]:
+    """The gain in dB that brings each side to the quietest one's loudness: never above 0, so nothing clips.
+
+    A side without a loudness, silence, is left as it is and holds no other down.
+    """
+    heard = {name: level for name, level in lufs.items() if level is not None and math.isfinite(level)}
+    level = min(heard.values(), default=0.0)
+    return {name: level - heard[name] if name in heard else 0.0 for name in lufs}
