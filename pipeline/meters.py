@@ -259,7 +259,22 @@ def windowed_loudness(energies: Float64Array, steps: int) -> Float64Array:
 
 def gated_loudness(energies: Float64Array) -> float:
     """Integrated loudness in LUFS of 100 ms energies: 400 ms blocks, gates at −70 LUFS and −10 LU."""
-    kept = _gated(_windows(energies, MOMENTARY_STEPS), INTEGRATED_GATE_LU)
+    return _block_loudness(_windows(energies, MOMENTARY_STEPS))
+
+
+def programme_loudness(sources: Sequence[Float64Array]) -> float:
+    """Integrated loudness in LUFS of several sources as one programme, gated over all of it.
+
+    The gating blocks of all sources make one set, as in libebur128 and ReplayGain 2.0; none spans two.
+
+    Args:
+        sources: the `momentary_lufs` of each.
+    """
+    return _block_loudness(np.concatenate([np.zeros(0), *(_energies(source) for source in sources)]))
+
+
+def _block_loudness(blocks: Float64Array) -> float:
+    kept = _gated(blocks, INTEGRATED_GATE_LU)
     return float(loudness_of(kept.mean())) if kept.size else -math.inf
 
 
@@ -293,6 +308,10 @@ def _gated(windows: Float64Array, relative_lu: float) -> Float64Array:
     if kept.size:
         kept = kept[kept >= kept.mean() * 10 ** (relative_lu / 10)]
     return kept
+
+
+def _energies(lufs: Float64Array) -> Float64Array:
+    return np.asarray(10 ** ((lufs + 0.691) / 10))
 
 
 def _energy_at(lufs: float) -> float:
