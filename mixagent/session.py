@@ -13,13 +13,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mixagent.account import analysis_object, build_report
 from mixagent.pipeline.audio import AudioSource, Stems
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.files import BitDepth, check_output, decode, encode, resample
 from mixagent.pipeline.graph import Result, Stage
-from mixagent.pipeline.meters import true_peak_dbtp
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.meters import Float64Array, true_peak_dbtp
+from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
@@ -34,7 +36,9 @@ from mixagent.stages import (
     Heard,
     heard_song,
     hearing_stages,
+    levels,
     listening_stages,
+    premaster_stages,
     rendering_stages,
     separating_stage,
 )
@@ -125,6 +129,47 @@ def output_path(
     return output
 
 
+@dataclass(frozen=True)
+class Premaster:
+    """A song that was heard, decided on and mixed, while the level of its master is still open.
+
+    Attributes:
+        analysis: of the song as it came, as JSON.
+        warnings: about the file.
+        decision: what the policy decided.
+        momentary_lufs: of the mix; 400 ms windows, one each 100 ms.
+        tone_db: of the mix, one value a band, as `pipeline.album.tone_db`.
+    """
+
+    analysis: Mapping[str, Any]
+    warnings: Sequence[str]
+    decision: Decision
+    momentary_lufs: Float64Array
+    tone_db: Float64Array
+
+
+def premaster_song(request: Request, progress: ShowProgress | None = None) -> Premaster:
+    """All of a master but what its target decides; `master_song` finds it in the cache.
+
+    Raises:
+        MixagentError: of the kind that says what went wrong.
+    """
+    decoding = _decoding_stages(request)
+    _check_master(request, SAMPLE_RATES_HZ[0])
+    with opened_run(request.config, request.use_cache, progress) as run:
+        _check_master(request, run.stages(decoding)["decode"].audio("audio").rate)
+        decided = _decide(request, run, _parting(request, run))
+        results = run.stages([*decided.hearing, *premaster_stages(_rendering(request, decided))])
+        heard = results["analyse"].values
+        return Premaster(
+            analysis=heard["analysis"],
+            warnings=results["decode"].values["warnings"],
+            decision=decided.decision,
+            momentary_lufs=levels(results["level"]).loudness.momentary_lufs,
+            tone_db=np.array([np.nan if v is None else v for v in results["tone"].values["tone_db"]]),
+        )
+
+
 @contextmanager
 def master_song(request: Request, progress: ShowProgress | None = None) -> Iterator[Mastered]:
     """Master a song and write it; the result's audio can be read while the context is open.
@@ -187,19 +232,13 @@ def _untouched(request: Request, run: Runner) -> Mastered:
 
 
 def _mastered(request: Request, run: Runner) -> Mastered:
-    policy = request.policy or load_policy(request.config.policy.name)
     parting = _parting(request, run)
     names = (*parting.stem_names, "residual")
     with _master_stems(request, names) as stem_files:
-        hearing = hearing_stages(
-            _decoding_stages(request), parting.stage, parting.stem_names, request.config.pipeline
-        )
-        heard = heard_song(run.stages(hearing), request.amount)
-        context = _context(request, heard)
-        decision, search = _decided(request, run, policy, hearing, heard, context)
-        settings = decision.settings.scaled(request.amount)
-        rendering = rendering_stages(heard, settings, request.amount, request.sample_rate, request.target)
-        *before_measure, measure = [*hearing, *rendering]
+        decided = _decide(request, run, parting)
+        heard, decision, search = decided.heard, decided.decision, decided.search
+        settings = _applied(request, decision)
+        *before_measure, measure = [*decided.hearing, *_rendering(request, decided)]
         after = run.stages(before_measure)["finalise"].audio("audio")
         warnings, results = _measured_export(request, after, run, [*before_measure, measure])
         warnings += _lossy_overshoot(request)
@@ -212,26 +251,47 @@ def _mastered(request: Request, run: Runner) -> Mastered:
     if remembered.remember:
         from mixagent.recording import Made, record
 
-        made = Made(report, context, settings, heard.stems, heard.song, after)
+        made = Made(report, decided.context, settings, heard.stems, heard.song, after)
         report["warnings"] += record(made, remembered.keep_audio)
     return Mastered(report, heard.song, after)
 
 
-def _decided(
-    request: Request,
-    run: Runner,
-    policy: Policy,
-    hearing: Sequence[Stage],
-    heard: Heard,
-    context: Context,
-) -> tuple[Decision, dict[str, Any] | None]:
+@dataclass(frozen=True)
+class _Decided:
+    """A song that was heard and decided on."""
+
+    hearing: list[Stage]
+    heard: Heard
+    context: Context
+    decision: Decision
+    search: dict[str, Any] | None
+
+
+def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
     """What the policy decides, and what a search from there made of it, with its account."""
+    policy = request.policy or load_policy(request.config.policy.name)
+    hearing = hearing_stages(
+        _decoding_stages(request), parting.stage, parting.stem_names, request.config.pipeline
+    )
+    heard = heard_song(run.stages(hearing), request.amount)
+    context = _context(request, heard)
     decision = policy.decide(context)
     if not request.search:
-        return decision, None
+        return _Decided(hearing, heard, context, decision, None)
     search = Search(context, decision, request.search, request.seed)
     stage = searching_stage(heard, request.amount, search)
-    return searched(search, run.stages([*hearing, stage])[stage.name])
+    found, account = searched(search, run.stages([*hearing, stage])[stage.name])
+    return _Decided(hearing, heard, context, found, account)
+
+
+def _applied(request: Request, decision: Decision) -> Settings:
+    """The settings that are rendered: as much of what was decided as was asked for."""
+    return decision.settings.scaled(request.amount)
+
+
+def _rendering(request: Request, decided: _Decided) -> list[Stage]:
+    settings = _applied(request, decided.decision)
+    return rendering_stages(decided.heard, settings, request.amount, request.sample_rate, request.target)
 
 
 @dataclass(frozen=True)

@@ -138,6 +138,11 @@ def rendering_stages(
     ]
 
 
+def premaster_stages(rendering: Sequence[Stage]) -> list[Stage]:
+    """Of the rendering stages those that no target enters, and the tone of the mix."""
+    return [*(stage for stage in rendering if stage.name in ("mix", "level")), Stage("tone", _tone, ("mix",))]
+
+
 def _decode(song: Path, context: StageContext) -> dict[str, Any]:
     decoded = decode(song, context.directory / "song.f32", context.progress)
     return {
@@ -286,7 +291,8 @@ def _level(context: StageContext) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in arrays}
 
 
-def _levels(level: Result) -> SourceMeasures:
+def levels(level: Result) -> SourceMeasures:
+    """What the stage `level` measured."""
     from mixagent.pipeline.forecast import SourceMeasures
 
     with np.load(level.directory / _LEVELS) as arrays:
@@ -295,11 +301,18 @@ def _levels(level: Result) -> SourceMeasures:
     return SourceMeasures(loudness=loudness, **values)
 
 
+def _tone(context: StageContext) -> dict[str, Any]:
+    from mixagent.pipeline.album import tone_db
+
+    tone = tone_db(Watched(context.inputs["mix"].audio("audio"), context.progress))
+    return {"tone_db": [float(level) if math.isfinite(level) else None for level in tone]}
+
+
 def _finalise(target: LoudnessTarget, context: StageContext) -> dict[str, Any]:
     from mixagent.pipeline.finaliser import finalise
 
-    mix, levels = context.inputs["mix"].audio("audio"), _levels(context.inputs["level"])
-    finish = finalise(mix, target, context.directory, context.progress, levels)
+    mix, measures = context.inputs["mix"].audio("audio"), levels(context.inputs["level"])
+    finish = finalise(mix, target, context.directory, context.progress, measures)
     values = {f: getattr(finish, f) for f in ("gain_db", "max_reduction_db", "met", "missed")}
     renders = [_finite(asdict(render)) for render in finish.renders]
     return {"audio": _kept(finish.audio, context.directory), "renders": renders, **values}
