@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixagent import __version__
+from mixagent.delivered import (
+    codec_account,
+    codecs_done,
+    delivery_warnings,
+    edits_account,
+    edits_done,
+    output_rows,
+    platform_rows,
+    speakers_account,
+)
 from mixagent.pipeline.files import content_hash
 from mixagent.pipeline.graph import Result, StageEvent
 from mixagent.pipeline.parameters import Settings, switch_of
@@ -66,30 +77,44 @@ def build_report(
     decoded, heard = results["decode"].values, results["analyse"].values
     finish = results["finalise"].values if "finalise" in results else None
     after = results["measure"].values if "measure" in results else heard
-    own = request.stems_in
+    own, song = request.stems_in, _input(request, decoded["info"])
+    outputs = output_rows(request, decoded["info"]["rate"])
+    codecs, speakers = codec_account(request, finish), speakers_account(after)
+    mixed = results["mix"].values if "mix" in results else None
+    edits = edits_account(request, mixed, song["duration_s"])
     return {
         "schema": SCHEMA,
         "version": __version__,
-        "input": _input(request, decoded["info"]),
-        "output": _output(request, decoded["info"]["rate"]),
+        "input": song,
+        "output": outputs[0],
+        "outputs": outputs,
         "target": _target(request),
         "met": finish is None or finish["met"],
         "missed": None if finish is None or finish["met"] else finish["missed"],
         "summary": {
             "wrong": _wrong(_faults(heard["diagnosis"])),
-            "done": _done(results, decision, applied, search, finish),
+            "done": [
+                *_done(results, decision, applied, search, finish),
+                *edits_done(edits),
+                *codecs_done(codecs),
+            ],
         },
         "before": heard["analysis"],
         "after": after["analysis"],
         "diagnosis": _faults(heard["diagnosis"]),
         "diagnosis_after": _faults(after["diagnosis"]),
         "properties": _properties(heard["diagnosis"]),
+        "platforms": platform_rows(after["analysis"]),
+        "codecs": codecs,
+        "speakers": speakers,
+        "edits": edits,
         "stages": [_stage(event, results.get(name)) for name, event in events.items()],
         "models": models,
         "stems_in": None if own is None else stems_account(own, results),
         "decision": {
             "policy": request.config.policy.name,
             "amount": request.amount,
+            "strengths": asdict(request.strengths),
             "search": search,
             "parameters": _parameters(decision, applied),
         },
@@ -100,6 +125,7 @@ def build_report(
             *decoded["warnings"],
             *([] if own is None else stems_warnings(results, request.song)),
             *warnings,
+            *delivery_warnings(speakers, codecs),
         ],
         "replay": _replay(request, decision, models),
     }
@@ -120,16 +146,6 @@ def _input(request: Request, info: Mapping[str, Any]) -> dict[str, Any]:
         "channels": info["channels"],
         "frames": info["frames"],
         "duration_s": info["frames"] / info["rate"],
-    }
-
-
-def _output(request: Request, song_rate: int) -> dict[str, Any]:
-    return {
-        "path": str(request.output),
-        "format": request.output.suffix[1:].lower(),
-        "bit_depth": request.bit_depth,
-        "rate": request.sample_rate or song_rate,
-        "sha256": content_hash(request.output),
     }
 
 
@@ -252,6 +268,10 @@ def _replay(request: Request, decision: Decision, models: list[dict[str, str]]) 
         "reasons": dict(decision.reasons),
         "pipeline": pipeline,
         "amount": request.amount,
+        "strengths": asdict(request.strengths),
+        "edits": asdict(request.edits),
+        "codecs": {"checked": list(request.codec_plan.checked), "held": list(request.codec_plan.held)},
+        "replaygain": request.replaygain,
         "sample_rate": request.sample_rate,
         "seed": request.seed,
     }

@@ -73,6 +73,15 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a value of conf/, e.g. pipeline.declip=false."),
 ]
+Strength = Annotated[
+    float,
+    typer.Option(
+        min=0.0,
+        max=1.0,
+        help="How much of what was decided in this dimension: 0 none of it, 1 all. "
+        "--amount multiplies it; dynamics has the faders, width the rooms, restore the repairs.",
+    ),
+]
 BitDepth = Annotated[str, typer.Option(help="16, 24 or 32f: depth of wav and flac output.")]
 
 
@@ -113,13 +122,19 @@ def _root(
 def master(
     song: OptionalSong = None,
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Where the master goes.", show_default="SONG.master.wav"),
+        list[Path] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Where the master goes. Given many times, one master goes into each of them.",
+            show_default="SONG.master.wav",
+        ),
     ] = None,
     target: Annotated[
         str | None,
         typer.Option(
-            help="spotify, apple, youtube, club, streaming, loud, or LUFS such as -11.5.",
+            help="A platform such as spotify, apple, youtube, club or cd (`mixagent targets` lists them), "
+            "streaming, loud, or LUFS such as -11.5.",
             show_default="streaming, -14 LUFS",
         ),
     ] = None,
@@ -133,6 +148,11 @@ def master(
             min=0.0, max=1.0, help="How much of the correction: 1 all of it, 0 gives the song back untouched."
         ),
     ] = 1.0,
+    eq: Strength = 1.0,
+    dynamics: Strength = 1.0,
+    width: Strength = 1.0,
+    saturation: Strength = 1.0,
+    restore: Strength = 1.0,
     stems_in: Annotated[
         Path | None,
         typer.Option(
@@ -165,8 +185,32 @@ def master(
         Path | None, typer.Option(help="Also write the stems, 32-bit float wav, into this folder.")
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="wav, flac, mp3 or ogg; by default the output's suffix.")
+        str | None,
+        typer.Option(
+            help="wav, flac, mp3 or ogg, or several separated by commas; by default the output's suffix."
+        ),
     ] = None,
+    fade_in: Annotated[float, typer.Option(metavar="S", help="Fade in over the first S seconds.")] = 0.0,
+    fade_out: Annotated[float, typer.Option(metavar="S", help="Fade out over the last S seconds.")] = 0.0,
+    trim_silence: Annotated[
+        bool, typer.Option("--trim-silence", help="Cut the silence before the song begins and after it ends.")
+    ] = False,
+    check_codecs: Annotated[
+        bool,
+        typer.Option(
+            "--check-codecs", help="Measure what mp3, aac, ogg and opus make of the master's true peak."
+        ),
+    ] = False,
+    codec_safe: Annotated[
+        bool | None,
+        typer.Option(
+            help="Lower the limiter's ceiling until the master holds it after these codecs too.",
+            show_default="only where every output is mp3 or ogg, and for these alone",
+        ),
+    ] = None,
+    replaygain: Annotated[
+        bool, typer.Option("--replaygain", help="Tag the master with its ReplayGain 2.0 gain and peak.")
+    ] = False,
     bit_depth: BitDepth = "24",
     sample_rate: Annotated[str, typer.Option(help="keep, 44100, 48000 or 96000.")] = "keep",
     separator: Separation = None,
@@ -201,16 +245,21 @@ def master(
 ) -> int:
     """Master a song, or mix and master a folder of stems: find what is wrong, undo it, finish it, report."""
     from mixagent.delivery import check_reports, write_reports
+    from mixagent.pipeline.edits import Edits
+    from mixagent.pipeline.strengths import Strengths
     from mixagent.progress import shown_progress
     from mixagent.report.terminal import summary_text
-    from mixagent.session import Request, master_song, output_path
+    from mixagent.session import Request, master_song, output_paths
 
+    paths = output_paths(song, output or [], _formats(format), stems_in)
     request = Request(
         song=song,
-        output=output_path(song, output, format and choice("format", format, FORMATS), stems_in),
+        output=paths[0],
+        also=tuple(paths[1:]),
         stems_in=_stems_in(stems_in, role_map, not no_align, balance, song),
         target=_target(target, intent, ceiling),
         amount=_amount(amount),
+        strengths=Strengths(eq, dynamics, width, saturation, restore),
         bit_depth=choice("bit depth", bit_depth, ("16", "24", "32f")),
         sample_rate=_sample_rate(sample_rate),
         device=choice("device", device, ("auto", "cpu", "cuda")),
@@ -219,6 +268,9 @@ def master(
         config=configured(overrides, separator, policy),
         use_cache=not no_cache,
         search=search,
+        edits=Edits(fade_in, fade_out, trim_silence),
+        codecs=_codecs(check_codecs, codec_safe, amount, paths),
+        replaygain=replaygain,
     )
     check_reports(report or [], request.inputs)
     with shown_progress(quiet) as progress, master_song(request, progress) as result:
@@ -298,6 +350,20 @@ def compare(
         print_json(found)
     else:
         print_text(comparison_text(found))
+    return EXIT_DONE
+
+
+@command(app)
+def targets(as_json: AsJson = False) -> int:
+    """List the platforms and other names that --target takes, with their sources."""
+    from mixagent.delivered import targets_object
+    from mixagent.tables import targets_text
+
+    found = targets_object()
+    if as_json:
+        print_json(found)
+    else:
+        print_text(targets_text(found))
     return EXIT_DONE
 
 
@@ -465,6 +531,19 @@ def _target(name: str | None, intent: str | None, ceiling_dbtp: float | None) ->
 
     intent = choice("intent", intent or "streaming", ("streaming", "loud"))
     return loudness_target(intent if name is None else name, ceiling_dbtp)
+
+
+def _codecs(check: bool, safe: bool | None, amount: float, outputs: list[Path]) -> Any:
+    from mixagent.pipeline.codecs import planned
+
+    if amount == 0.0 and (check or safe):
+        option = "codec-safe" if safe else "check-codecs"
+        raise UsageError(f"--amount 0 gives the song back as it is: leave out --{option}")
+    return planned(check, safe, [path.suffix.lower() for path in outputs])
+
+
+def _formats(text: str | None) -> list[str]:
+    return [choice("format", name.strip(), FORMATS) for name in text.split(",")] if text else []
 
 
 def _stems_in(

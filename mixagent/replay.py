@@ -13,11 +13,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
 from mixagent.account import SCHEMA
+from mixagent.pipeline.codecs import CodecPlan
+from mixagent.pipeline.edits import Edits
 from mixagent.pipeline.errors import InputError, UsageError, reason
 from mixagent.pipeline.files import BitDepth, content_hash
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.stem_names import ROLES
+from mixagent.pipeline.strengths import Strengths
 from mixagent.pipeline.targets import LoudnessTarget, loudness_target
 from mixagent.policies.base import Recorded
 from mixagent.progress import ShowProgress
@@ -55,13 +58,18 @@ def replay_report(
         )
     with master_song(request, progress) as result:
         new = result.report
-    same = new["output"]["sha256"] == report["output"]["sha256"]
+    same = _hashes(new) <= _hashes(report)
     return {
         "schema": "mixagent.replay/1",
         "output": new["output"],
         "identical": same,
         "verdict": _verdict(report, new, same),
     }
+
+
+def _hashes(report: dict[str, Any]) -> set[str]:
+    """The hash of every file that a report is of; those of one format of the same master are equal."""
+    return {row["sha256"] for row in report.get("outputs", [report["output"]])}
 
 
 def read_report(path: Path) -> dict[str, Any]:
@@ -95,16 +103,23 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None, st
     replayed, written, target = report["replay"], report["output"], report["target"]
     pipeline = OmegaConf.merge(OmegaConf.structured(PipelineConfig), replayed["pipeline"])
     policy = report["decision"]["policy"]
+    if not all(isinstance(sha256, str) for sha256 in _hashes(report)):
+        raise ValueError("a file has no hash")
     stems_in = recorded_stems(report, stems)
     is_song = stems_in is not None and report["stems_in"]["is_song"]
     request = Request(
         song=None if is_song else song or Path(report["input"]["path"]),
         stems_in=stems_in,
         output=output or Path(written["path"]),
+        also=() if output else tuple(Path(row["path"]) for row in report.get("outputs", [])[1:]),
         target=LoudnessTarget(
             name=str(target["name"]), **{key: float(target[key]) for key in target if key != "name"}
         ),
         amount=float(replayed["amount"]),
+        strengths=Strengths(**{k: float(v) for k, v in dict(replayed.get("strengths", {})).items()}),
+        edits=Edits(**replayed.get("edits", {})),
+        codecs=CodecPlan(**{k: tuple(v) for k, v in dict(replayed.get("codecs", {})).items()}),
+        replaygain=bool(replayed.get("replaygain", False)),
         bit_depth=written["bit_depth"],
         sample_rate=None if replayed["sample_rate"] is None else int(replayed["sample_rate"]),
         seed=int(replayed["seed"]),

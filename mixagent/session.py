@@ -17,12 +17,22 @@ import numpy as np
 
 from mixagent.account import analysis_object, build_report
 from mixagent.pipeline.audio import AudioSource, Stems
+from mixagent.pipeline.codecs import CodecPlan, planned
+from mixagent.pipeline.edits import NO_EDITS, Edits, Span, section
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.files import BitDepth, check_output, decode, encode, resample
+from mixagent.pipeline.files import (
+    BitDepth,
+    Texts,
+    check_output,
+    encode_all,
+    replaygain_texts,
+    resample,
+)
 from mixagent.pipeline.graph import Result, Stage
-from mixagent.pipeline.meters import Float64Array, true_peak_dbtp
+from mixagent.pipeline.meters import Float64Array
 from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.separation import choose_separator
+from mixagent.pipeline.strengths import ALL, Strengths
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy
@@ -47,6 +57,7 @@ from mixagent.stems_in import StemsIn, title_of
 from mixagent.stems_stages import parts_stage, plan_of, stems_in_stages
 
 LOSSY = (".mp3", ".ogg")
+_OPTIONS = {"fade_in_s": "fade-in", "fade_out_s": "fade-out", "trim_silence": "trim-silence"}
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
 """The rates that a master may be asked for."""
 
@@ -56,12 +67,15 @@ class Request:
     """What to do with one song.
 
     `amount` scales every correction; at 0 the song is given back untouched and no target is aimed
-    at. `policy` stands in for the configured one, as in a replay. `search` renders try to better what
-    the policy decides; 0 takes it as it is. With `stems_in` the stems are the user's own, and without a
-    `song` their sum is the song.
+    at. `strengths` scale it once more in each dimension. `policy` stands in for the configured one, as in
+    a replay. `search` renders try to better what the policy decides; 0 takes it as it is. With `stems_in`
+    the stems are the user's own, and without a `song` their sum is the song. `also` are more files of the
+    same master. `codecs` are those to check it with; None holds the ceiling through those of the files
+    themselves, where all of them are lossy.
 
     Raises:
-        UsageError: neither a song nor stems, or a balance for stems of a song that has one.
+        UsageError: neither a song nor stems, a balance for stems of a song that has one, two outputs in
+            one place, or a wish that `amount` 0 does not grant.
     """
 
     song: Path | None
@@ -78,12 +92,37 @@ class Request:
     policy: Policy | None = None
     search: int = 0
     stems_in: StemsIn | None = None
+    strengths: Strengths = ALL
+    edits: Edits = NO_EDITS
+    also: tuple[Path, ...] = ()
+    codecs: CodecPlan | None = None
+    replaygain: bool = False
 
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:
             raise UsageError("nothing to master: name a song, or a folder of stems with --stems-in")
+        if len({path.absolute() for path in self.outputs}) < len(self.outputs):
+            raise UsageError("two outputs have one name: give each another")
+        ungranted = [*self.strengths.weakened(), *(_OPTIONS[name] for name in self.edits.asked)]
+        if self.amount == 0.0 and ungranted:
+            raise UsageError(f"--amount 0 gives the song back as it is: leave out --{ungranted[0]}")
         if self.song is not None and self.stems_in is not None and self.stems_in.balance != "keep":
             raise UsageError("--balance makes a mix of tracks: leave it out, or leave the song out")
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """Every file that the master goes into."""
+        return (self.output, *self.also)
+
+    @property
+    def codec_plan(self) -> CodecPlan:
+        """The codecs to check the master with, and to hold its ceiling through."""
+        return self.codecs or planned(False, None, [path.suffix.lower() for path in self.outputs])
+
+    @property
+    def restoration(self) -> float:
+        """How much of the restoration is applied, 0..1."""
+        return self.amount * self.strengths.restore
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -109,24 +148,32 @@ class Mastered:
     after: AudioSource
 
 
-def output_path(
-    song: Path | None, output: Path | None, format: str | None, stems: Path | None = None
-) -> Path:
+def output_paths(
+    song: Path | None, outputs: Sequence[Path], formats: Sequence[str], stems: Path | None = None
+) -> list[Path]:
     """Where the master goes: as asked, or `SONG.master.wav` beside the song or beside its stems' folder.
 
+    One output and several formats are files of one name, each with the suffix of its format.
+
     Raises:
-        UsageError: an output whose suffix is not the format asked for; nothing to name it by.
+        UsageError: an output whose suffix is not one of the formats asked for; nothing to name it by.
     """
-    ending = f".master.{format or 'wav'}"
-    if output is None and song is not None:
-        return beside(song, ending)
-    if output is None and stems is not None:
-        return stems.absolute().with_name(title_of(stems) + ending)
-    if output is None:
-        raise UsageError("nothing to master: name a song, or a folder of stems with --stems-in")
-    if format is not None and output.suffix.lower() != f".{format}":
-        raise UsageError(f"--format {format} and the output {output} do not agree")
-    return output
+    if not outputs:
+        return [_default_output(song, stems, format) for format in formats or ("wav",)]
+    for output in outputs:
+        if formats and output.suffix.lower()[1:] not in formats:
+            raise UsageError(f"--format {','.join(formats)} and the output {output} do not agree")
+    if len(outputs) > 1 and len(formats) > 1:
+        raise UsageError("several outputs have their own suffixes: leave --format out")
+    return [outputs[0].with_suffix(f".{format}") for format in formats] if len(formats) > 1 else [*outputs]
+
+
+def _default_output(song: Path | None, stems: Path | None, format: str) -> Path:
+    if song is not None:
+        return beside(song, f".master.{format}")
+    if stems is not None:
+        return stems.absolute().with_name(f"{title_of(stems)}.master.{format}")
+    raise UsageError("nothing to master: name a song, or a folder of stems with --stems-in")
 
 
 @dataclass(frozen=True)
@@ -180,7 +227,9 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
     decoding = _decoding_stages(request)
     _check_master(request, SAMPLE_RATES_HZ[0])
     with opened_run(request.config, request.use_cache, progress) as run:
-        _check_master(request, run.stages(decoding)["decode"].audio("audio").rate)
+        song = run.stages(decoding)["decode"].audio("audio")
+        _check_master(request, song.rate)
+        request.edits.check(song.frames / song.rate)
         yield _untouched(request, run) if request.amount == 0.0 else _mastered(request, run)
 
 
@@ -195,7 +244,8 @@ def _decoding_stages(request: Request) -> list[Stage]:
 
 def _check_master(request: Request, song_rate: int) -> None:
     rate = request.sample_rate or song_rate
-    check_output(request.output, rate, request.bit_depth, inputs=request.inputs)
+    for path in request.outputs:
+        check_output(path, rate, request.bit_depth, inputs=request.inputs)
 
 
 def analyze_song(song: Path, progress: ShowProgress | None = None) -> dict[str, Any]:
@@ -220,9 +270,11 @@ def _untouched(request: Request, run: Runner) -> Mastered:
     song = results["decode"].audio("audio")
     with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
         rate = request.sample_rate or song.rate
-        warnings = _export(request, resample(song, rate, Path(scratch) / "resampled.f32"), run)
+        copied = resample(song, rate, Path(scratch) / "resampled.f32")
+        warnings = _export(request, copied, run, lambda: results["analyse"])
     over_db = results["analyse"].values["analysis"]["sample_peak_dbfs"] or -math.inf
-    if over_db > 0 and request.output.suffix.lower() not in LOSSY and request.bit_depth != "32f":
+    clipping = [path for path in request.outputs if path.suffix.lower() not in LOSSY]
+    if over_db > 0 and clipping and request.bit_depth != "32f":
         warnings.append(
             f"peaks {over_db:.1f} dB over full scale were clipped: write wav with --bit-depth 32f"
         )
@@ -241,7 +293,7 @@ def _mastered(request: Request, run: Runner) -> Mastered:
         *before_measure, measure = [*decided.hearing, *_rendering(request, decided)]
         after = run.stages(before_measure)["finalise"].audio("audio")
         warnings, results = _measured_export(request, after, run, [*before_measure, measure])
-        warnings += _lossy_overshoot(request)
+        before = section(heard.song, Span(*results["mix"].values["span_s"]))
         # Against the song as it came: the residual also holds what restoration took out.
         parts = all_parts(Stems(heard.song, heard.stems.parts))
         write_stems(parts, stem_files, request.song, run.show)
@@ -251,9 +303,9 @@ def _mastered(request: Request, run: Runner) -> Mastered:
     if remembered.remember:
         from mixagent.recording import Made, record
 
-        made = Made(report, decided.context, settings, heard.stems, heard.song, after)
+        made = Made(report, decided.context, settings, heard.stems, before, after)
         report["warnings"] += record(made, remembered.keep_audio)
-    return Mastered(report, heard.song, after)
+    return Mastered(report, before, after)
 
 
 @dataclass(frozen=True)
@@ -273,25 +325,32 @@ def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
     hearing = hearing_stages(
         _decoding_stages(request), parting.stage, parting.stem_names, request.config.pipeline
     )
-    heard = heard_song(run.stages(hearing), request.amount)
+    heard = heard_song(run.stages(hearing), request.restoration)
     context = _context(request, heard)
     decision = policy.decide(context)
     if not request.search:
         return _Decided(hearing, heard, context, decision, None)
     search = Search(context, decision, request.search, request.seed)
-    stage = searching_stage(heard, request.amount, search)
+    stage = searching_stage(heard, request.restoration, search)
     found, account = searched(search, run.stages([*hearing, stage])[stage.name])
     return _Decided(hearing, heard, context, found, account)
 
 
 def _applied(request: Request, decision: Decision) -> Settings:
     """The settings that are rendered: as much of what was decided as was asked for."""
-    return decision.settings.scaled(request.amount)
+    return request.strengths.applied(decision.settings, request.amount)
 
 
 def _rendering(request: Request, decided: _Decided) -> list[Stage]:
-    settings = _applied(request, decided.decision)
-    return rendering_stages(decided.heard, settings, request.amount, request.sample_rate, request.target)
+    return rendering_stages(
+        decided.heard,
+        _applied(request, decided.decision),
+        request.restoration,
+        request.sample_rate,
+        request.target,
+        request.edits,
+        request.codec_plan,
+    )
 
 
 @dataclass(frozen=True)
@@ -366,42 +425,36 @@ def _measured_export(
             return measuring.result()
 
         try:
-            return _export(request, master, run, measured), measured()
+            return _export(request, master, run, lambda: measured()["measure"]), measured()
         finally:
             cancel.set()
 
 
-def _export(
-    request: Request, master: AudioSource, run: Runner, before_naming: Callable[[], object] = lambda: None
-) -> list[str]:
-    """Write the master; warnings for the user. What `before_naming` raises leaves no file."""
+def _export(request: Request, master: AudioSource, run: Runner, measured: Callable[[], Result]) -> list[str]:
+    """Write the master; warnings for the user.
+
+    `measured` gives the stage that holds its analysis, before a file gets its name; what it raises leaves
+    none.
+    """
 
     def shown(share: float) -> None:
         run.show("write", share)
         if share >= 1.0:
-            before_naming()
+            measured()
 
-    warnings = encode(
+    def tagged(texts: Texts) -> Mapping[str, list[str]]:
+        analysis = measured().values["analysis"]
+        levels = analysis["integrated_lufs"], analysis["sample_peak_dbfs"]
+        return {} if None in levels else replaygain_texts(*levels)
+
+    warnings = encode_all(
         master,
-        request.output,
+        request.outputs,
         request.bit_depth,
         seed=request.seed,
         inputs=request.inputs,
         tags_from=request.song,
+        retag=tagged if request.replaygain else None,
         progress=shown,
     )
     return list(warnings)
-
-
-def _lossy_overshoot(request: Request) -> list[str]:
-    """What a lossy encoder made of the ceiling: measured on the written file."""
-    if request.output.suffix.lower() not in LOSSY:
-        return []
-    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
-        peak_dbtp = true_peak_dbtp(decode(request.output, Path(scratch) / "written.f32").audio)
-    if peak_dbtp <= request.target.ceiling_dbtp:
-        return []
-    return [
-        f"{request.output.suffix[1:]} encoding raised the true peak to {peak_dbtp:.2f} dBTP: "
-        "write wav or flac, or lower --ceiling"
-    ]

@@ -23,6 +23,7 @@ import numpy as np
 from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, FloatArray, Stems, blocks, spool
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
+from mixagent.pipeline.edits import NO_EDITS, Edits, edited, span_of
 from mixagent.pipeline.features import describe_song
 from mixagent.pipeline.files import content_hash, decode, resample
 from mixagent.pipeline.fingerprint import fingerprint
@@ -34,6 +35,7 @@ from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.settings import PipelineConfig
 
 if TYPE_CHECKING:
+    from mixagent.pipeline.codecs import CodecPlan, CodecRender
     from mixagent.pipeline.forecast import SourceMeasures
     from mixagent.pipeline.separation import Separator
 
@@ -125,15 +127,34 @@ def split_stems(mix: AudioSource, separated: Result) -> Stems:
 
 
 def rendering_stages(
-    heard: Heard, settings: Settings, amount: float, rate: int | None, target: LoudnessTarget
+    heard: Heard,
+    settings: Settings,
+    amount: float,
+    rate: int | None,
+    target: LoudnessTarget,
+    edits: Edits = NO_EDITS,
+    codecs: CodecPlan | None = None,
 ) -> list[Stage]:
-    """The stages that depend on what was decided; `rate` in Hz, None for the song's own."""
+    """The stages that depend on what was decided.
+
+    Args:
+        heard: the song.
+        settings: of the chain.
+        amount: of the restoration, 0..1.
+        rate: in Hz, None for the song's own.
+        target: of the finaliser.
+        edits: of the song's ends.
+        codecs: that the master is checked with, and that its ceiling holds through.
+    """
     needs = tuple(name for name in heard.results if name != "decode")
-    mix = {"settings": settings.changed(), "amount": amount, "rate": rate}
+    mix = {"settings": settings.changed(), "amount": amount, "rate": rate, "edits": edits.asked}
+    through = {} if codecs is None else {"codecs": asdict(codecs)}
     return [
-        Stage("mix", partial(_mix, heard, settings, rate), needs, mix),
+        Stage("mix", partial(_mix, heard, settings, rate, edits), needs, mix),
         Stage("level", _level, ("mix",)),
-        Stage("finalise", partial(_finalise, target), ("mix", "level"), asdict(target)),
+        Stage(
+            "finalise", partial(_finalise, target, codecs), ("mix", "level"), {**asdict(target), **through}
+        ),
         Stage("measure", _measure, ("finalise",)),
     ]
 
@@ -161,8 +182,13 @@ ANALYSING = Stage("analyse", _analyse, ("decode",))
 
 
 def _measure(context: StageContext) -> dict[str, Any]:
+    from mixagent.pipeline.speakers import phone_loss_lu
+
     finish = context.inputs["finalise"]
-    return _measured(finish.audio("audio"), context.progress, finish.values["renders"][-1]["integrated_lufs"])
+    master, known_lufs = finish.audio("audio"), finish.values["renders"][-1]["integrated_lufs"]
+    with ThreadPoolExecutor(1) as pool:
+        phone = pool.submit(phone_loss_lu, master)
+        return {**_measured(master, context.progress, known_lufs), "phone_loss_lu": phone.result()}
 
 
 def _measured(source: AudioSource, progress: Progress, known_lufs: float | None = None) -> dict[str, Any]:
@@ -272,12 +298,15 @@ def _blended(before: AudioSource, after: AudioSource, amount: float) -> AudioSou
     return Combination(((1.0 - amount, before), (amount, after)))
 
 
-def _mix(heard: Heard, settings: Settings, rate: int | None, context: StageContext) -> dict[str, Any]:
+def _mix(
+    heard: Heard, settings: Settings, rate: int | None, edits: Edits, context: StageContext
+) -> dict[str, Any]:
     from mixagent.pipeline.render import premaster
 
     mixed = premaster(heard.stems, settings, context.directory, progress=context.progress)
     resampled = resample(mixed, rate or mixed.rate, context.directory / "resampled.f32")
-    return {"audio": _kept(resampled, context.directory)}
+    span = span_of(resampled, edits)
+    return {"audio": _kept(edited(resampled, edits, span), context.directory), "span_s": span}
 
 
 def _level(context: StageContext) -> dict[str, Any]:
@@ -308,18 +337,31 @@ def _tone(context: StageContext) -> dict[str, Any]:
     return {"tone_db": [float(level) if math.isfinite(level) else None for level in tone]}
 
 
-def _finalise(target: LoudnessTarget, context: StageContext) -> dict[str, Any]:
-    from mixagent.pipeline.finaliser import finalise
+def _finalise(target: LoudnessTarget, codecs: CodecPlan | None, context: StageContext) -> dict[str, Any]:
+    from mixagent.pipeline.codecs import CodecPlan, finalise_through
 
     mix, measures = context.inputs["mix"].audio("audio"), levels(context.inputs["level"])
-    finish = finalise(mix, target, context.directory, context.progress, measures)
+    plan = codecs or CodecPlan()
+    finish, through = finalise_through(mix, target, plan, context.directory, context.progress, measures)
     values = {f: getattr(finish, f) for f in ("gain_db", "max_reduction_db", "met", "missed")}
-    renders = [_finite(asdict(render)) for render in finish.renders]
-    return {"audio": _kept(finish.audio, context.directory), "renders": renders, **values}
+    return {
+        "audio": _kept(finish.audio, context.directory),
+        "renders": [_finite(asdict(render)) for render in finish.renders],
+        "codec_renders": [_codec_render(render) for render in through] if plan.checked else [],
+        **values,
+    }
 
 
-def _finite(measures: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: value if math.isfinite(value) else None for name, value in measures.items()}
+def _codec_render(render: CodecRender) -> dict[str, Any]:
+    values = _finite({name: value for name, value in vars(render).items() if name != "checks"})
+    return {**values, "checks": [_finite(asdict(check)) for check in render.checks]}
+
+
+def _finite(measures: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = {
+        name for name, value in measures.items() if isinstance(value, float) and not math.isfinite(value)
+    }
+    return {name: None if name in unknown else value for name, value in measures.items()}
 
 
 def _kept(audio: AudioSource, folder: Path) -> dict[str, Any]:

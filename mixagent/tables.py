@@ -1,4 +1,4 @@
-"""What `analyze`, `compare`, `models` and `doctor` print for a person."""
+"""What `analyze`, `compare`, `targets`, `models` and `doctor` print for a person."""
 
 from __future__ import annotations
 
@@ -66,6 +66,36 @@ def models_text(models: Sequence[ModelInfo]) -> RenderableType:
             Text("" if model.present else model.how),
         )
     return table
+
+
+def targets_text(targets: Mapping[str, Any]) -> RenderableType:
+    """What `--target` takes by name.
+
+    Args:
+        targets: an object of schema `mixagent.targets/1`.
+    """
+    table = _table("target", "LUFS", "dBTP", "level when played", "what it is", "source")
+    for row in targets["targets"]:
+        told = "" if row["official"] else "unofficial: "
+        table.add_row(
+            ", ".join((row["platform"], *row["also"])),
+            number(row["target_lufs"]),
+            number(row["ceiling_dbtp"]),
+            _NORMALISES[row["normalises"]],
+            row["title"],
+            Text(f"{told}{row['source']} ({row['dated']})" if row["source"] else ""),
+        )
+    return table
+
+
+_NORMALISES = {
+    "": "",
+    "never": "as it is",
+    "down": "turned down",
+    "both": "turned down and up",
+    "limiter": "turned down and up, limited",
+    "refuses": "refused where it is off",
+}
 
 
 def doctor_text(checks: Sequence[Check]) -> RenderableType:

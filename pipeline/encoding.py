@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -19,7 +19,7 @@ from mixagent.pipeline.audio import AudioSource, blocks
 from mixagent.pipeline.decoding import Progress
 from mixagent.pipeline.dither import quantise
 from mixagent.pipeline.errors import OutputError, UsageError, reason
-from mixagent.pipeline.tags import Texts, copy_tags
+from mixagent.pipeline.tags import Retag, copy_tags
 
 BitDepth = Literal["16", "24", "32f"]
 
@@ -32,7 +32,7 @@ _LOSSY: dict[str, dict[str, Any]] = {
     ".mp3": {"compression_level": 0.0, "bitrate_mode": "CONSTANT"},
     ".ogg": {"compression_level": 0.1},
 }
-_MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+MP3_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _RIFF_BYTES = 0xFFFFFFFF - (1 << 20)
 """What a RIFF file can hold, less room for the header and the tags."""
 
@@ -60,7 +60,7 @@ def check_output(
         )
     if suffix == ".flac" and bit_depth == "32f":
         raise UsageError(f"{path}: flac holds 16 or 24 bit: choose one, or write wav for 32f")
-    if suffix == ".mp3" and rate not in _MP3_RATES_HZ:
+    if suffix == ".mp3" and rate not in MP3_RATES_HZ:
         raise UsageError(f"{path}: mp3 has no sample rate of {rate} Hz: choose 44100 or 48000, or write flac")
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist")
@@ -81,26 +81,53 @@ def encode(
     overwrite: bool = True,
     inputs: Collection[Path] = (),
     tags_from: Path | None = None,
-    retag: Callable[[Texts], Mapping[str, list[str]]] = lambda texts: {},
+    retag: Retag | None = None,
     progress: Progress | None = None,
 ) -> tuple[str, ...]:
-    """Write the source as wav (RF64 from 4 GB on), flac, mp3 or ogg, as the suffix says.
+    """`encode_all` for one file."""
+    return encode_all(
+        source,
+        [path],
+        bit_depth,
+        seed=seed,
+        overwrite=overwrite,
+        inputs=inputs,
+        tags_from=tags_from,
+        retag=retag,
+        progress=progress,
+    )
+
+
+def encode_all(
+    source: AudioSource,
+    paths: Sequence[Path],
+    bit_depth: BitDepth = "24",
+    *,
+    seed: int = 0,
+    overwrite: bool = True,
+    inputs: Collection[Path] = (),
+    tags_from: Path | None = None,
+    retag: Retag | None = None,
+    progress: Progress | None = None,
+) -> tuple[str, ...]:
+    """Write the source into each file: wav (RF64 from 4 GB on), flac, mp3 or ogg, as its suffix says.
 
     16 bit is dithered from `seed`; mp3 is 320 kb/s constant (the most that a lower rate has below
     32 kHz), ogg is Vorbis at about 340 kb/s, and both leave `bit_depth` aside. Samples over full
-    scale clip in integer formats. The file is written under a temporary name in the same folder
-    and renamed into place, so `path` is either the old file or the whole new one. Equal input gives
-    equal bytes.
+    scale clip in integer formats. Each file is written under a temporary name in its folder, and once
+    all are whole they are renamed into place: a path is either the old file or the whole new one, and
+    what fails leaves none of them. Equal input gives equal bytes.
 
     Args:
         source: what to write.
-        path: where; its suffix is the format.
+        paths: where; the suffix of each is its format.
         bit_depth: of wav and flac.
         seed: of the dither.
         overwrite: whether an existing file may be replaced.
         inputs: files that must never be replaced.
         tags_from: a file whose tags and pictures are copied.
-        retag: given its texts, says which of them are others in what is written.
+        retag: given its texts, says which of them are others in what is written. Asked when the samples
+            are.
         progress: called with the share done, 0 to 1; what it raises ends the writing.
 
     Returns:
@@ -109,17 +136,31 @@ def encode(
     Raises:
         UsageError, OutputError: as `check_output`; and the disk is full or refuses the file.
     """
-    check_output(path, source.rate, bit_depth, overwrite=overwrite, inputs=inputs)
-    partial = path.with_name(f".mixagent-{secrets.token_hex(6)}{path.suffix.lower()}")
+    for path in paths:
+        check_output(path, source.rate, bit_depth, overwrite=overwrite, inputs=inputs)
+    report = progress or (lambda share: None)
+    partials = {
+        path: path.with_name(f".mixagent-{secrets.token_hex(6)}{path.suffix.lower()}") for path in paths
+    }
+    warnings: dict[str, None] = {}
     try:
-        with _output_errors(path, partial):
-            _write(source, partial, bit_depth, seed, progress or (lambda share: None))
-            _make_reproducible(partial)
-            warnings = () if tags_from is None else copy_tags(tags_from, partial, retag)
-            partial.replace(path)
+        for done, (path, partial) in enumerate(partials.items()):
+            with _output_errors(path, partial):
+                _write(source, partial, bit_depth, seed, _part_of(report, done, len(partials)))
+                _make_reproducible(partial)
+                if tags_from is not None or retag is not None:
+                    warnings |= dict.fromkeys(copy_tags(tags_from, partial, retag))
+        for path, partial in partials.items():
+            with _output_errors(path, partial):
+                partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
-    return warnings
+        for partial in partials.values():
+            partial.unlink(missing_ok=True)
+    return tuple(warnings)
+
+
+def _part_of(progress: Progress, done: int, parts: int) -> Progress:
+    return lambda share: progress((done + share) / parts)
 
 
 def _write(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, progress: Progress) -> None:

@@ -1,19 +1,22 @@
 """Audio files in and out: the one door to the modules that read, write, convert and tag them."""
 
 from mixagent.pipeline.decoding import Decoded, FileInfo, content_hash, decode, probe
-from mixagent.pipeline.encoding import BitDepth, check_output, encode
+from mixagent.pipeline.encoding import BitDepth, check_output, encode, encode_all
 from mixagent.pipeline.resampling import resample
-from mixagent.pipeline.tags import copy_tags
+from mixagent.pipeline.tags import Texts, copy_tags, replaygain_texts
 
 __all__ = [
     "BitDepth",
     "Decoded",
     "FileInfo",
+    "Texts",
     "check_output",
     "content_hash",
     "copy_tags",
     "decode",
     "encode",
+    "encode_all",
     "probe",
+    "replaygain_texts",
     "resample",
 ]

@@ -169,13 +169,19 @@ class Settings:
         kept = {name: value for name, value in changed.items() if switch_of(name) in (None, *changed)}
         return self if len(kept) == len(changed) else self.space.settings(kept)
 
-    def scaled(self, amount: float) -> Settings:
-        """Every action multiplied by `amount` in [0, 1]: 0 is neutral, 1 is these settings."""
-        if amount == 1.0:
+    def scaled(self, amount: float, shares: Mapping[str, float] | None = None) -> Settings:
+        """Every action multiplied by `amount` in [0, 1]: 0 is neutral, 1 is these settings.
+
+        `shares` in [0, 1] by name multiply those of some parameters once more.
+        """
+        if amount == 1.0 and not shares:
             return self
-        return self.space.settings(
-            {p.name: p.value(p.action(self.values[p.name]) * amount) for p in self.space}
-        )
+        by = {p.name: amount * (shares or {}).get(p.name, 1.0) for p in self.space}
+        return self.space.settings({p.name: self._scaled(p, by[p.name]) for p in self.space})
+
+    def _scaled(self, parameter: Parameter, by: float) -> float:
+        value = self.values[parameter.name]
+        return value if by == 1.0 else parameter.value(parameter.action(value) * by)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,12 @@ from mixagent.pipeline.errors import OutputError
 Texts = dict[str, list[str]]
 """Vorbis comment names in lower case, each with its texts."""
 
+Retag = Callable[[Texts], Mapping[str, list[str]]]
+"""Given the texts of a file, says which of them are others in the file that they are copied to."""
+
+REPLAYGAIN_LUFS = -18.0
+"""Reference level of ReplayGain 2.0."""
+
 
 @dataclass(frozen=True)
 class _Picture:
@@ -73,12 +79,22 @@ _ALIASES = {"unsyncedlyrics": "lyrics", "description": "comment", "tempo": "bpm"
 _STALE_PREFIXES = ("replaygain_", "r128_", "itunnorm", "itunsmpb", "mp3gain_", "encoder", "length")
 
 
-def copy_tags(
-    source: Path, target: Path, changes: Callable[[Texts], Mapping[str, list[str]]] = lambda texts: {}
-) -> tuple[str, ...]:
+def replaygain_texts(integrated_lufs: float, sample_peak_dbfs: float) -> dict[str, list[str]]:
+    """A track's ReplayGain 2.0 tags: the gain to -18 LUFS in dB, and the highest sample, 1 at full scale.
+
+    Source: hydrogenaudio's ReplayGain 2.0 specification, "Metadata format".
+    """
+    return {
+        "replaygain_track_gain": [f"{REPLAYGAIN_LUFS - integrated_lufs:.2f} dB"],
+        "replaygain_track_peak": [f"{10 ** (sample_peak_dbfs / 20):.6f}"],
+        "replaygain_reference_loudness": [f"{REPLAYGAIN_LUFS:.2f} LUFS"],
+    }
+
+
+def copy_tags(source: Path | None, target: Path, changes: Retag | None = None) -> tuple[str, ...]:
     """Copy texts and pictures from one file to another, whatever their formats.
 
-    `changes` is given the texts and says which of them are others in the target.
+    Without a `source` there are none. `changes` says which texts are others in the target.
     ReplayGain, R128, iTunes' volume and gapless tags are left behind, and so is the encoder's name.
 
     Returns:
@@ -90,10 +106,11 @@ def copy_tags(
     tags = _Tags({})
     warnings: tuple[str, ...] = ()
     try:
-        tags = _read(source)
+        tags = tags if source is None else _read(source)
     except (mutagen.MutagenError, soundfile.LibsndfileError, OSError, ValueError) as error:
         warnings = (f"the tags of {source} cannot be read ({error}) and were not kept",)
-    tags = _Tags({**tags.texts, **changes(tags.texts)}, tags.pictures)
+    if changes is not None:
+        tags = _Tags({**tags.texts, **changes(tags.texts)}, tags.pictures)
     if not tags.texts and not tags.pictures:
         return warnings
     try:

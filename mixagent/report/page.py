@@ -46,6 +46,13 @@ def render_page(report: Report, before: AudioSource, after: AudioSource) -> str:
         verdict=words.verdict(report),
         tracks=_tracks(report.get("stems_in")),
         chain=_chain(report["decision"]["parameters"]),
+        strengths=words.strengths_words(report["decision"].get("strengths", {})),
+        phone_lu=report.get("speakers", {}).get("phone_loss_lu"),
+        outputs=report.get("outputs", [report["output"]]),
+        platforms=[{**row, "words": words.playback_words(row)} for row in report.get("platforms", ())],
+        codecs=[
+            {**row, "words": words.codec_words(row)} for row in (report.get("codecs") or {}).get("checks", ())
+        ],
         measures=measure_rows([report["before"], report["after"]]),
         bands=band_rows([report["before"], report["after"]]),
     )

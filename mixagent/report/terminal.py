@@ -11,7 +11,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mixagent.report.words import number, property_words, role_label, track_words, verdict
+from mixagent.report.words import (
+    codec_words,
+    number,
+    playback_words,
+    property_words,
+    role_label,
+    strengths_words,
+    track_words,
+    verdict,
+)
 
 _ROWS = (
     ("Integrated loudness", "integrated_lufs", "LUFS", False),
@@ -22,6 +31,7 @@ _ROWS = (
     ("Balance, right against left", "balance_db", "dB", True),
     ("Lost in mono", "mono_fold_loss_db", "dB", False),
 )
+_PHONE = "Left out by a phone"
 
 
 def summary_text(report: Mapping[str, Any]) -> RenderableType:
@@ -36,7 +46,10 @@ def summary_text(report: Mapping[str, Any]) -> RenderableType:
         *(Text(property_words(row)) for row in report["properties"]),
         *_sentences("What was wrong", report["summary"]["wrong"], "nothing that calls for a repair"),
         *_sentences("What was done", report["summary"]["done"], "nothing"),
-        _measures(report["before"], report["after"]),
+        *_strengths(report["decision"].get("strengths", {})),
+        _measures(report["before"], report["after"], report.get("speakers", {}).get("phone_loss_lu")),
+        *_platforms(report.get("platforms", []), report["target"]["name"]),
+        *_codecs(report.get("codecs")),
         *(Text(f"! {line}", style="yellow") for line in report["warnings"]),
     )
 
@@ -56,6 +69,46 @@ def _sentences(title: str, lines: Sequence[str], otherwise: str) -> list[Rendera
     return [Text(title, style="bold"), Padding(rows, (0, 0, 0, 1), expand=False)]
 
 
+def _strengths(strengths: Mapping[str, float]) -> list[RenderableType]:
+    words = strengths_words(strengths)
+    return [Text(f"Strengths: {words}, the rest in full")] if words else []
+
+
+def _platforms(rows: Sequence[Mapping[str, Any]], target: str) -> list[RenderableType]:
+    """What the normalisation of each platform does, those alike in one row; what refuses masters of
+    another level only where it is the target.
+    """
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        if row["normalises"] != "refuses" or row["platform"] == target:
+            played = number(row["gain_db"], sign=True), number(row["integrated_lufs"]), playback_words(row)
+            alike.setdefault(played, []).append(row["title"])
+    if not alike:
+        return []
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("Played on", overflow="fold")
+    table.add_column("gain dB", justify="right")
+    table.add_column("LUFS", justify="right")
+    table.add_column("", overflow="fold")
+    for (gain, lufs, words), titles in alike.items():
+        table.add_row(", ".join(titles), gain, lufs, Text(words, style="dim"))
+    return [table]
+
+
+def _codecs(codecs: Mapping[str, Any] | None) -> list[RenderableType]:
+    """What lossy codecs make of the master."""
+    if codecs is None:
+        return []
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for column in ("After", "kb/s", "dBTP", "LUFS"):
+        table.add_column(column, justify="left" if column == "After" else "right")
+    table.add_column("", style="dim")
+    for check in codecs["checks"]:
+        peak, lufs = number(check["true_peak_dbtp"], 2), number(check["integrated_lufs"])
+        table.add_row(check["codec"], str(check["kbps"]), peak, lufs, codec_words(check))
+    return [table]
+
+
 def _tracks(stems_in: Mapping[str, Any] | None) -> list[RenderableType]:
     """A row for each of the user's own tracks: what it was taken for, how that was found, what was done."""
     if stems_in is None:
@@ -68,7 +121,7 @@ def _tracks(stems_in: Mapping[str, Any] | None) -> list[RenderableType]:
     return [table]
 
 
-def _measures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:
+def _measures(before: Mapping[str, Any], after: Mapping[str, Any], phone_lu: float | None) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Measured")
     table.add_column("before", justify="right", style="dim")
@@ -76,4 +129,6 @@ def _measures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:
     table.add_column("")
     for name, key, unit, sign in _ROWS:
         table.add_row(name, number(before[key], sign=sign), number(after[key], sign=sign), unit)
+    if phone_lu is not None:
+        table.add_row(_PHONE, "", number(phone_lu), "LU")
     return table

@@ -170,6 +170,44 @@ def track_words(row: Mapping[str, Any]) -> str:
     return ", ".join([row["why"], *side, *moved, *turned, *gain])
 
 
+_AUDIBLE_DB = 0.05
+"""What rounds to 0.0 dB is not told."""
+
+
+def playback_words(row: Mapping[str, Any]) -> str:
+    """What a platform does with the master, from its row in the report object."""
+    gain_db, over_db, short_lu = row["gain_db"], row["over_db"], row["short_lu"]
+    if row["refused"]:
+        return f"refused: {_refusal(row)}"
+    if over_db > _AUDIBLE_DB and gain_db > 0:
+        return f"turned up; its limiter takes {number(over_db)} dB off the peaks"
+    turned = "as it is" if abs(gain_db) <= _AUDIBLE_DB else "turned up" if gain_db > 0 else "turned down"
+    if over_db > _AUDIBLE_DB:
+        return f"{turned}; peaks {number(over_db)} dB over its {number(row['ceiling_dbtp'])} dBTP may clip"
+    if short_lu > _AUDIBLE_DB:
+        why = "never turned up" if row["normalises"] == "down" else "held back by its peaks"
+        return f"{turned}; {number(short_lu)} LU quieter than others, {why}"
+    return turned
+
+
+def _refusal(row: Mapping[str, Any]) -> str:
+    off_lu = row["integrated_lufs"] - row["target_lufs"]
+    if row["true_peak_dbtp"] > row["ceiling_dbtp"] and abs(off_lu) <= row["tolerance_lu"]:
+        return f"peaks over {number(row['ceiling_dbtp'])} dBTP"
+    return f"{number(abs(off_lu))} LU {'over' if off_lu > 0 else 'under'} {number(row['target_lufs'])} LUFS"
+
+
+def codec_words(check: Mapping[str, Any]) -> str:
+    """Whether a codec leaves the master under its ceiling, from its row in the report object."""
+    over_db = check["over_db"]
+    return f"{number(over_db, 2)} dB over the ceiling" if over_db > 0 else "holds the ceiling"
+
+
+def strengths_words(strengths: Mapping[str, float]) -> str:
+    """The dimensions that were not applied in full; empty where all were."""
+    return ", ".join(f"{name} {round(100 * value)} %" for name, value in strengths.items() if value != 1.0)
+
+
 def verdict(report: Mapping[str, Any]) -> tuple[str, str, str]:
     """How a master ended: a state (`met`, `missed` or `untouched`), its title and a sentence."""
     target, after = report["target"], report["after"]

@@ -5,6 +5,7 @@ import os
 import pwd
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ from songs import RATE, write_song
 from mixagent import __version__
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.meters import measure
+from mixagent.pipeline.strengths import Strengths, dimension
+from mixagent.pipeline.targets import PLATFORMS, TARGETS
+
+DIMENSIONS = [field.name for field in fields(Strengths)]
 
 
 def samples(path):
@@ -40,6 +45,7 @@ COMMANDS = [
     ["split"],
     ["vocals"],
     ["compare"],
+    ["targets"],
     ["doctor"],
     ["models"],
     ["models", "list"],
@@ -72,6 +78,10 @@ def test_the_package_runs_as_a_module():
     ("options", "words"),
     [
         (["--target", "radio"], "unknown target 'radio'"),
+        (["--target", "you tube"], "did you mean youtube"),
+        (["--eq", "1.5"], "--eq"),
+        (["--width", "nan"], "--width"),
+        (["--amount", "0", "--restore", "0.5"], "leave out --restore"),
         (["--target", "3"], "out of range"),
         (["--target", "nan"], "out of range"),
         (["--target", ""], "unknown target ''"),
@@ -253,6 +263,47 @@ def test_a_larger_amount_changes_more(mixagent, tmp_path):
         rows = json.loads(ran.out)["decision"]["parameters"]
         moves.append(sum(abs(r["value"] - r["neutral"]) / (r["high"] - r["low"]) for r in rows))
     assert 0 < moves[0] < moves[1] < moves[2]
+
+
+def test_strengths_are_reported_replayed_and_scale_their_dimension_alone(mixagent, tmp_path):
+    values = samples(write_song(tmp_path / "plain.wav")) * np.array([1.0, 0.4], np.float32)
+    song, report = tmp_path / "song.wav", tmp_path / "r.json"
+    soundfile.write(song, values, RATE, "FLOAT")
+    full = moved(json.loads(master(mixagent, song, "--json").out))
+    assert any(name.startswith("master.balance") for name in full)
+    ran = master(mixagent, song, "--width", "0", "--report", report)
+    assert "Strengths: width 0 %" in ran.out
+    found = json.loads(report.read_text())
+    assert found["decision"]["strengths"] == {**dict.fromkeys(DIMENSIONS, 1.0), "width": 0.0}
+    assert moved(found) == {name: value for name, value in full.items() if dimension(name) != "width"}
+    assert mixagent("replay", report).code == 0
+
+
+def moved(report):
+    rows = report["decision"]["parameters"]
+    return {row["name"]: row["value"] for row in rows if row["value"] != row["neutral"]}
+
+
+def test_the_report_says_how_each_platform_plays_the_master(mixagent, song):
+    ran = master(mixagent, song, "--target", "-16", "--json")
+    report = json.loads(ran.out)
+    rows = {row["platform"]: row for row in report["platforms"]}
+    assert rows.keys() == PLATFORMS.keys()
+    after = report["after"]
+    # YouTube leaves what is quieter, Spotify raises it until its peaks are at -1 dBTP.
+    assert (rows["youtube"]["gain_db"], rows["youtube"]["integrated_lufs"]) == (0.0, after["integrated_lufs"])
+    assert rows["spotify"]["gain_db"] == pytest.approx(
+        min(-14.0 - after["integrated_lufs"], max(-1.0 - after["true_peak_dbtp"], 0.0))
+    )
+    assert rows["r128"]["refused"]
+    text = " ".join(master(mixagent, song, "--target", "r128").out.split())
+    assert "Broadcast, EBU R 128" in text
+
+
+def test_targets_lists_every_name_with_its_source(mixagent):
+    listed = json.loads(mixagent("targets", "--json").out)["targets"]
+    assert [row["platform"] for row in listed] == list(TARGETS)
+    assert "support.spotify.com" in mixagent("targets").out
 
 
 @pytest.mark.parametrize(

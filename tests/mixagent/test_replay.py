@@ -45,6 +45,39 @@ def test_a_replay_does_without_the_cache(mixagent, monkeypatch, song, report, tm
     assert (found["schema"], found["identical"]) == ("mixagent.replay/1", True)
 
 
+def test_a_report_from_before_these_wishes_is_replayed_without_them(mixagent, report):
+    def older(found):
+        for name in ("strengths", "edits", "codecs", "replaygain"):
+            del found["replay"][name]
+        del found["outputs"]
+
+    change(report, older)
+    assert mixagent("replay", report).code == 0
+
+
+def test_edits_tags_codecs_and_all_files_are_replayed(mixagent, song):
+    report = song.parent / "r.json"
+    wishes = (
+        "--fade-out",
+        "0.5",
+        "--trim-silence",
+        "--replaygain",
+        "--codec-safe",
+        "--format",
+        "wav,mp3,ogg",
+    )
+    assert mixagent("master", song, "--separator", "none", "--report", report, *wishes).code == 0
+    made = {path: path.read_bytes() for path in song.parent.glob("song.master.*")}
+    assert len(made) == 3
+    for path in made:
+        path.unlink()
+    assert mixagent("replay", report).code == 0
+    assert {path: path.read_bytes() for path in made} == made
+    one = song.parent / "again.mp3"
+    assert mixagent("replay", report, "-o", one).code == 0
+    assert one.read_bytes() == made[song.parent / "song.master.mp3"]
+
+
 def test_an_untouched_song_is_replayed_untouched(mixagent, song):
     report = song.parent / "r.json"
     mixagent("master", song, "--amount", "0", "--report", report)
@@ -112,6 +145,15 @@ def set_to(*keys, value):
         set_to("output", "path", value=3),
         set_to("input", "path", value=None),
         set_to("input", value="song.wav"),
+        set_to("outputs", value=[{"path": "m.wav"}]),
+        set_to("outputs", value=3),
+        set_to("replay", "strengths", value=3),
+        set_to("replay", "strengths", value={"eq": 2}),
+        set_to("replay", "strengths", value={"loudness": 1}),
+        set_to("replay", "edits", value={"fade_in_s": "long"}),
+        set_to("replay", "edits", value={"fade_in_s": -1}),
+        set_to("replay", "codecs", value={"held": ["atrac"]}),
+        set_to("replay", "codecs", value=["mp3"]),
     ],
 )
 def test_a_tampered_report_gets_one_line(mixagent, report, tamper):

@@ -13,7 +13,7 @@ import soundfile
 from mixagent.pipeline.audio import Audio, load
 from mixagent.pipeline.encoding import _container
 from mixagent.pipeline.errors import CancelledError, OutputError, UsageError
-from mixagent.pipeline.files import check_output, content_hash, decode, encode, probe
+from mixagent.pipeline.files import check_output, content_hash, decode, encode, encode_all, probe
 
 RATE = 44100
 
@@ -172,6 +172,30 @@ def test_progress_of_decoding_rises_to_one_and_can_cancel(tmp_path):
 def test_what_a_format_lacks_is_a_usage_error(tmp_path, name, rate, bit_depth, message):
     with pytest.raises(UsageError, match=message):
         check_output(tmp_path / name, rate, bit_depth)
+
+
+def test_several_files_are_what_each_alone_would_be(tmp_path):
+    names = ["a.wav", "a.flac", "a.mp3", "a.ogg"]
+    shares: list[float] = []
+    encode_all(noise(), [tmp_path / name for name in names], "16", seed=4, progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    for name in names:
+        encode(noise(), tmp_path / f"alone {name}", "16", seed=4)
+        assert content_hash(tmp_path / name) == content_hash(tmp_path / f"alone {name}")
+
+
+def test_several_files_are_written_all_or_none(tmp_path):
+    (tmp_path / "a.wav").write_text("the old one")
+
+    def fail(share):
+        if share == 1.0:
+            raise CancelledError("interrupted")
+
+    with pytest.raises(CancelledError):
+        encode_all(noise(), [tmp_path / "a.wav", tmp_path / "a.ogg"], progress=fail)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
+    assert (tmp_path / "a.wav").read_text() == "the old one"
 
 
 def test_the_input_is_never_overwritten_also_under_another_name(tmp_path):

@@ -10,7 +10,7 @@ import soundfile
 from mutagen import flac, id3, mp4
 from test_files import content_hash, tone
 
-from mixagent.pipeline.files import copy_tags, decode, encode
+from mixagent.pipeline.files import copy_tags, decode, encode, replaygain_texts
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -185,3 +185,27 @@ def test_no_tags_change_nothing(tmp_path):
     encode(tone(), tmp_path / "plain.mp3")
     encode(tone(), tmp_path / "tagged.mp3", tags_from=tmp_path / "song.wav")
     assert content_hash(tmp_path / "plain.mp3") == content_hash(tmp_path / "tagged.mp3")
+
+
+@pytest.mark.parametrize("name", ["m.flac", "m.mp3", "m.ogg", "m.wav"])
+def test_replaygain_tags_hold_the_gain_to_18_lufs_and_the_highest_sample(tmp_path, name):
+    # ReplayGain 2.0: gain = -18 LUFS less the loudness, peak as a share of full scale.
+    texts = replaygain_texts(-13.5, -6.0206)
+    encode(tone(), tmp_path / name, retag=lambda found: texts)
+    found, _ = read(tmp_path / name)
+    assert found["replaygain_track_gain"] == "-4.50 dB"
+    assert found["replaygain_track_peak"] == "0.500000"
+
+
+def test_a_songs_own_replaygain_gives_way_to_the_masters(tmp_path):
+    encode(
+        tone(), tmp_path / "song.flac", retag=lambda found: {"title": ["T"], **replaygain_texts(-9.0, 0.0)}
+    )
+    encode(
+        tone(),
+        tmp_path / "m.flac",
+        tags_from=tmp_path / "song.flac",
+        retag=lambda found: replaygain_texts(-14.0, -1.0),
+    )
+    found, _ = read(tmp_path / "m.flac")
+    assert (found["title"], found["replaygain_track_gain"]) == ("T", "-4.00 dB")
