@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from rich.console import Console
 
+from mixagent.delivered import platform_rows
 from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import OutputError
@@ -111,6 +112,29 @@ def written(tmp_path):
         return path, reader, report
 
     return write
+
+
+def test_the_page_tells_what_platforms_codecs_and_a_phone_make_of_it(tmp_path):
+    source, path = song(), tmp_path / "r.html"
+    report = make_report(source, source)
+    report["platforms"] = platform_rows({"integrated_lufs": -12.0, "true_peak_dbtp": -1.0})
+    check = {"codec": "mp3", "kbps": 320, "true_peak_dbtp": -0.8, "integrated_lufs": -14.0, "over_db": 0.2}
+    report["codecs"] = {"checks": [check]}
+    report["speakers"] = {"phone_loss_lu": 4.25}
+    report["decision"]["strengths"] = {"eq": 0.5, "width": 1.0}
+    write_page(report, source, source, path)
+    text = " ".join(path.read_text("utf-8").split())
+    assert "TIDAL" in text
+    assert '−2.0 <span class="unit">dB</span>' in text
+    assert "0.20 dB over the ceiling" in text
+    assert "a phone leaves out 4.2 LU" in text
+    assert "(eq 50 %)" in text
+    printed = Console(width=100, record=True)
+    printed.print(summary_text(report))
+    told = printed.export_text()
+    assert "turned down" in told
+    assert "0.20 dB over the ceiling" in told
+    assert "Strengths: eq 50 %" in told
 
 
 def test_the_page_needs_no_other_file_and_no_network(written):
