@@ -74,7 +74,11 @@ def _player(report: Report, before: AudioSource, after: AudioSource) -> dict[str
 def _charts(report: Report) -> dict[str, charts.Chart]:
     sides = {"before": report["before"], "after": report["after"]}
     loudness = {name: side["short_term_lufs"] for name, side in sides.items()}
-    duration_s, target_lufs = report["input"]["duration_s"], report["target"]["integrated_lufs"]
+    # What was trimmed off is not on the master's time.
+    start_s, end_s = (report.get("edits", {}).get(f"trimmed_{side}_s", 0.0) for side in ("start", "end"))
+    loudness["before"] = loudness["before"][round(start_s) :]
+    duration_s = report["input"]["duration_s"] - start_s - end_s
+    target_lufs = report["target"]["integrated_lufs"]
     return {
         "spectrum": charts.spectrum_chart(sides),
         "difference": charts.difference_chart(report["before"], report["after"]),
