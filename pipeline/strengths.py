@@ -1,6 +1,6 @@
 """Strengths: how much of a decision is applied in each dimension of the sound.
 
-`_WHAT` is the one place that says which parameter belongs to which dimension, by what its name says.
+`_NAMES` is the one place that says which parameter belongs to which dimension, by what its name says.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from mixagent.pipeline.parameters import Settings, switch_of
 
 Dimension = Literal["eq", "dynamics", "width", "saturation", "restore"]
 
-_WHAT: tuple[tuple[Dimension, str], ...] = (
-    ("saturation", r"sat|drive|clip|exciter"),
-    ("restore", r"resonance_cut|gap_fill|extend"),
-    (
-        "width",
-        r"(side_)?width|pan$|balance|mono_below|reverb_send|delay_send|size|damping|time_ms|feedback",
-    ),
-    ("dynamics", r"comp_|glue|multiband|mb_|transient|expand|gain_db"),
-    ("eq", r"(mid_|side_)?eq|dyn|bell|low_mid_cut|shimmer_cut|high_pass|low_shelf|presence|air|linear_phase"),
+_NAMES: tuple[tuple[Dimension, str], ...] = (
+    ("eq", r"dynamic_\d\."),
+    ("dynamics", r"crossover\."),
+    ("width", r"(reverb|delay)\."),
+    ("saturation", r".*\.(sat|drive|clip)"),
+    ("restore", r".*\.(resonance_cut|gap_fill|extend)"),
+    ("width", r".*\.(width|pan|balance|mono_below|reverb_send|delay_send)"),
+    ("dynamics", r".*\.(comp|transient|expand|gain)_"),
+    ("eq", r".*\.(eq|bell|low_mid_cut|shimmer_cut|high_pass|low_shelf|presence|air|linear_phase)"),
 )
-"""How the names begin, their place left out; the first that fits counts.
+"""How the names of each dimension begin; the first that fits counts.
 
-Levels of stems and buses are of dynamics, the rooms that they are placed in are of width.
+A dynamic equaliser is an equaliser. Levels of stems and buses are of dynamics, the rooms that they are
+placed in are of width.
 """
 
 
@@ -81,8 +82,7 @@ def dimension(name: str) -> Dimension:
     Raises:
         KeyError: no dimension claims it.
     """
-    what = name.partition(".")[2]
-    found = next((place for place, pattern in _WHAT if re.match(pattern, what)), None)
+    found = next((known for known, pattern in _NAMES if re.match(pattern, name)), None)
     if found is None:
         raise KeyError(f"{name} belongs to no dimension: say so in pipeline/strengths.py")
     return found

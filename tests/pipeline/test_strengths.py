@@ -35,6 +35,10 @@ def test_every_parameter_belongs_to_a_dimension(parameter):
         ("master.mono_below_hz", "width"),
         ("reverb.size", "width"),
         ("master.gap_fill_db", "restore"),
+        ("dynamic_3.threshold_db", "eq"),
+        ("low_band.drive_db", "saturation"),
+        ("high_band.comp_ratio", "dynamics"),
+        ("side.eq_air_db", "eq"),
     ],
 )
 def test_a_parameter_is_of_the_dimension_that_its_name_says(name, expected):
