@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
+from mixagent.accounts import write_json
 from mixagent.pipeline.errors import OutputError, UsageError
 from mixagent.session import Mastered
 
@@ -44,16 +43,4 @@ def write_reports(mastered: Mastered, paths: Sequence[Path]) -> None:
 
             write_page(mastered.report, mastered.before, mastered.after, path)
         else:
-            _write_json(mastered, path)
-
-
-def _write_json(mastered: Mastered, path: Path) -> None:
-    partial = path.with_name(f".mixagent-{secrets.token_hex(6)}.json")
-    try:
-        # In ASCII: a file name need not be valid text.
-        partial.write_text(json.dumps(mastered.report, indent=2, allow_nan=False) + "\n", encoding="ascii")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write the report {path}: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+            write_json(mastered.report, path)

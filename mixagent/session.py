@@ -184,14 +184,16 @@ class Premaster:
         analysis: of the song as it came, as JSON.
         warnings: about the file.
         decision: what the policy decided.
-        momentary_lufs: of the mix; 400 ms windows, one each 100 ms.
-        tone_db: of the mix, one value a band, as `pipeline.album.tone_db`.
+        song_lufs: of the song, 400 ms windows, one each 100 ms; −inf for silence.
+        mix_lufs: the same of the mix.
+        tone_db: of the mix, one value a band, as `pipeline.album.tone_db`; NaN where it is empty.
     """
 
     analysis: Mapping[str, Any]
     warnings: Sequence[str]
     decision: Decision
-    momentary_lufs: Float64Array
+    song_lufs: Float64Array
+    mix_lufs: Float64Array
     tone_db: Float64Array
 
 
@@ -212,9 +214,14 @@ def premaster_song(request: Request, progress: ShowProgress | None = None) -> Pr
             analysis=heard["analysis"],
             warnings=results["decode"].values["warnings"],
             decision=decided.decision,
-            momentary_lufs=levels(results["level"]).loudness.momentary_lufs,
-            tone_db=np.array([np.nan if v is None else v for v in results["tone"].values["tone_db"]]),
+            song_lufs=_numbers(results["album"].values["momentary_lufs"], -math.inf),
+            mix_lufs=levels(results["level"]).loudness.momentary_lufs,
+            tone_db=_numbers(results["album"].values["tone_db"], math.nan),
         )
+
+
+def _numbers(values: Sequence[float | None], otherwise: float) -> Float64Array:
+    return np.array([otherwise if value is None else value for value in values], np.float64)
 
 
 @contextmanager

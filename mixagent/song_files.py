@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from mixagent.accounts import read_account
 from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.running import beside
 
 SUFFIXES = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".m4a")
 """What is taken for a song in a folder; a file that is named is taken whatever its suffix."""
 
-MADE = (".stems", ".vocals")
-"""Endings of the folders that splitting makes: what lies in them is no song."""
+MADE = (".stems", ".vocals", ".mastered")
+"""Endings of the folders that splitting and albums make: what lies in them is no song."""
 
 ACCOUNT = " - split.json"
-"""Ending of the file beside the stems of a song that says what was done; see `read_account`."""
+"""Ending of the file beside the stems of a song that says what was done; see `accounts.read_account`."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class SongFile:
 def find_songs(named: Sequence[Path]) -> list[SongFile]:
     """The songs that were named and those in folders that were, sorted, each once.
 
-    Hidden folders, and folders and files that splitting made, are left out.
+    Hidden folders, and folders and files that splitting or an album made, are left out.
 
     Raises:
         InputError: a folder without songs, or the root of all folders.
@@ -63,15 +62,6 @@ def _in_folder(root: Path) -> Iterator[SongFile]:
 
 def _made(account: Path) -> set[str]:
     return {Path(path).name for path in read_account(account).get("files", {}).values()}
-
-
-def read_account(path: Path) -> dict[str, Any]:
-    """What a run left on how it split a song; empty where there is nothing that can be read."""
-    try:
-        account = json.loads(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return {}
-    return account if isinstance(account, dict) and account.get("key") else {}
 
 
 def output_folders(songs: Sequence[SongFile], output: Path | None, ending: str) -> list[Path]:

@@ -5,22 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mixagent.accounts import is_whole, read_account, write_json
 from mixagent.pipeline.audio import AudioSource, Combination
-from mixagent.pipeline.errors import InputError, OutputError, UsageError
+from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.files import BitDepth, content_hash
 from mixagent.pipeline.graph import Stage, program_version
 from mixagent.pipeline.separation import STEM_SETS, Choice, choose_separator, resolve_device
 from mixagent.progress import ShowProgress
 from mixagent.running import Runner, opened_run
 from mixagent.settings import Config, load_config
-from mixagent.song_files import ACCOUNT, read_account
+from mixagent.song_files import ACCOUNT
 from mixagent.stages import listening_stages, separating_stage
 from mixagent.stem_files import STEM_BIT_DEPTH, StemFile, StemFormat, stem_files, write_stems
 from mixagent.stem_judging import (
@@ -128,7 +128,7 @@ def split_song(request: SplitRequest, progress: ShowProgress | None = None) -> d
     choice = stem_separator(request.config, request.device, request.stems, request.shifts, request.seed)
     key = _key(request, choice)
     before = read_account(request.account)
-    if before.get("key") == key and _is_whole(before, request.folder):
+    if before.get("key") == key and is_whole(before, request.folder):
         return {**before, "status": "unchanged"}
     names = STEM_SETS[request.stems] if request.stems else choice.separator.stem_names
     if request.stems != 2:
@@ -221,7 +221,7 @@ def _written(
         "files": {name: str(path) for name, path in files.items()},
         "bytes": {name: path.stat().st_size for name, path in files.items()},
     }
-    _write_json(account, request.account)
+    write_json(account, request.account)
     return account
 
 
@@ -262,13 +262,6 @@ def _key(request: SplitRequest, choice: Choice) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _is_whole(account: Mapping[str, Any], folder: Path) -> bool:
-    files = {name: folder / Path(path).name for name, path in account["files"].items()}
-    return all(
-        path.is_file() and path.stat().st_size == account["bytes"][name] for name, path in files.items()
-    )
-
-
 def _left_over(before: Mapping[str, Any], files: Mapping[str, Path], folder: Path) -> list[dict[str, Any]]:
     """A warning about files of an earlier split which this one does not replace."""
     names = {Path(path).name for path in before.get("files", {}).values()} - {p.name for p in files.values()}
@@ -277,15 +270,3 @@ def _left_over(before: Mapping[str, Any], files: Mapping[str, Path], folder: Pat
         return []
     text = f"{folder} also holds files of an earlier split: {', '.join(left)}"
     return [warning("left_over", text)]
-
-
-def _write_json(account: Mapping[str, Any], path: Path) -> None:
-    partial_path = path.with_name(f".mixagent-{secrets.token_hex(6)}.json")
-    try:
-        # In ASCII: a file name need not be valid text.
-        partial_path.write_text(json.dumps(account, indent=2, allow_nan=False) + "\n", encoding="ascii")
-        partial_path.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        partial_path.unlink(missing_ok=True)

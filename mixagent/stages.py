@@ -11,7 +11,7 @@ the time to load it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from functools import partial
@@ -28,7 +28,7 @@ from mixagent.pipeline.features import describe_song
 from mixagent.pipeline.files import content_hash, decode, resample
 from mixagent.pipeline.fingerprint import fingerprint
 from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
-from mixagent.pipeline.meters import Loudness
+from mixagent.pipeline.meters import Loudness, momentary_lufs
 from mixagent.pipeline.parameters import Settings
 from mixagent.pipeline.separation import SeparatedStems
 from mixagent.pipeline.targets import LoudnessTarget
@@ -160,8 +160,9 @@ def rendering_stages(
 
 
 def premaster_stages(rendering: Sequence[Stage]) -> list[Stage]:
-    """Of the rendering stages those that no target enters, and the tone of the mix."""
-    return [*(stage for stage in rendering if stage.name in ("mix", "level")), Stage("tone", _tone, ("mix",))]
+    """Of the rendering stages those that no target enters, and what an album asks of song and mix."""
+    kept = [stage for stage in rendering if stage.name in ("mix", "level")]
+    return [*kept, Stage("album", _album_measures, ("decode", "mix"))]
 
 
 def _decode(song: Path, context: StageContext) -> dict[str, Any]:
@@ -330,11 +331,16 @@ def levels(level: Result) -> SourceMeasures:
     return SourceMeasures(loudness=loudness, **values)
 
 
-def _tone(context: StageContext) -> dict[str, Any]:
+def _album_measures(context: StageContext) -> dict[str, Any]:
     from mixagent.pipeline.album import tone_db
 
-    tone = tone_db(Watched(context.inputs["mix"].audio("audio"), context.progress))
-    return {"tone_db": [float(level) if math.isfinite(level) else None for level in tone]}
+    song, mix = (context.inputs[name].audio("audio") for name in ("decode", "mix"))
+    tone = tone_db(Watched(mix, context.progress))
+    return {"momentary_lufs": _or_none(momentary_lufs(song)), "tone_db": _or_none(tone)}
+
+
+def _or_none(values: Iterable[float]) -> list[float | None]:
+    return [float(value) if math.isfinite(value) else None for value in values]
 
 
 def _finalise(target: LoudnessTarget, codecs: CodecPlan | None, context: StageContext) -> dict[str, Any]:

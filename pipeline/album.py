@@ -35,6 +35,9 @@ BOTH_SPEAKERS_LU = 10 * math.log10(2)
 SHORTEST_TONE_S = 5.0
 """A song of less has no tone of its own."""
 
+SILENT_DBFS = -60.0
+"""What stays under this between two songs is heard as their pause."""
+
 _LEAST_MOVE_DB = 0.1
 _OTHER_BAND_DB = 15.0
 """A band that differs by more is one that the song does not have, or nothing but."""
@@ -109,6 +112,17 @@ def tone_db(source: AudioSource) -> Float64Array:
     inside = [octaves[(centres >= low) & (centres < high)] for low, high in BANDS_HZ]
     levels = np.array([np.nan if np.isnan(band).any() else band.mean() for band in inside])
     return np.asarray(levels - np.nanmean(levels)) if np.isfinite(levels).any() else levels
+
+
+def silences_s(source: AudioSource, floor_db: float = SILENT_DBFS) -> tuple[float, float]:
+    """Seconds at the start and at the end in which no sample rises over the floor (dB re full scale)."""
+    floor, first, last, start = 10 ** (floor_db / 20), source.frames, 0, 0
+    for block in blocks(source):
+        loud = np.flatnonzero(np.abs(block).max(axis=0) > floor)
+        if loud.size:
+            first, last = min(first, start + int(loud[0])), start + int(loud[-1]) + 1
+        start += block.shape[1]
+    return first / source.rate, (source.frames - last) / source.rate
 
 
 def tone_moves_db(

@@ -3,7 +3,7 @@
 from mixagent.pipeline.decoding import Decoded, FileInfo, content_hash, decode, probe
 from mixagent.pipeline.encoding import BitDepth, check_output, encode, encode_all
 from mixagent.pipeline.resampling import resample
-from mixagent.pipeline.tags import Texts, copy_tags, replaygain_texts
+from mixagent.pipeline.tags import Texts, copy_tags, replaygain_texts, tag_texts
 
 __all__ = [
     "BitDepth",
@@ -19,4 +19,5 @@ __all__ = [
     "probe",
     "replaygain_texts",
     "resample",
+    "tag_texts",
 ]

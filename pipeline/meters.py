@@ -78,6 +78,14 @@ def integrated_lufs(source: AudioSource) -> float:
     return gated_loudness(meter.energies)
 
 
+def momentary_lufs(source: AudioSource) -> Float64Array:
+    """Loudness of every 400 ms, one each 100 ms, as `Loudness.momentary_lufs`."""
+    meter = EnergyMeter.k_weighted(source.rate, source.channels)
+    for block in blocks(source):
+        meter.update(block)
+    return windowed_loudness(meter.energies, MOMENTARY_STEPS)
+
+
 def true_peak_dbtp(source: AudioSource) -> float:
     """True peak (BS.1770-5 annex 2) in dB re full scale, the highest of all channels; −inf for silence."""
     meter = PeakMeter(source.rate, source.channels)

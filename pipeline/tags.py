@@ -119,6 +119,14 @@ def copy_tags(source: Path | None, target: Path, changes: Retag | None = None) -
         raise OutputError(f"cannot write tags to {target}: {error}") from error
 
 
+def tag_texts(path: Path) -> Texts:
+    """What a file's tags say; nothing where they cannot be read."""
+    try:
+        return _read(path).texts
+    except (mutagen.MutagenError, soundfile.LibsndfileError, OSError, ValueError):
+        return {}
+
+
 def _read(path: Path) -> _Tags:
     file = mutagen.File(path)
     tags = None if file is None else file.tags

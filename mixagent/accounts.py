@@ -1,0 +1,45 @@
+"""What a run leaves beside its files, by which the next one knows what is done: JSON, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mixagent.pipeline.errors import OutputError, reason
+
+
+def read_account(path: Path) -> dict[str, Any]:
+    """An account with its `key`; empty where there is none that can be read."""
+    try:
+        account = json.loads(path.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return {}
+    return account if isinstance(account, dict) and account.get("key") else {}
+
+
+def is_whole(account: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the `files` of an account lie in the folder with the `bytes` that they had."""
+    files = {name: folder / Path(path).name for name, path in account["files"].items()}
+    return all(
+        path.is_file() and path.stat().st_size == account["bytes"][name] for name, path in files.items()
+    )
+
+
+def write_json(value: Mapping[str, Any], path: Path) -> None:
+    """Write an object under a hidden name and rename it into its place.
+
+    Raises:
+        OutputError: the disk is full or refuses the file.
+    """
+    partial = path.with_name(f".mixagent-{secrets.token_hex(6)}.json")
+    try:
+        # In ASCII: a file name need not be valid text.
+        partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="ascii")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {reason(error)}") from error
+    finally:
+        partial.unlink(missing_ok=True)
