@@ -109,17 +109,14 @@ def _check_names(songs: Sequence[SongFile]) -> None:
 def _track(song: SongFile, texts: Mapping[str, list[str]]) -> Track:
     stem = song.path.stem
     found = _NUMBER.match(stem)
-    tagged, disc = (_leading(texts.get(name, ())) for name in ("tracknumber", "discnumber"))
+    named, named_disc = (int(found[2]), int(found[1] or 0)) if found else (None, 0)
+    tagged, tagged_disc = (_leading(texts.get(name, ())) for name in ("tracknumber", "discnumber"))
     rest = stem[found.end() :].lstrip(" ._)-") if found else stem
-    number, placed_by = tagged, "tag"
-    if number is None and found:
-        number, placed_by = int(found[2]), "name"
-        disc = disc or int(found[1] or 0)
     return Track(
         song,
-        number,
-        disc or 0,
-        "order" if number is None else "tag" if placed_by == "tag" else "name",
+        named if tagged is None else tagged,
+        (named_disc if tagged is None else 0) if tagged_disc is None else tagged_disc,
+        "tag" if tagged is not None else "name" if found else "order",
         _first(texts, "title") or rest or stem,
         _first(texts, "artist"),
     )
@@ -186,7 +183,7 @@ def _by_cue(tracks: Sequence[Track], cue: Path, sheet: CueSheet, warnings: Seque
 
 
 def _named(tracks: Iterable[Track], name: str) -> Track | None:
-    """The track whose file has this name; else one that differs in the suffix alone, as after a conversion."""
+    """The track whose file has this name, else one that differs in the suffix alone: a converted one."""
     pool = list(tracks)
     same = [track for track in pool if track.path.name == name]
     alike = [track for track in pool if track.path.stem == Path(name).stem]

@@ -21,6 +21,7 @@ from typing import Annotated, Any
 import typer
 
 from mixagent import __version__
+from mixagent.album_commands import album
 from mixagent.commands import (
     FORMATS,
     AsJson,
@@ -329,6 +330,7 @@ def analyze(song: Song, as_json: AsJson = False, quiet: Quiet = False) -> int:
 
 command(app, interrupted=UNFINISHED)(split)
 command(app, interrupted=UNFINISHED)(vocals)
+command(app, interrupted=UNFINISHED)(album)
 
 
 @command(app)

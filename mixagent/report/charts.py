@@ -20,6 +20,7 @@ _HZ_TICKS = (30, 60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 _MINOR_HZ = (60, 250, 1000, 4000, 16000)
 _EMPTY_BAND_DB = -110.0
 _QUIETEST_SHOWN_LUFS = -50.0
+_MOST_NUMBERS = 12
 
 
 @dataclass(frozen=True)
@@ -143,19 +144,68 @@ def loudness_chart(
     sides: Mapping[str, Sequence[float | None]], duration_s: float, target_lufs: float | None = None
 ) -> Chart:
     """Short-term loudness of every side over time, one value a second, with the target as a line."""
-    aims = [] if target_lufs is None else [target_lufs]
-    heard = [v for values in sides.values() for v in values if v is not None and v > _QUIETEST_SHOWN_LUFS]
-    shown = [*heard, *aims] or [_QUIETEST_SHOWN_LUFS]
-    scale = Scale(5 * math.floor((min(shown) - 1) / 5), 5 * math.ceil((max(shown) + 1) / 5))
-    target = [Line("target", _level_line(aim, scale)) for aim in aims]
+    scale = _loudness_scale(sides.values(), target_lufs)
     curves = [Line(name, _loudness_line(values, duration_s, scale)) for name, values in sides.items()]
-    step = 5 if scale.high - scale.low <= 30 else 10
-    return Chart((*target, *curves), time_ticks(0.0, duration_s), _level_ticks(scale, step, "{:.0f}"))
+    lines = (*_target_lines(target_lufs, scale), *curves)
+    return Chart(lines, time_ticks(0.0, duration_s), _loudness_ticks(scale))
 
 
-def _level_line(level: float, scale: Scale) -> str:
-    y = BOX * (1 - scale.share(level))
-    return f"M0 {y:.1f}L{BOX:.0f} {y:.1f}"
+def album_chart(
+    sides: Mapping[str, Sequence[Sequence[float | None]]], durations_s: Sequence[float], target_lufs: float
+) -> Chart:
+    """Short-term loudness of an album's songs one after the other, with the target as a line.
+
+    Args:
+        sides: for each side the values of every song, one a second.
+        durations_s: of the songs.
+        target_lufs: of the album.
+    """
+    starts_s = [0.0, *np.cumsum(durations_s).tolist()]
+    total_s = max(starts_s[-1], 1.0)
+    scale = _loudness_scale([values for songs in sides.values() for values in songs], target_lufs)
+    curves = [
+        Line(
+            name,
+            "".join(_part_line(v, s, d, total_s, scale) for v, s, d in zip(songs, starts_s, durations_s)),
+        )
+        for name, songs in sides.items()
+    ]
+    often = len(durations_s) > _MOST_NUMBERS
+    ticks = tuple(
+        Tick(100 * start_s / total_s, str(k), minor=often and k % 2 == 0)
+        for k, start_s in enumerate(starts_s[:-1], 1)
+    )
+    return Chart((*_target_lines(target_lufs, scale), *curves), ticks, _loudness_ticks(scale))
+
+
+def _loudness_scale(curves: Iterable[Sequence[float | None]], target_lufs: float | None) -> Scale:
+    heard = [v for values in curves for v in values if v is not None and v > _QUIETEST_SHOWN_LUFS]
+    shown = heard + ([] if target_lufs is None else [target_lufs]) or [_QUIETEST_SHOWN_LUFS]
+    return Scale(5 * math.floor((min(shown) - 1) / 5), 5 * math.ceil((max(shown) + 1) / 5))
+
+
+def _loudness_ticks(scale: Scale) -> tuple[Tick, ...]:
+    return _level_ticks(scale, 5 if scale.high - scale.low <= 30 else 10, "{:.0f}")
+
+
+def _target_lines(target_lufs: float | None, scale: Scale) -> list[Line]:
+    if target_lufs is None:
+        return []
+    y = BOX * (1 - scale.share(target_lufs))
+    return [Line("target", f"M0 {y:.1f}L{BOX:.0f} {y:.1f}")]
+
+
+def _part_line(
+    values: Sequence[float | None], start_s: float, duration_s: float, total_s: float, scale: Scale
+) -> str:
+    """One song's line in its part of the album; a song shorter than a second or two is a dash."""
+    ends = [start_s, start_s + duration_s]
+    xs = [start_s + second + 1 for second in range(len(values))] if len(values) > 1 else ends
+    ys = [
+        None if v is None else BOX * (1 - scale.share(v))
+        for v in (values if len(values) > 1 else [*values] * 2)
+    ]
+    return polyline([BOX * x / total_s for x in xs], ys) if ys else ""
 
 
 def _loudness_line(values: Sequence[float | None], duration_s: float, scale: Scale) -> str:

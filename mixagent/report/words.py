@@ -223,3 +223,24 @@ def verdict(report: Mapping[str, Any]) -> tuple[str, str, str]:
     ceiling = number(target["ceiling_dbtp"])
     sentence = f"{loudness} LUFS, peaks at {peak} dBTP under a ceiling of {ceiling}."
     return "met", f"Target met ({target['name']})", sentence
+
+
+def album_verdict(report: Mapping[str, Any]) -> tuple[str, str, str]:
+    """How an album ended: a state (`met` or `missed`), its title and a sentence."""
+    target, after = report["target"], report["after"]
+    if not report["met"]:
+        return "missed", "Target missed", report["missed"][0]
+    loudness, peak = number(after["integrated_lufs"]), number(after["true_peak_dbtp"])
+    ceiling = number(target["ceiling_dbtp"])
+    count = len(report["songs"])
+    songs = f"{count} song" if count == 1 else f"{count} songs"
+    sentence = f"{songs}, {loudness} LUFS as one, peaks at {peak} dBTP under a ceiling of {ceiling}."
+    return "met", f"Target met ({target['name']})", sentence
+
+
+def pause_words(pause: Mapping[str, Any]) -> str:
+    """The silence between two songs of an album."""
+    if pause["runs_on"]:
+        return "runs on"
+    added = f" + {number(pause['added_s'])}" if pause["added_s"] else ""
+    return f"{number(pause['in_files_s'])}{added} s"

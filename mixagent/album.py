@@ -1,0 +1,557 @@
+"""An album mastered as one: its songs heard first, then given levels and tones that belong together."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mixagent import __version__
+from mixagent.accounts import is_whole, read_account, write_json
+from mixagent.album_order import AlbumOrder, Track
+from mixagent.cue_sheets import CueSheet, CueTrack, cue_text
+from mixagent.pipeline.album import (
+    BOTH_SPEAKERS_LU,
+    BOUND_LU,
+    SHORTEST_TONE_S,
+    TONE_SHARE,
+    silences_s,
+    song_targets_lufs,
+    tone_moves_db,
+)
+from mixagent.pipeline.errors import InputError, OutputError, reason
+from mixagent.pipeline.files import BitDepth, content_hash, decode
+from mixagent.pipeline.graph import program_version
+from mixagent.pipeline.mastering import EQ_NAMES
+from mixagent.pipeline.meters import Float64Array, momentary_lufs, programme_loudness
+from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.policies.base import Decision, Recorded
+from mixagent.progress import ShowProgress
+from mixagent.report.words import number
+from mixagent.session import Premaster, Request, master_song, premaster_song
+from mixagent.settings import Config, load_config
+
+SCHEMA = "mixagent.album/1"
+ACCOUNT, PAGE, CUE = "album.json", "album.html", "album.cue"
+"""The files beside the songs: the report, which is also what a run that goes on knows of, and the rest."""
+
+TOLERANCE_LU = 0.1
+"""How far the album may lie from its target and still have met it."""
+
+_SEAM_S = 0.02
+"""Songs with less silence than this between them run into each other."""
+
+_KEPT_LU = 0.05
+
+
+@dataclass(frozen=True)
+class AlbumRequest:
+    """What to do with an album.
+
+    Attributes:
+        order: its songs.
+        folder: where the masters go, with the songs' names, as they lie below the folder that was named.
+        target: loudness of the album as one programme, and the ceiling of each song.
+        bound_lu: how far a song may lie from the album's loudness.
+        tone_share: 0..1, of the way to the album's mean tone that each song goes.
+        format: suffix of the masters: wav, flac, mp3 or ogg.
+        bit_depth, sample_rate, amount, device, seed, config: as in a `Request`.
+        write_cue: whether a cue sheet is written.
+        gap_s: silence before every song but the first in that sheet; None as the given sheet has it.
+    """
+
+    order: AlbumOrder
+    folder: Path
+    target: LoudnessTarget
+    bound_lu: float = BOUND_LU
+    tone_share: float = TONE_SHARE
+    format: str = "wav"
+    bit_depth: BitDepth = "24"
+    sample_rate: int | None = None
+    amount: float = 1.0
+    device: str = "auto"
+    seed: int = 0
+    config: Config = field(default_factory=load_config)
+    write_cue: bool = False
+    gap_s: float | None = None
+
+    def master_of(self, track: Track) -> Path:
+        """Where a song's master goes."""
+        return self.folder / (track.song.below or Path()) / f"{track.path.stem}.{self.format}"
+
+    def request(self, track: Track, target: LoudnessTarget, policy: Recorded | None = None) -> Request:
+        """The master of one song."""
+        return Request(
+            song=track.path,
+            output=self.master_of(track),
+            target=target,
+            amount=self.amount,
+            bit_depth=self.bit_depth,
+            sample_rate=self.sample_rate,
+            device=self.device,
+            seed=self.seed,
+            config=self.config,
+            policy=policy,
+        )
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """A track that could be read, and what was decided for it alone."""
+
+    track: Track
+    premaster: Premaster
+
+    @property
+    def lufs(self) -> float | None:
+        """Its loudness as it came; None where it is silent or too short or quiet to have one."""
+        value = self.premaster.analysis["integrated_lufs"]
+        return None if value is None else float(value)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """What a song gets in its album.
+
+    Attributes:
+        own_lu: how far it lay from the album's loudness as it came; None for one without a loudness.
+        target_lufs: of its master's file.
+        offset_lu: how far its master is to lie from the album's loudness.
+        speakers_lu: what it gains on the two loudspeakers of a stereo album: 0, but for a mono song.
+        tone_db: move of each of `EQ_NAMES`.
+    """
+
+    own_lu: float | None
+    target_lufs: float | None
+    offset_lu: float | None
+    speakers_lu: float
+    tone_db: Float64Array
+
+
+def master_album(
+    request: AlbumRequest,
+    progress: ShowProgress | None = None,
+    done: Callable[[Mapping[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Master every song of an album; one that cannot be read does not stop the others.
+
+    A song that was mastered the same way before, and whose file is there, is left as it is.
+
+    Args:
+        request: what to do.
+        progress: called for each stage, and as "songs" for all of them.
+        done: called with the account of each song when its file is there.
+
+    Returns:
+        An object of schema `SCHEMA`, which lies as `ACCOUNT` in the folder too, beside the page `PAGE`.
+
+    Raises:
+        MixagentError: what would stop every song: a model, the options, the disk. Where there is one
+            song only, or none that can be read, a song's own error too.
+    """
+    before = read_account(request.folder / ACCOUNT)
+    with _folders(request):
+        heard, failed = _heard_songs(request, progress)
+        places = _places(request, heard)
+        songs: list[dict[str, Any]] = []
+        for index, (song, place) in enumerate(zip(heard, places, strict=True)):
+            _show(progress, (len(heard) + index) / (2 * len(heard)))
+            songs.append(_song(request, song, place, before, progress))
+            write_json(_unfinished([*songs, *_rest(before, songs)]), request.folder / ACCOUNT)
+            if done:
+                done(songs[-1])
+        report = _report(request, heard, songs, failed)
+        _write_report(request, report)
+    return report
+
+
+@contextmanager
+def _folders(request: AlbumRequest) -> Iterator[None]:
+    """The folders of the masters; those that stay empty are taken away again."""
+    wanted = {request.master_of(track).parent for track in request.order.tracks} | {request.folder}
+    made = [folder for folder in sorted(wanted, reverse=True) if not folder.exists()]
+    try:
+        for folder in wanted:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write to {request.folder}: {reason(error)}") from error
+    try:
+        yield
+    finally:
+        for folder in made:
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _show(progress: ShowProgress | None, share: float) -> None:
+    if progress:
+        progress("songs", share)
+
+
+# --- hearing ----------------------------------------------------------------------------------------
+
+
+def _heard_songs(
+    request: AlbumRequest, progress: ShowProgress | None
+) -> tuple[list[_Heard], list[dict[str, str]]]:
+    tracks = request.order.tracks
+    heard: list[_Heard] = []
+    failed: list[dict[str, str]] = []
+    for index, track in enumerate(tracks):
+        _show(progress, index / (2 * len(tracks)))
+        try:
+            heard.append(_Heard(track, premaster_song(request.request(track, request.target), progress)))
+        except InputError as error:
+            if len(tracks) == 1:
+                raise
+            failed.append({"song": str(track.path), "error": str(error)})
+    if not heard:
+        raise InputError(f"none of the {len(tracks)} songs can be read: {failed[0]['error']}")
+    return heard, failed
+
+
+def _places(request: AlbumRequest, heard: Sequence[_Heard]) -> list[_Place]:
+    """What each song gets, so that all of them together have the album's loudness."""
+    speakers = _speakers_lu(heard)
+    loud = [song for song in heard if song.lufs is not None]
+    own = [song.lufs + speakers[song.track.path] for song in loud if song.lufs is not None]
+    mixes = [song.premaster.mix_lufs + speakers[song.track.path] for song in loud]
+    targets = song_targets_lufs(own, mixes, request.target.integrated_lufs, request.bound_lu)
+    album_lufs = programme_loudness([s.premaster.song_lufs + speakers[s.track.path] for s in loud])
+    levels = {song.track.path: pair for song, *pair in zip(loud, own, targets, strict=True)}
+    tones = _tones(request, loud)
+    return [
+        _place(request, levels.get(path), album_lufs, speakers[path], tones.get(path))
+        for path in (song.track.path for song in heard)
+    ]
+
+
+def _place(
+    request: AlbumRequest,
+    levels: Sequence[float] | None,
+    album_lufs: float,
+    speakers_lu: float,
+    tone_db: Float64Array | None,
+) -> _Place:
+    tone_db = np.zeros(len(EQ_NAMES)) if tone_db is None else tone_db
+    if levels is None:
+        return _Place(None, None, None, speakers_lu, tone_db)
+    own_lufs, target_lufs = levels
+    offset_lu = target_lufs - request.target.integrated_lufs
+    return _Place(own_lufs - album_lufs, target_lufs - speakers_lu, offset_lu, speakers_lu, tone_db)
+
+
+def _speakers_lu(heard: Sequence[_Heard]) -> dict[Path, float]:
+    """A mono song among stereo ones comes from both loudspeakers, which BS.1770 does not count."""
+    channels = {song.track.path: song.premaster.analysis["channels"] for song in heard}
+    stereo = max(channels.values()) > 1
+    return {path: BOTH_SPEAKERS_LU if stereo and count == 1 else 0.0 for path, count in channels.items()}
+
+
+def _tones(request: AlbumRequest, loud: Sequence[_Heard]) -> dict[Path, Float64Array]:
+    long = [song for song in loud if song.premaster.analysis["duration_s"] >= SHORTEST_TONE_S]
+    moves = tone_moves_db([song.premaster.tone_db for song in long], request.tone_share)
+    return {song.track.path: move for song, move in zip(long, moves, strict=True)}
+
+
+# --- mastering --------------------------------------------------------------------------------------
+
+
+def _song(
+    request: AlbumRequest,
+    song: _Heard,
+    place: _Place,
+    before: Mapping[str, Any],
+    progress: ShowProgress | None,
+) -> dict[str, Any]:
+    """The account of a song whose master is there: made now, or before in the same way."""
+    album_tone = _toned(song.premaster.decision, place.tone_db)
+    key = _key(request, song, place, album_tone)
+    master = request.master_of(song.track)
+    known = next((each for each in before.get("songs", ()) if each["key"] == key), None)
+    if known is not None and is_whole(known, master.parent):
+        return {**known, "status": "unchanged", **_named(song.track)}
+    account = _mastered(request, song, place, album_tone, progress)
+    return account | {
+        "key": key,
+        "files": {"master": str(master)},
+        "bytes": {"master": master.stat().st_size},
+    }
+
+
+def _mastered(
+    request: AlbumRequest,
+    song: _Heard,
+    place: _Place,
+    decision: Decision,
+    progress: ShowProgress | None,
+) -> dict[str, Any]:
+    policy = Recorded(request.config.policy.name, decision.settings.changed(), decision.reasons)
+    if place.target_lufs is None:
+        wanted = replace(request.request(song.track, request.target), amount=0.0)
+    else:
+        target = replace(request.target, integrated_lufs=round(place.target_lufs, 3))
+        wanted = request.request(song.track, target, policy)
+    with master_song(wanted, progress) as result:
+        report = result.report
+    return {
+        **_named(song.track),
+        "status": "untouched" if place.target_lufs is None else "mastered",
+        "before": report["before"],
+        "after": report["after"],
+        "level": {
+            "before_lu": _rounded(place.own_lu),
+            "wanted_lu": _rounded(place.offset_lu),
+            "target_lufs": _rounded(place.target_lufs),
+            "both_speakers_lu": round(place.speakers_lu, 2),
+        },
+        "tone_db": {name: move for name, move in zip(EQ_NAMES, place.tone_db.tolist(), strict=True) if move},
+        "done": report["summary"]["done"],
+        "met": place.target_lufs is None or report["met"],
+        "missed": None if place.target_lufs is None else report["missed"],
+        "warnings": report["warnings"],
+    }
+
+
+def _named(track: Track) -> dict[str, Any]:
+    return {
+        "song": str(track.path),
+        "title": track.title,
+        "performer": track.performer,
+        "number": track.number,
+        "disc": track.disc,
+        "placed_by": track.placed_by,
+        "pregap_s": track.pregap_s,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 3)
+
+
+def _toned(decision: Decision, tone_db: Float64Array) -> Decision:
+    """The decision with the album's moves added to its equaliser, and named among the reasons."""
+    moves = {
+        f"master.eq_{name}_db": move for name, move in zip(EQ_NAMES, tone_db.tolist(), strict=True) if move
+    }
+    values = decision.settings.changed() | {name: decision.settings[name] + m for name, m in moves.items()}
+    reasons = dict(decision.reasons)
+    for name, move in moves.items():
+        why = f"{number(move, sign=True)} dB towards the album's tone"
+        reasons[name] = f"{reasons[name]}, {why}" if name in reasons else why
+    return Decision(decision.settings.space.settings(values), reasons)
+
+
+def _key(request: AlbumRequest, song: _Heard, place: _Place, decision: Decision) -> str:
+    """A hash of all that the master depends on."""
+    parts = [
+        content_hash(song.track.path),
+        program_version(),
+        [_rounded(place.target_lufs), asdict(request.target)],
+        [decision.settings.changed(), request.amount, asdict(request.config.pipeline), request.device],
+        [request.format, request.bit_depth, request.sample_rate, request.seed],
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _unfinished(songs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"schema": SCHEMA, "version": __version__, "key": "unfinished", "songs": list(songs)}
+
+
+def _rest(before: Mapping[str, Any], songs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """What an earlier run did of the songs that this one has not come to."""
+    there = {song["song"] for song in songs}
+    return [song for song in before.get("songs", ()) if song["song"] not in there]
+
+
+# --- the report -------------------------------------------------------------------------------------
+
+
+def _report(
+    request: AlbumRequest,
+    heard: Sequence[_Heard],
+    songs: Sequence[dict[str, Any]],
+    failed: Sequence[Mapping[str, str]],
+) -> dict[str, Any]:
+    """The album's report, measured on the files that were written."""
+    written = [_written(request.master_of(song.track)) for song in heard]
+    speakers = [song["level"]["both_speakers_lu"] for song in songs]
+    after = [windows + lu for (windows, _), lu in zip(written, speakers, strict=True)]
+    before = [song.premaster.song_lufs + lu for song, lu in zip(heard, speakers, strict=True)]
+    album_lufs = programme_loudness(after)
+    entries = [
+        _with_album(song, windows, album_lufs, silence)
+        for song, windows, (_, silence) in zip(songs, after, written, strict=True)
+    ]
+    gaps = _gaps(request, entries)
+    missed = _missed(request, album_lufs, entries)
+    target = asdict(request.target)
+    return {
+        "schema": SCHEMA,
+        "version": __version__,
+        "key": "finished",
+        "title": request.order.title,
+        "performer": request.order.performer,
+        "folder": str(request.folder),
+        "target": target,
+        "bound_lu": request.bound_lu,
+        "tone_share": request.tone_share,
+        "before": {"integrated_lufs": _finite(programme_loudness(before))},
+        "after": {"integrated_lufs": _finite(album_lufs), "true_peak_dbtp": _highest_peak(entries)},
+        "met": not missed,
+        "missed": missed,
+        "songs": entries,
+        "gaps": gaps,
+        "failed": list(failed),
+        "summary": {"kept": _kept(entries), "changed": _changed(entries)},
+        "warnings": [*request.order.warnings, *_warnings(heard, gaps)],
+    }
+
+
+def _written(path: Path) -> tuple[Float64Array, tuple[float, float]]:
+    """400 ms windows of a written master, and the seconds of silence at its ends."""
+    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
+        audio = decode(path, Path(scratch) / "written.f32").audio
+        return momentary_lufs(audio), silences_s(audio)
+
+
+def _with_album(
+    song: Mapping[str, Any], windows: Float64Array, album_lufs: float, silences: tuple[float, float]
+) -> dict[str, Any]:
+    """The account with where the master stands in the album that was written."""
+    lufs = programme_loudness([windows])
+    level = {**song["level"], "after_lu": _finite(lufs - album_lufs if math.isfinite(lufs) else lufs)}
+    lead_s, trail_s = (round(seconds, 3) for seconds in silences)
+    return {**song, "level": level, "silence_s": {"start": lead_s, "end": trail_s}}
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None
+
+
+def _highest_peak(songs: Sequence[Mapping[str, Any]]) -> float | None:
+    return max((p for s in songs if (p := s["after"]["true_peak_dbtp"]) is not None), default=None)
+
+
+def _gaps(request: AlbumRequest, songs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The pause between each song and the next: the silence in the files, and what a cue sheet adds."""
+    rows = []
+    for one, other in zip(songs, songs[1:], strict=False):
+        added_s = other["pregap_s"] if request.gap_s is None else request.gap_s
+        in_files_s = one["silence_s"]["end"] + other["silence_s"]["start"]
+        rows.append(
+            {
+                "after": one["title"],
+                "before": other["title"],
+                "in_files_s": round(in_files_s, 3),
+                "added_s": round(added_s, 3),
+                "runs_on": in_files_s + added_s < _SEAM_S,
+            }
+        )
+    return rows
+
+
+def _missed(request: AlbumRequest, album_lufs: float, songs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was not met, a sentence each."""
+    away_lu = album_lufs - request.target.integrated_lufs
+    sentences = [f"{song['title']}: {song['missed']}" for song in songs if not song["met"]]
+    if not math.isfinite(album_lufs):
+        return ["the album is silent, so it has no loudness to bring to the target", *sentences]
+    if abs(away_lu) > TOLERANCE_LU:
+        side = "above" if away_lu > 0 else "below"
+        sentences.insert(0, f"the album's {album_lufs:.1f} LUFS are {abs(away_lu):.1f} LU {side} the target")
+    return sentences
+
+
+def _kept(songs: Sequence[Mapping[str, Any]]) -> list[str]:
+    levels = [song["level"] for song in songs if song["level"]["before_lu"] is not None]
+    kept = [level for level in levels if abs(level["wanted_lu"] - level["before_lu"]) <= _KEPT_LU]
+    untouched = [song["title"] for song in songs if song["status"] == "untouched"]
+    return [
+        f"The order, lengths, tags and pauses of {_count(len(songs), 'song')}.",
+        f"The level against the album of {len(kept)} of {_count(len(levels), 'song')}; "
+        "of any two songs the quieter one stays the quieter one.",
+        *(f"{title}: silent, so it was given back as it is." for title in untouched),
+    ]
+
+
+def _changed(songs: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [sentence for song in songs if (sentence := _changes(song))]
+
+
+def _changes(song: Mapping[str, Any]) -> str:
+    level, tone = song["level"], song["tone_db"]
+    words = []
+    if level["before_lu"] is not None and abs(level["wanted_lu"] - level["before_lu"]) > _KEPT_LU:
+        was, now = (number(level[when], sign=True) for when in ("before_lu", "wanted_lu"))
+        words.append(f"{was} LU from the album, now {now} LU")
+    words += [f"{name.replace('_', ' ')} {number(move, sign=True)} dB" for name, move in tone.items()]
+    return f"{song['title']}: {', '.join(words)}" if words else ""
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _warnings(heard: Sequence[_Heard], gaps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the user should know of the album as a whole."""
+    analyses = [song.premaster.analysis for song in heard]
+    rates = sorted({analysis["rate"] for analysis in analyses})
+    told = [f"{song.track.path}: {line}" for song in heard for line in song.premaster.warnings]
+    if len(rates) > 1:
+        told.append(
+            f"the songs have different sample rates ({', '.join(map(str, rates))} Hz), which are kept: "
+            "--sample-rate gives them one"
+        )
+    if len({analysis["channels"] for analysis in analyses}) > 1:
+        told.append("mono songs among stereo ones are levelled as they sound from two loudspeakers")
+    hashes = Counter(content_hash(song.track.path) for song in heard)
+    for digest in (digest for digest, times in hashes.items() if times > 1):
+        names = [song.track.path.name for song in heard if content_hash(song.track.path) == digest]
+        told.append(f"{' and '.join(names)} are the same recording")
+    for gap in gaps:
+        if gap["runs_on"]:
+            told.append(
+                f"{gap['after']} runs into {gap['before']}, and each was corrected by itself: "
+                "listen to the seam"
+            )
+    return told
+
+
+# --- writing ----------------------------------------------------------------------------------------
+
+
+def _write_report(request: AlbumRequest, report: Mapping[str, Any]) -> None:
+    """The page, the cue sheet, and the account last: it says that all is done."""
+    from mixagent.report.album_page import write_album_page
+
+    write_album_page(report, request.folder / PAGE)
+    if request.write_cue:
+        _write_cue(request, report)
+    write_json(report, request.folder / ACCOUNT)
+
+
+def _write_cue(request: AlbumRequest, report: Mapping[str, Any]) -> None:
+    pauses_s = [0.0, *(gap["added_s"] for gap in report["gaps"])]
+    tracks = [
+        CueTrack(_beside(request, song), song["title"], song["performer"], pause_s)
+        for song, pause_s in zip(report["songs"], pauses_s, strict=True)
+    ]
+    sheet = CueSheet(tuple(tracks), report["title"], report["performer"])
+    try:
+        (request.folder / CUE).write_text(cue_text(sheet), encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise OutputError(f"cannot write {request.folder / CUE}: {reason(error)}") from error
+
+
+def _beside(request: AlbumRequest, song: Mapping[str, Any]) -> str:
+    return Path(song["files"]["master"]).relative_to(request.folder).as_posix()
