@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +14,7 @@ import numpy as np
 
 from mixagent import __version__
 from mixagent.accounts import is_whole, read_account, write_json
+from mixagent.album_account import SCHEMA, album_report
 from mixagent.album_order import AlbumOrder, Track
 from mixagent.cue_sheets import CueSheet, CueTrack, cue_text
 from mixagent.pipeline.album import (
@@ -24,15 +22,14 @@ from mixagent.pipeline.album import (
     BOUND_LU,
     SHORTEST_TONE_S,
     TONE_SHARE,
-    silences_s,
     song_targets_lufs,
     tone_moves_db,
 )
 from mixagent.pipeline.errors import InputError, OutputError, reason
-from mixagent.pipeline.files import BitDepth, content_hash, decode
+from mixagent.pipeline.files import BitDepth, content_hash
 from mixagent.pipeline.graph import program_version
 from mixagent.pipeline.mastering import EQ_NAMES
-from mixagent.pipeline.meters import Float64Array, momentary_lufs, programme_loudness
+from mixagent.pipeline.meters import Float64Array, programme_loudness
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies.base import Decision, Recorded
 from mixagent.progress import ShowProgress
@@ -40,17 +37,8 @@ from mixagent.report.words import number
 from mixagent.session import Premaster, Request, master_song, premaster_song
 from mixagent.settings import Config, load_config
 
-SCHEMA = "mixagent.album/1"
 ACCOUNT, PAGE, CUE = "album.json", "album.html", "album.cue"
 """The files beside the songs: the report, which is also what a run that goes on knows of, and the rest."""
-
-TOLERANCE_LU = 0.1
-"""How far the album may lie from its target and still have met it."""
-
-_SEAM_S = 0.02
-"""Songs with less silence than this between them run into each other."""
-
-_KEPT_LU = 0.05
 
 
 @dataclass(frozen=True)
@@ -105,7 +93,7 @@ class AlbumRequest:
 
 
 @dataclass(frozen=True)
-class _Heard:
+class HeardSong:
     """A track that could be read, and what was decided for it alone."""
 
     track: Track
@@ -169,7 +157,7 @@ def master_album(
             write_json(_unfinished([*songs, *_rest(before, songs)]), request.folder / ACCOUNT)
             if done:
                 done(songs[-1])
-        report = _report(request, heard, songs, failed)
+        report = album_report(request, heard, songs, failed)
         _write_report(request, report)
     return report
 
@@ -202,14 +190,14 @@ def _show(progress: ShowProgress | None, share: float) -> None:
 
 def _heard_songs(
     request: AlbumRequest, progress: ShowProgress | None
-) -> tuple[list[_Heard], list[dict[str, str]]]:
+) -> tuple[list[HeardSong], list[dict[str, str]]]:
     tracks = request.order.tracks
-    heard: list[_Heard] = []
+    heard: list[HeardSong] = []
     failed: list[dict[str, str]] = []
     for index, track in enumerate(tracks):
         _show(progress, index / (2 * len(tracks)))
         try:
-            heard.append(_Heard(track, premaster_song(request.request(track, request.target), progress)))
+            heard.append(HeardSong(track, premaster_song(request.request(track, request.target), progress)))
         except InputError as error:
             if len(tracks) == 1:
                 raise
@@ -219,7 +207,7 @@ def _heard_songs(
     return heard, failed
 
 
-def _places(request: AlbumRequest, heard: Sequence[_Heard]) -> list[_Place]:
+def _places(request: AlbumRequest, heard: Sequence[HeardSong]) -> list[_Place]:
     """What each song gets, so that all of them together have the album's loudness."""
     speakers = _speakers_lu(heard)
     loud = [song for song in heard if song.lufs is not None]
@@ -250,14 +238,14 @@ def _place(
     return _Place(own_lufs - album_lufs, target_lufs - speakers_lu, offset_lu, speakers_lu, tone_db)
 
 
-def _speakers_lu(heard: Sequence[_Heard]) -> dict[Path, float]:
+def _speakers_lu(heard: Sequence[HeardSong]) -> dict[Path, float]:
     """A mono song among stereo ones comes from both loudspeakers, which BS.1770 does not count."""
     channels = {song.track.path: song.premaster.analysis["channels"] for song in heard}
     stereo = max(channels.values()) > 1
     return {path: BOTH_SPEAKERS_LU if stereo and count == 1 else 0.0 for path, count in channels.items()}
 
 
-def _tones(request: AlbumRequest, loud: Sequence[_Heard]) -> dict[Path, Float64Array]:
+def _tones(request: AlbumRequest, loud: Sequence[HeardSong]) -> dict[Path, Float64Array]:
     long = [song for song in loud if song.premaster.analysis["duration_s"] >= SHORTEST_TONE_S]
     moves = tone_moves_db([song.premaster.tone_db for song in long], request.tone_share)
     return {song.track.path: move for song, move in zip(long, moves, strict=True)}
@@ -268,7 +256,7 @@ def _tones(request: AlbumRequest, loud: Sequence[_Heard]) -> dict[Path, Float64A
 
 def _song(
     request: AlbumRequest,
-    song: _Heard,
+    song: HeardSong,
     place: _Place,
     before: Mapping[str, Any],
     progress: ShowProgress | None,
@@ -290,7 +278,7 @@ def _song(
 
 def _mastered(
     request: AlbumRequest,
-    song: _Heard,
+    song: HeardSong,
     place: _Place,
     decision: Decision,
     progress: ShowProgress | None,
@@ -314,7 +302,7 @@ def _mastered(
             "target_lufs": _rounded(place.target_lufs),
             "both_speakers_lu": round(place.speakers_lu, 2),
         },
-        "tone_db": {name: move for name, move in zip(EQ_NAMES, place.tone_db.tolist(), strict=True) if move},
+        "tone_db": _moved(place.tone_db),
         "done": report["summary"]["done"],
         "met": place.target_lufs is None or report["met"],
         "missed": None if place.target_lufs is None else report["missed"],
@@ -338,6 +326,11 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 3)
 
 
+def _moved(tone_db: Float64Array) -> dict[str, float]:
+    """The bands that are moved, by name."""
+    return {name: move for name, move in zip(EQ_NAMES, tone_db.tolist(), strict=True) if move}
+
+
 def _toned(decision: Decision, tone_db: Float64Array) -> Decision:
     """The decision with the album's moves added to its equaliser, and named among the reasons."""
     moves = {
@@ -351,7 +344,7 @@ def _toned(decision: Decision, tone_db: Float64Array) -> Decision:
     return Decision(decision.settings.space.settings(values), reasons)
 
 
-def _key(request: AlbumRequest, song: _Heard, place: _Place, decision: Decision) -> str:
+def _key(request: AlbumRequest, song: HeardSong, place: _Place, decision: Decision) -> str:
     """A hash of all that the master depends on."""
     parts = [
         content_hash(song.track.path),
@@ -371,160 +364,6 @@ def _rest(before: Mapping[str, Any], songs: Sequence[Mapping[str, Any]]) -> list
     """What an earlier run did of the songs that this one has not come to."""
     there = {song["song"] for song in songs}
     return [song for song in before.get("songs", ()) if song["song"] not in there]
-
-
-# --- the report -------------------------------------------------------------------------------------
-
-
-def _report(
-    request: AlbumRequest,
-    heard: Sequence[_Heard],
-    songs: Sequence[dict[str, Any]],
-    failed: Sequence[Mapping[str, str]],
-) -> dict[str, Any]:
-    """The album's report, measured on the files that were written."""
-    written = [_written(request.master_of(song.track)) for song in heard]
-    speakers = [song["level"]["both_speakers_lu"] for song in songs]
-    after = [windows + lu for (windows, _), lu in zip(written, speakers, strict=True)]
-    before = [song.premaster.song_lufs + lu for song, lu in zip(heard, speakers, strict=True)]
-    album_lufs = programme_loudness(after)
-    entries = [
-        _with_album(song, windows, album_lufs, silence)
-        for song, windows, (_, silence) in zip(songs, after, written, strict=True)
-    ]
-    gaps = _gaps(request, entries)
-    missed = _missed(request, album_lufs, entries)
-    target = asdict(request.target)
-    return {
-        "schema": SCHEMA,
-        "version": __version__,
-        "key": "finished",
-        "title": request.order.title,
-        "performer": request.order.performer,
-        "folder": str(request.folder),
-        "target": target,
-        "bound_lu": request.bound_lu,
-        "tone_share": request.tone_share,
-        "before": {"integrated_lufs": _finite(programme_loudness(before))},
-        "after": {"integrated_lufs": _finite(album_lufs), "true_peak_dbtp": _highest_peak(entries)},
-        "met": not missed,
-        "missed": missed,
-        "songs": entries,
-        "gaps": gaps,
-        "failed": list(failed),
-        "summary": {"kept": _kept(entries), "changed": _changed(entries)},
-        "warnings": [*request.order.warnings, *_warnings(heard, gaps)],
-    }
-
-
-def _written(path: Path) -> tuple[Float64Array, tuple[float, float]]:
-    """400 ms windows of a written master, and the seconds of silence at its ends."""
-    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
-        audio = decode(path, Path(scratch) / "written.f32").audio
-        return momentary_lufs(audio), silences_s(audio)
-
-
-def _with_album(
-    song: Mapping[str, Any], windows: Float64Array, album_lufs: float, silences: tuple[float, float]
-) -> dict[str, Any]:
-    """The account with where the master stands in the album that was written."""
-    lufs = programme_loudness([windows])
-    level = {**song["level"], "after_lu": _finite(lufs - album_lufs if math.isfinite(lufs) else lufs)}
-    lead_s, trail_s = (round(seconds, 3) for seconds in silences)
-    return {**song, "level": level, "silence_s": {"start": lead_s, "end": trail_s}}
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 3) if math.isfinite(value) else None
-
-
-def _highest_peak(songs: Sequence[Mapping[str, Any]]) -> float | None:
-    return max((p for s in songs if (p := s["after"]["true_peak_dbtp"]) is not None), default=None)
-
-
-def _gaps(request: AlbumRequest, songs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The pause between each song and the next: the silence in the files, and what a cue sheet adds."""
-    rows = []
-    for one, other in zip(songs, songs[1:], strict=False):
-        added_s = other["pregap_s"] if request.gap_s is None else request.gap_s
-        in_files_s = one["silence_s"]["end"] + other["silence_s"]["start"]
-        rows.append(
-            {
-                "after": one["title"],
-                "before": other["title"],
-                "in_files_s": round(in_files_s, 3),
-                "added_s": round(added_s, 3),
-                "runs_on": in_files_s + added_s < _SEAM_S,
-            }
-        )
-    return rows
-
-
-def _missed(request: AlbumRequest, album_lufs: float, songs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What was not met, a sentence each."""
-    away_lu = album_lufs - request.target.integrated_lufs
-    sentences = [f"{song['title']}: {song['missed']}" for song in songs if not song["met"]]
-    if not math.isfinite(album_lufs):
-        return ["the album is silent, so it has no loudness to bring to the target", *sentences]
-    if abs(away_lu) > TOLERANCE_LU:
-        side = "above" if away_lu > 0 else "below"
-        sentences.insert(0, f"the album's {album_lufs:.1f} LUFS are {abs(away_lu):.1f} LU {side} the target")
-    return sentences
-
-
-def _kept(songs: Sequence[Mapping[str, Any]]) -> list[str]:
-    levels = [song["level"] for song in songs if song["level"]["before_lu"] is not None]
-    kept = [level for level in levels if abs(level["wanted_lu"] - level["before_lu"]) <= _KEPT_LU]
-    untouched = [song["title"] for song in songs if song["status"] == "untouched"]
-    return [
-        f"The order, lengths, tags and pauses of {_count(len(songs), 'song')}.",
-        f"The level against the album of {len(kept)} of {_count(len(levels), 'song')}; "
-        "of any two songs the quieter one stays the quieter one.",
-        *(f"{title}: silent, so it was given back as it is." for title in untouched),
-    ]
-
-
-def _changed(songs: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [sentence for song in songs if (sentence := _changes(song))]
-
-
-def _changes(song: Mapping[str, Any]) -> str:
-    level, tone = song["level"], song["tone_db"]
-    words = []
-    if level["before_lu"] is not None and abs(level["wanted_lu"] - level["before_lu"]) > _KEPT_LU:
-        was, now = (number(level[when], sign=True) for when in ("before_lu", "wanted_lu"))
-        words.append(f"{was} LU from the album, now {now} LU")
-    words += [f"{name.replace('_', ' ')} {number(move, sign=True)} dB" for name, move in tone.items()]
-    return f"{song['title']}: {', '.join(words)}" if words else ""
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
-
-
-def _warnings(heard: Sequence[_Heard], gaps: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the user should know of the album as a whole."""
-    analyses = [song.premaster.analysis for song in heard]
-    rates = sorted({analysis["rate"] for analysis in analyses})
-    told = [f"{song.track.path}: {line}" for song in heard for line in song.premaster.warnings]
-    if len(rates) > 1:
-        told.append(
-            f"the songs have different sample rates ({', '.join(map(str, rates))} Hz), which are kept: "
-            "--sample-rate gives them one"
-        )
-    if len({analysis["channels"] for analysis in analyses}) > 1:
-        told.append("mono songs among stereo ones are levelled as they sound from two loudspeakers")
-    hashes = Counter(content_hash(song.track.path) for song in heard)
-    for digest in (digest for digest, times in hashes.items() if times > 1):
-        names = [song.track.path.name for song in heard if content_hash(song.track.path) == digest]
-        told.append(f"{' and '.join(names)} are the same recording")
-    for gap in gaps:
-        if gap["runs_on"]:
-            told.append(
-                f"{gap['after']} runs into {gap['before']}, and each was corrected by itself: "
-                "listen to the seam"
-            )
-    return told
 
 
 # --- writing ----------------------------------------------------------------------------------------

@@ -163,11 +163,9 @@ def album_chart(
     starts_s = [0.0, *np.cumsum(durations_s).tolist()]
     total_s = max(starts_s[-1], 1.0)
     scale = _loudness_scale([values for songs in sides.values() for values in songs], target_lufs)
+    spans = list(zip(starts_s, durations_s, strict=False))
     curves = [
-        Line(
-            name,
-            "".join(_part_line(v, s, d, total_s, scale) for v, s, d in zip(songs, starts_s, durations_s)),
-        )
+        Line(name, "".join(_part_line(v, at, total_s, scale) for v, at in zip(songs, spans, strict=True)))
         for name, songs in sides.items()
     ]
     often = len(durations_s) > _MOST_NUMBERS
@@ -196,16 +194,16 @@ def _target_lines(target_lufs: float | None, scale: Scale) -> list[Line]:
 
 
 def _part_line(
-    values: Sequence[float | None], start_s: float, duration_s: float, total_s: float, scale: Scale
+    values: Sequence[float | None], at_s: tuple[float, float], total_s: float, scale: Scale
 ) -> str:
-    """One song's line in its part of the album; a song shorter than a second or two is a dash."""
-    ends = [start_s, start_s + duration_s]
-    xs = [start_s + second + 1 for second in range(len(values))] if len(values) > 1 else ends
-    ys = [
-        None if v is None else BOX * (1 - scale.share(v))
-        for v in (values if len(values) > 1 else [*values] * 2)
-    ]
-    return polyline([BOX * x / total_s for x in xs], ys) if ys else ""
+    """One song's line in its part of the album, `at_s` start and length; a very short song is a dash."""
+    start_s, duration_s = at_s
+    if len(values) == 1:
+        xs, levels = [start_s, start_s + duration_s], [values[0], values[0]]
+    else:
+        xs, levels = [start_s + second + 1 for second in range(len(values))], list(values)
+    ys = [None if level is None else BOX * (1 - scale.share(level)) for level in levels]
+    return polyline([BOX * x / total_s for x in xs], ys)
 
 
 def _loudness_line(values: Sequence[float | None], duration_s: float, scale: Scale) -> str:
