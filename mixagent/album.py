@@ -22,7 +22,8 @@ from mixagent.pipeline.album import (
     BOUND_LU,
     SHORTEST_TONE_S,
     TONE_SHARE,
-    song_targets_lufs,
+    SongLevel,
+    song_levels,
     tone_moves_db,
 )
 from mixagent.pipeline.errors import InputError, OutputError, reason
@@ -113,14 +114,14 @@ class _Place:
     Attributes:
         own_lu: how far it lay from the album's loudness as it came; None for one without a loudness.
         target_lufs: of its master's file.
-        offset_lu: how far its master is to lie from the album's loudness.
+        moved_lu: by how much it comes nearer to the album than songs whose levels are kept.
         speakers_lu: what it gains on the two loudspeakers of a stereo album: 0, but for a mono song.
         tone_db: move of each of `EQ_NAMES`.
     """
 
     own_lu: float | None
     target_lufs: float | None
-    offset_lu: float | None
+    moved_lu: float
     speakers_lu: float
     tone_db: Float64Array
 
@@ -213,29 +214,26 @@ def _places(request: AlbumRequest, heard: Sequence[HeardSong]) -> list[_Place]:
     loud = [song for song in heard if song.lufs is not None]
     own = [song.lufs + speakers[song.track.path] for song in loud if song.lufs is not None]
     mixes = [song.premaster.mix_lufs + speakers[song.track.path] for song in loud]
-    targets = song_targets_lufs(own, mixes, request.target.integrated_lufs, request.bound_lu)
+    levels = song_levels(own, mixes, request.target.integrated_lufs, request.bound_lu)
     album_lufs = programme_loudness([s.premaster.song_lufs + speakers[s.track.path] for s in loud])
-    levels = {song.track.path: pair for song, *pair in zip(loud, own, targets, strict=True)}
+    own_lu = [lufs - album_lufs for lufs in own]
+    known = {s.track.path: (lu, level) for s, lu, level in zip(loud, own_lu, levels, strict=True)}
     tones = _tones(request, loud)
+    still = np.zeros(len(EQ_NAMES))
     return [
-        _place(request, levels.get(path), album_lufs, speakers[path], tones.get(path))
+        _Place(*_level(known.get(path), speakers[path]), speakers[path], tones.get(path, still))
         for path in (song.track.path for song in heard)
     ]
 
 
-def _place(
-    request: AlbumRequest,
-    levels: Sequence[float] | None,
-    album_lufs: float,
-    speakers_lu: float,
-    tone_db: Float64Array | None,
-) -> _Place:
-    tone_db = np.zeros(len(EQ_NAMES)) if tone_db is None else tone_db
-    if levels is None:
-        return _Place(None, None, None, speakers_lu, tone_db)
-    own_lufs, target_lufs = levels
-    offset_lu = target_lufs - request.target.integrated_lufs
-    return _Place(own_lufs - album_lufs, target_lufs - speakers_lu, offset_lu, speakers_lu, tone_db)
+def _level(
+    known: tuple[float, SongLevel] | None, speakers_lu: float
+) -> tuple[float | None, float | None, float]:
+    """The first three fields of a `_Place`."""
+    if known is None:
+        return None, None, 0.0
+    own_lu, level = known
+    return own_lu, level.target_lufs - speakers_lu, level.moved_lu
 
 
 def _speakers_lu(heard: Sequence[HeardSong]) -> dict[Path, float]:
@@ -298,7 +296,7 @@ def _mastered(
         "after": report["after"],
         "level": {
             "before_lu": _rounded(place.own_lu),
-            "wanted_lu": _rounded(place.offset_lu),
+            "moved_lu": round(place.moved_lu, 3),
             "target_lufs": _rounded(place.target_lufs),
             "both_speakers_lu": round(place.speakers_lu, 2),
         },

@@ -136,11 +136,11 @@ def _missed(request: AlbumRequest, album_lufs: float, songs: Sequence[Mapping[st
 
 def _kept(songs: Sequence[Mapping[str, Any]]) -> list[str]:
     levels = [song["level"] for song in songs if song["level"]["before_lu"] is not None]
-    kept = [level for level in levels if abs(level["wanted_lu"] - level["before_lu"]) <= _KEPT_LU]
+    kept = [level for level in levels if abs(level["moved_lu"]) <= _KEPT_LU]
     untouched = [song["title"] for song in songs if song["status"] == "untouched"]
     return [
         f"The order, lengths, tags and pauses of {_count(len(songs), 'song')}.",
-        f"The level against the album of {len(kept)} of {_count(len(levels), 'song')}; "
+        f"The levels of {len(kept)} of {_count(len(levels), 'song')} against each other; "
         "of any two songs the quieter one stays the quieter one.",
         *(f"{title}: silent, so it was given back as it is." for title in untouched),
     ]
@@ -153,9 +153,9 @@ def _changed(songs: Sequence[Mapping[str, Any]]) -> list[str]:
 def _changes(song: Mapping[str, Any]) -> str:
     level, tone = song["level"], song["tone_db"]
     words = []
-    if level["before_lu"] is not None and abs(level["wanted_lu"] - level["before_lu"]) > _KEPT_LU:
-        was, now = (number(level[when], sign=True) for when in ("before_lu", "wanted_lu"))
-        words.append(f"{was} LU from the album, now {now} LU")
+    if abs(level["moved_lu"]) > _KEPT_LU:
+        was, now = (number(level[when], sign=True) for when in ("before_lu", "after_lu"))
+        words.append(f"{number(abs(level['moved_lu']))} LU nearer to the album ({was} → {now} LU)")
     words += [f"{name.replace('_', ' ')} {number(move, sign=True)} dB" for name, move in tone.items()]
     return f"{song['title']}: {', '.join(words)}" if words else ""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -60,13 +61,26 @@ def kept_offset_lu(offset_lu: float, bound_lu: float) -> float:
     return math.copysign(knee + knee * math.tanh(beyond / knee), offset_lu)
 
 
-def song_targets_lufs(
+@dataclass(frozen=True)
+class SongLevel:
+    """What a song gets in its album.
+
+    Attributes:
+        target_lufs: integrated loudness of its master.
+        moved_lu: by how much it comes nearer to the album than the songs whose levels are kept.
+    """
+
+    target_lufs: float
+    moved_lu: float
+
+
+def song_levels(
     own_lufs: Sequence[float],
     sources: Sequence[Float64Array],
     target_lufs: float,
     bound_lu: float = BOUND_LU,
-) -> list[float]:
-    """The integrated loudness of each song with which the album has the target's, gated over all of it.
+) -> list[SongLevel]:
+    """The level of each song with which the album has the target's loudness, gated over all of it.
 
     The songs keep their levels against each other, and none lies further from the target than the bound.
 
@@ -76,24 +90,21 @@ def song_targets_lufs(
         target_lufs: of the album.
         bound_lu: 0 makes all songs equally loud.
     """
-    mean_lufs = float(np.mean(own_lufs)) if len(own_lufs) else 0.0
     levels = [programme_loudness([source]) for source in sources]
 
-    def offsets(shift_lu: float) -> list[float]:
-        return [kept_offset_lu(lufs - mean_lufs + shift_lu, bound_lu) for lufs in own_lufs]
+    def targets(anchor_lufs: float) -> list[float]:
+        return [target_lufs + kept_offset_lu(lufs - anchor_lufs, bound_lu) for lufs in own_lufs]
 
-    def album_lufs(shift_lu: float) -> float:
-        wanted = [target_lufs + offset for offset in offsets(shift_lu)]
-        return programme_loudness(
-            [source + (lufs - level) for source, lufs, level in zip(sources, wanted, levels, strict=True)]
-        )
+    def album_lufs(anchor_lufs: float) -> float:
+        songs = zip(sources, levels, targets(anchor_lufs), strict=True)
+        return programme_loudness([source + (wanted - level) for source, level, wanted in songs])
 
-    reach = max((abs(lufs - mean_lufs) for lufs in own_lufs), default=0.0) + bound_lu
-    low, high = -reach, reach
+    low, high = min(own_lufs, default=0.0) - bound_lu, max(own_lufs, default=0.0) + bound_lu
     for _ in range(_SEARCH_STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if album_lufs(middle) < target_lufs else (low, middle)
-    return [target_lufs + offset for offset in offsets((low + high) / 2)]
+        low, high = (low, middle) if album_lufs(middle) < target_lufs else (middle, high)
+    pairs = zip(own_lufs, targets(low), strict=True)
+    return [SongLevel(wanted, wanted - target_lufs - (lufs - low)) for lufs, wanted in pairs]
 
 
 def tone_db(source: AudioSource) -> Float64Array:
