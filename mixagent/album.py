@@ -17,7 +17,7 @@ from mixagent.accounts import is_whole, read_account, write_json
 from mixagent.album_account import SCHEMA, album_report
 from mixagent.album_order import AlbumOrder, Track
 from mixagent.cue_sheets import CueSheet, CueTrack, cue_text
-from mixagent.pipeline.album import (
+from mixagent.pipeline.album_levels import (
     BOTH_SPEAKERS_LU,
     BOUND_LU,
     SHORTEST_TONE_S,
@@ -221,19 +221,16 @@ def _places(request: AlbumRequest, heard: Sequence[HeardSong]) -> list[_Place]:
     tones = _tones(request, loud)
     still = np.zeros(len(EQ_NAMES))
     return [
-        _Place(*_level(known.get(path), speakers[path]), speakers[path], tones.get(path, still))
+        _place(known.get(path), speakers[path], tones.get(path, still))
         for path in (song.track.path for song in heard)
     ]
 
 
-def _level(
-    known: tuple[float, SongLevel] | None, speakers_lu: float
-) -> tuple[float | None, float | None, float]:
-    """The first three fields of a `_Place`."""
+def _place(known: tuple[float, SongLevel] | None, speakers_lu: float, tone_db: Float64Array) -> _Place:
     if known is None:
-        return None, None, 0.0
+        return _Place(None, None, 0.0, speakers_lu, tone_db)
     own_lu, level = known
-    return own_lu, level.target_lufs - speakers_lu, level.moved_lu
+    return _Place(own_lu, level.target_lufs - speakers_lu, level.moved_lu, speakers_lu, tone_db)
 
 
 def _speakers_lu(heard: Sequence[HeardSong]) -> dict[Path, float]:

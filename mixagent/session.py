@@ -186,7 +186,7 @@ class Premaster:
         decision: what the policy decided.
         song_lufs: of the song, 400 ms windows, one each 100 ms; −inf for silence.
         mix_lufs: the same of the mix.
-        tone_db: of the mix, one value a band, as `pipeline.album.tone_db`; NaN where it is empty.
+        tone_db: of the mix, one value a band, as `pipeline.album_levels.tone_db`; NaN where it is empty.
     """
 
     analysis: Mapping[str, Any]

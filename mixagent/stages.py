@@ -332,7 +332,7 @@ def levels(level: Result) -> SourceMeasures:
 
 
 def _album_measures(context: StageContext) -> dict[str, Any]:
-    from mixagent.pipeline.album import tone_db
+    from mixagent.pipeline.album_levels import tone_db
 
     song, mix = (context.inputs[name].audio("audio") for name in ("decode", "mix"))
     tone = tone_db(Watched(mix, context.progress))

@@ -6,7 +6,7 @@ import numpy as np
 import pyebur128
 import pytest
 
-from mixagent.pipeline.album import (
+from mixagent.pipeline.album_levels import (
     BOTH_SPEAKERS_LU,
     MOST_TONE_DB,
     kept_offset_lu,
