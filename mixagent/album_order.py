@@ -100,9 +100,7 @@ def _check_names(songs: Sequence[SongFile]) -> None:
     for song in songs:
         place = (song.below or Path()) / song.path.stem
         if place in seen:
-            raise UsageError(
-                f"{seen[place]} and {song.path} would have one name as masters: keep one of them"
-            )
+            raise UsageError(f"{seen[place]} and {song.path} would become one master: keep one of them")
         seen[place] = song.path
 
 
