@@ -28,7 +28,7 @@ def render_album_page(report: Report) -> str:
     return template("album.html").render(
         report=report,
         kind="album",
-        title=report["title"] or Path(report["folder"]).name,
+        title=report["title"] or Path(report["folder"]).stem,
         scripts=["album.js"],
         player=None,
         verdict=words.album_verdict(report),

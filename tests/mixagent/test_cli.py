@@ -44,6 +44,7 @@ COMMANDS = [
     ["analyze"],
     ["split"],
     ["vocals"],
+    ["album"],
     ["compare"],
     ["targets"],
     ["doctor"],
