@@ -209,6 +209,13 @@ def master(
             show_default="only where every output is mp3 or ogg, and for these alone",
         ),
     ] = None,
+    codecs: Annotated[
+        str | None,
+        typer.Option(
+            help="Which codecs the last two mean: mp3, aac, ogg, opus, separated by commas.",
+            show_default="all that are here",
+        ),
+    ] = None,
     replaygain: Annotated[
         bool, typer.Option("--replaygain", help="Tag the master with its ReplayGain 2.0 gain and peak.")
     ] = False,
@@ -270,7 +277,7 @@ def master(
         use_cache=not no_cache,
         search=search,
         edits=Edits(fade_in, fade_out, trim_silence),
-        codecs=_codecs(check_codecs, codec_safe, amount, paths),
+        codecs=_codecs(check_codecs, codec_safe, codecs, amount, paths),
         replaygain=replaygain,
     )
     check_reports(report or [], request.inputs)
@@ -535,13 +542,16 @@ def _target(name: str | None, intent: str | None, ceiling_dbtp: float | None) ->
     return loudness_target(intent if name is None else name, ceiling_dbtp)
 
 
-def _codecs(check: bool, safe: bool | None, amount: float, outputs: list[Path]) -> Any:
+def _codecs(check: bool, safe: bool | None, names: str | None, amount: float, outputs: list[Path]) -> Any:
     from mixagent.pipeline.codecs import planned
 
+    if names is not None and not check and not safe:
+        raise UsageError("--codecs needs --check-codecs or --codec-safe")
     if amount == 0.0 and (check or safe):
         option = "codec-safe" if safe else "check-codecs"
         raise UsageError(f"--amount 0 gives the song back as it is: leave out --{option}")
-    return planned(check, safe, [path.suffix.lower() for path in outputs])
+    named = [] if names is None else [name.strip() for name in names.split(",")]
+    return planned(check, safe, [path.suffix.lower() for path in outputs], named)
 
 
 def _formats(text: str | None) -> list[str]:

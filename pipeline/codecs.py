@@ -57,6 +57,15 @@ class Codec:
     write: Callable[[AudioSource, Path], object]
     missing: Callable[[], str]
 
+    def require(self) -> None:
+        """Whether it can be used here.
+
+        Raises:
+            ModelMissingError: it is not installed.
+        """
+        if self.missing():
+            raise ModelMissingError(f"{self.name} cannot be checked: {self.missing()}")
+
 
 @dataclass(frozen=True)
 class CodecCheck:
@@ -81,7 +90,7 @@ class CodecPlan:
 
     def __post_init__(self) -> None:
         if not {*self.checked, *self.held} <= CODECS.keys():
-            raise UsageError(f"an unknown codec was named: there are {', '.join(CODECS)}")
+            raise UsageError(f"an unknown codec was named: give {', '.join(CODECS)}")
 
 
 @dataclass(frozen=True)
@@ -155,7 +164,7 @@ CODECS: Mapping[str, Codec] = {
 """mp3 and ogg as `encode` writes them, AAC as Apple Music streams it, Opus as YouTube does."""
 
 
-def planned(check: bool, hold: bool | None, suffixes: Sequence[str]) -> CodecPlan:
+def planned(check: bool, hold: bool | None, suffixes: Sequence[str], named: Sequence[str] = ()) -> CodecPlan:
     """Which codecs to check and to hold the ceiling through.
 
     The codecs of the files that are written are always checked. Without a wish the ceiling is also held
@@ -165,14 +174,22 @@ def planned(check: bool, hold: bool | None, suffixes: Sequence[str]) -> CodecPla
         check: check with every codec that is here.
         hold: hold the ceiling through every codec that is here, or through none; None is no wish.
         suffixes: of the files that are written, such as `.mp3`.
+        named: the codecs that are meant by "every", where it is not all of them.
+
+    Raises:
+        UsageError: no codec has one of these names.
+        ModelMissingError: one that was named is not installed.
     """
+    for name in CodecPlan(checked=tuple(named)).checked:
+        CODECS[name].require()
     own = tuple(codec.name for codec in CODECS.values() if codec.suffix in suffixes)
-    here = tuple(codec.name for codec in CODECS.values() if not codec.missing())
+    wanted = tuple(named) or tuple(CODECS)
+    here = tuple(name for name in wanted if not CODECS[name].missing())
     lossy = all(suffix in {codec.suffix for codec in CODECS.values()} for suffix in suffixes)
     held = here if hold else own if hold is None and lossy else ()
     if not check and not hold:
         return CodecPlan(checked=own, held=held)
-    return CodecPlan(checked=here, held=held, absent=tuple(name for name in CODECS if name not in here))
+    return CodecPlan(checked=here, held=held, absent=tuple(name for name in wanted if name not in here))
 
 
 def round_trip(source: AudioSource, codec: Codec, scratch: Path | None = None) -> CodecCheck:
@@ -187,8 +204,7 @@ def round_trip(source: AudioSource, codec: Codec, scratch: Path | None = None) -
         ModelMissingError: the codec is not installed here.
         OutputError: the files in between cannot be written.
     """
-    if codec.missing():
-        raise ModelMissingError(f"{codec.name} cannot be checked: {codec.missing()}")
+    codec.require()
     with TemporaryDirectory(prefix="mixagent-", dir=scratch) as name:
         folder = Path(name)
         taken = resample(source, _taken_rate(codec, source.rate), folder / "resampled.f32")

@@ -17,11 +17,13 @@ import numpy as np
 
 from mixagent.pipeline.audio import Audio, AudioSource, load
 from mixagent.pipeline.codecs import CODECS, CodecPlan, CodecRender, finalise_through
-from mixagent.pipeline.edits import Section
+from mixagent.pipeline.edits import Faded, Section
 from mixagent.pipeline.files import decode
 from mixagent.pipeline.forecast import measure_source
 from mixagent.pipeline.meters import measure
 from mixagent.pipeline.targets import LoudnessTarget, loudness_target
+
+FADE_S = 0.05
 
 
 def main() -> None:
@@ -53,7 +55,9 @@ def loudest_part(song: Path, seconds: float) -> Audio:
         middle = round((np.argmax(loudness) / 10 + 1.5) * whole.rate) if loudness.size else 0
         length = min(round(seconds * whole.rate), whole.frames)
         start = min(max(middle - length // 2, 0), whole.frames - length)
-        return load(Section(whole, start, start + length))
+        # A codec overshoots where a file begins in the middle of a sound; no song does.
+        fade = round(FADE_S * whole.rate)
+        return load(Faded(Section(whole, start, start + length), fade, fade))
 
 
 def compared(part: AudioSource, target: LoudnessTarget) -> dict[str, tuple[float, ...]]:

@@ -68,6 +68,8 @@ def test_where_one_file_cannot_be_written_none_is(master, song):
         (["--amount", "0", "--fade-in", "1"], "leave out --fade-in"),
         (["--amount", "0", "--trim-silence"], "leave out --trim-silence"),
         (["--amount", "0", "--codec-safe"], "leave out --codec-safe"),
+        (["--codecs", "mp3"], "needs --check-codecs or --codec-safe"),
+        (["--check-codecs", "--codecs", "mp3,atrac"], "give mp3, aac, ogg, opus"),
         (["--amount", "0", "--check-codecs"], "leave out --check-codecs"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -136,7 +138,7 @@ def test_codecs_are_checked_on_request_and_told_with_what_is_missing(master, son
 
 
 def test_codec_safe_lowers_the_ceiling_until_every_codec_holds_it(master, song, tmp_path):
-    ran = master("--codec-safe", "--target", "-11", "--bit-depth", "32f", "--json")
+    ran = master("--codec-safe", "--codecs", "mp3,ogg", "--target", "-11", "--bit-depth", "32f", "--json")
     report = reported(ran)
     renders = report["codecs"]["renders"]
     assert 1 < len(renders) <= 4

@@ -139,9 +139,16 @@ def test_a_lossless_file_is_never_limited_for_a_codec_unasked(check, hold, suffi
     assert (plan.checked, plan.held) == (checked, held)
 
 
+def test_only_the_codecs_that_were_named_are_meant():
+    plan = planned(False, True, [".wav"], ["ogg", "mp3"])
+    assert (plan.checked, plan.held, plan.absent) == (("ogg", "mp3"), ("ogg", "mp3"), ())
+
+
 def test_a_codec_that_is_not_here_is_named(monkeypatch):
     monkeypatch.setattr("mixagent.pipeline.codecs.shutil.which", lambda name: None)
     assert planned(True, None, [".wav"]).absent == ("aac",)
+    with pytest.raises(ModelMissingError, match="aac cannot be checked"):
+        planned(True, None, [".wav"], ["aac"])
     with pytest.raises(ModelMissingError, match="ffmpeg is not installed"):
         round_trip(beat(0.5), CODECS["aac"])
     with pytest.raises(UsageError, match="unknown codec"):
