@@ -233,7 +233,7 @@ def master(
         typer.Option(
             min=0,
             metavar="N",
-            help="Better the policy's settings by trying N of them on the song's loudest parts.",
+            help="Better the policy's settings: try N times how far to go with each, on the loudest parts.",
             show_default="0, the policy's own",
         ),
     ] = 0,

@@ -46,7 +46,7 @@ POLICY = "policy"
 
 SYSTEMS = (
     *("neutral", "rules", "random@128", "random@640", "cma@128", "cma@640", "cma:rules@128"),
-    *(POLICY, f"cma:{POLICY}@64"),
+    *(POLICY, f"cma:{POLICY}@64", f"amounts:{POLICY}@64"),
 )
 """The systems of the published table."""
 
@@ -90,7 +90,7 @@ class System:
             return cls(text, text)
         method, policy, renders = match.groups()
         if method not in get_args(Method) or int(renders) < 1:
-            raise UsageError(f"{text!r} is no search: give random@N, cma@N or cma:POLICY@N")
+            raise UsageError(f"{text!r} is no search: give random@N, cma@N, cma:POLICY@N or amounts:POLICY@N")
         return cls(text, policy or "neutral", cast(Method, method), int(renders))
 
 
@@ -337,7 +337,7 @@ class _Bench:
         trace = search.search(context, policy.decide(context).settings)
         for run in runs:
             best = trace.best(run.system.renders)
-            settings, seconds = trace.settings[best], trace.seconds[run.system.renders - 1]
+            settings, seconds = trace.settings[best], trace.seconds[: run.system.renders][-1]
             yield self._row(run, settings, self._material.scene(settings), seconds)
 
     def mastered(self, name: str, mastering: Mastering) -> Row:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.graph import Result, Stage, StageContext
 from mixagent.policies.base import Context, Decision
 from mixagent.stages import Heard
 
-METHOD: Literal["cma"] = "cma"
+if TYPE_CHECKING:
+    from mixagent.policies.search import Method
+
+METHOD: Method = "amounts"
 
 
 @dataclass(frozen=True)

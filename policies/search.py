@@ -1,9 +1,10 @@
 """Search: settings found by trying them, from where any policy would start.
 
 Random search and CMA-ES are the baselines that a trained policy must come up to in one render, and
-CMA-ES from a policy's own decision is what `mixagent master --search N` adds to it. A render is
-counted when it is judged, the first one, of the start itself, too; the best of all that were judged is
-the decision, so a search never ends below its start.
+CMA-ES from a policy's own decision is what `mixagent master --search N` adds to it. There it searches
+only how much of each of the policy's moves to make (`amounts`): a search that may try anything finds what
+the reward is wrong about. A render is counted when it is judged, the first one, of the start itself, too;
+the best of all that were judged is the decision, so a search never ends below its start.
 
 CMA-ES: Hansen 2016, "The CMA Evolution Strategy: A Tutorial", by the package `cma`.
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from typing import Literal, get_args
@@ -22,17 +23,21 @@ from numpy.typing import NDArray
 
 from mixagent.envs.context import Trial
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import Settings
+from mixagent.pipeline.parameters import Settings, switch_of
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.neutral import NeutralPolicy
 
 Array = NDArray[np.float64]
 
-Method = Literal["random", "cma"]
+Method = Literal["random", "cma", "amounts"]
 
 DEVIATION = 0.1
 """Standard deviation of CMA-ES at the start, in action units; 0.2 and more gained less in 128 renders."""
 
+MOST = 1.5
+"""Up to this times as far as the start moved a parameter, `amounts` may move it."""
+
+_AMOUNT_DEVIATION = 0.25
 _BATCH = 16
 _LEAST_SHARE = 0.02
 
@@ -64,7 +69,8 @@ class SearchPolicy:
     """Decides by searching around another policy's decision.
 
     Attributes:
-        method: `random` or `cma`.
+        method: `random` or `cma` of actions, or `amounts`: CMA-ES of how much of each of the start's moves
+            to make, from none to `MOST` times as much. A start that moves nothing is then all there is.
         renders: how many settings are tried, the start included.
         start: whose decision is tried first.
         seed: with the trial it decides everything.
@@ -84,7 +90,7 @@ class SearchPolicy:
 
     def __post_init__(self) -> None:
         if self.method not in get_args(Method):
-            raise UsageError(f"unknown search {self.method!r}: give {' or '.join(get_args(Method))}")
+            raise UsageError(f"unknown search {self.method!r}: give {', '.join(get_args(Method))}")
         if self.renders < 1:
             raise UsageError(f"a search needs 1 render or more, not {self.renders}")
 
@@ -114,39 +120,81 @@ class SearchPolicy:
         names = [p.name for p in context.space if any(fnmatch(p.name, it) for it in self.parameters)]
         if not names:
             raise UsageError(f"a search of {', '.join(self.parameters)} has no parameter to search")
-        trace = _search(context.trial, begun, names, self.renders, self._batches)
+        way = _amounts(begun, names) if self.method == "amounts" else _actions(begun, names)
+        trace = _search(context.trial, begun, way, self.renders, self._batches)
         if not np.isfinite(max(trace.rewards)):
             raise UsageError(f"none of the {self.renders} settings that were tried could be judged")
         return trace
 
     def _batches(self, start: Array) -> Batches:
         random = np.random.default_rng(self.seed)
-        return _random(start, random) if self.method == "random" else _cma(start, self.deviation, random)
+        if self.method == "random":
+            return _random(start, random)
+        return _cma(start, self.deviation if self.method == "cma" else _AMOUNT_DEVIATION, random)
 
 
 def found(begun: Decision, trace: Trace) -> Decision:
-    """The decision for the best of a trace; what the search did not move keeps its reason."""
+    """The decision for the best of a trace; what it did not move, or no other way, keeps its reason too."""
     best = trace.best()
-    reason = f"the best of {len(trace.rewards)} renders tried"
+    tried = f"the best of {len(trace.rewards)} renders tried"
     settings, before = trace.settings[best], begun.settings
-    moved = {name: reason for name, value in settings.changed().items() if value != before[name]}
-    return Decision(settings, {**begun.reasons, **moved})
+    reasons = dict(begun.reasons)
+    for name, value in settings.changed().items():
+        if value == before[name]:
+            continue
+        parameter = settings.space[name]
+        same_way = parameter.action(value) * parameter.action(before[name]) > 0 and name in begun.reasons
+        reasons[name] = f"{begun.reasons[name]}; how far: {tried}" if same_way else tried
+    return Decision(settings, reasons)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What a search may try: points of [−1, 1]^n, of which one is the start, and the settings of each."""
+
+    start: Array
+    settings: Callable[[Array], Settings]
+
+
+def _actions(begun: Settings, names: Sequence[str]) -> _Way:
+    """Any action of the named parameters."""
+    space = begun.space
+
+    def settings(point: Array) -> Settings:
+        chosen = {name: space[name].value(float(a)) for name, a in zip(names, point, strict=True)}
+        return space.settings({**begun.values, **chosen})
+
+    return _Way(np.array([space[name].action(begun[name]) for name in names]), settings)
+
+
+def _amounts(begun: Settings, names: Sequence[str]) -> _Way:
+    """Any amount of each move among the named parameters, and of all together; what shapes one stays."""
+    space, changed = begun.space, begun.changed()
+    moved = [name for name in names if name in changed and switch_of(name) is None]
+
+    def settings(point: Array) -> Settings:
+        together, *own = (point + 1) * MOST / 2
+        amounts = np.minimum(together * np.array(own), MOST)
+        chosen = {
+            name: space[name].value(space[name].action(begun[name]) * float(amount))
+            for name, amount in zip(moved, amounts, strict=True)
+        }
+        return space.settings({**begun.values, **chosen})
+
+    return _Way(np.full(len(moved) + 1 if moved else 0, 2 / MOST - 1), settings)
 
 
 def _search(
-    trial: Trial, begun: Settings, names: list[str], renders: int, strategy: Callable[[Array], Batches]
+    trial: Trial, begun: Settings, way: _Way, renders: int, strategy: Callable[[Array], Batches]
 ) -> Trace:
-    space, since = begun.space, time.perf_counter()
-
-    def settings(action: Array) -> Settings:
-        chosen = {name: space[name].value(float(a)) for name, a in zip(names, action, strict=True)}
-        return space.settings({**begun.values, **chosen})
-
-    tried, rewards, seconds = [begun], [_judged(trial, [begun])[0]], [time.perf_counter() - since]
-    batches = strategy(np.array([space[name].action(begun[name]) for name in names]))
+    since = time.perf_counter()
+    tried, rewards, seconds = [begun], _judged(trial, [begun]), [time.perf_counter() - since]
+    if not way.start.size:
+        return Trace(tuple(tried), tuple(rewards), tuple(seconds))
+    batches = strategy(way.start)
     batch = next(batches)
     while len(tried) < renders:
-        chosen = [settings(action) for action in batch[: renders - len(tried)]]
+        chosen = [way.settings(point) for point in batch[: renders - len(tried)]]
         judged = _judged(trial, chosen)
         tried += chosen
         rewards += judged

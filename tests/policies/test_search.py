@@ -21,7 +21,7 @@ from mixagent.pipeline.render import ChainError
 from mixagent.pipeline.targets import TARGETS
 from mixagent.policies import RulePolicy
 from mixagent.policies.base import Decision
-from mixagent.policies.search import SearchPolicy, found
+from mixagent.policies.search import MOST, SearchPolicy, found
 from mixagent.policies.trial import CaseTrial, segment_starts_s, song_cases
 from mixagent.reward.model import RewardModel, load_reward
 from tests.short_cases import music
@@ -74,7 +74,7 @@ def context(bare: Context, bowl: Bowl) -> Context:
     return replace(bare, trial=bowl)
 
 
-@pytest.mark.parametrize("method", ["random", "cma"])
+@pytest.mark.parametrize("method", ["random", "cma", "amounts"])
 @pytest.mark.parametrize("renders", [1, 2, 40])
 def test_every_render_is_counted_the_start_first_and_the_best_kept(
     context: Context, bowl: Bowl, method: str, renders: int
@@ -129,6 +129,27 @@ def test_only_the_chosen_parameters_move(context: Context, bowl: Bowl, method: s
     assert moved == {"master.eq_mid_db", "master.width"}
 
 
+def test_a_search_of_amounts_tries_only_more_or_less_of_the_moves(context: Context, bowl: Bowl) -> None:
+    moves = {"master.eq_mid_db": 3.2, "master.width": 0.9, "master.bell_1_db": 2.0, "master.bell_1_hz": 500.0}
+    begun = SPACE.settings(moves)
+    best = SearchPolicy("amounts", 120, Fixed(begun)).decide(context).settings
+    started = begun.to_action()
+    for tried in bowl.asked:
+        action = tried.to_action()
+        assert set(tried.changed()) <= set(begun.changed())
+        assert (np.abs(action) <= MOST * np.abs(started) + 1e-6).all()
+        assert (action * started >= 0).all()
+        assert tried["master.bell_1_hz"] == 500.0
+    assert best["master.eq_mid_db"] == pytest.approx(4.0, abs=0.3)
+    assert best["master.width"] < 0.88
+    assert best["master.bell_1_db"] == pytest.approx(0.0, abs=0.3)
+
+
+def test_where_nothing_was_moved_a_search_of_amounts_has_nothing_to_try(context: Context, bowl: Bowl) -> None:
+    assert SearchPolicy("amounts", 40).decide(context).settings == SPACE.settings()
+    assert len(bowl.asked) == 1
+
+
 def test_what_cannot_be_judged_is_never_the_best(bare: Context) -> None:
     def broken(settings: Sequence[Settings]) -> NDArray[np.float64]:
         return np.array([np.nan if one["master.eq_mid_db"] > 0 else Bowl.worth(one) for one in settings])
@@ -149,7 +170,7 @@ def test_what_the_search_left_alone_keeps_its_reason(context: Context) -> None:
     policy = SearchPolicy("random", 200, parameters=("master.eq_mid_db",))
     decision = found(begun, policy.search(context, begun.settings))
     assert decision.reasons["master.width"] == "because"
-    assert "200 renders" in decision.reasons["master.eq_mid_db"]
+    assert decision.reasons["master.eq_mid_db"] == "because; how far: the best of 200 renders tried"
 
 
 def test_mistakes_are_named(bare: Context, context: Context) -> None:
@@ -157,7 +178,7 @@ def test_mistakes_are_named(bare: Context, context: Context) -> None:
         SearchPolicy("cma", 8).decide(bare)
     with pytest.raises(UsageError, match="no parameter"):
         SearchPolicy("cma", 8, parameters=("nowhere.*",)).decide(context)
-    with pytest.raises(UsageError, match="random or cma"):
+    with pytest.raises(UsageError, match="random, cma, amounts"):
         SearchPolicy("grid", 8)
     with pytest.raises(UsageError, match="1 render"):
         SearchPolicy("cma", 0)
