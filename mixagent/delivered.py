@@ -18,7 +18,7 @@ MONO_LOSS_DB = 3.5
 """What vanishes in mono is told from here on: two channels with nothing in common lose 3 dB."""
 
 PHONE_LOSS_LU = 10.0
-"""What a phone leaves out is told from here on."""
+"""What a phone leaves out is told from here on: 40 songs of the corpus lose 0 to 9.9, half of them under 3.7."""
 
 
 def platform_rows(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -172,7 +172,7 @@ def delivery_warnings(speakers: Mapping[str, float | None], codecs: Mapping[str,
     if mono_db is not None and mono_db > MONO_LOSS_DB:
         warnings.append(f"{number(mono_db)} dB vanish in mono: left and right cancel each other")
     if phone_lu is not None and phone_lu > PHONE_LOSS_LU:
-        warnings.append(f"a phone leaves out {number(phone_lu)} LU: nearly all of the song lies below 300 Hz")
+        warnings.append(f"a phone leaves out {number(phone_lu)} LU: most of what is loud lies below 300 Hz")
     return [*warnings, *_codec_warnings(codecs)]
 
 

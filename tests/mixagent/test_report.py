@@ -125,7 +125,7 @@ def test_the_page_tells_what_platforms_codecs_and_a_phone_make_of_it(tmp_path):
     write_page(report, source, source, path)
     text = " ".join(path.read_text("utf-8").split())
     assert "TIDAL" in text
-    assert '−2.0 <span class="unit">dB</span>' in text
+    assert "<td>−14.0</td><td>−2.0</td>" in text
     assert "0.20 dB over the ceiling" in text
     assert "a phone leaves out 4.2 LU" in text
     assert "(eq 50 %)" in text
