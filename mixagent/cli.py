@@ -343,18 +343,33 @@ command(app, interrupted=UNFINISHED)(album)
 @command(app)
 def compare(
     files: Annotated[list[Path], typer.Argument(help="Two or more versions of a song.", show_default=False)],
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Write the report: .html is a page to switch between the versions and to test them blind, "
+            ".json its figures. May be given twice.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> int:
-    """Measure versions of a song side by side."""
+    """Measure versions of a song side by side; with --report, listen to them level-matched and aligned."""
+    from mixagent.comparing import compare_songs, laid_together
+    from mixagent.delivery import check_reports, write_comparison
     from mixagent.progress import shown_progress
-    from mixagent.session import compare_songs
     from mixagent.tables import comparison_text
 
     if len(files) < 2:
         raise UsageError("compare needs two files or more")
+    check_reports(report or [], files)
     with shown_progress(quiet) as progress:
-        found = compare_songs(files, progress)
+        if report:
+            with laid_together(files, progress) as comparison:
+                write_comparison(comparison, report)
+                found = comparison.found
+        else:
+            found = compare_songs(files, progress)
     if as_json:
         print_json(found)
     else:

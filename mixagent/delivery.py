@@ -1,4 +1,4 @@
-"""Writes a master's reports: a page to listen in, or JSON that can be replayed."""
+"""Writes reports: a page to listen in, or JSON, which of a master can be replayed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mixagent.accounts import write_json
+from mixagent.comparing import Comparison
 from mixagent.pipeline.errors import OutputError, UsageError
 from mixagent.session import Mastered
 
@@ -32,7 +33,7 @@ def check_reports(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
 
 
 def write_reports(mastered: Mastered, paths: Sequence[Path]) -> None:
-    """Write each report in the format of its suffix, whole or not at all.
+    """Write each report of a master in the format of its suffix, whole or not at all.
 
     Raises:
         OutputError: the disk is full or refuses the file.
@@ -44,3 +45,14 @@ def write_reports(mastered: Mastered, paths: Sequence[Path]) -> None:
             write_page(mastered.report, mastered.before, mastered.after, path)
         else:
             write_json(mastered.report, path)
+
+
+def write_comparison(comparison: Comparison, paths: Sequence[Path]) -> None:
+    """Write each report of a comparison, as `write_reports`."""
+    for path in paths:
+        if path.suffix.lower() == ".html":
+            from mixagent.report.compare_page import write_compare_page
+
+            write_compare_page(comparison.found, comparison.sides, path)
+        else:
+            write_json(comparison.found, path)

@@ -1,4 +1,4 @@
-"""What the commands do with songs: master, analyse and compare them, from request to result."""
+"""What the commands do with songs: master and analyse them, from request to result."""
 
 from __future__ import annotations
 
@@ -260,11 +260,6 @@ def analyze_song(song: Path, progress: ShowProgress | None = None) -> dict[str, 
     with opened_run(load_config(), True, progress) as run:
         results = run.stages(listening_stages(song))
         return analysis_object(song, results["decode"].values, results["analyse"].values)
-
-
-def compare_songs(files: Sequence[Path], progress: ShowProgress | None = None) -> dict[str, Any]:
-    """`analyze_song` of each file, in one versioned object."""
-    return {"schema": "mixagent.comparison/1", "files": [analyze_song(file, progress) for file in files]}
 
 
 def _untouched(request: Request, run: Runner) -> Mastered:

@@ -34,20 +34,23 @@ class Excerpt:
         return round(self.start_s * rate), round(self.stop_s * rate)
 
 
-def choose_excerpt(duration_s: float, short_term_lufs: Sequence[float | None]) -> Excerpt:
-    """The whole song, or the `LONGEST_S` of a longer one with the most energy.
+def choose_excerpt(
+    duration_s: float, short_term_lufs: Sequence[float | None], longest_s: float = LONGEST_S
+) -> Excerpt:
+    """The whole song, or the `longest_s` of a longer one with the most energy.
 
     Args:
         duration_s: the song's length in seconds.
         short_term_lufs: short-term loudness once a second, `None` where there is none.
+        longest_s: whole seconds, two or more.
     """
-    if duration_s <= LONGEST_S:
+    if duration_s <= longest_s:
         return Excerpt(0.0, duration_s, whole=True)
-    window = int(LONGEST_S)
+    window = int(longest_s)
     power = np.array([0.0 if lufs is None else 10 ** (lufs / 10) for lufs in short_term_lufs])
     sums = np.convolve(power, np.ones(window), mode="valid") if power.size >= window else np.zeros(1)
-    start_s = min(float(np.argmax(sums)), duration_s - LONGEST_S)
-    return Excerpt(start_s, start_s + LONGEST_S, whole=False)
+    start_s = min(float(np.argmax(sums)), duration_s - longest_s)
+    return Excerpt(start_s, start_s + longest_s, whole=False)
 
 
 def listening_rate(rate: int) -> int:

@@ -130,6 +130,7 @@ const listening = (() => {
       for (const radio of radios) radio.checked = !blind && radio.value === name;
       for (const lane of lanes) lane.classList.toggle("heard", lane.dataset.side === name);
       applyGains();
+      if (!blind) root.dispatchEvent(new CustomEvent("heard", { detail: name }));
     }
 
     /* Hides all that tells the sides apart; what plays is then chosen by the page alone. */

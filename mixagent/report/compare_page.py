@@ -1,0 +1,88 @@
+"""Versions of a song on one page: a player that switches between all of them, and blind tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mixagent.pipeline.audio import AudioSource, blocks
+from mixagent.pipeline.meters import SHORT_TERM_STEPS, EnergyMeter, windowed_loudness
+from mixagent.report import charts
+from mixagent.report.frame import template, write_whole
+from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate
+from mixagent.report.measures import band_rows, measure_rows
+from mixagent.report.player import Side, build_player
+
+Found = Mapping[str, Any]
+Curve = Sequence[float | None]
+
+
+def write_compare_page(found: Found, sides: Sequence[AudioSource], path: Path) -> None:
+    """Write a comparison as one self-contained HTML page.
+
+    Args:
+        found: an object of schema `mixagent.comparison/1`, of versions that were laid together.
+        sides: what is compared of each version, all of one length in seconds.
+        path: where the page goes.
+
+    Raises:
+        OutputError: the page cannot be written.
+    """
+    write_whole(path, render_compare_page(found, sides))
+
+
+def render_compare_page(found: Found, sides: Sequence[AudioSource]) -> str:
+    """The page's HTML."""
+    files = found["files"]
+    analyses = [file["analysis"] for file in files]
+    colours = [f"side-{k}" for k in range(1, len(files) + 1)]
+    curves = [_short_term_lufs(side) for side in sides]
+    duration_s = min(side.frames / side.rate for side in sides)
+    return template("compare.html").render(
+        report={**found, "short_term_lufs": curves},
+        kind="comparison",
+        title=_title([file["name"] for file in files]),
+        scripts=["compare.js"],
+        player=_player(files, sides, colours, curves, duration_s),
+        versions=[{**file, "colour": colour} for file, colour in zip(files, colours, strict=True)],
+        measures=measure_rows(analyses),
+        bands=band_rows(analyses),
+        duration_s=duration_s,
+        spectrum=charts.spectrum_chart(dict(zip(colours, analyses, strict=True))),
+        loudness=charts.loudness_chart(dict(zip(colours, curves, strict=True)), duration_s),
+    )
+
+
+def _title(names: Sequence[str]) -> str:
+    if len(names) <= 3:
+        return " · ".join(names)
+    return f"{names[0]} and {len(names) - 1} other versions"
+
+
+def _player(
+    files: Sequence[Found],
+    sides: Sequence[AudioSource],
+    colours: Sequence[str],
+    curves: Sequence[Curve],
+    duration_s: float,
+) -> dict[str, Any] | None:
+    """All versions; of long songs as much as keeps the page as large as one with two."""
+    if duration_s == 0:
+        return None
+    listed = [
+        Side(file["letter"].lower(), file["letter"], file["name"], colour, side, file["compared_lufs"])
+        for file, colour, side in zip(files, colours, sides, strict=True)
+    ]
+    excerpt = choose_excerpt(duration_s, curves[0], 2 * LONGEST_S // len(files))
+    return build_player(listed, excerpt, listening_rate(max(side.rate for side in sides)), listed[0].name)
+
+
+def _short_term_lufs(source: AudioSource) -> list[float | None]:
+    """Loudness of 3 s, one value a second."""
+    meter = EnergyMeter.k_weighted(source.rate, source.channels)
+    for block in blocks(source):
+        meter.update(block)
+    values = windowed_loudness(meter.energies, SHORT_TERM_STEPS)[::10]
+    return [round(float(value), 2) if math.isfinite(value) else None for value in values]
