@@ -67,7 +67,8 @@ def laid_together(files: Sequence[Path], progress: ShowProgress | None = None) -
     """
     if len(files) > len(LETTERS):
         raise UsageError(
-            f"a page holds {len(LETTERS)} versions, not {len(files)}: compare them in groups, or leave --report out"
+            f"a page holds {len(LETTERS)} versions, not {len(files)}: compare them in groups, "
+            "or leave --report out"
         )
     with opened_run(load_config(), True, progress) as run:
         pairs = [_analysed(run, file) for file in files]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixagent.pipeline.alignment import loud_starts, relation
+from mixagent.pipeline.alignment import Relation, loud_starts, relation
 from mixagent.pipeline.audio import AudioSource, blocks
 from mixagent.pipeline.meters import EnergyMeter, Float64Array
 from mixagent.pipeline.placing import Placed, Placement
@@ -21,6 +21,8 @@ LONGEST_S = 60.0
 
 _NEAR_MS = 200.0
 _FLOOR_DB = -40.0
+_MOST_RISE_DB = 6.0
+_CANDIDATES = 6
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,30 @@ def lie(first: AudioSource, second: AudioSource) -> Lie | None:
     if not one.any() or not other.any():
         return None
     step = (first.rate + 5) // 10
-    steps = _coarse(one, other)
-    moved = Placed(second, Placement("other", "map", "", advance=steps * step), second.channels, first.frames)
-    starts = loud_starts(*_overlapping(one, other, steps), step)
+    best: tuple[float, Lie] | None = None
+    for steps in _candidates(one, other):
+        found = _relation(first, second, (one, other), steps, step)
+        if found is None or not found.one_sound or (best is not None and found.evidence <= best[0]):
+            continue
+        best = found.evidence, Lie(steps * step / first.rate + found.delay_s, found.inverted)
+    return None if best is None else best[1]
+
+
+def _relation(
+    first: AudioSource,
+    second: AudioSource,
+    energies: tuple[Float64Array, Float64Array],
+    steps: int,
+    step: int,
+) -> Relation | None:
+    """How the second lies to the first once it is brought forward by `steps` of `step` frames."""
+    one, other = energies
+    starts = loud_starts(one[max(-steps, 0) :], other[max(steps, 0) :], step)
     if not starts:
         return None
     begin = max(-steps, 0) * step
-    found = relation(first, moved, [begin + start for start in starts], _NEAR_MS)
-    if not found.one_sound:
-        return None
-    return Lie(steps * step / first.rate + found.delay_s, found.inverted)
+    moved = Placed(second, Placement("other", "map", "", advance=steps * step), second.channels, first.frames)
+    return relation(first, moved, [begin + start for start in starts], _NEAR_MS)
 
 
 def _energies(source: AudioSource) -> Float64Array:
@@ -68,28 +84,22 @@ def _energies(source: AudioSource) -> Float64Array:
     return meter.energies
 
 
-def _coarse(one: Float64Array, other: Float64Array) -> int:
-    """By how many steps the other comes later: the peak of the cross-correlation of both levels in dB."""
-    levels = [_levels_db(energies) for energies in (one, other)]
+def _candidates(one: Float64Array, other: Float64Array) -> list[int]:
+    """By how many steps the other may come later: 0, and the peaks of the cross-correlation of both levels."""
+    levels = [_rises_db(energies) for energies in (one, other)]
     size = 1 << (one.size + other.size).bit_length()
     spectra = [np.fft.rfft(level, size) for level in levels]
     correlation = np.fft.irfft(np.conj(spectra[0]) * spectra[1], size)
     most = min(round(10 * LONGEST_S), size // 2 - 1)
     lags = np.concatenate([np.arange(most + 1), np.arange(-most, 0)])
-    return int(lags[np.argmax(correlation[lags])])
+    highest = lags[np.argsort(-correlation[lags], kind="stable")[:_CANDIDATES]]
+    return list(dict.fromkeys([0, *highest.tolist()]))
 
 
-def _levels_db(energies: Float64Array) -> Float64Array:
-    """Levels around their mean: a compressed version has the same shape, flatter."""
+def _rises_db(energies: Float64Array) -> Float64Array:
+    """How the level changes from step to step: a compressed version changes at the same places, by less."""
     level = 10 * np.log10(np.maximum(energies / energies.max(), 10 ** (_FLOOR_DB / 10)))
-    return np.asarray(level - level.mean())
-
-
-def _overlapping(one: Float64Array, other: Float64Array, steps: int) -> tuple[Float64Array, Float64Array]:
-    """What both have at the same time, from the first step that both have."""
-    first, second = one[max(-steps, 0) :], other[max(steps, 0) :]
-    count = min(first.size, second.size)
-    return first[:count], second[:count]
+    return np.clip(np.diff(level), -_MOST_RISE_DB, _MOST_RISE_DB)
 
 
 def common_spans(lies: Sequence[Lie], durations_s: Sequence[float]) -> list[tuple[float, float]]:

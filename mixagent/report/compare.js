@@ -5,7 +5,7 @@
   const find = (id) => document.getElementById(id);
   const report = JSON.parse(find("report").textContent);
   const { files } = report;
-  const byName = Object.fromEntries(files.map((file) => [file.letter.toLowerCase(), file]));
+  const byName = Object.fromEntries(files.map((file) => [file.letter, file]));
   const root = find("player");
 
   readouts();
@@ -146,8 +146,7 @@
       player.setBlind(true);
       focus(null);
       next();
-      trialText.tabIndex = -1;
-      trialText.focus();
+      player.play();
     }
 
     function next() {
@@ -157,6 +156,8 @@
       begun = performance.now();
       trialText.textContent = `Trial ${done + 1} of ${session.planned.length}`;
       hear("A");
+      // Not on a button, which the space bar would press again.
+      trialText.focus();
     }
 
     function hear(letter) {

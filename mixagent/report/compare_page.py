@@ -72,7 +72,7 @@ def _player(
     if duration_s == 0:
         return None
     listed = [
-        Side(file["letter"].lower(), file["letter"], file["name"], colour, side, file["compared_lufs"])
+        Side(file["letter"], file["letter"], file["name"], colour, side, file["compared_lufs"])
         for file, colour, side in zip(files, colours, sides, strict=True)
     ]
     excerpt = choose_excerpt(duration_s, curves[0], 2 * LONGEST_S // len(files))

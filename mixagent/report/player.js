@@ -117,12 +117,13 @@ const listening = (() => {
 
     function gainWords() {
       const lowered = SIDES.filter((name) => matchDb(name) < -0.05);
-      const called = (name) => (SIDES.length > 2 ? of[name].letter : of[name].label);
+      const decibels = (name) => `${fixed(-matchDb(name))} dB`;
       if (blind) return "Loudness is matched.";
       if (!lowered.length) return `${SIDES.length > 2 ? "All" : "Both"} sides are equally loud as they are.`;
       if (!matchBox.checked) return "Real levels, as the files are.";
-      const quieter = lowered.map((name) => `${called(name)} plays ${fixed(-matchDb(name))} dB quieter`);
-      return `${quieter.join(", ")} than ${lowered.length > 1 ? "their files" : "its file"}, to match.`;
+      if (lowered.length === 1) return `${of[lowered[0]].label} plays ${decibels(lowered[0])} quieter than its file, to match.`;
+      const listed = lowered.map((name) => `${of[name].letter} ${decibels(name)}`).join(", ");
+      return `Quieter than their files, to match: ${listed}.`;
     }
 
     function choose(name) {
