@@ -61,20 +61,17 @@ def lie(first: AudioSource, second: AudioSource) -> Lie | None:
 
 
 def _relation(
-    first: AudioSource,
-    second: AudioSource,
-    energies: tuple[Float64Array, Float64Array],
-    steps: int,
-    step: int,
+    first: AudioSource, second: AudioSource, energies: Sequence[Float64Array], steps: int, step: int
 ) -> Relation | None:
     """How the second lies to the first once it is brought forward by `steps` of `step` frames."""
-    one, other = energies
-    starts = loud_starts(one[max(-steps, 0) :], other[max(steps, 0) :], step)
+    begin = max(-steps, 0)
+    one, other = energies[0][begin:], energies[1][begin + steps :]
+    count = min(one.size, other.size)
+    starts = loud_starts(one[:count], other[:count], step)
     if not starts:
         return None
-    begin = max(-steps, 0) * step
     moved = Placed(second, Placement("other", "map", "", advance=steps * step), second.channels, first.frames)
-    return relation(first, moved, [begin + start for start in starts], _NEAR_MS)
+    return relation(first, moved, [begin * step + start for start in starts], _NEAR_MS)
 
 
 def _energies(source: AudioSource) -> Float64Array:
@@ -85,7 +82,7 @@ def _energies(source: AudioSource) -> Float64Array:
 
 
 def _candidates(one: Float64Array, other: Float64Array) -> list[int]:
-    """By how many steps the other may come later: 0, and the peaks of the cross-correlation of both levels."""
+    """By how many steps the other may come later: 0, and where the levels' cross-correlation is highest."""
     levels = [_rises_db(energies) for energies in (one, other)]
     size = 1 << (one.size + other.size).bit_length()
     spectra = [np.fft.rfft(level, size) for level in levels]
