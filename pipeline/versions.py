@@ -96,7 +96,7 @@ def _candidates(one: Float64Array, other: Float64Array) -> list[int]:
 def _rises_db(energies: Float64Array) -> Float64Array:
     """How the level changes from step to step: a compressed version changes at the same places, by less."""
     level = 10 * np.log10(np.maximum(energies / energies.max(), 10 ** (_FLOOR_DB / 10)))
-    return np.clip(np.diff(level), -_MOST_RISE_DB, _MOST_RISE_DB)
+    return np.asarray(np.clip(np.diff(level), -_MOST_RISE_DB, _MOST_RISE_DB))
 
 
 def common_spans(lies: Sequence[Lie], durations_s: Sequence[float]) -> list[tuple[float, float]]:
