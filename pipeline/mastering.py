@@ -6,33 +6,63 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mixagent.pipeline.dsp.cascade import Cascade
+from mixagent.pipeline.audio import AudioSource
+from mixagent.pipeline.bands import (
+    BandProgrammes,
+    dynamic_equaliser,
+    listens,
+    measure_bands,
+    multiband,
+)
+from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, even_rows
 from mixagent.pipeline.dsp.dynamics import expander
 from mixagent.pipeline.dsp.equaliser import Filter, band_filters
 from mixagent.pipeline.dsp.gaps import GapFiller, Gaps
-from mixagent.pipeline.dsp.image import Image, image_matrix
+from mixagent.pipeline.dsp.image import Image, MidSide, image_matrix, mono_below
+from mixagent.pipeline.dsp.linear_phase import LinearPhase
 from mixagent.pipeline.dsp.programme import Programme
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
 from mixagent.pipeline.mixing import compressors, dynamic_cuts, sections_of, transient_shapers
-from mixagent.pipeline.parameters import BELLS, Settings
-from mixagent.pipeline.streaming import Processor
-
-EQ_NAMES = ("sub", "bass", "low_mid", "mid", "presence", "brilliance", "air")
+from mixagent.pipeline.parameters import BELLS, EQ_BANDS, FINE_PLACES, Settings
+from mixagent.pipeline.streaming import Processor, process_blocks
 
 _NO_EXTENSION_HZ = 22050.0
+_LINEAR_FROM = 0.5
+
+
+def is_mastered(settings: Settings) -> bool:
+    """Whether anything between the mix and the finaliser is off neutral."""
+    return any(settings.active(where) for where in ("master", *FINE_PLACES))
+
+
+def band_programmes(source: AudioSource, settings: Settings) -> BandProgrammes | None:
+    """The levels that the bands' thresholds stand against, in one pass; None where nothing needs them.
+
+    Measured behind the equalisers, so that what they change is not taken for the programme's own.
+    """
+    if not listens(settings):
+        return None
+    equalisers = _equalisers(settings, source.rate, source.channels)
+    return measure_bands(process_blocks(source, equalisers), source.rate, source.channels, settings)
 
 
 def master_processors(
-    settings: Settings, rate: int, channels: int, programme: Programme, gaps: Gaps | None = None
+    settings: Settings,
+    rate: int,
+    channels: int,
+    programme: Programme,
+    gaps: Gaps | None = None,
+    bands: BandProgrammes | None = None,
 ) -> list[Processor]:
     """The master chain in the order of the signal, without what is neutral or beyond Nyquist.
 
     Args:
-        settings: their `master` section is used.
+        settings: their `master` section and its finer tools are used.
         rate: sample rate in Hz.
         channels: width, balance and mono lows work on two and are left out otherwise.
         programme: the level of the mix that goes in, which the thresholds stand against.
         gaps: the gaps of the mix, for `gap_fill_db`; nothing is filled without them.
+        bands: `band_programmes` of the mix; what needs them is left out without them.
     """
     master = settings.section("master")
     processors: list[Processor] = []
@@ -42,12 +72,15 @@ def master_processors(
     processors += _repairs(master, rate, channels)
     if gaps is not None and gaps.gaps and master["gap_fill_db"] > 0:
         processors.append(GapFiller(gaps, master["gap_fill_db"], rate, channels))
-    processors += _equaliser(master, rate, channels)
+    processors += _equalisers(settings, rate, channels)
+    if bands is not None:
+        processors += dynamic_equaliser(settings, rate, channels, bands)
     processors += _extension(master, rate, channels)
     processors += transient_shapers(master, rate, channels)
     if master["expand_ratio"] > 1:
         processors.append(expander(master["expand_ratio"], programme, rate, channels))
     processors += compressors(master, rate, channels, programme)
+    processors += multiband(settings, rate, channels, bands)
     if channels == 2:
         processors += _image(master, rate)
     return processors
@@ -60,15 +93,31 @@ def _repairs(master: Mapping[str, float], rate: int, channels: int) -> list[Proc
     return [ResonanceSuppressor(most_db, rate, channels)]
 
 
-def _equaliser(master: Mapping[str, float], rate: int, channels: int) -> list[Processor]:
-    gains_db = tuple(master[f"eq_{name}_db"] for name in EQ_NAMES)
-    bands = band_filters(gains_db, rate) if any(gains_db) else ()
+def _equalisers(settings: Settings, rate: int, channels: int) -> list[Processor]:
+    """The master's equaliser and the one of mid and side; of a mono sound all is mid."""
+    linear = settings["equaliser.linear_phase"] >= _LINEAR_FROM
+    master = settings.section("master")
     bells = (
         Filter("bell", master[f"bell_{n}_hz"], master[f"bell_{n}_db"], master[f"bell_{n}_q"])
         for n in range(1, BELLS + 1)
     )
-    sections = sections_of([*bands, *bells], rate)
-    return [Cascade(np.stack(sections), channels)] if sections else []
+    sections = sections_of([*_band_filters(master, rate), *bells], rate)
+    sides = [sections_of(_band_filters(settings.section(part), rate), rate) for part in ("mid", "side")]
+    if channels != 2:
+        sections, sides = sections + sides[0], [[], []]
+    equalisers = [_filtered(np.stack(sections), rate, channels, linear)] if sections else []
+    if any(sides):
+        equalisers.append(MidSide(_filtered(even_rows(sides), rate, channels, linear)))
+    return equalisers
+
+
+def _band_filters(values: Mapping[str, float], rate: int) -> tuple[Filter, ...]:
+    gains_db = tuple(values[f"eq_{name}_db"] for name in EQ_BANDS)
+    return band_filters(gains_db, rate) if any(gains_db) else ()
+
+
+def _filtered(sections: Float64Array, rate: int, channels: int, linear: bool) -> Processor:
+    return LinearPhase(sections, rate, channels) if linear else Cascade(sections, channels)
 
 
 def _extension(master: Mapping[str, float], rate: int, channels: int) -> list[Processor]:
@@ -87,7 +136,5 @@ def _image(master: Mapping[str, float], rate: int) -> list[Processor]:
     if master["width"] != 1:
         processors.append(Image(image_matrix(width=master["width"])))
     if master["mono_below_hz"] > 20:
-        from mixagent.pipeline.dsp.mono_below import MonoBelow
-
-        processors.append(MonoBelow(master["mono_below_hz"], rate))
+        processors.append(mono_below(master["mono_below_hz"], rate))
     return processors

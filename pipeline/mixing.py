@@ -17,11 +17,11 @@ import pedalboard
 from mixagent.pipeline.audio import BLOCK_FRAMES, AudioSource, FloatArray, Stems, blocks
 from mixagent.pipeline.dsp.board import BoardProcessor
 from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, first_order_high_pass
-from mixagent.pipeline.dsp.dynamic_cut import DynamicCut
-from mixagent.pipeline.dsp.dynamics import compressor
+from mixagent.pipeline.dsp.dynamic_bells import dynamic_cut
+from mixagent.pipeline.dsp.dynamics import BODY, Detector, compressor
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
 from mixagent.pipeline.dsp.image import Image, image_matrix
-from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Programme, measure_programme
+from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Levelled, Programme, measure_programme
 from mixagent.pipeline.dsp.transients import TransientShaper
 from mixagent.pipeline.parameters import Settings
 from mixagent.pipeline.streaming import Processor, process_blocks
@@ -138,14 +138,14 @@ def dynamic_cuts(
     """The dynamic low-mid and shimmer cuts that are on and lie below Nyquist."""
     pairs = ((LOW_MID, values["low_mid_cut_db"]), (SHIMMER, values["shimmer_cut_db"]))
     return [
-        DynamicCut(band, most_db, programme, rate, channels)
+        dynamic_cut(band, most_db, programme, rate, channels)
         for band, most_db in pairs
         if most_db > 0 and band.fits(rate)
     ]
 
 
 def compressors(
-    values: Mapping[str, float], rate: int, channels: int, programme: Programme
+    values: Mapping[str, float], rate: int, channels: int, programme: Levelled, detector: Detector = BODY
 ) -> list[Processor]:
     """The compressor, unless its ratio is 1."""
     if values["comp_ratio"] == 1:
@@ -159,6 +159,7 @@ def compressors(
             programme=programme,
             rate=rate,
             channels=channels,
+            detector=detector,
         )
     ]
 

@@ -127,6 +127,7 @@ class ParameterSpace:
 
 _SWITCHED = (
     (re.compile(r"(.*\bbell(_\d)?)_(hz|q)"), r"\1_db"),
+    (re.compile(r"(dynamic_\d)\.(hz|q|threshold_db|attack_ms|release_ms)"), r"\1.range_db"),
     (re.compile(r"(.*)extend_db"), r"\1extend_from_hz"),
 )
 
@@ -297,11 +298,69 @@ MASTER = (
 )
 """The mastering chain before the finaliser, in the order of the signal."""
 
+_EQUALISER = (_Row("linear_phase", "", 0.0, 0.0, 1.0, "1: the master's equalisers in linear phase"),)
+
+EQ_BANDS = ("sub", "bass", "low_mid", "mid", "presence", "brilliance", "air")
+"""The bands of the master's equalisers, from low to high."""
+
+_SIDES_EQ = tuple(
+    _Row(f"eq_{name}_db", "dB", -12.0, 0.0, 12.0, f"the {name.replace('_', ' ')} of this part alone")
+    for name in EQ_BANDS
+)
+
+_DYNAMICS_HZ = (80.0, 180.0, 350.0, 800.0, 1800.0, 3500.0, 7000.0, 12000.0)
+
+
+def _dynamic(neutral_hz: float) -> tuple[_Row, ...]:
+    return (
+        _Row("hz", "Hz", 30.0, neutral_hz, 16000.0, "dynamic band's centre", "log"),
+        _Row("q", "", 0.3, 1.0, 8.0, "dynamic band's Q", "log"),
+        _Row("threshold_db", "dB", -12.0, 3.0, 18.0, "dynamic band's threshold against its usual level"),
+        _Row("range_db", "dB", -18.0, 0.0, 12.0, "most that the band goes down or up over it; 0 is off"),
+        _Row("attack_ms", "ms", 1.0, 15.0, 200.0, "dynamic band's attack", "log"),
+        _Row("release_ms", "ms", 20.0, 150.0, 1000.0, "dynamic band's release", "log"),
+    )
+
+
+_CROSSOVER = (
+    _Row("low_hz", "Hz", 20.0, 120.0, 300.0, "low band under it; 20 joins it to the low mids", "log"),
+    _Row("mid_hz", "Hz", 400.0, 900.0, 2000.0, "low-mid band under it, high-mid band over it", "log"),
+    _Row("high_hz", "Hz", 2500.0, 5000.0, 12000.0, "high band over it", "log"),
+)
+
+_BAND = (
+    *_TRANSIENT,
+    *_COMPRESSOR,
+    _Row(
+        "drive_db", "dB", 0.0, 0.0, 18.0, "saturation, level kept: how far its knee is lowered"
+    ),
+    _Row("width", "", 0.0, 1.0, 2.0, "side level; 0 mono, 1 as it was"),
+)
+
+DYNAMIC_PLACES = tuple(f"dynamic_{number}" for number, _ in enumerate(_DYNAMICS_HZ, 1))
+"""The bands of the dynamic equaliser, in the order of the signal."""
+
+BAND_PLACES = ("low_band", "low_mid_band", "high_mid_band", "high_band")
+"""The bands that the crossover splits the master into, from low to high."""
+
+FINE = (
+    ("equaliser", _EQUALISER),
+    ("mid", _SIDES_EQ),
+    ("side", _SIDES_EQ),
+    *((place, _dynamic(hz)) for place, hz in zip(DYNAMIC_PLACES, _DYNAMICS_HZ, strict=True)),
+    ("crossover", _CROSSOVER),
+    *((place, _BAND) for place in BAND_PLACES),
+)
+"""Finer tools of the master, for who sets them by name: no policy steers them, no search moves them."""
+
+FINE_PLACES = frozenset(where for where, _ in FINE)
+
 SHARED = (
     ("drum_bus", _BUS),
     ("vocal_bus", _BUS),
     ("reverb", _REVERB),
     ("delay", _DELAY),
     ("master", MASTER),
+    *FINE,
 )
 """What a chain has once, whatever its stems."""

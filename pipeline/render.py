@@ -15,7 +15,7 @@ from mixagent.pipeline.dsp.gaps import Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.finaliser import Finish, finalise
-from mixagent.pipeline.mastering import master_processors
+from mixagent.pipeline.mastering import band_programmes, is_mastered, master_processors
 from mixagent.pipeline.mixing import Levels, is_active, mix_blocks, strip_blocks
 from mixagent.pipeline.parameters import Settings
 from mixagent.pipeline.streaming import Processor
@@ -86,7 +86,7 @@ def premaster(
         ChainError: an effect gave samples that are not finite.
     """
     mix = stems.mix
-    if not settings.active("master") and not any(is_active(settings, name) for name in stems.parts):
+    if not is_mastered(settings) and not any(is_active(settings, name) for name in stems.parts):
         return mix
     blocks_out = _finite(premaster_blocks(stems, settings, levels, gaps), settings)
     parts = _counted(blocks_out, mix.frames, progress or _ignore)
@@ -101,7 +101,7 @@ def premaster_blocks(
     """Mix and master chain in blocks, latency compensated, of the input's length in all."""
     mix = stems.mix
     mixed = mix_blocks(stems, settings, levels)
-    if not settings.active("master"):
+    if not is_mastered(settings):
         yield from mixed
         return
     yield from _through(mixed, _master(stems, settings, levels, gaps), mix.channels)
@@ -124,13 +124,19 @@ def render_stem(
 def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps | None) -> list[Processor]:
     """The master chain for the mix of these stems."""
     mix = stems.mix
-    if not settings.active("master"):
+    if not is_mastered(settings):
         return []
     programme = levels["mix"] if levels is not None else measure_programme(mix)
     filled = settings["master.gap_fill_db"] > 0
     faded = _faded(programme, stems, settings, levels)
+    bands = band_programmes(mix, settings)
     return master_processors(
-        settings, mix.rate, mix.channels, faded, (gaps or measure_gaps(mix)) if filled else None
+        settings,
+        mix.rate,
+        mix.channels,
+        faded,
+        (gaps or measure_gaps(mix)) if filled else None,
+        bands and bands.raised(faded.level_db - programme.level_db),
     )
 
 

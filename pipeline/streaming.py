@@ -21,6 +21,22 @@ class Processor(Protocol):
         """The next block, float32 (channels, frames); same shape out. The input is not written to."""
 
 
+class Delay:
+    """The same signal `latency` frames late; a `Processor`."""
+
+    def __init__(self, latency: int, channels: int) -> None:
+        self.latency = latency
+        self._held = np.zeros((channels, latency), np.float32)
+
+    def process(self, block: FloatArray) -> FloatArray:
+        """The next block, (channels, frames)."""
+        if not self.latency:
+            return block
+        waiting = np.concatenate((self._held, block), axis=1)
+        self._held = waiting[:, block.shape[1] :].copy()
+        return waiting[:, : block.shape[1]]
+
+
 def process_blocks(
     source: AudioSource, processors: Sequence[Processor], size: int = BLOCK_FRAMES
 ) -> Iterator[FloatArray]:

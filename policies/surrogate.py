@@ -29,9 +29,8 @@ from torch import Tensor
 from mixagent.envs.cases import Case
 from mixagent.pipeline.audio import Audio, Stems, load
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ, band_filters
-from mixagent.pipeline.mastering import EQ_NAMES
 from mixagent.pipeline.meters import integrated_lufs, k_weighting
-from mixagent.pipeline.parameters import BELLS, Parameter, ParameterSpace, Settings
+from mixagent.pipeline.parameters import BELLS, EQ_BANDS, Parameter, ParameterSpace, Settings
 from mixagent.pipeline.render import premaster
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
 
@@ -308,7 +307,7 @@ def _equaliser_db(value: Mapping[str, Tensor]) -> Tensor:
     """Response of the bands and the bells that are steered, (B, 27)."""
     first = next(iter(value.values()))
     still = torch.zeros_like(first)
-    gains_db = torch.stack([value.get(f"master.eq_{name}_db", still) for name in EQ_NAMES], dim=1)
+    gains_db = torch.stack([value.get(f"master.eq_{name}_db", still) for name in EQ_BANDS], dim=1)
     total = gains_db @ _band_matrix()
     for number in range(1, BELLS + 1):
         bell = [value.get(f"master.bell_{number}_{what}") for what in ("hz", "db", "q")]

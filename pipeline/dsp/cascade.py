@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -11,6 +13,9 @@ from numpy.typing import NDArray
 from mixagent.pipeline.audio import FloatArray
 
 Float64Array = NDArray[np.float64]
+
+UNCHANGED = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
+"""A section that does nothing."""
 
 _TINY = 1e-30
 # What rings on in silence is cut off before it becomes denormal, which processors are slow at.
@@ -43,11 +48,43 @@ class Cascade:
         return out
 
 
+def even_rows(rows: Sequence[Sequence[Float64Array]]) -> Float64Array:
+    """A `Cascade`'s sections for channels that need different numbers of them: (rows, most, 5)."""
+    most = max(map(len, rows))
+    return np.stack([np.stack([*row, *[UNCHANGED] * (most - len(row))]) for row in rows])
+
+
 def first_order_high_pass(corner_hz: float, rate: int) -> Float64Array:
     """One section: a first-order high-pass by the bilinear transform, as b0 b1 b2 a1 a2."""
     warped = math.tan(math.pi * corner_hz / rate)
     gain = 1 / (1 + warped)
     return np.array([gain, -gain, 0.0, (warped - 1) * gain, 0.0])
+
+
+@dataclass(frozen=True)
+class Butterworth:
+    """Second-order Butterworth sections of one corner: the halves of a Linkwitz–Riley crossover.
+
+    Each half twice in a row is 6 dB down at the corner, and the two then sum to `all_pass`
+    (Linkwitz, "Active crossover networks for noncoincident drivers", JAES 24(1), 1976).
+    """
+
+    low: Float64Array
+    high: Float64Array
+    all_pass: Float64Array
+
+    @classmethod
+    def at(cls, corner_hz: float, rate: int) -> Butterworth:
+        """By the bilinear transform with its corner prewarped; each as b0 b1 b2 a1 a2."""
+        warped = math.tan(math.pi * corner_hz / rate)
+        gain = 1 / (1 + math.sqrt(2) * warped + warped**2)
+        a1, a2 = 2 * (warped**2 - 1) * gain, (1 - math.sqrt(2) * warped + warped**2) * gain
+        low = warped**2 * gain
+        return cls(
+            low=np.array([low, 2 * low, low, a1, a2]),
+            high=np.array([gain, -2 * gain, gain, a1, a2]),
+            all_pass=np.array([a2, a1, 1.0, a1, a2]),
+        )
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"})

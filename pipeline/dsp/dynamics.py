@@ -15,15 +15,26 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import FloatArray
-from mixagent.pipeline.dsp.programme import BODY_HZ, Programme
+from mixagent.pipeline.dsp.programme import BODY_HZ, Levelled
 
 Float64Array = NDArray[np.float64]
 
 KNEE_DB = 6.0
 
 _TICK_S = 0.00036
-_DETECTOR_S = 0.005
 _FLOOR = 1e-12
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What the level is heard through: a high-pass, 0 for none, and a mean over so long."""
+
+    above_hz: float
+    mean_ms: float
+
+
+BODY = Detector(BODY_HZ, 5.0)
+"""As `Programme` is measured."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +57,7 @@ class Curve:
         return gain if math.isinf(self.limit_db) else self.limit_db * np.tanh(gain / self.limit_db)
 
 
-def makeup_db(curve: Curve, programme: Programme) -> float:
+def makeup_db(curve: Curve, programme: Levelled) -> float:
     """The gain that gives the programme its power back after the curve, by its spread of levels."""
     levels = np.array(programme.spread_db)
     before = np.mean(10 ** (levels / 10))
@@ -55,7 +66,10 @@ def makeup_db(curve: Curve, programme: Programme) -> float:
 
 
 class LevelDynamics:
-    """A curve over the programme level, applied to all channels alike; a `Processor`."""
+    """A curve over the programme level, applied to all channels alike; a `Processor`.
+
+    The detector hears what the programme was measured of; its mean is no longer than the attack.
+    """
 
     latency = 0
 
@@ -64,16 +78,17 @@ class LevelDynamics:
         curve: Curve,
         attack_ms: float,
         release_ms: float,
-        programme: Programme,
+        programme: Levelled,
         rate: int,
         channels: int,
+        detector: Detector = BODY,
     ) -> None:
         self._tick = max(2, round(_TICK_S * rate))
         tick_ms = 1000 * self._tick / rate
-        detector_ms = min(1000 * _DETECTOR_S, attack_ms)
+        detector_ms = min(detector.mean_ms, attack_ms)
         self._shape = np.array(
             [
-                1 - math.exp(-2 * math.pi * min(BODY_HZ / rate, 0.25)),
+                1 - math.exp(-2 * math.pi * min(detector.above_hz / rate, 0.25)),
                 1 - math.exp(-tick_ms / detector_ms),
                 1 - math.exp(-tick_ms / attack_ms),
                 1 - math.exp(-tick_ms / release_ms),
@@ -100,16 +115,17 @@ def compressor(
     ratio: float,
     attack_ms: float,
     release_ms: float,
-    programme: Programme,
+    programme: Levelled,
     rate: int,
     channels: int,
+    detector: Detector = BODY,
 ) -> LevelDynamics:
     """A compressor with its threshold against the programme level and its make-up built in."""
     curve = Curve(threshold_db, 1 / ratio - 1)
-    return LevelDynamics(curve, attack_ms, release_ms, programme, rate, channels)
+    return LevelDynamics(curve, attack_ms, release_ms, programme, rate, channels, detector)
 
 
-def expander(ratio: float, programme: Programme, rate: int, channels: int) -> LevelDynamics:
+def expander(ratio: float, programme: Levelled, rate: int, channels: int) -> LevelDynamics:
     """An upward expander of what stands above the programme level, by at most 6 dB."""
     return LevelDynamics(Curve(0.0, ratio - 1, 6.0), 8.0, 160.0, programme, rate, channels)
 

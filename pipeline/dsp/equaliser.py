@@ -54,10 +54,10 @@ class Filter:
 
     def response_db(self, hz: Float64Array, rate: int) -> Float64Array:
         """Magnitude response in dB."""
-        return np.asarray(_responses_db(self.section(rate)[None], np.exp(-2j * math.pi * hz / rate))[0])
+        return np.asarray(responses_db(self.section(rate)[None], np.exp(-2j * math.pi * hz / rate))[0])
 
 
-def _responses_db(sections: Float64Array, delay: NDArray[np.complex128]) -> Float64Array:
+def responses_db(sections: Float64Array, delay: NDArray[np.complex128]) -> Float64Array:
     """Magnitude responses in dB of sections (k, 5) where one frame's delay turns by `delay`."""
     b0, b1, b2, a1, a2 = sections.T.reshape(5, -1, *(1,) * delay.ndim)
     return np.asarray(
@@ -115,7 +115,7 @@ def _interaction(rate: int, bands: int) -> Float64Array:
 def _reached(filters: Sequence[Filter], rate: int, bands: int) -> Float64Array:
     """Mean level inside each band behind all filters."""
     sections = np.stack([each.section(rate) for each in filters])
-    return np.asarray(_responses_db(sections, _delays(rate, bands)).sum(axis=0).mean(axis=1))
+    return np.asarray(responses_db(sections, _delays(rate, bands)).sum(axis=0).mean(axis=1))
 
 
 @lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""The stereo image as a matrix of gains between the two channels."""
+"""The stereo image: a matrix of gains between the two channels, and what works on mid and side."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import FloatArray
+from mixagent.pipeline.dsp.cascade import Butterworth, Cascade, even_rows
+from mixagent.pipeline.streaming import Processor
 
 
 def image_matrix(
@@ -42,3 +44,27 @@ class Image:
         (left_left, left_right), (right_left, right_right) = self._matrix
         left, right = block
         return np.stack([left * left_left + right * left_right, left * right_left + right * right_right])
+
+
+class MidSide:
+    """A processor of two channels over mid (L + R)/2 and side (L − R)/2 of a stereo block."""
+
+    def __init__(self, processor: Processor) -> None:
+        self._processor = processor
+        self.latency = processor.latency
+
+    def process(self, block: FloatArray) -> FloatArray:
+        """The next block, (2, frames)."""
+        half = np.float32(0.5)
+        mid, side = self._processor.process(np.stack([block[0] + block[1], block[0] - block[1]]) * half)
+        return np.stack([mid + side, mid - side])
+
+
+def mono_below(corner_hz: float, rate: int) -> MidSide:
+    """Makes the lows of a stereo signal mono by a fourth-order Linkwitz–Riley crossover.
+
+    The side passes the crossover's high-pass alone. The mid passes low- and high-pass, whose sum is
+    an all-pass of second order, so that mid and side keep their phase and the mid stays flat.
+    """
+    halves = Butterworth.at(corner_hz, rate)
+    return MidSide(Cascade(even_rows([[halves.all_pass], [halves.high] * 2]), 2))

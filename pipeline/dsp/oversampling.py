@@ -115,17 +115,28 @@ def long_bank() -> LongBank:
     )
 
 
-def _eightfold(reach: int, beta: float) -> list[NDArray[np.float64]]:
-    """The seven points between samples by a Kaiser-windowed sinc of unit gain, as `firwin` makes it."""
-    rows = [_taps(k / 8, reach, _kaiser(beta)) for k in range(1, 8)]
-    gain = (1.0 + sum(float(row.sum()) for row in rows)) / 8.0
+def interpolators(factor: int, reach: int, beta: float) -> list[NDArray[np.float64]]:
+    """The points between samples by a Kaiser-windowed sinc of unit gain, as `firwin` makes it.
+
+    `factor` − 1 arrays (2, reach): the coefficients of the samples before and after, nearest first.
+    """
+    rows = [_taps(k / factor, reach, _kaiser(beta)) for k in range(1, factor)]
+    gain = (1.0 + sum(float(row.sum()) for row in rows)) / factor
     return [row / gain for row in rows]
+
+
+def _eightfold(reach: int, beta: float) -> list[NDArray[np.float64]]:
+    return interpolators(8, reach, beta)
+
+
+def in_time(row: NDArray[np.float64]) -> NDArray[np.float64]:
+    """An interpolator's coefficients in the order of time, (2·reach,)."""
+    return np.concatenate((row[0][::-1], row[1]))
 
 
 def _ordered(row: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
     """Coefficients (2, taps) as `_taps` gives them, in time: (2·reach,)."""
-    joined = np.concatenate((row[0][::-1], row[1]))
-    return np.pad(joined, reach - row.shape[1])
+    return np.pad(in_time(row), reach - row.shape[1])
 
 
 def _taps(

@@ -8,7 +8,9 @@ listen through.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numba import njit
@@ -68,15 +70,45 @@ class BandLevel:
     level_db: float
     share_db: float
 
+    @property
+    def silent(self) -> bool:
+        """Whether no window counted."""
+        return self.level_db <= FLOOR_DB
+
+
+class Levelled(Protocol):
+    """What a threshold can stand against.
+
+    `level_db` is the mean power over the channels in dB re full scale, gated as ITU-R BS.1770 gates
+    (−70 dB, then −10 dB under the mean). `spread_db` are quantiles of the gated windows' levels
+    against it, the shape that make-up gain is computed from.
+    """
+
+    @property
+    def level_db(self) -> float:
+        """The gated mean level."""
+
+    @property
+    def spread_db(self) -> tuple[float, ...]:
+        """Quantiles of the windows' levels against it."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """A level, see `Levelled`."""
+
+    level_db: float
+    spread_db: tuple[float, ...]
+
+    @property
+    def silent(self) -> bool:
+        """Whether no window counted."""
+        return self.level_db <= FLOOR_DB
+
 
 @dataclass(frozen=True)
 class Programme:
-    """The level of a stem or mix.
-
-    `level_db` is the mean power over the channels above `BODY_HZ` in dB re full scale, gated as
-    ITU-R BS.1770 gates (−70 dB, then −10 dB under the mean). `spread_db` are quantiles of the gated
-    windows' levels against it, the shape that make-up gain is computed from.
-    """
+    """The level of a stem or mix, see `Levelled`; measured above `BODY_HZ`."""
 
     level_db: float
     low_mid: BandLevel
@@ -99,27 +131,45 @@ class Programme:
 
 def measure_programme(source: AudioSource) -> Programme:
     """The programme level of a source, in one pass."""
-    meter = _WindowMeter(source.rate, source.channels)
-    powers = [meter.update(block) for block in blocks(source)]
-    windows = np.concatenate([*powers, meter.rest()])
-    return _programme(10 * np.log10(windows + 10 ** (FLOOR_DB / 10)))
+    rate = source.rate
+    filters = [body_filter(rate), band_pass(LOW_MID, rate), band_pass(SHIMMER, rate)]
+    meter = WindowMeter(filters, rate, source.channels)
+    for block in blocks(source):
+        meter.update(block)
+    levels_db = meter.levels_db()
+    gated = gate(levels_db[:, 0])
+    level = level_of(levels_db[:, 0], gated)
+    low_mid, shimmer = usual_levels(levels_db, gated)
+    return Programme(level.level_db, low_mid, shimmer, level.spread_db)
 
 
-def _programme(levels_db: Float64Array) -> Programme:
-    body_db = levels_db[:, 0]
-    gated = body_db > _GATE_DB
+def gate(levels_db: Float64Array, lowest_db: float = _GATE_DB) -> NDArray[np.bool_]:
+    """The windows that count: over `lowest_db`, and over 10 dB under the mean of those."""
+    gated = levels_db > lowest_db
+    if gated.any():
+        gated &= levels_db > _mean_db(levels_db[gated]) + _RELATIVE_GATE_DB
+    return gated
+
+
+def level_of(levels_db: Float64Array, gated: NDArray[np.bool_]) -> Level:
+    """The level of the gated windows; `FLOOR_DB` where there are none."""
     if not gated.any():
-        silent = BandLevel(FLOOR_DB, 0.0)
-        return Programme(FLOOR_DB, silent, silent, (0.0,))
-    gated &= body_db > _mean_db(body_db[gated]) + _RELATIVE_GATE_DB
-    level_db = _mean_db(body_db[gated])
-    slow_db = 10 * np.log10(uniform_filter1d(10 ** (body_db / 10), 5))
-    low_mid, shimmer = (
+        return Level(FLOOR_DB, (0.0,))
+    level_db = _mean_db(levels_db[gated])
+    quantiles = np.quantile(levels_db[gated], (np.arange(_SPREAD_POINTS) + 0.5) / _SPREAD_POINTS)
+    return Level(level_db, tuple(float(level) for level in quantiles - level_db))
+
+
+def usual_levels(levels_db: Float64Array, gated: NDArray[np.bool_]) -> tuple[BandLevel, ...]:
+    """How strong each band usually is, of windows (windows, 1 + bands) whose first is the body."""
+    bands = range(1, levels_db.shape[1])
+    if not gated.any():
+        return tuple(BandLevel(FLOOR_DB, 0.0) for _ in bands)
+    slow_db = 10 * np.log10(uniform_filter1d(10 ** (levels_db[:, 0] / 10), 5))
+    return tuple(
         BandLevel(_strong(levels_db[gated, band]), _strong((levels_db[:, band] - slow_db)[gated]))
-        for band in (1, 2)
+        for band in bands
     )
-    quantiles = np.quantile(body_db[gated], (np.arange(_SPREAD_POINTS) + 0.5) / _SPREAD_POINTS)
-    return Programme(level_db, low_mid, shimmer, tuple(float(level) for level in quantiles - level_db))
 
 
 def _mean_db(levels_db: Float64Array) -> float:
@@ -130,26 +180,35 @@ def _strong(levels_db: Float64Array) -> float:
     return float(np.quantile(levels_db, _BAND_QUANTILE))
 
 
-class _WindowMeter:
-    """Mean powers of the body and of the watched bands in windows of `WINDOW_S`."""
+class WindowMeter:
+    """Mean powers behind each of some filters in windows of `WINDOW_S`.
 
-    def __init__(self, rate: int, channels: int) -> None:
+    Args:
+        filters: b0 b1 b2 a1 a2 of each.
+        rate: Hz.
+        channels: of the sound.
+    """
+
+    def __init__(self, filters: Sequence[Float64Array], rate: int, channels: int) -> None:
         self._window = max(1, round(WINDOW_S * rate))
-        self._filters = np.stack([body_filter(rate), band_pass(LOW_MID, rate), band_pass(SHIMMER, rate)])
-        self._state = np.zeros((channels, 3, 2))
-        self._sums = np.zeros(4)
+        self._filters = np.stack(filters)
+        self._state = np.zeros((channels, len(filters), 2))
+        # Last the frames that the unfinished window holds.
+        self._sums = np.zeros(len(filters) + 1)
+        self._powers: list[Float64Array] = []
 
-    def update(self, block: FloatArray) -> Float64Array:
-        """Powers of the windows that this block completes, shape (windows, 3)."""
+    def update(self, block: FloatArray) -> None:
+        """Take the next block, (channels, frames)."""
         block = np.ascontiguousarray(block)
-        out = np.empty((block.shape[1] // self._window + 1, 3))
+        out = np.empty((block.shape[1] // self._window + 1, len(self._filters)))
         done = _window_powers(block, self._filters, self._state, self._sums, self._window, out)
-        return out[:done]
+        self._powers.append(out[:done].copy())
 
-    def rest(self) -> Float64Array:
-        """The power of the unfinished window, shape (0 or 1, 3)."""
-        count = self._sums[3]
-        return (self._sums[:3] / count)[None] if count else np.empty((0, 3))
+    def levels_db(self) -> Float64Array:
+        """The windows so far, the unfinished one with them, in dB over `FLOOR_DB`: (windows, filters)."""
+        count = self._sums[-1]
+        rest = (self._sums[:-1] / count)[None] if count else np.empty((0, len(self._filters)))
+        return np.asarray(10 * np.log10(np.concatenate([*self._powers, rest]) + 10 ** (FLOOR_DB / 10)))
 
 
 def body_filter(rate: int) -> Float64Array:
@@ -198,11 +257,11 @@ def _window_powers(
                 state[c, b, 0] = filters[b, 1] * x - filters[b, 3] * y + state[c, b, 1]
                 state[c, b, 1] = filters[b, 2] * x - filters[b, 4] * y
                 sums[b] += y * y / channels
-        sums[3] += 1
-        if sums[3] == window:
+        sums[bands] += 1
+        if sums[bands] == window:
             for b in range(bands):
                 out[done, b] = sums[b] / window
                 sums[b] = 0.0
-            sums[3] = 0.0
+            sums[bands] = 0.0
             done += 1
     return done

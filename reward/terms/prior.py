@@ -7,14 +7,19 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mixagent.pipeline.parameters import FINE_PLACES, Settings
 from mixagent.reward.scene import Scene
 from mixagent.reward.terms.base import Scores
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Minus the mean square of the action, from −1 (everything at an end) to 0 (neutral)."""
+    """Minus the mean square of the action, from −1 (everything at an end) to 0 (neutral).
+
+    The mean is over what a policy may move: a finer tool more in the table changes no reward.
+    """
 
     name: ClassVar[str] = "prior"
     low: ClassVar[float] = -1.0
@@ -29,4 +34,9 @@ class Prior:
 def _minus_mean_square(scene: Scene) -> float:
     if scene.settings is None:
         return float("nan")
-    return -float(np.mean(np.square(scene.settings.to_action(), dtype=np.float64)))
+    return -float(np.mean(np.square(_movable(scene.settings), dtype=np.float64)))
+
+
+def _movable(settings: Settings) -> NDArray[np.float32]:
+    pairs = zip(settings.space, settings.to_action(), strict=True)
+    return np.array([action for p, action in pairs if p.where not in FINE_PLACES], np.float32)

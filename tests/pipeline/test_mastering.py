@@ -9,8 +9,8 @@ from mixagent.pipeline.audio import Audio, FloatArray, collect
 from mixagent.pipeline.dsp.cascade import Cascade
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ, Filter
 from mixagent.pipeline.dsp.programme import measure_programme
-from mixagent.pipeline.mastering import EQ_NAMES, master_processors
-from mixagent.pipeline.parameters import MASTER, ParameterSpace
+from mixagent.pipeline.mastering import master_processors
+from mixagent.pipeline.parameters import EQ_BANDS, MASTER, ParameterSpace
 from mixagent.pipeline.streaming import process_blocks
 
 RATE = 44100
@@ -73,10 +73,10 @@ def test_left_and_right_are_treated_alike(effect: str) -> None:
     np.testing.assert_allclose(swapped, mastered(samples, **values), atol=2e-6)
 
 
-@pytest.mark.parametrize("band", range(len(EQ_NAMES)))
+@pytest.mark.parametrize("band", range(len(EQ_BANDS)))
 def test_each_band_control_changes_its_own_band(band: int) -> None:
     samples = noise(6.0)
-    after = mastered(samples, **{f"eq_{EQ_NAMES[band]}_db": -6.0})
+    after = mastered(samples, **{f"eq_{EQ_BANDS[band]}_db": -6.0})
     for other, (low, high) in enumerate(BANDS_HZ):
         inner = (high / low) ** 0.15
         edges = (low * inner, high / inner)
