@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.strengths import ALL, Strengths
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
-from mixagent.policies.base import Context, Decision, Policy
+from mixagent.policies.base import Context, Decision, Policy, laid_over
 from mixagent.progress import ShowProgress
 from mixagent.running import Runner, beside, opened_run
 from mixagent.searching import Search, searched, searching_stage
@@ -322,20 +323,24 @@ class _Decided:
 
 
 def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
-    """What the policy decides, and what a search from there made of it, with its account."""
+    """What the policy decides, and what a search from there made of it, with its account.
+
+    What was set by hand holds before the search and after it.
+    """
+    by_hand = partial(laid_over, values=request.config.chain, reason="set by hand")
     policy = request.policy or load_policy(request.config.policy.name)
     hearing = hearing_stages(
         _decoding_stages(request), parting.stage, parting.stem_names, request.config.pipeline
     )
     heard = heard_song(run.stages(hearing), request.restoration)
     context = _context(request, heard)
-    decision = policy.decide(context)
+    decision = by_hand(policy.decide(context))
     if not request.search:
         return _Decided(hearing, heard, context, decision, None)
     search = Search(context, decision, request.search, request.seed)
     stage = searching_stage(heard, request.restoration, search)
     found, account = searched(search, run.stages([*hearing, stage])[stage.name])
-    return _Decided(hearing, heard, context, found, account)
+    return _Decided(hearing, heard, context, by_hand(found), account)
 
 
 def _applied(request: Request, decision: Decision) -> Settings:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, cast
 
 import yaml  # type: ignore[import-untyped]
 
 from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.parameters import STEM_NAMES, Parameter, ParameterSpace
 
 
 @dataclass
@@ -39,20 +41,42 @@ class ExperienceConfig:
 
 @dataclass
 class Config:
-    """Everything that `conf/` sets."""
+    """Everything that `conf/` sets, and the parameters of the chain that were set by hand."""
 
     pipeline: PipelineConfig
     policy: PolicyConfig
     experience: ExperienceConfig
+    chain: dict[str, float] = field(default_factory=dict)
 
 
 def load_config(overrides: Sequence[str] = ()) -> Config:
     """The configuration with overrides in Hydra's syntax (`pipeline=debug`, `pipeline.declip=false`).
 
+    An override may also name a parameter of the chain (`low_band.comp_ratio=2`), in its unit.
+
     Raises:
-        UsageError: a key that does not exist, or a value of the wrong type.
+        UsageError: a key that does not exist, or a value of the wrong type or out of range.
     """
-    return _composed(overrides) if overrides else _defaults()
+    table = ParameterSpace.for_stems(STEM_NAMES)
+    of_chain = [override for override in overrides if override.partition("=")[0] in table]
+    others = [override for override in overrides if override not in of_chain]
+    config = _composed(others) if others else _defaults()
+    for override in of_chain:
+        name, _, text = override.partition("=")
+        config.chain[name] = _value(table[name], text)
+    return config
+
+
+def _value(parameter: Parameter, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not parameter.low <= value <= parameter.high:
+        unit = f" {parameter.unit}" if parameter.unit else ""
+        span = f"{parameter.low:g} to {parameter.high:g}{unit}"
+        raise UsageError(f"configuration: {parameter.name}={text} is not a number from {span}")
+    return value
 
 
 def _composed(overrides: Sequence[str]) -> Config:

@@ -331,9 +331,7 @@ _CROSSOVER = (
 _BAND = (
     *_TRANSIENT,
     *_COMPRESSOR,
-    _Row(
-        "drive_db", "dB", 0.0, 0.0, 18.0, "saturation, level kept: how far its knee is lowered"
-    ),
+    _Row("drive_db", "dB", 0.0, 0.0, 18.0, "saturation, level kept: how far its knee is lowered"),
     _Row("width", "", 0.0, 1.0, 2.0, "side level; 0 mono, 1 as it was"),
 )
 

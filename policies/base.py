@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mixagent.envs.context import Context
+from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.parameters import Settings
 
-__all__ = ["Context", "Decision", "Policy", "Recorded"]
+__all__ = ["Context", "Decision", "Policy", "Recorded", "laid_over"]
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,23 @@ class Decision:
 
     settings: Settings
     reasons: Mapping[str, str]
+
+
+def laid_over(decision: Decision, values: Mapping[str, float], reason: str) -> Decision:
+    """The decision with some parameters at other values, which are put down to a reason.
+
+    Raises:
+        UsageError: a parameter that the chain at hand does not have.
+    """
+    if not values:
+        return decision
+    space = decision.settings.space
+    missing = next((name for name in values if name not in space), None)
+    if missing is not None:
+        there = ", ".join(dict.fromkeys(parameter.where for parameter in space))
+        raise UsageError(f"{missing} cannot be set: this song's chain has {there}")
+    settings = space.settings({**decision.settings.values, **values})
+    return Decision(settings, {**decision.reasons, **dict.fromkeys(values, reason)})
 
 
 class Policy(Protocol):

@@ -118,6 +118,10 @@ class FrozenActor:
             shared_head=_linear(kept, "shared"),
         )
 
+    def steered(self, parameters: Sequence[str], stems: Sequence[str]) -> list[str]:
+        """Those of some parameters that it knows: the table may have grown since it was trained."""
+        return placed(self.strip, self.shared, parameters, stems)
+
     def order(self, parameters: Sequence[str], stems: Sequence[str]) -> Order:
         """See `order_of`."""
         return order_of(self.strip, self.shared, parameters, stems)
@@ -163,6 +167,14 @@ class FrozenActor:
         placed[..., order] = action
         on_strips = placed[..., :strips].reshape(*action.shape[:-1], stems, len(self.strip))
         return on_strips, placed[..., strips:]
+
+
+def placed(
+    strip: Sequence[str], shared: Sequence[str], parameters: Sequence[str], stems: Sequence[str]
+) -> list[str]:
+    """Those of some parameters that are steered; arguments as in `order_of`."""
+    places = {f"{stem}.{what}" for stem in stems for what in strip}.union(shared)
+    return [name for name in parameters if name in places]
 
 
 def order_of(

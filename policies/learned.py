@@ -190,7 +190,7 @@ class LearnedPolicy:
         if not math.isfinite(context.mix.integrated_lufs):
             return Decision(context.space.settings(), {})  # silence: nothing was measured
         stems = tuple(context.stems)
-        names = steered(context.space, self._parameters)
+        names = self._actor.steered(steered(context.space, self._parameters), stems)
         order = self._actor.order(names, stems)
         advised = self._adviser.decide(context)
         observation = observe(context, stems, chosen_action(context.space, names, advised.settings.values))

@@ -121,7 +121,8 @@ def _group(
     adviser: Adviser,
 ) -> Lessons:
     contexts = [each.context for each in group if each.context is not None]
-    names = steered(contexts[0].space, checkpoint.parameters)
+    layout = checkpoint.actor.encoder.layout
+    names = layout.steered(steered(contexts[0].space, checkpoint.parameters), stems)
     actions = np.array([_action(each, names) for each in group], np.float32)
     advice = [chosen_action(context.space, names, adviser(context).values) for context in contexts]
     rows = [observe(context, stems, each) for context, each in zip(contexts, advice, strict=True)]
@@ -133,7 +134,7 @@ def _group(
     rendered = np.vstack([actions, np.zeros_like(actions[:1])])
     return Lessons(
         observation=_stacked(rows),
-        order=checkpoint.actor.encoder.layout.order(names, stems),
+        order=layout.order(names, stems),
         actions=torch.from_numpy(actions),
         weights=torch.tensor([weights[each.number] for each in group]),
         rows=torch.from_numpy(np.minimum(better, worse)),

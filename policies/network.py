@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mixagent.policies.forward import STANDARD_LIMIT, order_of
+from mixagent.policies.forward import STANDARD_LIMIT, order_of, placed
 
 Observation = Mapping[str, Tensor]
 """Batched: `mix` (B, F), `stems` (B, S, F), `present` (B, S), `diagnosis` (B, D), `advice` (B, A),
@@ -38,6 +38,10 @@ class Layout:
         on_strips = [name.split(".", 1)[1] for name in parameters if name.split(".", 1)[0] in stems]
         shared = tuple(name for name in parameters if name.split(".", 1)[0] not in stems)
         return cls(tuple(dict.fromkeys(on_strips)), shared)
+
+    def steered(self, parameters: Sequence[str], stems: Sequence[str]) -> list[str]:
+        """Those of some parameters that are in it."""
+        return placed(self.strip, self.shared, parameters, stems)
 
     def order(self, parameters: Sequence[str], stems: Sequence[str]) -> Tensor:
         """See `forward.order_of`; int64 (A,)."""

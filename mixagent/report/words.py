@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mixagent.pipeline.diagnosis import FOUND as FOUND
-from mixagent.pipeline.parameters import STEM_NAMES, Parameter, ParameterSpace
+from mixagent.pipeline.parameters import DYNAMIC_PLACES, STEM_NAMES, Parameter, ParameterSpace
 
 MINUS = "\u2212"
 
@@ -80,6 +80,12 @@ PLACES: Mapping[str, str] = {
     "reverb": "Reverb",
     "delay": "Delay",
     "master": "Master",
+    "equaliser": "Master EQ",
+    "mid": "Mid",
+    "side": "Side",
+    **{place: f"Dynamic EQ {number}" for number, place in enumerate(DYNAMIC_PLACES, 1)},
+    "low_mid_band": "Low-mid band",
+    "high_mid_band": "High-mid band",
 }
 
 _ABBREVIATIONS = {"comp": "compressor", "eq": "EQ", "q": "Q"}

@@ -88,7 +88,7 @@ class Saturation:
         self._waiting = waiting[:, :, frames:].copy()
         added = np.zeros((*self._added.shape[:2], 2 * _REACH - 1 + frames), np.float32)
         added[:, :, : 2 * _REACH - 1] = self._added
-        _add_curves(waiting, taps, self._curves, most_gain, self._last, added[:, :, 2 * _REACH - 1 :])
+        _add_curves(waiting, taps, self._curves, most_gain, self._last, added)
         self._added = added[:, :, frames:].copy()
         return _decimated(added, taps) if added.any() else np.zeros(bands.shape[1:], np.float32)
 
@@ -119,7 +119,7 @@ def kept_db(curve: Curve, programme: Levelled) -> float:
     return 10 * math.log10(after / before)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nnan", "nsz"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract", "nnan", "nsz"})
 def _add_curves(
     bands: NDArray[np.float32],
     taps: NDArray[np.float32],
@@ -128,8 +128,8 @@ def _add_curves(
     last: NDArray[np.float32],
     added: NDArray[np.float32],
 ) -> None:
-    """Adds to `added` (channels, FACTOR, frames) what each curve adds to its band, oversampled."""
-    reach, frames = taps.shape[1] // 2, added.shape[2]
+    """Adds what each curve adds to its band to the last frames of `added` (channels, FACTOR, frames)."""
+    reach, frames = taps.shape[1] // 2, bands.shape[2] - taps.shape[1] + 1
     points = np.empty((taps.shape[0] + 1, frames + 1), np.float32)
     half, one = np.float32(0.5), np.float32(1.0)
     for b in range(bands.shape[0]):
@@ -156,7 +156,8 @@ def _add_curves(
             for p in range(points.shape[0]):
                 now = points[p, 1:]
                 before = points[p - 1, 1:] if p else points[-1, :-1]
-                into = added[c, p]
+                # Contiguous, because a loop over a strided array is not vectorised.
+                into = added[c, p, added.shape[2] - frames :]
                 for i in range(frames):
                     a, z = now[i], before[i]
                     va = a - min(max(a, -threshold), threshold)

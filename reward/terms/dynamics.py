@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from mixagent.pipeline.features import percentiles
+from mixagent.pipeline.wear import dips_db, undulation
 from mixagent.reward.scene import Array, Scene, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 
@@ -123,14 +122,12 @@ class Pumping(Guard):
     def harm(self, scene: Scene) -> float:
         """Mean over the bands of the dip that one typical excursion of the bass brings."""
         spectra = scene.base.spectra
-        bass = _undulation(decibels(spectra.power[spectra.bands(40.0, 220.0)].sum(axis=0), -30.0), spectra)
+        bass_db = decibels(spectra.power[spectra.bands(40.0, 220.0)].sum(axis=0), -30.0)
         heard = spectra.bands_db > -50.0
         above = spectra.bands(500.0, 16000.0)
         gain_db = np.where(heard, scene.gain_db, 0.0)[above]
-        moved = _undulation(gain_db, spectra)
-        power = float(np.mean(bass**2)) + 1e-6
-        dips_db = -(moved @ bass) / bass.size / power * math.sqrt(power)
-        return max(float(dips_db.mean()), 0.0)
+        moved, bass = (undulation(side, spectra.frame_s) for side in (gain_db, bass_db))
+        return max(float(dips_db(moved, bass).mean()), 0.0)
 
 
 def _region_levels_db(spectra: Spectra) -> Array:
@@ -158,10 +155,3 @@ def _level_spreads_db(spectra: Spectra) -> Array:
     low_db, high_db = percentiles(_region_levels_db(spectra), (20, 95))
     spreads: Array = high_db - low_db
     return spreads
-
-
-def _undulation(level_db: Array, spectra: Spectra) -> Array:
-    """Levels (…, frames) with what is slower than a second taken out."""
-    span = max(round(1.0 / spectra.frame_s), 1)
-    quick: Array = level_db - uniform_filter1d(level_db, span, mode="nearest")
-    return quick

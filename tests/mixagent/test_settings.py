@@ -30,9 +30,20 @@ def test_the_defaults_are_what_hydra_composes():
     assert load_config() == load_config(["policy=learned"]) == load_config(["pipeline=default"])
 
 
+def test_a_parameter_of_the_chain_is_set_by_its_name():
+    config = load_config(["low_band.comp_ratio=2.5", "pipeline=debug", "vocals.pan=-0.5"])
+    assert config.chain == {"low_band.comp_ratio": 2.5, "vocals.pan": -0.5}
+    assert config.pipeline.separator == "none"
+    assert load_config().chain == {}
+
+
 @pytest.mark.parametrize(
     "override",
     [
+        "low_band.comp_ratio=99",
+        "low_band.comp_ratio=much",
+        "low_band.comp_ratio",
+        "no_band.comp_ratio=2",
         "pipeline.declipp=false",
         "pipeline.declip=perhaps",
         "+pipeline.x=1",

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, observe
+from mixagent.pipeline import parameters
 from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.diagnosis import diagnose
@@ -106,6 +107,20 @@ def test_only_steered_parameters_move_and_each_move_has_a_reason() -> None:
     assert set(changed) <= set(steered(decision.settings.space, PATTERNS))
     assert changed.keys() == decision.reasons.keys()
     assert all(decision.reasons.values())
+
+
+def test_a_parameter_that_came_into_the_table_after_training_stays_neutral(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    policy = LearnedPolicy(frozen(_checkpoint().actor), ("*",), NeutralPolicy())
+    before = policy.decide(_context()).settings.changed()
+    new = parameters._Row("eq_new_db", "dB", -9.0, 0.0, 9.0, "came later")
+    grown = tuple((w, (new, *rows) if w == "master" else rows) for w, rows in parameters.SHARED)
+    monkeypatch.setattr(parameters, "SHARED", grown)
+    assert "master.eq_new_db" in _context().space
+    after = policy.decide(_context()).settings
+    assert after["master.eq_new_db"] == 0.0
+    assert after.changed() == pytest.approx(before)
 
 
 def test_a_move_too_small_to_hear_is_left_out() -> None:

@@ -9,7 +9,7 @@ import pytest
 from mixagent.envs.pathologies import KINDS, MECHANISMS, Kind, damage
 from mixagent.pipeline.audio import Audio, load
 from mixagent.pipeline.finaliser import finalise
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.parameters import FINE_PLACES, ParameterSpace
 from mixagent.pipeline.targets import LoudnessTarget, loudness_target
 from mixagent.reward.model import TERMS
 from mixagent.reward.recovery import Original
@@ -261,12 +261,13 @@ def test_the_share_undone_is_linear_above_zero_and_bounded_and_ordered_below():
     assert undone(np.zeros(1), np.array([LEAST_DISTANCE / 10])) == pytest.approx(-math.tanh(0.1))
 
 
-def test_the_prior_is_the_mean_square_of_the_action():
+def test_the_prior_is_the_mean_square_of_what_policies_may_move():
     space = ParameterSpace.for_stems(("vocals",))
     action = np.zeros(len(space), np.float32)
     action[:3] = 1.0
     settings = space.from_action(action)
-    expected = -float(np.mean(settings.to_action() ** 2))
+    movable = sum(parameter.where not in FINE_PLACES for parameter in space)
+    expected = -float(np.sum(settings.to_action() ** 2)) / movable
     moved, neutral = (scene(SONG, SONG, settings=s) for s in (settings, space.settings()))
     assert Prior().score([moved, neutral]) == pytest.approx([expected, 0.0])
     assert math.isnan(Prior().score([scene(SONG, SONG)])[0])
