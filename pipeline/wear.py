@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,7 +196,7 @@ def _band_levels_db(dry: AudioSource, wet: AudioSource) -> tuple[Float64Array, F
     """Levels of the whole and of each band over time, (1 + bands, frames), of both sides."""
     hz = np.fft.rfftfreq(window_frames(_WINDOW_S, dry.rate), 1 / dry.rate)
     rows = [np.ones(hz.size)]
-    rows += [(hz >= low) & (hz < high) for low, high in zip(_BANDS_HZ, _BANDS_HZ[1:], strict=False)]
+    rows += [(hz >= low) & (hz < high) for low, high in pairwise(_BANDS_HZ)]
     to_bands = np.stack([row for row in rows if row.any()]).T.astype(np.float32)
     sides: tuple[list[Float64Array], list[Float64Array]] = ([], [])
     for pair in _paired(dry, wet, _SEGMENT_WINDOWS):
@@ -207,8 +208,22 @@ def _band_levels_db(dry: AudioSource, wet: AudioSource) -> tuple[Float64Array, F
     return before, after
 
 
-def _envelope(source: AudioSource) -> tuple[FloatArray, Float64Array]:
-    """Peak, and level in dB, of every 3 ms."""
+@dataclass(frozen=True)
+class _Envelope:
+    """Peak, linear, and level in dB of every 3 ms."""
+
+    peaks: FloatArray
+    levels_db: Float64Array
+
+    def over_body_db(self, hop_s: float) -> Float64Array:
+        """By how much the highest peak from each place on stands over the mean level around it."""
+        reach, span = max(round(_PEAK_S / hop_s), 1), max(round(_BODY_S / hop_s), 1)
+        ahead = maximum_filter1d(self.peaks, reach, origin=-(reach // 2))
+        body_db = uniform_filter1d(self.levels_db, span, mode="nearest")
+        return np.asarray(20 * np.log10(ahead + 1e-10) - body_db)
+
+
+def _envelope(source: AudioSource) -> _Envelope:
     hop = round(_HOP_S * source.rate)
     peaks, powers = [], []
     for block in blocks(source, max(BLOCK_FRAMES // hop, 1) * hop):
@@ -217,7 +232,8 @@ def _envelope(source: AudioSource) -> tuple[FloatArray, Float64Array]:
         peaks.append(np.abs(cut).max(axis=(0, 2), initial=0.0))
         powers.append((cut.astype(np.float64) ** 2).mean(axis=(0, 2)))
     nothing = np.zeros(0, np.float32)
-    return np.concatenate(peaks or [nothing]), 10 * np.log10(np.concatenate(powers or [nothing]) + 1e-10)
+    levels_db = 10 * np.log10(np.concatenate(powers or [nothing]) + 1e-10)
+    return _Envelope(np.concatenate(peaks or [nothing]), levels_db)
 
 
 def _onsets(levels_db: Float64Array, hop_s: float) -> NDArray[np.int64]:
@@ -233,10 +249,3 @@ def _onsets(levels_db: Float64Array, hop_s: float) -> NDArray[np.int64]:
     loud = 10 * np.log10(now) > levels_db.max() + _AUDIBLE_DB / 2
     first = (rises >= maximum_filter1d(rises, 2 * reach + 1)) & (rises > _RISE_DB) & loud
     return np.flatnonzero(first) + span
-
-
-def _over_body_db(peaks: FloatArray, levels_db: Float64Array, hop_s: float) -> Float64Array:
-    """By how much the highest peak from each place on stands over the mean level around it, in dB."""
-    reach, span = max(round(_PEAK_S / hop_s), 1), max(round(_BODY_S / hop_s), 1)
-    ahead = maximum_filter1d(peaks, reach, origin=-(reach // 2))
-    return np.asarray(20 * np.log10(ahead + 1e-10) - uniform_filter1d(levels_db, span, mode="nearest"))

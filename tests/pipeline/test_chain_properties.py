@@ -21,7 +21,7 @@ from tests.short_cases import HalfSeparator, music
 SPACE = ParameterSpace.for_stems(["vocals", "accompaniment"])
 TARGET = LoudnessTarget("test", -16.0)
 
-few = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+few = settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 ENDS = np.array([-1.0, -0.4, *[0.0] * 5, 0.3, 1.0])
 
 
