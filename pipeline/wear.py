@@ -127,14 +127,12 @@ def transient_loss_db(dry: AudioSource, wet: AudioSource) -> float:
     """
     _check(dry, wet)
     hop_s = round(_HOP_S * dry.rate) / dry.rate
-    (peaks, levels_db), (wet_peaks, wet_levels_db) = (_envelope(side) for side in (dry, wet))
-    onsets = _onsets(levels_db, hop_s)
+    before, after = _envelope(dry), _envelope(wet)
+    onsets = _onsets(before.levels_db, hop_s)
     if not onsets.size:
         return 0.0
-    stands = [
-        _over_body_db(*side, hop_s)[onsets] for side in ((peaks, levels_db), (wet_peaks, wet_levels_db))
-    ]
-    return float(np.mean(stands[0] - stands[1]))
+    stood, stands = (side.over_body_db(hop_s)[onsets] for side in (before, after))
+    return float(np.mean(stood - stands))
 
 
 def harshness_db(source: AudioSource) -> float:
