@@ -22,6 +22,7 @@ import numpy as np
 
 from mixagent.pipeline.analysis import Analysis, analyse
 from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, FloatArray, Stems, blocks, spool
+from mixagent.pipeline.clipper import Clipper, clipper_of
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
 from mixagent.pipeline.edits import NO_EDITS, Edits, edited, span_of
 from mixagent.pipeline.features import describe_song
@@ -148,12 +149,17 @@ def rendering_stages(
     """
     needs = tuple(name for name in heard.results if name != "decode")
     mix = {"settings": settings.changed(), "amount": amount, "rate": rate, "edits": edits.asked}
+    clipper = clipper_of(settings)
     through = {} if codecs is None else {"codecs": asdict(codecs)}
+    clipped = {} if clipper is None else {"clipper": asdict(clipper)}
     return [
         Stage("mix", partial(_mix, heard, settings, rate, edits), needs, mix),
         Stage("level", _level, ("mix",)),
         Stage(
-            "finalise", partial(_finalise, target, codecs), ("mix", "level"), {**asdict(target), **through}
+            "finalise",
+            partial(_finalise, target, codecs, clipper),
+            ("mix", "level"),
+            {**asdict(target), **through, **clipped},
         ),
         Stage("measure", _measure, ("finalise",)),
     ]
@@ -343,12 +349,16 @@ def _or_none(values: Iterable[float]) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
 
 
-def _finalise(target: LoudnessTarget, codecs: CodecPlan | None, context: StageContext) -> dict[str, Any]:
+def _finalise(
+    target: LoudnessTarget, codecs: CodecPlan | None, clipper: Clipper | None, context: StageContext
+) -> dict[str, Any]:
     from mixagent.pipeline.codecs import CodecPlan, finalise_through
 
     mix, measures = context.inputs["mix"].audio("audio"), levels(context.inputs["level"])
     plan = codecs or CodecPlan()
-    finish, through = finalise_through(mix, target, plan, context.directory, context.progress, measures)
+    finish, through = finalise_through(
+        mix, target, plan, context.directory, context.progress, measures, clipper
+    )
     values = {f: getattr(finish, f) for f in ("gain_db", "max_reduction_db", "met", "missed")}
     return {
         "audio": _kept(finish.audio, context.directory),

@@ -127,7 +127,7 @@ def multiband(
     ]
     if not any(bands):
         return []
-    curves = [bend and bend.curve for bend in bends]
+    curves = [bend.curve if bend else None for bend in bends]
     return [Multiband(crossover, bands, Saturation(curves, channels) if any(curves) else None, channels)]
 
 

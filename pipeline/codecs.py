@@ -19,6 +19,7 @@ import numpy as np
 import soundfile
 
 from mixagent.pipeline.audio import AudioSource, blocks
+from mixagent.pipeline.clipper import Clipper
 from mixagent.pipeline.decoding import decode
 from mixagent.pipeline.encoding import MP3_RATES_HZ, encode
 from mixagent.pipeline.errors import ModelMissingError, OutputError, UsageError
@@ -228,6 +229,7 @@ def finalise_through(
     scratch: Path,
     progress: Progress,
     measures: SourceMeasures,
+    clipper: Clipper | None = None,
 ) -> tuple[Finish, tuple[CodecRender, ...]]:
     """`finalise`, with the ceiling lowered until what codecs make of the song holds it too.
 
@@ -241,7 +243,8 @@ def finalise_through(
     renders: list[CodecRender] = []
     ceiling_dbtp = target.ceiling_dbtp
     while True:
-        finish = finalise(source, replace(target, ceiling_dbtp=ceiling_dbtp), scratch, progress, measures)
+        lowered = replace(target, ceiling_dbtp=ceiling_dbtp)
+        finish = finalise(source, lowered, scratch, progress, measures, clipper)
         checks = _checked(finish.audio, plan.held, scratch, progress)
         over_db = max((check.true_peak_dbtp for check in checks), default=-np.inf) - target.ceiling_dbtp
         last = over_db <= 0.0 or len(renders) + 1 == MAX_RENDERS

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
 from mixagent.pipeline.dsp.limiter import Ballistics, GainComputer, needed_reductions, shaping_ceiling
 from mixagent.pipeline.dsp.oversampling import HOP_FRAMES, PeakEnvelope
+from mixagent.pipeline.dsp.saturation import Curve
 from mixagent.pipeline.meters import (
     CHANNEL_WEIGHTS,
     MOMENTARY_STEPS,
@@ -89,10 +90,13 @@ def _group_frames(rate: int) -> int:
     return next((8 << k for k in range(4) if rate < 16000 << k), 128)
 
 
-def forecast(measures: SourceMeasures, gain_db: float, ceiling_dbtp: float) -> Forecast:
-    """What the source comes to at a gain, limited to a ceiling.
+def forecast(
+    measures: SourceMeasures, gain_db: float, ceiling_dbtp: float, curve: Curve | None = None
+) -> Forecast:
+    """What the source comes to at a gain, clipped by a curve if there is one, and limited to a ceiling.
 
-    What is left out are the limiter's corrections and the gain's motion within a group.
+    What is left out are the limiter's corrections, the gain's motion within a group, and the energy
+    that the clipper takes.
     """
     group, step = measures.group_frames, (measures.rate + 5) // 10
     computer = GainComputer(measures.rate / group, _of_groups(Ballistics(), group / measures.rate))
@@ -104,15 +108,29 @@ def forecast(measures: SourceMeasures, gain_db: float, ceiling_dbtp: float) -> F
         peaks = np.zeros(min(_CHUNK_GROUPS, size - start), np.float32)
         known = measures.peaks[start : start + peaks.size]
         peaks[: known.size] = known * np.float32(gain)
+        if curve is not None:
+            peaks = curve.of(peaks)
         reductions = computer.process(needed_reductions(peaks, ceiling))
         if reductions is None:
             reductions = np.zeros(peaks.size, np.float32)
         kept = np.exp(reductions * np.float32(-math.log(10.0) / 10.0))
         first = start - computer.delay
         _accumulate(measures.energies, first, kept, reductions, group, step, energies, deepest)
+    if curve is not None:
+        deepest += clipped_db(measures, gain_db, curve)[: deepest.size]
     energies = energies[: measures.frames // step] * (gain**2 / step)
     momentary = windowed_loudness(energies, MOMENTARY_STEPS)
     return Forecast(gated_loudness(energies), reduction_db(deepest, momentary, measures.rate))
+
+
+def clipped_db(measures: SourceMeasures, gain_db: float, curve: Curve) -> NDArray[np.float64]:
+    """The most that a curve takes off a peak in each HOP_FRAMES of the source at a gain, in dB ≥ 0."""
+    peaks = measures.peaks.astype(np.float64) * 10.0 ** (gain_db / 20.0)
+    over = np.flatnonzero(peaks > curve.threshold)
+    taken = 20 * np.log10(peaks[over] / curve.of(peaks[over]))
+    deepest = np.zeros(peaks.size * measures.group_frames // HOP_FRAMES + 2)
+    np.maximum.at(deepest, over * measures.group_frames // HOP_FRAMES, taken)
+    return deepest
 
 
 def _of_groups(ballistics: Ballistics, group_s: float) -> Ballistics:

@@ -128,6 +128,7 @@ class ParameterSpace:
 _SWITCHED = (
     (re.compile(r"(.*\bbell(_\d)?)_(hz|q)"), r"\1_db"),
     (re.compile(r"(dynamic_\d)\.(hz|q|threshold_db|attack_ms|release_ms)"), r"\1.range_db"),
+    (re.compile(r"clipper\.knee_db"), "clipper.over_db"),
     (re.compile(r"(.*)extend_db"), r"\1extend_from_hz"),
 )
 
@@ -335,6 +336,18 @@ _BAND = (
     _Row("width", "", 0.0, 1.0, 2.0, "side level; 0 mono, 1 as it was"),
 )
 
+_CLIPPER = (
+    _Row(
+        "over_db",
+        "dB",
+        0.0,
+        12.0,
+        12.0,
+        "where short peaks end, over the ceiling; 12 leaves it to the target",
+    ),
+    _Row("knee_db", "dB", 1.0, 6.0, 12.0, "how far under that the clipper begins to bend"),
+)
+
 DYNAMIC_PLACES = tuple(f"dynamic_{number}" for number, _ in enumerate(_DYNAMICS_HZ, 1))
 """The bands of the dynamic equaliser, in the order of the signal."""
 
@@ -348,6 +361,7 @@ FINE = (
     *((place, _dynamic(hz)) for place, hz in zip(DYNAMIC_PLACES, _DYNAMICS_HZ, strict=True)),
     ("crossover", _CROSSOVER),
     *((place, _BAND) for place in BAND_PLACES),
+    ("clipper", _CLIPPER),
 )
 """Finer tools of the master, for who sets them by name: no policy steers them, no search moves them."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, Stems, collect, spool
+from mixagent.pipeline.clipper import clipper_of
 from mixagent.pipeline.dsp.gaps import Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.errors import MixagentError
@@ -66,7 +67,13 @@ def render(
     if target is None:
         return Render(source, source, None)
     rest = 1.0 - chain_share
-    finish = finalise(source, target, scratch, lambda share: report(chain_share + share * rest))
+    finish = finalise(
+        source,
+        target,
+        scratch,
+        lambda share: report(chain_share + share * rest),
+        clipper=clipper_of(settings),
+    )
     return Render(finish.audio, source, finish)
 
 

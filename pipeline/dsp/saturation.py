@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numba import njit
@@ -22,6 +23,8 @@ from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.oversampling import in_time, interpolators
 from mixagent.pipeline.dsp.programme import Levelled
 from mixagent.pipeline.streaming import Delay
+
+Real = TypeVar("Real", np.float32, np.float64)
 
 FACTOR = 4
 _REACH = 32
@@ -44,10 +47,11 @@ class Curve:
         """The curve of the same sound times a gain."""
         return Curve(self.threshold * gain, self.knee * gain)
 
-    def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def of(self, values: NDArray[Real]) -> NDArray[Real]:
         """The curve without memory, of values of any shape."""
         over = values - np.clip(values, -self.threshold, self.threshold)
-        return values + over * (1 / np.sqrt(1 + (over / self.knee) ** 2) - 1)
+        bent: NDArray[Real] = values + over * (1 / np.sqrt(1 + (over / self.knee) ** 2) - 1)
+        return bent
 
 
 @cache

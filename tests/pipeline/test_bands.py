@@ -1,5 +1,8 @@
 """The master's finer tools, each by what it promises."""
 
+import tracemalloc
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -162,3 +165,36 @@ def test_lows_of_no_width_are_mono_and_the_rest_keeps_its_side() -> None:
     lows, highs = (hz > 20) & (hz < 60), hz > 1000
     assert side_after[lows].sum() < side_before[lows].sum() * 10**-2
     assert side_after[highs].sum() == pytest.approx(side_before[highs].sum(), rel=0.01)
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Noise made as it is read."""
+
+    frames: int
+    rate: int = RATE
+    channels: int = 2
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        random = np.random.default_rng(start)
+        return np.float32(0.1) * random.standard_normal((2, stop - start), np.float32)
+
+
+def test_memory_does_not_grow_with_the_length_of_the_stream() -> None:
+    settings = SPACE.settings({name: value for values in EFFECTS.values() for name, value in values.items()})
+    heard = Endless(1 << 15)
+    bands = band_programmes(heard, settings)
+
+    def peak_bytes(frames: int) -> int:
+        chain = master_processors(settings, RATE, 2, measure_programme(heard), None, bands)
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        sum(part.shape[1] for part in process_blocks(Endless(frames), chain, 1 << 14))
+        return tracemalloc.get_traced_memory()[1] - before
+
+    tracemalloc.start()
+    try:
+        peak_bytes(1 << 17)  # what is compiled or loaded once
+        assert peak_bytes(1 << 19) < 1.05 * peak_bytes(1 << 17)
+    finally:
+        tracemalloc.stop()

@@ -5,6 +5,7 @@ import pyebur128
 import pytest
 
 from mixagent.pipeline.audio import Audio, DiskAudio, load
+from mixagent.pipeline.clipper import Clipper
 from mixagent.pipeline.dsp import limiter
 from mixagent.pipeline.finaliser import MAX_GAIN_DB, finalise
 from mixagent.pipeline.forecast import measure_source
@@ -98,6 +99,27 @@ def test_on_disk_and_in_memory_are_the_same_twice(tmp_path):
 @pytest.mark.parametrize("lufs", [-14.0, -9.0])
 def test_a_song_is_rendered_once(lufs):
     assert len(finalise(noise(0.1), LoudnessTarget("test", lufs), None).renders) == 1
+
+
+@pytest.mark.parametrize("over_db", [0.0, 2.0])
+def test_with_the_clipper_the_ceiling_and_the_loudness_hold_and_the_forecast_knows_of_it(over_db):
+    finish = finalise(noise(0.1), LoudnessTarget("test", -9.0), None, clipper=Clipper(over_db, 4.0))
+    assert finish.met, finish.missed
+    assert libebur128_lufs(finish.audio) == pytest.approx(-9.0, abs=0.1)
+    assert finish.true_peak_dbtp <= -1.0
+    assert len(finish.renders) <= 2
+
+
+def test_what_the_clipper_takes_counts_as_reduction():
+    target = LoudnessTarget("test", -6.0, max_reduction_db=3.0)
+    finish = finalise(kicks(), target, None, clipper=Clipper(1.0, 4.0))
+    assert not finish.met
+    assert finish.max_reduction_db <= 3.0
+
+
+def test_a_clipper_that_no_peak_reaches_changes_nothing():
+    plain, clipped = (finalise(noise(0.1), STREAMING, None, clipper=c) for c in (None, Clipper(11.0, 1.0)))
+    assert plain.audio.samples.tobytes() == clipped.audio.samples.tobytes()
 
 
 def test_measures_that_are_at_hand_change_nothing():

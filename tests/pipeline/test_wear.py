@@ -26,9 +26,9 @@ def noise(seconds: float = 4.0, seed: int = 0) -> FloatArray:
 
 
 def beat(seconds: float = 4.0, every_s: float = 0.5, decay_s: float = 0.02) -> FloatArray:
-    """One stroke of bass each half second, of one height."""
+    """One stroke of a drum each half second, of one height."""
     time = np.arange(round(seconds * RATE)) / RATE % every_s
-    stroke = np.sin(2 * np.pi * 80 * time) * np.exp(-time / decay_s)
+    stroke = (np.sin(2 * np.pi * 80 * time) + 0.5 * np.cos(2 * np.pi * 2000 * time)) * np.exp(-time / decay_s)
     return np.stack([stroke, stroke]).astype(np.float32)
 
 
@@ -48,7 +48,7 @@ def test_a_gain_and_a_short_filter_are_no_distortion() -> None:
     dry = noise()
     section = signal.butter(2, [300, 5000], "bandpass", fs=RATE)
     filtered = np.asarray(signal.lfilter(*section, dry), np.float32)
-    assert distortion_db(audio(dry), audio(dry * np.float32(0.3))) < -100.0
+    assert distortion_db(audio(dry), audio(dry * np.float32(0.3))) < -60.0
     assert distortion_db(audio(dry), audio(filtered)) < -25.0
     assert distortion_db(audio(dry), audio(np.clip(dry, -0.1, 0.1))) > -20.0
 
@@ -78,7 +78,7 @@ def test_the_loss_of_transients_is_what_was_taken_off_their_peaks(taken_db: floa
 def test_what_a_gain_leaves_alone_has_no_wear() -> None:
     dry = beat() + noise()
     worn = wear(audio(dry), audio(dry * np.float32(0.25)))
-    assert worn.distortion_db < -100.0
+    assert worn.distortion_db < -60.0
     assert (worn.pumping_db, worn.transient_loss_db) == pytest.approx((0.0, 0.0), abs=1e-3)
 
 
