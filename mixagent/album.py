@@ -29,8 +29,8 @@ from mixagent.pipeline.album_levels import (
 from mixagent.pipeline.errors import InputError, OutputError, reason
 from mixagent.pipeline.files import BitDepth, content_hash
 from mixagent.pipeline.graph import program_version
-from mixagent.pipeline.mastering import EQ_NAMES
 from mixagent.pipeline.meters import Float64Array, programme_loudness
+from mixagent.pipeline.parameters import EQ_BANDS
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies.base import Decision, Recorded
 from mixagent.progress import ShowProgress
@@ -116,7 +116,7 @@ class _Place:
         target_lufs: of its master's file.
         moved_lu: by how much it comes nearer to the album than songs whose levels are kept.
         speakers_lu: what it gains on the two loudspeakers of a stereo album: 0, but for a mono song.
-        tone_db: move of each of `EQ_NAMES`.
+        tone_db: move of each of `EQ_BANDS`.
     """
 
     own_lu: float | None
@@ -219,7 +219,7 @@ def _places(request: AlbumRequest, heard: Sequence[HeardSong]) -> list[_Place]:
     own_lu = [lufs - album_lufs for lufs in own]
     known = {s.track.path: (lu, level) for s, lu, level in zip(loud, own_lu, levels, strict=True)}
     tones = _tones(request, loud)
-    still = np.zeros(len(EQ_NAMES))
+    still = np.zeros(len(EQ_BANDS))
     return [
         _place(known.get(path), speakers[path], tones.get(path, still))
         for path in (song.track.path for song in heard)
@@ -323,13 +323,13 @@ def _rounded(value: float | None) -> float | None:
 
 def _moved(tone_db: Float64Array) -> dict[str, float]:
     """The bands that are moved, by name."""
-    return {name: move for name, move in zip(EQ_NAMES, tone_db.tolist(), strict=True) if move}
+    return {name: move for name, move in zip(EQ_BANDS, tone_db.tolist(), strict=True) if move}
 
 
 def _toned(decision: Decision, tone_db: Float64Array) -> Decision:
     """The decision with the album's moves added to its equaliser, and named among the reasons."""
     moves = {
-        f"master.eq_{name}_db": move for name, move in zip(EQ_NAMES, tone_db.tolist(), strict=True) if move
+        f"master.eq_{name}_db": move for name, move in zip(EQ_BANDS, tone_db.tolist(), strict=True) if move
     }
     values = decision.settings.changed() | {name: decision.settings[name] + m for name, m in moves.items()}
     reasons = dict(decision.reasons)

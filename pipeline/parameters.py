@@ -343,7 +343,7 @@ _CLIPPER = (
         0.0,
         12.0,
         12.0,
-        "where short peaks end, over the ceiling; 12 leaves it to the target",
+        "where short peaks end, over the ceiling; 12: the target decides",
     ),
     _Row("knee_db", "dB", 1.0, 6.0, 12.0, "how far under that the clipper begins to bend"),
 )

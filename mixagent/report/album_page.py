@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.mastering import EQ_NAMES
+from mixagent.pipeline.parameters import EQ_BANDS
 from mixagent.report import charts, words
 from mixagent.report.frame import template, write_whole
 
@@ -33,7 +33,7 @@ def render_album_page(report: Report) -> str:
         player=None,
         verdict=words.album_verdict(report),
         rows=[_row(place, song, pause) for place, (song, pause) in enumerate(_with_pauses(report), 1)],
-        bands=[words.parameter_label(name) for name in EQ_NAMES],
+        bands=[words.parameter_label(name) for name in EQ_BANDS],
         strip=charts.album_chart(
             {side: [song[side]["short_term_lufs"] for song in songs] for side in ("before", "after")},
             [song["after"]["duration_s"] for song in songs],
@@ -48,7 +48,7 @@ def _with_pauses(report: Report) -> Sequence[tuple[Report, Report | None]]:
 
 
 def _row(place: int, song: Report, pause: Report | None) -> dict[str, Any]:
-    moves = [song["tone_db"].get(name, 0.0) for name in EQ_NAMES]
+    moves = [song["tone_db"].get(name, 0.0) for name in EQ_BANDS]
     return {
         **song,
         "place": place,
