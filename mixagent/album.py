@@ -27,7 +27,7 @@ from mixagent.pipeline.album_levels import (
     tone_moves_db,
 )
 from mixagent.pipeline.errors import InputError, OutputError, reason
-from mixagent.pipeline.files import BitDepth, content_hash
+from mixagent.pipeline.files import BitDepth, add_texts, content_hash, replaygain_texts
 from mixagent.pipeline.graph import program_version
 from mixagent.pipeline.meters import Float64Array, programme_loudness
 from mixagent.pipeline.parameters import EQ_BANDS
@@ -54,6 +54,7 @@ class AlbumRequest:
         tone_share: 0..1, of the way to the album's mean tone that each song goes.
         format: suffix of the masters: wav, flac, mp3 or ogg.
         bit_depth, sample_rate, amount, device, seed, config: as in a `Request`.
+        replaygain: whether the masters are tagged with the gains of song and album.
         write_cue: whether a cue sheet is written.
         gap_s: silence before every song but the first in that sheet; None as the given sheet has it.
     """
@@ -70,6 +71,7 @@ class AlbumRequest:
     device: str = "auto"
     seed: int = 0
     config: Config = field(default_factory=load_config)
+    replaygain: bool = False
     write_cue: bool = False
     gap_s: float | None = None
 
@@ -90,6 +92,7 @@ class AlbumRequest:
             seed=self.seed,
             config=self.config,
             policy=policy,
+            replaygain=self.replaygain,
         )
 
 
@@ -159,6 +162,8 @@ def master_album(
             if done:
                 done(songs[-1])
         report = album_report(request, heard, songs, failed)
+        if request.replaygain:
+            report = _tag_album(report)
         _write_report(request, report)
     return report
 
@@ -346,7 +351,7 @@ def _key(request: AlbumRequest, song: HeardSong, place: _Place, decision: Decisi
         program_version(),
         [_rounded(place.target_lufs), asdict(request.target)],
         [decision.settings.changed(), request.amount, asdict(request.config.pipeline), request.device],
-        [request.format, request.bit_depth, request.sample_rate, request.seed],
+        [request.format, request.bit_depth, request.sample_rate, request.seed, request.replaygain],
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

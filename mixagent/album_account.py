@@ -68,7 +68,7 @@ def album_report(
         "bound_lu": request.bound_lu,
         "tone_share": request.tone_share,
         "before": {"integrated_lufs": _finite(programme_loudness(before))},
-        "after": {"integrated_lufs": _finite(album_lufs), "true_peak_dbtp": _highest_peak(entries)},
+        "after": {"integrated_lufs": _finite(album_lufs), **_highest_peaks(entries)},
         "met": not missed,
         "missed": missed,
         "songs": entries,
@@ -100,8 +100,12 @@ def _finite(value: float) -> float | None:
     return round(value, 3) if math.isfinite(value) else None
 
 
-def _highest_peak(songs: Sequence[Mapping[str, Any]]) -> float | None:
-    return max((p for s in songs if (p := s["after"]["true_peak_dbtp"]) is not None), default=None)
+def _highest_peaks(songs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    peaks = {
+        name: [peak for song in songs if (peak := song["after"][name]) is not None]
+        for name in ("true_peak_dbtp", "sample_peak_dbfs")
+    }
+    return {name: max(values, default=None) for name, values in peaks.items()}
 
 
 def _gaps(request: AlbumRequest, songs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

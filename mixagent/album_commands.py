@@ -89,6 +89,10 @@ def album(
             show_default="as --cue has it, else none",
         ),
     ] = None,
+    replaygain: Annotated[
+        bool,
+        typer.Option("--replaygain", help="Tag the masters with the ReplayGain 2.0 of song and album."),
+    ] = False,
     amount: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="How much of each song's correction.")
     ] = 1.0,
@@ -133,6 +137,7 @@ def album(
         device=choice("device", device, ("auto", "cpu", "cuda")),
         seed=seed,
         config=configured(None, separator, policy),
+        replaygain=replaygain,
         write_cue=write_cue,
         gap_s=None if gap is None else _gap(gap, write_cue),
     )

@@ -3,13 +3,14 @@
 from mixagent.pipeline.decoding import Decoded, FileInfo, content_hash, decode, probe
 from mixagent.pipeline.encoding import BitDepth, check_output, encode, encode_all
 from mixagent.pipeline.resampling import resample
-from mixagent.pipeline.tags import Texts, copy_tags, replaygain_texts, tag_texts
+from mixagent.pipeline.tags import Texts, add_texts, copy_tags, replaygain_texts, tag_texts
 
 __all__ = [
     "BitDepth",
     "Decoded",
     "FileInfo",
     "Texts",
+    "add_texts",
     "check_output",
     "content_hash",
     "copy_tags",

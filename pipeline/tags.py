@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import secrets
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mutagen
 import soundfile
@@ -79,16 +81,39 @@ _ALIASES = {"unsyncedlyrics": "lyrics", "description": "comment", "tempo": "bpm"
 _STALE_PREFIXES = ("replaygain_", "r128_", "itunnorm", "itunsmpb", "mp3gain_", "encoder", "length")
 
 
-def replaygain_texts(integrated_lufs: float, sample_peak_dbfs: float) -> dict[str, list[str]]:
-    """A track's ReplayGain 2.0 tags: the gain to -18 LUFS in dB, and the highest sample, 1 at full scale.
+def replaygain_texts(
+    integrated_lufs: float, sample_peak_dbfs: float, of: Literal["track", "album"] = "track"
+) -> dict[str, list[str]]:
+    """ReplayGain 2.0 tags: the gain to -18 LUFS in dB, and the highest sample, 1 at full scale.
 
     Source: hydrogenaudio's ReplayGain 2.0 specification, "Metadata format".
     """
     return {
-        "replaygain_track_gain": [f"{REPLAYGAIN_LUFS - integrated_lufs:.2f} dB"],
-        "replaygain_track_peak": [f"{10 ** (sample_peak_dbfs / 20):.6f}"],
+        f"replaygain_{of}_gain": [f"{REPLAYGAIN_LUFS - integrated_lufs:.2f} dB"],
+        f"replaygain_{of}_peak": [f"{10 ** (sample_peak_dbfs / 20):.6f}"],
         "replaygain_reference_loudness": [f"{REPLAYGAIN_LUFS:.2f} LUFS"],
     }
+
+
+def add_texts(path: Path, texts: Mapping[str, list[str]]) -> tuple[str, ...]:
+    """Add texts to a file's tags, in the place of those of the same names; a file is changed whole or not.
+
+    Returns:
+        Warnings for the user: what could not be kept.
+
+    Raises:
+        OutputError: the tags cannot be written.
+    """
+    changed = path.with_name(f".mixagent-{secrets.token_hex(6)}{path.suffix}")
+    try:
+        shutil.copyfile(path, changed)
+        warnings = _write(_Tags(dict(texts)), changed)
+        changed.replace(path)
+    except (mutagen.MutagenError, OSError) as error:
+        raise OutputError(f"cannot write tags to {path}: {error}") from error
+    finally:
+        changed.unlink(missing_ok=True)
+    return warnings
 
 
 def copy_tags(source: Path | None, target: Path, changes: Retag | None = None) -> tuple[str, ...]:

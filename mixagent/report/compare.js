@@ -154,7 +154,8 @@
       if (done === session.planned.length) { finish(); return; }
       trial = MODES[session.mode].trial(session.planned[done]);
       begun = performance.now();
-      trialText.textContent = `Trial ${done + 1} of ${session.planned.length}`;
+      const pair = session.pair ? `: A is ${called(trial.A)}, B is ${called(trial.B)}` : "";
+      trialText.textContent = `Trial ${done + 1} of ${session.planned.length}${pair}`;
       hear("A");
       // Not on a button, which the space bar would press again.
       trialText.focus();

@@ -89,6 +89,27 @@ def test_a_second_run_leaves_what_is_done_and_makes_what_is_missing(mixagent, fo
     assert [song["status"] for song in other["songs"]] == ["mastered"] * 3
 
 
+@pytest.mark.parametrize("form", ["flac", "mp3"])
+def test_replaygain_tags_hold_the_gain_of_the_album(mixagent, tmp_path, form):
+    folder = tmp_path / "Tagged"
+    for name, gain in (("1 a.flac", 0.5), ("2 b.flac", 0.4)):
+        write(folder / name, gain)
+        tags = mutagen.File(folder / name)
+        tags["title"], tags["artist"] = name, "Nobody"
+        tags.save()
+    report = album(mixagent, folder, "--format", form, "--replaygain")
+    again = album(mixagent, folder, "--format", form, "--replaygain")
+    assert [song["status"] for song in again["songs"]] == ["unchanged"] * 2
+    for song in again["songs"]:
+        tags = mutagen.File(song["files"]["master"])
+        text = {key.removeprefix("TXXX:").lower(): value for key, value in tags.items()}
+        gain = text["replaygain_album_gain"]
+        expected = -18.0 - report["after"]["integrated_lufs"]
+        assert float(str(gain[0]).removesuffix(" dB")) == pytest.approx(expected, abs=0.01)
+        assert {"replaygain_track_gain", "replaygain_album_peak"} <= text.keys()
+        assert "Nobody" in str(text.get("artist", text.get("tpe1")))
+
+
 def test_a_broken_track_is_named_and_the_rest_is_done(mixagent, folder):
     (folder / "04 Broken.wav").write_text("no song")
     ran = mixagent("album", folder, *QUICK)
