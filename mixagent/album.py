@@ -276,6 +276,21 @@ def _song(
     }
 
 
+def _tag_album(report: dict[str, Any]) -> dict[str, Any]:
+    """The report with its masters tagged: only now is the album's gain known."""
+    levels = report["after"]["integrated_lufs"], report["after"]["sample_peak_dbfs"]
+    if None in levels:
+        return report
+    songs = []
+    for song in report["songs"]:
+        master = Path(song["files"]["master"])
+        warnings = add_texts(master, replaygain_texts(*levels, "album"))
+        told = [line for line in warnings if line not in song["warnings"]]
+        size = {"master": master.stat().st_size}
+        songs.append({**song, "bytes": size, "warnings": [*song["warnings"], *told]})
+    return {**report, "songs": songs}
+
+
 def _mastered(
     request: AlbumRequest,
     song: HeardSong,
