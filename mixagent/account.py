@@ -23,6 +23,7 @@ from mixagent.pipeline.files import content_hash
 from mixagent.pipeline.graph import Result, StageEvent
 from mixagent.pipeline.parameters import Settings, switch_of
 from mixagent.policies.base import Decision
+from mixagent.reference_account import reference_words
 from mixagent.report.words import (
     PROPERTIES,
     explanation,
@@ -32,6 +33,7 @@ from mixagent.report.words import (
     place_label,
 )
 from mixagent.stems_stages import stems_account, stems_warnings
+from mixagent.wishes import Wishes, goal_words, wishes_account, wishes_warnings
 
 if TYPE_CHECKING:
     from mixagent.session import Request
@@ -61,6 +63,7 @@ def build_report(
     models: list[dict[str, str]],
     warnings: list[str],
     search: Mapping[str, Any] | None = None,
+    wishes: Wishes | None = None,
 ) -> dict[str, Any]:
     """The report object, schema `mixagent.report/1`; it holds all that a replay needs.
 
@@ -73,6 +76,7 @@ def build_report(
         models: which model each neural stage used, and why.
         warnings: for the user, beside those of the decoder.
         search: the account of the search that bettered the policy's decision, where there was one.
+        wishes: what came of references and goal, where there were any.
     """
     decoded, heard = results["decode"].values, results["analyse"].values
     finish = results["finalise"].values if "finalise" in results else None
@@ -82,6 +86,8 @@ def build_report(
     codecs, speakers = codec_account(request, finish), speakers_account(after)
     mixed = results["mix"].values if "mix" in results else None
     edits = edits_account(request, mixed, song["duration_s"])
+    wishes = wishes or Wishes()
+    wished = wishes_account(wishes, results, applied.space)
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -94,7 +100,7 @@ def build_report(
         "summary": {
             "wrong": _wrong(_faults(heard["diagnosis"])),
             "done": [
-                *_done(results, decision, applied, search, finish),
+                *_done(results, decision, applied, search, wished, finish),
                 *edits_done(edits),
                 *codecs_done(codecs),
             ],
@@ -110,6 +116,7 @@ def build_report(
         "edits": edits,
         "stages": [_stage(event, results.get(name)) for name, event in events.items()],
         "models": models,
+        **wished,
         "stems_in": None if own is None else stems_account(own, results),
         "decision": {
             "policy": request.config.policy.name,
@@ -124,10 +131,11 @@ def build_report(
         "warnings": [
             *decoded["warnings"],
             *([] if own is None else stems_warnings(results, request.song)),
+            *wishes_warnings(wishes, applied.space, request.target_named),
             *warnings,
             *delivery_warnings(speakers, codecs),
         ],
-        "replay": _replay(request, decision, models),
+        "replay": _replay(request, decision, models, _match(results)),
     }
 
 
@@ -178,13 +186,17 @@ def _done(
     decision: Decision,
     applied: Settings,
     search: Mapping[str, Any] | None,
+    wished: Mapping[str, Any],
     finish: Mapping[str, Any] | None,
 ) -> list[str]:
     if finish is None:
         return ["Nothing: at amount 0 the song is given back as it was."]
     restored = [results[name].values["why"] for name in ("declip", "denoise") if _ran(results, name)]
     tried = [] if search is None else [_tried(search)]
-    return [*restored, *tried, *_moves(decision, applied), _finished(finish)]
+    goal, reference = wished["goal"], wished["reference"]
+    understood = [] if goal is None else [goal_words(goal)]
+    matched = [] if reference is None else [reference_words(reference)]
+    return [*restored, *tried, *understood, *_moves(decision, applied), *matched, _finished(finish)]
 
 
 def _tried(search: Mapping[str, Any]) -> str:
@@ -257,7 +269,17 @@ def _parameters(decision: Decision, applied: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _replay(request: Request, decision: Decision, models: list[dict[str, str]]) -> dict[str, Any]:
+def _match(results: Mapping[str, Result]) -> dict[str, Any] | None:
+    """How the mix was matched to references, so that it can be done again."""
+    if not _ran(results, "match"):
+        return None
+    values = results["match"].values
+    return {name: values[name] for name in ("curve", "matchering", "sha256") if name in values}
+
+
+def _replay(
+    request: Request, decision: Decision, models: list[dict[str, str]], match: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """What a replay sets: the decision before the amount, and every option that reaches a sample."""
     pipeline = dict(vars(request.config.pipeline))
     for model in models:
@@ -274,4 +296,5 @@ def _replay(request: Request, decision: Decision, models: list[dict[str, str]]) 
         "replaygain": request.replaygain,
         "sample_rate": request.sample_rate,
         "seed": request.seed,
+        "match": match,
     }

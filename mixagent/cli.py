@@ -45,6 +45,7 @@ from mixagent.pipeline.errors import (
     ModelMissingError,
     UsageError,
 )
+from mixagent.profile_commands import profile_app
 from mixagent.split_commands import UNFINISHED, split, vocals
 
 app = typer.Typer(
@@ -57,6 +58,7 @@ app = typer.Typer(
 models_app = typer.Typer(help="Models: what is here, how to get the rest.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
 app.add_typer(corpus_app, name="corpus")
+app.add_typer(profile_app, name="profile")
 app.add_typer(experience_app, name="experience")
 
 Song = Annotated[
@@ -139,7 +141,13 @@ def master(
             show_default="streaming, -14 LUFS",
         ),
     ] = None,
-    intent: Annotated[str | None, typer.Option(help="streaming or loud, where no target is named.")] = None,
+    intent: Annotated[
+        str | None,
+        typer.Option(
+            help="streaming, loud or reference (as loud as --reference), where no target is named.",
+            show_default="reference with --reference, else streaming",
+        ),
+    ] = None,
     ceiling: Annotated[
         float | None, typer.Option(help="True-peak ceiling in dBTP.", show_default="-1.0")
     ] = None,
@@ -154,6 +162,36 @@ def master(
     width: Strength = 1.0,
     saturation: Strength = 1.0,
     restore: Strength = 1.0,
+    reference: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REF[=WEIGHT]",
+            help="Sound like this song, profile (.json) or genre:NAME (see `profile list`); several are "
+            "blended by weight.",
+            show_default=False,
+        ),
+    ] = None,
+    reference_tone: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REF[=WEIGHT]", help="Another reference for the tone.", show_default=False),
+    ] = None,
+    reference_dynamics: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REF[=WEIGHT]", help="Another for the dynamics.", show_default=False),
+    ] = None,
+    reference_width: Annotated[
+        list[str] | None,
+        typer.Option(metavar="REF[=WEIGHT]", help="Another for the width.", show_default=False),
+    ] = None,
+    reference_method: Annotated[
+        str, typer.Option(help="profile, or matchering for the tone and width of a single song.")
+    ] = "profile",
+    goal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS", help="What it should be like: “warm, wide, less harsh”.", show_default=False
+        ),
+    ] = None,
     stems_in: Annotated[
         Path | None,
         typer.Option(
@@ -260,12 +298,21 @@ def master(
     from mixagent.session import Request, master_song, output_paths
 
     paths = output_paths(song, output or [], _formats(format), stems_in)
+    follows_loudness = intent == "reference" or bool(reference and intent is None and target is None)
     request = Request(
         song=song,
         output=paths[0],
         also=tuple(paths[1:]),
         stems_in=_stems_in(stems_in, role_map, not no_align, balance, song),
-        target=_target(target, intent, ceiling),
+        target=_target(target, "streaming" if follows_loudness else intent, ceiling),
+        references=_references(
+            (reference, reference_tone, reference_dynamics, reference_width),
+            follows_loudness and target is None,
+            reference_method,
+            song,
+        ),
+        goal=_goal(goal),
+        target_named=target is not None,
         amount=_amount(amount),
         strengths=Strengths(eq, dynamics, width, saturation, restore),
         bit_depth=choice("bit depth", bit_depth, ("16", "24", "32f")),
@@ -553,7 +600,7 @@ def _extra(name: str) -> Iterator[None]:
 def _target(name: str | None, intent: str | None, ceiling_dbtp: float | None) -> Any:
     from mixagent.pipeline.targets import loudness_target
 
-    intent = choice("intent", intent or "streaming", ("streaming", "loud"))
+    intent = choice("intent", intent or "streaming", ("streaming", "loud", "reference"))
     return loudness_target(intent if name is None else name, ceiling_dbtp)
 
 
@@ -571,6 +618,32 @@ def _codecs(check: bool, safe: bool | None, names: str | None, amount: float, ou
 
 def _formats(text: str | None) -> list[str]:
     return [choice("format", name.strip(), FORMATS) for name in text.split(",")] if text else []
+
+
+def _goal(text: str | None) -> Any:
+    from mixagent.pipeline.references.goals import understood
+
+    if text is None:
+        return None
+    if not text.strip():
+        raise UsageError("--goal is empty: say what it should be like, such as “warm, wide, less harsh”")
+    return understood(text)
+
+
+def _references(
+    named: tuple[list[str] | None, ...], sets_loudness: bool, method: str, song: Path | None
+) -> Any:
+    """The references: those for everything, for tone, for dynamics and for width."""
+    from mixagent.references import METHODS, check_references, parsed_references
+
+    every, tone, dynamics, width = (texts or [] for texts in named)
+    chosen = choice("reference method", method, METHODS)
+    references = parsed_references(every, tone, dynamics, width, sets_loudness, chosen)
+    if references is not None:
+        check_references(references, song)
+    elif method != METHODS[0]:
+        raise UsageError("--reference-method needs --reference")
+    return references
 
 
 def _stems_in(

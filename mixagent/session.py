@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -32,12 +32,15 @@ from mixagent.pipeline.files import (
 from mixagent.pipeline.graph import Result, Stage
 from mixagent.pipeline.meters import Float64Array
 from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.references.goals import Goal
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.strengths import ALL, Strengths
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy, laid_over
 from mixagent.progress import ShowProgress
+from mixagent.reference_stages import Match, matching_stage
+from mixagent.references import References
 from mixagent.running import Runner, beside, opened_run
 from mixagent.searching import Search, searched, searching_stage
 from mixagent.settings import Config, load_config
@@ -56,6 +59,7 @@ from mixagent.stages import (
 from mixagent.stem_files import StemFormat, all_parts, numbered_files, stem_files, write_stems
 from mixagent.stems_in import StemsIn, title_of
 from mixagent.stems_stages import parts_stage, plan_of, stems_in_stages
+from mixagent.wishes import Wishes, known_wishes
 
 LOSSY = (".mp3", ".ogg")
 _OPTIONS = {"fade_in_s": "fade-in", "fade_out_s": "fade-out", "trim_silence": "trim-silence"}
@@ -72,7 +76,9 @@ class Request:
     a replay. `search` renders try to better what the policy decides; 0 takes it as it is. With `stems_in`
     the stems are the user's own, and without a `song` their sum is the song. `also` are more files of the
     same master. `codecs` are those to check it with; None holds the ceiling through those of the files
-    themselves, where all of them are lossy.
+    themselves, where all of them are lossy. `references` say what it is to sound like, `goal` says so in
+    words, which `target_named` keeps from moving the target's loudness; `match` does again what came of
+    references before, as in a replay.
 
     Raises:
         UsageError: neither a song nor stems, a balance for stems of a song that has one, two outputs in
@@ -98,6 +104,10 @@ class Request:
     also: tuple[Path, ...] = ()
     codecs: CodecPlan | None = None
     replaygain: bool = False
+    references: References | None = None
+    goal: Goal | None = None
+    target_named: bool = True
+    match: Match | None = None
 
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:
@@ -128,8 +138,10 @@ class Request:
     @property
     def inputs(self) -> tuple[Path, ...]:
         """Every file that is read and so never written to."""
+        songs = () if self.song is None else (self.song,)
         tracks = () if self.stems_in is None else self.stems_in.files
-        return tracks if self.song is None else (self.song, *tracks)
+        references = () if self.references is None else self.references.files
+        return (*songs, *tracks, *references)
 
     @property
     def origin(self) -> Path:
@@ -291,6 +303,7 @@ def _mastered(request: Request, run: Runner) -> Mastered:
     names = (*parting.stem_names, "residual")
     with _master_stems(request, names) as stem_files:
         decided = _decide(request, run, parting)
+        request = decided.request
         heard, decision, search = decided.heard, decided.decision, decided.search
         settings = _applied(request, decision)
         *before_measure, measure = [*decided.hearing, *_rendering(request, decided)]
@@ -301,7 +314,9 @@ def _mastered(request: Request, run: Runner) -> Mastered:
         parts = all_parts(Stems(heard.song, heard.stems.parts))
         write_stems(parts, stem_files, request.song, run.show)
     models = _models(parting, results)
-    report = build_report(request, results, run.events, decision, settings, models, warnings, search)
+    report = build_report(
+        request, results, run.events, decision, settings, models, warnings, search, decided.wishes
+    )
     remembered = request.config.experience
     if remembered.remember:
         from mixagent.recording import Made, record
@@ -313,8 +328,10 @@ def _mastered(request: Request, run: Runner) -> Mastered:
 
 @dataclass(frozen=True)
 class _Decided:
-    """A song that was heard and decided on."""
+    """A song that was heard and decided on; the request has the target that came of the wishes."""
 
+    request: Request
+    wishes: Wishes
     hearing: list[Stage]
     heard: Heard
     context: Context
@@ -323,10 +340,13 @@ class _Decided:
 
 
 def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
-    """What the policy decides, and what a search from there made of it, with its account.
+    """What the policy decides, what a search from there made of it, with its account, and the wishes.
 
     What was set by hand holds before the search and after it.
     """
+    song = run.stages(_decoding_stages(request))["decode"].audio("audio")
+    wishes = known_wishes(request.references, request.goal, song.frames / song.rate, run)
+    request = replace(request, target=wishes.target(request.target, request.target_named))
     by_hand = partial(laid_over, values=request.config.chain, reason="set by hand")
     policy = request.policy or load_policy(request.config.policy.name)
     hearing = hearing_stages(
@@ -334,13 +354,13 @@ def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
     )
     heard = heard_song(run.stages(hearing), request.restoration)
     context = _context(request, heard)
-    decision = by_hand(policy.decide(context))
-    if not request.search:
-        return _Decided(hearing, heard, context, decision, None)
-    search = Search(context, decision, request.search, request.seed)
-    stage = searching_stage(heard, request.restoration, search)
-    found, account = searched(search, run.stages([*hearing, stage])[stage.name])
-    return _Decided(hearing, heard, context, by_hand(found), account)
+    decision, account = by_hand(policy.decide(context)), None
+    if request.search:
+        search = Search(context, decision, request.search, request.seed)
+        stage = searching_stage(heard, request.restoration, search)
+        decision, account = searched(search, run.stages([*hearing, stage])[stage.name])
+    decision = by_hand(wishes.decided(decision, heard.analysis))
+    return _Decided(request, wishes, hearing, heard, context, decision, account)
 
 
 def _applied(request: Request, decision: Decision) -> Settings:
@@ -349,14 +369,17 @@ def _applied(request: Request, decision: Decision) -> Settings:
 
 
 def _rendering(request: Request, decided: _Decided) -> list[Stage]:
+    match = request.match or decided.wishes.match
+    tone, width = request.amount * request.strengths.eq, request.amount * request.strengths.width
     return rendering_stages(
         decided.heard,
         _applied(request, decided.decision),
         request.restoration,
         request.sample_rate,
-        request.target,
+        decided.request.target,
         request.edits,
         request.codec_plan,
+        None if match is None else matching_stage(match, tone, width),
     )
 
 

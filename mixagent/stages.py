@@ -135,6 +135,7 @@ def rendering_stages(
     target: LoudnessTarget,
     edits: Edits = NO_EDITS,
     codecs: CodecPlan | None = None,
+    matching: Stage | None = None,
 ) -> list[Stage]:
     """The stages that depend on what was decided.
 
@@ -146,29 +147,39 @@ def rendering_stages(
         target: of the finaliser.
         edits: of the song's ends.
         codecs: that the master is checked with, and that its ceiling holds through.
+        matching: the stage `match` that brings the mix towards references, where there are any.
     """
     needs = tuple(name for name in heard.results if name != "decode")
     mix = {"settings": settings.changed(), "amount": amount, "rate": rate, "edits": edits.asked}
     clipper = clipper_of(settings)
     through = {} if codecs is None else {"codecs": asdict(codecs)}
     clipped = {} if clipper is None else {"clipper": asdict(clipper)}
+    mixing = [Stage("mix", partial(_mix, heard, settings, rate, edits), needs, mix)]
+    if matching is not None:
+        mixing.append(matching)
+    mixed = tuple(stage.name for stage in mixing)
     return [
-        Stage("mix", partial(_mix, heard, settings, rate, edits), needs, mix),
-        Stage("level", _level, ("mix",)),
+        *mixing,
+        Stage("level", _level, mixed),
         Stage(
             "finalise",
             partial(_finalise, target, codecs, clipper),
-            ("mix", "level"),
+            (*mixed, "level"),
             {**asdict(target), **through, **clipped},
         ),
         Stage("measure", _measure, ("finalise",)),
     ]
 
 
+MIXING = ("mix", "match")
+"""The stages that leave what goes into the finaliser, the last one that ran."""
+
+
 def premaster_stages(rendering: Sequence[Stage]) -> list[Stage]:
     """Of the rendering stages those that no target enters, and what an album asks of song and mix."""
-    kept = [stage for stage in rendering if stage.name in ("mix", "level")]
-    return [*kept, Stage("album", _album_measures, ("decode", "mix"))]
+    kept = [stage for stage in rendering if stage.name in (*MIXING, "level")]
+    mixed = tuple(stage.name for stage in kept if stage.name in MIXING)
+    return [*kept, Stage("album", _album_measures, ("decode", *mixed))]
 
 
 def _decode(song: Path, context: StageContext) -> dict[str, Any]:
@@ -320,11 +331,17 @@ def _level(context: StageContext) -> dict[str, Any]:
     """What the finaliser has to know of the mix; no target enters here."""
     from mixagent.pipeline.forecast import measure_source
 
-    measures = asdict(measure_source(context.inputs["mix"].audio("audio"), context.progress))
+    measures = asdict(measure_source(mixed_audio(context.inputs), context.progress))
     values = {**measures.pop("loudness"), **measures}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     np.savez(context.directory / _LEVELS, allow_pickle=False, **arrays)
     return {name: value for name, value in values.items() if name not in arrays}
+
+
+def mixed_audio(inputs: Mapping[str, Result]) -> AudioSource:
+    """What goes into the finaliser: the mix, or what was made of it to match references."""
+    found = [inputs[name] for name in MIXING if name in inputs and not inputs[name].skipped]
+    return found[-1].audio("audio")
 
 
 def levels(level: Result) -> SourceMeasures:
@@ -340,7 +357,7 @@ def levels(level: Result) -> SourceMeasures:
 def _album_measures(context: StageContext) -> dict[str, Any]:
     from mixagent.pipeline.album_levels import tone_db
 
-    song, mix = (context.inputs[name].audio("audio") for name in ("decode", "mix"))
+    song, mix = context.inputs["decode"].audio("audio"), mixed_audio(context.inputs)
     tone = tone_db(Watched(mix, context.progress))
     return {"momentary_lufs": _or_none(momentary_lufs(song)), "tone_db": _or_none(tone)}
 
@@ -354,7 +371,7 @@ def _finalise(
 ) -> dict[str, Any]:
     from mixagent.pipeline.codecs import CodecPlan, finalise_through
 
-    mix, measures = context.inputs["mix"].audio("audio"), levels(context.inputs["level"])
+    mix, measures = mixed_audio(context.inputs), levels(context.inputs["level"])
     plan = codecs or CodecPlan()
     finish, through = finalise_through(
         mix, target, plan, context.directory, context.progress, measures, clipper
