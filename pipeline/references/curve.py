@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ
 from mixagent.pipeline.audio import FloatArray
@@ -189,7 +189,7 @@ def third_octave_sections(gains_db: Sequence[float], rate: int) -> Float64Array:
         return [_filter(int(band), float(gain), last) for band, gain in zip(bands, gains, strict=True)]
 
     def reached(gains: Float64Array) -> Float64Array:
-        return np.sum([each.response_db(_hz(points), rate) for each in filters(gains)], axis=0)
+        return np.asarray(sum(each.response_db(_hz(points), rate) for each in filters(gains)))
 
     solve = np.linalg.pinv(np.stack([reached(row) for row in np.eye(bands.size)], axis=1))
     gains = solve @ wanted
@@ -198,14 +198,14 @@ def third_octave_sections(gains_db: Sequence[float], rate: int) -> Float64Array:
     return np.stack([each.section(rate) for each in filters(gains)])
 
 
-def _hz(places: NDArray[np.number]) -> Float64Array:
+def _hz(places: ArrayLike) -> Float64Array:
     """The exact frequencies of places in `THIRD_OCTAVES_HZ` (IEC 61260-1), of fractions too."""
-    exact: Float64Array = 1000.0 * 10 ** ((places - THIRD_OCTAVES_HZ.index(1000.0)) / 10)
-    return exact
+    tenths = np.asarray(places, np.float64) - THIRD_OCTAVES_HZ.index(1000.0)
+    return np.asarray(1000.0 * 10 ** (tenths / 10))
 
 
 def _filter(band: int, gain_db: float, last: int) -> Filter:
-    hz = float(_hz(np.array(band)))
+    hz = float(_hz(band))
     if band == _FIRST:
         return Filter("low_shelf", hz * _SHELF_SHARE, gain_db, _SHELF_Q)
     if band == last:
