@@ -190,7 +190,8 @@ def planned(check: bool, hold: bool | None, suffixes: Sequence[str], named: Sequ
     held = here if hold else own if hold is None and lossy else ()
     if not check and not hold:
         return CodecPlan(checked=own, held=held)
-    return CodecPlan(checked=here, held=held, absent=tuple(name for name in wanted if name not in here))
+    checked = tuple(dict.fromkeys((*here, *own)))
+    return CodecPlan(checked, held, absent=tuple(name for name in wanted if name not in here))
 
 
 def round_trip(source: AudioSource, codec: Codec, scratch: Path | None = None) -> CodecCheck:

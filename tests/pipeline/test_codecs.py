@@ -142,6 +142,8 @@ def test_a_lossless_file_is_never_limited_for_a_codec_unasked(check, hold, suffi
 def test_only_the_codecs_that_were_named_are_meant():
     plan = planned(False, True, [".wav"], ["ogg", "mp3"])
     assert (plan.checked, plan.held, plan.absent) == (("ogg", "mp3"), ("ogg", "mp3"), ())
+    beside = planned(True, None, [".wav", ".mp3"], ["ogg"])
+    assert (beside.checked, beside.held) == (("ogg", "mp3"), ())
 
 
 def test_a_codec_that_is_not_here_is_named(monkeypatch):
