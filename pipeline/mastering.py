@@ -28,7 +28,6 @@ from mixagent.pipeline.parameters import BELLS, EQ_BANDS, FINE_PLACES, Settings
 from mixagent.pipeline.streaming import Processor, process_blocks
 
 _NO_EXTENSION_HZ = 22050.0
-_LINEAR_FROM = 0.5
 
 
 def is_mastered(settings: Settings) -> bool:
@@ -96,7 +95,7 @@ def _repairs(master: Mapping[str, float], rate: int, channels: int) -> list[Proc
 
 def _equalisers(settings: Settings, rate: int, channels: int) -> list[Processor]:
     """The master's equaliser and the one of mid and side; of a mono sound all is mid."""
-    linear = settings["equaliser.linear_phase"] >= _LINEAR_FROM
+    linear = settings["equaliser.linear_phase"] > 0
     master = settings.section("master")
     bells = (
         Filter("bell", master[f"bell_{n}_hz"], master[f"bell_{n}_db"], master[f"bell_{n}_q"])

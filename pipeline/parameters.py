@@ -299,7 +299,7 @@ MASTER = (
 )
 """The mastering chain before the finaliser, in the order of the signal."""
 
-_EQUALISER = (_Row("linear_phase", "", 0.0, 0.0, 1.0, "1: the master's equalisers in linear phase"),)
+_EQUALISER = (_Row("linear_phase", "", 0.0, 0.0, 1.0, "over 0: the master's equalisers in linear phase"),)
 
 EQ_BANDS = ("sub", "bass", "low_mid", "mid", "presence", "brilliance", "air")
 """The bands of the master's equalisers, from low to high."""

@@ -18,7 +18,7 @@ _NAMES: tuple[tuple[Dimension, str], ...] = (
     ("eq", r"dynamic_\d\."),
     ("dynamics", r"crossover\."),
     ("width", r"(reverb|delay)\."),
-    ("saturation", r".*\.(sat|drive|clip)"),
+    ("saturation", r"clipper\.|.*\.(sat|drive)"),
     ("restore", r".*\.(resonance_cut|gap_fill|extend)"),
     ("width", r".*\.(width|pan|balance|mono_below|reverb_send|delay_send)"),
     ("dynamics", r".*\.(comp|transient|expand|gain)_"),

@@ -143,11 +143,19 @@ def _drain(source: Audio | Endless, processors: list[Processor]) -> int:
 
 
 def _stems(seconds: float) -> Stems:
-    random = np.random.default_rng(0)
-    vocals, rest = (0.05 * random.standard_normal((2, 2, int(seconds * RATE)))).astype(np.float32)
+    vocals, rest = (_song(seconds, seed) for seed in (0, 1))
     return Stems(
         Audio(vocals + rest, RATE), {"vocals": Audio(vocals, RATE), "accompaniment": Audio(rest, RATE)}
     )
+
+
+def _song(seconds: float, seed: int) -> FloatArray:
+    """Pink noise with a beat."""
+    random, frames = np.random.default_rng(seed), int(seconds * RATE)
+    spectrum = np.fft.rfft(random.standard_normal((2, frames)))
+    pink = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(spectrum.shape[1]), 20 * seconds)), frames)
+    beat = 0.3 + np.exp(-(np.arange(frames) / RATE % 0.5) / 0.05)
+    return (0.05 * pink / pink.std() * beat).astype(np.float32)
 
 
 def _cpu_s(work: Callable[[], object]) -> float:

@@ -74,8 +74,9 @@ class DynamicBells:
     (Regalia and Mitra 1987), each with its share of the gain.
 
     Args:
-        heard: filters of the body and of the band, b0 b1 b2 a1 a2 of each.
         bells: the bells' cores, see `bell_core`.
+        heard: filters of the body and of the band, b0 b1 b2 a1 a2 of each; none where a single bell
+            goes by the level behind its own core.
         reaction: what moves the gain.
         speed: how fast.
         rate: Hz.
@@ -87,8 +88,8 @@ class DynamicBells:
 
     def __init__(
         self,
-        heard: tuple[Float64Array, Float64Array],
         bells: Sequence[Float64Array],
+        heard: Sequence[Float64Array],
         reaction: Reaction,
         speed: Ballistics,
         rate: int,
@@ -101,7 +102,8 @@ class DynamicBells:
         moves = [1 - math.exp(-tick_ms / ms) for ms in (speed.attack_ms, speed.release_ms)]
         reach = [reaction.margin_db, abs(reaction.range_db), math.copysign(deeper, reaction.range_db)]
         self._shape = np.array([*rates, *moves, usual.level_db, usual.share_db, *reach])
-        self._filters = np.stack([*heard, *bells])
+        self._filters = np.stack([*bells, *heard])
+        self._bells = len(bells)
         self._memory = np.zeros((channels, len(self._filters), 2))
         self._state = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0])
 
@@ -109,7 +111,9 @@ class DynamicBells:
         """The next block, (channels, frames)."""
         block = np.ascontiguousarray(block)
         out = np.empty_like(block)
-        _follow_band(block, self._filters, self._shape, self._tick, self._memory, self._state, out)
+        _follow_band(
+            block, self._filters, self._bells, self._shape, self._tick, self._memory, self._state, out
+        )
         return out
 
 
@@ -119,8 +123,8 @@ def dynamic_cut(
     """A cut of at most `most_db` in one of the watched bands while it stands out."""
     span, q = (band.high_hz / band.low_hz) ** _SPREAD, _WIDTH * band.q
     return DynamicBells(
-        heard=(body_filter(rate), band_pass(band, rate)),
         bells=[bell_core(band.centre_hz / span, q, rate), bell_core(band.centre_hz * span, q, rate)],
+        heard=[body_filter(rate), band_pass(band, rate)],
         reaction=Reaction(programme.band(band), MARGIN_DB, -most_db),
         speed=_BALLISTICS[band.name],
         rate=rate,
@@ -153,11 +157,10 @@ def dynamic_bell(
         rate: Hz.
         channels: of the blocks.
     """
-    core = bell_core(centre_hz, q, rate)
     by_level = BandLevel(usual.level_db, -math.inf)
     return DynamicBells(
-        heard=(np.zeros(5), core),
-        bells=[core],
+        bells=[bell_core(centre_hz, q, rate)],
+        heard=[],
         reaction=Reaction(by_level, threshold_db, range_db),
         speed=Ballistics(max(attack_ms, 1000 / centre_hz), attack_ms, release_ms),
         rate=rate,
@@ -177,6 +180,7 @@ def _section(x: float, filters: Float64Array, memory: Float64Array, k: int) -> f
 def _follow_band(
     block: FloatArray,
     filters: Float64Array,
+    bells: int,
     shape: Float64Array,
     tick: int,
     memory: Float64Array,
@@ -185,17 +189,21 @@ def _follow_band(
 ) -> None:
     channels, frames = block.shape
     detector, slow, attack, release, usual_level, usual_share, margin, most, deeper = shape
-    bells = filters.shape[0] - 2
+    by_itself = filters.shape[0] == bells
     body_sum, band_sum, count, body, band, moved, gain, step = state
     for n in range(frames):
         for c in range(channels):
             x = float(block[c, n])
-            heard = _section(x, filters, memory[c], 0)
-            body_sum += heard * heard
-            heard = _section(x, filters, memory[c], 1)
-            band_sum += heard * heard
-            for k in range(2, filters.shape[0]):
-                x += (gain - 1) * _section(x, filters, memory[c], k)
+            if not by_itself:
+                heard = _section(x, filters, memory[c], bells)
+                body_sum += heard * heard
+                heard = _section(x, filters, memory[c], bells + 1)
+                band_sum += heard * heard
+            for k in range(bells):
+                core = _section(x, filters, memory[c], k)
+                if by_itself:
+                    band_sum += core * core
+                x += (gain - 1) * core
             out[c, n] = x
         gain += step
         count += 1

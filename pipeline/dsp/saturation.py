@@ -151,10 +151,11 @@ def _add_curves(
                 points[0, i + 1] = x[reach - 1 + i]
             for p in range(taps.shape[0]):
                 row = points[p + 1, 1:]
-                for j in range(taps.shape[1]):
-                    tap, shifted = taps[p, j], x[j : j + frames]
+                for j in range(0, taps.shape[1], 4):
+                    t0, t1, t2, t3 = taps[p, j], taps[p, j + 1], taps[p, j + 2], taps[p, j + 3]
+                    s = x[j : j + frames + 3]
                     for i in range(frames):
-                        row[i] += tap * shifted[i]
+                        row[i] += (t0 * s[i] + t1 * s[i + 1]) + (t2 * s[i + 2] + t3 * s[i + 3])
             points[-1, 0] = last[b, c]
             last[b, c] = points[-1, frames]
             for p in range(points.shape[0]):
@@ -182,11 +183,13 @@ def _decimated(added: NDArray[np.float32], taps: NDArray[np.float32]) -> NDArray
         row = out[c]
         row[:] = added[c, 0, width // 2 : width // 2 + frames]
         for p in range(1, factor):
-            for j in range(width):
-                # Backwards, because what is a sample ahead of a point is behind it when it is taken in.
-                tap, shifted = taps[p - 1, width - 1 - j], added[c, p, j : j + frames]
+            # Backwards, because what is a sample ahead of a point is behind it when it is taken in.
+            turned = taps[p - 1, ::-1]
+            for j in range(0, width, 4):
+                t0, t1, t2, t3 = turned[j], turned[j + 1], turned[j + 2], turned[j + 3]
+                s = added[c, p, j : j + frames + 3]
                 for i in range(frames):
-                    row[i] += tap * shifted[i]
+                    row[i] += (t0 * s[i] + t1 * s[i + 1]) + (t2 * s[i + 2] + t3 * s[i + 3])
         for i in range(frames):
             row[i] *= scale
     return out
