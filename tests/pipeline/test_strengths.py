@@ -14,7 +14,7 @@ DIMENSIONS = [field.name for field in fields(Strengths)]
 
 
 def decided() -> Settings:
-    return SPACE.from_action(np.random.default_rng(3).uniform(-1, 1, len(SPACE)))
+    return SPACE.from_action(np.random.default_rng(3).uniform(-1, 1, len(SPACE))).without_idle()
 
 
 @pytest.mark.parametrize("parameter", list(SPACE), ids=lambda parameter: parameter.name)
@@ -37,6 +37,7 @@ def test_every_parameter_belongs_to_a_dimension(parameter):
         ("master.gap_fill_db", "restore"),
         ("dynamic_3.threshold_db", "eq"),
         ("low_band.drive_db", "saturation"),
+        ("clipper.over_db", "saturation"),
         ("high_band.comp_ratio", "dynamics"),
         ("side.eq_air_db", "eq"),
     ],
