@@ -21,7 +21,7 @@ from mixagent.pipeline.resampling import resample
 Progress = Callable[[float], None]
 
 LONGEST_S = 600.0
-"""Song and reference together: 400 MB of memory a minute (`scripts/benchmark_references.py`)."""
+"""Song and reference together, for which it takes 2.2 GB (`scripts/benchmark_references.py memory`)."""
 
 _POLL_S = 0.2
 
