@@ -121,12 +121,13 @@ def album(
     from mixagent.pipeline.targets import loudness_target
     from mixagent.progress import shown_progress
     from mixagent.report.album_text import album_text
-    from mixagent.song_files import find_songs
+    from mixagent.song_files import find_songs, without_made
 
+    folder = output or _folder(songs)
     rate = choice("sample rate", sample_rate, ("keep", "44100", "48000", "96000"))
     request = AlbumRequest(
-        order=ordered(find_songs(songs), cue),
-        folder=output or _folder(songs),
+        order=ordered(without_made(find_songs(songs), folder), cue),
+        folder=folder,
         target=loudness_target(album_loudness, ceiling),
         bound_lu=_within("--within", within, _WIDEST_LU, "LU"),
         tone_share=_within("--tone", tone, 1.0, ""),

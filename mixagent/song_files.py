@@ -51,6 +51,19 @@ def find_songs(named: Sequence[Path]) -> list[SongFile]:
     return list(found.values())
 
 
+def without_made(songs: Sequence[SongFile], folder: Path) -> list[SongFile]:
+    """The songs but for those that a run before put into its folder, where that lies among them.
+
+    Raises:
+        InputError: nothing else is left.
+    """
+    made = folder.resolve()
+    left = [song for song in songs if song.below is None or made not in song.path.resolve().parents]
+    if not left:
+        raise InputError(f"{folder} is where the masters go: name another folder for them with --output")
+    return left
+
+
 def _in_folder(root: Path) -> Iterator[SongFile]:
     for folder, inner, names in os.walk(root):
         inner[:] = sorted(name for name in inner if not name.startswith(".") and not name.endswith(MADE))

@@ -1,10 +1,10 @@
 """How far the songs of finished albums lie from their album's loudness: the grounds for `--within`.
 
-    python scripts/measure_albums.py FOLDER
+    python scripts/measure_albums.py FOLDER…
 
-Songs below the folder make an album where they lie in one folder of it and agree on artist and album in
-their tags. Prints a row for each album of `--least` songs or more: its loudness, and how far its loudest
-and its quietest song lie from it.
+Songs below one of the folders make an album where they agree on artist and album in their tags. Prints a
+row for each album of `--least` songs or more: its loudness, and how far its loudest and its quietest song
+lie from it.
 """
 
 from __future__ import annotations
@@ -27,26 +27,25 @@ SHORTEST_S = 60.0
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--least", type=int, default=5, help="songs that make an album")
     parser.add_argument("--most", type=int, default=8, help="songs measured of each")
     options = parser.parse_args()
     print("| album | songs | LUFS | loudest, LU | quietest, LU |\n|---|--:|--:|--:|--:|")
-    for name, songs in albums(options.folder):
+    for name, songs in (album for folder in options.folders for album in albums(folder)):
         if len(songs) >= options.least:
             row = measured(songs, options.most)
             print(f"| {name} | {row[0]} | {row[1]:.1f} | {row[2]:+.1f} | {row[3]:+.1f} |", flush=True)
 
 
 def albums(folder: Path) -> Iterator[tuple[str, list[Path]]]:
-    """Songs of one folder, artist and album, with what they are called together."""
-    groups: dict[tuple[str, str, str], list[Path]] = defaultdict(list)
+    """Songs of one artist and album, with what they are called together."""
+    groups: dict[tuple[str, ...], list[Path]] = defaultdict(list)
     for song in find_songs([folder]):
         texts = tag_texts(song.path)
-        below = "" if song.below is None or not song.below.parts else song.below.parts[0]
-        groups[below, *(next(iter(texts.get(key, ())), "?") for key in ("artist", "album"))].append(song.path)
+        groups[tuple(next(iter(texts.get(key, ())), "?") for key in ("artist", "album"))].append(song.path)
     for key, songs in groups.items():
-        yield " / ".join(key), songs
+        yield " / ".join([folder.name, *key]), songs
 
 
 def measured(songs: Sequence[Path], most: int) -> tuple[int, float, float, float]:

@@ -171,6 +171,18 @@ def test_a_wrong_option_is_one_line_and_nothing_is_written(mixagent, folder, opt
     assert not folder.with_name("Record.mastered").exists()
 
 
+def test_masters_among_the_songs_are_no_songs_and_the_songs_are_never_overwritten(mixagent, folder):
+    made = folder / "out"
+    report = album(mixagent, folder, "-o", made)
+    again = album(mixagent, folder, "-o", made)
+    assert len(report["songs"]) == len(again["songs"]) == 3
+    before = (folder / "01 One.wav").read_bytes()
+    ran = mixagent("album", folder, "-o", folder, *QUICK)
+    assert (ran.code, len(ran.err.splitlines())) == (3, 1)
+    assert "name another folder" in ran.err
+    assert (folder / "01 One.wav").read_bytes() == before
+
+
 def test_no_songs_and_only_broken_ones_are_one_line(mixagent, tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
