@@ -159,7 +159,7 @@ def _changes(song: Mapping[str, Any]) -> str:
     words = []
     if abs(level["moved_lu"]) > _KEPT_LU:
         was, now = (number(level[when], sign=True) for when in ("before_lu", "after_lu"))
-        words.append(f"{number(abs(level['moved_lu']))} LU nearer to the album ({was} → {now} LU)")
+        words.append(f"{number(abs(level['moved_lu']))} LU nearer to the other songs ({was} → {now} LU)")
     if tone:
         words.append(f"bands moved by up to {number(max(map(abs, tone.values())))} dB")
     return f"{song['title']}: {', '.join(words)}" if words else ""
