@@ -88,7 +88,7 @@ def reference_words(account: Mapping[str, Any]) -> str:
     names = ", ".join(_named(given) for given in account["given"])
     how = "matchering" if account["method"] == "matchering" else _span(account["curve"])
     rows = [f"{row['what']} {_change(row)}" for row in account["rows"]]
-    return f"Brought towards {names} ({how}): {'; '.join(rows)}"
+    return f"Brought towards {names} ({how}): {'; '.join(rows) or 'nothing could be measured'}"
 
 
 def _named(given: Mapping[str, Any]) -> str:

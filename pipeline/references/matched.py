@@ -15,7 +15,7 @@ from pathlib import Path
 import soundfile
 
 from mixagent.pipeline.audio import AudioSource, DiskAudio, FloatArray, blocks, spool
-from mixagent.pipeline.errors import MixagentError, ModelMissingError
+from mixagent.pipeline.errors import InputError, ModelMissingError
 from mixagent.pipeline.resampling import resample
 
 Progress = Callable[[float], None]
@@ -26,7 +26,7 @@ LONGEST_S = 600.0
 _POLL_S = 0.2
 
 
-class MatcheringError(MixagentError):
+class MatcheringError(InputError):
     """matchering gave up on a song."""
 
 
