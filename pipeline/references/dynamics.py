@@ -1,8 +1,8 @@
 """The settings that bring a song's loudness range to a reference's.
 
 What was measured on six songs (`scripts/benchmark_references.py dynamics`): the compressor at 6 dB under
-the programme level divides the loudness range by its ratio to the power of 0.8, the expander multiplies it
-by its ratio to the power of 0.55. What is dense already only gets peaks from a compressor, so it is used
+the programme level divides the loudness range by its ratio to the power of 0.9, the expander multiplies it
+by its ratio to the power of 0.45. What is dense already only gets peaks from a compressor, so it is used
 where the song has more of a peak over its loudness than the reference too, and the expander where it has
 less. The peak to loudness ratio itself follows from the target's loudness and the limiter.
 """
@@ -21,7 +21,7 @@ HIGHEST_EXPANSION = 1.4
 LEAST_LU = 1.0
 """Differences up to this are left alone, in dB for the peak to loudness ratio."""
 
-_COMPRESSED, _EXPANDED = 0.8, 0.55
+_COMPRESSED, _EXPANDED = 0.9, 0.45
 _LEAST_RANGE_LU = 0.5
 
 
