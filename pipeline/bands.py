@@ -59,9 +59,14 @@ class BandProgrammes:
 
 def listens(settings: Settings) -> bool:
     """Whether anything at these settings has to know its band's programme level."""
+    dynamic = any(settings[f"{place}.range_db"] for place in DYNAMIC_PLACES)
+    return dynamic or _split_is_heard(settings)
+
+
+def _split_is_heard(settings: Settings) -> bool:
+    """Whether any of the crossover's bands has to know its programme level."""
     bands = (settings.section(place) for place in BAND_PLACES)
-    heard = any(band["comp_ratio"] > 1 or band["drive_db"] > 0 for band in bands)
-    return heard or any(settings[f"{place}.range_db"] for place in DYNAMIC_PLACES)
+    return any(band["comp_ratio"] > 1 or band["drive_db"] > 0 for band in bands)
 
 
 def measure_bands(
@@ -72,10 +77,11 @@ def measure_bands(
     dynamic = _dynamic_places(settings, rate)
     cores = [_core(settings, place, rate) for place in dynamic]
     whole = WindowMeter([body_filter(rate), *cores], rate, channels)
+    places = places if _split_is_heard(settings) else ()
     meters = [WindowMeter([UNCHANGED], rate, channels) for _ in places]
     for part in parts:
         whole.update(part)
-        for meter, band in zip(meters, crossover.split(part), strict=True):
+        for meter, band in zip(meters, crossover.split(part) if meters else (), strict=True):
             meter.update(band)
     levels_db = whole.levels_db()
     usual = usual_levels(levels_db, gate(levels_db[:, 0]))

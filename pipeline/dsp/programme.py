@@ -206,7 +206,7 @@ class WindowMeter:
 
     def levels_db(self) -> Float64Array:
         """The windows so far, the unfinished one with them, in dB over `FLOOR_DB`: (windows, filters)."""
-        count = self._sums[-1]
+        count = self._sums[-1] * len(self._state)
         rest = (self._sums[:-1] / count)[None] if count else np.empty((0, len(self._filters)))
         return np.asarray(10 * np.log10(np.concatenate([*self._powers, rest]) + 10 ** (FLOOR_DB / 10)))
 
@@ -256,11 +256,11 @@ def _window_powers(
                 y = filters[b, 0] * x + state[c, b, 0]
                 state[c, b, 0] = filters[b, 1] * x - filters[b, 3] * y + state[c, b, 1]
                 state[c, b, 1] = filters[b, 2] * x - filters[b, 4] * y
-                sums[b] += y * y / channels
+                sums[b] += y * y
         sums[bands] += 1
         if sums[bands] == window:
             for b in range(bands):
-                out[done, b] = sums[b] / window
+                out[done, b] = sums[b] / (window * channels)
                 sums[b] = 0.0
             sums[bands] = 0.0
             done += 1
