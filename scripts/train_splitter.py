@@ -9,11 +9,12 @@ SONGS are folders of rendered songs (`scripts/render_multitracks.py`), each a fo
 and song.json. Every eighth composition, drawn by its name, is kept for validation. A training example
 is a mix of 4 s: the stems of one song, or of several, with their gain, tone, place, speed, bus
 compression and bandwidth drawn anew; every step draws from its own number, so a killed run goes on from
-its last checkpoint as if it had not been killed.
+its last checkpoint as if it had not been killed. `--from` goes on from another run's weights, also from
+those of a network that lacks some of this one's parts.
 
 The loss needs no waveforms. With one real matrix W for a band of a frame, the error of a stem S in the mix X
 is sum |S|² − 2 sum_i W_i Re sum S X_i* + sum_ij W_i W_j Re sum X_i X_j* over the band's bins, and these sums
-are all that is kept.
+are all that is kept, but for the low bins, whose spectra are.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +38,16 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
-from mixagent.pipeline.separation.splitter_network import BANDS, EDGES, STEM_NAMES, SplitterNetwork
+from mixagent.pipeline.separation.splitter_network import (
+    BANDS,
+    EDGES,
+    LOW,
+    STEM_NAMES,
+    VERSION,
+    SplitterNetwork,
+    features,
+    weighted_taps,
+)
 
 RATE, HOP = 44100, 1024
 FRAMES = 172
@@ -51,6 +61,15 @@ DECAY = 0.65
 
 AVERAGE = 0.998
 """The shipped weights are this moving average of the trained ones."""
+
+KEPT = 16
+"""Excerpts that mixes are made of at a step."""
+
+_SCALE = 2 / (4 * HOP * 1.5 * HOP)
+"""Of a bin's power. Parseval: the powers of all bands of a frame sum to the window's mean power."""
+
+AMPLITUDE_WEIGHT = 0.5
+"""Of the error's amplitude in the loss."""
 
 Array = NDArray[np.float32]
 Random = np.random.Generator
@@ -69,7 +88,8 @@ def main() -> None:
     fit.add_argument("--steps", type=int, default=3000)
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
-    fit.add_argument("--pool", type=int, default=2, help="excerpts that a step makes twice as many mixes of")
+    fit.add_argument("--mixes", type=int, default=4, help="of a step")
+    fit.add_argument("--from", dest="start", type=Path, help="a run whose averaged weights are the start")
     fit.add_argument("--every", type=int, default=150, help="steps between checkpoints and measurements")
     report = commands.add_parser("report", help="what the checkpoint reaches on the compositions kept back")
     report.add_argument("--store", required=True, type=Path)
@@ -83,7 +103,9 @@ def main() -> None:
         prepare_songs(arguments.songs, arguments.to)
     elif arguments.command == "fit":
         trainer = Trainer.of(arguments.store, arguments.to, arguments.steps, arguments.seed, arguments.rate)
-        trainer.pool = arguments.pool
+        trainer.mixes = arguments.mixes
+        if arguments.start and not trainer.step:
+            trainer.begin_with(arguments.start)
         trainer.run(arguments.every)
     elif arguments.command == "report":
         print_report(arguments.store, arguments.run)
@@ -164,33 +186,55 @@ class Example:
         powers: of the mix's left, right, mid and side, (4, BANDS, frames).
         own: power of each stem, (3, 2, BANDS, frames).
         shared: real part of each stem's left and right times the mix's, (3, 2, 2, BANDS, frames).
+        low: spectrum of each stem, complex (3, 2, LOW, frames), whose squares are powers.
     """
 
     powers: Array
     own: Array
     shared: Array
+    low: NDArray[np.complex64]
+
+    @classmethod
+    def of(cls, stems: NDArray[np.complex64], gains: Array) -> Example:
+        """Of the spectra of stems (3, 2, bins, frames) with gains (3, 2, BANDS)."""
+        low = stems[:, :, :LOW] * (gains[:, :, :LOW, None] * np.float32(_SCALE**0.5))
+        return cls(*band_sums(stems, gains, EDGES), low)
 
     def scaled(self, gain: Array) -> Example:
         """All powers times a gain that broadcasts to (BANDS, frames)."""
-        return Example(self.powers * gain, self.own * gain, self.shared * gain)
+        low = self.low * np.sqrt(np.broadcast_to(gain, self.powers.shape[1:])[:LOW])
+        return Example(self.powers * gain, self.own * gain, self.shared * gain, low)
 
 
-def draw_batch(songs: Sequence[Song], excerpts: int, random: Random) -> list[Example]:
-    """Twice as many mixes as excerpts: each one's own stems, and stems drawn from all of them."""
-    chosen = random.choice(len(songs), excerpts, replace=len(songs) < excerpts)
-    picked = [songs[int(index)] for index in chosen]
-    pool = [spectra(_excerpt(song, random)) for song in picked]
-    levels = np.stack([song.rms for song in picked])
-    examples = []
-    for place in range(excerpts):
-        gains = random.normal(0, 2.5, 3)
-        examples.append(_mixed(pool[place], gains, random))
-        sources = random.integers(excerpts, size=3)
-        stems = np.stack([pool[source][stem] for stem, source in enumerate(sources)])
-        rms = np.array([levels[source, stem] for stem, source in enumerate(sources)])
-        even = -20 * np.log10(np.maximum(rms, 1e-4)) + np.array([0.0, -2.0, 0.0])
-        examples.append(_mixed(stems, even + random.normal(0, 4.0, 3), random))
-    return examples
+@dataclass
+class Excerpts:
+    """The latest excerpts: each step draws one and mixes it, and its stems, with those that it finds."""
+
+    songs: Sequence[Song]
+    seed: int
+    kept: dict[int, tuple[NDArray[np.complex64], Array]] = field(default_factory=dict)
+
+    def batch(self, step: int, mixes: int) -> list[Example]:
+        """Mixes of one song, the step's own first, and as many of stems from anywhere."""
+        numbers = range(max(step - KEPT + 1, 0), step + 1)
+        self.kept = {number: self.kept.get(number) or self._drawn(number) for number in numbers}
+        random = np.random.default_rng([self.seed, step, 1])
+        examples = []
+        for place in range(mixes):
+            coherent = place % 2 == 0
+            sources = np.full(3, step) if place == 0 else random.choice(numbers, 1 if coherent else 3)
+            sources = np.broadcast_to(sources, 3)
+            stems = np.stack([self.kept[int(source)][0][stem] for stem, source in enumerate(sources)])
+            rms = np.array([self.kept[int(source)][1][stem] for stem, source in enumerate(sources)])
+            even = -20 * np.log10(np.maximum(rms, 1e-4)) + np.array([0.0, -2.0, 0.0])
+            gains = random.normal(0, 2.5, 3) if coherent else even + random.normal(0, 4.0, 3)
+            examples.append(_mixed(stems, gains, random))
+        return examples
+
+    def _drawn(self, number: int) -> tuple[NDArray[np.complex64], Array]:
+        random = np.random.default_rng([self.seed, number, 0])
+        song = self.songs[int(random.integers(len(self.songs)))]
+        return spectra(_excerpt(song, random)), song.rms
 
 
 def _excerpt(song: Song, random: Random) -> Array:
@@ -237,11 +281,11 @@ def _mixed(stems: NDArray[np.complex64], gains_db: NDArray[np.float64], random: 
     gain_db = gains_db[:, None, None] + np.stack([_tone_db(random) for _ in STEM_NAMES])[:, None]
     gain_db = gain_db + np.clip(random.normal(0, (0.7, 0.3, 1.5)), -4, 4)[:, None, None] * [[[1], [-1]]]
     gain_db[random.random(3) < 0.05] = -200.0
-    powers, own, shared = band_sums(stems, (10 ** (gain_db / 20)).astype(np.float32), EDGES)
-    loudness = (powers[0] + powers[1]).sum(axis=0)
+    example = Example.of(stems, (10 ** (gain_db / 20)).astype(np.float32))
+    loudness = (example.powers[0] + example.powers[1]).sum(axis=0)
     level = max(float(loudness.mean()) / 2, 1e-12)
     gain = _compression(loudness, random) * 10 ** (random.normal(0, 3) / 10) / level
-    return Example(powers, own, shared).scaled(_bandwidth(random) * gain.astype(np.float32))
+    return example.scaled(_bandwidth(random) * gain.astype(np.float32))
 
 
 def _tone_db(random: Random) -> NDArray[np.float64]:
@@ -282,8 +326,7 @@ def band_sums(
     powers = np.zeros((4, bands, frames), np.float32)
     own = np.zeros((3, 2, bands, frames), np.float32)
     shared = np.zeros((3, 2, 2, bands, frames), np.float32)
-    # Parseval: the powers of all bands of a frame sum to the window's mean power.
-    scale = np.float32(2.0 / (4096.0 * 1536.0))
+    scale = np.float32(_SCALE)
     for band in range(bands):
         for k in range(edges[band], edges[band + 1]):
             for t in range(frames):
@@ -309,31 +352,63 @@ def band_sums(
 # --- training --------------------------------------------------------------------------------------
 
 
-def errors(matrices: Tensor, powers: Tensor, own: Tensor, shared: Tensor) -> Tensor:
-    """Power of each stem's error, (batch, 3, 2, BANDS, frames)."""
-    left, right, mid, side = (powers[:, None, None, index] for index in range(4))
-    a, b = matrices[:, :, :, 0], matrices[:, :, :, 1]
-    given = a * a * left + b * b * right + 2 * a * b * (mid - side)
-    return (own - 2 * (a * shared[:, :, :, 0] + b * shared[:, :, :, 1]) + given).clamp(min=0)
+@dataclass(frozen=True)
+class Batch:
+    """Examples, stacked."""
 
+    powers: Tensor
+    own: Tensor
+    shared: Tensor
+    low: Tensor
 
-def loss_of(matrices: Tensor, powers: Tensor, own: Tensor, shared: Tensor) -> Tensor:
-    """Mean over stems of log error power, and of the error's amplitude in each band of each frame.
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> Batch:
+        """In their order."""
+        names = ("powers", "own", "shared", "low")
+        return cls(*(torch.from_numpy(np.stack([getattr(e, name) for e in examples])) for name in names))
 
-    The first is what SDR measures. The second also counts what is weak, as ears do.
-    """
-    wrong = errors(matrices, powers, own, shared)
-    everything = powers[:, None, :2].sum((2, 3, 4))
-    ratio = (wrong.sum((2, 3, 4)) + 1e-3 * everything) / (own.sum((2, 3, 4)) + 1e-2 * everything)
-    amplitude = (wrong + 1e-8).sqrt().sum((2, 3, 4)) / (powers[:, None, :2] + 1e-8).sqrt().sum((2, 3, 4))
-    return ratio.log().mean() + 2 * amplitude.mean()
+    def split_by(self, network: SplitterNetwork) -> tuple[Tensor, Tensor]:
+        """The network's matrices and weights for the mixes."""
+        matrices, weights = network(self.powers, self.low.sum(1))
+        return matrices, weights
 
+    def errors(self, matrices: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Power of each stem's error, (batch, 3, 2, BANDS, frames)."""
+        left, right, mid, side = (self.powers[:, None, None, index, LOW:] for index in range(4))
+        a, b = matrices[:, :, :, 0, LOW:], matrices[:, :, :, 1, LOW:]
+        given = a * a * left + b * b * right + 2 * a * b * (mid - side)
+        shared = self.shared[..., LOW:, :]
+        wrong = self.own[..., LOW:, :] - 2 * (a * shared[:, :, :, 0] + b * shared[:, :, :, 1]) + given
+        mix = self.low.sum(1)
+        made = (matrices[..., :LOW, :] * mix[:, None, None]).sum(3)
+        missed = self.low - (made if weights is None else made + weighted_taps(weights, mix))
+        return torch.cat((missed.real**2 + missed.imag**2, wrong.clamp(min=0)), 3)
 
-def tensors(examples: Sequence[Example]) -> tuple[Tensor, Tensor, Tensor]:
-    """Powers, own and shared of a batch."""
-    stacked = (np.stack([getattr(e, name) for e in examples]) for name in ("powers", "own", "shared"))
-    powers, own, shared = map(torch.from_numpy, stacked)
-    return powers, own, shared
+    def loss(self, matrices: Tensor, weights: Tensor) -> Tensor:
+        """Mean over stems of log error power, and of the error's amplitude in each band of each frame.
+
+        The first is what SDR measures. The second also counts what is weak, as ears do.
+        """
+        wrong = self.errors(matrices, weights)
+        mix = self.powers[:, None, :2]
+        everything = mix.sum((2, 3, 4))
+        ratio = (wrong.sum((2, 3, 4)) + 1e-3 * everything) / (self.own.sum((2, 3, 4)) + 1e-2 * everything)
+        amplitude = (wrong + 1e-8).sqrt().sum((2, 3, 4)) / (mix + 1e-8).sqrt().sum((2, 3, 4))
+        return ratio.log().mean() + AMPLITUDE_WEIGHT * amplitude.mean()
+
+    def sdr_db(self, matrices: Tensor, weights: Tensor | None = None) -> list[float]:
+        """SDR of the stems of one example; NaN for one 30 dB and more below the mix."""
+        wrong, true = self.errors(matrices, weights).sum((0, 2, 3, 4)), self.own.sum((0, 2, 3, 4))
+        heard = true > 1e-3 * self.powers[:, :2].sum()
+        sdr = 10 * torch.log10(true / wrong.clamp(min=1e-12))
+        return [float(x) for x in torch.where(heard, sdr, torch.nan)]
+
+    def best_shares(self) -> Tensor:
+        """The best shares 0..1 that there are, as matrices."""
+        sides = [
+            self.shared[:, :, side, side] / self.powers[:, None, side].clamp(min=1e-12) for side in (0, 1)
+        ]
+        return torch.diag_embed(torch.stack(sides, -1).clamp(0, 1)).movedim((-2, -1), (2, 3))
 
 
 @dataclass
@@ -343,14 +418,15 @@ class Trainer:
     network: SplitterNetwork
     average: SplitterNetwork
     optimiser: torch.optim.AdamW
-    songs: list[Song]
+    excerpts: Excerpts
     validation: list[Song]
     folder: Path
     steps: int
     seed: int
     highest_rate: float
-    pool: int = 2
+    mixes: int = 4
     step: int = 0
+    began_with: str = ""
 
     @classmethod
     def of(cls, store: Path, folder: Path, steps: int, seed: int, highest_rate: float) -> Trainer:
@@ -359,7 +435,8 @@ class Trainer:
         songs, validation = read_store(store, "train"), read_store(store, "validation")
         network, average = (SplitterNetwork().to(memory_format=torch.channels_last) for _ in range(2))
         optimiser = torch.optim.AdamW(network.parameters(), highest_rate, weight_decay=1e-2)
-        trainer = cls(network, average, optimiser, songs, validation, folder, steps, seed, highest_rate)
+        excerpts = Excerpts(songs, seed)
+        trainer = cls(network, average, optimiser, excerpts, validation, folder, steps, seed, highest_rate)
         if (folder / "state.pt").exists():
             trainer._restore()
         else:
@@ -390,12 +467,11 @@ class Trainer:
                 print(json.dumps(line), file=sys.stderr, flush=True)
 
     def _advance(self) -> float:
-        random = np.random.default_rng([self.seed, self.step])
-        batch = tensors(draw_batch(self.songs, self.pool, random))
+        batch = Batch.of(self.excerpts.batch(self.step, self.mixes))
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
         self.network.train()
-        loss = loss_of(self.network(batch[0]), *batch)
+        loss = batch.loss(*batch.split_by(self.network))
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
@@ -416,12 +492,19 @@ class Trainer:
             new = self.network.state_dict()[name]
             value.copy_(value * keep + new * (1 - keep) if value.is_floating_point() else new)
 
-    def _standardise(self) -> None:
-        random = np.random.default_rng([self.seed, 1 << 31])
-        from mixagent.pipeline.separation.splitter_network import features
+    def begin_with(self, run: Path) -> None:
+        """Another run's averaged weights; what they lack stays as it is."""
+        weights = torch.load(run / "state.pt", weights_only=True)["average"]
+        for network in (self.network, self.average):
+            mine = network.state_dict()
+            network.load_state_dict(mine | {name: weights[name] for name in mine.keys() & weights.keys()})
+        self.average.load_state_dict(self.network.state_dict())
+        self.began_with = run.name
 
-        powers = torch.cat([tensors(draw_batch(self.songs, 4, random))[0] for _ in range(6)])
-        heard = features(powers)
+    @torch.no_grad()
+    def _standardise(self) -> None:
+        drawn = (self.excerpts.batch(4 * number, 4) for number in range(6))
+        heard = features(torch.cat([Batch.of(examples).powers for examples in drawn]))
         for network in (self.network, self.average):
             network.mean.copy_(heard.mean((0, 3))[..., None])
             network.spread.copy_(heard.std((0, 3))[..., None].clamp(min=0.2))
@@ -435,7 +518,7 @@ class Trainer:
         }
         torch.save(state, self.folder / "state.partial")
         (self.folder / "state.partial").rename(self.folder / "state.pt")
-        described = {"steps": self.steps, "step": self.step, "seed": self.seed, "songs": len(self.songs)}
+        described = {"steps": self.steps, "step": self.step, "seed": self.seed, "songs": len(self.excerpts.songs)}
         (self.folder / "run.json").write_text(json.dumps(described))
 
     def _restore(self) -> None:
@@ -457,9 +540,9 @@ def excerpts(song: Song, count: int = 3) -> Iterator[Example]:
     for start in np.linspace(0, song.hops - LONG_FRAMES, count + 2)[1:-1]:
         first = int(start) * HOP
         stems = song.stems[..., first : first + (LONG_FRAMES - 1) * HOP].astype(np.float32) / 32768
-        powers, own, shared = band_sums(spectra(stems), np.ones((3, 2, BANDS), np.float32), EDGES)
-        level = np.float32(max(float((powers[0] + powers[1]).sum(axis=0).mean()) / 2, 1e-12))
-        yield Example(powers, own, shared).scaled(np.float32(1) / level)  # type: ignore[arg-type]
+        example = Example.of(spectra(stems), np.ones((3, 2, BANDS), np.float32))
+        level = max(float((example.powers[0] + example.powers[1]).sum(axis=0).mean()) / 2, 1e-12)
+        yield example.scaled(np.full((1, 1), 1 / level, np.float32))
 
 
 @torch.no_grad()
@@ -469,25 +552,12 @@ def measure(network: SplitterNetwork, songs: Sequence[Song]) -> dict[str, float]
     found: dict[str, list[float]] = {}
     for song in songs:
         for example in excerpts(song):
-            batch = tensors([example])
-            for prefix, matrices in (("", network(batch[0])), ("ideal ", _best_shares(batch[0], batch[2]))):
-                for stem, sdr in zip(STEM_NAMES, sdr_db(matrices, *batch), strict=True):
+            batch = Batch.of([example])
+            for prefix, given in (("", batch.split_by(network)), ("ideal ", (batch.best_shares(),))):
+                for stem, sdr in zip(STEM_NAMES, batch.sdr_db(*given), strict=True):
                     if np.isfinite(sdr):
                         found.setdefault(prefix + stem, []).append(sdr)
     return {name: float(np.median(values)) for name, values in found.items()}
-
-
-def _best_shares(powers: Tensor, shared: Tensor) -> Tensor:
-    """The best shares 0..1 that there are, as matrices."""
-    sides = [shared[:, :, side, side] / powers[:, None, side].clamp(min=1e-12) for side in (0, 1)]
-    return torch.diag_embed(torch.stack(sides, -1).clamp(0, 1)).movedim((-2, -1), (2, 3))
-
-
-def sdr_db(matrices: Tensor, powers: Tensor, own: Tensor, shared: Tensor) -> list[float]:
-    """SDR of the stems of one example; NaN for one 30 dB and more below the mix."""
-    wrong, true = errors(matrices, powers, own, shared).sum((0, 2, 3, 4)), own.sum((0, 2, 3, 4))
-    heard = true > 1e-3 * powers[:, :2].sum()
-    return [float(x) for x in torch.where(heard, 10 * torch.log10(true / wrong.clamp(min=1e-12)), torch.nan)]
 
 
 def print_report(store: Path, run: Path) -> None:
@@ -509,7 +579,7 @@ def ship_weights(run: Path, to: Path) -> None:
     kept = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in average.items()}
     save_file(kept, to / "weights.safetensors")
     config = {
-        "version": 1,
+        "version": VERSION,
         "stems": list(STEM_NAMES),
         "bands": BANDS,
         "parameters": sum(value.numel() for value in kept.values()),

@@ -5,8 +5,13 @@ the bottom and grow with frequency, and gives a real 2×2 matrix a stem for each
 which the stem's left and right are made from the mix's: not only a share of each side, but also what
 lies in the middle less what lies to the left. A U-Net over bands and frames (Ronneberger et al., MICCAI
 2015) whose bottom is a stack of dilated convolutions in time (Bai et al., "An empirical evaluation of
-generic convolutional and recurrent networks for sequence modeling", 2018). `scripts/train_splitter.py`
-trained it.
+generic convolutional and recurrent networks for sequence modeling", 2018).
+
+In the lowest `LOW` bands, where kick and bass share bins, it also hears phase: how far it turned since
+the frame before against a tone in the bin's middle, which is steady in a bass note and sweeps in a kick,
+and how far it turns from bin to bin, which tells where in the window the energy lies. There it gives
+each stem complex weights too, for the bin and its neighbours in time and frequency (Mack and Habets,
+"Deep filtering", IEEE Signal Processing Letters 27, 2020). `scripts/train_splitter.py` trained it.
 """
 
 from __future__ import annotations
@@ -27,6 +32,9 @@ from mixagent.pipeline.separation.spleeter_network import Masker
 
 STEM_NAMES = ("drums", "bass", "other")
 """What an accompaniment is split into, in the order of the network's outputs."""
+
+VERSION = 2
+"""Of the network's form: weights of another one's do not fit."""
 
 NET_BINS = 2049
 """Bins of the spectrum that the bands cover: 0 to 22.05 kHz in steps of 10.8 Hz."""
@@ -53,6 +61,13 @@ EDGES = band_edges()
 BANDS = len(EDGES) - 1
 
 
+LOW = 44
+"""Bands from the bottom up whose phase is heard: single bins, up to 474 Hz."""
+
+TAPS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))
+"""What a low bin's weights apply to, as steps in (frequency, time) from it."""
+
+
 class Splitter:
     """Takes a chunk (channels, frames) to vocals, drums, bass and other, (4, channels, frames).
 
@@ -64,7 +79,7 @@ class Splitter:
         self.hop = masker.hop
         self._masker, self._network = masker, network
         # Parseval: a frame's bands sum to the mean power under its window.
-        self._scale = gain**2 * 2 / (4 * self.hop * 1.5 * self.hop)
+        self._scale = gain * (2 / (4 * self.hop * 1.5 * self.hop)) ** 0.5
 
     def __call__(self, chunk: FloatArray) -> FloatArray:
         """The stems of a chunk; they sum to it."""
@@ -84,25 +99,57 @@ class Splitter:
         channels, bins, frames = spectrum.shape
         bands = band_of_bins(bins).to(spectrum.device)
         pairs = torch.cat((spectrum, spectrum[-1:])) if channels % 2 else spectrum
-        left, right = pairs[0::2], pairs[1::2]
-        powers = self._powers(left, right, bands[:NET_BINS])
-        matrices = self._network(F.pad(powers, (0, -frames % FRAMES)))[..., :frames]
-        return [
-            torch.stack(
-                [
-                    left * rows[:, 0][:, bands] + right * rows[:, 1][:, bands]
-                    for rows in matrices[:, stem].unbind(1)
-                ],
-                1,
-            ).flatten(0, 1)[:channels]
-            for stem in (0, 1)
-        ]
+        sides = pairs.unflatten(0, (-1, 2))
+        padded = F.pad(sides[:, :, :NET_BINS] * self._scale, (0, -frames % FRAMES))
+        matrices, weights = self._network(band_powers(padded), padded[:, :, :LOW])
+        filtered = weighted_taps(weights[..., :frames], sides[:, :, :LOW])
+        parts = []
+        for stem in (0, 1):
+            rows = matrices[:, stem, :, :, :, :frames][:, :, :, bands].unbind(2)
+            part = rows[0] * sides[:, :1] + rows[1] * sides[:, 1:]
+            part[:, :, :LOW] += filtered[:, stem]
+            parts.append(part.flatten(0, 1)[:channels])
+        return parts
 
-    def _powers(self, left: Tensor, right: Tensor, bands: Tensor) -> Tensor:
-        """What the network hears of pairs (pairs, bins, frames), shape (pairs, 4, BANDS, frames)."""
-        heard = torch.stack((left, right, (left + right) / 2, (left - right) / 2), 1)[:, :, : len(bands)]
-        powers = torch.zeros((*heard.shape[:2], BANDS, heard.shape[3]), device=left.device)
-        return powers.index_add_(2, bands, heard.abs() ** 2 * self._scale)
+
+def band_powers(sides: Tensor) -> Tensor:
+    """What the network hears of spectra (batch, 2, bins, frames): (batch, 4, BANDS, frames)."""
+    left, right = sides.unbind(1)
+    heard = torch.stack((left, right, (left + right) / 2, (left - right) / 2), 1)
+    powers = torch.zeros((*heard.shape[:2], BANDS, heard.shape[3]), device=sides.device)
+    return powers.index_add_(2, band_of_bins(heard.shape[2]).to(sides.device), _power(heard))
+
+
+def weighted_taps(weights: Tensor, low: Tensor) -> Tensor:
+    """What the weights make of the low bins, complex (batch, 3, 2, LOW, frames).
+
+    Args:
+        weights: complex (batch, 3, TAPS, LOW, frames).
+        low: of the mix, complex (batch, 2, LOW, frames).
+    """
+    made = torch.zeros((), dtype=low.dtype, device=low.device)
+    for tap, (up, later) in enumerate(TAPS):
+        aligned = _shifted(low, up, later) * _turn(later, low.device) * (-1) ** up
+        made = made + weights[:, :, tap, None] * aligned[:, None]
+    return made
+
+
+def _shifted(x: Tensor, up: int, later: int) -> Tensor:
+    """What lies so many bins and frames on; 0 beyond the edges."""
+    bins, frames = x.shape[-2:]
+    padded = F.pad(x, (max(-later, 0), max(later, 0), max(-up, 0), max(up, 0)))
+    first, start = max(up, 0), max(later, 0)
+    return padded[..., first : first + bins, start : start + frames]
+
+
+def _turn(frames: int, device: torch.device) -> Tensor:
+    """Takes back what a tone in the middle of a low bin turns in so many frames of a quarter window."""
+    quarters = torch.tensor([1, -1j, -1, 1j], device=device)
+    return quarters[torch.arange(LOW, device=device) * frames % 4, None]
+
+
+def _power(x: Tensor) -> Tensor:
+    return x.real**2 + x.imag**2
 
 
 def band_of_bins(bins: int) -> Tensor:
@@ -133,14 +180,21 @@ def _widened(value: Tensor) -> Tensor:
 
 
 class SplitterNetwork(nn.Module):
-    """Band powers (batch, 4, BANDS, frames) to matrices (batch, 3, 2, 2, BANDS, frames).
+    """Band powers and low bins to the stems' matrices and, for the low bins, weights.
 
-    The four are left, right, mid and side, against a mix whose RMS is 1. A matrix takes the mix's left
-    and right (its second index) to the stem's (its first); over stems they sum to identity. Frames: a
-    multiple of `FRAMES`.
+    Powers (batch, 4, BANDS, frames) are left's, right's, mid's and side's, against a mix whose RMS is 1;
+    low bins, left's and right's, are complex (batch, 2, LOW, frames). A matrix, (batch, 3, 2, 2, BANDS,
+    frames), takes the mix's left and right (its second index) to the stem's (its first); over stems they
+    sum to identity. Weights, complex (batch, 3, TAPS, LOW, frames), sum to 0. Frames: a multiple of
+    `FRAMES`.
     """
 
-    def __init__(self, widths: Sequence[int] = (16, 32, 64, 96), context: int = 256, depth: int = 4) -> None:
+    def __init__(
+        self,
+        widths: Sequence[int] = (16, 32, 64, 96),
+        context: int = 256,
+        dilations: Sequence[int] = (1, 2, 4, 8, 2, 4, 8, 16),
+    ) -> None:
         super().__init__()
         first, second, third, last = widths
         self.mean: Tensor
@@ -161,7 +215,7 @@ class SplitterNetwork(nn.Module):
         self.narrow = nn.Sequential(
             nn.Conv1d(last * rows, context, 1, bias=False), nn.BatchNorm1d(context), nn.ReLU()
         )
-        self.over_time = nn.ModuleList(_Dilated(context, 2**step) for step in range(depth))
+        self.over_time = nn.ModuleList(_Dilated(context, dilation) for dilation in dilations)
         self.widen = nn.Conv1d(context, last * rows, 1)
         self.up = nn.ModuleList(
             (
@@ -175,9 +229,10 @@ class SplitterNetwork(nn.Module):
         with torch.no_grad():  # It begins with shares alone.
             for values in self.leave.parameters():
                 values.view(len(STEM_NAMES), 6, -1)[:, 2:] = 0
+        self.low = _Low(first)
 
-    def forward(self, powers: Tensor) -> Tensor:
-        """The stems' matrices."""
+    def forward(self, powers: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
+        """The stems' matrices and weights."""
         heard = (features(powers) - self.mean) / self.spread
         heard = heard.contiguous(memory_format=torch.channels_last)
         x = torch.relu(self.enter_norm(self.enter(heard)) + self.place)
@@ -188,7 +243,8 @@ class SplitterNetwork(nn.Module):
         x = x + self._in_context(x)
         for up, smooth in zip(self.up, self.smooth, strict=True):
             x = smooth(torch.relu(up(x) + skips.pop()))
-        return _matrices(self.leave(x))
+        more, weights = self.low(x[:, :, :LOW], low)
+        return _matrices(self.leave(x) + F.pad(more, (0, 0, 0, BANDS - LOW))), weights
 
     def _in_context(self, x: Tensor) -> Tensor:
         batch, channels, rows, frames = x.shape
@@ -210,6 +266,53 @@ def _matrices(x: Tensor) -> Tensor:
     return rows.reshape(batch, len(STEM_NAMES), 2, 2, bands, frames)
 
 
+class _Low(nn.Module):
+    """What the U-Net found in the low bands, and their phase, to what is added there.
+
+    All bins of a frame are taken together and followed over time.
+    """
+
+    def __init__(self, found: int, width: int = 24, context: int = 192) -> None:
+        super().__init__()
+        self.place = nn.Parameter(torch.zeros(width, LOW, 1))
+        self.enter = _convolved(found + 4, width)
+        self.narrow = nn.Sequential(
+            nn.Conv1d(width * LOW, context, 1, bias=False), nn.BatchNorm1d(context), nn.ReLU()
+        )
+        self.over_time = nn.ModuleList(_Dilated(context, dilation) for dilation in (1, 2, 4, 8, 16, 32))
+        self.widen = nn.Conv1d(context, width * LOW, 1)
+        self.smooth = _convolved(width, width)
+        self.leave = nn.Conv2d(width, len(STEM_NAMES) * (6 + 2 * len(TAPS)), 1)
+        with torch.no_grad():  # It begins with nothing to add.
+            for values in self.leave.parameters():
+                values.zero_()
+
+    def forward(self, found: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
+        """What is added to the matrices, before they are bounded, and the weights."""
+        x = self.enter(torch.cat((found, turns(low)), 1)) + self.place
+        y = self.narrow(x.flatten(1, 2))
+        for layer in self.over_time:
+            y = layer(y)
+        y = self.leave(self.smooth(x + self.widen(y).view_as(x)))
+        shares = 6 * len(STEM_NAMES)
+        raw = torch.tanh(y[:, shares:]).unflatten(1, (len(STEM_NAMES), len(TAPS), 2))
+        raw = raw - raw.mean(1, keepdim=True)
+        return y[:, :shares], torch.complex(raw[:, :, :, 0], raw[:, :, :, 1])
+
+
+def turns(low: Tensor) -> Tensor:
+    """How far mid's phase turns from frame to frame and from bin to bin, as unit vectors.
+
+    Low bins (batch, 2, LOW, frames) to (batch, 4, LOW, frames); 0 where there is nothing.
+    """
+    mid = low.mean(1)
+    in_time = mid * _shifted(mid, 0, -1).conj() * _turn(1, low.device)
+    in_frequency = -_shifted(mid, 1, 0) * mid.conj()
+    both = torch.stack((in_time, in_frequency), 1)
+    both = both / (both.abs() + _FLOOR**2)
+    return torch.cat((both.real, both.imag), 1)
+
+
 class _Dilated(nn.Module):
     """A residual convolution over time whose taps lie `dilation` frames apart."""
 
@@ -217,6 +320,7 @@ class _Dilated(nn.Module):
         super().__init__()
         self.convolution = nn.Conv1d(width, width, 3, padding=dilation, dilation=dilation, bias=False)
         self.norm = nn.BatchNorm1d(width)
+        nn.init.constant_(self.norm.weight, 0.1)  # It begins with little to add.
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape, (batch, width, frames)."""
