@@ -38,12 +38,12 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mixagent.pipeline.separation.embedded import SPLITTER_VERSION
 from mixagent.pipeline.separation.splitter_network import (
     BANDS,
     EDGES,
     LOW,
     STEM_NAMES,
-    VERSION,
     SplitterNetwork,
     features,
     weighted_taps,
@@ -515,10 +515,17 @@ class Trainer:
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
+            "began_with": self.began_with,
         }
         torch.save(state, self.folder / "state.partial")
         (self.folder / "state.partial").rename(self.folder / "state.pt")
-        described = {"steps": self.steps, "step": self.step, "seed": self.seed, "songs": len(self.excerpts.songs)}
+        described = {
+            "steps": self.steps,
+            "step": self.step,
+            "seed": self.seed,
+            "songs": len(self.excerpts.songs),
+            "began_with": self.began_with,
+        }
         (self.folder / "run.json").write_text(json.dumps(described))
 
     def _restore(self) -> None:
@@ -526,7 +533,7 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.step = state["step"]
+        self.step, self.began_with = state["step"], state.get("began_with", "")
 
 
 def read_store(store: Path, split: str) -> list[Song]:
@@ -579,7 +586,7 @@ def ship_weights(run: Path, to: Path) -> None:
     kept = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in average.items()}
     save_file(kept, to / "weights.safetensors")
     config = {
-        "version": VERSION,
+        "version": SPLITTER_VERSION,
         "stems": list(STEM_NAMES),
         "bands": BANDS,
         "parameters": sum(value.numel() for value in kept.values()),

@@ -28,6 +28,9 @@ from mixagent.pipeline.separation.spleeter import (
 
 STEM_NAMES = ("vocals", "drums", "bass", "other")
 
+SPLITTER_VERSION = 2
+"""Of the splitter's form, `version` in its configuration: weights of another form do not fit."""
+
 
 class EmbeddedSeparator:
     """Vocals, drums, bass and other, which sum to the mix, at any rate.
@@ -47,7 +50,7 @@ class EmbeddedSeparator:
     def version(self) -> str:
         """Spleeter's version, the start of the splitter's hash, and this module's own revision."""
         digest = read_config(self._checkpoint)["weights_sha256"][:12]
-        return f"{SpleeterSeparator().version}-splitter-{digest}+1"
+        return f"{SpleeterSeparator().version}-splitter-{digest}+2"
 
     def separate(self, mix: AudioSource, scratch: Path, progress: Progress | None = None) -> Stems:
         """See `Separator.separate`."""
@@ -71,15 +74,21 @@ def read_config(folder: Path) -> dict[str, Any]:
     """What a checkpoint says of itself.
 
     Raises:
-        ModelMissingError: there is none, or it cannot be read.
+        ModelMissingError: there is none, it cannot be read, or it is of another version of the network.
     """
     try:
         config = json.loads((folder / "config.json").read_text())
         config["weights_sha256"]
+        version = config["version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelMissingError(
             f"the embedded separator's {folder / 'config.json'} is missing or broken: reinstall mixagent"
         ) from error
+    if version != SPLITTER_VERSION:
+        raise ModelMissingError(
+            f"the splitter in {folder} is of version {version}, and this program's of {SPLITTER_VERSION}: "
+            "reinstall mixagent, or train one with scripts/train_splitter.py"
+        )
     return dict(config)
 
 

@@ -33,9 +33,6 @@ from mixagent.pipeline.separation.spleeter_network import Masker
 STEM_NAMES = ("drums", "bass", "other")
 """What an accompaniment is split into, in the order of the network's outputs."""
 
-VERSION = 2
-"""Of the network's form: weights of another one's do not fit."""
-
 NET_BINS = 2049
 """Bins of the spectrum that the bands cover: 0 to 22.05 kHz in steps of 10.8 Hz."""
 

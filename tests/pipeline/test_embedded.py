@@ -16,12 +16,16 @@ from mixagent.pipeline.separation.splitter_network import (
     BANDS,
     EDGES,
     FRAMES,
+    LOW,
     NET_BINS,
+    TAPS,
     SplitterNetwork,
     band_of_bins,
+    turns,
+    weighted_taps,
 )
 
-RATE = 44100
+RATE, WINDOW, HOP = 44100, 4096, 1024
 
 
 def noise(seconds: float, rate: int = RATE, channels: int = 2, seed: int = 0) -> Audio:
@@ -147,6 +151,13 @@ class TestCheckpoint:
         with pytest.raises(ModelMissingError, match=missing):
             EmbeddedSeparator(checkpoint=folder).separate(noise(0.1), tmp_path)
 
+    def test_another_versions_checkpoint_is_refused(self, tmp_path):
+        folder = shutil.copytree(shipped_checkpoint(), tmp_path / "splitter")
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "version": 1}))
+        with pytest.raises(ModelMissingError, match="version 1, and this program's of 2"):
+            EmbeddedSeparator(checkpoint=folder).separate(noise(0.1), tmp_path)
+
     def test_it_is_small_enough_to_ship(self):
         assert sum(path.stat().st_size for path in shipped_checkpoint().iterdir()) < 25 * 2**20
 
@@ -156,7 +167,7 @@ class TestNetwork:
         assert EDGES[0] == 0
         assert EDGES[-1] == NET_BINS
         assert (np.diff(EDGES) >= 1).all()
-        assert (np.diff(EDGES)[:40] == 1).all()
+        assert (np.diff(EDGES)[:LOW] == 1).all()
         assert BANDS % 8 == 0
 
     def test_each_bin_is_in_the_band_whose_edges_hold_it(self):
@@ -167,11 +178,52 @@ class TestNetwork:
         assert (bands[NET_BINS:] == BANDS - 1).all()
 
     @torch.inference_mode()
-    def test_the_stems_matrices_sum_to_identity(self):
+    def test_the_stems_matrices_sum_to_identity_and_their_weights_to_nothing(self):
         torch.manual_seed(0)
-        network = SplitterNetwork((4, 6, 8, 10), 12, 2).eval()
-        torch.nn.init.normal_(network.leave.weight)
-        matrices = network(torch.rand(2, 4, BANDS, 3 * FRAMES))
-        assert matrices.shape == (2, 3, 2, 2, BANDS, 3 * FRAMES)
+        network = SplitterNetwork((4, 6, 8, 10), 12, (1, 2)).eval()
+        for layer in (network.leave, network.low.leave):
+            torch.nn.init.normal_(layer.weight)
+        frames = 3 * FRAMES
+        matrices, weights = network(torch.rand(2, 4, BANDS, frames), complex_noise((2, 2, LOW, frames)))
+        assert matrices.shape == (2, 3, 2, 2, BANDS, frames)
+        assert weights.shape == (2, 3, len(TAPS), LOW, frames)
+        assert weights.abs().max() > 0.1
         total = matrices.sum(1).movedim((1, 2), (-2, -1))
         torch.testing.assert_close(total, torch.eye(2).expand_as(total), atol=1e-5, rtol=0)
+        total = weights.sum(1)
+        torch.testing.assert_close(total, torch.zeros_like(total), atol=1e-5, rtol=0)
+
+    def test_a_tone_turns_by_what_it_lies_off_its_bin_from_frame_to_frame(self):
+        k, off = 7, 0.3
+        tone = np.cos(2 * np.pi * (k + off) / WINDOW * np.arange(4 * WINDOW) + 0.4)
+        turned = turns(low_spectrum(tone))
+        angle = torch.atan2(turned[0, 2], turned[0, 0])[k, 6:-6]
+        assert angle.numpy() == pytest.approx(np.full(angle.shape, 2 * np.pi * off / 4), abs=1e-2)
+
+    def test_a_click_turns_from_bin_to_bin_by_what_it_lies_off_the_windows_middle(self):
+        click, late = np.zeros(4 * WINDOW), 200
+        click[8 * HOP + late] = 1.0
+        turned = turns(low_spectrum(click))
+        angle = torch.atan2(turned[0, 3], turned[0, 1])[: LOW - 1, 8]
+        assert angle.numpy() == pytest.approx(np.full(LOW - 1, -2 * np.pi * late / WINDOW), abs=1e-3)
+
+    @pytest.mark.parametrize("tap", [(0, -1), (0, 1)])
+    def test_a_steady_tone_is_what_it_was_a_frame_before_and_will_be_a_frame_after(self, tap):
+        k = 7
+        low = low_spectrum(np.cos(2 * np.pi * k / WINDOW * np.arange(4 * WINDOW) + 0.4))
+        weights = torch.zeros((1, 3, len(TAPS), *low.shape[-2:]), dtype=torch.complex64)
+        weights[:, :, TAPS.index(tap)] = 1.0
+        made = weighted_taps(weights, low)[0, 0, :, k, 6:-6]
+        torch.testing.assert_close(made, low[0, :, k, 6:-6], atol=1e-2, rtol=1e-3)
+
+
+def complex_noise(shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.complex(torch.randn(shape), torch.randn(shape))
+
+
+def low_spectrum(wave: FloatArray) -> torch.Tensor:
+    """The low bins of a wave on both sides, as the separator takes them, (1, 2, LOW, frames)."""
+    both = torch.from_numpy(np.tile(wave.astype(np.float32), (2, 1)))
+    window = torch.hann_window(WINDOW)
+    spectrum = torch.stft(both, WINDOW, HOP, window=window, pad_mode="constant", return_complex=True)
+    return spectrum[None, :, :LOW]

@@ -10,6 +10,8 @@ import pytest
 import soundfile
 import torch
 
+from mixagent.pipeline.separation.splitter_network import TAPS
+
 ROOT = Path(__file__).parents[2]
 RATE = 44100
 
@@ -53,20 +55,35 @@ def store(splitting, songs, tmp_path_factory) -> Path:
 
 def test_the_loss_from_band_sums_is_the_error_of_the_spectra(splitting):
     random = np.random.default_rng(0)
-    shape = (3, 2, splitting.EDGES[-1], 2)
-    stems = (random.normal(size=shape) + 1j * random.normal(size=shape)).astype(np.complex64)
-    powers, own, shared = splitting.band_sums(
-        stems, np.ones((3, 2, splitting.BANDS), np.float32), splitting.EDGES
-    )
-    matrices = random.normal(size=(1, 3, 2, 2, splitting.BANDS, 2)).astype(np.float32)
-    found = splitting.errors(
-        torch.from_numpy(matrices), *(torch.from_numpy(x)[None] for x in (powers, own, shared))
-    )
-    widths = np.diff(splitting.EDGES)
-    on_bins = np.repeat(matrices[0], widths, axis=-2)
-    made = np.einsum("koibt,ibt->kobt", on_bins, stems.sum(0))
+    frames, low = 4, splitting.LOW
+    shape = (3, 2, splitting.EDGES[-1], frames)
+    stems = complex_noise(random, shape)
+    example = splitting.Example.of(stems, np.ones((3, 2, splitting.BANDS), np.float32))
+    matrices = random.normal(size=(3, 2, 2, splitting.BANDS, frames)).astype(np.float32)
+    weights = complex_noise(random, (3, len(TAPS), low, frames))
+    given = (torch.from_numpy(x)[None] for x in (matrices, weights))
+    found = splitting.Batch.of([example]).errors(*given)[0].numpy()
+    mix = stems.sum(0)
+    made = np.einsum("koibt,ibt->kobt", np.repeat(matrices, np.diff(splitting.EDGES), axis=-2), mix)
+    made[:, :, :low] += filtered(weights, mix[:, :low])
     wrong = np.add.reduceat(np.abs(stems - made) ** 2, splitting.EDGES[:-1], axis=2)
-    np.testing.assert_allclose(found[0].numpy(), wrong * 2 / (4096 * 1536), rtol=1e-2, atol=1e-6)
+    np.testing.assert_allclose(found, wrong * 2 / (4096 * 1536), rtol=1e-2, atol=1e-6)
+
+
+def complex_noise(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return (random.normal(size=shape) + 1j * random.normal(size=shape)).astype(np.complex64)
+
+
+def filtered(weights: np.ndarray, low: np.ndarray) -> np.ndarray:
+    """Each bin's weights times the bins around it, whose phase is that of their own time and frequency."""
+    bins, frames = low.shape[1:]
+    made = np.zeros((3, *low.shape), np.complex64)
+    for tap, (up, later) in enumerate(TAPS):
+        for k in range(max(-up, 0), min(bins, bins - up)):
+            for t in range(max(-later, 0), min(frames, frames - later)):
+                turned = low[:, k + up, t + later] * np.exp(-0.5j * np.pi * k * later) * (-1) ** up
+                made[:, :, k, t] += weights[:, tap, k, t, None] * turned
+    return made
 
 
 def test_compositions_are_kept_back_by_name(splitting, store):
@@ -92,7 +109,7 @@ def test_a_run_that_was_killed_goes_on_alike_and_ships_what_it_reached(
     def run(folder: Path, *stops: int) -> dict[str, torch.Tensor]:
         for stop in stops:
             trainer = splitting.Trainer.of(store, folder, 2, 0, 1e-3)
-            trainer.steps, trainer.pool = stop, 1
+            trainer.steps, trainer.mixes = stop, 2
             trainer.run(every=2)
         return torch.load(folder / "state.pt", weights_only=True)["average"]
 
@@ -106,4 +123,34 @@ def test_a_run_that_was_killed_goes_on_alike_and_ships_what_it_reached(
     from mixagent.pipeline.separation.splitter_network import load_splitter
 
     network = load_splitter(read_weights(tmp_path / "shipped"), "cpu")
-    assert sum(p.numel() for p in network.parameters()) < 3_000_000
+    assert sum(p.numel() for p in network.parameters()) < 5_000_000
+
+
+def test_a_run_begins_with_another_ones_weights_and_changes_nothing_by_what_those_lack(
+    splitting, store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(splitting, "FRAMES", 20)
+    monkeypatch.setattr(splitting, "LONG_FRAMES", 40)
+    torch.manual_seed(0)
+    old = splitting.SplitterNetwork()
+    weights = {name: value for name, value in old.state_dict().items() if not name.startswith("low.")}
+    torch.save({"average": weights}, tmp_path / "state.pt")
+    trainer = splitting.Trainer.of(store, tmp_path / "new", 1, 1, 1e-3)
+    trainer.begin_with(tmp_path)
+    batch = splitting.Batch.of(trainer.excerpts.batch(0, 2))
+    for network in (trainer.network, trainer.average):
+        matrices, more = batch.split_by(network.eval())
+        torch.testing.assert_close(matrices, batch.split_by(old.eval())[0])
+        assert not more.any()
+
+
+def test_a_step_draws_the_same_mixes_whatever_was_drawn_before(splitting, store, monkeypatch):
+    monkeypatch.setattr(splitting, "FRAMES", 20)
+    monkeypatch.setattr(splitting, "LONG_FRAMES", 40)
+    songs = splitting.read_store(store, "train")
+    steady = splitting.Excerpts(songs, 3)
+    for step in range(3):
+        expected = steady.batch(step, 3)
+    for one, other in zip(expected, splitting.Excerpts(songs, 3).batch(2, 3), strict=True):
+        np.testing.assert_array_equal(one.low, other.low)
+        np.testing.assert_array_equal(one.powers, other.powers)
