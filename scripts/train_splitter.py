@@ -239,7 +239,7 @@ class Excerpts:
 
 def _excerpt(song: Song, random: Random) -> Array:
     """Four seconds of a song's stems, float32 (3, 2, samples), at a drawn speed and width."""
-    speed = random.uniform(0.84, 1.19) if random.random() < 0.5 else 1.0
+    speed = random.uniform(0.8, 1.25) if random.random() < 0.7 else 1.0
     needed = (FRAMES - 1) * HOP
     length = min(round(needed * speed) + 64, song.stems.shape[2])
     start = int(random.integers(song.stems.shape[2] - length + 1))
@@ -281,7 +281,8 @@ def _mixed(stems: NDArray[np.complex64], gains_db: NDArray[np.float64], random: 
     gain_db = gains_db[:, None, None] + np.stack([_tone_db(random) for _ in STEM_NAMES])[:, None]
     gain_db = gain_db + np.clip(random.normal(0, (0.7, 0.3, 1.5)), -4, 4)[:, None, None] * [[[1], [-1]]]
     gain_db[random.random(3) < 0.05] = -200.0
-    example = Example.of(stems, (10 ** (gain_db / 20)).astype(np.float32))
+    polarity = random.choice((-1, 1), (3, 1, 1))
+    example = Example.of(stems, (polarity * 10 ** (gain_db / 20)).astype(np.float32))
     loudness = (example.powers[0] + example.powers[1]).sum(axis=0)
     level = max(float(loudness.mean()) / 2, 1e-12)
     gain = _compression(loudness, random) * 10 ** (random.normal(0, 3) / 10) / level
