@@ -96,7 +96,7 @@ class Splitter:
         channels, bins, frames = spectrum.shape
         bands = band_of_bins(bins).to(spectrum.device)
         pairs = torch.cat((spectrum, spectrum[-1:])) if channels % 2 else spectrum
-        sides = pairs.unflatten(0, (-1, 2))
+        sides = pairs.reshape(-1, 2, bins, frames)
         padded = F.pad(sides[:, :, :NET_BINS] * self._scale, (0, -frames % FRAMES))
         matrices, weights = self._network(band_powers(padded), padded[:, :, :LOW])
         filtered = weighted_taps(weights[..., :frames], sides[:, :, :LOW])
@@ -292,7 +292,7 @@ class _Low(nn.Module):
             y = layer(y)
         y = self.leave(self.smooth(x + self.widen(y).view_as(x)))
         shares = 6 * len(STEM_NAMES)
-        raw = torch.tanh(y[:, shares:]).unflatten(1, (len(STEM_NAMES), len(TAPS), 2))
+        raw = torch.tanh(y[:, shares:]).reshape(len(y), len(STEM_NAMES), len(TAPS), 2, *y.shape[2:])
         raw = raw - raw.mean(1, keepdim=True)
         return y[:, :shares], torch.complex(raw[:, :, :, 0], raw[:, :, :, 1])
 
