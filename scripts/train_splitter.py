@@ -581,10 +581,13 @@ def print_report(store: Path, run: Path) -> None:
 
 
 def ship_weights(run: Path, to: Path) -> None:
-    """Write weights.safetensors in 16 bits and config.json, which names their hash."""
+    """Write weights.safetensors and config.json, which names their hash.
+
+    Filters are in 16 bits. What normalises is not: a variance can be more than 16 bits hold.
+    """
     to.mkdir(parents=True, exist_ok=True)
     average = torch.load(run / "state.pt", weights_only=True)["average"]
-    kept = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in average.items()}
+    kept = {k: (v.half() if v.ndim > 2 else v).contiguous() for k, v in average.items()}
     save_file(kept, to / "weights.safetensors")
     config = {
         "version": SPLITTER_VERSION,

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 import torch
 
-from mixagent.pipeline.separation.splitter_network import TAPS
+from mixagent.pipeline.separation.embedded import read_weights
+from mixagent.pipeline.separation.splitter_network import TAPS, load_splitter
 
 ROOT = Path(__file__).parents[2]
 RATE = 44100
@@ -119,9 +120,6 @@ def test_a_run_that_was_killed_goes_on_alike_and_ships_what_it_reached(
     splitting.ship_weights(tmp_path / "whole", tmp_path / "shipped")
     config = json.loads((tmp_path / "shipped" / "config.json").read_text())
     assert config["run"]["step"] == 2
-    from mixagent.pipeline.separation.embedded import read_weights
-    from mixagent.pipeline.separation.splitter_network import load_splitter
-
     network = load_splitter(read_weights(tmp_path / "shipped"), "cpu")
     assert sum(p.numel() for p in network.parameters()) < 5_000_000
 
@@ -154,3 +152,14 @@ def test_a_step_draws_the_same_mixes_whatever_was_drawn_before(splitting, store,
     for one, other in zip(expected, splitting.Excerpts(songs, 3).batch(2, 3), strict=True):
         np.testing.assert_array_equal(one.low, other.low)
         np.testing.assert_array_equal(one.powers, other.powers)
+
+
+def test_variances_that_16_bits_cannot_hold_are_shipped_as_they_are(splitting, tmp_path):
+    network = splitting.SplitterNetwork()
+    network.enter_norm.running_var.fill_(1e6)
+    torch.save({"average": network.state_dict()}, tmp_path / "state.pt")
+    (tmp_path / "run.json").write_text("{}")
+    splitting.ship_weights(tmp_path, tmp_path / "shipped")
+    shipped = load_splitter(read_weights(tmp_path / "shipped"), "cpu")
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(shipped.state_dict()[name], value, atol=1e-4, rtol=1e-3)
