@@ -21,7 +21,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, FloatArray, Stems, blocks, spool
+from mixagent.pipeline.audio import (
+    AudioSource,
+    Combination,
+    DiskAudio,
+    FloatArray,
+    Stems,
+    View,
+    blocks,
+    spool,
+)
 from mixagent.pipeline.clipper import Clipper, clipper_of
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
 from mixagent.pipeline.edits import NO_EDITS, Edits, edited, span_of
@@ -228,26 +237,10 @@ def _measured(source: AudioSource, progress: Progress, known_lufs: float | None 
 
 
 @dataclass(frozen=True)
-class Watched:
+class Watched(View):
     """A source that tells how far it was read, so that a pass over it can be shown and stopped."""
 
-    source: AudioSource
     progress: Progress
-
-    @property
-    def rate(self) -> int:
-        """Sample rate in Hz."""
-        return self.source.rate
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return self.source.channels
-
-    @property
-    def frames(self) -> int:
-        """Length in samples per channel."""
-        return self.source.frames
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Samples `start` to `stop` of the source."""

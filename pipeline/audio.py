@@ -182,6 +182,32 @@ class Combination:
 
 
 @dataclass(frozen=True)
+class View:
+    """A source seen through: what a kind of view does not change is as the source has it."""
+
+    source: AudioSource
+
+    @property
+    def rate(self) -> int:
+        """Sample rate in Hz."""
+        return self.source.rate
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.source.channels
+
+    @property
+    def frames(self) -> int:
+        """Length in samples per channel."""
+        return self.source.frames
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop`, shape (channels, frames)."""
+        return self.source.read(start, stop)
+
+
+@dataclass(frozen=True)
 class Stems:
     """The parts of a mix by name, in order, all of the mix's length, rate and channels.
 

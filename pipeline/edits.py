@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
+from mixagent.pipeline.audio import AudioSource, FloatArray, View, blocks
 from mixagent.pipeline.errors import UsageError
 
 SILENCE_DB = -72.0
@@ -63,22 +63,11 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Section:
+class Section(View):
     """A part of a source, `start` to `stop` in frames."""
 
-    source: AudioSource
     start: int
     stop: int
-
-    @property
-    def rate(self) -> int:
-        """Sample rate in Hz."""
-        return self.source.rate
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return self.source.channels
 
     @property
     def frames(self) -> int:
@@ -92,27 +81,11 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Faded:
+class Faded(View):
     """A source faded in over its first frames and out over its last, each along half a cosine."""
 
-    source: AudioSource
     fade_in: int
     fade_out: int
-
-    @property
-    def rate(self) -> int:
-        """Sample rate in Hz."""
-        return self.source.rate
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return self.source.channels
-
-    @property
-    def frames(self) -> int:
-        """Length in samples per channel."""
-        return self.source.frames
 
     def read(self, start: int, stop: int) -> FloatArray:
         """Samples `start` to `stop`, faded."""

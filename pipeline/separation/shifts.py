@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from mixagent.pipeline.audio import BLOCK_FRAMES, AudioSource, DiskAudioWriter, FloatArray, Stems
+from mixagent.pipeline.audio import BLOCK_FRAMES, AudioSource, DiskAudioWriter, FloatArray, Stems, View
 from mixagent.pipeline.separation.base import Progress, SeparatedStems, Separator
 
 MOST_S = 0.5
@@ -73,21 +73,10 @@ class ShiftedSeparator:
 
 
 @dataclass(frozen=True)
-class Delayed:
+class Delayed(View):
     """A source that starts `delay` frames later, after silence."""
 
-    source: AudioSource
     delay: int
-
-    @property
-    def rate(self) -> int:
-        """Sample rate in Hz."""
-        return self.source.rate
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return self.source.channels
 
     @property
     def frames(self) -> int:
