@@ -30,6 +30,7 @@ import pyebur128
 import soundfile as sf
 from benchmark_recovery import genre_near
 from numpy.typing import NDArray
+from peers import TARGET_LUFS
 from scipy.signal import firwin, resample_poly
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,12 +137,13 @@ def master(song: Path, output: Path, cache: Path, *options: str) -> Run:
     return run([str(PROGRAM), "master", str(song), "-o", str(output), "--quiet", *options], cache)
 
 
-def peer(name: str, song: Path, output: Path, reference: Path) -> Run:
+def peer(name: str, song: Path, output: Path, reference: Path, target_lufs: float = TARGET_LUFS) -> Run:
     """A peer in a process of its own, so that its memory is its own too."""
     call = "import sys; from pathlib import Path; from peers import PEERS; "
-    call += "PEERS[sys.argv[1]](*map(Path, sys.argv[2:]))"
+    call += "PEERS[sys.argv[1]](*map(Path, sys.argv[2:5]), float(sys.argv[5]))"
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, "-W", "ignore", "-c", call, name, str(song), str(output), str(reference)]
+        files = map(str, (song, output, reference))
+        command = [sys.executable, "-W", "ignore", "-c", call, name, *files, str(target_lufs)]
         previous = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = str(Path(__file__).parent)
         try:

@@ -1,44 +1,55 @@
 """The peers that the benchmarks run beside mixagent: each takes a file and writes a master of it.
 
-Needs the extra `[peers]` and ffmpeg. All aim at −14 LUFS and −1 dBTP where they take a target.
+Needs the extra `[peers]` and ffmpeg. All aim at −1 dBTP and at the loudness that they are given, where they
+take one.
 """
 
 from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import soundfile as sf
 
 TARGET_LUFS, CEILING_DBTP = -14.0, -1.0
 
-Peer = Callable[[Path, Path, Path], None]
-"""(song, output, reference): only matchering listens to the reference."""
+
+class Peer(Protocol):
+    """Masters a song into a file: only matchering listens to the reference, and to no target."""
+
+    def __call__(
+        self, song: Path, output: Path, reference: Path, target_lufs: float = TARGET_LUFS, /
+    ) -> None:
+        """Write the master of a song."""
 
 
-def matchering(song: Path, output: Path, reference: Path) -> None:
+def matchering(song: Path, output: Path, reference: Path, _target_lufs: float = TARGET_LUFS) -> None:
     """matchering 2 against a finished song of another title."""
     import matchering as mg
 
     mg.process(str(song), str(reference), results=[mg.Result(str(output), subtype="PCM_24")])
 
 
-def libsonare(song: Path, output: Path, _reference: Path) -> None:
-    """libsonare's `streaming` preset."""
+def libsonare(
+    preset: str, song: Path, output: Path, _reference: Path, target_lufs: float = TARGET_LUFS
+) -> None:
+    """A preset of libsonare's."""
     import libsonare as sonare
 
     samples, rate = sf.read(song, dtype="float32", always_2d=True)
     left, right = samples[:, 0], samples[:, -1]
-    result = sonare.master_audio_stereo(left, right, rate, "streaming")
+    goal = {"loudness": {"targetLufs": target_lufs, "ceilingDb": CEILING_DBTP}}
+    result = sonare.master_audio_stereo(left, right, rate, preset, goal)
     sf.write(output, np.stack([result.left, result.right], axis=1), result.sample_rate, "PCM_24")
 
 
-def loudnorm(song: Path, output: Path, _reference: Path) -> None:
+def loudnorm(song: Path, output: Path, _reference: Path, target_lufs: float = TARGET_LUFS) -> None:
     """ffmpeg's two-pass EBU R128 normalisation, linear where it can be."""
-    goal = f"loudnorm=I={TARGET_LUFS}:TP={CEILING_DBTP}:LRA=20"
+    goal = f"loudnorm=I={target_lufs}:TP={CEILING_DBTP}:LRA=20"
     listen = _ffmpeg("-i", str(song), "-af", f"{goal}:print_format=json", "-f", "null", "-")
     measured = json.loads(listen[listen.rindex("{") : listen.rindex("}") + 1])
     known = ":".join(
@@ -57,4 +68,9 @@ def _ffmpeg(*arguments: str) -> str:
     return run.stderr
 
 
-PEERS: dict[str, Peer] = {"matchering": matchering, "libsonare": libsonare, "loudnorm": loudnorm}
+PEERS: dict[str, Peer] = {
+    "matchering": matchering,
+    "libsonare": partial(libsonare, "streaming"),
+    "libsonare aiMusic": partial(libsonare, "aiMusic"),
+    "loudnorm": loudnorm,
+}

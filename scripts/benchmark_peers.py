@@ -1,0 +1,424 @@
+"""mixagent beside its peers, on the same songs in the same run: promises, wear, repair, cost.
+
+    python scripts/benchmark_peers.py --songs DIR [DIR …] [--count 20] [--output runs/peers]
+    python scripts/benchmark_peers.py --songs DIR [DIR …] --target loud --damages
+
+Every system masters the middle of each finished song at half scale, in a process of its own, and a
+shorter excerpt damaged by each pathology and by all five. Peers and mixagent aim at one loudness and at
+−1 dBTP; matchering, which takes none, gets a song of the same collection that was brought to both.
+Where a peer ends at another loudness, mixagent masters the song to that one too, so that what limiting
+wears off is compared at equal loudness. Loudness is read by libebur128, true peak by libebur128, by an
+independent 8× meter, and after mp3.
+
+The adversarial signals are what meters and limiters trip over. Rows go to OUTPUT/rows.jsonl as they are
+known; the same command goes on where it was stopped. Needs the extras `[dev]` and `[peers]`, and ffmpeg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+from benchmark_master import master, measure, peer
+from benchmark_recovery import aligned, damages, excerpt, find_songs, genre_near, write
+from numpy.typing import NDArray
+from peers import CEILING_DBTP, PEERS
+
+from mixagent.envs.case_building import heal_lines
+from mixagent.envs.cases import read_lines
+from mixagent.envs.pathologies import KINDS
+from mixagent.pipeline.analysis import analyse
+from mixagent.pipeline.audio import Audio, load
+from mixagent.pipeline.codecs import CODECS, round_trip
+from mixagent.pipeline.finaliser import finalise
+from mixagent.pipeline.meters import measure as metered
+from mixagent.pipeline.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.wear import loudness_jump_lu, wear
+from mixagent.reward.recovery import Original
+from mixagent.session import Request, master_song
+from mixagent.settings import load_config
+
+OURS = "mixagent"
+SYSTEMS = (OURS, *PEERS)
+FINISHED, ADVERSARIAL, EQUAL = "finished", "adversarial", "at equal loudness"
+
+RATE, SIGNAL_S = 44_100, 8.0
+_SAME_LU = 0.05
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A master beside the song that it was made of; decibels and LU are changes but for levels."""
+
+    lufs: float
+    dbtp: float
+    dbtp_8x: float
+    dbtp_mp3: float
+    range_lu: float
+    plr_db: float
+    jump_lu: float
+    distortion_db: float
+    pumping_db: float
+    transient_loss_db: float
+    fold_loss_db: float
+    moved: float
+
+
+class Side:
+    """A song or a master, and what is measured of it once."""
+
+    def __init__(self, audio: Audio) -> None:
+        self.audio = audio
+
+    @cached_property
+    def levels(self) -> Any:
+        """Its loudness over time."""
+        return metered(self.audio)
+
+    @cached_property
+    def fold_loss_db(self) -> float:
+        """What folding it to mono loses."""
+        return analyse(self.audio).mono_fold_loss_db
+
+    @property
+    def plr_db(self) -> float:
+        """Its true peak over its loudness."""
+        return float(self.levels.true_peak_dbtp - self.levels.integrated_lufs)
+
+
+def figures(song: Side, path: Path) -> Figures:
+    """What a system made of a song."""
+    found, after = measure(path), Side(aligned(path, song.audio))
+    worn = wear(song.audio, after.audio)
+    return Figures(
+        lufs=found.lufs,
+        dbtp=found.peak_dbtp,
+        dbtp_8x=found.peak_8x_dbtp,
+        dbtp_mp3=round_trip(after.audio, CODECS["mp3"]).true_peak_dbtp,
+        range_lu=after.levels.range_lu - song.levels.range_lu,
+        plr_db=after.plr_db - song.plr_db,
+        jump_lu=loudness_jump_lu(after.levels) - loudness_jump_lu(song.levels),
+        distortion_db=worn.distortion_db,
+        pumping_db=worn.pumping_db,
+        transient_loss_db=worn.transient_loss_db,
+        fold_loss_db=after.fold_loss_db - song.fold_loss_db,
+        moved=Original(song.audio).distance(after.audio).total,
+    )
+
+
+# --- systems ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where the files of a song lie, and what all systems aim at."""
+
+    folder: Path
+    target: LoudnessTarget
+
+    @property
+    def reference(self) -> Path:
+        """The song that matchering is given."""
+        return self.folder / "reference.wav"
+
+    def put(self, audio: Audio, reference: Audio) -> Path:
+        """The song as a file, with the reference beside it, which is brought to the target."""
+        write(load(finalise(reference, self.target, self.folder).audio), self.reference)
+        write(audio, self.folder / "song.wav")
+        return self.folder / "song.wav"
+
+    def timed(self, system: str, song: Path, output: Path) -> tuple[float, float]:
+        """Master in a process of its own: seconds and peak GB."""
+        lufs = self.target.integrated_lufs
+        if system == OURS:
+            with tempfile.TemporaryDirectory() as cache:
+                run = master(song, output, Path(cache), "--target", f"{lufs}")
+        else:
+            run = peer(system, song, output, self.reference, lufs)
+        return run.seconds, run.peak_gb
+
+    def quick(self, system: str, song: Path, output: Path, lufs: float | None = None) -> None:
+        """Master in this process."""
+        lufs = self.target.integrated_lufs if lufs is None else lufs
+        if system != OURS:
+            PEERS[system](song, output, self.reference, lufs)
+            return
+        config = load_config(["experience.remember=false"])
+        with master_song(Request(song, output, loudness_target(f"{lufs:.3f}"), config=config)):
+            pass
+
+
+def finished_rows(bench: Bench, audio: Audio, reference: Audio) -> Iterator[Row]:
+    """Every system on a finished song, and mixagent at the loudness that each peer ended at."""
+    song, side = bench.put(audio, reference), Side(audio)
+    minutes = audio.frames / audio.rate / 60
+    for system in SYSTEMS:
+        output = bench.folder / "master.wav"
+        seconds, peak_gb = bench.timed(system, song, output)
+        found = figures(side, output)
+        yield {
+            "system": system,
+            "input": FINISHED,
+            **asdict(found),
+            "seconds": seconds / minutes,
+            "gb": peak_gb,
+        }
+        if system != OURS:
+            bench.quick(OURS, song, output, found.lufs)
+            ours = figures(side, output)
+            same = abs(ours.lufs - found.lufs) <= _SAME_LU
+            yield {"system": system, "input": EQUAL, "same": same, **asdict(ours)}
+
+
+def damaged_rows(bench: Bench, audio: Audio, reference: Audio, seed: int) -> Iterator[Row]:
+    """The distance to the original before and after every system, by damage."""
+    original = Original(audio)
+    for kind, spoilt in damages(audio, 0.6, seed, validation=False).items():
+        song, before = bench.put(spoilt, reference), original.distance(spoilt).total
+        for system in SYSTEMS:
+            output = bench.folder / "master.wav"
+            bench.quick(system, song, output)
+            after = original.distance(aligned(output, audio)).total
+            yield {"system": system, "input": kind, "before": before, "after": after}
+
+
+# --- adversarial signals ---------------------------------------------------------------------------
+
+
+def signals() -> dict[str, NDArray[np.float64]]:
+    """What meters and limiters trip over, (2, frames) each, at up to over full scale."""
+    random = np.random.default_rng(1)
+    seconds = np.arange(round(SIGNAL_S * RATE)) / RATE
+    noise = random.standard_normal((2, seconds.size))
+    impulses = np.zeros(seconds.size)
+    impulses[::4410] = 1.0
+    music = np.sin(2 * np.pi * 220 * seconds) * (seconds % 0.5 < 0.25) + 0.1 * noise[0]
+    return {
+        "a quarter of the rate, 45°": _both(1.4 * np.sin(np.pi / 2 * np.arange(seconds.size) + np.pi / 4)),
+        "square wave": _both(1.2 * np.sign(np.sin(2 * np.pi * 440 * seconds + 0.1))),
+        "impulses": _both(impulses),
+        "clipped noise": np.clip(0.8 * noise, -1, 1),
+        "noise of −60 LUFS": 10 ** (-60 / 20) * noise,
+        "offset of 0.3": 0.3 + 0.1 * noise,
+        "left side only": np.stack([0.5 * music, 0 * music]),
+        "sides turned against each other": np.stack([0.5 * music, -0.5 * music]),
+        "long silence, then loud": _both(0.9 * music * (seconds > 0.75 * SIGNAL_S)),
+        "abrupt ends at full scale": _both(np.cos(2 * np.pi * 1000 * seconds)),
+        "silence": np.zeros((2, seconds.size)),
+    }
+
+
+def _both(one: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.stack([one, one])
+
+
+def adversarial_rows(bench: Bench, reference: Audio) -> Iterator[Row]:
+    """Whether every system gives a finite file of the signal's length, its loudness and its peaks."""
+    for name, samples in signals().items():
+        song = bench.put(Audio(samples.astype(np.float32), RATE), reference)
+        for system in SYSTEMS:
+            row = {"system": system, "input": ADVERSARIAL, "signal": name}
+            output = bench.folder / "master.wav"
+            output.unlink(missing_ok=True)
+            try:
+                bench.timed(system, song, output)
+            except RuntimeError as error:
+                yield {**row, "refused": str(error)[-200:]}
+                continue
+            found, heard = measure(output), sf.read(output, always_2d=True)[0]
+            yield {
+                **row,
+                "whole": bool(found.frames == samples.shape[1] and np.isfinite(heard).all()),
+                "lufs": found.lufs,
+                "dbtp": found.peak_dbtp,
+                "dbtp_8x": found.peak_8x_dbtp,
+            }
+
+
+# --- tables ----------------------------------------------------------------------------------------
+
+Rows = Sequence[Row]
+
+
+def _column(name: str) -> Callable[[Rows], NDArray[np.float64]]:
+    return lambda rows: np.array([row[name] for row in rows], np.float64)
+
+
+def promises(rows: Rows, target_lufs: float) -> dict[str, str]:
+    """The columns about loudness, peaks and dynamics."""
+    errors = np.abs(_column("lufs")(rows) - target_lufs)
+    return {
+        "loudness error, mean / most, LU": f"{errors.mean():.2f} / {errors.max():.2f}",
+        "dBTP": f"{_column('dbtp')(rows).max():+.2f}",
+        "at 8×": f"{_column('dbtp_8x')(rows).max():+.2f}",
+        "after mp3": f"{_column('dbtp_mp3')(rows).max():+.2f}",
+        "range, LU": f"{_column('range_lu')(rows).mean():+.1f}",
+        "PLR, dB": f"{_column('plr_db')(rows).mean():+.1f}",
+        "jumps, LU": f"{_column('jump_lu')(rows).mean():+.1f}",
+        "s a minute": f"{np.median(_column('seconds')(rows)):.1f}",
+        "GB": f"{_column('gb')(rows).max():.2f}",
+    }
+
+
+WORN = {
+    "distortion_db": "distortion, dB",
+    "pumping_db": "pumping, dB",
+    "transient_loss_db": "transients lost, dB",
+    "fold_loss_db": "lost in mono, dB",
+    "moved": "moved",
+}
+
+EQUALLY_WORN_DB = {"distortion_db": 0.5, "pumping_db": 0.02, "transient_loss_db": 0.05}
+"""What is compared at equal loudness, and up to which difference it counts as the same."""
+
+_NO_DISTORTION_DB = -60.0
+
+
+def worn(rows: Rows) -> dict[str, str]:
+    """The columns about what a finished song loses."""
+    digits = {"distortion_db": 1, "pumping_db": 3}
+    return {
+        title: f"{np.median(_column(name)(rows)):.{digits.get(name, 2)}f}" for name, title in WORN.items()
+    }
+
+
+def undone(rows: Rows) -> dict[str, str]:
+    """The share of the distance undone by damage, in %, distances summed over songs."""
+    found = {}
+    for kind in (*KINDS, "all five"):
+        own = [row for row in rows if row["input"] == kind]
+        if own:
+            found[kind] = f"{100 * (1 - sum(_column('after')(own)) / sum(_column('before')(own))):+.0f}"
+    return found
+
+
+def at_equal_loudness(rows: Rows, system: str) -> dict[str, str]:
+    """What a peer wears off beside what mixagent does at the loudness that the peer ended at."""
+    theirs = {r["song"]: r for r in rows if r["system"] == system and r["input"] == FINISHED}
+    pairs = [
+        (theirs[row["song"]], row)
+        for row in rows
+        if row["system"] == system and row["input"] == EQUAL and row["same"]
+    ]
+    found = {"songs": str(len(pairs))}
+    for name, same_db in EQUALLY_WORN_DB.items():
+        both = np.array([(their[name], our[name]) for their, our in pairs]).reshape(-1, 2)
+        more = np.subtract(*np.maximum(both, _NO_DISTORTION_DB).T)
+        counts = (more > same_db).sum(), (np.abs(more) <= same_db).sum(), (more < -same_db).sum()
+        title = WORN[name].removesuffix(", dB")
+        found[f"{title}, theirs − ours, dB"] = f"{np.median(more):+.2f}" if pairs else "–"
+        found[f"{title} less / as much / more in ours, songs"] = " / ".join(map(str, counts))
+    return found
+
+
+def _adversarial(rows: Rows, target_lufs: float) -> dict[str, str]:
+    made = [row for row in rows if "refused" not in row]
+    over = _column("dbtp")(made) - CEILING_DBTP, _column("dbtp_8x")(made) - CEILING_DBTP
+    lufs = _column("lufs")(made)
+    errors = np.abs(lufs[np.isfinite(lufs)] - target_lufs)
+    return {
+        "signals": str(len(rows)),
+        "refused": str(len(rows) - len(made)),
+        "not whole": str(sum(not row["whole"] for row in made)),
+        "over the ceiling": str(int((np.maximum(*over) > 0).sum())),
+        "most over, dB": f"{over[0].max():+.2f}",
+        "at 8×": f"{over[1].max():+.2f}",
+        "within 0.5 LU": str(int((errors <= 0.5).sum())),
+    }
+
+
+def markdown(rows: dict[str, dict[str, str]]) -> str:
+    """Rows of one kind as a table, by system."""
+    heads = ["system", *next(iter(rows.values()))]
+    lines = ["| " + " | ".join(heads) + " |", "|---" + "|--:" * (len(heads) - 1) + "|"]
+    lines += ["| " + " | ".join([name, *cells.values()]) + " |" for name, cells in rows.items()]
+    return "\n".join(lines).replace(" -", " −")
+
+
+def tables(rows: Rows, target_lufs: float) -> Iterator[str]:
+    """All that the rows give."""
+    inputs = {row["input"] for row in rows}
+
+    def each(about: Callable[[Rows], dict[str, str]], *of: str) -> str:
+        systems = [name for name in SYSTEMS if any(row["system"] == name for row in rows)]
+        own = {name: [r for r in rows if r["system"] == name and r["input"] in of] for name in systems}
+        return markdown({name: about(found) for name, found in own.items() if found})
+
+    if FINISHED in inputs:
+        yield "**Promises**\n\n" + each(lambda own: promises(own, target_lufs), FINISHED)
+        yield "**What finished songs lose** (medians)\n\n" + each(worn, FINISHED)
+        peers = {f"beside {name}": at_equal_loudness(rows, name) for name in PEERS}
+        yield "**At the loudness that each peer ended at**\n\n" + markdown(peers)
+    if inputs & {*KINDS, "all five"}:
+        yield "**Recovery, %**\n\n" + each(undone, *KINDS, "all five")
+    if ADVERSARIAL in inputs:
+        yield "**Adversarial signals**\n\n" + each(lambda own: _adversarial(own, target_lufs), ADVERSARIAL)
+
+
+# --- running ---------------------------------------------------------------------------------------
+
+
+def missing_rows(
+    songs: list[Path], options: argparse.Namespace, known: set[tuple[str, str]]
+) -> Iterator[Row]:
+    """The rows that are not known yet, song by song."""
+    target = loudness_target(options.target)
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name), target)
+        os.environ["MIXAGENT_CACHE"] = str(bench.folder / "cache")
+        for number, song in enumerate(songs):
+            near = genre_near(song, songs[number - 1], options.seconds)
+            reference = excerpt(near, options.seconds)
+            if (song.name, FINISHED) not in known:
+                found = list(finished_rows(bench, excerpt(song, options.seconds), reference))
+                yield from ({"song": song.name, **row} for row in found)
+            if options.damages and (song.name, KINDS[0]) not in known:
+                found = list(damaged_rows(bench, excerpt(song, options.damaged_s), reference, number))
+                yield from ({"song": song.name, **row} for row in found)
+        if options.adversarial and ("", ADVERSARIAL) not in known:
+            reference = excerpt(songs[0], options.seconds)
+            yield from ({"song": "", **row} for row in list(adversarial_rows(bench, reference)))
+
+
+def main() -> None:
+    """Fill in what is missing and print the tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--songs", type=Path, nargs="+", required=True)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=40.0, help="of a finished song")
+    parser.add_argument("--damaged-s", type=float, default=16.0, help="of a damaged excerpt")
+    parser.add_argument("--target", default="streaming")
+    parser.add_argument("--damages", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--adversarial", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--output", type=Path, default=Path("runs/peers"))
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    songs = find_songs(options.songs, options.count, options.seconds)
+    options.output.mkdir(parents=True, exist_ok=True)
+    path = options.output / "rows.jsonl"
+    heal_lines(path)
+    known = {(row["song"], row["input"]) for row in read_lines(path)}
+    for row in missing_rows(songs, options, known):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        print(f"# {row['song']} {row['input']} {row['system']}", flush=True)
+    for table in tables(read_lines(path), loudness_target(options.target).integrated_lufs):
+        print(f"\n{table}")
+
+
+if __name__ == "__main__":
+    main()
