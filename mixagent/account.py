@@ -19,6 +19,7 @@ from mixagent.delivered import (
     platform_rows,
     speakers_account,
 )
+from mixagent.feedback_account import feedback_lines
 from mixagent.pipeline.files import content_hash
 from mixagent.pipeline.graph import Result, StageEvent
 from mixagent.pipeline.parameters import Settings, switch_of
@@ -64,6 +65,7 @@ def build_report(
     warnings: list[str],
     search: Mapping[str, Any] | None = None,
     wishes: Wishes | None = None,
+    feedback: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The report object, schema `mixagent.report/1`; it holds all that a replay needs.
 
@@ -77,6 +79,7 @@ def build_report(
         warnings: for the user, beside those of the decoder.
         search: the account of the search that bettered the policy's decision, where there was one.
         wishes: what came of references and goal, where there were any.
+        feedback: the account of the feedback loop, where it was not left out.
     """
     decoded, heard = results["decode"].values, results["analyse"].values
     finish = results["finalise"].values if "finalise" in results else None
@@ -100,7 +103,7 @@ def build_report(
         "summary": {
             "wrong": _wrong(_faults(heard["diagnosis"])),
             "done": [
-                *_done(results, decision, applied, search, wished, finish),
+                *_done(results, decision, applied, search, wished, feedback, finish),
                 *edits_done(edits),
                 *codecs_done(codecs),
             ],
@@ -125,6 +128,7 @@ def build_report(
             "search": search,
             "parameters": _parameters(decision, applied),
         },
+        "feedback": feedback,
         "finaliser": None
         if finish is None
         else {k: finish[k] for k in ("gain_db", "max_reduction_db", "renders")},
@@ -187,6 +191,7 @@ def _done(
     applied: Settings,
     search: Mapping[str, Any] | None,
     wished: Mapping[str, Any],
+    feedback: Mapping[str, Any] | None,
     finish: Mapping[str, Any] | None,
 ) -> list[str]:
     if finish is None:
@@ -196,7 +201,8 @@ def _done(
     goal, reference = wished["goal"], wished["reference"]
     understood = [] if goal is None else [goal_words(goal)]
     matched = [] if reference is None else [reference_words(reference)]
-    return [*restored, *tried, *understood, *_moves(decision, applied), *matched, _finished(finish)]
+    moved = [*_moves(decision, applied), *matched, *feedback_lines(feedback)]
+    return [*restored, *tried, *understood, *moved, _finished(finish)]
 
 
 def _tried(search: Mapping[str, Any]) -> str:
@@ -280,8 +286,11 @@ def _match(results: Mapping[str, Result]) -> dict[str, Any] | None:
 def _replay(
     request: Request, decision: Decision, models: list[dict[str, str]], match: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """What a replay sets: the decision before the amount, and every option that reaches a sample."""
-    pipeline = dict(vars(request.config.pipeline))
+    """What a replay sets: the decision before the amount, and every option that reaches a sample.
+
+    The decision is the feedback loop's last, so the replay renders once.
+    """
+    pipeline = {**vars(request.config.pipeline), "renders": 1}
     for model in models:
         if model["stage"] == "separate":
             pipeline["separator"] = model["name"]

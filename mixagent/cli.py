@@ -275,6 +275,17 @@ def master(
             show_default="0, the policy's own",
         ),
     ] = 0,
+    renders: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=4,
+            metavar="N",
+            help="Render, measure, and where the master went out of band revise and render again, N times at "
+            "most; 1 takes the first as it is.",
+            show_default="4",
+        ),
+    ] = None,
     report: Annotated[
         list[Path] | None,
         typer.Option(
@@ -320,7 +331,7 @@ def master(
         device=choice("device", device, ("auto", "cpu", "cuda")),
         seed=seed,
         stems_folder=stems,
-        config=configured(overrides, separator, policy),
+        config=configured(overrides, separator, policy, renders),
         use_cache=not no_cache,
         search=search,
         edits=Edits(fade_in, fade_out, trim_silence),

@@ -79,7 +79,12 @@ def choice(what: str, value: str, allowed: tuple[str, ...]) -> Any:
     return value
 
 
-def configured(overrides: list[str] | None, separator: str | None, policy: str | None = None) -> Config:
+def configured(
+    overrides: list[str] | None,
+    separator: str | None,
+    policy: str | None = None,
+    renders: int | None = None,
+) -> Config:
     """The configuration with what the command line says of it.
 
     Raises:
@@ -90,6 +95,7 @@ def configured(overrides: list[str] | None, separator: str | None, policy: str |
     config = load_config(overrides or [])
     config.pipeline.separator = separator or config.pipeline.separator
     config.policy.name = policy or config.policy.name
+    config.pipeline.renders = renders or config.pipeline.renders
     return config
 
 

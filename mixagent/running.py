@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import platformdirs
 
@@ -37,6 +38,9 @@ def beside(song: Path, ending: str) -> Path:
     return song.with_name(song.stem + ending)
 
 
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
 @dataclass
 class Runner:
     """Runs stages against one cache and remembers how each of them went."""
@@ -45,9 +49,18 @@ class Runner:
     show: ShowProgress
     events: dict[str, StageEvent] = field(default_factory=dict)
 
-    def stages(self, stages: Sequence[Stage], cancel: threading.Event | None = None) -> dict[str, Result]:
-        """The stages' results by name; see `run_stages`."""
-        return run_stages(stages, self.cache, self._heard, cancel)
+    def stages(
+        self,
+        stages: Sequence[Stage],
+        cancel: threading.Event | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
+    ) -> dict[str, Result]:
+        """The stages' results by name; see `run_stages`. Those in `labels` are shown by another name."""
+
+        def labelled(event: StageEvent) -> None:
+            self._heard(replace(event, stage=labels.get(event.stage, event.stage)))
+
+        return run_stages(stages, self.cache, labelled, cancel)
 
     def _heard(self, event: StageEvent) -> None:
         # A stage that stands in a second list is found in the cache there: its first run counts.

@@ -34,7 +34,7 @@ from mixagent.pipeline.meters import Float64Array
 from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.references.goals import Goal
 from mixagent.pipeline.separation import choose_separator
-from mixagent.pipeline.strengths import ALL, Strengths
+from mixagent.pipeline.strengths import ALL, Strengths, dimension
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy, laid_over
@@ -302,11 +302,11 @@ def _mastered(request: Request, run: Runner) -> Mastered:
     parting = _parting(request, run)
     names = (*parting.stem_names, "residual")
     with _master_stems(request, names) as stem_files:
-        decided = _decide(request, run, parting)
+        decided = _fed_back(_decide(request, run, parting), run)
         request = decided.request
         heard, decision, search = decided.heard, decided.decision, decided.search
         settings = _applied(request, decision)
-        *before_measure, measure = [*decided.hearing, *_rendering(request, decided)]
+        *before_measure, measure = _every_stage(request, decided)
         after = run.stages(before_measure)["finalise"].audio("audio")
         warnings, results = _measured_export(request, after, run, [*before_measure, measure])
         before = section(heard.song, Span(*results["mix"].values["span_s"]))
@@ -315,7 +315,16 @@ def _mastered(request: Request, run: Runner) -> Mastered:
         write_stems(parts, stem_files, request.song, run.show)
     models = _models(parting, results)
     report = build_report(
-        request, results, run.events, decision, settings, models, warnings, search, decided.wishes
+        request,
+        results,
+        run.events,
+        decision,
+        settings,
+        models,
+        warnings,
+        search,
+        decided.wishes,
+        decided.feedback,
     )
     remembered = request.config.experience
     if remembered.remember:
@@ -337,6 +346,7 @@ class _Decided:
     context: Context
     decision: Decision
     search: dict[str, Any] | None
+    feedback: dict[str, Any] | None = None
 
 
 def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
@@ -363,9 +373,35 @@ def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
     return _Decided(request, wishes, hearing, heard, context, decision, account)
 
 
+def _fed_back(decided: _Decided, run: Runner) -> _Decided:
+    """What the feedback loop makes of the decision, with its account; unchanged where it may render once."""
+    request, wishes = decided.request, decided.wishes
+    if request.config.pipeline.renders == 1:
+        return decided
+    from mixagent.revising import Loop, fed_back
+
+    space = decided.decision.settings.space
+    idle = {p.name for p in space if request.strengths.of(dimension(p.name)) == 0.0}
+    loop = Loop(
+        renders=request.config.pipeline.renders,
+        aims=wishes.steered(request.target, decided.decision.settings),
+        held={*request.config.chain, *idle},
+        stages=lambda decision: _every_stage(request, replace(decided, decision=decision)),
+        edits=request.edits,
+        rate=request.sample_rate,
+    )
+    decision, account = fed_back(loop, decided.decision, run)
+    return replace(decided, decision=decision, feedback=account)
+
+
 def _applied(request: Request, decision: Decision) -> Settings:
     """The settings that are rendered: as much of what was decided as was asked for."""
     return request.strengths.applied(decision.settings, request.amount)
+
+
+def _every_stage(request: Request, decided: _Decided) -> list[Stage]:
+    """Hearing and rendering; the last one measures."""
+    return [*decided.hearing, *_rendering(request, decided)]
 
 
 def _rendering(request: Request, decided: _Decided) -> list[Stage]:

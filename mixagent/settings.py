@@ -13,15 +13,22 @@ import yaml  # type: ignore[import-untyped]
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.parameters import STEM_NAMES, Parameter, ParameterSpace
 
+MOST_RENDERS = 4
+"""How often the feedback loop may render a song."""
+
 
 @dataclass
 class PipelineConfig:
-    """Stages of a master; the keys are explained in `conf/pipeline/default.yaml`."""
+    """Stages of a master; the keys are explained in `conf/pipeline/default.yaml`.
+
+    A report from before there was a feedback loop has no `renders`: it replays with one.
+    """
 
     separator: str
     declip: bool
     denoise: bool
     cache_gb: float
+    renders: int = 1
 
 
 @dataclass
@@ -94,7 +101,19 @@ def _composed(overrides: Sequence[str]) -> Config:
         raise UsageError(f"configuration: {str(error).splitlines()[0]}") from error
     if not config.pipeline.cache_gb >= 0:
         raise UsageError(f"configuration: pipeline.cache_gb={config.pipeline.cache_gb:g} is not a size")
+    check_renders(config.pipeline.renders)
     return config
+
+
+def check_renders(renders: int) -> int:
+    """How often the feedback loop may render.
+
+    Raises:
+        UsageError: not 1 to `MOST_RENDERS`.
+    """
+    if not 1 <= renders <= MOST_RENDERS:
+        raise UsageError(f"{renders} renders: give 1, which leaves the feedback loop out, to {MOST_RENDERS}")
+    return renders
 
 
 def _defaults() -> Config:

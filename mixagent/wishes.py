@@ -11,8 +11,9 @@ import numpy as np
 
 from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
 from mixagent.pipeline.dsp.equaliser import band_filters
+from mixagent.pipeline.feedback import Aim, aims, left_alone
 from mixagent.pipeline.graph import Result
-from mixagent.pipeline.parameters import EQ_BANDS, ParameterSpace
+from mixagent.pipeline.parameters import EQ_BANDS, ParameterSpace, Settings
 from mixagent.pipeline.references.dynamics import dynamics_moves
 from mixagent.pipeline.references.goals import Goal
 from mixagent.pipeline.references.library import GENRE
@@ -68,6 +69,13 @@ class Wishes:
         return replace(
             shifted, name=f"{lufs:.1f} LUFS, {abs(by_lu):.1f} LU {'up' if by_lu > 0 else 'down'} by the goal"
         )
+
+    def steered(self, target: LoudnessTarget, settings: Settings) -> tuple[Aim, ...]:
+        """What the feedback loop steers: the tone towards the reference's, and nothing against the goal."""
+        match = self.match
+        tone = None if match is None or match.aims is None else match.aims.tone
+        moves = () if self.goal is None else self.goal.moves(settings.space)
+        return left_alone(aims(target, tone), settings, {move.name for move in moves})
 
     def decided(self, decision: Decision, song: Analysis) -> Decision:
         """The decision with what brings the song's dynamics towards the references', and with the goal."""

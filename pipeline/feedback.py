@@ -1,0 +1,396 @@
+"""The feedback loop: what a render measures, what of that is out of band, and what is changed for it.
+
+`aims` is the one table of what is steered. The loop takes harm back, it does no repairs: a figure counts
+where the render lies outside of what finished music does and further out than the song came in. What was
+decided and pushes that way is taken back first, by as much as the figure is out; a push of the loop's own
+is small and bounded, and nothing that it moved is moved back. All of it is a pure function of figures.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
+from mixagent.pipeline.parameters import Parameter, Settings
+from mixagent.pipeline.references.profile import Profile, summed_db
+from mixagent.pipeline.targets import LoudnessTarget
+
+Figures = Mapping[str, float]
+"""What was measured of a sound, by the name of its aim; what a sound does not have is not there."""
+
+LEAST_S = 30.0
+"""A shorter song has no loudness range to speak of."""
+
+LOUDNESS_TOLERANCE_LU = 0.5
+"""What EBU R 128 allows a programme to be off its target."""
+
+MOST_PUMPING_DB = 1.0
+"""How deep what holds may duck under the transients before the loop answers."""
+
+_LEAST_SHARE = 0.25
+"""Least that is taken back of a parameter at once, or the loop would creep."""
+
+_UNKNOWN_SHARE = 0.5
+"""What is taken back where the song itself says nothing of how much of the figure is ours."""
+
+_NINETY_PERCENT = 1.645
+"""Standard deviations from the mean within which 90 % of a normal distribution lie."""
+
+
+@dataclass(frozen=True)
+class Lever:
+    """Parameters that move a figure.
+
+    Attributes:
+        names: regular expression that fits their names.
+        effect: 1 where a positive action raises the figure, −1 where it lowers it.
+        push: how far one may be moved beyond neutral and what was decided, in its unit; 0: it is only
+            taken back.
+        per_unit: by how much one is pushed for one unit that the figure is out, in its unit.
+        centre_hz: of parameters with a centre of their own, where that has to lie.
+    """
+
+    names: str
+    effect: Literal[-1, 1]
+    push: float = 0.0
+    per_unit: float = 1.0
+    centre_hz: tuple[float, float] = (0.0, math.inf)
+
+    def parameters(self, settings: Settings) -> Iterator[Parameter]:
+        """Those of a chain that it names."""
+        low, high = self.centre_hz
+        for parameter in settings.space:
+            if re.fullmatch(self.names, parameter.name):
+                centre = settings.values.get(parameter.name.removesuffix("_db") + "_hz")
+                if centre is None or low <= centre < high:
+                    yield parameter
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One figure that is steered.
+
+    Attributes:
+        name: of the figure.
+        label: what it is called.
+        unit: of the figure.
+        band: what is fine, from and to.
+        tolerance: how far outside of that the render may be, and the unit in which what is out is summed.
+        levers: what answers; none where the finaliser holds the figure in each render.
+    """
+
+    name: str
+    label: str
+    unit: str
+    band: tuple[float, float]
+    tolerance: float
+    levers: tuple[Lever, ...]
+
+    def excess(self, value: float, song: float | None) -> float:
+        """How far a render is too high (positive) or too low; what the song was itself is fine too."""
+        low, high = self.band if song is None else (min(self.band[0], song), max(self.band[1], song))
+        return max(value - high, 0.0) + min(value - low, 0.0)
+
+
+@dataclass(frozen=True)
+class Miss:
+    """A figure of a render that is out of band.
+
+    Attributes:
+        aim: whose it is.
+        value: what was measured of the render.
+        song: what was measured of the song as it came; None where that has no such figure.
+    """
+
+    aim: Aim
+    value: float
+    song: float | None
+
+    @property
+    def excess(self) -> float:
+        """How far it is too high (positive) or too low, in the figure's unit."""
+        return self.aim.excess(self.value, self.song)
+
+    @property
+    def weight(self) -> float:
+        """How far it is out, in tolerances."""
+        return abs(self.excess) / self.aim.tolerance
+
+    @property
+    def share(self) -> float:
+        """How much of what was decided is to be taken back: what is out against what is ours."""
+        if self.song is None or self.song == self.value:
+            return _UNKNOWN_SHARE
+        return min(max(self.excess / (self.value - self.song), _LEAST_SHARE), 1.0)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A parameter that was moved, in its unit, and the miss that it answers."""
+
+    name: str
+    before: float
+    after: float
+    miss: Miss
+
+
+# --- what is measured ------------------------------------------------------------------------------
+
+_TONE_HZ: Mapping[str, tuple[float, float]] = {
+    "bass": (60.0, 200.0),
+    "low_mid": (200.0, 500.0),
+    "mid": (500.0, 2000.0),
+    "presence": (2000.0, 6000.0),
+    "brilliance": (6000.0, 12000.0),
+    "air": (12000.0, 18000.0),
+}
+"""The bands of the tone, as those of the master's equaliser; what is lower is the taste of a genre."""
+
+_TONE_LEVEL_HZ = (90.0, 9000.0)
+_TONE_FLOOR_DB = -60.0
+_LOW_HZ = (22.0, 113.0)
+_SIDE_FLOOR_DB = -60.0
+
+
+def song_figures(analysis: Analysis, harshness_db: float) -> dict[str, float]:
+    """What is steered of a sound by itself; nothing for silence.
+
+    Args:
+        analysis: of the sound.
+        harshness_db: of the same, by `wear.harshness_db`.
+    """
+    if not (math.isfinite(analysis.integrated_lufs) and math.isfinite(harshness_db)):
+        return {}
+    mid, side = np.array(analysis.third_octave_mid_db), np.array(analysis.third_octave_side_db)
+    figures = {"plr": analysis.plr_db, "harshness": harshness_db}
+    if analysis.duration_s >= LEAST_S:
+        figures["range"] = analysis.loudness_range_lu
+    if analysis.channels == 2:
+        figures["low_side"] = _low_side_db(mid, side)
+    return figures | _tone(summed_db(mid, side))
+
+
+def render_figures(analysis: Analysis, harshness_db: float, pumping_db: float) -> dict[str, float]:
+    """What is steered of a render; nothing for silence.
+
+    Args:
+        analysis: of the render.
+        harshness_db: of the render, by `wear.harshness_db`.
+        pumping_db: of the render against the song, by `wear.pumping_db`.
+    """
+    figures = song_figures(analysis, harshness_db)
+    finished = {"loudness": analysis.integrated_lufs, "ceiling": analysis.true_peak_dbtp}
+    return {**finished, **figures, "pumping": pumping_db} if figures else {}
+
+
+def _tone(levels_db: NDArray[np.float64]) -> dict[str, float]:
+    """Mean level of each band against that of 100 Hz to 8 kHz, third octaves weighed alike."""
+    apart = np.maximum(levels_db - levels_db[_within(_TONE_LEVEL_HZ)].mean(), _TONE_FLOOR_DB)
+    return {f"tone_{name}": float(apart[_within(hz)].mean()) for name, hz in _TONE_HZ.items()}
+
+
+def _low_side_db(mid_db: NDArray[np.float64], side_db: NDArray[np.float64]) -> float:
+    """Power of the side against the mid in the third octaves up to 100 Hz."""
+    mid, side = (float((10 ** (levels[_within(_LOW_HZ)] / 10)).sum()) for levels in (mid_db, side_db))
+    return max(10 * math.log10(side / mid), _SIDE_FLOOR_DB)
+
+
+def _within(span_hz: tuple[float, float]) -> NDArray[np.bool_]:
+    hz = np.array(THIRD_OCTAVES_HZ)
+    return np.asarray((hz >= span_hz[0]) & (hz < span_hz[1]))
+
+
+# --- what is fine, and what answers ----------------------------------------------------------------
+
+_FINISHED_MUSIC: Mapping[str, tuple[float, float]] = {
+    "range": (1.0, 20.0),
+    "plr": (8.0, 19.0),
+    "low_side": (-60.0, -6.0),
+    "harshness": (-60.0, 2.0),
+    "tone_bass": (-4.0, 14.0),
+    "tone_low_mid": (0.0, 12.0),
+    "tone_mid": (-4.0, 6.0),
+    "tone_presence": (-16.0, 0.0),
+    "tone_brilliance": (-30.0, -4.0),
+    "tone_air": (-50.0, -8.0),
+}
+"""5th and 95th percentile over the corpus's training songs: `scripts/benchmark_feedback.py bands`."""
+
+_LEAST_SPREAD_DB = 2.0
+"""A reference of one song has no spread, and no master of another song has its very tone."""
+
+_COMPRESSION = r".*\.comp_ratio"
+_ATTACKS = r".*\.transient_attack_db"
+_EXPANSION = r"master\.expand_ratio"
+_DRIVE = r".*_band\.drive_db"
+_BELLS = r"(master\.bell_\d|.*\.bell)_db"
+
+_LOUDNESS = (Lever(_EXPANSION, -1), Lever(_ATTACKS, -1))
+_RANGE = (Lever(_COMPRESSION, -1), Lever(_EXPANSION, 1))
+_PLR = (*_RANGE, Lever(_ATTACKS, 1), Lever(_DRIVE, -1))
+_PUMPING = (Lever(_COMPRESSION, 1), Lever(_ATTACKS, -1), Lever(r".*\.transient_sustain_db", -1))
+_LOW_SIDE = (
+    Lever(r"[^.]*\.width|side\.eq_(sub|bass)_db", 1),
+    Lever(r".*\.(reverb|delay)_send_db", 1),
+    Lever(r"master\.mono_below_hz", -1, push=100.0, per_unit=100.0),
+)
+_HARSHNESS = (
+    Lever(r"(master|mid|side)\.eq_presence_db", 1, push=2.0, per_unit=0.7),
+    Lever(r".*\.presence_db", 1),
+    Lever(_BELLS, 1, centre_hz=(2000.0, 5000.0)),
+    Lever(_BELLS, -1, centre_hz=(200.0, 2000.0)),
+    Lever(r"(master|mid|side)\.eq_mid_db", -1),
+    Lever(_DRIVE, 1),
+)
+_BESIDE_EQ: Mapping[str, tuple[Lever, ...]] = {
+    "bass": (Lever(r".*\.low_shelf_db", 1), Lever(r".*\.high_pass_hz", -1), Lever(r"bass\.gain_db", 1)),
+    "low_mid": (Lever(r".*\.low_mid_cut_db", -1),),
+    "mid": (),
+    "presence": (Lever(r".*\.presence_db", 1),),
+    "brilliance": (Lever(r".*\.shimmer_cut_db", -1), Lever(r".*\.air_db", 1)),
+    "air": (Lever(r".*\.air_db", 1), Lever(r".*\.extend_db", 1)),
+}
+"""What moves a band of the tone beside the equalisers' bells and bands."""
+
+
+def aims(target: LoudnessTarget, tone: Profile | None = None) -> tuple[Aim, ...]:
+    """What is steered, what is fine, and what answers: the one table of it.
+
+    Args:
+        target: of the finaliser.
+        tone: the reference whose tone is aimed at, instead of finished music's.
+    """
+    lufs, ceiling_dbtp = target.integrated_lufs, target.ceiling_dbtp
+    least_plr, most_plr = _FINISHED_MUSIC["plr"]
+    # A loud target leaves no more between loudness and ceiling, whatever the chain does.
+    plr = min(least_plr, ceiling_dbtp - lufs - LOUDNESS_TOLERANCE_LU), most_plr
+    held = (-math.inf, ceiling_dbtp)
+    return (
+        Aim("loudness", "loudness", "LUFS", (lufs, lufs), LOUDNESS_TOLERANCE_LU, _LOUDNESS),
+        Aim("ceiling", "true peak", "dBTP", held, 0.1, ()),
+        Aim("range", "loudness range", "LU", _FINISHED_MUSIC["range"], 0.5, _RANGE),
+        Aim("plr", "peak to loudness", "dB", plr, 0.5, _PLR),
+        *(
+            Aim(f"tone_{name}", f"{name.replace('_', ' ')} tone", "dB", band, 0.5, _tone_levers(name))
+            for name, band in _tone_bands(tone).items()
+        ),
+        Aim("low_side", "side of the lows", "dB", _FINISHED_MUSIC["low_side"], 1.0, _LOW_SIDE),
+        Aim("pumping", "pumping", "dB", (0.0, MOST_PUMPING_DB), 0.1, _PUMPING),
+        Aim("harshness", "harshness", "dB", _FINISHED_MUSIC["harshness"], 0.5, _HARSHNESS),
+    )
+
+
+def _tone_bands(tone: Profile | None) -> dict[str, tuple[float, float]]:
+    if tone is None:
+        return {name: _FINISHED_MUSIC[f"tone_{name}"] for name in _TONE_HZ}
+    middles, spreads = _tone(tone.tone_db), [statistic.spread for statistic in tone.mid_db]
+    reach = {
+        name: _NINETY_PERCENT * max(float(np.mean(np.array(spreads)[_within(hz)])), _LEAST_SPREAD_DB)
+        for name, hz in _TONE_HZ.items()
+    }
+    return {
+        name: (middles[f"tone_{name}"] - reach[name], middles[f"tone_{name}"] + reach[name])
+        for name in _TONE_HZ
+    }
+
+
+def _tone_levers(name: str) -> tuple[Lever, ...]:
+    """The equalisers, and of what else there is the stems' too; neighbouring bands overlap."""
+    return (
+        Lever(rf"(mid|side)\.eq_{name}_db", 1),
+        Lever(rf"master\.eq_{name}_db", 1, push=3.0, per_unit=0.7),
+        Lever(_BELLS, 1, centre_hz=_TONE_HZ[name]),
+        *_BESIDE_EQ[name],
+    )
+
+
+def left_alone(steered: Sequence[Aim], settings: Settings, wished: Collection[str]) -> tuple[Aim, ...]:
+    """The aims without those of which a parameter answers that a person wished for in words."""
+    return tuple(
+        aim
+        for aim in steered
+        if not any(p.name in wished for lever in aim.levers for p in lever.parameters(settings))
+    )
+
+
+# --- the loop --------------------------------------------------------------------------------------
+
+
+def misses(steered: Sequence[Aim], render: Figures, song: Figures) -> tuple[Miss, ...]:
+    """What of a render is out of band by more than its tolerance, the worst first."""
+    found = [Miss(aim, render[aim.name], song.get(aim.name)) for aim in steered if aim.name in render]
+    return tuple(sorted((miss for miss in found if miss.weight > 1.0), key=lambda miss: -miss.weight))
+
+
+def deviation(steered: Sequence[Aim], render: Figures, song: Figures) -> float:
+    """How far a render is from its aims: the sum of what is out, each in its tolerance."""
+    return sum(
+        Miss(aim, render[aim.name], song.get(aim.name)).weight for aim in steered if aim.name in render
+    )
+
+
+def revise(
+    settings: Settings, begun: Settings, missed: Sequence[Miss], held: Collection[str] = ()
+) -> tuple[Settings, tuple[Change, ...]]:
+    """The settings with what answers the misses moved; no change where nothing can.
+
+    A parameter answers the worst of the misses that ask for it, and is not moved back where an earlier
+    call moved it to.
+
+    Args:
+        settings: that were rendered.
+        begun: what was decided, before the loop.
+        missed: of the render, the worst first.
+        held: names that are not to be touched.
+    """
+    changes: dict[str, Change] = {}
+    for miss in missed:
+        taken = {*held, *changes}
+        taken_back = _taken_back(settings, begun, miss, taken)
+        for change in taken_back or _pushed(settings, begun, miss, taken):
+            changes.setdefault(change.name, change)
+    values = {**settings.values, **{name: change.after for name, change in changes.items()}}
+    return settings.space.settings(values), tuple(changes.values())
+
+
+def _taken_back(settings: Settings, begun: Settings, miss: Miss, held: Collection[str]) -> list[Change]:
+    """What was decided and pushes the figure out, nearer to neutral."""
+    found = []
+    for lever in miss.aim.levers:
+        for parameter in lever.parameters(settings):
+            action = parameter.action(settings[parameter.name])
+            if lever.effect * action * miss.excess > 0 and parameter.name not in held:
+                after = parameter.value(action * (1.0 - miss.share))
+                found.append(Change(parameter.name, settings[parameter.name], after, miss))
+    return [change for change in found if _goes_on(change, begun)]
+
+
+def _pushed(settings: Settings, begun: Settings, miss: Miss, held: Collection[str]) -> list[Change]:
+    """A move of the loop's own, against what is out."""
+    found = []
+    for lever in miss.aim.levers:
+        for parameter in lever.parameters(settings):
+            if not lever.push or parameter.name in held:
+                continue
+            before, begin = settings[parameter.name], (begun[parameter.name], parameter.neutral)
+            wanted = before - lever.effect * miss.excess * lever.per_unit
+            after = min(
+                max(wanted, min(begin) - lever.push, parameter.low), max(begin) + lever.push, parameter.high
+            )
+            found.append(Change(parameter.name, before, after, miss))
+    return [change for change in found if _goes_on(change, begun)]
+
+
+def _goes_on(change: Change, begun: Settings) -> bool:
+    """Whether a change moves a parameter at all, and not back where the loop took it from."""
+    return (
+        change.after != change.before
+        and (change.after - change.before) * (change.before - begun[change.name]) >= 0
+    )
