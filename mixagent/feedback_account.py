@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def feedback_account(
-    aims: Sequence[Aim], song: Figures, renders: Sequence[Rendered], kept: int
+    aims: Sequence[Aim], song: Figures, renders: Sequence[Rendered], kept: int, answerable: bool
 ) -> dict[str, Any]:
     """The report's entry `feedback`.
 
@@ -24,12 +24,14 @@ def feedback_account(
         song: what was measured of the song as it came.
         renders: all of them, in order.
         kept: index of the one that is the master.
+        answerable: whether something could still be moved when the loop ended.
     """
     return {
+        "aims": [_aim(aim) for aim in aims],
         "kept": kept + 1,
         "song": dict(song),
         "renders": [_render(number, render, aims, song) for number, render in enumerate(renders, 1)],
-        "ended": _ended(aims, song, renders, kept),
+        "ended": _ended(aims, song, renders, kept, answerable),
     }
 
 
@@ -39,23 +41,17 @@ def _render(number: int, render: Rendered, aims: Sequence[Aim], song: Figures) -
         "render": number,
         "figures": dict(render.figures),
         "deviation": render.deviation,
-        "out": [_miss(miss) for miss in misses(aims, render.figures, song)],
+        "out": [
+            {"name": miss.aim.name, "excess": miss.excess, "words": miss_words(miss)}
+            for miss in misses(aims, render.figures, song)
+        ],
         "changes": [_change(change, space, render.figures) for change in render.changes],
     }
 
 
-def _miss(miss: Miss) -> dict[str, Any]:
-    aim = miss.aim
+def _aim(aim: Aim) -> dict[str, Any]:
     low, high = (edge if math.isfinite(edge) else None for edge in aim.band)
-    return {
-        "name": aim.name,
-        "unit": aim.unit,
-        "value": miss.value,
-        "song": miss.song,
-        "low": low,
-        "high": high,
-        "words": miss_words(miss),
-    }
+    return {"name": aim.name, "label": aim.label, "unit": aim.unit, "low": low, "high": high}
 
 
 def _change(change: Change, space: ParameterSpace, after: Figures) -> dict[str, Any]:
@@ -76,9 +72,7 @@ def _change(change: Change, space: ParameterSpace, after: Figures) -> dict[str, 
 def miss_words(miss: Miss) -> str:
     """What was measured, and past which bound: “pumping 1.6 dB, over 1.0”."""
     aim = miss.aim
-    side, bound = (
-        ("over", miss.value - miss.excess) if miss.excess > 0 else ("under", miss.value - miss.excess)
-    )
+    side = "over" if miss.excess > 0 else "under"
     return f"{aim.label} {number(miss.value)} {aim.unit}, {side} {number(miss.value - miss.excess)}"
 
 
@@ -87,14 +81,17 @@ def change_words(change: Change) -> str:
     return f"feedback: {miss_words(change.miss)}"
 
 
-def _ended(aims: Sequence[Aim], song: Figures, renders: Sequence[Rendered], kept: int) -> str:
+def _ended(
+    aims: Sequence[Aim], song: Figures, renders: Sequence[Rendered], kept: int, answerable: bool
+) -> str:
     left = misses(aims, renders[kept].figures, song)
     if kept < len(renders) - 1:
-        return f"render {len(renders)} came no closer, so render {kept + 1} was kept"
+        return f"render {len(renders)} came no closer, so render {kept + 1} stands"
     if not left:
         return "all that is steered is in band"
     words = "; ".join(miss_words(miss) for miss in left)
-    return f"left as it is, since nothing that was decided answers for it: {words}"
+    why = "no render is left" if answerable else "nothing that may be moved answers for it"
+    return f"{words}: {why}"
 
 
 def feedback_lines(account: Mapping[str, Any] | None) -> list[str]:

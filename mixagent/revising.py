@@ -26,6 +26,9 @@ from mixagent.pipeline.graph import Result, Stage, StageContext
 from mixagent.policies.base import Decision
 from mixagent.running import Runner
 
+LEAST_GAIN = 0.5
+"""By how much a render has to come closer to the aims, in tolerances."""
+
 RENDERING = ("mix", "match", "level", "finalise", "measure", "judge")
 """The stages of a render, which a later one has again."""
 
@@ -71,21 +74,27 @@ class Loop:
 def fed_back(loop: Loop, decision: Decision, run: Runner) -> tuple[Decision, dict[str, Any]]:
     """The decision whose render came closest to the aims, and the account of all renders.
 
-    The first render stands unless another is closer, and the loop ends with the first that is no closer
-    than the one before.
+    A render stands unless the one after it is closer by `LEAST_GAIN`, and the first that is not ends the
+    loop: nothing is changed, and no time spent, for what nobody hears.
     """
     results = run.stages([*loop.stages(decision), _listening(), _judging(loop)])
     song = _song(results)
     renders = [_rendered(loop, decision, results, song, ())]
-    while len(renders) < loop.renders and (revised := _revised(loop, renders, song)) is not None:
+    while (revised := _revised(loop, renders, song)) is not None and len(renders) < loop.renders:
         following, changes = revised
         labels = {name: f"{name} {len(renders) + 1}" for name in RENDERING}
         results = run.stages([*loop.stages(following), _judging(loop)], labels=labels)
         renders.append(_rendered(loop, following, results, song, changes))
-        if renders[-1].deviation >= renders[-2].deviation:
+        if renders[-1].deviation > renders[-2].deviation - LEAST_GAIN:
             break
-    kept = min(range(len(renders)), key=lambda number: renders[number].deviation)
-    return renders[kept].decision, feedback_account(loop.aims, song, renders, kept)
+    kept = _kept(renders)
+    return renders[kept].decision, feedback_account(loop.aims, song, renders, kept, revised is not None)
+
+
+def _kept(renders: Sequence[Rendered]) -> int:
+    """The last of them, or the one before where that came no closer."""
+    worse = len(renders) > 1 and renders[-1].deviation > renders[-2].deviation - LEAST_GAIN
+    return len(renders) - (2 if worse else 1)
 
 
 def _revised(
@@ -97,12 +106,19 @@ def _revised(
     settings, changes = revise(last.decision.settings, renders[0].decision.settings, missed, loop.held)
     if not changes:
         return None
-    reasons = dict(last.decision.reasons)
+    return Decision(settings.without_idle(), _reasons(renders, changes)), changes
+
+
+def _reasons(renders: Sequence[Rendered], changes: Sequence[Change]) -> dict[str, str]:
+    """The last render's, and of each parameter why the loop first moved it."""
+    moved_before = {change.name for render in renders for change in render.changes}
+    reasons = dict(renders[-1].decision.reasons)
     for change in changes:
-        before = reasons.get(change.name)
-        words = change_words(change)
-        reasons[change.name] = words if before is None else f"{before}; {words}"
-    return Decision(settings.without_idle(), reasons), changes
+        if change.name not in moved_before:
+            reasons[change.name] = "; ".join(
+                [*filter(None, [reasons.get(change.name)]), change_words(change)]
+            )
+    return reasons
 
 
 def _rendered(

@@ -47,6 +47,7 @@ def render_page(report: Report, before: AudioSource, after: AudioSource) -> str:
         tracks=_tracks(report.get("stems_in")),
         chain=_chain(report["decision"]["parameters"]),
         strengths=words.strengths_words(report["decision"].get("strengths", {})),
+        feedback=_feedback(report.get("feedback")),
         phone_lu=report.get("speakers", {}).get("phone_loss_lu"),
         outputs=report.get("outputs", [report["output"]]),
         platforms=[{**row, "words": words.playback_words(row)} for row in report.get("platforms", ())],
@@ -98,6 +99,29 @@ def _tracks(stems_in: Report | None) -> list[dict[str, Any]]:
     """The rows of the user's own tracks."""
     rows = [] if stems_in is None else stems_in["tracks"]
     return [{**row, "label": words.role_label(row), "words": words.track_words(row)} for row in rows]
+
+
+def _feedback(account: Report | None) -> dict[str, Any] | None:
+    """What each render measured, a row for each figure, and what was changed from one to the next."""
+    if account is None or not account["renders"][0]["figures"]:
+        return None
+    renders = account["renders"]
+    out = [{miss["name"] for miss in row["out"]} for row in renders]
+    rows = [
+        {
+            "label": aim["label"][:1].upper() + aim["label"][1:],
+            "unit": aim["unit"],
+            "fine": words.span_words(aim["low"], aim["high"]),
+            "song": account["song"].get(aim["name"]),
+            "values": [
+                (row["figures"][aim["name"]], aim["name"] in o) for row, o in zip(renders, out, strict=True)
+            ],
+        }
+        for aim in account["aims"]
+        if aim["name"] in renders[0]["figures"]
+    ]
+    changes = [(row["render"], change["words"]) for row in renders for change in row["changes"]]
+    return {"rows": rows, "changes": changes, "kept": account["kept"], "ended": account["ended"]}
 
 
 def _chain(parameters: Sequence[Report]) -> list[dict[str, Any]]:

@@ -121,6 +121,13 @@ def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
+def span_words(low: float | None, high: float | None) -> str:
+    """What lies from a lower to an upper bound, either of which there may not be."""
+    if low is None:
+        return f"up to {number(high)}"
+    return number(low) if low == high else f"{number(low)} to {number(high)}"
+
+
 def parameter_value(value: float, unit: str, sign: bool = True) -> str:
     """A setting's value with its unit, at the precision that its unit deserves.
 

@@ -1,0 +1,144 @@
+"""What the feedback loop steers, how often it acts, and what that does to recovery and to finished songs.
+
+`bands` prints the 5th, 50th and 95th percentile of what is steered over excerpts of training songs.
+`masters` masters excerpts of validation songs, as they are and damaged by all five pathologies, with the
+loop and without it: the share of the distance to the original that was undone, and every change.
+
+    python scripts/benchmark_feedback.py bands [--corpus DIR] [--count 130]
+    python scripts/benchmark_feedback.py masters [--corpus DIR] [--count 8] [--policy rules] [--target loud]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import warnings
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmark_recovery import aligned, damages, share_undone, write
+
+from mixagent.envs.corpus import Corpus, Split
+from mixagent.pipeline.analysis import analyse
+from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.feedback import song_figures
+from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.wear import harshness_db
+from mixagent.reward.recovery import Original
+from mixagent.session import Request, master_song
+from mixagent.settings import load_config
+
+SECONDS = 31.0
+PERCENTILES = (5, 50, 95)
+KINDS = ("finished", "all five")
+
+
+def main() -> None:
+    """Print what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=("bands", "masters"))
+    parser.add_argument("--corpus", type=Path)
+    parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--policy", default="learned")
+    parser.add_argument("--target", default="streaming")
+    parser.add_argument("--severity", type=float, default=0.6)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    if options.what == "bands":
+        _print_bands(options)
+    else:
+        _print_masters(options)
+
+
+def excerpts(corpus: Path | None, split: Split, count: int) -> Iterator[tuple[str, Audio]]:
+    """The middles of `count` stereo songs, spread evenly over a split."""
+    whole = Corpus.open(corpus)
+    songs = [s for s in whole.songs(split) if s.kind == "song" and s.channels == 2 and s.duration_s > SECONDS]
+    for place in np.unique(np.linspace(0, len(songs) - 1, count).round().astype(int)):
+        song = songs[place]
+        yield song.id, whole.segment(song, (song.duration_s - SECONDS) / 2, SECONDS)
+
+
+def _print_bands(options: argparse.Namespace) -> None:
+    found: dict[str, list[float]] = defaultdict(list)
+    for _, audio in excerpts(options.corpus, "train", options.count):
+        for name, value in song_figures(analyse(audio), harshness_db(audio)).items():
+            found[name].append(value)
+    print("| figure | songs | " + " | ".join(f"{p}th" for p in PERCENTILES) + " |\n|---|--:|--:|--:|--:|")
+    for name, values in found.items():
+        cells = " | ".join(f"{value:.1f}" for value in np.percentile(values, PERCENTILES))
+        print(f"| {name} | {len(values)} | {cells} |")
+
+
+def _print_masters(options: argparse.Namespace) -> None:
+    distances: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+    renders: dict[str, list[int]] = defaultdict(list)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MIXAGENT_CACHE"] = str(Path(folder) / "cache")
+        for seed, (name, audio) in enumerate(excerpts(options.corpus, "validation", options.count)):
+            half = Audio(audio.samples * np.float32(0.5), audio.rate)
+            original = Original(half)
+            worst = damages(half, options.severity, seed, True)["all five"]
+            for kind, song in zip(KINDS, (half, worst), strict=True):
+                before = original.distance(song).total
+                for system in ("without", "with"):
+                    account, master = _mastered(song, Path(folder), options, 4 if system == "with" else 1)
+                    after = original.distance(aligned(master, half)).total
+                    distances[system, kind].append((before, after))
+                renders[kind].append(len(account["renders"]))
+                _tell(f"{name[:24]} {kind}", account, distances, kind)
+    _print_table(distances, renders)
+
+
+def _mastered(
+    song: Audio, folder: Path, options: argparse.Namespace, renders: int
+) -> tuple[dict[str, Any], Path]:
+    """The loop's account and the master; the renders that both have are found in the cache."""
+    write(song, folder / "song.wav")
+    config = load_config([f"policy.name={options.policy}", f"pipeline.renders={renders}"])
+    config.experience.remember = False
+    output = folder / "master.wav"
+    request = Request(
+        folder / "song.wav", output, loudness_target(options.target), bit_depth="32f", config=config
+    )
+    with master_song(request) as result:
+        return result.report["feedback"], output
+
+
+def _tell(
+    song: str, account: dict[str, Any], distances: dict[tuple[str, str], list[tuple[float, float]]], kind: str
+) -> None:
+    first, last = (distances[system, kind][-1][1] for system in ("without", "with"))
+    pumping = account["renders"][0]["figures"]["pumping"]
+    print(f"# {song}: pumping {pumping:.2f} dB, distance {first:.3f} to {last:.3f}; {account['ended']}")
+    for render in account["renders"][1:]:
+        for change in render["changes"]:
+            print(f"#   {render['render']}: {change['words']}", flush=True)
+
+
+def _print_table(
+    distances: dict[tuple[str, str], list[tuple[float, float]]], renders: dict[str, list[int]]
+) -> None:
+    print(
+        "\n| songs | undone or harm without, % | with, % | acted on | renders, mean |\n|---|--:|--:|--:|--:|"
+    )
+    for kind in KINDS:
+        cells = [_figure(distances[system, kind], kind) for system in ("without", "with")]
+        acted = sum(count > 1 for count in renders[kind])
+        mean = np.mean(renders[kind])
+        print(f"| {kind} | {cells[0]} | {cells[1]} | {acted} of {len(renders[kind])} | {mean:.2f} |")
+
+
+def _figure(pairs: list[tuple[float, float]], kind: str) -> str:
+    """The share of the distance undone; of finished songs, which have none, the distance put in."""
+    if kind == "finished":
+        return f"{np.mean([after for _, after in pairs]):.3f} (distance)"
+    return f"{100 * share_undone(pairs):+.1f}"
+
+
+if __name__ == "__main__":
+    main()
