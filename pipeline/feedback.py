@@ -234,7 +234,6 @@ _COMPRESSION = r".*\.comp_ratio"
 _ATTACKS = r".*\.transient_attack_db"
 _EXPANSION = r"master\.expand_ratio"
 _DRIVE = r".*_band\.drive_db"
-_BELLS = r"(master\.bell_\d|.*\.bell)_db"
 
 _LOUDNESS = (Lever(_EXPANSION, -1), Lever(_ATTACKS, -1))
 _RANGE = (Lever(_COMPRESSION, -1), Lever(_EXPANSION, 1))
@@ -248,8 +247,7 @@ _LOW_SIDE = (
 _HARSHNESS = (
     Lever(r"(master|mid|side)\.eq_presence_db", 1, push=2.0, per_unit=0.7),
     Lever(r".*\.presence_db", 1),
-    Lever(_BELLS, 1, centre_hz=(2000.0, 5000.0)),
-    Lever(_BELLS, -1, centre_hz=(200.0, 2000.0)),
+    Lever(r"(master\.bell_\d|.*\.bell)_db", 1, centre_hz=(2000.0, 5000.0)),
     Lever(r"(master|mid|side)\.eq_mid_db", -1),
     Lever(_DRIVE, 1),
 )
@@ -261,7 +259,7 @@ _BESIDE_EQ: Mapping[str, tuple[Lever, ...]] = {
     "brilliance": (Lever(r".*\.shimmer_cut_db", -1), Lever(r".*\.air_db", 1)),
     "air": (Lever(r".*\.air_db", 1), Lever(r".*\.extend_db", 1)),
 }
-"""What moves a band of the tone beside the equalisers' bells and bands."""
+"""What moves a band of the tone beside the equalisers, whose bells are for what no band's mean shows."""
 
 
 def aims(target: LoudnessTarget, tone: Profile | None = None) -> tuple[Aim, ...]:
@@ -306,11 +304,10 @@ def _tone_bands(tone: Profile | None) -> dict[str, tuple[float, float]]:
 
 
 def _tone_levers(name: str) -> tuple[Lever, ...]:
-    """The equalisers, and of what else there is the stems' too; neighbouring bands overlap."""
+    """The equalisers, whose neighbouring bands overlap, and what else there is."""
     return (
         Lever(rf"(mid|side)\.eq_{name}_db", 1),
         Lever(rf"master\.eq_{name}_db", 1, push=3.0, per_unit=0.7),
-        Lever(_BELLS, 1, centre_hz=_TONE_HZ[name]),
         *_BESIDE_EQ[name],
     )
 
