@@ -35,7 +35,7 @@ from mixagent.pipeline.finaliser import finalise
 from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.policies import ADVISERS, Policy, load_policy
 from mixagent.policies.promotion import CONFIG, LEARNED, find_checkpoint, shipped_folder
-from mixagent.policies.search import Method, SearchPolicy
+from mixagent.policies.search import STEERED, Method, SearchPolicy
 from mixagent.policies.trial import CaseTrial, blind_part
 from mixagent.reward.model import RewardModel
 from mixagent.reward.recovery import Distance
@@ -368,7 +368,8 @@ class _Bench:
         seed = crc32(f"{self._evaluation.seed} {self._item.name}".encode())
         method = runs[0].system.method
         assert method is not None
-        return SearchPolicy(method, renders, start, seed)
+        # Of what it moves at all, a start may move anything.
+        return SearchPolicy(method, renders, start, seed, ("*",) if method == "amounts" else STEERED)
 
     def _row(self, run: Run, settings: Settings | None, scene: Scene, seconds: float) -> Row:
         original, score = self._material.original, self._reward.score(scene)

@@ -25,12 +25,14 @@ class Search:
     Attributes:
         context: what the policy was shown.
         begun: what it decided.
+        by_hand: names of what was set by hand, which stays.
         renders: how many settings to try, its own included.
         seed: of the search.
     """
 
     context: Context
     begun: Decision
+    by_hand: tuple[str, ...]
     renders: int
     seed: int
 
@@ -46,6 +48,7 @@ def searching_stage(heard: Heard, amount: float, search: Search) -> Stage:
     settings = {
         "begun": search.begun.settings.changed(),
         "reasons": dict(search.begun.reasons),
+        "by_hand": list(search.by_hand),
         "renders": search.renders,
         "seed": search.seed,
         "amount": amount,
@@ -72,7 +75,8 @@ def _search(heard: Heard, search: Search, context: StageContext) -> dict[str, An
         raise UsageError("the song is silent or too short to judge a render by: leave --search out")
     shown = _Counted(context, search.renders)
     trial = CaseTrial.of(cases, search.context.space, load_reward(), shown)
-    policy = SearchPolicy(METHOD, search.renders, seed=search.seed)
+    free = tuple(p.name for p in search.context.space if p.name not in search.by_hand)
+    policy = SearchPolicy(METHOD, search.renders, seed=search.seed, parameters=free)
     trace = policy.search(replace(search.context, trial=trial), search.begun.settings)
     decision = found(search.begun, trace)
     return {

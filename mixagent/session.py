@@ -366,7 +366,8 @@ def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
     context = _context(request, heard)
     decision, account = by_hand(policy.decide(context)), None
     if request.search:
-        search = Search(context, decision, request.search, request.seed)
+        by_hand_names = tuple(request.config.chain)
+        search = Search(context, decision, by_hand_names, request.search, request.seed)
         stage = searching_stage(heard, request.restoration, search)
         decision, account = searched(search, run.stages([*hearing, stage])[stage.name])
     decision = by_hand(wishes.decided(decision, heard.analysis))

@@ -37,6 +37,9 @@ DEVIATION = 0.1
 MOST = 1.5
 """Up to this times as far as the start moved a parameter, `amounts` may move it."""
 
+STEERED = ("master.*",)
+"""What a free search moves."""
+
 _AMOUNT_DEVIATION = 0.25
 _BATCH = 16
 _LEAST_SHARE = 0.02
@@ -85,7 +88,7 @@ class SearchPolicy:
     renders: int
     start: Policy = field(default_factory=NeutralPolicy)
     seed: int = 0
-    parameters: tuple[str, ...] = ("master.*",)
+    parameters: tuple[str, ...] = STEERED
     deviation: float = DEVIATION
 
     def __post_init__(self) -> None:

@@ -145,6 +145,13 @@ def test_a_search_of_amounts_tries_only_more_or_less_of_the_moves(context: Conte
     assert best["master.bell_1_db"] == pytest.approx(0.0, abs=0.3)
 
 
+def test_a_search_of_amounts_leaves_moves_that_are_not_its_own(context: Context, bowl: Bowl) -> None:
+    begun = SPACE.settings({"master.eq_mid_db": 3.2, "side.eq_air_db": 2.0})
+    SearchPolicy("amounts", 20, Fixed(begun), parameters=("side.*",)).decide(context)
+    assert {one["master.eq_mid_db"] for one in bowl.asked} == {3.2}
+    assert len({one["side.eq_air_db"] for one in bowl.asked}) > 1
+
+
 def test_where_nothing_was_moved_a_search_of_amounts_has_nothing_to_try(context: Context, bowl: Bowl) -> None:
     assert SearchPolicy("amounts", 40).decide(context).settings == SPACE.settings()
     assert len(bowl.asked) == 1
