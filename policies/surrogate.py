@@ -203,7 +203,8 @@ class Surrogate:
     """Predicts the distance to the original for a batch of cases and actions.
 
     Args:
-        parameters: the chosen parameters, `master.*` only, in the order of an action.
+        parameters: the chosen parameters, in the order of an action: of the tools of `master` that are
+            named above, and the equaliser of the sides.
         responses: one for each case.
     """
 
@@ -307,13 +308,18 @@ def _equaliser_db(value: Mapping[str, Tensor]) -> Tensor:
     """Response of the bands and the bells that are steered, (B, 27)."""
     first = next(iter(value.values()))
     still = torch.zeros_like(first)
-    gains_db = torch.stack([value.get(f"master.eq_{name}_db", still) for name in EQ_BANDS], dim=1)
-    total = gains_db @ _band_matrix()
+    total = _bands_db(value, "master", still)
     for number in range(1, BELLS + 1):
         bell = [value.get(f"master.bell_{number}_{what}") for what in ("hz", "db", "q")]
         if all(part is not None for part in bell):
             total = total + _bell_db(*(part.reshape(-1, 1, 1) for part in bell if part is not None))
     return total
+
+
+def _bands_db(value: Mapping[str, Tensor], where: str, still: Tensor) -> Tensor:
+    """Response of the seven bands at one place of the chain, (B, 27)."""
+    gains_db = torch.stack([value.get(f"{where}.eq_{name}_db", still) for name in EQ_BANDS], dim=1)
+    return gains_db @ _band_matrix()
 
 
 def _bell_db(hz: Tensor, gain_db: Tensor, q: Tensor) -> Tensor:
@@ -344,7 +350,10 @@ def _raised(powers: Tensor, change_db: Tensor) -> Tensor:
 
 
 def _imaged(powers: Tensor, value: Mapping[str, Tensor]) -> Tensor:
-    """Balance, then width: mid' = a·mid + b·side and side' = width·(b·mid + a·side)."""
+    """Balance, then the sides: mid' = a·mid + b·side and side' = gain·(b·mid + a·side) in each band.
+
+    The gain of the sides is that of their equaliser and of the width.
+    """
     mid, side, cross = powers.unbind(dim=1)
     still = powers.new_zeros(len(powers))
     balance_db = value.get("master.balance_db", still).unsqueeze(1)
@@ -354,7 +363,8 @@ def _imaged(powers: Tensor, value: Mapping[str, Tensor]) -> Tensor:
     new_mid = a**2 * mid + b**2 * side + 2 * a * b * cross
     new_side = b**2 * mid + a**2 * side + 2 * a * b * cross
     new_cross = a * b * (mid + side) + (a**2 + b**2) * cross
-    return torch.stack((new_mid, width**2 * new_side, width * new_cross), dim=1)
+    gain = width * 10 ** (_bands_db(value, "side", still) / 20)
+    return torch.stack((new_mid, gain**2 * new_side, gain * new_cross), dim=1)
 
 
 @cache

@@ -23,6 +23,7 @@ NAMES = (
     *("master.eq_low_mid_db", "master.eq_brilliance_db", "master.eq_air_db"),
     *("master.bell_1_hz", "master.bell_1_db", "master.bell_1_q"),
     *("master.extend_from_hz", "master.extend_db", "master.width"),
+    *("side.eq_bass_db", "side.eq_presence_db"),
 )
 CUTOFF_HZ = 9000.0
 
@@ -79,6 +80,8 @@ def test_without_a_move_it_is_the_distance_of_the_input(case: Case, response: Re
         {"master.bell_1_hz": 300.0, "master.bell_1_db": -9.0, "master.bell_1_q": 1.2},
         {"master.extend_from_hz": CUTOFF_HZ, "master.extend_db": 0.0},
         {"master.gap_fill_db": 36.0, "master.resonance_cut_db": 24.0},
+        {"side.eq_presence_db": 5.0},
+        {"side.eq_bass_db": -8.0, "side.eq_presence_db": -4.0, "master.balance_db": 3.0, "master.width": 1.3},
     ],
 )
 def test_it_predicts_what_the_renderer_does(case: Case, response: Response, values: dict[str, float]) -> None:
