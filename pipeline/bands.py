@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from mixagent.pipeline.audio import FloatArray
-from mixagent.pipeline.dsp.cascade import UNCHANGED, Float64Array
+from mixagent.pipeline.dsp.cascade import Float64Array
 from mixagent.pipeline.dsp.crossover import Crossover
-from mixagent.pipeline.dsp.dynamic_bells import dynamic_bell
+from mixagent.pipeline.dsp.dynamic_equaliser import DynamicBell, DynamicEqualiser
 from mixagent.pipeline.dsp.dynamics import Detector
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE
 from mixagent.pipeline.dsp.image import Image, image_matrix
@@ -19,6 +19,7 @@ from mixagent.pipeline.dsp.multiband import Multiband
 from mixagent.pipeline.dsp.programme import (
     BandLevel,
     Level,
+    PowerMeter,
     WindowMeter,
     bell_core,
     body_filter,
@@ -78,7 +79,7 @@ def measure_bands(
     cores = [_core(settings, place, rate) for place in dynamic]
     whole = WindowMeter([body_filter(rate), *cores], rate, channels)
     places = places if _split_is_heard(settings) else ()
-    meters = [WindowMeter([UNCHANGED], rate, channels) for _ in places]
+    meters = [PowerMeter(rate, channels) for _ in places]
     for part in parts:
         whole.update(part)
         for meter, band in zip(meters, crossover.split(part) if meters else (), strict=True):
@@ -93,23 +94,21 @@ def measure_bands(
 def dynamic_equaliser(
     settings: Settings, rate: int, channels: int, programmes: BandProgrammes
 ) -> list[Processor]:
-    """The dynamic equaliser's bands that are on, below Nyquist and ever heard."""
-    return [
-        dynamic_bell(
+    """The dynamic equaliser with its bands that are on, below Nyquist and ever heard."""
+    bells = [
+        DynamicBell(
             centre_hz=values["hz"],
             q=values["q"],
             range_db=values["range_db"],
-            threshold_db=values["threshold_db"],
+            over_db=programmes.bells[place].level_db + values["threshold_db"],
             attack_ms=values["attack_ms"],
             release_ms=values["release_ms"],
-            usual=programmes.bells[place],
-            rate=rate,
-            channels=channels,
         )
         for place in _dynamic_places(settings, rate)
         if not programmes.bells[place].silent
         for values in [settings.section(place)]
     ]
+    return [DynamicEqualiser(bells, rate, channels)] if bells else []
 
 
 def multiband(

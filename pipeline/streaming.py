@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +35,13 @@ class Delay:
         waiting = np.concatenate((self._held, block), axis=1)
         self._held = waiting[:, block.shape[1] :].copy()
         return waiting[:, : block.shape[1]]
+
+
+def in_pieces(process: Callable[[FloatArray], FloatArray], block: FloatArray, frames: int) -> FloatArray:
+    """A block (channels, frames) processed in pieces of so many frames, short enough for the caches."""
+    cuts = range(0, block.shape[1], frames)
+    parts = [process(block[:, cut : cut + frames]) for cut in cuts]
+    return np.concatenate(parts, axis=1) if parts else block
 
 
 def process_blocks(

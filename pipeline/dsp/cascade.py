@@ -17,8 +17,9 @@ Float64Array = NDArray[np.float64]
 UNCHANGED = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
 """A section that does nothing."""
 
-_TINY = 1e-30
-# What rings on in silence is cut off before it becomes denormal, which processors are slow at.
+TINY = 1e-30
+"""What rings on in silence is cut off here, before it becomes denormal, which processors are slow at."""
+
 _FLUSH_FRAMES = 4096
 
 
@@ -95,7 +96,7 @@ def _filter(block: FloatArray, sections: Float64Array, state: Float64Array, out:
         for start in range(0, frames, _FLUSH_FRAMES):
             for k in range(s.shape[0]):
                 for i in range(2):
-                    if abs(s[k, i]) < _TINY:
+                    if abs(s[k, i]) < TINY:
                         s[k, i] = 0.0
             for n in range(start, min(start + _FLUSH_FRAMES, frames)):
                 x = float(block[c, n])

@@ -1,8 +1,8 @@
-"""Bells whose gain follows the level of a band: dynamic cuts, and the bands of a dynamic equaliser.
+"""Dynamic cuts: bells whose gain follows the level of a band.
 
-The repairing cuts take a band down while it stands out: where it exceeds both its own usual level
-and its usual share of the sound. A loud chorus raises the level and not the share, a solo in that
-register the share and not the level. An equaliser's band goes by its level alone.
+They take a band down while it stands out: where it exceeds both its own usual level and its usual
+share of the sound. A loud chorus raises the level and not the share, a solo in that register the
+share and not the level.
 """
 
 from __future__ import annotations
@@ -75,8 +75,7 @@ class DynamicBells:
 
     Args:
         bells: the bells' cores, see `bell_core`.
-        heard: filters of the body and of the band, b0 b1 b2 a1 a2 of each; none where a single bell
-            goes by the level behind its own core.
+        heard: filters of the body and of the band, b0 b1 b2 a1 a2 of each.
         reaction: what moves the gain.
         speed: how fast.
         rate: Hz.
@@ -133,41 +132,6 @@ def dynamic_cut(
     )
 
 
-def dynamic_bell(
-    centre_hz: float,
-    q: float,
-    range_db: float,
-    threshold_db: float,
-    attack_ms: float,
-    release_ms: float,
-    usual: BandLevel,
-    rate: int,
-    channels: int,
-) -> DynamicBells:
-    """A dynamic equaliser's band: its gain goes up to `range_db` as the band exceeds its threshold.
-
-    Args:
-        centre_hz: of the bell, whose core is also what is listened to.
-        q: its Q.
-        range_db: the gain's end, negative for a cut.
-        threshold_db: against the usual level behind the core.
-        attack_ms: time constant of a gain that grows.
-        release_ms: of one that goes back.
-        usual: the level behind `bell_core`.
-        rate: Hz.
-        channels: of the blocks.
-    """
-    by_level = BandLevel(usual.level_db, -math.inf)
-    return DynamicBells(
-        bells=[bell_core(centre_hz, q, rate)],
-        heard=[],
-        reaction=Reaction(by_level, threshold_db, range_db),
-        speed=Ballistics(max(attack_ms, 1000 / centre_hz), attack_ms, release_ms),
-        rate=rate,
-        channels=channels,
-    )
-
-
 @njit(cache=True, nogil=True, inline="always")
 def _section(x: float, filters: Float64Array, memory: Float64Array, k: int) -> float:
     y: float = filters[k, 0] * x + memory[k, 0]
@@ -189,21 +153,16 @@ def _follow_band(
 ) -> None:
     channels, frames = block.shape
     detector, slow, attack, release, usual_level, usual_share, margin, most, deeper = shape
-    by_itself = filters.shape[0] == bells
     body_sum, band_sum, count, body, band, moved, gain, step = state
     for n in range(frames):
         for c in range(channels):
             x = float(block[c, n])
-            if not by_itself:
-                heard = _section(x, filters, memory[c], bells)
-                body_sum += heard * heard
-                heard = _section(x, filters, memory[c], bells + 1)
-                band_sum += heard * heard
+            heard = _section(x, filters, memory[c], bells)
+            body_sum += heard * heard
+            heard = _section(x, filters, memory[c], bells + 1)
+            band_sum += heard * heard
             for k in range(bells):
-                core = _section(x, filters, memory[c], k)
-                if by_itself:
-                    band_sum += core * core
-                x += (gain - 1) * core
+                x += (gain - 1) * _section(x, filters, memory[c], k)
             out[c, n] = x
         gain += step
         count += 1

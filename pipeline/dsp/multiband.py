@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.crossover import Crossover
 from mixagent.pipeline.dsp.saturation import Saturation
-from mixagent.pipeline.streaming import Delay, Processor
+from mixagent.pipeline.streaming import Delay, Processor, in_pieces
+
+_PIECE_FRAMES = 1 << 13
 
 
 class Multiband:
@@ -36,6 +38,9 @@ class Multiband:
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, (channels, frames), `latency` frames late."""
+        return in_pieces(self._process, block, _PIECE_FRAMES)
+
+    def _process(self, block: FloatArray) -> FloatArray:
         bands = self._crossover.split(block)
         for band, processors in enumerate(self._bands):
             part = bands[band]

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.dsp.cascade import UNCHANGED, Float64Array
 
 WINDOW_S = 0.1
 FLOOR_DB = -120.0
@@ -201,14 +200,27 @@ class WindowMeter:
         """Take the next block, (channels, frames)."""
         block = np.ascontiguousarray(block)
         out = np.empty((block.shape[1] // self._window + 1, len(self._filters)))
-        done = _window_powers(block, self._filters, self._state, self._sums, self._window, out)
-        self._powers.append(out[:done].copy())
+        self._powers.append(out[: self._windows(block, out)].copy())
+
+    def _windows(self, block: FloatArray, out: Float64Array) -> int:
+        """Writes the powers of the windows that the block ends; how many there are."""
+        return _window_powers(block, self._filters, self._state, self._sums, self._window, out)
 
     def levels_db(self) -> Float64Array:
         """The windows so far, the unfinished one with them, in dB over `FLOOR_DB`: (windows, filters)."""
         count = self._sums[-1] * len(self._state)
         rest = (self._sums[:-1] / count)[None] if count else np.empty((0, len(self._filters)))
         return np.asarray(10 * np.log10(np.concatenate([*self._powers, rest]) + 10 ** (FLOOR_DB / 10)))
+
+
+class PowerMeter(WindowMeter):
+    """Mean powers of a sound itself, behind no filter."""
+
+    def __init__(self, rate: int, channels: int) -> None:
+        super().__init__([UNCHANGED], rate, channels)
+
+    def _windows(self, block: FloatArray, out: Float64Array) -> int:
+        return _plain_powers(block, self._sums, self._window, out)
 
 
 def body_filter(rate: int) -> Float64Array:
@@ -264,4 +276,25 @@ def _window_powers(
                 sums[b] = 0.0
             sums[bands] = 0.0
             done += 1
+    return done
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _plain_powers(block: FloatArray, sums: Float64Array, window: int, out: Float64Array) -> int:
+    channels, frames = block.shape
+    done = start = 0
+    while start < frames:
+        end = min(start + window - int(sums[1]), frames)
+        for c in range(channels):
+            power = 0.0
+            part = block[c, start:end]
+            for n in range(part.size):
+                power += float(part[n]) * float(part[n])
+            sums[0] += power
+        sums[1] += end - start
+        if sums[1] == window:
+            out[done, 0] = sums[0] / (window * channels)
+            sums[:] = 0.0
+            done += 1
+        start = end
     return done

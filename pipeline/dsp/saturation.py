@@ -212,7 +212,8 @@ def _bend_points(
             r[i] = math.sqrt(one + (v[i] * inverse) ** 2)
     for p in range(points.shape[0]):
         last, shift = (p - 1, 1) if p else (points.shape[0] - 1, 0)
-        a, va, ra, out = points[p, 1:size], over[p, 1:size], roots[p, 1:size], added[p, start:start + size - 1]
+        out = added[p, start : start + size - 1]
+        a, va, ra = points[p, 1:size], over[p, 1:size], roots[p, 1:size]
         z, vz, rz = points[last, shift:], over[last, shift:], roots[last, shift:]
         if threshold == 0.0:
             for i in range(size - 1):

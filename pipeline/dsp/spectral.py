@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from mixagent.pipeline.audio import FloatArray
+from mixagent.pipeline.streaming import in_pieces
 
 ComplexArray = NDArray[np.complex64]
 
@@ -45,9 +46,7 @@ class SpectralProcessor(ABC):
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, (channels, frames), `latency` frames late."""
-        cuts = range(0, block.shape[1], _CHUNK_FRAMES)
-        parts = [self._process(block[:, cut : cut + _CHUNK_FRAMES]) for cut in cuts]
-        return np.concatenate(parts, axis=1) if parts else block
+        return in_pieces(self._process, block, _CHUNK_FRAMES)
 
     def _process(self, block: FloatArray) -> FloatArray:
         frames = block.shape[1]
