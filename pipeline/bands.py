@@ -145,10 +145,9 @@ def _band(
         # As long as a wave of the lowest notes, which would else move the gain one by one.
         mean_ms = _LOWS_HEARD_MS if place == BAND_PLACES[0] else _HEARD_MS
         processors += compressors(values, rate, channels, level, Detector(0.0, mean_ms))
-    if channels == 2 and values["width"] != 1:
-        processors.append(Image(image_matrix(width=values["width"])))
-    if bend is not None:
-        processors.append(Image(image_matrix(bend.gain_db), bend.gain_db))
+    width, gain_db = values["width"] if channels == 2 else 1.0, bend.gain_db if bend else 0.0
+    if width != 1 or gain_db:
+        processors.append(Image(image_matrix(gain_db, width=width), gain_db))
     return processors
 
 

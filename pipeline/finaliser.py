@@ -114,7 +114,7 @@ def finalise(
         progress: called with the share done, 0 to 1; what it raises ends the work.
         measures: `measure_source(source)`, for a caller that has it.
         clipper: takes the short peaks before the limiter, and what it takes counts as reduction;
-            without one, targets over `LOUD_LUFS` have `LOUD_CLIPPER`.
+            without one, targets over `LOUD_LUFS` have `LOUD_CLIPPER`. One that is off clips nothing.
     """
     report = progress or (lambda share: None)
     before = measures or measure_source(source, lambda share: report(share * _MEASURING_SHARE))
@@ -123,7 +123,8 @@ def finalise(
         return _enforce_ceiling(source, target, scratch, before.loudness, unmeasurable, report)
     if clipper is None and target.integrated_lufs > LOUD_LUFS:
         clipper = LOUD_CLIPPER
-    return _Search(source, target, scratch, before, report, clipper).run()
+    works = clipper is not None and not clipper.off
+    return _Search(source, target, scratch, before, report, clipper if works else None).run()
 
 
 def _unmeasurable(source: AudioSource, before: Loudness) -> str:

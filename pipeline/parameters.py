@@ -336,14 +336,17 @@ _BAND = (
     _Row("width", "", 0.0, 1.0, 2.0, "side level; 0 mono, 1 as it was"),
 )
 
+CLIPPER_OFF_DB = 24.0
+"""The clipper's `over_db` that turns it off, whatever the target would have."""
+
 _CLIPPER = (
     _Row(
         "over_db",
         "dB",
         0.0,
         12.0,
-        12.0,
-        "where short peaks end, over the ceiling; 12: the target decides",
+        CLIPPER_OFF_DB,
+        "where short peaks end, over the ceiling; 12: the target decides; 24 is off",
     ),
     _Row("knee_db", "dB", 1.0, 6.0, 12.0, "how far under that the clipper begins to bend"),
 )

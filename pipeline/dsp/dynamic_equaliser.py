@@ -20,6 +20,7 @@ from mixagent.pipeline.dsp.programme import bell_core
 _KNEE_DB = 4.0
 _TICK_S = 0.00036
 _STILL_DB = 1e-6
+_NEPERS = math.log(10) / 20
 
 
 @dataclass(frozen=True)
@@ -134,5 +135,5 @@ def _move(state: Float64Array, shape: Float64Array, tick: int, channels: int) ->
     if moved_db < _STILL_DB:
         moved_db, end = 0.0, 1.0
     else:
-        end = 10 ** (math.copysign(moved_db, range_db) / 20)
+        end = math.exp(math.copysign(moved_db, range_db) * _NEPERS)
     state[:] = 0.0, power, moved_db, gain, (end - gain) / tick

@@ -5,13 +5,15 @@ import pyebur128
 import pytest
 
 from mixagent.pipeline.audio import Audio, DiskAudio, load
-from mixagent.pipeline.clipper import Clipper
+from mixagent.pipeline.clipper import Clipper, clipper_of
 from mixagent.pipeline.dsp import limiter
 from mixagent.pipeline.finaliser import MAX_GAIN_DB, finalise
 from mixagent.pipeline.forecast import measure_source
+from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.targets import TARGETS, LoudnessTarget
 
 RATE = 44100
+OFF = Clipper(24.0, 6.0)
 STREAMING = TARGETS["streaming"]
 
 
@@ -120,6 +122,24 @@ def test_what_the_clipper_takes_counts_as_reduction():
 def test_a_clipper_that_no_peak_reaches_changes_nothing():
     plain, clipped = (finalise(noise(0.1), STREAMING, None, clipper=c) for c in (None, Clipper(11.0, 1.0)))
     assert plain.audio.samples.tobytes() == clipped.audio.samples.tobytes()
+
+
+def test_a_clipper_that_is_off_leaves_a_loud_song_to_the_limiter():
+    quiet, loud = (LoudnessTarget("test", lufs, max_reduction_db=20.0) for lufs in (-10.0, -9.0))
+    limited, off, usual = (finalise(kicks(), loud, None, clipper=c) for c in (Clipper(23.9, 1.0), OFF, None))
+    assert off.audio.samples.tobytes() == limited.audio.samples.tobytes()
+    assert off.audio.samples.tobytes() != usual.audio.samples.tobytes()
+    assert off.true_peak_dbtp <= loud.ceiling_dbtp
+    plain, off = (finalise(kicks(), quiet, None, clipper=c) for c in (None, OFF))
+    assert off.audio.samples.tobytes() == plain.audio.samples.tobytes()
+
+
+@pytest.mark.parametrize(("over_db", "expected"), [(12.0, None), (3.0, Clipper(3.0, 6.0)), (24.0, OFF)])
+def test_the_settings_leave_the_clipper_to_the_target_ask_for_it_or_turn_it_off(over_db, expected):
+    settings = ParameterSpace.for_stems([]).settings({"clipper.over_db": over_db})
+    assert clipper_of(settings) == expected
+    assert Clipper(3.0, 6.0).off is False
+    assert OFF.off
 
 
 def test_measures_that_are_at_hand_change_nothing():
