@@ -32,7 +32,14 @@ LOUDNESS_TOLERANCE_LU = 0.5
 """What EBU R 128 allows a programme to be off its target."""
 
 MOST_PUMPING_DB = 1.0
-"""How deep what holds may duck under the transients before the loop answers."""
+"""How deep what holds may duck under the transients before the loop answers.
+
+There is no finished music to take it from. It is about what is just heard of a level; what the policies
+decide stays far under it (`scripts/benchmark_feedback.py masters` prints it of each song).
+"""
+
+_LEAST_ACTION = 0.02
+"""What was moved by less is not to blame, and moving it back would be a render for nothing."""
 
 _LEAST_SHARE = 0.25
 """Least that is taken back of a parameter at once, or the loop would creep."""
@@ -126,7 +133,7 @@ class Miss:
     @property
     def share(self) -> float:
         """How much of what was decided is to be taken back: what is out against what is ours."""
-        if self.song is None or self.song == self.value:
+        if self.song is None:
             return _UNKNOWN_SHARE
         return min(max(self.excess / (self.value - self.song), _LEAST_SHARE), 1.0)
 
@@ -353,40 +360,42 @@ def revise(
     """
     changes: dict[str, Change] = {}
     for miss in missed:
-        taken = {*held, *changes}
-        taken_back = _taken_back(settings, begun, miss, taken)
-        for change in taken_back or _pushed(settings, begun, miss, taken):
-            changes.setdefault(change.name, change)
+        answers = _answers(settings, begun, miss, {*held, *changes})
+        changes |= {change.name: change for change in answers}
     values = {**settings.values, **{name: change.after for name, change in changes.items()}}
     return settings.space.settings(values), tuple(changes.values())
 
 
-def _taken_back(settings: Settings, begun: Settings, miss: Miss, held: Collection[str]) -> list[Change]:
-    """What was decided and pushes the figure out, nearer to neutral."""
-    found = []
-    for lever in miss.aim.levers:
-        for parameter in lever.parameters(settings):
-            action = parameter.action(settings[parameter.name])
-            if lever.effect * action * miss.excess > 0 and parameter.name not in held:
-                after = parameter.value(action * (1.0 - miss.share))
-                found.append(Change(parameter.name, settings[parameter.name], after, miss))
-    return [change for change in found if _goes_on(change, begun)]
+def _answers(settings: Settings, begun: Settings, miss: Miss, held: Collection[str]) -> list[Change]:
+    """What goes back towards neutral; where nothing does, what is pushed."""
+    levers = [
+        (lever, parameter)
+        for lever in miss.aim.levers
+        for parameter in lever.parameters(settings)
+        if parameter.name not in held
+    ]
+    taken_back = (_taken_back(lever, parameter, settings, miss) for lever, parameter in levers)
+    pushed = (_pushed(lever, parameter, settings, begun, miss) for lever, parameter in levers)
+    return [change for change in taken_back if _goes_on(change, begun)] or [
+        change for change in pushed if _goes_on(change, begun)
+    ]
 
 
-def _pushed(settings: Settings, begun: Settings, miss: Miss, held: Collection[str]) -> list[Change]:
-    """A move of the loop's own, against what is out."""
-    found = []
-    for lever in miss.aim.levers:
-        for parameter in lever.parameters(settings):
-            if not lever.push or parameter.name in held:
-                continue
-            before, begin = settings[parameter.name], (begun[parameter.name], parameter.neutral)
-            wanted = before - lever.effect * miss.excess * lever.per_unit
-            after = min(
-                max(wanted, min(begin) - lever.push, parameter.low), max(begin) + lever.push, parameter.high
-            )
-            found.append(Change(parameter.name, before, after, miss))
-    return [change for change in found if _goes_on(change, begun)]
+def _taken_back(lever: Lever, parameter: Parameter, settings: Settings, miss: Miss) -> Change:
+    """The parameter nearer to neutral by the share that is out, where it pushes the figure out."""
+    before = settings[parameter.name]
+    action = parameter.action(before)
+    if abs(action) < _LEAST_ACTION or lever.effect * action * miss.excess < 0:
+        return Change(parameter.name, before, before, miss)
+    return Change(parameter.name, before, parameter.value(action * (1.0 - miss.share)), miss)
+
+
+def _pushed(lever: Lever, parameter: Parameter, settings: Settings, begun: Settings, miss: Miss) -> Change:
+    """The parameter moved against what is out, within the lever's bounds."""
+    before, ends = settings[parameter.name], (begun[parameter.name], parameter.neutral)
+    low, high = max(min(ends) - lever.push, parameter.low), min(max(ends) + lever.push, parameter.high)
+    wanted = before - lever.effect * miss.excess * lever.per_unit
+    return Change(parameter.name, before, min(max(wanted, low), high) if lever.push else before, miss)
 
 
 def _goes_on(change: Change, begun: Settings) -> bool:

@@ -45,6 +45,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=8)
     parser.add_argument("--policy", default="learned")
     parser.add_argument("--target", default="streaming")
+    parser.add_argument("--separator", default="auto")
     parser.add_argument("--severity", type=float, default=0.6)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -99,7 +100,8 @@ def _mastered(
 ) -> tuple[dict[str, Any], Path]:
     """The loop's account and the master; the renders that both have are found in the cache."""
     write(song, folder / "song.wav")
-    config = load_config([f"policy.name={options.policy}", f"pipeline.renders={renders}"])
+    config = load_config([f"policy.name={options.policy}", f"pipeline.separator={options.separator}"])
+    config.pipeline.renders = renders
     config.experience.remember = False
     output = folder / "master.wav"
     request = Request(
