@@ -46,6 +46,10 @@ KINDS: Mapping[str, str] = {
 
 FINDINGS: Mapping[str, str] = {"holes": "spectral holes", "flatness": "flat dynamics"}
 
+_NUMBERED = re.compile(r"(gap|resonance)_(\d)_(\w+)")
+_OF_IT = {"hz": "where {} lies", "db": "how large {} is", "excess_db": "how far {} stands out"}
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
+
 _BAND = re.compile(r"([\d.]+)(?:-([\d.]+))?hz")
 
 
@@ -171,10 +175,14 @@ def _words(key: str, label: str) -> tuple[str, str]:
 
 
 def _spoken(what: str) -> str:
-    """`gap_2_hz` as words: gap 2, Hz."""
-    for suffix, unit in (("_db", ", dB"), ("_hz", ", Hz")):
+    """`gap_2_hz` as words: where its third gap lies."""
+    numbered = _NUMBERED.fullmatch(what)
+    if numbered:
+        thing, number, of_it = numbered.groups()
+        return _OF_IT[of_it].format(f"its {_ORDINALS[int(number)]} {thing}")
+    for suffix, words in (("_db", "{} in dB"), ("_hz", "where its {} lies")):
         if what.endswith(suffix):
-            what = what.removesuffix(suffix) + unit
+            what = words.format(what.removesuffix(suffix))
     return what.replace("_", " ")
 
 
@@ -188,7 +196,7 @@ def _band(found: re.Match[str]) -> str:
 def _clause(kind: str, detail: str, apart: float) -> str:
     if not detail:
         return kind
-    # A band in dB; coherence is a share, and a finding's value has a unit of its own.
-    if detail.endswith("Hz") and "," not in detail and not kind.endswith(KINDS["coherence"]):
+    # A band in dB; coherence is a share.
+    if detail.endswith("Hz") and not kind.endswith(KINDS["coherence"]):
         return f"{kind} {detail}: {apart:+.1f} dB against the training songs"
     return f"{kind} ({detail})"

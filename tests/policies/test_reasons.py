@@ -154,10 +154,17 @@ def test_a_move_that_no_measure_made_is_said_to_be_the_same_for_every_song() -> 
     assert reasons["master.width"].startswith("tone")
 
 
-def test_a_measure_is_said_with_its_unit() -> None:
-    measures = (("diagnosis", "holes.gap_2_db"), ("mix", "width_16000hz"))
+def test_a_measure_is_said_in_words() -> None:
+    measures = (
+        ("diagnosis", "holes.gap_2_db"),
+        ("diagnosis", "shimmer.line_hz"),
+        ("diagnosis", "mud.excess_db"),
+        ("mix", "width_16000hz"),
+    )
     told = [_clause(*_words(key, label), 8.7) for key, label in measures]
     assert told == [
-        "the finding of spectral holes (gap 2, dB)",
+        "the finding of spectral holes (how large its third gap is)",
+        "the finding of shimmer (where its line lies)",
+        "the finding of mud (excess in dB)",
         "stereo width around 16 kHz: +8.7 dB against the training songs",
     ]
