@@ -1,5 +1,6 @@
 """What holds for every setting of the whole chain, whatever an optimiser finds."""
 
+from dataclasses import fields
 from functools import lru_cache, partial
 
 import numpy as np
@@ -15,6 +16,7 @@ from mixagent.pipeline.mixing import Levels, measure_levels, mix_blocks
 from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.render import premaster, render
 from mixagent.pipeline.streaming import process_blocks
+from mixagent.pipeline.strengths import Strengths
 from mixagent.pipeline.targets import LoudnessTarget
 from tests.short_cases import HalfSeparator, music
 
@@ -101,19 +103,49 @@ def test_neutral_is_the_input_bit_for_bit() -> None:
 
 
 MASTER_SPACE = ParameterSpace.for_stems([])
-# What leans to a side, what draws its phases by the clock, and what fills the gaps of one song only.
-UNEVEN = ("balance_db", "extend_from_hz", "gap_fill_db")
-masters = st.integers(0, 1 << 16).map(partial(drawn, len(MASTER_SPACE)))
+# What draws its phases by the clock, and what fills the gaps of one song only.
+OF_THE_MOMENT = ("extend_from_hz", "gap_fill_db")
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+FRAMES = 17_640
 
 
-def mastered(
-    samples: FloatArray, action: NDArray[np.floating], heard_as: FloatArray | None = None
-) -> FloatArray:
+def chosen(seed: int) -> Settings:
+    """Master settings, those of the finer tools with them, some of them at their ends."""
+    moved = MASTER_SPACE.from_action(drawn(len(MASTER_SPACE), seed)).changed()
+    return MASTER_SPACE.settings({k: v for k, v in moved.items() if not k.endswith(OF_THE_MOMENT)})
+
+
+masters = st.integers(0, 1 << 16).map(chosen)
+
+
+def sound(kind: str, seed: int, level_db: float) -> FloatArray:
+    """A short stereo signal of some kind at an RMS level."""
+    random, time = np.random.default_rng(seed), np.arange(FRAMES) / 44100
+    noise = random.standard_normal((2, FRAMES))
+    tones = np.sin(2 * np.pi * 10 ** random.uniform(1.5, 4.2, (2, 4, 1)) * time).sum(axis=1)
+    samples = {
+        "music": music(0.4, seed % 8).samples,
+        "noise": noise,
+        "tones": tones,
+        "bursts": tones * (time % 0.1 < random.uniform(0.01, 0.09)),
+        "clicks": noise * (random.random(FRAMES) < 1e-3) + 1e-3 * noise,
+        "one side": noise * [[1.0], [0.0]],
+    }[kind]
+    return (samples * 10 ** (level_db / 20) / np.sqrt(np.mean(samples**2))).astype(np.float32)
+
+
+sounds = st.builds(
+    sound,
+    st.sampled_from(["music", "noise", "tones", "bursts", "clicks", "one side"]),
+    st.integers(0, 1 << 16),
+    st.sampled_from([-40.0, -20.0, -6.0]),
+)
+
+
+def mastered(samples: FloatArray, setting: Settings, heard_as: FloatArray | None = None) -> FloatArray:
     """Through the master chain; its levels are measured of `heard_as`, or else of the samples."""
     source = Audio(np.ascontiguousarray(samples), 44100)
     known = source if heard_as is None else Audio(heard_as, 44100)
-    moved = MASTER_SPACE.from_action(action).changed()
-    setting = MASTER_SPACE.settings({k: value for k, value in moved.items() if not k.endswith(UNEVEN)})
     levels, bands = measure_programme(known), band_programmes(known, setting)
     chain = master_processors(setting, 44100, source.channels, levels, None, bands)
     return collect(process_blocks(source, chain), 44100, source.channels).samples
@@ -123,28 +155,73 @@ def close(one: FloatArray, other: FloatArray) -> None:
     np.testing.assert_allclose(one, other, atol=3e-3 * max(float(np.abs(other).max()), 1e-3))
 
 
+def with_balance(setting: Settings, by: float) -> Settings:
+    return MASTER_SPACE.settings({**setting.values, "master.balance_db": by * setting["master.balance_db"]})
+
+
 @few
-@given(action=masters)
-def test_left_and_right_are_treated_alike_and_mono_stays_mono(action: NDArray[np.floating]) -> None:
-    samples = music(0.4, 3).samples
-    close(mastered(samples[::-1], action)[::-1], mastered(samples, action))
-    left, right = mastered(np.stack([samples[0]] * 2), action)
+@given(setting=masters, samples=sounds, lufs=st.sampled_from([-16.0, -8.0]))
+def test_any_sound_is_finished_under_the_ceiling_finite_and_as_long(
+    setting: Settings, samples: FloatArray, lufs: float
+) -> None:
+    target = LoudnessTarget("test", lufs)
+    done = render(Stems(Audio(samples, 44100), {}), setting, target)
+    after = load(done.audio).samples
+    assert after.shape == samples.shape
+    assert np.isfinite(after).all()
+    assert np.abs(after).max() <= 10 ** (target.ceiling_dbtp / 20)
+    assert done.finish is not None
+    assert done.finish.true_peak_dbtp <= target.ceiling_dbtp
+
+
+@few
+@given(setting=masters, samples=sounds)
+def test_left_and_right_are_treated_alike_and_the_balance_the_other_way(
+    setting: Settings, samples: FloatArray
+) -> None:
+    close(mastered(samples[::-1], with_balance(setting, -1.0))[::-1], mastered(samples, setting))
+
+
+@few
+@given(setting=masters, samples=sounds)
+def test_mono_stays_mono(setting: Settings, samples: FloatArray) -> None:
+    left, right = mastered(np.stack([samples[0]] * 2), with_balance(setting, 0.0))
     np.testing.assert_array_equal(left, right)
 
 
 @few
-@given(action=masters, gain=st.sampled_from([0.25, 4.0]))
+@given(setting=masters, samples=sounds, gain=st.sampled_from([0.25, 4.0]))
 def test_the_master_chain_does_not_know_how_loud_the_song_is(
-    action: NDArray[np.floating], gain: float
+    setting: Settings, samples: FloatArray, gain: float
 ) -> None:
-    samples = music(0.4, 4).samples
-    close(mastered(samples * np.float32(gain), action) / np.float32(gain), mastered(samples, action))
+    close(mastered(samples * np.float32(gain), setting) / np.float32(gain), mastered(samples, setting))
 
 
 @few
-@given(action=masters)
-def test_what_begins_later_comes_out_later_and_the_same(action: NDArray[np.floating]) -> None:
-    samples, frames = music(0.4, 5).samples, 1 << 14
-    late = mastered(np.pad(samples, ((0, 0), (frames, 0))), action, samples)
+@given(setting=masters, samples=sounds)
+def test_what_begins_later_comes_out_later_and_the_same(setting: Settings, samples: FloatArray) -> None:
+    frames = 1 << 14
+    late = mastered(np.pad(samples, ((0, 0), (frames, 0))), setting, samples)
     assert np.abs(late[:, : frames // 4]).max() < 1e-6
-    close(late[:, frames:], mastered(samples, action, samples))
+    close(late[:, frames:], mastered(samples, setting, samples))
+
+
+def spectra(samples: FloatArray) -> NDArray[np.floating]:
+    windows = np.lib.stride_tricks.sliding_window_view(samples, 1024, axis=1)[:, ::512]
+    return np.abs(np.fft.rfft(windows * np.hanning(1024), axis=2))
+
+
+def at_strength(setting: Settings, strength: float) -> Settings:
+    return Strengths(**{field.name: strength for field in fields(Strengths)}).applied(setting, 1.0)
+
+
+@few
+@given(setting=masters, samples=sounds)
+def test_the_stronger_a_setting_the_farther_from_the_song(setting: Settings, samples: FloatArray) -> None:
+    def moved(strength: float) -> float:
+        after = mastered(samples, at_strength(setting, strength))
+        return float(np.linalg.norm(spectra(after) - spectra(samples)))
+
+    assert mastered(samples, at_strength(setting, 0.0)).tobytes() == samples.tobytes()
+    steps = [moved(strength) for strength in STRENGTHS]
+    assert steps == sorted(steps)
