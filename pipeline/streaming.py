@@ -9,6 +9,9 @@ import numpy as np
 
 from mixagent.pipeline.audio import BLOCK_FRAMES, AudioSource, FloatArray, blocks
 
+PIECE_FRAMES = 1 << 13
+"""What of a stereo block, several times over, stays in a processor's caches."""
+
 
 class Processor(Protocol):
     """One effect with its state. Its output is the same however its input is cut into blocks."""
@@ -37,8 +40,10 @@ class Delay:
         return waiting[:, : block.shape[1]]
 
 
-def in_pieces(process: Callable[[FloatArray], FloatArray], block: FloatArray, frames: int) -> FloatArray:
-    """A block (channels, frames) processed in pieces of so many frames, short enough for the caches."""
+def in_pieces(
+    process: Callable[[FloatArray], FloatArray], block: FloatArray, frames: int = PIECE_FRAMES
+) -> FloatArray:
+    """A block (channels, frames) processed in pieces of so many frames."""
     cuts = range(0, block.shape[1], frames)
     parts = [process(block[:, cut : cut + frames]) for cut in cuts]
     return np.concatenate(parts, axis=1) if parts else block

@@ -9,8 +9,6 @@ from mixagent.pipeline.dsp.crossover import Crossover
 from mixagent.pipeline.dsp.saturation import Saturation
 from mixagent.pipeline.streaming import Delay, Processor, in_pieces
 
-_PIECE_FRAMES = 1 << 13
-
 
 class Multiband:
     """Splits, runs each band through its processors, and sums; a `Processor`.
@@ -38,7 +36,7 @@ class Multiband:
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, (channels, frames), `latency` frames late."""
-        return in_pieces(self._process, block, _PIECE_FRAMES)
+        return in_pieces(self._process, block)
 
     def _process(self, block: FloatArray) -> FloatArray:
         bands = self._crossover.split(block)

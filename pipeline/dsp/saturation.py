@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.oversampling import in_time, interpolators
 from mixagent.pipeline.dsp.programme import Levelled
-from mixagent.pipeline.streaming import Delay
+from mixagent.pipeline.streaming import Delay, in_pieces
 
 Real = TypeVar("Real", np.float32, np.float64)
 
@@ -104,7 +104,7 @@ class Saturation:
         bank, frames = _bank(), bands.shape[2]
         waiting = np.concatenate((self._waiting, bands[self._bands]), axis=2)
         added = np.zeros((*self._added.shape[:2], self._added.shape[2] + frames), np.float32)
-        added[:, :, :-frames] = self._added
+        added[:, :, : self._added.shape[2]] = self._added
         _add_curves(waiting, bank.half, bank.near, bank.turned, bank.most_gain, self._curves, added)
         self._waiting, self._added = waiting[:, :, frames:].copy(), added[:, :, frames:].copy()
         return _decimated(added, bank.half, bank.near, bank.turned)
@@ -121,6 +121,9 @@ class SoftClipper:
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, (channels, frames), `latency` frames late."""
+        return in_pieces(self._process, block)
+
+    def _process(self, block: FloatArray) -> FloatArray:
         return self._dry.process(block) + self._saturation.process(block[None])
 
 

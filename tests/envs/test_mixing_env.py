@@ -123,8 +123,11 @@ def test_rewards_of_refining_steps_add_up_to_the_last_total(cases: HeldCases, re
     assert sum(rewards) == pytest.approx(info["total"])
 
 
-def test_what_is_rendered_is_what_the_product_renders(cases: HeldCases, reward: RewardModel) -> None:
-    env = MixingEnv(cases, reward, parameters=("master.*", "vocals.*"))
+@pytest.mark.parametrize("finer", [(), ("side.*", "dynamic_2.*", "*_band.*", "clipper.*")])
+def test_what_is_rendered_is_what_the_product_renders(
+    cases: HeldCases, reward: RewardModel, finer: tuple[str, ...]
+) -> None:
+    env = MixingEnv(cases, reward, parameters=("master.*", "vocals.*", *finer))
     env.reset(seed=1, options={"case": "lean"})
     chosen = np.random.default_rng(2).uniform(-0.5, 0.5, env.action_space.shape).astype(np.float32)
     env.step(chosen)
