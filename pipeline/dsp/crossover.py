@@ -57,8 +57,6 @@ def _split(
             end = min(start + _CHUNK_FRAMES, frames)
             rest = parts[count, : end - start]
             rest[:] = block[c, start:end]
-            splits[c] = np.where(np.abs(splits[c]) < TINY, 0.0, splits[c])
-            turns[c] = np.where(np.abs(turns[c]) < TINY, 0.0, turns[c])
             for k in range(count):
                 gain, a1, a2 = corners[k]
                 _part(rest, gain, a1, a2, splits[c, k], parts[k])
@@ -82,7 +80,7 @@ def _part(
         low[n] = gain * ((v + v2) + 2.0 * v1)
         rest[n] = turned - low[n]
         u1, u2, v1, v2 = u, u1, v, v1
-    state[:] = u1, u2, v1, v2
+    _keep((u1, u2, v1, v2), state)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -93,4 +91,11 @@ def _turn(band: Float64Array, a1: float, a2: float, state: Float64Array) -> None
         u = (band[n] - a2 * u2) - a1 * u1
         band[n] = (a2 * u + a1 * u1) + u2
         u1, u2 = u, u1
-    state[:] = u1, u2
+    _keep((u1, u2), state)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _keep(values: tuple[float, ...], state: Float64Array) -> None:
+    """Stores a recursion's values, none of them so small that it would become denormal in silence."""
+    for i in range(len(values)):
+        state[i] = values[i] if abs(values[i]) > TINY else 0.0
