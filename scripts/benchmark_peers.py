@@ -52,6 +52,8 @@ OURS = "mixagent"
 SYSTEMS = (OURS, *PEERS)
 FINISHED, ADVERSARIAL, EQUAL = "finished", "adversarial", "at equal loudness"
 
+ALL_KINDS, SEVERITY = (*KINDS, "all five"), 0.6
+
 RATE, SIGNAL_S = 44_100, 8.0
 _SAME_LU = 0.05
 
@@ -133,11 +135,15 @@ class Bench:
         """The song that matchering is given."""
         return self.folder / "reference.wav"
 
-    def put(self, audio: Audio, reference: Audio) -> Path:
+    @property
+    def song(self) -> Path:
+        """The song to be mastered."""
+        return self.folder / "song.wav"
+
+    def put(self, audio: Audio, reference: Audio) -> None:
         """The song as a file, with the reference beside it, which is brought to the target."""
         write(load(finalise(reference, self.target, self.folder).audio), self.reference)
-        write(audio, self.folder / "song.wav")
-        return self.folder / "song.wav"
+        write(audio, self.song)
 
     def timed(self, system: str, song: Path, output: Path) -> tuple[float, float]:
         """Master in a process of its own: seconds and peak GB."""
@@ -160,38 +166,28 @@ class Bench:
             pass
 
 
-def finished_rows(bench: Bench, audio: Audio, reference: Audio) -> Iterator[Row]:
-    """Every system on a finished song, and mixagent at the loudness that each peer ended at."""
-    song, side = bench.put(audio, reference), Side(audio)
-    minutes = audio.frames / audio.rate / 60
-    for system in SYSTEMS:
-        output = bench.folder / "master.wav"
-        seconds, peak_gb = bench.timed(system, song, output)
-        found = figures(side, output)
-        yield {
-            "system": system,
-            "input": FINISHED,
-            **asdict(found),
-            "seconds": seconds / minutes,
-            "gb": peak_gb,
-        }
-        if system != OURS:
-            bench.quick(OURS, song, output, found.lufs)
-            ours = figures(side, output)
-            same = abs(ours.lufs - found.lufs) <= _SAME_LU
-            yield {"system": system, "input": EQUAL, "same": same, **asdict(ours)}
+def finished_row(bench: Bench, song: Side, system: str) -> Row:
+    """A system on a finished song, with its cost."""
+    output = bench.folder / "master.wav"
+    seconds, peak_gb = bench.timed(system, bench.song, output)
+    a_minute = seconds * 60 * song.audio.rate / song.audio.frames
+    return {**asdict(figures(song, output)), "seconds": a_minute, "gb": peak_gb}
 
 
-def damaged_rows(bench: Bench, audio: Audio, reference: Audio, seed: int) -> Iterator[Row]:
-    """The distance to the original before and after every system, by damage."""
-    original = Original(audio)
-    for kind, spoilt in damages(audio, 0.6, seed, validation=False).items():
-        song, before = bench.put(spoilt, reference), original.distance(spoilt).total
-        for system in SYSTEMS:
-            output = bench.folder / "master.wav"
-            bench.quick(system, song, output)
-            after = original.distance(aligned(output, audio)).total
-            yield {"system": system, "input": kind, "before": before, "after": after}
+def equal_row(bench: Bench, song: Side, theirs: Row) -> Row:
+    """What mixagent makes of a finished song at the loudness that a peer ended at."""
+    output = bench.folder / "master.wav"
+    bench.quick(OURS, bench.song, output, theirs["lufs"])
+    ours = figures(song, output)
+    return {"same": abs(ours.lufs - theirs["lufs"]) <= _SAME_LU, **asdict(ours)}
+
+
+def damaged_row(bench: Bench, original: Original, spoilt: Audio, system: str) -> Row:
+    """The distance to the original before and after a system."""
+    output = bench.folder / "master.wav"
+    bench.quick(system, bench.song, output)
+    after = original.distance(aligned(output, original.audio))
+    return {"before": original.distance(spoilt).total, "after": after.total}
 
 
 # --- adversarial signals ---------------------------------------------------------------------------
@@ -224,27 +220,21 @@ def _both(one: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([one, one])
 
 
-def adversarial_rows(bench: Bench, reference: Audio) -> Iterator[Row]:
-    """Whether every system gives a finite file of the signal's length, its loudness and its peaks."""
-    for name, samples in signals().items():
-        song = bench.put(Audio(samples.astype(np.float32), RATE), reference)
-        for system in SYSTEMS:
-            row = {"system": system, "input": ADVERSARIAL, "signal": name}
-            output = bench.folder / "master.wav"
-            output.unlink(missing_ok=True)
-            try:
-                bench.timed(system, song, output)
-            except RuntimeError as error:
-                yield {**row, "refused": str(error)[-200:]}
-                continue
-            found, heard = measure(output), sf.read(output, always_2d=True)[0]
-            yield {
-                **row,
-                "whole": bool(found.frames == samples.shape[1] and np.isfinite(heard).all()),
-                "lufs": found.lufs,
-                "dbtp": found.peak_dbtp,
-                "dbtp_8x": found.peak_8x_dbtp,
-            }
+def adversarial_row(bench: Bench, samples: NDArray[np.float64], system: str) -> Row:
+    """Whether a system gives a finite file of the signal's length, its loudness and its peaks."""
+    output = bench.folder / "master.wav"
+    output.unlink(missing_ok=True)
+    try:
+        bench.timed(system, bench.song, output)
+    except RuntimeError as error:
+        return {"refused": str(error)[-200:]}
+    found, heard = measure(output), sf.read(output, always_2d=True)[0]
+    return {
+        "whole": bool(found.frames == samples.shape[1] and np.isfinite(heard).all()),
+        "lufs": found.lufs,
+        "dbtp": found.peak_dbtp,
+        "dbtp_8x": found.peak_8x_dbtp,
+    }
 
 
 # --- tables ----------------------------------------------------------------------------------------
@@ -297,7 +287,7 @@ def worn(rows: Rows) -> dict[str, str]:
 def undone(rows: Rows) -> dict[str, str]:
     """The share of the distance undone by damage, in %, distances summed over songs."""
     found = {}
-    for kind in (*KINDS, "all five"):
+    for kind in ALL_KINDS:
         own = [row for row in rows if row["input"] == kind]
         if own:
             found[kind] = f"{100 * (1 - sum(_column('after')(own)) / sum(_column('before')(own))):+.0f}"
@@ -361,8 +351,8 @@ def tables(rows: Rows, target_lufs: float) -> Iterator[str]:
         yield "**What finished songs lose** (medians)\n\n" + each(worn, FINISHED)
         peers = {f"beside {name}": at_equal_loudness(rows, name) for name in PEERS}
         yield "**At the loudness that each peer ended at**\n\n" + markdown(peers)
-    if inputs & {*KINDS, "all five"}:
-        yield "**Recovery, %**\n\n" + each(undone, *KINDS, "all five")
+    if inputs & {*ALL_KINDS}:
+        yield "**Recovery, %**\n\n" + each(undone, *ALL_KINDS)
     if ADVERSARIAL in inputs:
         yield "**Adversarial signals**\n\n" + each(lambda own: _adversarial(own, target_lufs), ADVERSARIAL)
 
@@ -370,26 +360,65 @@ def tables(rows: Rows, target_lufs: float) -> Iterator[str]:
 # --- running ---------------------------------------------------------------------------------------
 
 
-def missing_rows(
-    songs: list[Path], options: argparse.Namespace, known: set[tuple[str, str]]
-) -> Iterator[Row]:
-    """The rows that are not known yet, song by song."""
-    target = loudness_target(options.target)
-    with tempfile.TemporaryDirectory() as name:
-        bench = Bench(Path(name), target)
-        os.environ["MIXAGENT_CACHE"] = str(bench.folder / "cache")
-        for number, song in enumerate(songs):
-            near = genre_near(song, songs[number - 1], options.seconds)
-            reference = excerpt(near, options.seconds)
-            if (song.name, FINISHED) not in known:
-                found = list(finished_rows(bench, excerpt(song, options.seconds), reference))
-                yield from ({"song": song.name, **row} for row in found)
-            if options.damages and (song.name, KINDS[0]) not in known:
-                found = list(damaged_rows(bench, excerpt(song, options.damaged_s), reference, number))
-                yield from ({"song": song.name, **row} for row in found)
-        if options.adversarial and ("", ADVERSARIAL) not in known:
-            reference = excerpt(songs[0], options.seconds)
-            yield from ({"song": "", **row} for row in list(adversarial_rows(bench, reference)))
+@dataclass(frozen=True)
+class Job:
+    """What is asked for, and the rows that are known."""
+
+    bench: Bench
+    systems: tuple[str, ...]
+    rows: list[Row]
+
+    def missing(self, song: str, what: str, systems: Sequence[str] = SYSTEMS) -> list[str]:
+        """The systems that a row of this song and input is missing of."""
+        known = {row["system"] for row in self.rows if (row["song"], row["input"]) == (song, what)}
+        return [name for name in systems if name in self.systems and name not in known]
+
+    def finished(self, song: str, audio: Audio, reference: Audio) -> Iterator[Row]:
+        """Every system on a finished song, and mixagent beside each peer."""
+        side = Side(audio)
+        systems, peers = self.missing(song, FINISHED), self.missing(song, EQUAL, tuple(PEERS))
+        if systems or (peers and OURS in self.systems):
+            self.bench.put(audio, reference)
+        for system in systems:
+            yield _named(song, FINISHED, system, finished_row(self.bench, side, system))
+        for system in peers if OURS in self.systems else ():
+            key = song, FINISHED, system
+            (theirs,) = (r for r in self.rows if (r["song"], r["input"], r["system"]) == key)
+            yield _named(song, EQUAL, system, equal_row(self.bench, side, theirs))
+
+    def damaged(self, song: str, audio: Audio, reference: Audio, seed: int) -> Iterator[Row]:
+        """Every system on every damage of a song."""
+        if not any(self.missing(song, kind) for kind in ALL_KINDS):
+            return
+        original = Original(audio)
+        for kind, spoilt in damages(audio, SEVERITY, seed, validation=False).items():
+            self.bench.put(spoilt, reference)
+            for system in self.missing(song, kind):
+                yield _named(song, kind, system, damaged_row(self.bench, original, spoilt, system))
+
+    def adversarial(self, reference: Audio) -> Iterator[Row]:
+        """Every system on every adversarial signal."""
+        for name, samples in signals().items():
+            systems = self.missing(name, ADVERSARIAL)
+            if systems:
+                self.bench.put(Audio(samples.astype(np.float32), RATE), reference)
+            for system in systems:
+                yield _named(name, ADVERSARIAL, system, adversarial_row(self.bench, samples, system))
+
+
+def _named(song: str, what: str, system: str, row: Row) -> Row:
+    return {"song": song, "input": what, "system": system, **row}
+
+
+def rows_of(job: Job, songs: list[Path], options: argparse.Namespace) -> Iterator[Row]:
+    """The rows that are missing, song by song."""
+    for number, song in enumerate(songs):
+        reference = excerpt(genre_near(song, songs[number - 1], options.seconds), options.seconds)
+        yield from job.finished(song.name, excerpt(song, options.seconds), reference)
+        if options.damages:
+            yield from job.damaged(song.name, excerpt(song, options.damaged_s), reference, number)
+    if options.adversarial:
+        yield from job.adversarial(excerpt(songs[0], options.seconds))
 
 
 def main() -> None:
@@ -404,6 +433,7 @@ def main() -> None:
     parser.add_argument("--target", default="streaming")
     parser.add_argument("--damages", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--adversarial", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
     parser.add_argument("--output", type=Path, default=Path("runs/peers"))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -411,12 +441,16 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "rows.jsonl"
     heal_lines(path)
-    known = {(row["song"], row["input"]) for row in read_lines(path)}
-    for row in missing_rows(songs, options, known):
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        print(f"# {row['song']} {row['input']} {row['system']}", flush=True)
-    for table in tables(read_lines(path), loudness_target(options.target).integrated_lufs):
+    target, rows = loudness_target(options.target), list(read_lines(path))
+    with tempfile.TemporaryDirectory() as name:
+        os.environ["MIXAGENT_CACHE"] = str(Path(name) / "cache")
+        job = Job(Bench(Path(name), target), tuple(options.systems), rows)
+        for row in rows_of(job, songs, options):
+            rows.append(row)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(f"# {row['song']} {row['input']} {row['system']}", flush=True)
+    for table in tables(rows, target.integrated_lufs):
         print(f"\n{table}")
 
 
