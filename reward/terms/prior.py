@@ -18,7 +18,7 @@ from mixagent.reward.terms.base import Scores
 class Prior:
     """Minus the mean square of the action, from −1 (everything at an end) to 0 (neutral).
 
-    The mean is over what a policy may move: a finer tool more in the table changes no reward.
+    The mean is over the strips, the buses and the master: a finer tool more in the table changes no reward.
     """
 
     name: ClassVar[str] = "prior"
@@ -34,9 +34,9 @@ class Prior:
 def _minus_mean_square(scene: Scene) -> float:
     if scene.settings is None:
         return float("nan")
-    return -float(np.mean(np.square(_movable(scene.settings), dtype=np.float64)))
+    return -float(np.mean(np.square(_counted(scene.settings), dtype=np.float64)))
 
 
-def _movable(settings: Settings) -> NDArray[np.float32]:
+def _counted(settings: Settings) -> NDArray[np.float32]:
     pairs = zip(settings.space, settings.to_action(), strict=True)
     return np.array([action for p, action in pairs if p.where not in FINE_PLACES], np.float32)
