@@ -366,8 +366,10 @@ FINE = (
     *((place, _BAND) for place in BAND_PLACES),
     ("clipper", _CLIPPER),
 )
-"""Finer tools of the master, for who sets them by name: no policy steers them, no search moves them. What each
-group of them could add to what is undone: `scripts/benchmark_parameters.py`."""
+"""Finer tools of the master, for who sets them by name: no policy steers them, no search moves them.
+
+What each group of them could add to what is undone: `scripts/benchmark_parameters.py`.
+"""
 
 FINE_PLACES = frozenset(where for where, _ in FINE)
 
