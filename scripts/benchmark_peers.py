@@ -368,23 +368,22 @@ class Job:
     systems: tuple[str, ...]
     rows: list[Row]
 
-    def missing(self, song: str, what: str, systems: Sequence[str] = SYSTEMS) -> list[str]:
+    def missing(self, song: str, what: str) -> list[str]:
         """The systems that a row of this song and input is missing of."""
         known = {row["system"] for row in self.rows if (row["song"], row["input"]) == (song, what)}
-        return [name for name in systems if name in self.systems and name not in known]
+        return [name for name in self.systems if name not in known]
 
     def finished(self, song: str, audio: Audio, reference: Audio) -> Iterator[Row]:
         """Every system on a finished song, and mixagent beside each peer."""
         side = Side(audio)
-        systems, peers = self.missing(song, FINISHED), self.missing(song, EQUAL, tuple(PEERS))
-        if systems or (peers and OURS in self.systems):
-            self.bench.put(audio, reference)
-        for system in systems:
+        self.bench.put(audio, reference)
+        for system in self.missing(song, FINISHED):
             yield _named(song, FINISHED, system, finished_row(self.bench, side, system))
-        for system in peers if OURS in self.systems else ():
-            key = song, FINISHED, system
-            (theirs,) = (r for r in self.rows if (r["song"], r["input"], r["system"]) == key)
-            yield _named(song, EQUAL, system, equal_row(self.bench, side, theirs))
+        theirs = [row for row in self.rows if (row["song"], row["input"]) == (song, FINISHED)]
+        beside = {row["system"] for row in self.rows if (row["song"], row["input"]) == (song, EQUAL)}
+        for row in theirs if OURS in self.systems else ():
+            if row["system"] not in (OURS, *beside):
+                yield _named(song, EQUAL, row["system"], equal_row(self.bench, side, row))
 
     def damaged(self, song: str, audio: Audio, reference: Audio, seed: int) -> Iterator[Row]:
         """Every system on every damage of a song."""
