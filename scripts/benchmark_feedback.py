@@ -1,8 +1,9 @@
 """What the feedback loop steers, how often it acts, and what that does to recovery and to finished songs.
 
 `bands` prints the 5th, 50th and 95th percentile of what is steered over excerpts of training songs.
-`masters` masters excerpts of validation songs, as they are and damaged by all five pathologies, with the
-loop and without it: the share of the distance to the original that was undone, and every change.
+`masters` masters excerpts of validation songs with the loop and without it: as they are, as they are by
+settings drawn at random, and damaged by all five pathologies. Printed are the distance to the original, for
+damaged songs the share of it that was undone, and every change.
 
     python scripts/benchmark_feedback.py bands [--corpus DIR] [--count 130]
     python scripts/benchmark_feedback.py masters [--corpus DIR] [--count 8] [--policy rules] [--target loud]
@@ -26,15 +27,21 @@ from mixagent.envs.corpus import Corpus, Split
 from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.feedback import song_figures
+from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.targets import loudness_target
 from mixagent.pipeline.wear import harshness_db
+from mixagent.policies.base import Recorded
 from mixagent.reward.recovery import Original
 from mixagent.session import Request, master_song
-from mixagent.settings import load_config
+from mixagent.settings import MOST_RENDERS, load_config
 
 SECONDS = 31.0
 PERCENTILES = (5, 50, 95)
-KINDS = ("finished", "all five")
+KINDS = ("finished", "careless", "all five")
+"""Finished songs by the policy and by settings drawn at random, and damaged songs."""
+
+CARELESS = 0.3
+"""Standard deviation of the random settings' actions."""
 
 
 def main() -> None:
@@ -46,6 +53,7 @@ def main() -> None:
     parser.add_argument("--policy", default="learned")
     parser.add_argument("--target", default="streaming")
     parser.add_argument("--separator", default="auto")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--severity", type=float, default=0.6)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -84,10 +92,12 @@ def _print_masters(options: argparse.Namespace) -> None:
             half = Audio(audio.samples * np.float32(0.5), audio.rate)
             original = Original(half)
             worst = damages(half, options.severity, seed, True)["all five"]
-            for kind, song in zip(KINDS, (half, worst), strict=True):
+            for kind in options.kinds:
+                song = worst if kind == "all five" else half
+                policy = careless(seed) if kind == "careless" else None
                 before = original.distance(song).total
-                for system in ("without", "with"):
-                    account, master = _mastered(song, Path(folder), options, 4 if system == "with" else 1)
+                for system, most in (("without", 1), ("with", MOST_RENDERS)):
+                    account, master = _mastered(song, Path(folder), options, most, policy)
                     after = original.distance(aligned(master, half)).total
                     distances[system, kind].append((before, after))
                 renders[kind].append(len(account["renders"]))
@@ -95,8 +105,16 @@ def _print_masters(options: argparse.Namespace) -> None:
     _print_table(distances, renders)
 
 
+def careless(seed: int) -> Recorded:
+    """A policy that sets the master at random."""
+    random = np.random.default_rng(seed)
+    space = ParameterSpace.for_stems(())
+    drawn = {p.name: p.value(random.normal(0.0, CARELESS)) for p in space if p.where == "master"}
+    return Recorded("careless", space.settings(drawn).without_idle().changed(), {})
+
+
 def _mastered(
-    song: Audio, folder: Path, options: argparse.Namespace, renders: int
+    song: Audio, folder: Path, options: argparse.Namespace, renders: int, policy: Recorded | None
 ) -> tuple[dict[str, Any], Path]:
     """The loop's account and the master; the renders that both have are found in the cache."""
     write(song, folder / "song.wav")
@@ -105,7 +123,12 @@ def _mastered(
     config.experience.remember = False
     output = folder / "master.wav"
     request = Request(
-        folder / "song.wav", output, loudness_target(options.target), bit_depth="32f", config=config
+        folder / "song.wav",
+        output,
+        loudness_target(options.target),
+        bit_depth="32f",
+        config=config,
+        policy=policy,
     )
     with master_song(request) as result:
         return result.report["feedback"], output
@@ -128,7 +151,7 @@ def _print_table(
     print(
         "\n| songs | undone or harm without, % | with, % | acted on | renders, mean |\n|---|--:|--:|--:|--:|"
     )
-    for kind in KINDS:
+    for kind in renders:
         cells = [_figure(distances[system, kind], kind) for system in ("without", "with")]
         acted = sum(count > 1 for count in renders[kind])
         mean = np.mean(renders[kind])
@@ -137,7 +160,7 @@ def _print_table(
 
 def _figure(pairs: list[tuple[float, float]], kind: str) -> str:
     """The share of the distance undone; of finished songs, which have none, the distance put in."""
-    if kind == "finished":
+    if kind != "all five":
         return f"{np.mean([after for _, after in pairs]):.3f} (distance)"
     return f"{100 * share_undone(pairs):+.1f}"
 
