@@ -31,11 +31,11 @@ LEAST_S = 30.0
 LOUDNESS_TOLERANCE_LU = 0.5
 """What EBU R 128 allows a programme to be off its target."""
 
-MOST_PUMPING_DB = 1.0
+MOST_PUMPING_DB = 0.7
 """How deep what holds may duck under the transients before the loop answers.
 
-There is no finished music to take it from. It is about what is just heard of a level; what the policies
-decide stays far under it (`scripts/benchmark_feedback.py masters` prints it of each song).
+There is no finished music to take it from. It is twice what the shipped policy did at most to eight
+validation songs at −14 LUFS, 0.33 dB (`scripts/benchmark_feedback.py masters`).
 """
 
 _LEAST_ACTION = 0.02
