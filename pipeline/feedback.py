@@ -38,7 +38,7 @@ There is no finished music to take it from. It is twice what the shipped policy 
 validation songs at −14 LUFS, 0.33 dB (`scripts/benchmark_feedback.py masters`).
 """
 
-_LEAST_ACTION = 0.02
+_LEAST_ACTION = 0.05
 """What was moved by less is not to blame, and moving it back would be a render for nothing."""
 
 _LEAST_SHARE = 0.25
