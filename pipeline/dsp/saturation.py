@@ -30,6 +30,8 @@ FACTOR = 4
 _REACH = 32
 _NEAR_REACH = 8
 _FURTHEST = _REACH + _NEAR_REACH // 2
+"""Samples on each side of a point that the two interpolators, of these reaches, use in a row."""
+
 _BETA = 9.0
 _CHUNK_FRAMES = 1024
 _QUADRATURE = 64
