@@ -143,10 +143,11 @@ def stages(ran):
 
 
 def test_another_target_takes_the_stems_from_the_cache_wherever_the_folder_is(mixagent, band):
-    first = stages(mixagent("master", "--stems-in", band[0], "--json"))
+    options = "--renders", "1", "--json"
+    first = stages(mixagent("master", "--stems-in", band[0], *options))
     assert first["tracks"] == first["place"] == first["stems"] == "ran"
     moved = band[0].rename(band[0].with_name("moved"))
-    second = stages(mixagent("master", "--stems-in", moved, "--json", "--target", "apple"))
+    second = stages(mixagent("master", "--stems-in", moved, *options, "--target", "apple"))
     heard = {name: status for name, status in second.items() if name not in ("finalise", "measure")}
     assert set(heard.values()) <= {"cached", "skipped"}
 
