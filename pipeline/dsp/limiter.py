@@ -7,6 +7,7 @@ nothing exceeds the ceiling, the output is the delayed input bit for bit, whatev
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -166,7 +167,8 @@ class _Stage:
         self._samples = np.zeros((channels, before + HOP_FRAMES), np.float32)
         self._expected = np.zeros(reach + HOP_FRAMES, np.float32)
         self._peaks = np.zeros(computer.delay + HOP_FRAMES, np.float32)
-        self.deepest_db: list[float] = []
+        # Packed, because it is all that grows with the song.
+        self.deepest_db = array("d")
 
     def process(
         self, hop: FloatArray, expected: FloatArray | None, unsure: bool = True
