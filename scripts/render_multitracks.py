@@ -8,8 +8,9 @@ instruments and soundfont, tempo, key, timing and velocity of the players, balan
 and, with the Groove MIDI Dataset (CC BY 4.0, J. Gillick et al., "Learning to groove with inverse
 sequence transformations", ICML 2019), drums as a person played them. DIR/<piece>-<number>/ holds a
 FLAC a stem and song.json; a song that is there already is left alone, so a killed run can go on.
-`--varied` adds a soundfont and Hydrogen's drum kits; `--kept-apart` renders the packages that are kept
-for evaluation, and nothing else.
+`--varied` adds a soundfont and Hydrogen's drum kits; `--instruments` adds more MIDI and real basses, guitars
+and electric pianos, of which some play only what is kept back for validation, and amplifiers; `--kept-apart`
+renders the packages that are kept for evaluation, and nothing else.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ from drum_sampler import Kit, play
 from gather_corpus import unpack
 from midi import DRUM_CHANNEL, Control, Note, Score, read_midi, write_midi
 from numpy.typing import NDArray
-from pedalboard import Reverb
+from pedalboard import Compressor, Distortion, HighpassFilter, LowpassFilter, PeakFilter, Pedalboard, Reverb
+from sfz import Instrument, perform
+from train_splitter import is_kept_back
 
 from mixagent.envs.corpus import Corpus
 
@@ -63,6 +66,9 @@ VARIED = Sources(
     (*TRAINING.soundfonts, "csound-soundfont"),
     (*TRAINING.kits, "hydrogen-drumkits"),
 )
+SAMPLED = Sources(
+    (*VARIED.midi, "openttd-openmsx", "simutrans-data"), (*VARIED.soundfonts, "opl3-soundfont"), VARIED.kits
+)
 KEPT_APART = Sources(("planetblupi-music-midi",), ("musescore-general-soundfont",))
 
 STEM_OF_PROGRAM: Sequence[tuple[range, str]] = (
@@ -72,6 +78,56 @@ STEM_OF_PROGRAM: Sequence[tuple[range, str]] = (
     (range(128), "other"),
 )
 """General MIDI's programs; the first range that holds one counts."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A sampled instrument: the stem that it plays, its SFZ file, and `sfz.Instrument`'s octaves.
+
+    `validates` says that it plays the pieces kept back for validation and no other; `samples` is the folder
+    that its samples' paths start from, where that is not the file's.
+    """
+
+    stem: str
+    file: str
+    octaves: int = 0
+    validates: bool = False
+    samples: str = ""
+
+
+LIBRARIES: Sequence[Library] = (
+    Library("bass", "karoryfer.growlybass/growlybass_clean.sfz", octaves=1),
+    Library("bass", "karoryfer.growlybass/growlybass_vicious.sfz", octaves=1),
+    Library("bass", "karoryfer.pastabass/spaghetti.sfz", octaves=1),
+    Library("bass", "karoryfer.pastabass/linguine.sfz", octaves=1),
+    Library("bass", "karoryfer.pastabass/tagliatelle.sfz", octaves=1),
+    Library("bass", "karoryfer.pastabass/fetuccine.sfz", octaves=1),
+    Library("bass", "dsmolken.double-bass/d_smolken_rubner_bass_pizz.sfz"),
+    Library("bass", "karoryfer.meatbass/Programs/pizz_basic.sfz"),
+    Library("bass", "karoryfer.swagbass/swagbass_clean.sfz", validates=True),
+    Library("bass", "karoryfer.swagbass/swagbass_shiny.sfz", validates=True),
+    Library("guitar", "karoryfer.black-and-green-guitars/Programs/04-green_twang.sfz"),
+    Library("guitar", "karoryfer.black-and-green-guitars/Programs/07-black_twang.sfz"),
+    Library("guitar", "karoryfer.black-and-green-guitars/Programs/08-black_staccato.sfz"),
+    Library(
+        "guitar", "karoryfer.shinyguitar/Programs/acoustic_one.sfz", samples="karoryfer.shinyguitar/Samples"
+    ),
+    Library(
+        "guitar", "karoryfer.shinyguitar/Programs/electric_one.sfz", samples="karoryfer.shinyguitar/Samples"
+    ),
+    Library("guitar", "karoryfer.emilyguitar/emily_clean.sfz", validates=True),
+    Library("piano", "GregSullivan.E-Pianos/CP80/CP80.sfz"),
+    Library("piano", "GregSullivan.E-Pianos/Pianet T/Pianet T.sfz"),
+    Library("piano", "GregSullivan.E-Pianos/Wurlitzer EP200/Wurlitzer EP200.sfz"),
+)
+"""Repositories of the account sfzinstruments on GitHub (the black and green guitars: kmturley). The basses and
+guitars are CC0, by Karoryfer Lecolds and D. Smolken; the pianos are CC BY 3.0, by Greg Sullivan."""
+
+SAMPLED_SHARE: Mapping[str, float] = {"bass": 0.75, "guitar": 0.8, "piano": 0.3}
+"""How often a stem is played on a sampled instrument where there is one."""
+
+AMPLIFIED_SHARE: Mapping[str, float] = {"bass": 0.4, "guitar": 0.55}
+"""How often a sampled stem goes through an amplifier."""
 
 LEVEL_DB: Mapping[str, float] = {"drums": 0.0, "bass": -2.0, "piano": -4.0, "guitar": -3.0, "other": -3.0}
 """Mean level of each stem against the drums, from which a song's balance is drawn."""
@@ -121,16 +177,18 @@ def main() -> None:
     parser.add_argument(
         "--longest-s", type=float, default=LONGEST_S, help="a song is cut to this (default %(default)s)"
     )
+    parser.add_argument("--instruments", type=Path, help="folder with the repositories of LIBRARIES")
     parser.add_argument("--varied", action="store_true", help="with more soundfonts and drum kits")
     parser.add_argument("--kept-apart", action="store_true", help="from the packages for evaluation")
     parser.add_argument("--corpus", type=Path, help="index the songs in this corpus")
     arguments = parser.parse_args()
-    sources = KEPT_APART if arguments.kept_apart else VARIED if arguments.varied else TRAINING
+    named = {"kept_apart": KEPT_APART, "instruments": SAMPLED, "varied": VARIED}
+    sources = next((some for name, some in named.items() if getattr(arguments, name)), TRAINING)
     with tempfile.TemporaryDirectory(prefix="multitracks-") as scratch:
         packages = Path(scratch)
         for package in (*sources.midi, *sources.soundfonts, *sources.kits):
             unpack(package, packages / package)
-        studio = Studio.of(packages, sources, arguments.groove)
+        studio = Studio.of(packages, sources, arguments.groove, arguments.instruments)
         for number in range(arguments.count):
             studio.record(number, arguments.seed, arguments.directory, arguments.longest_s)
     if arguments.corpus:
@@ -141,15 +199,18 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Studio:
-    """Pieces, soundfonts and drum performances at hand."""
+    """Pieces, soundfonts, drum performances and sampled instruments, by their files, at hand."""
 
     pieces: tuple[Piece, ...]
     soundfonts: tuple[Path, ...]
     kits: tuple[Path, ...]
     grooves: Mapping[str, Score]
+    instruments: Mapping[str, Instrument]
 
     @classmethod
-    def of(cls, packages: Path, sources: Sources, groove: Path | None) -> Studio:
+    def of(
+        cls, packages: Path, sources: Sources, groove: Path | None, instruments: Path | None = None
+    ) -> Studio:
         """What the unpacked packages hold."""
         pieces = tuple(piece for package in sources.midi for piece in _pieces(packages / package))
         fonts = [_files(packages / name, ".sf2", ".sf3") for name in (*sources.soundfonts, *sources.kits)]
@@ -160,7 +221,9 @@ class Studio:
             kits += [folder for folder in folders if Kit.read(folder)]
         if not pieces or not general:
             raise SystemExit("no MIDI or no soundfont could be had: see the messages above")
-        return cls(pieces, general, tuple(kits), _grooves(groove) if groove else {})
+        grooves = _grooves(groove) if groove else {}
+        sampled = _libraries(instruments) if instruments else {}
+        return cls(pieces, general, tuple(kits), grooves, sampled)
 
     def record(self, number: int, seed: int, directory: Path, longest_s: float = LONGEST_S) -> None:
         """Render the song of this number, or `longest_s` of it, into its folder, if it is not there."""
@@ -190,13 +253,23 @@ class Studio:
             tempo=float(random.uniform(0.9, 1.12)),
             transposed=int(random.integers(-4, 5)),
             jitter_s=float(random.uniform(0.002, 0.009)),
-            soundfonts={stem: str(random.choice([path.name for path in fonts[stem]])) for stem in stems},
+            soundfonts={
+                stem: self._library(stem, piece, random) or str(random.choice([p.name for p in fonts[stem]]))
+                for stem in stems
+            },
             groove=groove,
             room_size=float(random.uniform(0.1, 0.7)),
             damping=float(random.uniform(0.2, 0.8)),
             send_db={stem: float(random.uniform(-30, -12 if stem == "bass" else -6)) for stem in stems},
             level_db={stem: LEVEL_DB[stem] + float(random.normal(0, 2.5)) for stem in stems},
         )
+
+    def _library(self, stem: str, piece: Piece, random: np.random.Generator) -> str:
+        """The sampled instrument drawn for a stem, empty for none."""
+        validates = is_kept_back(piece.name)
+        files = [x.file for x in LIBRARIES if x.stem == stem and x.validates == validates]
+        at_hand = [file for file in files if file in self.instruments]
+        return str(random.choice(at_hand)) if at_hand and random.random() < SAMPLED_SHARE[stem] else ""
 
     def _render(
         self, piece: Piece, variation: Variation, random: np.random.Generator, longest_s: float
@@ -209,12 +282,17 @@ class Studio:
         stems = {}
         for stem, part in parts.items():
             played = _humanised(_orchestrated(part, stem, variation, random), variation.jitter_s, random)
-            font = next(p for p in (*self.soundfonts, *self.kits) if p.name == variation.soundfonts[stem])
-            dry = self._performed(played, font, frames, random)
+            dry = self._performed(played, stem, variation.soundfonts[stem], frames, random)
             stems[stem] = _in_room(dry, variation, stem)
         return _balanced({name: dry for name, dry in stems.items() if np.any(dry)}, variation.level_db)
 
-    def _performed(self, played: Score, font: Path, frames: int, random: np.random.Generator) -> Samples:
+    def _performed(
+        self, played: Score, stem: str, name: str, frames: int, random: np.random.Generator
+    ) -> Samples:
+        if name in self.instruments:
+            dry = perform(played, self.instruments[name], frames, random)
+            return _amplified(dry, random) if random.random() < AMPLIFIED_SHARE.get(stem, 0.0) else dry
+        font = next(path for path in (*self.soundfonts, *self.kits) if path.name == name)
         kit = Kit.read(font) if font.is_dir() else None
         if kit:
             return play(played, kit, frames, random)
@@ -281,6 +359,18 @@ def _training_names(tar: tarfile.TarFile) -> Iterator[str]:
         is_beat = columns["beat_type"] == "beat" and columns["time_signature"] == "4-4"
         if columns["split"] == "train" and is_beat and float(columns["duration"]) >= 20:
             yield columns["midi_filename"]
+
+
+def _libraries(folder: Path) -> dict[str, Instrument]:
+    """The instruments of `LIBRARIES` that the folder holds, by their files."""
+    found = {}
+    for library in LIBRARIES:
+        if (folder / library.file).exists():
+            samples = folder / library.samples if library.samples else None
+            found[library.file] = Instrument.read(folder / library.file, library.octaves, samples)
+        else:
+            print(f"{library.file}: not in {folder}", file=sys.stderr)
+    return found
 
 
 def _slug(name: str) -> str:
@@ -408,6 +498,23 @@ def synthesise(score: Score, soundfont: Path, frames: int) -> Samples:
         samples, _ = soundfile.read(io.BytesIO(wave.read_bytes()), dtype="float32", always_2d=True)
     fitted = samples.T[:, :frames]
     return np.ascontiguousarray(np.pad(fitted, ((0, 0), (0, frames - fitted.shape[1]))))
+
+
+def _amplified(dry: Samples, random: np.random.Generator) -> Samples:
+    """Through a compressor, an overdriven stage and a loudspeaker, all drawn."""
+    level = np.float32(10 ** (-18 / 20) / max(_playing_rms(dry), 1e-6))
+    amplifier = Pedalboard(
+        [
+            Compressor(float(random.uniform(-30, -12)), float(random.uniform(1.5, 4.0)), 5.0, 120.0),
+            HighpassFilter(float(random.uniform(30, 120))),
+            Distortion(float(random.uniform(3, 36))),
+            PeakFilter(float(random.uniform(300, 900)), float(random.uniform(-7, 2)), 0.8),
+            PeakFilter(float(random.uniform(1800, 3500)), float(random.uniform(-2, 6)), 0.9),
+            *[LowpassFilter(float(random.uniform(3500, 6500))) for _ in range(3)],
+        ]
+    )
+    driven: Samples = amplifier(dry * level, RATE)
+    return driven
 
 
 def _in_room(dry: Samples, variation: Variation, stem: str) -> Samples:

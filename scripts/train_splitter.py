@@ -7,8 +7,8 @@
 
 SONGS are folders of rendered songs (`scripts/render_multitracks.py`), each a folder with a FLAC a stem
 and song.json. Every eighth composition, drawn by its name, is kept for validation. A training example
-is a mix of 4 s: the stems of one song, or of several, with their gain, tone, place, speed, bus
-compression and bandwidth drawn anew; every step draws from its own number, so a killed run goes on from
+is a mix of 4 s: the stems of one song, or of several, with their gain, tone, place, speed, overdrive, bus
+compression and bandwidth drawn anew, and now and then with what a voice has left in it; every step draws from its own number, so a killed run goes on from
 its last checkpoint as if it had not been killed. `--from` goes on from another run's weights, also from
 those of a network that lacks some of this one's parts.
 
@@ -33,6 +33,7 @@ import numpy as np
 import soundfile
 import soxr
 import torch
+from augmentation import driven, leaked_voice
 from numba import njit
 from numpy.typing import NDArray
 from safetensors.torch import save_file
@@ -64,6 +65,12 @@ AVERAGE = 0.998
 
 KEPT = 16
 """Excerpts that mixes are made of at a step."""
+
+DRIVEN_SHARE = (0.0, 0.3, 0.2)
+"""How often a stem is overdriven."""
+
+LEAKED_SHARE = 0.2
+"""How often a voice has left something, which belongs to other."""
 
 _SCALE = 2 / (4 * HOP * 1.5 * HOP)
 """Of a bin's power. Parseval: the powers of all bands of a frame sum to the window's mean power."""
@@ -238,7 +245,7 @@ class Excerpts:
 
 
 def _excerpt(song: Song, random: Random) -> Array:
-    """Four seconds of a song's stems, float32 (3, 2, samples), at a drawn speed and width."""
+    """Four seconds of a song's stems, float32 (3, 2, samples), at a drawn speed, drive and width."""
     speed = random.uniform(0.8, 1.25) if random.random() < 0.7 else 1.0
     needed = (FRAMES - 1) * HOP
     length = min(round(needed * speed) + 64, song.stems.shape[2])
@@ -247,8 +254,13 @@ def _excerpt(song: Song, random: Random) -> Array:
     if speed != 1.0:
         flat = stems.reshape(6, -1).T
         stems = np.ascontiguousarray(soxr.resample(flat, speed, 1.0, "LQ").T).reshape(3, 2, -1)
-    for stem in stems:
+    for stem, share in zip(stems, DRIVEN_SHARE, strict=True):
+        if random.random() < share:
+            stem[:] = driven(stem, random)
         _widen(stem, random)
+    if random.random() < LEAKED_SHARE:
+        level = 10 ** (random.uniform(-26, -8) / 20) * np.sqrt(np.mean(np.square(stems.sum(axis=0))))
+        stems[2] += np.float32(level) * leaked_voice(stems.shape[2], random)
     lacking = max(needed - stems.shape[2], 0)
     return np.pad(stems[..., :needed], ((0, 0), (0, 0), (0, lacking)))
 

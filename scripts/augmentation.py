@@ -1,0 +1,69 @@
+"""What happens to stems before they are mixed: overdriven amplifiers, and voices that leak into the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, iirpeak, sosfilt, tf2sos
+
+RATE = 44100
+
+Array = NDArray[np.float32]
+Random = np.random.Generator
+
+SILENT_RMS = 1e-4
+
+
+def driven(stem: Array, random: Random) -> Array:
+    """A stem, float32 (2, samples), through a saturating stage and a loudspeaker, beside itself, at its RMS."""
+    level = _rms(stem)
+    if level < SILENT_RMS:
+        return stem
+    gain, bias = 10 ** (random.uniform(-6, 26) / 20) / level, random.uniform(0, 0.4)
+    saturated = np.tanh(gain * stem + bias) - np.tanh(bias)
+    band = (random.uniform(25, 120), random.uniform(3000, 9000))
+    heard = sosfilt(butter(2, band, "bandpass", fs=RATE, output="sos"), saturated)
+    share = random.uniform(0.3, 1.0)
+    both = share * heard / max(_rms(heard), 1e-6) + (1 - share) * stem / level
+    return np.asarray(both * (level / max(_rms(both), 1e-6)), np.float32)
+
+
+def leaked_voice(samples: int, random: Random) -> Array:
+    """What a separator leaves of a made-up voice, float32 (2, samples) of RMS 1: gated vowels and sibilants."""
+    notes = np.cumsum(random.uniform(0.08, 0.6, samples // round(0.08 * RATE) + 2)) * RATE
+    which = np.searchsorted(notes, np.arange(samples))
+    hz = random.uniform(110, 380) * 2 ** (random.integers(-5, 6, len(notes))[which] / 12)
+    hz = hz * (1 + 0.02 * np.sin(2 * np.pi * random.uniform(4, 6.5) * np.arange(samples) / RATE))
+    buzz = 2 * (np.cumsum(_smooth(hz, 0.03)) / RATE % 1) - 1
+    vowel = sum(
+        10 ** (random.uniform(-14, 0) / 20) * sosfilt(_formant(low, high, random), buzz)
+        for low, high in _FORMANTS
+    )
+    sounding = _smooth((random.random(len(notes)) < 0.6)[which].astype(float), 0.02)
+    hissing = _smooth((random.random(len(notes)) < 0.15)[which].astype(float), 0.01)
+    hiss = sosfilt(
+        butter(2, random.uniform(3500, 7000), "highpass", fs=RATE, output="sos"), random.normal(size=samples)
+    )
+    voice = vowel / max(_rms(np.asarray(vowel)), 1e-6) * sounding + random.uniform(0, 0.5) * hiss * hissing
+    left_over = voice * _smooth(random.random(samples // 2000 + 1).repeat(2000)[:samples] ** 2, 0.03)
+    stereo = np.stack((left_over, left_over * random.uniform(0.7, 1.3)))
+    return np.asarray(stereo / max(_rms(stereo), 1e-6), np.float32)
+
+
+_FORMANTS = ((280, 900), (900, 2400), (2300, 3400))
+"""Where the three lowest formants of vowels lie, in Hz."""
+
+
+def _formant(low_hz: float, high_hz: float, random: Random) -> NDArray[np.float64]:
+    return np.asarray(tf2sos(*iirpeak(random.uniform(low_hz, high_hz), random.uniform(4, 10), RATE)))
+
+
+def _smooth(values: NDArray[np.float64], width_s: float) -> NDArray[np.float64]:
+    """A moving average."""
+    width = round(width_s * RATE)
+    total = np.cumsum(np.pad(values, (width // 2 + 1, width - width // 2 - 1), mode="edge"))
+    return np.asarray((total[width:] - total[:-width])[: len(values)] / width)
+
+
+def _rms(samples: NDArray[np.floating]) -> float:
+    return float(np.sqrt(np.mean(np.square(samples))))
