@@ -15,7 +15,7 @@ SILENT_RMS = 1e-4
 
 
 def driven(stem: Array, random: Random) -> Array:
-    """A stem, float32 (2, samples), through a saturating stage and a loudspeaker, beside itself, at its RMS."""
+    """A stem, float32 (2, samples), with some of it overdriven and through a loudspeaker, at its own RMS."""
     level = _rms(stem)
     if level < SILENT_RMS:
         return stem
@@ -29,25 +29,31 @@ def driven(stem: Array, random: Random) -> Array:
 
 
 def leaked_voice(samples: int, random: Random) -> Array:
-    """What a separator leaves of a made-up voice, float32 (2, samples) of RMS 1: gated vowels and sibilants."""
-    notes = np.cumsum(random.uniform(0.08, 0.6, samples // round(0.08 * RATE) + 2)) * RATE
-    which = np.searchsorted(notes, np.arange(samples))
-    hz = random.uniform(110, 380) * 2 ** (random.integers(-5, 6, len(notes))[which] / 12)
-    hz = hz * (1 + 0.02 * np.sin(2 * np.pi * random.uniform(4, 6.5) * np.arange(samples) / RATE))
-    buzz = 2 * (np.cumsum(_smooth(hz, 0.03)) / RATE % 1) - 1
-    vowel = sum(
-        10 ** (random.uniform(-14, 0) / 20) * sosfilt(_formant(low, high, random), buzz)
-        for low, high in _FORMANTS
-    )
-    sounding = _smooth((random.random(len(notes)) < 0.6)[which].astype(float), 0.02)
-    hissing = _smooth((random.random(len(notes)) < 0.15)[which].astype(float), 0.01)
-    hiss = sosfilt(
-        butter(2, random.uniform(3500, 7000), "highpass", fs=RATE, output="sos"), random.normal(size=samples)
-    )
-    voice = vowel / max(_rms(np.asarray(vowel)), 1e-6) * sounding + random.uniform(0, 0.5) * hiss * hissing
-    left_over = voice * _smooth(random.random(samples // 2000 + 1).repeat(2000)[:samples] ** 2, 0.03)
+    """What a separator leaves of a made-up voice, float32 (2, samples), its RMS 1."""
+    starts = np.cumsum(random.uniform(0.08, 0.6, samples // round(0.08 * RATE) + 2)) * RATE
+    note = np.searchsorted(starts, np.arange(samples))
+    vowel = _sung(note, len(starts), random)
+    sounding = _smooth((random.random(len(starts)) < 0.6)[note].astype(float), 0.02)
+    hissing = _smooth((random.random(len(starts)) < 0.15)[note].astype(float), 0.01)
+    sibilants = butter(2, random.uniform(3500, 7000), "highpass", fs=RATE, output="sos")
+    hiss = sosfilt(sibilants, random.normal(size=samples)) * random.uniform(0, 0.5)
+    holes = _smooth(random.random(samples // 2000 + 1).repeat(2000)[:samples] ** 2, 0.03)
+    left_over = (vowel * sounding + hiss * hissing) * holes
     stereo = np.stack((left_over, left_over * random.uniform(0.7, 1.3)))
     return np.asarray(stereo / max(_rms(stereo), 1e-6), np.float32)
+
+
+def _sung(note: NDArray[np.int64], count: int, random: Random) -> NDArray[np.float64]:
+    """Vowels of RMS 1 on a melody with vibrato; `note` says which of the notes each sample is in."""
+    melody_hz = random.uniform(110, 380) * 2 ** (random.integers(-5, 6, count)[note] / 12)
+    vibrato = np.sin(2 * np.pi * random.uniform(4, 6.5) * np.arange(len(note)) / RATE)
+    glottis = 2 * (np.cumsum(_smooth(melody_hz * (1 + 0.02 * vibrato), 0.03)) / RATE % 1) - 1
+    heard = [
+        10 ** (random.uniform(-14, 0) / 20) * sosfilt(_formant(low, high, random), glottis)
+        for low, high in _FORMANTS
+    ]
+    vowel = np.sum(heard, axis=0)
+    return np.asarray(vowel / max(_rms(vowel), 1e-6))
 
 
 _FORMANTS = ((280, 900), (900, 2400), (2300, 3400))

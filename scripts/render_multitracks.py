@@ -120,8 +120,8 @@ LIBRARIES: Sequence[Library] = (
     Library("piano", "GregSullivan.E-Pianos/Pianet T/Pianet T.sfz"),
     Library("piano", "GregSullivan.E-Pianos/Wurlitzer EP200/Wurlitzer EP200.sfz"),
 )
-"""Repositories of the account sfzinstruments on GitHub (the black and green guitars: kmturley). The basses and
-guitars are CC0, by Karoryfer Lecolds and D. Smolken; the pianos are CC BY 3.0, by Greg Sullivan."""
+"""Repositories of the account sfzinstruments on GitHub (the black and green guitars: of kmturley). Basses
+and guitars are CC0, by Karoryfer Lecolds and D. Smolken; the pianos are CC BY 3.0, by Greg Sullivan."""
 
 SAMPLED_SHARE: Mapping[str, float] = {"bass": 0.75, "guitar": 0.8, "piano": 0.3}
 """How often a stem is played on a sampled instrument where there is one."""

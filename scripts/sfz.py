@@ -26,15 +26,12 @@ Samples = NDArray[np.float32]
 NOISES = re.compile(r"nois|scrape|perc|mute|finger|rel[e_/\\]|release", re.IGNORECASE)
 """In a sample's path, what is no note."""
 
+STRETCHED = 6
+"""Semitones beyond its keys that an instrument is played."""
+
 _TOKEN = re.compile(r"<(\w+)>|([A-Za-z_0-9$]+)=(.*?)(?=\s+[A-Za-z_0-9$]+=|\s*<|\s*$)")
 _LEVELS = ("control", "global", "master", "group", "region")
-_PITCHES = {name: i for i, name in enumerate("c,db,d,eb,e,f,gb,g,ab,a,bb,b".split(","))} | {
-    "c#": 1,
-    "d#": 3,
-    "f#": 6,
-    "g#": 8,
-    "a#": 10,
-}
+_NOTES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
 
 
 @dataclass(frozen=True)
@@ -78,8 +75,8 @@ class Instrument:
 
     def heard_for(self, pitch: int, velocity: int, random: np.random.Generator) -> tuple[Region, int]:
         """One of the regions for a pitch, and the key, by octaves within reach, that stands for it."""
-        lowest = min(region.low_key for region in self.regions)
-        highest = max(region.high_key for region in self.regions)
+        lowest = min(region.low_key for region in self.regions) - STRETCHED
+        highest = max(region.high_key for region in self.regions) + STRETCHED
         key = pitch + 12 * self.octaves
         key += 12 * max(-((key - lowest) // 12), 0) - 12 * max((key - highest + 11) // 12, 0)
         near = min(_distance(key, region.low_key, region.high_key) for region in self.regions)
@@ -201,8 +198,10 @@ _KEYS = (("lokey", "0"), ("hikey", "127"))
 
 def _key(text: str) -> int:
     """A key as a number, 60, or a name, c4."""
-    named = re.fullmatch(r"([a-g][#b]?)(-?\d+)", text.lower())
-    return 12 * (int(named[2]) + 1) + _PITCHES[named[1]] if named else int(text)
+    named = re.fullmatch(r"([a-g])([#b]?)(-?\d+)", text.lower())
+    if not named:
+        return int(text)
+    return 12 * (int(named[3]) + 1) + _NOTES[named[1]] + {"#": 1, "b": -1, "": 0}[named[2]]
 
 
 def _is_readable(path: Path) -> bool:

@@ -8,9 +8,10 @@
 SONGS are folders of rendered songs (`scripts/render_multitracks.py`), each a folder with a FLAC a stem
 and song.json. Every eighth composition, drawn by its name, is kept for validation. A training example
 is a mix of 4 s: the stems of one song, or of several, with their gain, tone, place, speed, overdrive, bus
-compression and bandwidth drawn anew, and now and then with what a voice has left in it; every step draws from its own number, so a killed run goes on from
-its last checkpoint as if it had not been killed. `--from` goes on from another run's weights, also from
-those of a network that lacks some of this one's parts.
+compression and bandwidth drawn anew, and now and then with what a voice has left in it. Every step draws
+from its own number, so a killed run goes on from its last checkpoint as if it had not been killed.
+`--from` goes on from another run's weights, also from those of a network that lacks some of this one's
+parts.
 
 The loss needs no waveforms. With one real matrix W for a band of a frame, the error of a stem S in the mix X
 is sum |S|² − 2 sum_i W_i Re sum S X_i* + sum_ij W_i W_j Re sum X_i X_j* over the band's bins, and these sums

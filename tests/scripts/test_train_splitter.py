@@ -19,10 +19,11 @@ RATE = 44100
 
 @pytest.fixture(scope="module")
 def splitting():
-    spec = importlib.util.spec_from_file_location("train_splitter", ROOT / "scripts" / "train_splitter.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["train_splitter"] = module
-    spec.loader.exec_module(module)
+    for name in ("augmentation", "train_splitter"):
+        spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
     return module
 
 
