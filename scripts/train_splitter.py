@@ -105,6 +105,8 @@ def main() -> None:
     ship = commands.add_parser("ship", help="the averaged weights and their configuration")
     ship.add_argument("--run", required=True, type=Path)
     ship.add_argument("--to", required=True, type=Path)
+    ship.add_argument("--share", type=float, default=1.0, help="of the run's weights in a mean with --with's")
+    ship.add_argument("--with", dest="beside", type=Path, help="a run that keeps what this one forgot")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.command == "prepare":
@@ -118,7 +120,7 @@ def main() -> None:
     elif arguments.command == "report":
         print_report(arguments.store, arguments.run)
     else:
-        ship_weights(arguments.run, arguments.to)
+        ship_weights(arguments.run, arguments.to, arguments.share, arguments.beside)
 
 
 # --- songs -----------------------------------------------------------------------------------------
@@ -508,7 +510,7 @@ class Trainer:
 
     def begin_with(self, run: Path) -> None:
         """Another run's averaged weights; what they lack stays as it is."""
-        weights = torch.load(run / "state.pt", weights_only=True)["average"]
+        weights = _averaged(run)
         for network in (self.network, self.average):
             mine = network.state_dict()
             network.load_state_dict(mine | {name: weights[name] for name in mine.keys() & weights.keys()})
@@ -584,7 +586,7 @@ def measure(network: SplitterNetwork, songs: Sequence[Song]) -> dict[str, float]
 def print_report(store: Path, run: Path) -> None:
     """A table of the run's result on the compositions kept back."""
     network = SplitterNetwork()
-    network.load_state_dict(torch.load(run / "state.pt", weights_only=True)["average"])
+    network.load_state_dict(_averaged(run))
     songs = read_store(store, "validation")
     measured = measure(network, songs)
     print(f"{len(songs)} songs, {3 * len(songs)} excerpts of 8 s\n")
@@ -593,13 +595,24 @@ def print_report(store: Path, run: Path) -> None:
         print(f"| {stem} | {measured[stem]:.1f} | {measured['ideal ' + stem]:.1f} |")
 
 
-def ship_weights(run: Path, to: Path) -> None:
+def _averaged(run: Path) -> dict[str, Tensor]:
+    """The averaged weights of a run's checkpoint."""
+    return dict(torch.load(run / "state.pt", weights_only=True)["average"])
+
+
+def ship_weights(run: Path, to: Path, share: float = 1.0, beside: Path | None = None) -> None:
     """Write weights.safetensors and config.json, which names their hash.
 
+    With a second run, the weights are the mean of both, in which the first has `share`: it keeps what the
+    first forgot of the second (M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
     Filters are in 16 bits. What normalises is not: a variance can be more than 16 bits hold.
     """
     to.mkdir(parents=True, exist_ok=True)
-    average = torch.load(run / "state.pt", weights_only=True)["average"]
+    average = _averaged(run)
+    if beside:
+        average = {
+            k: v.lerp(average[k], share) if v.is_floating_point() else v for k, v in _averaged(beside).items()
+        }
     kept = {k: (v.half() if v.ndim > 2 else v).contiguous() for k, v in average.items()}
     save_file(kept, to / "weights.safetensors")
     config = {
@@ -608,7 +621,7 @@ def ship_weights(run: Path, to: Path) -> None:
         "bands": BANDS,
         "parameters": sum(value.numel() for value in kept.values()),
         "weights_sha256": hashlib.sha256((to / "weights.safetensors").read_bytes()).hexdigest(),
-        "run": json.loads((run / "run.json").read_text()),
+        "run": json.loads((run / "run.json").read_text()) | ({"share": share} if beside else {}),
     }
     (to / "config.json").write_text(json.dumps(config, indent=1) + "\n")
 

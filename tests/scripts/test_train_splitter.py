@@ -125,6 +125,20 @@ def test_a_run_that_was_killed_goes_on_alike_and_ships_what_it_reached(
     assert sum(p.numel() for p in network.parameters()) < 5_000_000
 
 
+def test_two_runs_ship_as_the_mean_of_their_weights(splitting, tmp_path):
+    shipped = splitting.SplitterNetwork().state_dict()
+    for name, factor in (("new", 1.0), ("old", 3.0)):
+        (tmp_path / name).mkdir()
+        weights = {k: v * factor if v.is_floating_point() else v for k, v in shipped.items()}
+        torch.save({"average": weights}, tmp_path / name / "state.pt")
+        (tmp_path / name / "run.json").write_text("{}")
+    splitting.ship_weights(tmp_path / "new", tmp_path / "both", 0.75, tmp_path / "old")
+    found = load_splitter(read_weights(tmp_path / "both"), "cpu").state_dict()
+    for name, value in shipped.items():
+        expected = value * 1.5 if value.is_floating_point() else value
+        torch.testing.assert_close(found[name], expected, atol=1e-3, rtol=1e-3)
+
+
 def test_a_run_begins_with_another_ones_weights_and_changes_nothing_by_what_those_lack(
     splitting, store, tmp_path, monkeypatch
 ):
