@@ -29,8 +29,10 @@ from typing import Any
 
 import numpy as np
 import soundfile as sf
+import soxr
 from benchmark_master import master, measure, peer
-from benchmark_recovery import aligned, damages, excerpt, find_songs, genre_near, write
+from benchmark_recovery import aligned, damages, find_songs, genre_near, write
+from benchmark_recovery import excerpt as at_its_rate
 from numpy.typing import NDArray
 from peers import CEILING_DBTP, PEERS
 
@@ -118,6 +120,14 @@ def figures(song: Side, path: Path) -> Figures:
         fold_loss_db=after.fold_loss_db - song.fold_loss_db,
         moved=Original(song.audio).distance(after.audio).total,
     )
+
+
+def excerpt(song: Path, seconds: float) -> Audio:
+    """The middle of a song, at the rate that every peer leaves as it is."""
+    audio = at_its_rate(song, seconds)
+    if audio.rate == RATE:
+        return audio
+    return Audio(np.ascontiguousarray(soxr.resample(audio.samples.T, audio.rate, RATE).T), RATE)
 
 
 # --- systems ---------------------------------------------------------------------------------------
