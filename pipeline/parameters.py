@@ -174,12 +174,14 @@ class Settings:
     def scaled(self, amount: float, shares: Mapping[str, float] | None = None) -> Settings:
         """Every action multiplied by `amount` in [0, 1]: 0 is neutral, 1 is these settings.
 
-        `shares` in [0, 1] by name multiply those of some parameters once more.
+        `shares` in [0, 1] by name multiply those of some parameters once more. What shapes an effect that
+        another parameter switches on keeps its action: half of a bell is half its gain at the same centre.
         """
         if amount == 1.0 and not shares:
             return self
-        by = {p.name: amount * (shares or {}).get(p.name, 1.0) for p in self.space}
-        return self.space.settings({p.name: self._scaled(p, by[p.name]) for p in self.space})
+        by = {p.name: amount * (shares or {}).get(p.name, 1.0) for p in self.space if not switch_of(p.name)}
+        scaled = {p.name: self._scaled(p, by.get(p.name, 1.0)) for p in self.space}
+        return self.space.settings(scaled).without_idle()
 
     def _scaled(self, parameter: Parameter, by: float) -> float:
         value = self.values[parameter.name]

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import Settings, switch_of
+from mixagent.pipeline.parameters import Settings
 
 Dimension = Literal["eq", "dynamics", "width", "saturation", "restore"]
 
@@ -61,15 +61,9 @@ class Strengths:
         return {name: value for name, value in asdict(self).items() if value != 1.0}
 
     def applied(self, settings: Settings, amount: float) -> Settings:
-        """The settings, every action multiplied by `amount` and by the strength of its dimension.
-
-        What shapes an effect that another parameter switches on keeps its action: half the strength of
-        a bell is half its gain at the same centre.
-        """
-        if not self.weakened():
-            return settings.scaled(amount)
-        shares = {p.name: self.of(dimension(p.name)) for p in settings.space if switch_of(p.name) is None}
-        return settings.scaled(amount, shares).without_idle()
+        """The settings, every action multiplied by `amount` and by the strength of its dimension."""
+        shares = {p.name: self.of(dimension(p.name)) for p in settings.space} if self.weakened() else None
+        return settings.scaled(amount, shares)
 
 
 ALL = Strengths()

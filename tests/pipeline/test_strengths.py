@@ -75,15 +75,16 @@ def test_more_strength_moves_each_of_its_parameters_further_from_neutral(name):
 def test_the_amount_multiplies_every_strength():
     settings = decided()
     applied = Strengths(eq=0.5).applied(settings, 0.4).to_action()
-    own = [dimension(p.name) == "eq" and switch_of(p.name) is None for p in SPACE]
-    factor = np.where(own, 0.2, 0.4)
+    shaping = [switch_of(p.name) is not None for p in SPACE]
+    factor = np.where(shaping, 1.0, np.where([dimension(p.name) == "eq" for p in SPACE], 0.2, 0.4))
     np.testing.assert_allclose(applied, settings.to_action() * factor, atol=1e-5)
 
 
-def test_half_the_strength_of_a_bell_is_half_its_gain_at_the_same_centre():
+def test_half_the_strength_or_the_amount_of_a_bell_is_half_its_gain_at_the_same_centre():
     bell = {"master.bell_1_hz": 500.0, "master.bell_1_db": -6.0, "master.bell_1_q": 4.0}
-    halved = Strengths(eq=0.5).applied(SPACE.settings(bell), 1.0).changed()
-    assert halved == {**bell, "master.bell_1_db": pytest.approx(-3.0)}
+    for strengths, amount in ((Strengths(eq=0.5), 1.0), (Strengths(), 0.5)):
+        halved = strengths.applied(SPACE.settings(bell), amount).changed()
+        assert halved == {**bell, "master.bell_1_db": pytest.approx(-3.0)}
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
