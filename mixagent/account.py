@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "mixagent.report/1"
 
+_FINALISER = ("gain_db", "max_reduction_db", "transients_lost_db", "tails_lowered_db", "renders")
+
 
 def analysis_object(song: Path, decoded: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
     """What `mixagent analyze --json` prints."""
@@ -129,9 +131,7 @@ def build_report(
             "parameters": _parameters(decision, applied),
         },
         "feedback": feedback,
-        "finaliser": None
-        if finish is None
-        else {k: finish[k] for k in ("gain_db", "max_reduction_db", "renders")},
+        "finaliser": None if finish is None else {name: finish[name] for name in _FINALISER},
         "warnings": [
             *decoded["warnings"],
             *([] if own is None else stems_warnings(results, request.song)),
@@ -250,7 +250,9 @@ def _finished(finish: Mapping[str, Any]) -> str:
     )
     renders = len(finish["renders"])
     level = f"Level {finish['gain_db']:+.1f} dB in {renders} render{'s' if renders > 1 else ''}"
-    return f"{level}; {limited}".replace("-", "−")
+    lowered = finish["tails_lowered_db"]
+    kept = f"; what rings out lowered by up to {lowered:.1f} dB, for punch" if lowered > 0.05 else ""
+    return f"{level}; {limited}".replace("-", "−") + kept
 
 
 def _stage(event: StageEvent, result: Result | None) -> dict[str, Any]:

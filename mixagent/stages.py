@@ -31,12 +31,12 @@ from mixagent.pipeline.audio import (
     blocks,
     spool,
 )
-from mixagent.pipeline.clipper import Clipper, clipper_of
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
 from mixagent.pipeline.edits import NO_EDITS, Edits, edited, span_of
 from mixagent.pipeline.features import describe_song
 from mixagent.pipeline.files import content_hash, decode, resample
 from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finishing import BY_TARGET, Finishing, finishing_of
 from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
 from mixagent.pipeline.meters import Loudness, momentary_lufs
 from mixagent.pipeline.parameters import Settings
@@ -160,9 +160,9 @@ def rendering_stages(
     """
     needs = tuple(name for name in heard.results if name != "decode")
     mix = {"settings": settings.changed(), "amount": amount, "rate": rate, "edits": edits.asked}
-    clipper = clipper_of(settings)
+    finishing = finishing_of(settings)
     through = {} if codecs is None else {"codecs": asdict(codecs)}
-    clipped = {} if clipper is None else {"clipper": asdict(clipper)}
+    by_hand = {} if finishing == BY_TARGET else asdict(finishing)
     mixing = [Stage("mix", partial(_mix, heard, settings, rate, edits), needs, mix)]
     if matching is not None:
         mixing.append(matching)
@@ -172,9 +172,9 @@ def rendering_stages(
         Stage("level", _level, mixed),
         Stage(
             "finalise",
-            partial(_finalise, target, codecs, clipper),
+            partial(_finalise, target, codecs, finishing),
             (*mixed, "level"),
-            {**asdict(target), **through, **clipped},
+            {**asdict(target), **through, **by_hand},
         ),
         Stage("measure", _measure, ("finalise",)),
     ]
@@ -360,16 +360,17 @@ def _or_none(values: Iterable[float]) -> list[float | None]:
 
 
 def _finalise(
-    target: LoudnessTarget, codecs: CodecPlan | None, clipper: Clipper | None, context: StageContext
+    target: LoudnessTarget, codecs: CodecPlan | None, finishing: Finishing, context: StageContext
 ) -> dict[str, Any]:
     from mixagent.pipeline.codecs import CodecPlan, finalise_through
 
     mix, measures = mixed_audio(context.inputs), levels(context.inputs["level"])
     plan = codecs or CodecPlan()
     finish, through = finalise_through(
-        mix, target, plan, context.directory, context.progress, measures, clipper
+        mix, target, plan, context.directory, context.progress, measures, finishing
     )
-    values = {f: getattr(finish, f) for f in ("gain_db", "max_reduction_db", "met", "missed")}
+    names = ("gain_db", "max_reduction_db", "transients_lost_db", "tails_lowered_db", "met", "missed")
+    values = {name: getattr(finish, name) for name in names}
     return {
         "audio": _kept(finish.audio, context.directory),
         "renders": [_finite(asdict(render)) for render in finish.renders],

@@ -19,11 +19,11 @@ import numpy as np
 import soundfile
 
 from mixagent.pipeline.audio import AudioSource, blocks
-from mixagent.pipeline.clipper import Clipper
 from mixagent.pipeline.decoding import decode
 from mixagent.pipeline.encoding import MP3_RATES_HZ, encode
 from mixagent.pipeline.errors import ModelMissingError, OutputError, UsageError
 from mixagent.pipeline.finaliser import Finish, finalise
+from mixagent.pipeline.finishing import BY_TARGET, Finishing
 from mixagent.pipeline.forecast import SourceMeasures
 from mixagent.pipeline.meters import measure
 from mixagent.pipeline.resampling import resample
@@ -230,7 +230,7 @@ def finalise_through(
     scratch: Path,
     progress: Progress,
     measures: SourceMeasures,
-    clipper: Clipper | None = None,
+    finishing: Finishing = BY_TARGET,
 ) -> tuple[Finish, tuple[CodecRender, ...]]:
     """`finalise`, with the ceiling lowered until what codecs make of the song holds it too.
 
@@ -245,7 +245,7 @@ def finalise_through(
     ceiling_dbtp = target.ceiling_dbtp
     while True:
         lowered = replace(target, ceiling_dbtp=ceiling_dbtp)
-        finish = finalise(source, lowered, scratch, progress, measures, clipper)
+        finish = finalise(source, lowered, scratch, progress, measures, finishing)
         checks = _checked(finish.audio, plan.held, scratch, progress)
         over_db = max((check.true_peak_dbtp for check in checks), default=-np.inf) - target.ceiling_dbtp
         last = over_db <= 0.0 or len(renders) + 1 == MAX_RENDERS

@@ -3,13 +3,17 @@
 The gain is foretold from one pass over the source (`forecast`). Every render is of the whole song at
 one gain and is measured; where it misses, the forecast is corrected by what it missed and the gain
 found again, held between gains known to be too low and too high.
+
+Targets over `LOUD_LUFS` take so much off the peaks that three things change: a soft clipper takes the
+short ones, the limiter behind it releases slowly, and where the first render has lost transients, what
+rings out between them is lowered before it is done again. `scripts/benchmark_loud.py` measures them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +28,10 @@ from mixagent.pipeline.audio import (
     collect,
     spool,
 )
-from mixagent.pipeline.clipper import Clipper
-from mixagent.pipeline.dsp.limiter import TruePeakLimiter
+from mixagent.pipeline.dsp.limiter import Ballistics, TruePeakLimiter
 from mixagent.pipeline.dsp.saturation import Curve, SoftClipper
+from mixagent.pipeline.dsp.transients import TransientShaper
+from mixagent.pipeline.finishing import BY_TARGET, Clipper, Finishing
 from mixagent.pipeline.forecast import (
     Forecast,
     SourceMeasures,
@@ -38,15 +43,31 @@ from mixagent.pipeline.forecast import (
 from mixagent.pipeline.meters import Loudness, LoudnessMeter
 from mixagent.pipeline.streaming import process_blocks
 from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.wear import transient_loss_db
 
 TOLERANCE_LU = 0.05
 MAX_GAIN_DB = 40.0
 MAX_RENDERS = 10
 SHORTEST_S = 0.4
 
-LOUD_LUFS = -10.0
-LOUD_CLIPPER = Clipper(over_db=3.0, knee_db=4.0)
-"""What leaves less distortion and pumping at equal loudness there; see `scripts/benchmark_clipper.py`."""
+ORDINARY = Ballistics()
+
+LOUD_LUFS = -12.0
+"""From here on, what follows leaves less distortion and pumping than the limiter alone does."""
+
+LOUD_CLIPPER = Clipper(over_db=2.0, knee_db=2.0)
+LOUD_BALLISTICS = Ballistics(release_ms=500.0)
+"""Of the limiter behind a clipper: what is left for it to do is slow. Without one it has to be quick."""
+
+_SLOW_BEHIND_DB = 4.0
+"""The most that a clipper may leave over the ceiling for the limiter to be slow."""
+
+PUNCH_DB = 6.0
+"""How far what rings out is lowered at most, for a `Finishing.punch` of 1."""
+
+_LOST_FOR_ALL_DB = 1.0
+_ROOM_FOR_ALL_DB = 2.0
+"""The loss of transients that asks for all of it; and the reduction left that allows it: it costs some."""
 
 _SMALLEST_STEP_DB = 0.002
 _REDUCTION_LEFT_DB = 0.5
@@ -61,6 +82,10 @@ _METERS_DIFFER_DB = 1.0
 """How much higher than ours another meter may read what lies close to the Nyquist frequency."""
 
 _MEASURING_SHARE = 0.2
+_FIRST_SHARE = _MEASURING_SHARE + (1.0 - _MEASURING_SHARE) / 2
+"""Of the work is done when a search has made its first render."""
+
+_QUIETER = "quieter.raw"
 
 Progress = Callable[[float], None]
 
@@ -81,6 +106,9 @@ class Finish:
 
     `max_reduction_db` is what `reduction_db` says of the last render. `missed` is a sentence for
     the user, empty where the target was met. `integrated_lufs` is −inf where it is undefined.
+    `tails_lowered_db` is how far what rings out was lowered at most, because the first render had lost
+    `transients_lost_db`; the renders behind that one are of the song so changed. It is 0 where that
+    would have cost the loudness.
     """
 
     audio: Audio | DiskAudio
@@ -91,6 +119,8 @@ class Finish:
     renders: tuple[FinishRender, ...]
     met: bool
     missed: str
+    transients_lost_db: float = 0.0
+    tails_lowered_db: float = 0.0
 
 
 def finalise(
@@ -99,7 +129,7 @@ def finalise(
     scratch: Path | None,
     progress: Progress | None = None,
     measures: SourceMeasures | None = None,
-    clipper: Clipper | None = None,
+    finishing: Finishing = BY_TARGET,
 ) -> Finish:
     """Bring a source to the target's loudness with no true peak over its ceiling.
 
@@ -113,18 +143,38 @@ def finalise(
         scratch: a folder for the result, `finished.raw`; without it the result is in memory.
         progress: called with the share done, 0 to 1; what it raises ends the work.
         measures: `measure_source(source)`, for a caller that has it.
-        clipper: takes the short peaks before the limiter, and what it takes counts as reduction;
-            without one, targets over `LOUD_LUFS` have `LOUD_CLIPPER`. One that is off clips nothing.
+        finishing: what was set by hand. What a clipper takes counts as reduction; without one, targets
+            over `LOUD_LUFS` have `LOUD_CLIPPER`. One that is off clips nothing.
     """
     report = progress or (lambda share: None)
     before = measures or measure_source(source, lambda share: report(share * _MEASURING_SHARE))
     unmeasurable = _unmeasurable(source, before.loudness)
     if unmeasurable:
         return _enforce_ceiling(source, target, scratch, before.loudness, unmeasurable, report)
-    if clipper is None and target.integrated_lufs > LOUD_LUFS:
-        clipper = LOUD_CLIPPER
-    works = clipper is not None and not clipper.off
-    return _Search(source, target, scratch, before, report, clipper if works else None).run()
+    peaks = _taken(target, finishing.clipper)
+    search = _Search(source, target, scratch, before, report, peaks)
+    if target.integrated_lufs <= LOUD_LUFS or not finishing.punch:
+        return search.run()
+    lost_db, lowered_db = search.tails_to_lower()
+    lowered_db *= finishing.punch
+    if not lowered_db:
+        return replace(search.run(), transients_lost_db=lost_db)
+
+    def rest(share: float) -> None:
+        report(_FIRST_SHARE + share * (1.0 - _FIRST_SHARE))
+
+    shaper = TransientShaper(0.0, -lowered_db, source.rate, source.channels)
+    quieter = _store(process_blocks(source, [shaper]), source, scratch, _QUIETER)
+    after = measure_source(quieter, lambda share: rest(share * _MEASURING_SHARE))
+    finish = _Search(quieter, target, scratch, after, rest, peaks, search.renders).run()
+    if scratch is not None:
+        (scratch / _QUIETER).unlink()
+    if not finish.met:
+        lowered_db = 0.0
+        finish = _Search(
+            source, target, scratch, before, lambda share: rest(1.0), peaks, finish.renders
+        ).run()
+    return replace(finish, transients_lost_db=lost_db, tails_lowered_db=lowered_db)
 
 
 def _unmeasurable(source: AudioSource, before: Loudness) -> str:
@@ -146,7 +196,8 @@ def _enforce_ceiling(
     report: Progress,
 ) -> Finish:
     limited = before.true_peak_dbtp > target.ceiling_dbtp - _METERS_DIFFER_DB
-    audio, renders = _render_under(source, 0.0, target.ceiling_dbtp if limited else None, scratch, report)
+    ceiling_dbtp = target.ceiling_dbtp if limited else None
+    audio, renders = _render_under(source, 0.0, ceiling_dbtp, scratch, report, _Peaks())
     return _finish(audio, renders, why)
 
 
@@ -165,11 +216,20 @@ def _finish(audio: Audio | DiskAudio, renders: tuple[FinishRender, ...], missed:
 
 
 @dataclass(frozen=True)
-class _Clipping:
-    """A clipper's curve, and what it works on."""
+class _Peaks:
+    """What takes them: a clipper's curve, if there is one, and how the limiter's gain moves."""
 
-    curve: Curve
-    before: SourceMeasures
+    curve: Curve | None = None
+    ballistics: Ballistics = ORDINARY
+
+
+def _taken(target: LoudnessTarget, asked: Clipper | None) -> _Peaks:
+    loud = target.integrated_lufs > LOUD_LUFS
+    clipper = LOUD_CLIPPER if asked is None and loud else asked
+    if clipper is None or clipper.off:
+        return _Peaks()
+    slow = loud and clipper.over_db <= _SLOW_BEHIND_DB
+    return _Peaks(Curve(*clipper.bounds(target.ceiling_dbtp)), LOUD_BALLISTICS if slow else ORDINARY)
 
 
 def _render(
@@ -178,22 +238,24 @@ def _render(
     ceiling_dbtp: float | None,
     scratch: Path | None,
     report: Progress,
-    clipping: _Clipping | None,
+    peaks: _Peaks,
+    before: SourceMeasures | None,
 ) -> tuple[Audio | DiskAudio, FinishRender]:
     """The source at one gain, held where a ceiling is given, and what the meters read of it."""
     gained = Combination(((10.0 ** (gain_db / 20.0), source),))
-    limiter = (
-        TruePeakLimiter(source.rate, source.channels, ceiling_dbtp) if ceiling_dbtp is not None else None
-    )
-    clipped = [SoftClipper(clipping.curve, source.channels)] if clipping and limiter else []
-    meter = LoudnessMeter(source.rate, source.channels)
-    parts = process_blocks(gained, [*clipped, limiter]) if limiter else blocks(gained)
-    audio = _store(_metered(parts, meter, source.frames, report), source, scratch)
+    meter, deepest = LoudnessMeter(source.rate, source.channels), np.zeros(0)
+    if ceiling_dbtp is None:
+        audio = _store(_metered(blocks(gained), meter, source.frames, report), source, scratch)
+    else:
+        limiter = TruePeakLimiter(source.rate, source.channels, ceiling_dbtp, peaks.ballistics)
+        clipped = [SoftClipper(peaks.curve, source.channels)] if peaks.curve else []
+        parts = process_blocks(gained, [*clipped, limiter])
+        audio = _store(_metered(parts, meter, source.frames, report), source, scratch)
+        deepest = limiter.reductions_db
+        if peaks.curve and before:
+            taken_db = clipped_db(before, gain_db, peaks.curve)[: deepest.size]
+            deepest[: taken_db.size] += taken_db
     after = meter.loudness()
-    deepest = limiter.reductions_db if limiter else np.zeros(0)
-    if clipping and clipped:
-        taken_db = clipped_db(clipping.before, gain_db, clipping.curve)[: deepest.size]
-        deepest[: taken_db.size] += taken_db
     reduction = reduction_db(deepest, after.momentary_lufs, source.rate)
     return audio, FinishRender(gain_db, after.integrated_lufs, after.true_peak_dbtp, reduction)
 
@@ -204,14 +266,15 @@ def _render_under(
     ceiling_dbtp: float | None,
     scratch: Path | None,
     report: Progress,
-    clipping: _Clipping | None = None,
+    peaks: _Peaks,
+    before: SourceMeasures | None = None,
 ) -> tuple[Audio | DiskAudio, tuple[FinishRender, ...]]:
     """A render whose true peak the meter finds at or under the ceiling, if it was to be limited.
 
     What the meter finds over, the limiter's ceiling is lowered by, and each time by more room. Each
     render is given, the one that holds last.
     """
-    audio, render = _render(source, gain_db, ceiling_dbtp, scratch, report, clipping)
+    audio, render = _render(source, gain_db, ceiling_dbtp, scratch, report, peaks, before)
     renders = [render]
     aim_dbtp = ceiling_dbtp
     while ceiling_dbtp is not None and aim_dbtp is not None and len(renders) <= _MAX_LOWERINGS:
@@ -219,7 +282,7 @@ def _render_under(
         if over_db <= 0.0:
             break
         aim_dbtp -= over_db + _LOWERING_ROOM_DB * 2 ** len(renders)
-        audio, render = _render(source, gain_db, aim_dbtp, scratch, _unheard, clipping)
+        audio, render = _render(source, gain_db, aim_dbtp, scratch, _unheard, peaks, before)
         renders.append(render)
     return audio, tuple(renders)
 
@@ -239,16 +302,18 @@ def _metered(
         yield part
 
 
-def _store(parts: Iterator[FloatArray], source: AudioSource, scratch: Path | None) -> Audio | DiskAudio:
+def _store(
+    parts: Iterator[FloatArray], like: AudioSource, scratch: Path | None, name: str = "finished.raw"
+) -> Audio | DiskAudio:
     if scratch is None:
-        return collect(parts, source.rate, source.channels)
-    return spool(parts, scratch / "finished.raw", source.rate, source.channels)
+        return collect(parts, like.rate, like.channels)
+    return spool(parts, scratch / name, like.rate, like.channels)
 
 
 class _Search:
     """The loop over the gain for one source and target.
 
-    `_tries` are the renders that held the ceiling, one a gain; `_renders` are all.
+    `_tries` are the renders that held the ceiling, one a gain; `renders` are all, `earlier` ones too.
     """
 
     def __init__(
@@ -258,53 +323,68 @@ class _Search:
         scratch: Path | None,
         before: SourceMeasures,
         report: Progress,
-        clipper: Clipper | None,
+        peaks: _Peaks,
+        earlier: Iterable[FinishRender] = (),
     ) -> None:
-        self._clipping = _Clipping(Curve(*clipper.bounds(target.ceiling_dbtp)), before) if clipper else None
         self._source, self._target, self._scratch = source, target, scratch
-        self._before, self._report = before, report
-        self._renders: list[FinishRender] = []
+        self._before, self._report, self._peaks = before, report, peaks
+        self.renders = list(earlier)
         self._tries: list[FinishRender] = []
+        self._first: Audio | DiskAudio | None = None
         self._error_lu = self._error_db = 0.0
         self._foretold: dict[float, Forecast] = {}
 
     def run(self) -> Finish:
         """Render until the target is met or what stands in its way is reached."""
-        gain_db = self._foretold_gain_db()
-        while True:
-            audio = self._try(gain_db)
-            if self._settled():
-                break
+        audio = self._begun()
+        while not self._settled():
             self._learn()
             step_to = self._next_gain_db()
-            if len(self._tries) >= MAX_RENDERS or abs(step_to - gain_db) < _SMALLEST_STEP_DB:
+            if len(self._tries) >= MAX_RENDERS or abs(step_to - self._tries[-1].gain_db) < _SMALLEST_STEP_DB:
                 audio = self._best(audio)
                 break
-            gain_db = step_to
+            audio = self._try(step_to)
         self._report(1.0)
-        return _finish(audio, tuple(self._renders), self._missed(self._renders[-1]))
+        return _finish(audio, tuple(self.renders), self._missed(self.renders[-1]))
+
+    def tails_to_lower(self) -> tuple[float, float]:
+        """What the first render has lost of the transients, and how far to lower what rings out, in dB.
+
+        No further than there is room for in the reduction: loudness comes first.
+        """
+        lost_db = max(transient_loss_db(self._source, self._begun()), 0.0)
+        room_db = max(self._target.max_reduction_db - self._tries[0].reduction_db, 0.0)
+        return lost_db, PUNCH_DB * min(lost_db / _LOST_FOR_ALL_DB, room_db / _ROOM_FOR_ALL_DB, 1.0)
+
+    def _begun(self) -> Audio | DiskAudio:
+        """What the first render gave, which is made once."""
+        if self._first is None:
+            self._first = self._try(self._foretold_gain_db())
+        return self._first
 
     def _try(self, gain_db: float) -> Audio | DiskAudio:
         limited = self._before.loudness.true_peak_dbtp + gain_db > (
             self._target.ceiling_dbtp - _METERS_DIFFER_DB
         )
-        before = 1.0 - (1.0 - _MEASURING_SHARE) / (len(self._tries) + 1)
+        before = 1.0 - (1.0 - _MEASURING_SHARE) / 2 ** len(self._tries)
 
         def report(share: float) -> None:
             self._report(before + share * (1.0 - before) / 2)
 
         ceiling_dbtp = self._target.ceiling_dbtp if limited else None
         audio, renders = _render_under(
-            self._source, gain_db, ceiling_dbtp, self._scratch, report, self._clipping
+            self._source, gain_db, ceiling_dbtp, self._scratch, report, self._peaks, self._before
         )
-        self._renders.extend(renders)
+        self.renders.extend(renders)
         self._tries.append(renders[-1])
         return audio
 
     def _forecast(self, gain_db: float) -> Forecast:
         if gain_db not in self._foretold:
-            curve = self._clipping.curve if self._clipping else None
-            self._foretold[gain_db] = forecast(self._before, gain_db, self._target.ceiling_dbtp, curve)
+            ceiling_dbtp, peaks = self._target.ceiling_dbtp, self._peaks
+            self._foretold[gain_db] = forecast(
+                self._before, gain_db, ceiling_dbtp, peaks.curve, peaks.ballistics
+            )
         foretold = self._foretold[gain_db]
         return Forecast(
             foretold.integrated_lufs + self._error_lu, max(foretold.reduction_db + self._error_db, 0.0)

@@ -91,7 +91,11 @@ def _group_frames(rate: int) -> int:
 
 
 def forecast(
-    measures: SourceMeasures, gain_db: float, ceiling_dbtp: float, curve: Curve | None = None
+    measures: SourceMeasures,
+    gain_db: float,
+    ceiling_dbtp: float,
+    curve: Curve | None = None,
+    ballistics: Ballistics | None = None,
 ) -> Forecast:
     """What the source comes to at a gain, clipped by a curve if there is one, and limited to a ceiling.
 
@@ -99,7 +103,8 @@ def forecast(
     that the clipper takes.
     """
     group, step = measures.group_frames, (measures.rate + 5) // 10
-    computer = GainComputer(measures.rate / group, _of_groups(Ballistics(), group / measures.rate))
+    moves = _of_groups(ballistics or Ballistics(), group / measures.rate)
+    computer = GainComputer(measures.rate / group, moves)
     gain, ceiling = 10.0 ** (gain_db / 20.0), shaping_ceiling(ceiling_dbtp)
     energies = np.zeros(measures.frames // step + 2)
     deepest = np.zeros(measures.energies.size * group // HOP_FRAMES + 1)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mixagent.pipeline import clipper
+from mixagent.pipeline import finishing
 from mixagent.pipeline.audio import AudioSource
 from mixagent.pipeline.bands import (
     BandProgrammes,
@@ -32,7 +32,7 @@ _NO_EXTENSION_HZ = 22050.0
 
 def is_mastered(settings: Settings) -> bool:
     """Whether anything between the mix and the finaliser is off neutral."""
-    return any(settings.active(where) for where in ("master", *FINE_PLACES - {clipper.PLACE}))
+    return any(settings.active(where) for where in ("master", *FINE_PLACES - finishing.PLACES))
 
 
 def band_programmes(source: AudioSource, settings: Settings) -> BandProgrammes | None:

@@ -353,6 +353,17 @@ _CLIPPER = (
     _Row("knee_db", "dB", 1.0, 6.0, 12.0, "how far under that the clipper begins to bend"),
 )
 
+_PUNCH = (
+    _Row(
+        "keep",
+        "",
+        0.0,
+        1.0,
+        2.0,
+        "at loud targets, of the transients: how far what rings out between them is lowered; 0 not at all",
+    ),
+)
+
 DYNAMIC_PLACES = tuple(f"dynamic_{number}" for number, _ in enumerate(_DYNAMICS_HZ, 1))
 """The bands of the dynamic equaliser, in the order of the signal."""
 
@@ -367,6 +378,7 @@ FINE = (
     ("crossover", _CROSSOVER),
     *((place, _BAND) for place in BAND_PLACES),
     ("clipper", _CLIPPER),
+    ("punch", _PUNCH),
 )
 """Finer tools of the master, for who sets them by name: no policy steers them, no search moves them.
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, Stems, collect, spool
-from mixagent.pipeline.clipper import clipper_of
 from mixagent.pipeline.dsp.gaps import Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.finaliser import Finish, finalise
+from mixagent.pipeline.finishing import finishing_of
 from mixagent.pipeline.mastering import band_programmes, is_mastered, master_processors
 from mixagent.pipeline.mixing import Levels, is_active, mix_blocks, strip_blocks
 from mixagent.pipeline.parameters import Settings
@@ -72,7 +72,7 @@ def render(
         target,
         scratch,
         lambda share: report(chain_share + share * rest),
-        clipper=clipper_of(settings),
+        finishing=finishing_of(settings),
     )
     return Render(finish.audio, source, finish)
 

@@ -16,7 +16,7 @@ Dimension = Literal["eq", "dynamics", "width", "saturation", "restore"]
 
 _NAMES: tuple[tuple[Dimension, str], ...] = (
     ("eq", r"dynamic_\d\."),
-    ("dynamics", r"crossover\."),
+    ("dynamics", r"(crossover|punch)\."),
     ("width", r"(reverb|delay)\."),
     ("saturation", r"clipper\.|.*\.(sat|drive)"),
     ("restore", r".*\.(resonance_cut|gap_fill|extend)"),

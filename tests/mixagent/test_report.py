@@ -80,6 +80,8 @@ def make_report(before: Audio, after: Audio, name: str = "song.wav") -> dict:
         "finaliser": {
             "gain_db": 3.0,
             "max_reduction_db": 1.0,
+            "transients_lost_db": 0.4,
+            "tails_lowered_db": 2.4,
             "renders": [{"gain_db": 3.0, "integrated_lufs": -14.0, "true_peak_dbtp": -1.0}],
         },
         "warnings": ["Mind the gap."],

@@ -5,12 +5,13 @@ import pyebur128
 import pytest
 
 from mixagent.pipeline.audio import Audio, DiskAudio, load
-from mixagent.pipeline.clipper import Clipper, clipper_of
 from mixagent.pipeline.dsp import limiter
-from mixagent.pipeline.finaliser import MAX_GAIN_DB, finalise
+from mixagent.pipeline.finaliser import MAX_GAIN_DB, PUNCH_DB, finalise
+from mixagent.pipeline.finishing import BY_TARGET, Clipper, Finishing, finishing_of
 from mixagent.pipeline.forecast import measure_source
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.targets import TARGETS, LoudnessTarget
+from mixagent.pipeline.wear import transient_loss_db
 
 RATE = 44100
 OFF = Clipper(24.0, 6.0)
@@ -105,7 +106,9 @@ def test_a_song_is_rendered_once(lufs):
 
 @pytest.mark.parametrize("over_db", [0.0, 2.0])
 def test_with_the_clipper_the_ceiling_and_the_loudness_hold_and_the_forecast_knows_of_it(over_db):
-    finish = finalise(noise(0.1), LoudnessTarget("test", -9.0), None, clipper=Clipper(over_db, 4.0))
+    finish = finalise(
+        noise(0.1), LoudnessTarget("test", -9.0), None, finishing=Finishing(Clipper(over_db, 4.0))
+    )
     assert finish.met, finish.missed
     assert libebur128_lufs(finish.audio) == pytest.approx(-9.0, abs=0.1)
     assert finish.true_peak_dbtp <= -1.0
@@ -114,30 +117,78 @@ def test_with_the_clipper_the_ceiling_and_the_loudness_hold_and_the_forecast_kno
 
 def test_what_the_clipper_takes_counts_as_reduction():
     target = LoudnessTarget("test", -6.0, max_reduction_db=3.0)
-    finish = finalise(kicks(), target, None, clipper=Clipper(1.0, 4.0))
+    finish = finalise(kicks(), target, None, finishing=Finishing(Clipper(1.0, 4.0)))
     assert not finish.met
     assert finish.max_reduction_db <= 3.0
 
 
 def test_a_clipper_that_no_peak_reaches_changes_nothing():
-    plain, clipped = (finalise(noise(0.1), STREAMING, None, clipper=c) for c in (None, Clipper(11.0, 1.0)))
+    unreached = Finishing(Clipper(11.0, 1.0))
+    plain, clipped = (finalise(noise(0.1), STREAMING, None, finishing=f) for f in (BY_TARGET, unreached))
     assert plain.audio.samples.tobytes() == clipped.audio.samples.tobytes()
 
 
 def test_a_clipper_that_is_off_leaves_a_loud_song_to_the_limiter():
-    quiet, loud = (LoudnessTarget("test", lufs, max_reduction_db=20.0) for lufs in (-10.0, -9.0))
-    limited, off, usual = (finalise(kicks(), loud, None, clipper=c) for c in (Clipper(23.9, 1.0), OFF, None))
+    quiet, loud = (LoudnessTarget("test", lufs, max_reduction_db=20.0) for lufs in (-12.0, -9.0))
+    limited, off, usual = (
+        finalise(kicks(), loud, None, finishing=Finishing(clipper, punch=0.0))
+        for clipper in (Clipper(23.9, 1.0), OFF, None)
+    )
     assert off.audio.samples.tobytes() == limited.audio.samples.tobytes()
     assert off.audio.samples.tobytes() != usual.audio.samples.tobytes()
     assert off.true_peak_dbtp <= loud.ceiling_dbtp
-    plain, off = (finalise(kicks(), quiet, None, clipper=c) for c in (None, OFF))
+    plain, off = (finalise(kicks(), quiet, None, finishing=f) for f in (BY_TARGET, Finishing(OFF)))
     assert off.audio.samples.tobytes() == plain.audio.samples.tobytes()
+
+
+def drummed(seconds=6.0):
+    """Bursts of noise that ring out over a chord."""
+    time = np.arange(round(RATE * seconds))
+    chord = sum(np.sin(2 * np.pi * hz / RATE * time) for hz in (110.0, 220.0, 277.0))
+    bursts = np.random.default_rng(2).standard_normal(time.size) * np.exp(-(time % (RATE // 2)) / 6000)
+    return Audio(np.stack([0.05 * chord + 0.15 * bursts] * 2).astype(np.float32), RATE)
+
+
+@pytest.mark.parametrize("scratch", [False, True])
+def test_what_rings_out_is_lowered_where_loudness_takes_transients(tmp_path, scratch):
+    loud = LoudnessTarget("test", -9.5, max_reduction_db=20.0)
+    kept = finalise(drummed(), loud, tmp_path if scratch else None)
+    squeezed = finalise(drummed(), loud, None, finishing=Finishing(punch=0.0))
+    assert kept.met, kept.missed
+    assert kept.true_peak_dbtp <= loud.ceiling_dbtp
+    assert (kept.tails_lowered_db, squeezed.tails_lowered_db) == (PUNCH_DB, 0.0)
+    assert kept.transients_lost_db > 1.0
+    lost_db, still_lost_db = (transient_loss_db(drummed(), finish.audio) for finish in (squeezed, kept))
+    assert still_lost_db < lost_db - 0.5
+    assert not scratch or [path.name for path in tmp_path.iterdir()] == ["finished.raw"]
+
+
+@pytest.mark.parametrize("reduction_db", [6.0, 14.0])
+def test_punch_is_kept_at_no_loudness_s_cost(reduction_db):
+    loud = LoudnessTarget("test", -8.0, max_reduction_db=reduction_db)
+    kept, squeezed = (finalise(drummed(), loud, None, finishing=Finishing(punch=p)) for p in (1.0, 0.0))
+    assert kept.transients_lost_db > 1.0
+    assert kept.tails_lowered_db == 0.0
+    assert kept.integrated_lufs == pytest.approx(squeezed.integrated_lufs, abs=0.1)
+
+
+@pytest.mark.parametrize("lufs", [-14.0, -12.0])
+def test_at_other_targets_nothing_is_lowered(lufs):
+    finish = finalise(drummed(), LoudnessTarget("test", lufs, max_reduction_db=20.0), None)
+    assert finish.tails_lowered_db == finish.transients_lost_db == 0.0
+
+
+def test_progress_of_both_rounds_rises():
+    shares = []
+    finalise(drummed(), LoudnessTarget("test", -9.5, max_reduction_db=20.0), None, shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
 
 
 @pytest.mark.parametrize(("over_db", "expected"), [(12.0, None), (3.0, Clipper(3.0, 6.0)), (24.0, OFF)])
 def test_the_settings_leave_the_clipper_to_the_target_ask_for_it_or_turn_it_off(over_db, expected):
     settings = ParameterSpace.for_stems([]).settings({"clipper.over_db": over_db})
-    assert clipper_of(settings) == expected
+    assert finishing_of(settings) == Finishing(expected)
     assert Clipper(3.0, 6.0).off is False
     assert OFF.off
 

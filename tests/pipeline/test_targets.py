@@ -10,7 +10,7 @@ from mixagent.pipeline.targets import INTENTS, PLATFORMS, TARGETS, LoudnessTarge
 def test_the_targets_that_masters_were_made_for_stay(name):
     loud = name in ("club", "loud")
     lufs = {"apple": -16.0}.get(name, -8.0 if loud else -14.0)
-    assert TARGETS[name] == LoudnessTarget(name, lufs, -1.0, 12.0 if loud else 9.0)
+    assert TARGETS[name] == LoudnessTarget(name, lufs, -1.0, 14.0 if loud else 9.0)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS.values(), ids=lambda platform: platform.target.name)
