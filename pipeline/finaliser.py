@@ -65,7 +65,7 @@ _SLOW_BEHIND_DB = 4.0
 PUNCH_DB = 6.0
 """How far what rings out is lowered at most, for a `Finishing.punch` of 1."""
 
-_LOST_FOR_ALL_DB = 1.0
+_LOST_FOR_ALL_DB = 0.5
 _ROOM_FOR_ALL_DB = 2.0
 """The loss of transients that asks for all of it; and the reduction left that allows it: it costs some."""
 
