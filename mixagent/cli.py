@@ -27,6 +27,7 @@ from mixagent.commands import (
     AsJson,
     Device,
     NoCache,
+    Overrides,
     Quiet,
     Separation,
     choice,
@@ -71,10 +72,6 @@ OptionalSong = Annotated[
         help="Audio file: wav, flac, mp3, ogg, aiff, or m4a with ffmpeg. May be left out with --stems-in.",
         show_default=False,
     ),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of conf/, e.g. pipeline.declip=false."),
 ]
 Strength = Annotated[
     float,

@@ -28,6 +28,10 @@ FORMATS = ("wav", "flac", "mp3", "ogg")
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor leave finished stages.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of conf/, e.g. pipeline.declip=false."),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Separation = Annotated[
     str | None,

@@ -36,15 +36,18 @@ def write_reports(mastered: Mastered, paths: Sequence[Path]) -> None:
     """Write each report of a master in the format of its suffix, whole or not at all.
 
     Raises:
-        OutputError: the disk is full or refuses the file.
+        OutputError: the disk is full or refuses the file; it says that the master is there all the same.
     """
-    for path in paths:
-        if path.suffix.lower() == ".html":
-            from mixagent.report.page import write_page
+    try:
+        for path in paths:
+            if path.suffix.lower() == ".html":
+                from mixagent.report.page import write_page
 
-            write_page(mastered.report, mastered.before, mastered.after, path)
-        else:
-            write_json(mastered.report, path)
+                write_page(mastered.report, mastered.before, mastered.after, path)
+            else:
+                write_json(mastered.report, path)
+    except OutputError as error:
+        raise OutputError(f"{error}; the master is written: {mastered.report['output']['path']}") from error
 
 
 def write_comparison(comparison: Comparison, paths: Sequence[Path]) -> None:

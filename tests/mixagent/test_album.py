@@ -110,6 +110,18 @@ def test_replaygain_tags_hold_the_gain_of_the_album(mixagent, tmp_path, form):
         assert "Nobody" in str(text.get("artist", text.get("tpe1")))
 
 
+def test_what_is_set_by_hand_holds_for_every_song_and_makes_them_anew(mixagent, folder):
+    album(mixagent, folder, "--album-loudness", "-20")
+    again = album(mixagent, folder, "--album-loudness", "-20", "--set", "master.width=0")
+    assert [song["status"] for song in again["songs"]] == ["mastered"] * 3
+    made = masters(folder.with_name("Record.mastered"))
+    assert len(made) == 3
+    for master in made:
+        assert np.abs(master.samples[0] - master.samples[1]).max() < 1e-3
+    ran = mixagent("album", folder, "--set", "master.wide=0", *QUICK)
+    assert (ran.code, len(ran.err.splitlines())) == (2, 1)
+
+
 def test_a_broken_track_is_named_and_the_rest_is_done(mixagent, folder):
     (folder / "04 Broken.wav").write_text("no song")
     ran = mixagent("album", folder, *QUICK)

@@ -10,6 +10,7 @@ from songs import RATE, song_samples, write_song
 
 from mixagent.pipeline.codecs import CODECS, round_trip
 from mixagent.pipeline.decoding import decode
+from mixagent.pipeline.errors import OutputError
 from mixagent.pipeline.meters import measure, true_peak_dbtp
 
 
@@ -46,6 +47,18 @@ def test_outputs_are_named_one_by_one_or_by_their_formats(master, song):
     assert master("-o", here / "a.wav", "-o", here / "b.ogg").code == 0
     assert master("-o", here / "c.flac", "--format", "flac,ogg").code == 0
     assert {path.name for path in here.iterdir()} == {"song.wav", "a.wav", "b.ogg", "c.flac", "c.ogg"}
+
+
+def test_a_report_that_cannot_be_written_says_that_the_master_is_there(master, song, monkeypatch):
+    def full(*_):
+        raise OutputError("cannot write it: No space left on device")
+
+    monkeypatch.setattr("mixagent.delivery.write_json", full)
+    ran = master("--report", song.parent / "report.json", "--quiet")
+    made = song.parent / "song.master.wav"
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (6, "", 1)
+    assert ran.err.strip().endswith(f"No space left on device; the master is written: {made}")
+    assert soundfile.info(made).frames == soundfile.info(song).frames
 
 
 def test_where_one_file_cannot_be_written_none_is(master, song):
