@@ -35,6 +35,9 @@ _REDUCTION_SHARE = 0.95
 _ACTIVE_LUFS = -70.0
 _CHUNK_GROUPS = 4096
 
+_CLIPPED_SHARE = 0.75
+"""Of what its peak loses in dB, a clipped group loses about so much: seen on 12 songs at −8 and −10 LUFS."""
+
 
 @dataclass(frozen=True)
 class SourceMeasures:
@@ -99,13 +102,14 @@ def forecast(
 ) -> Forecast:
     """What the source comes to at a gain, clipped by a curve if there is one, and limited to a ceiling.
 
-    What is left out are the limiter's corrections, the gain's motion within a group, and the energy
-    that the clipper takes.
+    What is left out are the limiter's corrections and the gain's motion within a group; of the energy
+    that the clipper takes there is a guess.
     """
     group, step = measures.group_frames, (measures.rate + 5) // 10
     moves = _of_groups(ballistics or Ballistics(), group / measures.rate)
     computer = GainComputer(measures.rate / group, moves)
     gain, ceiling = 10.0 ** (gain_db / 20.0), shaping_ceiling(ceiling_dbtp)
+    source = measures.energies if curve is None else _clipped_energies(measures, gain, curve)
     energies = np.zeros(measures.frames // step + 2)
     deepest = np.zeros(measures.energies.size * group // HOP_FRAMES + 1)
     size = measures.energies.size + computer.delay
@@ -120,7 +124,7 @@ def forecast(
             reductions = np.zeros(peaks.size, np.float32)
         kept = np.exp(reductions * np.float32(-math.log(10.0) / 10.0))
         first = start - computer.delay
-        _accumulate(measures.energies, first, kept, reductions, group, step, energies, deepest)
+        _accumulate(source, first, kept, reductions, group, step, energies, deepest)
     if curve is not None:
         deepest += clipped_db(measures, gain_db, curve)[: deepest.size]
     energies = energies[: measures.frames // step] * (gain**2 / step)
@@ -136,6 +140,15 @@ def clipped_db(measures: SourceMeasures, gain_db: float, curve: Curve) -> NDArra
     deepest = np.zeros(peaks.size * measures.group_frames // HOP_FRAMES + 2)
     np.maximum.at(deepest, over * measures.group_frames // HOP_FRAMES, taken)
     return deepest
+
+
+def _clipped_energies(measures: SourceMeasures, gain: float, curve: Curve) -> FloatArray:
+    """The energy of each group that a curve leaves, as if all of the group lay near its peak."""
+    energies = measures.energies.copy()
+    peaks = measures.peaks[: energies.size] * np.float32(gain)
+    over = np.flatnonzero(peaks > curve.threshold)
+    energies[over] *= (curve.of(peaks[over]) / peaks[over]) ** (2 * _CLIPPED_SHARE)
+    return energies
 
 
 def _of_groups(ballistics: Ballistics, group_s: float) -> Ballistics:
