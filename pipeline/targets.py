@@ -134,7 +134,8 @@ def _numbered(text: str) -> LoudnessTarget:
         raise UsageError(f"unknown target {text!r}: give LUFS (such as -14) or {_suggestion(text)}") from None
     if not QUIETEST_LUFS <= lufs <= LOUDEST_LUFS:
         raise UsageError(f"target {lufs:g} LUFS is out of range {QUIETEST_LUFS:g} to {LOUDEST_LUFS:g}")
-    return LoudnessTarget(f"{lufs:g} LUFS", lufs, max_reduction_db=14.0 if lufs > -10 else 9.0)
+    allowed_db = 14.0 if lufs > -10.0 else 11.0 if lufs > -12.0 else 9.0
+    return LoudnessTarget(f"{lufs:g} LUFS", lufs, max_reduction_db=allowed_db)
 
 
 def _suggestion(text: str) -> str:

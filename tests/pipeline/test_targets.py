@@ -13,6 +13,13 @@ def test_the_targets_that_masters_were_made_for_stay(name):
     assert TARGETS[name] == LoudnessTarget(name, lufs, -1.0, 14.0 if loud else 9.0)
 
 
+@pytest.mark.parametrize(
+    ("lufs", "allowed_db"), [("-8", 14.0), ("-10", 11.0), ("-11", 11.0), ("-12", 9.0), ("-14", 9.0)]
+)
+def test_a_louder_number_may_take_more_off_the_peaks(lufs, allowed_db):
+    assert loudness_target(lufs).max_reduction_db == allowed_db
+
+
 @pytest.mark.parametrize("platform", PLATFORMS.values(), ids=lambda platform: platform.target.name)
 def test_every_platform_is_a_target_with_a_source_and_a_date(platform):
     assert TARGETS[platform.target.name] is platform.target
