@@ -1,6 +1,6 @@
 """How loud targets are reached: the ways to take peaks, at equal loudness, as a Markdown table.
 
-    python scripts/benchmark_loud.py --songs DIR [DIR …] [--count 12] [--seconds 15] [--lufs -8 -10]
+    python scripts/benchmark_loud.py --songs DIR [DIR …] [--count 12] [--seconds 15] [--lufs -8 -9.5]
     python scripts/benchmark_loud.py --songs DIR --over 1 2 3 --knee 2 4 --release 20 500 --punch 0 1
 
 The middle of each finished song is brought to each loudness in every way, also in those that the

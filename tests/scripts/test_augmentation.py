@@ -1,23 +1,15 @@
 """Overdrive keeps a stem's level and adds partials; a leaked voice is bounded, in both sides, and drawn."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
+from script_modules import load_script
 
-ROOT = Path(__file__).parents[2]
 RATE = 44100
 
 
 @pytest.fixture(scope="module")
 def augmentation():
-    spec = importlib.util.spec_from_file_location("augmentation", ROOT / "scripts" / "augmentation.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["augmentation"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("augmentation")
 
 
 def tone(hz: float) -> np.ndarray:

@@ -1,14 +1,10 @@
 """A kit's pads are found by their names, and notes sound where they stand."""
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import soundfile
+from script_modules import load_script
 
-ROOT = Path(__file__).parents[2]
 RATE = 44100
 
 PADS = ("Kick", "Stick", "Snare Rock", "Closed HH", "Open HH", "Tom Hi", "Crash")
@@ -16,13 +12,7 @@ PADS = ("Kick", "Stick", "Snare Rock", "Closed HH", "Open HH", "Tom Hi", "Crash"
 
 @pytest.fixture(scope="module")
 def modules():
-    loaded = {}
-    for name in ("midi", "drum_sampler"):
-        spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-        loaded[name] = importlib.util.module_from_spec(spec)
-        sys.modules[name] = loaded[name]
-        spec.loader.exec_module(loaded[name])
-    return loaded
+    return {name: load_script(name) for name in ("midi", "drum_sampler")}
 
 
 @pytest.fixture

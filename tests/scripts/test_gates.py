@@ -1,29 +1,22 @@
 """The gates: a reward that hears passes them, one that is deaf does not, and the tables say so."""
 
-import importlib
-import sys
 from argparse import Namespace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from script_modules import load_script
 
 from mixagent.pipeline.targets import loudness_target
 from mixagent.reward.model import load_reward
 from mixagent.reward.vandalism import VANDALISMS
 from tests.reward.scenes import make_song
 
-SCRIPTS = Path(__file__).parents[2] / "scripts"
 TARGET = loudness_target("streaming")
 
 
 @pytest.fixture(scope="module")
 def gates():
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        return importlib.import_module("gates")
-    finally:
-        sys.path.remove(str(SCRIPTS))
+    return load_script("gates")
 
 
 @pytest.fixture(scope="module")

@@ -1,24 +1,18 @@
 """The example's instruments: deterministic, in tune, and a file small enough to ship."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from script_modules import load_script
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("make_example", ROOT / "scripts" / "make_example.py")
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules["make_example"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("make_example")
 
 
 def test_the_committed_example_is_short_stereo_and_under_five_megabytes():

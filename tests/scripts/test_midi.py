@@ -1,22 +1,14 @@
 """MIDI files: tempo, running status and overlaps as the standard has them; written and read again alike."""
 
-import importlib.util
 import struct
-import sys
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from script_modules import load_script
 
 
 @pytest.fixture(scope="module")
 def midi():
-    spec = importlib.util.spec_from_file_location("midi", ROOT / "scripts" / "midi.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["midi"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_script("midi")
 
 
 def file_of(*tracks: bytes, division: int = 96) -> bytes:

@@ -1,26 +1,18 @@
 """SFZ instruments: regions inherit, noises are left out, and notes sound at their pitch, place and time."""
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from script_modules import load_script
 
-ROOT = Path(__file__).parents[2]
 RATE = 44100
 
 
 @pytest.fixture(scope="module")
 def modules():
-    loaded = {}
-    for name in ("midi", "sfz"):
-        spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-        loaded[name] = importlib.util.module_from_spec(spec)
-        sys.modules[name] = loaded[name]
-        spec.loader.exec_module(loaded[name])
-    return loaded
+    return {name: load_script(name) for name in ("midi", "sfz")}
 
 
 @pytest.fixture

@@ -1,30 +1,23 @@
 """Training on made-up stems: the loss is the error it says, and a run that was killed goes on alike."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from script_modules import load_script
 
 from mixagent.pipeline.separation.embedded import read_weights
 from mixagent.pipeline.separation.splitter_network import TAPS, load_splitter
 
-ROOT = Path(__file__).parents[2]
 RATE = 44100
 
 
 @pytest.fixture(scope="module")
 def splitting():
-    for name in ("augmentation", "train_splitter"):
-        spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        spec.loader.exec_module(module)
-    return module
+    return load_script("train_splitter")
 
 
 @pytest.fixture(scope="module")
