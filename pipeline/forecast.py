@@ -109,7 +109,10 @@ def forecast(
     moves = _of_groups(ballistics or Ballistics(), group / measures.rate)
     computer = GainComputer(measures.rate / group, moves)
     gain, ceiling = 10.0 ** (gain_db / 20.0), shaping_ceiling(ceiling_dbtp)
-    source = measures.energies if curve is None else _clipped_energies(measures, gain, curve)
+    source = measures.energies
+    if curve is not None:
+        clipped = _clipped(measures, gain_db, curve)
+        source = _clipped_energies(measures, *clipped)
     energies = np.zeros(measures.frames // step + 2)
     deepest = np.zeros(measures.energies.size * group // HOP_FRAMES + 1)
     size = measures.energies.size + computer.delay
@@ -126,7 +129,7 @@ def forecast(
         first = start - computer.delay
         _accumulate(source, first, kept, reductions, group, step, energies, deepest)
     if curve is not None:
-        deepest += clipped_db(measures, gain_db, curve)[: deepest.size]
+        deepest += _deepest_db(measures, *clipped)[: deepest.size]
     energies = energies[: measures.frames // step] * (gain**2 / step)
     momentary = windowed_loudness(energies, MOMENTARY_STEPS)
     return Forecast(gated_loudness(energies), reduction_db(deepest, momentary, measures.rate))
@@ -134,20 +137,32 @@ def forecast(
 
 def clipped_db(measures: SourceMeasures, gain_db: float, curve: Curve) -> NDArray[np.float64]:
     """The most that a curve takes off a peak in each HOP_FRAMES of the source at a gain, in dB ≥ 0."""
+    return _deepest_db(measures, *_clipped(measures, gain_db, curve))
+
+
+def _clipped(
+    measures: SourceMeasures, gain_db: float, curve: Curve
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The groups whose peak a curve bends at a gain, and the share of each peak that it leaves."""
     peaks = measures.peaks.astype(np.float64) * 10.0 ** (gain_db / 20.0)
     over = np.flatnonzero(peaks > curve.threshold)
-    taken = 20 * np.log10(peaks[over] / curve.of(peaks[over]))
-    deepest = np.zeros(peaks.size * measures.group_frames // HOP_FRAMES + 2)
-    np.maximum.at(deepest, over * measures.group_frames // HOP_FRAMES, taken)
+    return over, curve.of(peaks[over]) / peaks[over]
+
+
+def _deepest_db(
+    measures: SourceMeasures, over: NDArray[np.intp], left: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    deepest = np.zeros(measures.peaks.size * measures.group_frames // HOP_FRAMES + 2)
+    np.maximum.at(deepest, over * measures.group_frames // HOP_FRAMES, -20 * np.log10(left))
     return deepest
 
 
-def _clipped_energies(measures: SourceMeasures, gain: float, curve: Curve) -> FloatArray:
+def _clipped_energies(
+    measures: SourceMeasures, over: NDArray[np.intp], left: NDArray[np.float64]
+) -> FloatArray:
     """The energy of each group that a curve leaves, as if all of the group lay near its peak."""
-    energies = measures.energies.copy()
-    peaks = measures.peaks[: energies.size] * np.float32(gain)
-    over = np.flatnonzero(peaks > curve.threshold)
-    energies[over] *= (curve.of(peaks[over]) / peaks[over]) ** (2 * _CLIPPED_SHARE)
+    energies, full = measures.energies.copy(), over < measures.energies.size
+    energies[over[full]] *= left[full] ** (2 * _CLIPPED_SHARE)
     return energies
 
 
