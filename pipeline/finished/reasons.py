@@ -16,7 +16,7 @@ _KINDS: Mapping[str, Literal["tone", "width", "balance"]] = {
 
 
 def reasons_of(judgement: Judgement, values: Mapping[str, float]) -> dict[str, str]:
-    """For each `graphic.*` parameter that moves, the gravest fault of its band that it answers, or the band."""
+    """For each `graphic.*` parameter that moves, the gravest fault of its band that it answers."""
     found = {f.fault.name: f for f in findings(judgement)}
     return {name: _reason(name, value, judgement, found) for name, value in values.items()}
 
