@@ -21,7 +21,7 @@ from mixagent.pipeline.parameters import GRAPHIC_HZ
 
 Float64Array = NDArray[np.float64]
 
-INNER = 0.5
+INNER = 0.35
 """The inner edge in spreads: what lies further out is brought to here."""
 
 INNER_NARROW = 0.75

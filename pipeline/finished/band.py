@@ -34,6 +34,9 @@ JUDGED_HZ = (38.0, 13000.0)
 
 JUDGED_WIDTH_HZ = (150.0, 13000.0)
 
+DOUBTED, TRUSTED = 0.5, 0.85
+"""Probabilities up to which a song is left alone, and from which on it is held to the band."""
+
 _LIMIT = 3.0
 _LOWEST_SCORE, _HIGHEST_SCORE = -8.0, 4.0
 
@@ -91,7 +94,7 @@ class Trust:
     def of(self, score: float, deviation: float) -> float:
         """How far the band's word counts, 0 to 1."""
         odds = self.bias + self.kind * score + self.deviation * deviation
-        return float(1 / (1 + math.exp(-odds)) ** 2)
+        return float(np.clip((1 / (1 + math.exp(-odds)) - DOUBTED) / (TRUSTED - DOUBTED), 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -156,9 +159,14 @@ JUDGED: Mapping[Group, NDArray[np.int64]] = MappingProxyType({group: _judged(gro
 
 
 def group_deviation(deviations: Float64Array, group: Group) -> float:
-    """Root mean square deviation of a group's judged measures; 0 where the song has none."""
+    """Root mean square deviation of a group's judged measures; 0 where the song has none.
+
+    A narrow picture is not held against a song of another kind: voices keep finished records narrow, and
+    there are few of them among the songs of the band.
+    """
     found = deviations[JUDGED[group]]
-    found = np.clip(found[np.isfinite(found)], -FURTHEST, FURTHEST)
+    lowest = 0.0 if group == "width" else -FURTHEST
+    found = np.clip(found[np.isfinite(found)], lowest, FURTHEST)
     return float(np.sqrt(np.mean(found**2))) if found.size else 0.0
 
 
