@@ -407,6 +407,9 @@ What each group of them could add to what is undone: `scripts/benchmark_paramete
 
 FINE_PLACES = frozenset(where for where, _ in FINE)
 
+STEM_PLACES = frozenset((*STEM_NAMES, "drum_bus", "vocal_bus"))
+"""The places of a chain that work on stems."""
+
 SHARED = (
     ("drum_bus", _BUS),
     ("vocal_bus", _BUS),
