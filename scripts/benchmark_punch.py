@@ -23,8 +23,8 @@ import numpy as np
 from mixagent.pipeline.audio import AudioSource, Stems, load
 from mixagent.pipeline.edits import Span, section
 from mixagent.pipeline.files import decode
-from mixagent.pipeline.finished_music import peaks
 from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finished_music import peaks
 from mixagent.pipeline.meters import measure
 from mixagent.pipeline.parameters import BAND_PLACES, ParameterSpace
 from mixagent.pipeline.render import premaster
