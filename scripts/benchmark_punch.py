@@ -2,12 +2,15 @@
 
     python scripts/benchmark_punch.py SONG … [--seconds 40] [--output runs/punch.json]
 
-Each tool is rendered by itself, without the finaliser, at each of the values in `CASES`, over the middle
+Each tool is rendered by itself, without the finaliser, at each of `VALUES`, over the middle
 of each song; `ride_db` over all of it, since sections are longer than that. What is printed is the median
-over the songs of the change divided by the value's distance to neutral (the ratio's to 1): loudness range
+over the songs of the change divided by the value's distance to neutral (a ratio's to 1): loudness range
 in LU, true peak over loudness in dB, and peak over power in windows of 50 ms, 400 ms and 3 s in dB (the
-median of the loud half, `finished_music.peaks`). `ride_db` does nothing to songs with one section or a
-wide range; the last column has the share of songs that a tool moved at all.
+median of the loud half, `finished_music.peaks`). The last column has the share of songs that a tool moved
+at all: `ride_db` does nothing to songs with one section or a wide range.
+
+The crossover's bands sum flat, but its phase alone raises the peaks of limited songs. So a tool of a band
+is held against the song behind the crossover with next to nothing done, which has a row of its own, in dB.
 """
 
 from __future__ import annotations
@@ -30,14 +33,17 @@ from mixagent.pipeline.parameters import BAND_PLACES, ParameterSpace
 from mixagent.pipeline.render import premaster
 
 RIDE = "master.ride_db"
-CASES: Mapping[str, tuple[float, ...]] = {
-    RIDE: (1.0, 2.0),
-    "master.expand_ratio": (1.25, 1.5),
+SPLIT = {"high_band.width": 1.0 + 1e-6}
+SPLIT_NAME = "the crossover alone"
+BANDS = "all bands"
+VALUES: Mapping[str, tuple[float, ...]] = {
+    RIDE: (1.0, 2.0, 3.0),
+    "master.expand_ratio": (1.25, 1.5, 2.0),
     "master.transient_attack_db": (-3.0, 3.0, 6.0),
     "master.transient_sustain_db": (-6.0, -3.0, 3.0),
-    **{f"{place}.expand_ratio": (1.5,) for place in BAND_PLACES},
-    **{f"{place}.transient_attack_db": (4.0,) for place in BAND_PLACES},
-    **{f"{place}.transient_sustain_db": (-4.0,) for place in BAND_PLACES},
+    **{f"{place}.expand_ratio": (1.5, 2.0) for place in (*BAND_PLACES, BANDS)},
+    **{f"{place}.transient_attack_db": (4.0,) for place in (*BAND_PLACES, BANDS)},
+    **{f"{place}.transient_sustain_db": (-4.0,) for place in (*BAND_PLACES, BANDS)},
 }
 FIGURES = ("range_lu", "plr_db", "crest_50ms", "crest_400ms", "crest_3s")
 SPACE = ParameterSpace.for_stems(())
@@ -70,13 +76,30 @@ def rows_of(name: str, song: AudioSource, seconds: float) -> Iterator[Row]:
     frames = min(round(seconds * song.rate), song.frames)
     start_s = (song.frames - frames) / 2 / song.rate
     middle = load(section(song, Span(start_s, start_s + frames / song.rate)))
-    before = {RIDE: figures(song), "": figures(middle)}
-    for parameter, values in CASES.items():
-        source, was = (song, before[RIDE]) if parameter == RIDE else (middle, before[""])
+
+    def row(parameter: str, value: float, was: Figures, now: Figures) -> Row:
+        changes = {figure: now[figure] - was[figure] for figure in FIGURES}
+        return {"song": name, "parameter": parameter, "value": value, "before": was, "change": changes}
+
+    whole, plain, split = figures(song), figures(middle), figures(rendered(middle, SPLIT))
+    yield row(SPLIT_NAME, 1.0, plain, split)
+    for parameter, values in VALUES.items():
+        source, was = (song, whole) if parameter == RIDE else (middle, plain)
+        if not parameter.startswith("master."):
+            was = split
         for value in values:
-            now = figures(premaster(Stems(source, {}), SPACE.settings({parameter: value})))
-            changes = {figure: now[figure] - was[figure] for figure in FIGURES}
-            yield {"song": name, "parameter": parameter, "value": value, "before": was, "change": changes}
+            yield row(parameter, value, was, figures(rendered(source, settings_of(parameter, value))))
+
+
+def rendered(source: AudioSource, values: Mapping[str, float]) -> AudioSource:
+    """The source behind the master chain at these values."""
+    return premaster(Stems(source, {}), SPACE.settings(values))
+
+
+def settings_of(parameter: str, value: float) -> dict[str, float]:
+    """The value of one parameter, or of all bands."""
+    place, what = parameter.split(".")
+    return {f"{one}.{what}": value for one in (BAND_PLACES if place == BANDS else (place,))}
 
 
 def figures(source: AudioSource) -> Figures:
@@ -94,15 +117,26 @@ def table(rows: Sequence[Row]) -> Iterator[str]:
     """Median change a unit, and the share of songs in which anything changed by 0.05 dB."""
     yield "| parameter | value | " + " | ".join(FIGURES) + " | moved |"
     yield "|---|--:|" + "--:|" * (len(FIGURES) + 1)
-    for parameter, values in CASES.items():
-        distance = {value: value - SPACE[parameter].neutral for value in values}
-        for value in values:
-            changes = [r["change"] for r in rows if (r["parameter"], r["value"]) == (parameter, value)]
-            moved = np.array([[dict(change)[name] for name in FIGURES] for change in changes])  # type: ignore[call-overload]
-            slopes = np.median(moved, axis=0) / distance[value]
-            share = float(np.mean(np.abs(moved).max(axis=1) > 0.05))
-            cells = " | ".join(f"{slope:+.2f}" for slope in slopes)
-            yield f"| {parameter} | {value:g} | {cells} | {share:.0%} |"
+    for parameter, value in dict.fromkeys((str(row["parameter"]), row["value"]) for row in rows):
+        moved = np.array([changes(r) for r in rows if (r["parameter"], r["value"]) == (parameter, value)])
+        slopes = np.median(moved, axis=0) / distance(parameter, float(str(value)))
+        share = float(np.mean(np.abs(moved).max(axis=1) > 0.05))
+        cells = " | ".join(f"{slope:+.2f}" for slope in slopes)
+        yield f"| {parameter} | {value:g} | {cells} | {share:.0%} |"
+
+
+def changes(row: Row) -> list[float]:
+    """The changes of a row in the order of `FIGURES`."""
+    change = row["change"]
+    assert isinstance(change, dict)
+    return [change[figure] for figure in FIGURES]
+
+
+def distance(parameter: str, value: float) -> float:
+    """How far a value lies from neutral; 1 for the crossover, whose row is in dB."""
+    if parameter == SPLIT_NAME:
+        return 1.0
+    return value - SPACE[next(iter(settings_of(parameter, value)))].neutral
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ Float64Array = NDArray[np.float64]
 SLOPE_DB_S = 1.0
 """The fastest that the gain moves."""
 
-WANTED_RANGE_LU = 7.0
-"""A loudness range that is not stretched further."""
+WANTED_RANGE_LU = 5.0
+"""A loudness range that is not stretched further: about the median of finished music (5.1, of 30 songs)."""
 
 MOST_STRETCH = 3.0
 """dB of gain for each LU of a section's own distance: what is hardly a contrast is not made one."""
@@ -69,7 +69,7 @@ class Ride:
         The least curve over the sections' gains whose slope stays within `SLOPE_DB_S`.
         """
         count = int(np.ceil(self.sections[-1].stop_s / _STEP_S)) + 1
-        time_s = _STEP_S * np.arange(count)
+        time_s = np.asarray(_STEP_S * np.arange(count), np.float64)
         edges_s = [section.start_s for section in self.sections[1:]]
         wanted_db = np.array(self.gains_db)[np.searchsorted(edges_s, time_s, side="right")]
         rise_db = SLOPE_DB_S * time_s
