@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.finished.band import Judgement
-from mixagent.pipeline.finished.measures import INDEX, TONE_HZ, WIDTH_HZ
+from mixagent.pipeline.finished.measures import (
+    INDEX,
+    LEVEL,
+    LOWEST_DB,
+    NARROWEST_DB,
+    TONE_HZ,
+    WIDEST_DB,
+    WIDTH_HZ,
+    SongMeasures,
+)
 from mixagent.pipeline.parameters import GRAPHIC_HZ
 
 Float64Array = NDArray[np.float64]
@@ -100,6 +109,23 @@ def answer(judgement: Judgement) -> Answer:
         _named("balance", _balance_db(judgement)),
         {**_attacks_db(judgement), **_ride_db(judgement)},
     )
+
+
+def reached_by(song: SongMeasures, tone_db: Float64Array, width_db: Float64Array) -> dict[str, float]:
+    """What a song's tone and width measure behind the graphic equaliser: `tone_<hz>`, `width_<hz>` in dB.
+
+    Args:
+        song: what it measures before.
+        tone_db, width_db: gains, one for each of `GRAPHIC_HZ`.
+    """
+    widths = np.concatenate([np.full(len(TONE_HZ) - len(WIDTH_HZ), math.nan), song.of("width")])
+    ratio = np.where(np.isfinite(widths), 10 ** (widths / 10), 0.0)
+    both_db = song.of("tone") + tone_db + 10 * np.log10((1 + ratio * 10 ** (width_db / 10)) / (1 + ratio))
+    tone = np.maximum(both_db - both_db[LEVEL].mean(), LOWEST_DB)
+    wide = np.clip(widths + width_db, NARROWEST_DB, WIDEST_DB)
+    return {f"tone_{hz}": float(v) for hz, v in zip(GRAPHIC_HZ, tone, strict=True)} | {
+        f"width_{hz}": float(v) for hz, v in zip(GRAPHIC_HZ, wide, strict=True)
+    }
 
 
 def beyond(deviations: Float64Array, inner: float, inner_low: float | None = None) -> Float64Array:

@@ -49,7 +49,9 @@ MONO_DB = -40.0
 
 LONGEST_RANGE_LU = 20.0
 
-_LEVEL = slice(TONE_HZ.index(100.0), TONE_HZ.index(8000.0) + 1)
+LEVEL = slice(TONE_HZ.index(100.0), TONE_HZ.index(8000.0) + 1)
+"""The bands about whose mean in dB the tone is told."""
+
 _BLINKS_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"mid": (1500, 4000), "high": (4000, 8000), "top": (8000, 14500)}
 )
@@ -183,7 +185,7 @@ def tone_db(mid_db: Float64Array, side_db: Float64Array) -> Float64Array:
     The mean is that of 100 Hz to 8 kHz in dB, so that the tone does not depend on the level.
     """
     both = 10 * np.log10(10 ** (mid_db / 10) + 10 ** (side_db / 10))
-    return np.asarray(np.maximum(both - both[_LEVEL].mean(), LOWEST_DB))
+    return np.asarray(np.maximum(both - both[LEVEL].mean(), LOWEST_DB))
 
 
 def is_mono(analysis: Analysis) -> bool:
