@@ -454,9 +454,11 @@ class Translation:
 
     @property
     def says(self) -> str:
-        """The worst that finished music does not have, or what is lost as of any song."""
+        """What finished music does not lose, the worst first, or what is lost as of any song."""
         told = [lost.says for lost in self.found if lost.severity >= FOUND]
-        return told[0] if told else _usual_words(self.loss)
+        where = f"{PLAYBACKS[self.loss.playback].where} "
+        rest = [words.replace(where, "", 1) for words in told[1:]]
+        return "; ".join([*told[:1], *rest]) or _usual_words(self.loss)
 
 
 def translate(source: AudioSource) -> tuple[Translation, ...]:
