@@ -48,9 +48,12 @@ NARROW_DB, WIDEN_DB = 10.0, 6.0
 LEAST_WIDENED_HZ = 160.0
 """Below this a side is never raised: wide lows cancel on one loudspeaker."""
 
+MADE_UP_DB = 3.0
+"""Most that the tone makes up for a side that was changed."""
+
 BALANCE_DB = 6.0
 
-SILENT_DB = -55.0
+SILENT_DB = -50.0
 """A band so far under the song's tone holds nothing to be raised."""
 
 LEAST_DB = 0.3
@@ -163,8 +166,8 @@ def _made_up_db(judgement: Judgement, width_db: Float64Array) -> Float64Array:
     ratio = np.zeros(len(TONE_HZ))
     ratio[-len(WIDTH_HZ) :] = np.where(np.isfinite(sides_db), 10 ** (sides_db / 10), 0.0)
     ratio[: -len(WIDTH_HZ)] = ratio[-len(WIDTH_HZ)]
-    made_up: Float64Array = 10 * np.log10((1 + ratio) / (1 + ratio * 10 ** (width_db / 10)))
-    return made_up
+    made_up = 10 * np.log10((1 + ratio) / (1 + ratio * 10 ** (width_db / 10)))
+    return np.clip(made_up, -MADE_UP_DB, MADE_UP_DB)
 
 
 def _balance_db(judgement: Judgement) -> Float64Array:
