@@ -53,6 +53,9 @@ CREST_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
 
 _LEAN_HZ = (60.0, 8000.0)
 _IN_PHASE = 0.9
+_DUCKING_HZ = (50.0, 150.0, 500.0, 8000.0)
+_DUCKING_FRAMES = 4
+_LEAST_RISE_DB = 3.0
 _LOW_LIMIT_HZ = 1000.0
 _HISTOGRAM_STEP_DB = 0.5
 _HISTOGRAM_BINS = 300
@@ -81,6 +84,7 @@ class Fingerprint:
         lean_histogram: per lean (right against left, `LEANS_DB`), the amplitude of all frames' bins from
             60 Hz to 8 kHz that have this lean and are in phase: where the sources stand.
         width_histogram: per band of `IMAGE_EDGES_HZ`, counts of frames by side against mid (`WIDTHS_DB`).
+        ducking_db: how far the mids and highs go down within 70 ms where the lows rise, mean over the rises.
         window_peak: highest magnitude of each 10 ms.
         window_power: mean power of each 10 ms, the louder channel.
         top_share: share of samples within 1 dB of the peak of their 50 ms, mean over the loud ones.
@@ -105,6 +109,7 @@ class Fingerprint:
     band_flux_db: Float64Array
     lean_histogram: Float64Array
     width_histogram: NDArray[np.int64]
+    ducking_db: float
     window_peak: Float64Array
     window_power: Float64Array
     top_share: float
@@ -160,6 +165,7 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
         band_flux_db=frames.mean_of(frames.flux),
         lean_histogram=frames.leans,
         width_histogram=frames.widths,
+        ducking_db=frames.ducking_db(),
         window_peak=shape.peaks(),
         window_power=shape.powers(),
         top_share=shape.top_share(),
@@ -206,6 +212,9 @@ class _Frames:
         self._lean_bins = np.searchsorted(hz, _LEAN_HZ).astype(np.int64)
         self.widths = np.zeros((len(IMAGE_EDGES_HZ) - 1, len(WIDTHS_DB)), np.int64)
         self._image_bins = np.searchsorted(hz, IMAGE_EDGES_HZ).astype(np.int64)
+        self._ducking_bins = np.searchsorted(hz, _DUCKING_HZ).astype(np.int64)
+        self._recent_db = np.full((_DUCKING_FRAMES + 2, 2), np.nan)
+        self._ducked = np.zeros(2)
         self._last_db = np.full(bands, np.nan)
         self._counts = np.zeros(2, np.int64)
 
@@ -228,10 +237,14 @@ class _Frames:
         )
         _add_leans(spectrum[0], spectrum[1], self._lean_bins, self.leans)
         _add_widths(spectrum[0], spectrum[1], self._image_bins, self.widths)
+        _add_ducking(spectrum[0], spectrum[1], self._ducking_bins, self._recent_db, self._ducked)
 
     def spectra(self) -> Iterator[Float64Array]:
         sums = self._sums / max(int(self._counts[0]), 1)
         return iter(sums)
+
+    def ducking_db(self) -> float:
+        return float(-self._ducked[0] / self._ducked[1]) if self._ducked[1] else 0.0
 
     def mean_of(self, sums: Float64Array) -> Float64Array:
         return sums / max(int(self._counts[1]), 1)
@@ -316,6 +329,32 @@ def _add_widths(left, right, edges, widths):  # type: ignore[no-untyped-def] # n
             width_db = 10.0 * math.log10((max(both - cross, 0.0) + floor) / (max(both + cross, 0.0) + floor))
             place = round(width_db - WIDTH_LOWEST_DB)
             widths[band, min(max(place, 0), widths.shape[1] - 1)] += 1
+
+
+@njit(cache=True, nogil=True)
+def _add_ducking(left, right, edges, recent_db, sums):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Add by how much the mids and highs change over what follows a rise of the lows, weighed by the rise.
+
+    `recent_db` holds the levels of lows and of mids and highs in the last frames, the oldest first; the rise
+    is that from the first to the second of them.
+    """
+    count = len(recent_db)
+    for frame in range(left.shape[0]):
+        for k in range(count - 1):
+            recent_db[k] = recent_db[k + 1]
+        for part in range(2):
+            power = 0.0
+            for k in range(edges[2 * part], min(edges[2 * part + 1], left.shape[1])):
+                a, b = left[frame, k], right[frame, k]
+                power += a.real * a.real + a.imag * a.imag + b.real * b.real + b.imag * b.imag
+            recent_db[count - 1, part] = 10.0 * math.log10(power + 1e-8)
+        rise = recent_db[1, 0] - recent_db[0, 0]
+        if rise > _LEAST_RISE_DB:
+            lowest = recent_db[2, 1]
+            for k in range(3, count):
+                lowest = min(lowest, recent_db[k, 1])
+            sums[0] += rise * (lowest - recent_db[0, 1])
+            sums[1] += rise
 
 
 class _LowSpectrum:

@@ -167,13 +167,14 @@ def _made_up_db(judgement: Judgement, width_db: Float64Array) -> Float64Array:
     ratio[-len(WIDTH_HZ) :] = np.where(np.isfinite(sides_db), 10 ** (sides_db / 10), 0.0)
     ratio[: -len(WIDTH_HZ)] = ratio[-len(WIDTH_HZ)]
     made_up = 10 * np.log10((1 + ratio) / (1 + ratio * 10 ** (width_db / 10)))
-    return np.clip(made_up, -MADE_UP_DB, MADE_UP_DB)
+    return np.asarray(np.clip(made_up, -MADE_UP_DB, MADE_UP_DB))
 
 
 def _balance_db(judgement: Judgement) -> Float64Array:
     names = [f"lean_{hz:.0f}" for hz in IMAGE_EDGES_HZ[:-1]]
     spread = judgement.band.spread[[INDEX[name] for name in names]]
-    moves = -beyond(judgement.of("balance"), 1.0) * np.where(np.isfinite(spread), spread, 0.0)
+    leans = judgement.deviations[[INDEX[name] for name in names]]
+    moves = -beyond(leans, 1.0) * np.where(np.isfinite(spread), spread, 0.0)
     moves = np.clip(moves * judgement.trust["balance"], -BALANCE_DB, BALANCE_DB)
     centres = np.sqrt(np.array(IMAGE_EDGES_HZ[:-1]) * np.array(IMAGE_EDGES_HZ[1:]))
     return np.interp(np.log(TONE_HZ), np.log(centres), moves)

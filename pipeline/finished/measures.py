@@ -48,6 +48,7 @@ MONO_DB = -40.0
 """Side over mid, in the widest of six bands, up to which a song has no width to be judged."""
 
 LONGEST_RANGE_LU = 20.0
+MOST_LOST_DB = 12.0
 
 LEVEL = slice(TONE_HZ.index(100.0), TONE_HZ.index(8000.0) + 1)
 """The bands about whose mean in dB the tone is told."""
@@ -88,10 +89,12 @@ def _table() -> tuple[Measure, ...]:
         *(Measure(f"tone_{hz:.0f}", "tone", "dB", hz) for hz in TONE_HZ),
         *(Measure(f"width_{hz:.0f}", "width", "dB", hz) for hz in WIDTH_HZ),
         *(Measure(f"lean_{hz:.0f}", "balance", "dB", hz) for hz in IMAGE_EDGES_HZ[:-1]),
+        *plain("balance", "dB", "mono_loss"),
         *plain("punch", "dB", "plr", "crest_3s", "crest_400ms", "crest_50ms"),
         *bands("punch", "crest"),
         *plain("range", "LU", "loudness_range", "section_contrast"),
         *bands("steadiness", "swing"),
+        *plain("steadiness", "dB", "ducking"),
         *plain("top", "octaves", "bandwidth"),
         *plain("top", "log10", *(f"blinks_{name}" for name in _BLINKS_HZ)),
         *plain("texture", "dB", "line", "lines", "top_steadiness", "top_noise", "resonance", "gap"),
@@ -208,7 +211,9 @@ def _tone_and_width(analysis: Analysis) -> dict[str, float]:
 
 def _balance(analysis: Analysis, fingerprint: Fingerprint) -> dict[str, float]:
     leans = np.full(len(IMAGE_EDGES_HZ) - 1, math.nan) if is_mono(analysis) else lean_db(fingerprint)
-    return {f"lean_{hz:.0f}": float(v) for hz, v in zip(IMAGE_EDGES_HZ, leans, strict=False)}
+    mono_loss = math.nan if is_mono(analysis) else min(analysis.mono_fold_loss_db, MOST_LOST_DB)
+    lean = {f"lean_{hz:.0f}": float(v) for hz, v in zip(IMAGE_EDGES_HZ, leans, strict=False)}
+    return lean | {"mono_loss": mono_loss}
 
 
 def _dynamics(analysis: Analysis, fingerprint: Fingerprint) -> dict[str, float]:
@@ -222,6 +227,7 @@ def _dynamics(analysis: Analysis, fingerprint: Fingerprint) -> dict[str, float]:
         **{f"crest_{name}": float(value) for name, value in crests},
         "loudness_range": min(analysis.loudness_range_lu, LONGEST_RANGE_LU),
         "section_contrast": float(np.std(loud)) if len(loud) > 8 else math.nan,
+        "ducking": fingerprint.ducking_db,
         **{f"swing_{name}": float(up[_bands(low, high)].mean()) for name, (low, high) in CREST_HZ.items()},
     }
 
