@@ -23,16 +23,23 @@ from mixagent.pipeline.dsp.image import Image, MidSide, image_matrix, mono_below
 from mixagent.pipeline.dsp.linear_phase import LinearPhase
 from mixagent.pipeline.dsp.programme import Programme
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
+from mixagent.pipeline.highs import Highs
 from mixagent.pipeline.mixing import compressors, dynamic_cuts, sections_of, transient_shapers
 from mixagent.pipeline.parameters import BELLS, EQ_BANDS, FINE_PLACES, Settings
 from mixagent.pipeline.streaming import Processor, process_blocks
 
 _NO_EXTENSION_HZ = 22050.0
+"""The neutral value of `master.extend_from_hz`."""
 
 
 def is_mastered(settings: Settings) -> bool:
     """Whether anything between the mix and the finaliser is off neutral."""
     return any(settings.active(where) for where in ("master", *FINE_PLACES - finishing.PLACES))
+
+
+def extends(settings: Settings) -> bool:
+    """Whether the highs are to be extended, for which they have to be measured."""
+    return settings["master.extend_from_hz"] < _NO_EXTENSION_HZ
 
 
 def band_programmes(source: AudioSource, settings: Settings) -> BandProgrammes | None:
@@ -53,6 +60,7 @@ def master_processors(
     programme: Programme,
     gaps: Gaps | None = None,
     bands: BandProgrammes | None = None,
+    highs: Highs | None = None,
 ) -> list[Processor]:
     """The master chain in the order of the signal, without what is neutral or beyond Nyquist.
 
@@ -63,6 +71,7 @@ def master_processors(
         programme: the level of the mix that goes in, which the thresholds stand against.
         gaps: the gaps of the mix, for `gap_fill_db`; nothing is filled without them.
         bands: `band_programmes` of the mix; what needs them is left out without them.
+        highs: where the highs of the mix end, for `extend_from_hz`; taken at its word without them.
     """
     master = settings.section("master")
     processors: list[Processor] = []
@@ -75,7 +84,7 @@ def master_processors(
     processors += _equalisers(settings, rate, channels)
     if bands is not None:
         processors += dynamic_equaliser(settings, rate, channels, bands)
-    processors += _extension(master, rate, channels)
+    processors += _extension(master, rate, channels, highs)
     processors += transient_shapers(master, rate, channels)
     if master["expand_ratio"] > 1:
         processors.append(expander(master["expand_ratio"], programme, rate, channels))
@@ -120,15 +129,15 @@ def _filtered(sections: Float64Array, rate: int, channels: int, linear: bool) ->
     return LinearPhase(sections, rate, channels) if linear else Cascade(sections, channels)
 
 
-def _extension(master: Mapping[str, float], rate: int, channels: int) -> list[Processor]:
-    from_hz = master["extend_from_hz"]
-    if from_hz >= _NO_EXTENSION_HZ:
+def _extension(
+    master: Mapping[str, float], rate: int, channels: int, highs: Highs | None
+) -> list[Processor]:
+    if master["extend_from_hz"] >= _NO_EXTENSION_HZ:
         return []
-    from mixagent.pipeline.dsp.extension import AirExtension
+    from mixagent.pipeline.dsp.extension import extension
 
-    if not AirExtension.fits(from_hz, rate):
-        return []
-    return [AirExtension(from_hz, master["extend_db"], rate, channels)]
+    found = extension(master["extend_from_hz"], master["extend_db"], rate, channels, highs)
+    return [] if found is None else [found]
 
 
 def _image(master: Mapping[str, float], rate: int) -> list[Processor]:

@@ -16,7 +16,8 @@ from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.finaliser import Finish, finalise
 from mixagent.pipeline.finishing import finishing_of
-from mixagent.pipeline.mastering import band_programmes, is_mastered, master_processors
+from mixagent.pipeline.highs import measure_highs
+from mixagent.pipeline.mastering import band_programmes, extends, is_mastered, master_processors
 from mixagent.pipeline.mixing import Levels, is_active, mix_blocks, strip_blocks
 from mixagent.pipeline.parameters import Settings
 from mixagent.pipeline.streaming import Processor
@@ -144,6 +145,7 @@ def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps 
         faded,
         (gaps or measure_gaps(mix)) if filled else None,
         bands and bands.raised(faded.level_db - programme.level_db),
+        measure_highs(mix) if extends(settings) else None,
     )
 
 
