@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
+from mixagent.pipeline.dsp.blinks import BlinkListener
 
 Float64Array = NDArray[np.float64]
 
@@ -71,6 +72,8 @@ class Fingerprint:
         window_power: mean power of each 10 ms, the louder channel.
         top_share: share of samples within 1 dB of the peak of their 50 ms, mean over the loud ones.
         flat_share: share of samples in runs of 3 and more that stand still at such a peak.
+        away_share: per band of a sixth of an octave, share of the time for which it blinks off; `away_hz`
+            are the edges of these bands.
         click_s, dropout_s: when lone jumps and sudden silences happen, in seconds; the first 0.32 s and
             up to 1.3 s at the end are not searched.
     """
@@ -93,6 +96,8 @@ class Fingerprint:
     window_power: Float64Array
     top_share: float
     flat_share: float
+    away_hz: Float64Array
+    away_share: Float64Array
     click_s: tuple[float, ...]
     dropout_s: tuple[float, ...]
 
@@ -117,12 +122,15 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
     low = _LowSpectrum(source.rate, size * 16)
     shape = _Shape(source.rate)
     glitches = _Glitches(source.rate)
+    bands = BlinkListener(source.rate, 2)
     for block in blocks(source):
         stereo = gain * (block if block.shape[0] == 2 else np.repeat(block[:1], 2, axis=0))
         frames.update(stereo)
         low.update(stereo)
         shape.update(stereo)
         glitches.update(stereo)
+        bands.process(stereo)
+    blinks = bands.blinks()
     left, right, cross, log_power_db = frames.spectra()
     low_power, low_steady_power = low.spectra()
     return Fingerprint(
@@ -144,6 +152,8 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
         window_power=shape.powers(),
         top_share=shape.top_share(),
         flat_share=shape.flat_share(),
+        away_hz=blinks.edges_hz,
+        away_share=blinks.away_share,
         click_s=tuple(_apart(glitches.click_s)),
         dropout_s=tuple(_apart(glitches.dropout_s)),
     )

@@ -15,6 +15,7 @@ from mixagent.pipeline.bands import (
     measure_bands,
     multiband,
 )
+from mixagent.pipeline.dsp.blinks import BlinkFiller, Blinks
 from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, even_rows
 from mixagent.pipeline.dsp.dynamics import expander
 from mixagent.pipeline.dsp.equaliser import Filter, band_filters
@@ -61,6 +62,7 @@ def master_processors(
     gaps: Gaps | None = None,
     bands: BandProgrammes | None = None,
     highs: Highs | None = None,
+    blinks: Blinks | None = None,
 ) -> list[Processor]:
     """The master chain in the order of the signal, without what is neutral or beyond Nyquist.
 
@@ -72,11 +74,15 @@ def master_processors(
         gaps: the gaps of the mix, for `gap_fill_db`; nothing is filled without them.
         bands: `band_programmes` of the mix; what needs them is left out without them.
         highs: where the highs of the mix end, for `extend_from_hz`; taken at its word without them.
+        blinks: the bands of the mix that blink, for `blink_fill_db`; nothing is filled without them.
     """
     master = settings.section("master")
     processors: list[Processor] = []
     if channels == 2 and master["balance_db"] != 0:
         processors.append(Image(image_matrix(balance_db=master["balance_db"])))
+    # First of what is late: it counts the windows of the mix that the blinks were measured in.
+    if blinks is not None and blinks.found and master["blink_fill_db"] > 0:
+        processors.append(BlinkFiller(blinks, master["blink_fill_db"], rate, channels))
     processors += dynamic_cuts(master, rate, channels, programme)
     processors += _repairs(master, rate, channels)
     if gaps is not None and gaps.gaps and master["gap_fill_db"] > 0:

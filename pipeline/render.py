@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, Stems, collect, spool
+from mixagent.pipeline.dsp.blinks import measure_blinks
 from mixagent.pipeline.dsp.gaps import Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.errors import MixagentError
@@ -146,6 +147,7 @@ def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps 
         (gaps or measure_gaps(mix)) if filled else None,
         bands and bands.raised(faded.level_db - programme.level_db),
         measure_highs(mix) if extends(settings) else None,
+        measure_blinks(mix) if settings["master.blink_fill_db"] > 0 else None,
     )
 
 
