@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
+from mixagent.pipeline.clicks import find_clicks
 from mixagent.pipeline.dsp.blinks import BlinkListener
 
 Float64Array = NDArray[np.float64]
@@ -388,9 +389,9 @@ class _Glitches:
             return
         for k in range(pieces.shape[1]):
             piece = np.ascontiguousarray(pieces[:, k])
-            clicks = _find_clicks(piece, self._margin, self._rate)
+            clicks = np.unique(find_clicks(piece, self._margin, self._rate)[:, 1])
             dropouts = _find_dropouts(piece, self._margin, self._rate)
-            self.click_s += [self._second + int(n) / self._rate for n in np.sort(clicks)]
+            self.click_s += [self._second + int(n) / self._rate for n in clicks]
             self.dropout_s += [self._second + int(n) / self._rate for n in dropouts]
             self._second += 1
 
@@ -439,32 +440,6 @@ def _measure_shape(samples, hop):  # type: ignore[no-untyped-def] # noqa: ANN001
                 near += 1
         tops[piece] = near / (5 * hop)
     return peaks, powers, tops, flat
-
-
-@njit(cache=True, nogil=True)
-def _find_clicks(samples, margin, rate):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Positions of jumps (third differences) that stand alone and change nothing around them.
-
-    Alone: four times any other within 15 ms on both sides, so that neither a drum's onset nor a square
-    wave counts. The power on both sides is alike, so that neither does a note that starts or stops.
-    """
-    found = np.zeros(samples.shape[1], np.bool_)
-    reach, gap = rate * 15 // 1000, max(rate // 5000, 4)
-    jumps = np.zeros(samples.shape[1])
-    for channel in range(2):
-        x = samples[channel]
-        for n in range(3, len(x)):
-            jumps[n] = abs(x[n] - 3 * x[n - 1] + 3 * x[n - 2] - x[n - 3])
-        for n in range(margin, margin + rate):
-            jump = jumps[n]
-            if jump < 0.06 or jumps[n - gap : n + gap + 1].max() > jump:
-                continue
-            if 4 * jumps[n - reach : n - gap].max() > jump or 4 * jumps[n + gap + 1 : n + reach].max() > jump:
-                continue
-            before = np.mean(x[n - reach : n - gap] ** 2) + 1e-6
-            after = np.mean(x[n + gap : n + reach] ** 2) + 1e-6
-            found[n] |= before < 4 * after and after < 4 * before
-    return np.nonzero(found)[0]
 
 
 @njit(cache=True, nogil=True)

@@ -165,7 +165,9 @@ def find_highs(power: Float64Array, level_db: Float64Array, bin_hz: float) -> Hi
     )
 
 
-def _curve(values_db: Float64Array, power: Float64Array | None, hz: Float64Array, bin_hz: float) -> Float64Array:
+def _curve(
+    values_db: Float64Array, power: Float64Array | None, hz: Float64Array, bin_hz: float
+) -> Float64Array:
     """A spectrum's density a bin at `hz`, smoothed over a twelfth of an octave."""
     sums = np.concatenate([[0.0], np.cumsum(values_db if power is None else power)])
     reach = 2 ** (1 / _PER_OCTAVE)

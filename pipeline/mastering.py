@@ -135,9 +135,7 @@ def _filtered(sections: Float64Array, rate: int, channels: int, linear: bool) ->
     return LinearPhase(sections, rate, channels) if linear else Cascade(sections, channels)
 
 
-def _extension(
-    master: Mapping[str, float], rate: int, channels: int, highs: Highs | None
-) -> list[Processor]:
+def _extension(master: Mapping[str, float], rate: int, channels: int, highs: Highs | None) -> list[Processor]:
     if master["extend_from_hz"] >= _NO_EXTENSION_HZ:
         return []
     from mixagent.pipeline.dsp.extension import extension

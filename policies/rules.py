@@ -120,9 +120,8 @@ def _shimmer(finding: Finding, scales: RuleScales) -> Iterator[Move]:
 def _ends_and_blinks(finding: Finding, scales: RuleScales) -> Iterator[Move]:
     v = finding.values
     if v["missing_db"] > 6.0:
-        reason = (
-            f"the highs end at {v['cutoff_hz'] / 1000:.1f} kHz: from there on {v['missing_db']:.0f} dB are missing"
-        )
+        missing = f"from there on {v['missing_db']:.0f} dB are missing"
+        reason = f"the highs end at {v['cutoff_hz'] / 1000:.1f} kHz: {missing}"
         yield "extend_from_hz", v["cutoff_hz"], reason
         yield "extend_db", -6.0 + 6.0 * scales.air, reason
     if v.get("away_share", 0.0) > LEAST_AWAY_SHARE:

@@ -82,8 +82,8 @@ class AirExtension(SpectralProcessor):
         phases = self._random.integers(0, _PHASES, (spectra.shape[1], self._source.size), np.uint32)
         added = np.zeros_like(spectra)
         _extend(
-            spectra, self._first, self._source, self._shape, self._raise, self._reference, self._pole, self._count,
-            self._have, self._want, self._turns[phases], added,
+            spectra, self._first, self._source, self._shape, self._raise, self._reference, self._pole,
+            self._count, self._have, self._want, self._turns[phases], added,
         )  # fmt: skip
         return added
 
