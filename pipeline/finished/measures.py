@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
 from mixagent.pipeline.fingerprint import BAND_EDGES_HZ, CREST_HZ, IMAGE_EDGES_HZ, Fingerprint
-from mixagent.pipeline.highs import find_highs
 from mixagent.pipeline.finished_music import (
     dips,
     gap_curve,
@@ -27,6 +26,7 @@ from mixagent.pipeline.finished_music import (
     prominence_db,
     resonance_curve,
 )
+from mixagent.pipeline.highs import find_highs
 
 Float64Array = NDArray[np.float64]
 
