@@ -184,7 +184,9 @@ class GapFiller(SpectralProcessor):
         deep = [gap for gap in gaps.gaps if gap.depth_db > LIFT_DB and most_db > LIFT_DB]
         lift_db = np.full(hz.size, most_db)
         for gap in deep:
-            near = np.abs(np.log2(np.maximum(hz, 1.0) / gap.centre_hz)) < gap.width_octaves / 2 + _EDGE_OCTAVES
+            near = (
+                np.abs(np.log2(np.maximum(hz, 1.0) / gap.centre_hz)) < gap.width_octaves / 2 + _EDGE_OCTAVES
+            )
             lift_db[near] = LIFT_DB
         raised_db = np.interp(hz, gaps.hz, gaps.missing_db, 0.0, 0.0)
         self._added = np.asarray(10 ** (np.minimum(raised_db, lift_db) / 20) - 1, np.float32)
@@ -208,7 +210,7 @@ class GapFiller(SpectralProcessor):
 
 
 def _place(gap: Gap, size: int, rate: int) -> tuple[int, int, int, int, int] | None:
-    """Bins of a gap's left shoulder, its edges, the end of its right shoulder, and the shift that fills it."""
+    """Bins of the left shoulder, the edges and the right shoulder of a gap, and the shift that fills it."""
     octaves = np.array([-_SHOULDER_OCTAVES - gap.width_octaves / 2, -gap.width_octaves / 2])
     edges = np.round(gap.centre_hz * 2 ** np.concatenate([octaves, -octaves[::-1]]) * size / rate).astype(int)
     # Overlapping windows stay in phase where the shift is a multiple of what they overlap by.
