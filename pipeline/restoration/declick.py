@@ -64,7 +64,7 @@ def _clicks(source: AudioSource, gain: float, progress: Progress | None) -> NDAr
     for start in range(0, source.frames, _BLOCK):
         first = start - _MARGIN
         samples = source.read(max(first, 0), start + _BLOCK + _MARGIN)
-        # The ends of the song are searched too: silence stands around them.
+        # Silence around the song: all but the 15 ms at its ends is searched.
         before = max(-first, 0)
         after = max(start + _BLOCK + _MARGIN - source.frames, 0)
         if before or after:
