@@ -150,4 +150,4 @@ def _bands(
 
 
 def _ratios_db(before: Float64Array, after: Float64Array, floor: float) -> Float64Array:
-    return np.clip(10 * np.log10((after + floor) / (before + floor)), -MOST_DB, MOST_DB)
+    return np.asarray(np.clip(10 * np.log10((after + floor) / (before + floor)), -MOST_DB, MOST_DB))

@@ -98,7 +98,7 @@ def measure_highs(source: AudioSource) -> Highs:
     power, level_db, count = np.zeros(size // 2 + 1), np.zeros(size // 2 + 1), 0
     for frames in half_overlapping(blocks(source), source.channels, size):
         spectra = rfft(frames * window, axis=-1)
-        found = np.sum(spectra.real**2 + spectra.imag**2, axis=0, dtype=np.float64)
+        found = np.asarray(np.sum(spectra.real**2 + spectra.imag**2, axis=0, dtype=np.float64))
         loud = found.sum(axis=1) > 1e-6 * size
         found = found[loud]
         power += found.sum(axis=0)
@@ -120,7 +120,9 @@ def find_highs(power: Float64Array, level_db: Float64Array, bin_hz: float) -> Hi
     without = Highs(nyquist_hz, False, 0.0, 0.0, 0.0)
     if power.sum() <= 0.0 or top_hz < _LOW_HZ * 2 ** ((_BELOW + 2 * _SHORT_FALL) / _PER_OCTAVE):
         return without
-    hz = _LOW_HZ * 2 ** (np.arange(int(_PER_OCTAVE * math.log2(top_hz / _LOW_HZ)) + 1) / _PER_OCTAVE)
+    hz: Float64Array = _LOW_HZ * 2 ** (
+        np.arange(int(_PER_OCTAVE * math.log2(top_hz / _LOW_HZ)) + 1) / _PER_OCTAVE
+    )
     mean_db = _curve(10 * np.log10(power / power.sum() + 1e-15), power / power.sum(), hz, bin_hz)
     usual_db = _curve(level_db - 10 * math.log10(power.sum()), None, hz, bin_hz)
     knee = _knee(hz, mean_db, usual_db)

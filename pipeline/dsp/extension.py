@@ -58,7 +58,7 @@ class AirExtension(SpectralProcessor):
         high = max(int(high_hz / bin_hz), low + 1)
         target = np.arange(self._first, last)
         self._source = low + (target - self._first) % (high - low)
-        hz = target * bin_hz
+        hz = np.asarray(target * bin_hz, np.float64)
         slope_db = highs.slope_db if highs else _USUAL_SLOPE_DB
         over_db = highs.over_reference_db if highs else _USUAL_OVER_DB
         ramp = np.clip(np.log2(np.maximum(hz / from_hz, 1.0)) / _GAIN_OCTAVES, 0.0, 1.0)
