@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -42,11 +43,12 @@ BLOCK_FRAMES, MARGIN_FRAMES, FACTOR = 1 << 18, 256, 8
 
 @dataclass(frozen=True)
 class Run:
-    """How a process went: exit code, wall seconds and peak resident memory."""
+    """How a process went: exit code, wall seconds, peak resident memory, CPU seconds of all threads."""
 
     code: int
     seconds: float
     peak_gb: float
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _overlapped(file: sf.SoundFile) -> Iterator[tuple[bool, bool, NDArray[np.flo
 def run(command: list[str], cache: Path) -> Run:
     """Run a command with this cache and watch its memory."""
     environment = {**os.environ, "MIXAGENT_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
-    start, peak = time.perf_counter(), 0
+    start, peak, spent = time.perf_counter(), 0, _children_cpu_s()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
         while process.poll() is None:
@@ -113,7 +115,12 @@ def run(command: list[str], cache: Path) -> Run:
         if process.returncode not in (0, 4):
             said.seek(0)
             raise RuntimeError(f"{' '.join(command)}: {said.read().decode(errors='replace').strip()}")
-    return Run(process.returncode, seconds, peak / 1e9)
+    return Run(process.returncode, seconds, peak / 1e9, _children_cpu_s() - spent)
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _family(pid: int) -> list[int]:
@@ -137,13 +144,20 @@ def master(song: Path, output: Path, cache: Path, *options: str) -> Run:
     return run([str(PROGRAM), "master", str(song), "-o", str(output), "--quiet", *options], cache)
 
 
-def peer(name: str, song: Path, output: Path, reference: Path, target_lufs: float = TARGET_LUFS) -> Run:
-    """A peer in a process of its own, so that its memory is its own too."""
+def peer(
+    name: str,
+    song: Path,
+    output: Path,
+    reference: Path,
+    target_lufs: float = TARGET_LUFS,
+    python: str = sys.executable,
+) -> Run:
+    """A peer in a process of its own, so that its memory is its own too, by an interpreter that has it."""
     call = "import sys; from pathlib import Path; from peers import PEERS; "
     call += "PEERS[sys.argv[1]](*map(Path, sys.argv[2:5]), float(sys.argv[5]))"
     with tempfile.TemporaryDirectory() as cache:
         files = map(str, (song, output, reference))
-        command = [sys.executable, "-W", "ignore", "-c", call, name, *files, str(target_lufs)]
+        command = [python, "-W", "ignore", "-c", call, name, *files, str(target_lufs)]
         previous = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = str(Path(__file__).parent)
         try:
