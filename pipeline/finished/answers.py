@@ -14,18 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import INDEX, TONE_HZ, WIDTH_HZ
-from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.parameters import GRAPHIC_HZ
 
 Float64Array = NDArray[np.float64]
 
-INNER = 0.5
+INNER = 0.35
 """The inner edge in spreads: what lies further out is brought to here."""
 
 INNER_NARROW = 0.75
-"""The same on the narrow side: voices keep records narrow, and a side can only be raised where there is one."""
+"""The same on the narrow side: voices keep records narrow, and a side must be there to be raised."""
 
 CUT_DB, RAISE_DB = 12.0, 10.0
 """Most that a band of tone is lowered and raised."""
@@ -47,29 +47,58 @@ SILENT_DB = -55.0
 LEAST_DB = 0.3
 """Moves smaller than this everywhere are left out: nobody hears them."""
 
+INNER_PUNCH, INNER_BAND_PUNCH = 0.5, 1.0
+"""The inner edges of dynamics, of the whole and of single bands, whose crossover costs the phase."""
+
+ATTACK_DB, BAND_ATTACK_DB = 3.0, 5.0
+"""Most that attacks are raised as a whole, and raised or lowered in a band."""
+
+RIDE_DB = 4.0
+"""Most that sections are moved apart or together."""
+
+LEAST_ACTION = 0.2
+"""Moves of attacks and sections smaller than this, in dB, are left out."""
+
+_PLR_A_DB, _CREST_A_DB, _BAND_CREST_A_DB = 0.55, 0.27, 0.3
+"""What a dB of attack adds to the peak to loudness ratio, to the crest in 3 s and to that of its band, in dB
+(`scripts/benchmark_punch.py`)."""
+
+_RANGE_A_DB = 0.9
+"""What a dB of riding adds to the loudness range, in LU (`scripts/benchmark_punch.py`)."""
+
+_BAND_OF = {
+    "crest_presence": "high_mid_band",
+    "crest_air": "high_band",
+}
+"""The band of the crossover whose attacks make a measured band's peaks."""
+
 _SMOOTH_BANDS = 0.8
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Values of `graphic.*` parameters by name, in dB; what is not named stays neutral."""
+    """Values of parameters by name, in their units; what is not named stays neutral."""
 
     tone: Mapping[str, float]
     width: Mapping[str, float]
     balance: Mapping[str, float]
+    dynamics: Mapping[str, float]
 
     @property
     def values(self) -> dict[str, float]:
         """All of them."""
-        return {**self.tone, **self.width, **self.balance}
+        return {**self.tone, **self.width, **self.balance, **self.dynamics}
 
 
 def answer(judgement: Judgement) -> Answer:
-    """The moves of tone, width and balance by third octaves that bring the song to the inner edge."""
+    """The moves that bring the song to the inner edge: tone, width and balance by third octaves, dynamics."""
     width_db = _width_db(judgement)
     tone_db = _tone_db(judgement) + _made_up_db(judgement, width_db)
     return Answer(
-        _named("tone", tone_db), _named("width", width_db), _named("balance", _balance_db(judgement))
+        _named("tone", tone_db),
+        _named("width", width_db),
+        _named("balance", _balance_db(judgement)),
+        {**_attacks_db(judgement), **_ride_db(judgement)},
     )
 
 
@@ -119,6 +148,34 @@ def _balance_db(judgement: Judgement) -> Float64Array:
     moves = np.clip(moves * judgement.trust["balance"], -BALANCE_DB, BALANCE_DB)
     centres = np.sqrt(np.array(IMAGE_EDGES_HZ[:-1]) * np.array(IMAGE_EDGES_HZ[1:]))
     return np.interp(np.log(TONE_HZ), np.log(centres), moves)
+
+
+def _attacks_db(judgement: Judgement) -> dict[str, float]:
+    """Attacks raised where the peaks are crushed; in single bands up or down where those stand out."""
+    apart = {name: _beyond_db(judgement, name, INNER_PUNCH) for name in ("plr", "crest_3s")}
+    bands = {name: _beyond_db(judgement, name, INNER_BAND_PUNCH) for name in _BAND_OF}
+    trust = judgement.trust["punch"]
+    crushed_db = max(-apart["plr"] / _PLR_A_DB, -apart["crest_3s"] / _CREST_A_DB, 0.0)
+    moves = {"master.transient_attack_db": trust * min(crushed_db, ATTACK_DB)}
+    for place in dict.fromkeys(_BAND_OF.values()):
+        out_db = [bands[name] for name, band in _BAND_OF.items() if band == place]
+        attack_db = -trust * float(np.mean(out_db)) / _BAND_CREST_A_DB
+        moves[f"{place}.transient_attack_db"] = min(max(attack_db, -BAND_ATTACK_DB), BAND_ATTACK_DB)
+    return {name: round(move, 2) for name, move in moves.items() if abs(move) >= LEAST_ACTION}
+
+
+def _ride_db(judgement: Judgement) -> dict[str, float]:
+    """Sections moved apart where the loudness hardly changes, together where it wanders."""
+    apart_lu = _beyond_db(judgement, "loudness_range", INNER_PUNCH)
+    ride_db = judgement.trust["range"] * min(max(-apart_lu / _RANGE_A_DB / 2, -RIDE_DB), RIDE_DB)
+    return {"master.ride_db": round(ride_db, 2)} if abs(ride_db) >= LEAST_ACTION else {}
+
+
+def _beyond_db(judgement: Judgement, name: str, inner: float) -> float:
+    """How far one measure lies beyond an inner edge, in its unit, with its sign."""
+    place = INDEX[name]
+    out = beyond(judgement.deviations[place : place + 1], inner)[0]
+    return float(out * judgement.band.spread[place]) if out else 0.0
 
 
 def _smoothed(values: Float64Array) -> Float64Array:
