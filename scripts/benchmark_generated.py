@@ -319,16 +319,17 @@ class Bench:
     def _version(self, system: str) -> str:
         if system in (OURS, OURS_WITH_PROFILE):
             return program_version()
-        return _peers_version(self.peers_python)
+        return _peer_version(system.split()[0], self.peers_python)
 
 
 _PROGRAM = (sys.executable, "-m", "mixagent")
 
 
 @cache
-def _peers_version(python: str) -> str:
-    call = "from importlib.metadata import version as v; print(v('matchering'), v('libsonare'))"
-    installed = subprocess.run([python, "-c", call], check=True, capture_output=True, text=True).stdout
+def _peer_version(package: str, python: str) -> str:
+    call = f"from importlib.metadata import version; print(version('{package}'))"
+    command = ["ffmpeg", "-version"] if package == "loudnorm" else [python, "-c", call]
+    installed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[0]
     return installed + (Path(__file__).parent / "peers.py").read_text(encoding="utf-8")
 
 
