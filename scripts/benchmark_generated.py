@@ -76,6 +76,8 @@ GENERATED, VOICES, FINISHED = "generated", "voices", "finished"
 SETS = (GENERATED, VOICES, FINISHED)
 INPUT, OURS, OURS_WITH_PROFILE = "input", "mixagent", "mixagent, profile"
 SYSTEMS = (OURS, OURS_WITH_PROFILE, "matchering", "libsonare aiMusic", "libsonare", "loudnorm")
+CORRECTING_PEERS = ("matchering", "libsonare aiMusic", "libsonare")
+"""The peers that are after more than loudness."""
 LISTENING = "matchering"
 """The peer that masters by a reference and aims at its loudness."""
 
@@ -84,6 +86,7 @@ CODECS: Mapping[str, tuple[str, ...]] = {
     "Opus 96 kb/s": ("-c:a", "libopus", "-b:a", "96k", "-f", "ogg"),
 }
 AS_THEY_ARE = "as they are"
+PLAIN = "plain excess"
 
 ABOUT_BANDWIDTH = ("cut off", "blinking", "hole", "smeared")
 GENERATED_ODDS = 0.1
@@ -203,7 +206,7 @@ class Measurer:
 
     def __call__(self, path: Path) -> Measured:
         """The measures of a file that is not silent."""
-        known = self.folder / f"{_digest(path.read_bytes(), _measuring_code())}.json"
+        known = self.folder / f"{_digest(content(path), _measuring_code())}.json"
         if known.exists():
             return Measured.from_json(json.loads(known.read_text()))
         samples, rate = sf.read(path, dtype="float32", always_2d=True)
@@ -223,6 +226,12 @@ def _measuring_code() -> bytes:
     modules = [importlib.import_module(f"mixagent.pipeline.{name}") for name in _MEASURED_BY]
     files = [*(str(module.__file__) for module in modules), str(Path(__file__).parent / "plain_band.py")]
     return b"".join(Path(file).read_bytes() for file in files)
+
+
+def content(path: Path) -> bytes:
+    """What is heard of a file: its rate and samples, without the time that a header may hold."""
+    samples, rate = sf.read(path, dtype="float32", always_2d=True)
+    return f"{rate} {samples.shape}".encode() + samples.tobytes()
 
 
 def _digest(*parts: bytes | str) -> str:
@@ -291,9 +300,9 @@ class Bench:
             output = self.folder / "master.wav"
             done = self._run(system, song, output, reference)
             return Made(output, done.seconds, done.cpu_s, done.code)
-        parts: list[bytes | str] = [system, song.read_bytes(), self._version(system)]
+        parts: list[bytes | str] = [system, content(song), self._version(system)]
         if system == LISTENING:
-            parts.append(reference.read_bytes())
+            parts.append(content(reference))
         if system == OURS_WITH_PROFILE and self.profile:
             parts.append(self.profile.read_bytes())
         place = self.keep / system.replace(", ", "_").replace(" ", "_") / name.replace("/", "_")
@@ -499,7 +508,7 @@ class Figures:
         """All figures by system and set."""
         found: dict[str, Any] = {}
         for system in self.systems:
-            found[system] = {"levels": self.levels(system)}
+            found[system] = {"levels": self.levels(system), "corrects": system in CORRECTING_PEERS}
             for of in SETS:
                 if self.songs(of, system):
                     found[system][of] = {
@@ -548,7 +557,7 @@ def separation(
             for own, song in zip(without, inputs, strict=True)
             if kind != "width" or not song.mono
         ]
-        scores[f"plain excess, {kind}"] = (
+        scores[f"{PLAIN}, {kind}"] = (
             np.array([band.excess(song, kind) for song in theirs]),
             np.array(ours),
         )
@@ -599,7 +608,7 @@ def coded(
     for song in songs:
         wav = bench.folder / "song.wav"
         _write_wav(excerpt(song.path, seconds), wav)
-        key = _digest(codec, *CODECS[codec], wav.read_bytes(), _measuring_code())
+        key = _digest(codec, *CODECS[codec], content(wav), _measuring_code())
         known = measurer.folder / f"coded-{key}.json"
         if not known.exists():
             _write(known, measurer(through_codec(wav, codec, bench.folder / "coded.wav")).to_json())
@@ -810,10 +819,12 @@ def _findings(
     shares = {of: found_shares(side) for of, side in zip((GENERATED, FINISHED), plain, strict=True)}
     for text in finding_tables(found, steps, shares):
         print(f"\n{text}", flush=True)
-    curves = {
-        codec: {name: dict(zip(("area", "low", "high"), figure, strict=True)) for name, figure in own.items()}
-        for codec, own in found.items()
-    }
+    curves: dict[str, dict[str, Any]] = {codec: {PLAIN: {}} for codec in found}
+    for codec, own in found.items():
+        for name, figure in own.items():
+            named = dict(zip(("area", "low", "high"), figure, strict=True))
+            plain_kind = name.removeprefix(f"{PLAIN}, ")
+            (curves[codec] if plain_kind == name else curves[codec][PLAIN])[plain_kind] = named
     return {"area_under_curve": curves, "reliability": steps, "found": shares}
 
 

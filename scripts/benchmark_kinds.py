@@ -34,6 +34,11 @@ from kinds_of_music import BROKEN, RATE, SOUNDS, FloatArray
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.finished.findings import FOUND
 
+STEADY = ("white noise", "pink noise", "tone of 1 kHz", "silence")
+"""Sounds that no record is like, and that nobody wants to be like one."""
+
+TRACEBACK = "traceback"
+
 HEARD_DB = 1.0
 """A first pass that moves tone less than this says nothing of what half the amount does."""
 
@@ -85,7 +90,7 @@ def master(song: Path, output: Path, folder: Path, *options: str) -> tuple[int, 
         done = subprocess.run(command, env={**os.environ, **places}, capture_output=True, text=True)
     lines = done.stderr.strip().splitlines() or [""]
     broke = "Traceback" in done.stderr
-    return done.returncode, f"traceback: {lines[-1]}" if broke else lines[-1] if done.returncode not in (
+    return done.returncode, f"{TRACEBACK}: {lines[-1]}" if broke else lines[-1] if done.returncode not in (
         0,
         4,
     ) else ""

@@ -212,8 +212,9 @@ def head(*titles: str) -> None:
     print("|---|" + "--:|" * (len(titles) - 1), flush=True)
 
 
-def masters(songs: list[Path], seconds: float | None, folder: Path) -> None:
-    """The table of masters."""
+def masters(songs: list[Path], seconds: float | None, folder: Path) -> list[dict[str, float]]:
+    """The table of masters, and its figures by song."""
+    figures = []
     head(
         "song",
         "length, s",
@@ -245,6 +246,17 @@ def masters(songs: list[Path], seconds: float | None, folder: Path) -> None:
             f"{first.peak_gb:.2f}",
             f"{first.seconds / again.seconds:.1f}",
         )
+        figures.append(
+            {
+                "error_lu": abs(found.lufs + 14),
+                "dbtp": found.peak_dbtp,
+                "dbtp_8x": found.peak_8x_dbtp,
+                "time_share": first.seconds / info.duration,
+                "gb": first.peak_gb,
+                "again_faster": first.seconds / again.seconds,
+            }
+        )
+    return figures
 
 
 def beside_peers(songs: list[Path], seconds: float | None, folder: Path) -> None:
@@ -328,6 +340,7 @@ def main() -> None:
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 4.0, 20.0])
     parser.add_argument("--determinism", action="store_true")
+    parser.add_argument("--output", type=Path, help="JSON of the masters' figures")
     options = parser.parse_args()
     songs = find_songs(options.songs, options.count)
     say(json.dumps({"songs": len(songs), "load": os.getloadavg()}))
@@ -339,7 +352,9 @@ def main() -> None:
             determinism(songs, folder)
         else:
             if not options.no_masters:
-                masters(songs, options.seconds, folder)
+                figures = masters(songs, options.seconds, folder)
+                if options.output:
+                    options.output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
             if not options.no_peers:
                 beside_peers(songs, options.seconds, folder)
 
