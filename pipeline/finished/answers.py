@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.finished.band import Judgement
-from mixagent.pipeline.finished.measures import INDEX, TONE_HZ, WIDTH_HZ
+from mixagent.pipeline.finished.measures import (
+    INDEX,
+    LEVEL,
+    LOWEST_DB,
+    NARROWEST_DB,
+    TONE_HZ,
+    WIDEST_DB,
+    WIDTH_HZ,
+    SongMeasures,
+)
 from mixagent.pipeline.parameters import GRAPHIC_HZ
 
 Float64Array = NDArray[np.float64]
@@ -39,9 +48,12 @@ NARROW_DB, WIDEN_DB = 10.0, 6.0
 LEAST_WIDENED_HZ = 160.0
 """Below this a side is never raised: wide lows cancel on one loudspeaker."""
 
+MADE_UP_DB = 3.0
+"""Most that the tone makes up for a side that was changed."""
+
 BALANCE_DB = 6.0
 
-SILENT_DB = -55.0
+SILENT_DB = -50.0
 """A band so far under the song's tone holds nothing to be raised."""
 
 LEAST_DB = 0.3
@@ -102,6 +114,23 @@ def answer(judgement: Judgement) -> Answer:
     )
 
 
+def reached_by(song: SongMeasures, tone_db: Float64Array, width_db: Float64Array) -> dict[str, float]:
+    """What a song's tone and width measure behind the graphic equaliser: `tone_<hz>`, `width_<hz>` in dB.
+
+    Args:
+        song: what it measures before.
+        tone_db, width_db: gains, one for each of `GRAPHIC_HZ`.
+    """
+    widths = np.concatenate([np.full(len(TONE_HZ) - len(WIDTH_HZ), math.nan), song.of("width")])
+    ratio = np.where(np.isfinite(widths), 10 ** (widths / 10), 0.0)
+    both_db = song.of("tone") + tone_db + 10 * np.log10((1 + ratio * 10 ** (width_db / 10)) / (1 + ratio))
+    tone = np.maximum(both_db - both_db[LEVEL].mean(), LOWEST_DB)
+    wide = np.clip(widths + width_db, NARROWEST_DB, WIDEST_DB)
+    return {f"tone_{hz}": float(v) for hz, v in zip(GRAPHIC_HZ, tone, strict=True)} | {
+        f"width_{hz}": float(v) for hz, v in zip(GRAPHIC_HZ, wide, strict=True)
+    }
+
+
 def beyond(deviations: Float64Array, inner: float, inner_low: float | None = None) -> Float64Array:
     """What lies beyond the inner edge, in spreads, with its sign; 0 where there is nothing to judge."""
     low = inner if inner_low is None else inner_low
@@ -137,14 +166,15 @@ def _made_up_db(judgement: Judgement, width_db: Float64Array) -> Float64Array:
     ratio = np.zeros(len(TONE_HZ))
     ratio[-len(WIDTH_HZ) :] = np.where(np.isfinite(sides_db), 10 ** (sides_db / 10), 0.0)
     ratio[: -len(WIDTH_HZ)] = ratio[-len(WIDTH_HZ)]
-    made_up: Float64Array = 10 * np.log10((1 + ratio) / (1 + ratio * 10 ** (width_db / 10)))
-    return made_up
+    made_up = 10 * np.log10((1 + ratio) / (1 + ratio * 10 ** (width_db / 10)))
+    return np.asarray(np.clip(made_up, -MADE_UP_DB, MADE_UP_DB))
 
 
 def _balance_db(judgement: Judgement) -> Float64Array:
     names = [f"lean_{hz:.0f}" for hz in IMAGE_EDGES_HZ[:-1]]
     spread = judgement.band.spread[[INDEX[name] for name in names]]
-    moves = -beyond(judgement.of("balance"), 1.0) * np.where(np.isfinite(spread), spread, 0.0)
+    leans = judgement.deviations[[INDEX[name] for name in names]]
+    moves = -beyond(leans, 1.0) * np.where(np.isfinite(spread), spread, 0.0)
     moves = np.clip(moves * judgement.trust["balance"], -BALANCE_DB, BALANCE_DB)
     centres = np.sqrt(np.array(IMAGE_EDGES_HZ[:-1]) * np.array(IMAGE_EDGES_HZ[1:]))
     return np.interp(np.log(TONE_HZ), np.log(centres), moves)
