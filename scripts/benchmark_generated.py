@@ -93,6 +93,8 @@ GENERATED_ODDS = 0.1
 """Share of generated songs among those that the severities are calibrated for."""
 
 PROFILE_SONGS = 10
+LEAST_S = 60.0
+"""Length of a finished song, whatever is judged of it, so that the songs are always the same."""
 _MEASURED_BY = ("analysis", "meters", "fingerprint", "finished_music", "finished.measures")
 
 
@@ -127,23 +129,23 @@ def generated_songs(folder: Path, listed: Path, part: str) -> list[Song]:
     return found
 
 
-def finished_songs(folder: Path, count: int, seconds: float) -> tuple[list[Song], list[Path]]:
-    """`count` stereo songs spread evenly over a folder, and the others that would do."""
+def finished_songs(folder: Path, count: int) -> tuple[list[Song], list[Path]]:
+    """`count` stereo songs of `LEAST_S` spread evenly over a folder, and the others that would do."""
     every = [
         path
         for path in sorted(folder.rglob("*"))
         if path.suffix in SUFFIXES and not any(fnmatch(str(path), pattern) for pattern in NOT_SONGS)
     ]
-    usable = [path for path in every if _is_usable(path, seconds)]
+    usable = [path for path in every if _is_usable(path)]
     if len(usable) < count + PROFILE_SONGS:
         raise SystemExit(f"{len(usable)} usable songs in {folder}, {count + PROFILE_SONGS} wanted")
     chosen = _spread(usable, count)
     return [Song(path, FINISHED) for path in chosen], [path for path in usable if path not in chosen]
 
 
-def _is_usable(path: Path, seconds: float) -> bool:
+def _is_usable(path: Path) -> bool:
     info = sf.info(path)
-    return info.channels == 2 and info.samplerate >= 32000 and info.duration >= seconds
+    return info.channels == 2 and info.samplerate >= 32000 and info.duration >= LEAST_S
 
 
 def _spread(paths: Sequence[Path], count: int) -> list[Path]:
@@ -783,7 +785,7 @@ def main() -> None:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     generated = generated_songs(options.generated, options.list, options.part)
-    finished, others = finished_songs(options.finished, options.count, options.seconds)
+    finished, others = finished_songs(options.finished, options.count)
     measurer = Measurer(options.cache / "measures")
     with tempfile.TemporaryDirectory() as name:
         # Nothing that a user's songs taught may count.

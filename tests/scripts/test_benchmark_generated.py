@@ -51,11 +51,12 @@ def test_a_listed_song_that_is_not_there_is_named(tmp_path):
         bench.generated_songs(tmp_path, listed, "report")
 
 
-def test_no_song_that_is_judged_is_a_reference(tmp_path):
+def test_no_song_that_is_judged_is_a_reference(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "LEAST_S", 1.0)
     for number in range(14):
         write(tmp_path / f"{'xy'[number % 2]}" / f"{number:02}.wav", noise(1, number))
     write(tmp_path / "x" / "mono.wav", noise(1, channels=1))
-    songs, others = bench.finished_songs(tmp_path, 4, 1.0)
+    songs, others = bench.finished_songs(tmp_path, 4)
     found = bench.references(songs, others)
     assert len(songs) == 4
     assert len(others) == 10
