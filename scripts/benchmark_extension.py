@@ -15,6 +15,7 @@ octave of the cut; `rise` is the most that it climbs with frequency above the cu
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import subprocess
 import sys
@@ -218,7 +219,8 @@ def _seam(song: Audio, made: Audio, cut_hz: float) -> tuple[float, float, float,
 
 def _print_fit(songs: Mapping[str, Audio]) -> None:
     print(
-        "| end kHz | slope below dB/octave | above | above by below | left unexplained |\n|---|---|---|---|---|"
+        "| end kHz | slope below dB/octave | above | above by below | left unexplained |\n"
+        "|---|---|---|---|---|"
     )
     for cut_hz in CUTS_HZ:
         slopes = []
@@ -286,7 +288,7 @@ def _over_time(song: Audio, made: Audio, low_hz: float, high_hz: float) -> tuple
         hz, times, spectra = signal.stft(audio.samples, audio.rate, nperseg=1024, noverlap=768)
         power = (np.abs(spectra) ** 2).sum(axis=0)
         edges = np.geomspace(low_hz * 1.03, high_hz * 0.97, 4)
-        bands = [power[(hz >= a) & (hz < b)].mean(axis=0) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        bands = [power[(hz >= a) & (hz < b)].mean(axis=0) for a, b in itertools.pairwise(edges)]
         levels.append(10 * np.log10(np.array(bands) + 1e-20))
     floor = levels[0].max() - 70
     error = np.abs(np.maximum(levels[1], floor) - np.maximum(levels[0], floor))
@@ -330,7 +332,8 @@ def _gap_error(song: Audio, made: Audio, centre_hz: float, width_octaves: float)
 def _print_untouched(songs: Mapping[str, Audio], versions: Mapping[str, Path]) -> None:
     made = _repaired({("as it is", name): song for name, song in songs.items()}, versions)
     print(
-        "\n| songs as they are | changed at all | over −60 dB of the song | by at most dB |\n|---|---|---|---|"
+        "\n| songs as they are | changed at all | over −60 dB of the song | by at most dB |\n"
+        "|---|---|---|---|"
     )
     for by, results in made.items():
         added = [

@@ -126,8 +126,8 @@ KIND = (
     *(f"{what}_{low}" for low, _ in _KIND_HZ for what in ("noise", "flux", "up", "down")),
     *_KIND_VALUES,
 )
-"""What a song says of its own kind: how it moves in time and its grain, which neither width nor level changes,
-nor an equaliser unless it is narrow."""
+"""What a song says of its own kind: how it moves in time, and its grain. Neither width nor level changes
+them, nor an equaliser unless it is narrow."""
 
 
 @dataclass(frozen=True)
