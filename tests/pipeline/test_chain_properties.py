@@ -156,7 +156,8 @@ def close(one: FloatArray, other: FloatArray) -> None:
 
 
 def with_balance(setting: Settings, by: float) -> Settings:
-    return MASTER_SPACE.settings({**setting.values, "master.balance_db": by * setting["master.balance_db"]})
+    leans = [name for name in setting.values if ".balance_" in name]
+    return MASTER_SPACE.settings({**setting.values, **{name: by * setting[name] for name in leans}})
 
 
 @few
