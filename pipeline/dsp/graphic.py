@@ -64,7 +64,7 @@ def _interaction(rate: int, last: int) -> tuple[Float64Array, Float64Array]:
     points = points[_hz(points) < HIGHEST_SHARE * rate]
     delay = np.exp(-2j * math.pi * _hz(points) / rate)
     alone = responses_db(_sections(np.ones(last + 1), rate, last), delay)
-    return points, np.linalg.pinv(alone.T)
+    return points, np.asarray(np.linalg.pinv(alone.T), np.float64)
 
 
 def _sections(gains_db: Float64Array, rate: int, last: int) -> Float64Array:
