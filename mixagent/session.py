@@ -49,6 +49,7 @@ from mixagent.settings import Config, load_config
 from mixagent.splitting import stem_separator
 from mixagent.stages import (
     ANALYSING,
+    REPAIRS,
     Heard,
     heard_song,
     hearing_stages,
@@ -448,7 +449,7 @@ def _parting(request: Request, run: Runner) -> _Parting:
     else:
         choice = choose_separator(config.pipeline.separator, device)
     model = {"stage": "separate", "name": choice.separator.name, "why": choice.why}
-    stage = separating_stage(choice.separator, "decode", "declip")
+    stage = separating_stage(choice.separator, "decode", *REPAIRS)
     return _Parting(stage, choice.separator.stem_names, model)
 
 

@@ -19,6 +19,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
+from mixagent.pipeline.clicks import find_clicks
+from mixagent.pipeline.dsp.blinks import BlinkListener
 from mixagent.pipeline.meters import EnergyMeter
 
 Float64Array = NDArray[np.float64]
@@ -91,6 +93,8 @@ class Fingerprint:
         flat_share: share of samples in runs of 3 and more that stand still at such a peak.
         band_crest_db: per band of `CREST_HZ`, the loudest 5 ms of each 400 ms over their mean power, the
             median over the louder half of the song.
+        away_share: per band of a sixth of an octave, share of the time for which it blinks off; `away_hz`
+            are the edges of these bands.
         click_s, dropout_s: when lone jumps and sudden silences happen, in seconds; the first 0.32 s and
             up to 1.3 s at the end are not searched.
     """
@@ -115,6 +119,8 @@ class Fingerprint:
     top_share: float
     flat_share: float
     band_crest_db: Float64Array
+    away_hz: Float64Array
+    away_share: Float64Array
     click_s: tuple[float, ...]
     dropout_s: tuple[float, ...]
 
@@ -140,6 +146,7 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
     shape = _Shape(source.rate)
     crests = [_BandCrest(source.rate, low_hz, high_hz) for low_hz, high_hz in CREST_HZ.values()]
     glitches = _Glitches(source.rate)
+    bands = BlinkListener(source.rate, 2)
     for block in blocks(source):
         stereo = gain * (block if block.shape[0] == 2 else np.repeat(block[:1], 2, axis=0))
         frames.update(stereo)
@@ -148,6 +155,8 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
         for crest in crests:
             crest.update(stereo)
         glitches.update(stereo)
+        bands.process(stereo)
+    blinks = bands.blinks()
     left, right, cross, log_power_db = frames.spectra()
     low_power, low_steady_power = low.spectra()
     return Fingerprint(
@@ -171,6 +180,8 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
         top_share=shape.top_share(),
         flat_share=shape.flat_share(),
         band_crest_db=np.array([crest.crest_db() for crest in crests]),
+        away_hz=blinks.edges_hz,
+        away_share=blinks.away_share,
         click_s=tuple(_apart(glitches.click_s)),
         dropout_s=tuple(_apart(glitches.dropout_s)),
     )
@@ -476,9 +487,9 @@ class _Glitches:
             return
         for k in range(pieces.shape[1]):
             piece = np.ascontiguousarray(pieces[:, k])
-            clicks = _find_clicks(piece, self._margin, self._rate)
+            clicks = np.unique(find_clicks(piece, self._margin, self._rate)[:, 1])
             dropouts = _find_dropouts(piece, self._margin, self._rate)
-            self.click_s += [self._second + int(n) / self._rate for n in np.sort(clicks)]
+            self.click_s += [self._second + int(n) / self._rate for n in clicks]
             self.dropout_s += [self._second + int(n) / self._rate for n in dropouts]
             self._second += 1
 
@@ -527,32 +538,6 @@ def _measure_shape(samples, hop):  # type: ignore[no-untyped-def] # noqa: ANN001
                 near += 1
         tops[piece] = near / (5 * hop)
     return peaks, powers, tops, flat
-
-
-@njit(cache=True, nogil=True)
-def _find_clicks(samples, margin, rate):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Positions of jumps (third differences) that stand alone and change nothing around them.
-
-    Alone: four times any other within 15 ms on both sides, so that neither a drum's onset nor a square
-    wave counts. The power on both sides is alike, so that neither does a note that starts or stops.
-    """
-    found = np.zeros(samples.shape[1], np.bool_)
-    reach, gap = rate * 15 // 1000, max(rate // 5000, 4)
-    jumps = np.zeros(samples.shape[1])
-    for channel in range(2):
-        x = samples[channel]
-        for n in range(3, len(x)):
-            jumps[n] = abs(x[n] - 3 * x[n - 1] + 3 * x[n - 2] - x[n - 3])
-        for n in range(margin, margin + rate):
-            jump = jumps[n]
-            if jump < 0.06 or jumps[n - gap : n + gap + 1].max() > jump:
-                continue
-            if 4 * jumps[n - reach : n - gap].max() > jump or 4 * jumps[n + gap + 1 : n + reach].max() > jump:
-                continue
-            before = np.mean(x[n - reach : n - gap] ** 2) + 1e-6
-            after = np.mean(x[n + gap : n + reach] ** 2) + 1e-6
-            found[n] |= before < 4 * after and after < 4 * before
-    return np.nonzero(found)[0]
 
 
 @njit(cache=True, nogil=True)

@@ -77,7 +77,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "blinking",
         "top",
-        ("blinks_high", "blinks_top"),
+        ("blinks_high", "away"),
         "high",
         "4–14 kHz",
         "bands of the highs blink off",

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
 from mixagent.pipeline.fingerprint import BAND_EDGES_HZ, CREST_HZ, IMAGE_EDGES_HZ, Fingerprint
 from mixagent.pipeline.finished_music import (
-    cutoff_hz,
     dips,
     gap_curve,
     lean_db,
@@ -27,6 +26,7 @@ from mixagent.pipeline.finished_music import (
     prominence_db,
     resonance_curve,
 )
+from mixagent.pipeline.highs import find_highs
 
 Float64Array = NDArray[np.float64]
 
@@ -46,6 +46,9 @@ NARROWEST_DB, WIDEST_DB = -30.0, 12.0
 
 MONO_DB = -40.0
 """Side over mid, in the widest of six bands, up to which a song has no width to be judged."""
+
+TOP_HZ = 20000.0
+"""Highs that reach so far, or that die out by themselves, are whole."""
 
 LONGEST_RANGE_LU = 20.0
 MOST_LOST_DB = 12.0
@@ -96,7 +99,7 @@ def _table() -> tuple[Measure, ...]:
         *bands("steadiness", "swing"),
         *plain("steadiness", "dB", "ducking"),
         *plain("top", "octaves", "bandwidth"),
-        *plain("top", "log10", *(f"blinks_{name}" for name in _BLINKS_HZ)),
+        *plain("top", "log10", *(f"blinks_{name}" for name in _BLINKS_HZ), "away"),
         *plain("texture", "dB", "line", "lines", "top_steadiness", "top_noise", "resonance", "gap"),
         *plain("lows", "dB", "sub_wobble", "bass_wobble"),
     )
@@ -244,13 +247,16 @@ def _top(fingerprint: Fingerprint) -> dict[str, float]:
     flatness = fingerprint.band_flatness_db
     metal, presence = _bands(*_METAL_HZ), _bands(*_PRESENCE_HZ)
     resonances = resonance_curve(fingerprint)
+    both = fingerprint.left_power + fingerprint.right_power
+    highs = find_highs(both, fingerprint.log_power_db, fingerprint.bin_hz)
     inside = (resonances.hz > 120) & (resonances.hz < 800)
     blinks = {
         f"blinks_{name}": math.log10(float(fingerprint.band_blink_share[_bands(low, high)].mean()) + 1e-3)
         for name, (low, high) in _BLINKS_HZ.items()
     }
     return blinks | {
-        "bandwidth": math.log2(min(cutoff_hz(fingerprint), 20000.0) / 16000.0),
+        "bandwidth": math.log2(min(highs.end_hz if highs.cliff else TOP_HZ, TOP_HZ) / 16000.0),
+        "away": math.log10(float(fingerprint.away_share.max(initial=0.0)) + 1e-3),
         "line": float(lines[0]),
         "lines": float(np.mean(lines[: len(lines) // 10])),
         "top_steadiness": float(spread[metal].mean() - spread[presence].mean()),
