@@ -7,7 +7,7 @@ rings are answered by the rules. It is the baseline action of the trained policy
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.finished.answers import answer, graphic_values, made_up_db
 from mixagent.pipeline.finished.band import Band, judge
+<<<<<<< HEAD
 from mixagent.pipeline.finished.measures import Group, SongMeasures
+=======
+from mixagent.pipeline.finished.findings import FOUND, findings
+>>>>>>> main
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.parameters import FINE_PLACES, GRAPHIC_HZ
 from mixagent.pipeline.strengths import Dimension, dimension
@@ -48,15 +52,21 @@ class BandPolicy:
 
     def decide(self, context: Context) -> Decision:
         """The settings; neutral for a song that was not measured, as silence."""
-        repairs = _repairs(context)
         if context.measures is None:
+<<<<<<< HEAD
             return repairs
         judgement = judge(context.measures)
+=======
+            return _repairs(context, frozenset())
+        judgement = judge(context.measures, self.against)
+        repairs = _repairs(context, {f.fault.name for f in findings(judgement, FOUND)})
+>>>>>>> main
         values = {k: v for k, v in answer(judgement).values.items() if k in context.space}
         settings = context.space.settings({**repairs.settings.changed(), **values})
         return Decision(settings, {**repairs.reasons, **reasons_of(judgement, values)})
 
 
+<<<<<<< HEAD
 def towards(decision: Decision, song: SongMeasures, references: Band) -> Decision:
     """A decision with the answer to references in each dimension of which they say something.
 
@@ -96,6 +106,15 @@ def _gains(values: Mapping[str, float], what: str) -> NDArray[np.float64]:
 
 
 def _repairs(context: Context) -> Decision:
+=======
+def _repairs(context: Context, found: Collection[str]) -> Decision:
+    """The rules' repairs, and their narrow bells where a resonance was found to stand out."""
+>>>>>>> main
     decided = RulePolicy().decide(context)
-    kept: Mapping[str, float] = {k: v for k, v in decided.settings.changed().items() if k in REPAIRS}
+    bells = "master.bell_" if "resonant" in found else REPAIRS
+    kept: Mapping[str, float] = {
+        name: value
+        for name, value in decided.settings.changed().items()
+        if name in REPAIRS or name.startswith(bells)
+    }
     return Decision(context.space.settings(kept), {k: v for k, v in decided.reasons.items() if k in kept})
