@@ -15,11 +15,8 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.finished.answers import answer, graphic_values, made_up_db
 from mixagent.pipeline.finished.band import Band, judge
-<<<<<<< HEAD
-from mixagent.pipeline.finished.measures import Group, SongMeasures
-=======
 from mixagent.pipeline.finished.findings import FOUND, findings
->>>>>>> main
+from mixagent.pipeline.finished.measures import Group, SongMeasures
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.parameters import FINE_PLACES, GRAPHIC_HZ
 from mixagent.pipeline.strengths import Dimension, dimension
@@ -53,25 +50,19 @@ class BandPolicy:
     def decide(self, context: Context) -> Decision:
         """The settings; neutral for a song that was not measured, as silence."""
         if context.measures is None:
-<<<<<<< HEAD
-            return repairs
-        judgement = judge(context.measures)
-=======
             return _repairs(context, frozenset())
-        judgement = judge(context.measures, self.against)
+        judgement = judge(context.measures)
         repairs = _repairs(context, {f.fault.name for f in findings(judgement, FOUND)})
->>>>>>> main
         values = {k: v for k, v in answer(judgement).values.items() if k in context.space}
         settings = context.space.settings({**repairs.settings.changed(), **values})
         return Decision(settings, {**repairs.reasons, **reasons_of(judgement, values)})
 
 
-<<<<<<< HEAD
 def towards(decision: Decision, song: SongMeasures, references: Band) -> Decision:
     """A decision with the answer to references in each dimension of which they say something.
 
     There nothing of what was decided for the master is left, for it was decided of the same measures; what
-    was decided for stems stays, and so do repairs and balance.
+    was decided for stems stays, and so do balance and repairs, among them the narrow bells.
 
     Args:
         decision: of a policy.
@@ -98,18 +89,17 @@ def towards(decision: Decision, song: SongMeasures, references: Band) -> Decisio
 
 def _is_replaced(name: str, told: set[Dimension]) -> bool:
     place, what = name.split(".", 1)
-    return place in ("master", *FINE_PLACES) and "balance" not in what and dimension(name) in told
+    if place not in ("master", *FINE_PLACES) or what.startswith(("balance", "bell_")):
+        return False
+    return dimension(name) in told
 
 
 def _gains(values: Mapping[str, float], what: str) -> NDArray[np.float64]:
     return np.array([values.get(f"graphic.{what}_{hz}_db", 0.0) for hz in GRAPHIC_HZ])
 
 
-def _repairs(context: Context) -> Decision:
-=======
 def _repairs(context: Context, found: Collection[str]) -> Decision:
     """The rules' repairs, and their narrow bells where a resonance was found to stand out."""
->>>>>>> main
     decided = RulePolicy().decide(context)
     bells = "master.bell_" if "resonant" in found else REPAIRS
     kept: Mapping[str, float] = {

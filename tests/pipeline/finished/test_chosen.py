@@ -107,10 +107,9 @@ def test_a_reference_replaces_what_was_decided_for_the_master_and_nothing_else(f
     space = ParameterSpace.for_stems(("vocals",))
     own = {"vocals.presence_db": 2.0, "vocals.gain_db": 1.0, "graphic.balance_1000_db": 1.0}
     own |= {"master.balance_db": 1.0, "master.gap_fill_db": 6.0}
+    own |= {"master.bell_1_db": -3.0, "master.bell_1_q": 4.0}
     replaced = {"graphic.tone_1000_db": 3.0, "graphic.width_1000_db": -3.0, "master.eq_air_db": 2.0}
     replaced |= {
-        "master.bell_1_db": 3.0,
-        "master.bell_1_q": 2.0,
         "master.ride_db": 2.0,
         "master.comp_ratio": 2.0,
     }
