@@ -35,7 +35,7 @@ JUDGED_HZ = (38.0, 13000.0)
 JUDGED_WIDTH_HZ = (150.0, 13000.0)
 
 BASS_HZ = (60.0, 110.0)
-NO_BASS = -6.0
+NO_BASS = -5.0
 """A song whose bass lies so many spreads under finished music's has none: a voice or an instrument alone, of
 which no band of mixes says anything."""
 
