@@ -8,29 +8,39 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.analysis import BANDS_HZ
-from mixagent.pipeline.finished.band import Judgement
-from mixagent.pipeline.finished.findings import BY_NAME, Fault
-from mixagent.pipeline.finished.measures import GROUPS, INDEX, LOWEST_DB, MEASURES, TONE_HZ, Group
 from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
-from mixagent.pipeline.parameters import Settings, switch_of
+from mixagent.pipeline.finished.band import Judgement
+from mixagent.pipeline.finished.findings import FOUND, Fault, findings
+from mixagent.pipeline.finished.measures import GROUPS, LOWEST_DB, MEASURES, Group
+from mixagent.pipeline.parameters import STEM_PLACES, Settings, switch_of
 from mixagent.report.words import number, parameter_label, parameter_value, place_label
 
 Float64Array = NDArray[np.float64]
 Row = dict[str, Any]
 
 HEARD_DB = 0.5
-"""A change of a band, or of a figure of dynamics in dB or LU, that is told from here on."""
+"""A change of a band, or of a figure of dynamics in dB or LU, that counts from here on."""
+
+TOLD_DB = 0.8
+"""Bands that went one way are told where one of them changed by so much."""
+
+UNCERTAIN = "no fault for certain, brought a little towards finished music"
+"""Why bands were moved that no finding is about."""
+
+BY_HAND = "set by hand"
 
 _THIRD = 2 ** (1 / 6)
 _WORKED_DB = 0.1
+_NEAR_OCTAVES = 0.2
+_SILENT_DB = 0.05
 _FLOOR_DB = LOWEST_DB + 1.0
 
 _EQ_HZ: Mapping[str, tuple[float, float]] = {
@@ -49,24 +59,11 @@ _CREST_NAMES = {
     "presence": "presence",
     "air": "highs",
 }
-_DYNAMICS = re.compile(r".*\.(comp_ratio|expand_ratio|transient_\w+_db|drive_db)|(punch|clipper|ride|riding)\..*")
-_STRIPS = re.compile(r"(vocals|drums|bass|other|piano|guitar|accompaniment|drum_bus|vocal_bus|reverb|delay)\..*")
-
-
-@dataclass(frozen=True)
-class Song:
-    """A song before or after, as it is judged.
-
-    Attributes:
-        judgement: of its measures; both sides against one band.
-        found: names of the faults that count as found.
-    """
-
-    judgement: Judgement
-    found: Collection[str]
-
-    def __getitem__(self, name: str) -> float:
-        return self.judgement.measures[name]
+_DYNAMICS = re.compile(r".*\.(comp_ratio|expand_ratio|transient_\w+_db|drive_db|ride_db)|(punch|clipper)\..*")
+_STRIPS = re.compile(
+    rf"({'|'.join(sorted(STEM_PLACES))}|accompaniment|reverb|delay)\..*",
+)
+_BALANCE = re.compile(r"graphic\.balance_.*|master\.balance_db|.*\.pan")
 
 
 @dataclass(frozen=True)
@@ -88,21 +85,50 @@ class Region:
     most_hz: float
 
 
-def actions(before: Song, after: Song, applied: Settings, reasons: Mapping[str, str]) -> list[Row]:
+@dataclass(frozen=True)
+class _Repair:
+    """What a repair is told by: a measure of the song, and the faults that it answers."""
+
+    measure: str
+    says: str
+    unit: str
+    answers: tuple[str, ...]
+
+
+_EXTENDED = _Repair("bandwidth", "the highs end at", "kHz", ("cut off", "dull"))
+_REPAIRS: Mapping[str, _Repair] = {
+    "master.extend_from_hz": _EXTENDED,
+    "master.extend_db": _EXTENDED,
+    "master.gap_fill_db": _Repair("gap", "the deepest gap is", "dB", ("hole",)),
+    "master.resonance_cut_db": _Repair(
+        "line", "the strongest steady tone of the highs stands out by", "dB", ("metallic",)
+    ),
+}
+
+
+def actions(
+    before: Judgement,
+    after: Judgement,
+    applied: Settings,
+    reasons: Mapping[str, str],
+    matched: bool = False,
+) -> list[Row]:
     """What was done, in the order of tone, width, balance, repairs, dynamics and the strips.
 
     Args:
-        before: the song as it came.
-        after: the master.
+        before: the song as it came, held against finished music.
+        after: the master, held against the same.
         applied: the settings that were rendered.
         reasons: by name of a parameter why it was moved.
+        matched: whether the whole was brought towards references as well.
 
     Returns:
         For each action `what` it is, `low_hz` and `high_hz`, the mean `change` and the `most` of it at
-        `most_hz` in `unit` (None where there is no such figure), the names of the findings that it
-        `answers`, and `words`.
+        `most_hz` in `unit` (None where there is no such figure), what it `did` and `why` in words, and the
+        names of the findings that it `answers`.
     """
-    told = _Told(before, after, applied, reasons)
+    found = tuple(f.fault for f in findings(before, FOUND))
+    told = _Told(before, after, found, applied, reasons, matched)
     return [
         *told.regions("tone"),
         *told.regions("width"),
@@ -114,8 +140,19 @@ def actions(before: Song, after: Song, applied: Settings, reasons: Mapping[str, 
     ]
 
 
+def action_words(acted: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A sentence for each reason, with all of one kind that was done for it."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for row in acted:
+        told.setdefault((row["what"], row["why"]), []).append(row["did"])
+    return [
+        f"{'' if what == 'effect' else what.capitalize() + ': '}{'; '.join(did)}{': ' if why else ''}{why}"
+        for (what, why), did in told.items()
+    ]
+
+
 def regions(changes_db: Float64Array, hz: Sequence[float], worked: NDArray[np.bool_]) -> list[Region]:
-    """The regions in which worked bands went one way by `HEARD_DB` and more, lowest first.
+    """The regions in which worked bands went one way by `HEARD_DB`, some by `TOLD_DB` and more, lowest first.
 
     A single band in between that went the same way by less does not part them.
     """
@@ -125,8 +162,9 @@ def regions(changes_db: Float64Array, hz: Sequence[float], worked: NDArray[np.bo
         if signs[k] == 0.0 and bridges:
             signs[k] = signs[k - 1]
     edges = np.flatnonzero(np.diff(np.concatenate([[0.0], signs, [0.0]])))
-    spans = [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if signs[a] != 0.0]
-    return [_region(changes_db, hz, span) for span in spans]
+    spans = [slice(int(a), int(b)) for a, b in pairwise(edges) if signs[a] != 0.0]
+    found = [_region(changes_db, hz, span) for span in spans]
+    return [region for region in found if abs(region.most_db) >= TOLD_DB]
 
 
 def _region(changes_db: Float64Array, hz: Sequence[float], span: slice) -> Region:
@@ -160,10 +198,12 @@ def _two_digits(hz: float) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Told:
-    before: Song
-    after: Song
+    before: Judgement
+    after: Judgement
+    found: tuple[Fault, ...]
     applied: Settings
     reasons: Mapping[str, str]
+    matched: bool
 
     def regions(self, group: Literal["tone", "width"]) -> Iterator[Row]:
         """Tone or width by region, and why."""
@@ -179,32 +219,30 @@ class _Told:
             most = "" if one else f" (most {number(abs(region.most_db))} dB at {hz_words(region.most_hz)})"
             verb = up if region.change_db > 0 else down
             band = span_words(region.low_hz, region.high_hz)
-            words = f"{group.capitalize()}: {band} {verb} by {size} dB{most}{why}"
-            yield _action(group, words, region, [fault.name for fault in answered])
+            did = f"{band} {verb} by {size} dB{most}"
+            yield _action(group, did, why, region, [fault.name for fault in answered])
 
     def _changes(self, group: Group) -> Float64Array:
-        old, new = (song.judgement.measures.of(group) for song in (self.before, self.after))
+        old, new = (song.measures.of(group) for song in (self.before, self.after))
         changes = new - old
         if group == "tone":
             changes = np.where((old > _FLOOR_DB) & (new > _FLOOR_DB), changes, 0.0)
         return np.where(np.isfinite(changes), changes, 0.0)
 
     def _worked(self, group: Literal["tone", "width"], hz: Sequence[float]) -> NDArray[np.bool_]:
-        """The bands that a setting reaches: what else changed there is what the rest left of the level."""
-        changed = self.applied.changed()
-        centres = np.array(hz)
-        graphic = [n for n in changed if n.startswith("graphic.") and abs(self.applied[n]) >= _WORKED_DB]
-        if any(_reach(name, self.applied) is None for name in self._others()) or not graphic:
+        """The bands that the graphic equaliser reaches: elsewhere only the level of the rest changed."""
+        if self.matched:
             return np.ones(len(hz), np.bool_)
         worked = np.zeros(len(hz), np.bool_)
-        for name in graphic:
-            at = float(name.removesuffix("_db").rsplit("_", 1)[1])
-            if name.startswith("graphic.tone_") or group == "width":
-                worked |= np.abs(np.log2(centres / at)) < 0.5
-        for name in self._others():
-            low, high = _reach(name, self.applied) or (0.0, math.inf)
-            worked |= (centres >= low) & (centres <= high)
+        for name in self._graphic(group):
+            worked |= np.abs(np.log2(np.array(hz) / _graphic_hz(name))) < _NEAR_OCTAVES
         return worked
+
+    def _graphic(self, group: Literal["tone", "width"]) -> list[str]:
+        """The bands of the graphic equaliser that move tone, or width: a side is of the tone as well."""
+        moving = "graphic.tone_" if group == "tone" else ("graphic.tone_", "graphic.width_")
+        changed = self.applied.changed()
+        return [n for n in changed if n.startswith(moving) and abs(self.applied[n]) >= _WORKED_DB]
 
     def _others(self) -> list[str]:
         """What switches on an effect other than the graphic equaliser."""
@@ -214,50 +252,40 @@ class _Told:
     def _answered(self, group: Group, change: float, names: Sequence[str]) -> list[Fault]:
         """The faults found that lie in good part in these bands and become less with this change."""
         inside = set(names)
-        faults = [BY_NAME[name] for name in self.before.found if name in BY_NAME]
         return [
             fault
-            for fault in faults
+            for fault in self.found
             if fault.group == group
             and (fault.side == "low") == (change > 0)
             and 2 * len(inside & set(fault.measures)) >= len(fault.measures)
         ]
 
-    def _why(self, group: Group, region: Region, answered: Sequence[Fault]) -> str:
+    def _why(self, group: Literal["tone", "width"], region: Region, answered: Sequence[Fault]) -> str:
         if answered:
-            return f": {_joined([fault.says for fault in answered])}"
-        mean = self.before.judgement.band.mean[GROUPS[group]][region.places]
-        old, new = (song.judgement.measures.of(group)[region.places] for song in (self.before, self.after))
-        was, now = float(np.nanmean(old - mean)), float(np.nanmean(new - mean))
-        given = self._given(region)
-        if given:
-            return f": {given}"
-        if was * region.change_db < 0 and abs(now) < abs(was):
-            side = "over" if was > 0 else "under"
-            return (
-                f": no fault for certain; it lay {number(abs(was))} dB {side} finished music, "
-                f"{_lies(now, was)}"
-            )
-        return ": it comes with the rest" if group == "width" else ": it makes up for the rest"
-
-    def _given(self, region: Region) -> str:
-        """Reasons of the other effects that work in the region."""
-        found = []
-        for name in self._others():
-            reach = _reach(name, self.applied)
-            if reach is not None and reach[0] < region.high_hz and reach[1] > region.low_hz:
-                reason = self.reasons.get(name)
-                if reason is not None:
-                    found.append(reason)
-        return "; ".join(dict.fromkeys(found))
+            return _joined([fault.says for fault in answered])
+        if self.matched:
+            return "towards the references"
+        given = {
+            self.reasons.get(name)
+            for name in self._graphic(group)
+            if region.low_hz < _graphic_hz(name) < region.high_hz
+        }
+        if given == {BY_HAND}:
+            return BY_HAND
+        mean = self.before.band.mean[GROUPS[group]][region.places]
+        was, now = (
+            float(np.nanmean(song.measures.of(group)[region.places] - mean))
+            for song in (self.before, self.after)
+        )
+        towards = was * region.change_db < 0 and abs(now) < abs(was)
+        return UNCERTAIN if towards else "it makes up for what changed beside it"
 
     def balance(self) -> Iterator[Row]:
         """What moved from one side to the other."""
         changes = self._changes("balance")
         most = int(np.argmax(np.abs(changes)))
         moved = np.flatnonzero(np.abs(changes) >= HEARD_DB)
-        balanced = any(re.fullmatch(r"graphic\.balance_.*|.*\.(balance_db|pan)", n) for n in self.applied.changed())
-        if not moved.size or not balanced:
+        if not moved.size or not any(_BALANCE.fullmatch(name) for name in self.applied.changed()):
             return
         mean = float(changes[moved].mean())
         names = [MEASURES[k].name for k in GROUPS["balance"][moved]]
@@ -270,108 +298,100 @@ class _Told:
             float(changes[most]),
             float(np.sqrt(IMAGE_EDGES_HZ[most] * IMAGE_EDGES_HZ[most + 1])),
         )
-        why = f": {_joined([f.says for f in answered])}" if answered else ": no fault for certain; it leaned that little"
+        why = _joined([f.says for f in answered]) if answered else "no fault for certain, it leaned a little"
         side = "right" if mean > 0 else "left"
-        band = span_words(region.low_hz, region.high_hz)
-        words = f"Balance: {band} moved {number(abs(mean))} dB to the {side}{why}"
-        yield _action("balance", words, region, [fault.name for fault in answered])
+        did = f"{span_words(region.low_hz, region.high_hz)} moved {number(abs(mean))} dB to the {side}"
+        yield _action("balance", did, why, region, [fault.name for fault in answered])
 
     def effects(self) -> Iterator[Row]:
-        """Each other effect of the master by what was measured in the band that it works on."""
+        """Each other effect of the master by what was measured of what it works on."""
         for name in self._others():
-            if _STRIPS.fullmatch(name) or _DYNAMICS.fullmatch(name):
+            if _STRIPS.fullmatch(name) or _DYNAMICS.fullmatch(name) or _BALANCE.fullmatch(name):
                 continue
-            measured = self._measured(name)
+            repair = _REPAIRS.get(name)
+            measured = self._in_band(name) if repair is None else self._repaired(repair)
             if measured is None:
                 continue
-            parameter = self.applied.space[name]
-            reason = self.reasons.get(name)
-            why = f" ({reason})" if reason else ""
-            label = parameter_label(name)
-            where = "" if parameter.where == "master" else f"{place_label(parameter.where)} "
-            words = f"{where}{label}{why}: {measured}"
-            yield _row(what="effect", words=words[:1].upper() + words[1:])
+            answered = [f for f in self.found if repair is not None and f.name in repair.answers]
+            why = _joined([f.says for f in answered]) if answered else self.reasons.get(name, "")
+            did = f"{self._label(name)}, {measured}"
+            yield _row(what="effect", did=did, why=why, answers=[fault.name for fault in answered])
 
-    def _measured(self, name: str) -> str | None:
-        what = name.split(".", 1)[-1]
-        plain = {
-            "resonance_cut_db": ("line", "the strongest steady tone of the highs stands out by"),
-            "gap_fill_db": ("gap", "the deepest gap is"),
-        }
-        if what in plain:
-            measure, words = plain[what]
-            return f"{words} {number(self.after[measure])} dB, {number(self.before[measure])} dB before"
-        if what in {"extend_db", "extend_from_hz"}:
-            ends = [number(min(16.0 * 2 ** song["bandwidth"], 20.0)) for song in (self.after, self.before)]
-            return f"the highs end at {ends[0]} kHz, {ends[1]} kHz before"
+    def _label(self, name: str) -> str:
+        where = self.applied.space[name].where
+        label = parameter_label(name)
+        return label if where == "master" else f"{place_label(where)}, {label[:1].lower()}{label[1:]}"
+
+    def _repaired(self, repair: _Repair) -> str:
+        was, now = (song.measures[repair.measure] for song in (self.before, self.after))
+        if repair.measure == "bandwidth":
+            was, now = (min(16.0 * 2**octaves, 20.0) for octaves in (was, now))
+        return f"{repair.says} {number(now)} {repair.unit}, {number(was)} {repair.unit} before"
+
+    def _in_band(self, name: str) -> str | None:
+        """What changed where an effect works; the graphic equaliser works there as well, or does not."""
         reach = _reach(name, self.applied)
+        group: Literal["tone", "width"] = "width" if _is_width(name) else "tone"
+        hz = [float(MEASURES[k].hz or 0.0) for k in GROUPS[group]]
         if reach is None:
             return None
-        group: Group = "width" if _is_width(name) else "tone"
-        hz = np.array([float(MEASURES[k].hz or 0.0) for k in GROUPS[group]])
-        inside = (hz * _THIRD > reach[0]) & (hz / _THIRD < reach[1])
+        centres = np.array(hz)
+        inside = (centres * _THIRD > reach[0]) & (centres / _THIRD < reach[1])
         if not inside.any():
             return None
-        change = float(self._changes(group)[inside].mean())
-        word = {"tone": ("higher", "lower"), "width": ("wider", "narrower")}[group][change < 0]
         band = span_words(max(reach[0], 20.0), min(reach[1], 20000.0))
-        if abs(change) < 0.05:
-            return f"{band} is as it was"
-        return f"{band} is {number(abs(change))} dB {word}"
+        if (self._worked(group, hz) & inside).any():
+            return f"works in {band} as well"
+        change = float(self._changes(group)[inside].mean())
+        if abs(change) < _SILENT_DB:
+            return f"{band} as it was"
+        word = {"tone": ("raised", "lowered"), "width": ("widened", "narrowed")}[group][change < 0]
+        return f"{band} {word} by {number(abs(change))} dB"
 
     def punch(self) -> Iterator[Row]:
-        """Peaks over loudness, and by band where a band's changed."""
-        change = self.after["plr"] - self.before["plr"]
-        crests = {
-            words: self.after[f"crest_{name}"] - self.before[f"crest_{name}"]
-            for name, words in _CREST_NAMES.items()
-        }
-        told = [
-            f"attacks of the {words} {number(abs(value))} dB {'higher' if value > 0 else 'lower'}"
-            for words, value in crests.items()
-            if abs(value) >= HEARD_DB
-        ]
-        if abs(change) < HEARD_DB and not told:
+        """Peaks over loudness, and the attacks of each band, where they changed."""
+        change = self._changed("plr")
+        was, now = (number(song.measures["plr"]) for song in (self.before, self.after))
+        told = [f"peak to loudness {was} → {now} dB"] if abs(change) >= HEARD_DB else []
+        for name, band in _CREST_NAMES.items():
+            crest = self._changed(f"crest_{name}")
+            if abs(crest) >= HEARD_DB:
+                told.append(
+                    f"attacks of the {band} {number(abs(crest))} dB {'higher' if crest > 0 else 'lower'}"
+                )
+        if not told:
             return
-        answered = [
-            BY_NAME[name]
-            for name in self.before.found
-            if name in BY_NAME
-            and BY_NAME[name].group == "punch"
-            and (BY_NAME[name].side == "low") == (self._punch(BY_NAME[name]) > 0)
-            and abs(self._punch(BY_NAME[name])) >= HEARD_DB / 2
-        ]
-        verb = "higher" if change > 0 else "lower"
-        plr = f"peak to loudness {number(self.before['plr'])} → {number(self.after['plr'])} dB"
-        first = f"{plr}" if abs(change) >= HEARD_DB else ""
-        words = f"Punch: {', '.join([*([first] if first else []), *told])}{self._dynamics_why(answered)}"
-        yield _row(what="punch", words=words, change=change, unit="dB", answers=[f.name for f in answered])
-
-    def _punch(self, fault: Fault) -> float:
-        return float(np.mean([self.after[name] - self.before[name] for name in fault.measures]))
+        answered = [f for f in self.found if f.group == "punch" and self._eased(f)]
+        names = [fault.name for fault in answered]
+        why = self._dynamics_why(answered)
+        yield _row(what="punch", did=", ".join(told), why=why, change=change, unit="dB", answers=names)
 
     def range(self) -> Iterator[Row]:
         """How far the loudness wanders."""
-        old, new = self.before["loudness_range"], self.after["loudness_range"]
-        change = new - old
+        change = self._changed("loudness_range")
         if abs(change) < HEARD_DB:
             return
-        answered = [
-            BY_NAME[name]
-            for name in self.before.found
-            if name in BY_NAME
-            and BY_NAME[name].group == "range"
-            and (BY_NAME[name].side == "low") == (change > 0)
-        ]
-        words = f"Range: {number(old)} → {number(new)} LU{self._dynamics_why(answered)}"
-        yield _row(what="range", words=words, change=change, unit="LU", answers=[f.name for f in answered])
+        was, now = (number(song.measures["loudness_range"]) for song in (self.before, self.after))
+        answered = [f for f in self.found if f.group == "range" and self._eased(f)]
+        names = [fault.name for fault in answered]
+        why = self._dynamics_why(answered)
+        yield _row(what="range", did=f"{was} → {now} LU", why=why, change=change, unit="LU", answers=names)
+
+    def _changed(self, name: str) -> float:
+        change = self.after.measures[name] - self.before.measures[name]
+        return change if math.isfinite(change) else 0.0
+
+    def _eased(self, fault: Fault) -> bool:
+        """Whether a fault of dynamics became less by what is heard of it."""
+        change = float(np.mean([self._changed(name) for name in fault.measures]))
+        return (change if fault.side == "low" else -change) >= HEARD_DB / 2
 
     def _dynamics_why(self, answered: Sequence[Fault]) -> str:
         if answered:
-            return f": {_joined([fault.says for fault in answered])}"
+            return _joined([fault.says for fault in answered])
         names = [name for name in self._others() if _DYNAMICS.fullmatch(name)]
         reasons = dict.fromkeys(self.reasons[name] for name in names if name in self.reasons)
-        return f": {'; '.join(reasons)}" if reasons else ", as it comes with the tone and the level"
+        return "; ".join(reasons) if reasons else "it comes with the rest and the level"
 
     def strips(self) -> Iterator[Row]:
         """What was set on single stems, which no measure of the whole song tells apart."""
@@ -379,8 +399,8 @@ class _Told:
         for name in self._others():
             if _STRIPS.fullmatch(name):
                 moved.setdefault(self.reasons.get(name, "as recorded"), []).append(self._set(name))
-        for reason, words in moved.items():
-            yield _row(what="strip", words=f"{', '.join(words)}: {reason}")
+        for reason, did in moved.items():
+            yield _row(what="stems", did=", ".join(did), why=reason)
 
     def _set(self, name: str) -> str:
         parameter = self.applied.space[name]
@@ -391,11 +411,8 @@ class _Told:
         return parameter_value(self.applied[name], parameter.unit, parameter.low < 0)
 
 
-def _lies(now: float, was: float) -> str:
-    if abs(now) < 0.05:
-        return "now at its middle"
-    side = "over" if now > 0 else "under"
-    return f"now {number(abs(now))}" + ("" if (now > 0) == (was > 0) else f" {side}")
+def _graphic_hz(name: str) -> float:
+    return float(name.removesuffix("_db").rsplit("_", 1)[1])
 
 
 def _reach(name: str, settings: Settings) -> tuple[float, float] | None:
@@ -406,16 +423,12 @@ def _reach(name: str, settings: Settings) -> tuple[float, float] | None:
     fixed = {
         "low_mid_cut_db": (200.0, 500.0),
         "shimmer_cut_db": (6000.0, 12000.0),
-        "resonance_cut_db": (6000.0, 14000.0),
-        "gap_fill_db": (500.0, 16000.0),
         "width": (100.0, 16000.0),
     }
     if _STRIPS.fullmatch(name):
         return None
     if what in fixed:
         return _band_hz(where, settings) if where.endswith("_band") else fixed[what]
-    if what in {"extend_db", "extend_from_hz"}:
-        return settings["master.extend_from_hz"], 20000.0
     if what == "mono_below_hz":
         return 20.0, settings[name]
     centre = {"range_db": f"{where}.hz"}.get(what) or name.removesuffix("_db") + "_hz"
@@ -438,10 +451,11 @@ def _joined(clauses: Sequence[str]) -> str:
     return clauses[0] if len(clauses) == 1 else f"{', '.join(clauses[:-1])} and {clauses[-1]}"
 
 
-def _action(what: str, words: str, region: Region, answers: list[str]) -> Row:
+def _action(what: str, did: str, why: str, region: Region, answers: list[str]) -> Row:
     return _row(
         what=what,
-        words=words,
+        did=did,
+        why=why,
         low_hz=round(region.low_hz, 1),
         high_hz=round(region.high_hz, 1),
         change=region.change_db,
@@ -455,7 +469,8 @@ def _action(what: str, words: str, region: Region, answers: list[str]) -> Row:
 def _row(
     *,
     what: str,
-    words: str,
+    did: str,
+    why: str,
     low_hz: float | None = None,
     high_hz: float | None = None,
     change: float | None = None,
@@ -467,11 +482,12 @@ def _row(
     figures = {"change": change, "most": most}
     return {
         "what": what,
+        "did": did,
+        "why": why,
         "low_hz": low_hz,
         "high_hz": high_hz,
         **{name: None if value is None else round(value, 2) + 0.0 for name, value in figures.items()},
         "most_hz": most_hz,
         "unit": unit,
         "answers": list(answers),
-        "words": words,
     }

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from mixagent.pipeline.finished.band import Judgement, judge
-from mixagent.pipeline.finished.findings import FAULTS, FOUND, Found, findings, severity
-from mixagent.pipeline.finished.measures import INDEX, MEASURES, SongMeasures
+from mixagent.pipeline.diagnosis import DEFECTS
+from mixagent.pipeline.finished.band import Judgement, finished_music_band, judge
+from mixagent.pipeline.finished.findings import FAULTS, FOUND, Fault, Found, findings, severity
+from mixagent.pipeline.finished.measures import INDEX, MEASURES, Group, SongMeasures
 from mixagent.report.words import PROPERTIES, number
 
 Row = dict[str, Any]
@@ -36,7 +37,7 @@ PATHOLOGY: Mapping[str, str] = MappingProxyType(
 STRICT = 0.5
 """Share from which a song counts as of the band's kind, and a group of measures as one to be corrected."""
 
-_GROUPS = {"tone": "tone", "width": "width", "balance": "balance", "punch": "punch"}
+_GROUPS: tuple[Group, ...] = ("tone", "width", "balance", "punch")
 _MOST_OUTLYING = 8.0
 
 
@@ -63,7 +64,7 @@ def finding_rows(judgement: Judgement | None, diagnosis: Iterable[Mapping[str, A
     return [*defects, *(_row(found, judgement) for found in faults if judgement is not None)]
 
 
-def found_rows(rows: Iterable[Row]) -> list[Row]:
+def found_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Those that count as found."""
     return [row for row in rows if row["found"]]
 
@@ -100,7 +101,7 @@ def judged_words(judgement: Judgement) -> str:
     held = f"Held against {judgement.band.songs} finished songs"
     if judgement.alike >= STRICT:
         return f"{held}; it moves like songs with voice, drums and bass do: judged strictly."
-    strict = [name for group, name in _GROUPS.items() if judgement.trust[group] >= STRICT]
+    strict = [group for group in _GROUPS if judgement.trust[group] >= STRICT]
     if not strict:
         return f"{held}; it is a kind of its own: left as it is unless far out."
     return f"{held}; it is a kind of its own, but so far out in {_listed(strict)} that it is judged there."
@@ -113,44 +114,49 @@ def sentence(found: Found, judgement: Judgement) -> str:
 
 
 def _measured(found: Found, judgement: Judgement) -> str:
-    fault, apart = found.fault, found.apart
-    over, farther = ("over", "more") if apart > 0 else ("under", "less")
-    distance = number(abs(apart))
-    one, mean = judgement.measures, judgement.band.mean
-    if fault.name == "cut off":
-        return f"they end at {_khz(16.0 * 2 ** one['bandwidth'])}, finished music at {_khz(16.0 * 2 ** float(mean[INDEX['bandwidth']]))}"
-    if fault.name == "blinking":
-        was, usual = (
-            100 * max(float(np.mean([10**v - 1e-3 for v in values])), 0.0)
-            for values in (
-                [one[name] for name in fault.measures],
-                [float(mean[INDEX[name]]) for name in fault.measures],
-            )
-        )
-        return f"{fault.place} is away in {number(was)} % of the time, in finished music in {number(usual)} %"
+    fault, distance = found.fault, number(abs(found.apart))
+    over, more, higher = ("over", "more", "higher") if found.apart > 0 else ("under", "less", "lower")
+    if fault.name in _TEXTURE:
+        return _TEXTURE[fault.name].format(distance=distance, more=more)
+    special = {"cut off": _ends, "blinking": _blinks}.get(fault.name)
+    if special is not None:
+        return special(fault, judgement)
     if fault.group == "range":
-        return (
-            f"a range of {number(one['loudness_range'])} LU, in finished music "
-            f"{number(float(mean[INDEX['loudness_range']]))} LU"
-        )
-    told = {
-        "width": f"the sides of {fault.place} are {distance} dB {over} those of finished music",
-        "balance": f"the right is {distance} dB {over} the left from 200 Hz to 4 kHz"
-        if apart
-        else "it stands in the middle",
-        "punch": f"{fault.place} stand {distance} dB {'higher' if apart > 0 else 'lower'} than in finished music",
-        "steadiness": f"{fault.place} swings {distance} dB {farther} than finished music",
-        "lows": f"{fault.place} swings {distance} dB {farther} than finished music",
-        "texture": _TEXTURE.get(fault.name, "").format(distance=distance, farther=farther),
-    }
-    return told.get(fault.group) or f"{fault.place} is {distance} dB {over} finished music"
+        was, usual = _figures(judgement, "loudness_range")
+        return f"a range of {number(was)} LU, in finished music {number(usual)} LU"
+    if fault.group == "width":
+        return f"the sides of {fault.place} are {distance} dB {over} those of finished music"
+    if fault.group == "balance":
+        return f"the right is {distance} dB {over} the left from 200 Hz to 4 kHz"
+    if fault.group == "punch":
+        return f"{fault.place} stand {distance} dB {higher} than in finished music"
+    if fault.group in {"steadiness", "lows"}:
+        return f"{fault.place} swings {distance} dB {more} than in finished music"
+    return f"{fault.place} is {distance} dB {over} finished music"
+
+
+def _figures(judgement: Judgement, name: str) -> tuple[float, float]:
+    """What the song measures, and what finished music does on average."""
+    return judgement.measures[name], float(judgement.band.mean[INDEX[name]])
+
+
+def _ends(fault: Fault, judgement: Judgement) -> str:
+    was, usual = (_khz(16.0 * 2**octaves) for octaves in _figures(judgement, "bandwidth"))
+    return f"they end at {was}, in finished music at {usual}"
+
+
+def _blinks(fault: Fault, judgement: Judgement) -> str:
+    """Shares of the time in %; the measures are their logarithms."""
+    pairs = np.array([_figures(judgement, name) for name in fault.measures])
+    was, usual = (100 * np.maximum(10**pairs - 1e-3, 0.0)).mean(axis=0)
+    return f"{fault.place} is away {number(was)} % of the time, in finished music {number(usual)} %"
 
 
 _TEXTURE = {
-    "metallic": "tones at 7–13 kHz stand out by {distance} dB {farther} than in finished music",
-    "smeared": "7.5–13 kHz moves {distance} dB {farther} than in finished music",
-    "resonant": "a tone at 120–800 Hz stands out by {distance} dB {farther} than in finished music",
-    "hole": "the deepest gap is {distance} dB {farther} deep than in finished music",
+    "metallic": "tones at 7–13 kHz stand out by {distance} dB {more} than in finished music",
+    "smeared": "7.5–13 kHz moves {distance} dB {more} than in finished music",
+    "resonant": "a tone at 120–800 Hz stands out by {distance} dB {more} than in finished music",
+    "hole": "the deepest gap is {distance} dB {more} deep than in finished music",
 }
 
 
@@ -170,8 +176,6 @@ def _row(found: Found, judgement: Judgement) -> Row:
 
 
 def _is_defect(row: Mapping[str, Any]) -> bool:
-    from mixagent.pipeline.diagnosis import DEFECTS
-
     return row["kind"] in DEFECTS and row["kind"] not in PROPERTIES
 
 
@@ -191,8 +195,6 @@ def _defect(row: Mapping[str, Any]) -> Row:
 
 def _edges(judgement: Judgement) -> dict[str, dict[str, float]]:
     """By side and measure the value at which a fault of that side counts as found, all its measures alike."""
-    from mixagent.pipeline.finished.band import finished_music_band
-
     grid = np.linspace(0.0, _MOST_OUTLYING, 801)
     begins = float(np.interp(FOUND, [severity(x, judgement.alike) for x in grid], grid))
     edges: dict[str, dict[str, float]] = {"low": {}, "high": {}}
