@@ -26,7 +26,7 @@ from mixagent.pipeline.graph import Result, StageEvent
 from mixagent.pipeline.parameters import Settings
 from mixagent.policies.base import Decision
 from mixagent.reference_account import reference_words
-from mixagent.report.actions import action_words, actions
+from mixagent.report.actions import actions, answers
 from mixagent.report.findings import finding_rows, found_rows, judged, judged_object
 from mixagent.report.words import PROPERTIES, number
 from mixagent.stems_stages import stems_account, stems_warnings
@@ -100,11 +100,7 @@ def build_report(
         finding_rows(judgement, heard["diagnosis"]),
         finding_rows(judgement_after, after["diagnosis"]),
     )
-    acted = (
-        []
-        if finish is None
-        else _actions(judgement, judgement_after, applied, decision.reasons, _ran(results, "match"))
-    )
+    acted = [] if finish is None else _actions(judgement, judgement_after, applied, decision, results)
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -121,7 +117,7 @@ def build_report(
                 *edits_done(edits),
                 *codecs_done(codecs),
             ],
-            "left": [] if finish is None else [row["sentence"] for row in found_rows(found_after)],
+            **_afterwards(found, [] if finish is None else found_after, acted),
         },
         "judged": judged_object(judgement),
         "findings": {"before": found, "after": found_after},
@@ -197,12 +193,32 @@ def _actions(
     before: Judgement | None,
     after: Judgement | None,
     applied: Settings,
-    reasons: Mapping[str, str],
-    matched: bool,
+    decision: Decision,
+    results: Mapping[str, Result],
 ) -> list[dict[str, Any]]:
     if before is None or after is None:
         return []
-    return actions(before, after, applied, reasons, matched)
+    reduction_db = results["finalise"].values["max_reduction_db"]
+    return actions(before, after, applied, decision.reasons, reduction_db, _ran(results, "match"))
+
+
+def _afterwards(
+    before: Sequence[Mapping[str, Any]],
+    after: Sequence[Mapping[str, Any]],
+    acted: Sequence[Mapping[str, Any]],
+) -> dict[str, list[str]]:
+    """What was found and still is, and what was not found before; sentences."""
+    was = {row["name"] for row in found_rows(before)}
+    answered = {name for action in acted for name in action["answers"]}
+    left, new = [], []
+    for row in found_rows(after):
+        if row["name"] not in was:
+            new.append(row["sentence"])
+        elif row["name"] in answered:
+            left.append(row["sentence"])
+        else:
+            left.append(f"{row['sentence']}; nothing was done about it")
+    return {"left": left, "new": new}
 
 
 def _properties(diagnosis: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -225,7 +241,7 @@ def _done(
     goal, reference = wished["goal"], wished["reference"]
     understood = [] if goal is None else [goal_words(goal)]
     matched = [] if reference is None else [reference_words(reference)]
-    moved = [*action_words(acted), *matched, *feedback_lines(feedback)]
+    moved = [*(answer.words for answer in answers(acted)), *matched, *feedback_lines(feedback)]
     return [*restored, *tried, *understood, *moved, _finished(finish)]
 
 

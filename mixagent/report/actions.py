@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
@@ -36,6 +36,7 @@ UNCERTAIN = "no fault for certain, brought a little towards finished music"
 """Why bands were moved that no finding is about."""
 
 BY_HAND = "set by hand"
+_TO_THE_MIDDLE = "no fault for certain, brought towards the middle"
 
 _THIRD = 2 ** (1 / 6)
 _WORKED_DB = 0.1
@@ -111,6 +112,7 @@ def actions(
     after: Judgement,
     applied: Settings,
     reasons: Mapping[str, str],
+    reduction_db: float = 0.0,
     matched: bool = False,
 ) -> list[Row]:
     """What was done, in the order of tone, width, balance, repairs, dynamics and the strips.
@@ -120,6 +122,7 @@ def actions(
         after: the master, held against the same.
         applied: the settings that were rendered.
         reasons: by name of a parameter why it was moved.
+        reduction_db: most that the finaliser took off a peak.
         matched: whether the whole was brought towards references as well.
 
     Returns:
@@ -128,7 +131,7 @@ def actions(
         names of the findings that it `answers`.
     """
     found = tuple(f.fault for f in findings(before, FOUND))
-    told = _Told(before, after, found, applied, reasons, matched)
+    told = _Told(before, after, found, applied, reasons, reduction_db, matched)
     return [
         *told.regions("tone"),
         *told.regions("width"),
@@ -140,13 +143,35 @@ def actions(
     ]
 
 
-def action_words(acted: Iterable[Mapping[str, Any]]) -> list[str]:
-    """A sentence for each reason, with all of one kind that was done for it."""
+@dataclass(frozen=True)
+class Answer:
+    """All of one kind that was done for one reason.
+
+    Attributes:
+        title: of the kind; empty for an effect, which names itself.
+        did: what was done, a clause each.
+        why: empty where no reason is known.
+    """
+
+    title: str
+    did: tuple[str, ...]
+    why: str
+
+    @property
+    def words(self) -> str:
+        """One sentence of it."""
+        title, why = f"{self.title}: " if self.title else "", f": {self.why}" if self.why else ""
+        return f"{title}{'; '.join(self.did)}{why}"
+
+
+def answers(acted: Sequence[Mapping[str, Any]]) -> list[Answer]:
+    """The actions by kind and reason, those that answer a finding first."""
     told: dict[tuple[str, str], list[str]] = {}
-    for row in acted:
+    kinds = list(dict.fromkeys(row["what"] for row in acted))
+    for row in sorted(acted, key=lambda row: (kinds.index(row["what"]), not row["answers"])):
         told.setdefault((row["what"], row["why"]), []).append(row["did"])
     return [
-        f"{'' if what == 'effect' else what.capitalize() + ': '}{'; '.join(did)}{': ' if why else ''}{why}"
+        Answer("" if what == "effect" else what.capitalize(), tuple(did), why)
         for (what, why), did in told.items()
     ]
 
@@ -203,6 +228,7 @@ class _Told:
     found: tuple[Fault, ...]
     applied: Settings
     reasons: Mapping[str, str]
+    reduction_db: float
     matched: bool
 
     def regions(self, group: Literal["tone", "width"]) -> Iterator[Row]:
@@ -298,7 +324,7 @@ class _Told:
             float(changes[most]),
             float(np.sqrt(IMAGE_EDGES_HZ[most] * IMAGE_EDGES_HZ[most + 1])),
         )
-        why = _joined([f.says for f in answered]) if answered else "no fault for certain, it leaned a little"
+        why = _joined([f.says for f in answered]) if answered else _TO_THE_MIDDLE
         side = "right" if mean > 0 else "left"
         did = f"{span_words(region.low_hz, region.high_hz)} moved {number(abs(mean))} dB to the {side}"
         yield _action("balance", did, why, region, [fault.name for fault in answered])
@@ -363,7 +389,7 @@ class _Told:
             return
         answered = [f for f in self.found if f.group == "punch" and self._eased(f)]
         names = [fault.name for fault in answered]
-        why = self._dynamics_why(answered)
+        why = self._dynamics_why(answered, change)
         yield _row(what="punch", did=", ".join(told), why=why, change=change, unit="dB", answers=names)
 
     def range(self) -> Iterator[Row]:
@@ -374,7 +400,7 @@ class _Told:
         was, now = (number(song.measures["loudness_range"]) for song in (self.before, self.after))
         answered = [f for f in self.found if f.group == "range" and self._eased(f)]
         names = [fault.name for fault in answered]
-        why = self._dynamics_why(answered)
+        why = self._dynamics_why(answered, change)
         yield _row(what="range", did=f"{was} → {now} LU", why=why, change=change, unit="LU", answers=names)
 
     def _changed(self, name: str) -> float:
@@ -386,12 +412,15 @@ class _Told:
         change = float(np.mean([self._changed(name) for name in fault.measures]))
         return (change if fault.side == "low" else -change) >= HEARD_DB / 2
 
-    def _dynamics_why(self, answered: Sequence[Fault]) -> str:
+    def _dynamics_why(self, answered: Sequence[Fault], change: float) -> str:
         if answered:
             return _joined([fault.says for fault in answered])
         names = [name for name in self._others() if _DYNAMICS.fullmatch(name)]
         reasons = dict.fromkeys(self.reasons[name] for name in names if name in self.reasons)
-        return "; ".join(reasons) if reasons else "it comes with the rest and the level"
+        if reasons:
+            return "; ".join(reasons)
+        limited = change < 0 and self.reduction_db >= HEARD_DB
+        return "the limiter took it for the target's loudness" if limited else "it comes with tone and width"
 
     def strips(self) -> Iterator[Row]:
         """What was set on single stems, which no measure of the whole song tells apart."""

@@ -48,7 +48,8 @@ def summary_text(report: Mapping[str, Any]) -> RenderableType:
         *judged_text(report.get("judged")),
         *sentences("What was wrong", report["summary"]["wrong"], NOTHING_FOUND),
         *sentences("What was done", report["summary"]["done"], "nothing"),
-        *_left(report["summary"]["left"]),
+        *_afterwards("What is left of it", report["summary"]["left"]),
+        *_afterwards("What came with it", report["summary"]["new"]),
         *_strengths(report["decision"].get("strengths", {})),
         _measures(report["before"], report["after"]),
         *translation_table(report.get("translation", []), report.get("translation_after", [])),
@@ -66,8 +67,8 @@ def judged_text(judged: Mapping[str, Any] | None) -> list[RenderableType]:
     return [] if judged is None else [Text(judged["words"], style="dim")]
 
 
-def _left(lines: Sequence[str]) -> list[RenderableType]:
-    return sentences("What is left of it", lines, "") if lines else []
+def _afterwards(title: str, lines: Sequence[str]) -> list[RenderableType]:
+    return sentences(title, lines, "") if lines else []
 
 
 def _verdict(report: Mapping[str, Any]) -> Text:
