@@ -218,6 +218,8 @@ def hz_words(hz: float) -> str:
 
 def _two_digits(hz: float) -> tuple[str, str]:
     rounded = float(f"{hz:.2g}")
+    # 89 Hz, the edge between 80 and 100 Hz, is called 90 like in the table of faults.
+    rounded = rounded * 90 / 89 if f"{rounded:.1e}".startswith("8.9") else rounded
     return (f"{rounded / 1000:g}", "kHz") if rounded >= 1000 else (f"{rounded:g}", "Hz")
 
 
@@ -408,19 +410,25 @@ class _Told:
         return change if math.isfinite(change) else 0.0
 
     def _eased(self, fault: Fault) -> bool:
-        """Whether a fault of dynamics became less by what is heard of it."""
+        """Whether a fault of dynamics became less by what was set for it."""
+        if not self._dynamic():
+            return False
         change = float(np.mean([self._changed(name) for name in fault.measures]))
         return (change if fault.side == "low" else -change) >= HEARD_DB / 2
 
     def _dynamics_why(self, answered: Sequence[Fault], change: float) -> str:
         if answered:
             return _joined([fault.says for fault in answered])
-        names = [name for name in self._others() if _DYNAMICS.fullmatch(name)]
-        reasons = dict.fromkeys(self.reasons[name] for name in names if name in self.reasons)
+        reasons = dict.fromkeys(self.reasons[name] for name in self._dynamic() if name in self.reasons)
         if reasons:
             return "; ".join(reasons)
         limited = change < 0 and self.reduction_db >= HEARD_DB
-        return "the limiter took it for the target's loudness" if limited else "it comes with tone and width"
+        took = "the limiter took peaks for the target's loudness, the rest " if limited else "it "
+        return f"{took}comes with tone and width"
+
+    def _dynamic(self) -> list[str]:
+        """The settings of dynamics that were moved."""
+        return [name for name in self._others() if _DYNAMICS.fullmatch(name)]
 
     def strips(self) -> Iterator[Row]:
         """What was set on single stems, which no measure of the whole song tells apart."""
