@@ -29,6 +29,7 @@ from mixagent.reference_account import reference_words
 from mixagent.report.actions import actions, answers
 from mixagent.report.findings import finding_rows, found_rows, judged, judged_object
 from mixagent.report.words import PROPERTIES, number
+from mixagent.stages import REPAIRS
 from mixagent.stems_stages import stems_account, stems_warnings
 from mixagent.wishes import Wishes, goal_words, wishes_account, wishes_warnings
 
@@ -236,7 +237,7 @@ def _done(
 ) -> list[str]:
     if finish is None:
         return ["Nothing: at amount 0 the song is given back as it was."]
-    restored = [results[name].values["why"] for name in ("declip", "denoise") if _ran(results, name)]
+    restored = [results[name].values["why"] for name in (*REPAIRS, "denoise") if _ran(results, name)]
     tried = [] if search is None else [_tried(search)]
     goal, reference = wished["goal"], wished["reference"]
     understood = [] if goal is None else [goal_words(goal)]

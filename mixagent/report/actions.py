@@ -20,6 +20,7 @@ from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.findings import FOUND, Fault, findings
 from mixagent.pipeline.finished.measures import GROUPS, LOWEST_DB, MEASURES, Group
+from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.parameters import STEM_PLACES, Settings, switch_of
 from mixagent.report.words import number, parameter_label, parameter_value, place_label
 
@@ -34,6 +35,9 @@ TOLD_DB = 0.8
 
 UNCERTAIN = "no fault for certain, brought a little towards finished music"
 """Why bands were moved that no finding is about."""
+
+BAND_DYNAMICS = ("transient_attack_db", "ride_db")
+"""Settings of dynamics that the band of finished music moves."""
 
 BY_HAND = "set by hand"
 _TO_THE_MIDDLE = "no fault for certain, brought towards the middle"
@@ -100,6 +104,7 @@ _EXTENDED = _Repair("bandwidth", "the highs end at", "kHz", ("cut off", "dull"))
 _REPAIRS: Mapping[str, _Repair] = {
     "master.extend_from_hz": _EXTENDED,
     "master.extend_db": _EXTENDED,
+    "master.blink_fill_db": _Repair("away", "bands of the highs are away at most", "%", ("blinking",)),
     "master.gap_fill_db": _Repair("gap", "the deepest gap is", "dB", ("hole",)),
     "master.resonance_cut_db": _Repair(
         "line", "the strongest steady tone of the highs stands out by", "dB", ("metallic",)
@@ -310,7 +315,7 @@ class _Told:
 
     def balance(self) -> Iterator[Row]:
         """What moved from one side to the other."""
-        changes = self._changes("balance")
+        changes = self._changes("balance")[: len(IMAGE_EDGES_HZ) - 1]
         most = int(np.argmax(np.abs(changes)))
         moved = np.flatnonzero(np.abs(changes) >= HEARD_DB)
         if not moved.size or not any(_BALANCE.fullmatch(name) for name in self.applied.changed()):
@@ -354,6 +359,8 @@ class _Told:
         was, now = (song.measures[repair.measure] for song in (self.before, self.after))
         if repair.measure == "bandwidth":
             was, now = (min(16.0 * 2**octaves, 20.0) for octaves in (was, now))
+        if repair.measure == "away":
+            was, now = (100 * max(10**share - 1e-3, 0.0) for share in (was, now))
         return f"{repair.says} {number(now)} {repair.unit}, {number(was)} {repair.unit} before"
 
     def _in_band(self, name: str) -> str | None:
@@ -419,7 +426,12 @@ class _Told:
     def _dynamics_why(self, answered: Sequence[Fault], change: float) -> str:
         if answered:
             return _joined([fault.says for fault in answered])
-        reasons = dict.fromkeys(self.reasons[name] for name in self._dynamic() if name in self.reasons)
+        given = {name: self.reasons[name] for name in self._dynamic() if name in self.reasons}
+        own = {name: self.applied[name] for name in given if name.endswith(BAND_DYNAMICS)}
+        by_band = reasons_of(self.before, own)
+        reasons = dict.fromkeys(
+            UNCERTAIN if by_band.get(n) == reason else reason for n, reason in given.items()
+        )
         if reasons:
             return "; ".join(reasons)
         limited = change < 0 and self.reduction_db >= HEARD_DB

@@ -27,7 +27,11 @@ PATHOLOGY: Mapping[str, str] = MappingProxyType(
         "muddy": "mud",
         **dict.fromkeys(("cut off", "blinking", "hole"), "holes"),
         **dict.fromkeys(
-            ("wide", "narrow", "wide low mids", "wide lows", "leaning right", "leaning left"), "panning"
+            (
+                *("wide", "narrow", "wide low mids", "wide lows"),
+                *("leaning right", "leaning left", "out of phase"),
+            ),
+            "panning",
         ),
         **dict.fromkeys(("crushed", "soft", "monotone"), "flatness"),
     }
@@ -116,8 +120,8 @@ def sentence(found: Found, judgement: Judgement) -> str:
 def _measured(found: Found, judgement: Judgement) -> str:
     fault, distance = found.fault, number(abs(found.apart))
     over, more, higher = ("over", "more", "higher") if found.apart > 0 else ("under", "less", "lower")
-    if fault.name in _TEXTURE:
-        return _TEXTURE[fault.name].format(distance=distance, more=more)
+    if fault.name in _SAID:
+        return _SAID[fault.name].format(distance=distance, more=more)
     special = {"cut off": _ends, "blinking": _blinks}.get(fault.name)
     if special is not None:
         return special(fault, judgement)
@@ -146,16 +150,18 @@ def _ends(fault: Fault, judgement: Judgement) -> str:
 
 
 def _blinks(fault: Fault, judgement: Judgement) -> str:
-    """Shares of the time in %; the measures are their logarithms."""
+    """Shares of the time in %, of the band that is away most; the measures are their logarithms."""
     pairs = np.array([_figures(judgement, name) for name in fault.measures])
-    was, usual = (100 * np.maximum(10**pairs - 1e-3, 0.0)).mean(axis=0)
+    was, usual = (100 * np.maximum(10**pairs - 1e-3, 0.0)).max(axis=0)
     return f"{fault.place} is away {number(was)} % of the time, in finished music {number(usual)} %"
 
 
-_TEXTURE = {
+_SAID = {
     "metallic": "tones at 7–13 kHz stand out by {distance} dB {more} than in finished music",
     "smeared": "7.5–13 kHz moves {distance} dB {more} than in finished music",
     "resonant": "a tone at 120–800 Hz stands out by {distance} dB {more} than in finished music",
+    "pumping": "500 Hz–8 kHz ducks {distance} dB {more} under the kick than in finished music",
+    "out of phase": "{distance} dB {more} vanish in mono than of finished music",
     "hole": "the deepest gap is {distance} dB {more} deep than in finished music",
 }
 
