@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -315,26 +315,20 @@ class _Told:
 
     def balance(self) -> Iterator[Row]:
         """What moved from one side to the other."""
-        changes = self._changes("balance")[: len(IMAGE_EDGES_HZ) - 1]
-        most = int(np.argmax(np.abs(changes)))
-        moved = np.flatnonzero(np.abs(changes) >= HEARD_DB)
-        if not moved.size or not any(_BALANCE.fullmatch(name) for name in self.applied.changed()):
+        if not any(_BALANCE.fullmatch(name) for name in self.applied.changed()):
             return
-        mean = float(changes[moved].mean())
-        names = [MEASURES[k].name for k in GROUPS["balance"][moved]]
-        answered = self._answered("balance", mean, names)
-        region = Region(
-            slice(int(moved[0]), int(moved[-1]) + 1),
-            IMAGE_EDGES_HZ[moved[0]],
-            IMAGE_EDGES_HZ[moved[-1] + 1],
-            mean,
-            float(changes[most]),
-            float(np.sqrt(IMAGE_EDGES_HZ[most] * IMAGE_EDGES_HZ[most + 1])),
-        )
-        why = _joined([f.says for f in answered]) if answered else _TO_THE_MIDDLE
-        side = "right" if mean > 0 else "left"
-        did = f"{span_words(region.low_hz, region.high_hz)} moved {number(abs(mean))} dB to the {side}"
-        yield _action("balance", did, why, region, [fault.name for fault in answered])
+        names = [MEASURES[k].name for k in GROUPS["balance"]][: len(IMAGE_EDGES_HZ) - 1]
+        changes = self._changes("balance")[: len(names)]
+        centres = [math.sqrt(low * high) for low, high in pairwise(IMAGE_EDGES_HZ)]
+        for found in regions(changes, centres, np.ones(len(centres), np.bool_)):
+            at = found.places
+            region = replace(found, low_hz=IMAGE_EDGES_HZ[at.start], high_hz=IMAGE_EDGES_HZ[at.stop])
+            answered = self._answered("balance", region.change_db, names[at])
+            why = _joined([fault.says for fault in answered]) if answered else _TO_THE_MIDDLE
+            side = "right" if region.change_db > 0 else "left"
+            band, size = span_words(region.low_hz, region.high_hz), number(abs(region.change_db))
+            did = f"{band} moved {size} dB to the {side}"
+            yield _action("balance", did, why, region, [fault.name for fault in answered])
 
     def effects(self) -> Iterator[Row]:
         """Each other effect of the master by what was measured of what it works on."""

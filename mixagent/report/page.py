@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -198,10 +199,15 @@ def _feedback(account: Report | None) -> dict[str, Any] | None:
             ],
         }
         for aim in account["aims"]
-        if aim["name"] in renders[0]["figures"]
+        if aim["name"] in renders[0]["figures"] and (not _is_band(aim) or any(aim["name"] in o for o in out))
     ]
-    changes = [(row["render"], change["words"]) for row in renders for change in row["changes"]]
+    changes = [(row["render"], told) for row in renders for told in row["told"]]
     return {"rows": rows, "changes": changes, "kept": account["kept"], "ended": account["ended"]}
+
+
+def _is_band(aim: Report) -> bool:
+    """Whether an aim is one of the many bands of the graphic equaliser."""
+    return re.fullmatch(r"(tone|width)_\d+", aim["name"]) is not None
 
 
 def _chain(parameters: Sequence[Report]) -> list[dict[str, Any]]:
