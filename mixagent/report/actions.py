@@ -40,6 +40,7 @@ BAND_DYNAMICS = ("transient_attack_db", "ride_db")
 """Settings of dynamics that the band of finished music moves."""
 
 BY_HAND = "set by hand"
+_ASIDE = "it comes with the rest"
 _TO_THE_MIDDLE = "no fault for certain, brought towards the middle"
 
 _THIRD = 2 ** (1 / 6)
@@ -324,7 +325,9 @@ class _Told:
             at = found.places
             region = replace(found, low_hz=IMAGE_EDGES_HZ[at.start], high_hz=IMAGE_EDGES_HZ[at.stop])
             answered = self._answered("balance", region.change_db, names[at])
-            why = _joined([fault.says for fault in answered]) if answered else _TO_THE_MIDDLE
+            leans = (np.abs(song.measures.of("balance")[at]).mean() for song in (self.before, self.after))
+            otherwise = _ASIDE if next(leans) <= next(leans) else _TO_THE_MIDDLE
+            why = _joined([fault.says for fault in answered]) if answered else otherwise
             side = "right" if region.change_db > 0 else "left"
             band, size = span_words(region.low_hz, region.high_hz), number(abs(region.change_db))
             did = f"{band} moved {size} dB to the {side}"
