@@ -294,11 +294,11 @@ def _parameters(decision: Decision, applied: Settings) -> list[dict[str, Any]]:
 
 
 def _match(results: Mapping[str, Result]) -> dict[str, Any] | None:
-    """How the mix was matched to references, so that it can be done again."""
+    """How matchering matched the mix, so that it can be done again."""
     if not _ran(results, "match"):
         return None
     values = results["match"].values
-    return {name: values[name] for name in ("curve", "matchering", "sha256") if name in values}
+    return {name: values[name] for name in ("matchering", "sha256")}
 
 
 def _replay(

@@ -62,6 +62,10 @@ class Band:
     mean: Float64Array
     spread: Float64Array
 
+    def tells(self, group: Group) -> bool:
+        """Whether it says anything of a group of measures."""
+        return bool(np.isfinite(self.mean[GROUPS[group]]).any())
+
     def deviations(self, measures: SongMeasures) -> Float64Array:
         """How far out each measure is, in spreads; NaN where song or band has none."""
         return np.asarray((measures.values - self.mean) / self.spread)
