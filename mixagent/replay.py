@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
-from mixagent.account import SCHEMA
+from mixagent.account import READABLE, SCHEMA
 from mixagent.pipeline.codecs import CodecPlan
 from mixagent.pipeline.edits import Edits
 from mixagent.pipeline.errors import InputError, UsageError, reason
@@ -84,7 +84,7 @@ def read_report(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {reason(error)}") from error
     except ValueError as error:
         raise InputError(f"{path} is not a report: it is not JSON") from error
-    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+    if not isinstance(report, dict) or report.get("schema") not in READABLE:
         raise InputError(f"{path} is not a report of schema {SCHEMA}")
     return report
 
