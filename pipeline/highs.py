@@ -32,6 +32,8 @@ _BELOW, _FALL, _SHORT_FALL = 18, 8, 4
 _CLIFF_DB, _SHORT_CLIFF_DB = 16.0, 15.0
 _LEAST_CLIFF_DB = 20.0
 _JUDGED_OCTAVES = 0.4
+# So much is short over that span only where something was cut off, however ragged the edge.
+_SURE_DB = 30.0
 # Highs are sparser than what lies below: their level in dB may lie so much further under the mean.
 _SPARSER_DB = 12.0
 _END_DB, _RETURN_DB, _STEEP_DB = 3.0, 10.0, 1.0
@@ -151,7 +153,7 @@ def find_highs(power: Float64Array, level_db: Float64Array, bin_hz: float) -> Hi
         return without
     return Highs(
         end_hz=end_hz,
-        cliff=knee is not None,
+        cliff=knee is not None or missing_db > _SURE_DB,
         slope_db=slope_db,
         over_reference_db=at_end_db - 10 * math.log10(float(reference.mean()) / power.sum() + 1e-15),
         missing_db=max(missing_db, 0.0),
