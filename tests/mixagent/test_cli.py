@@ -427,7 +427,7 @@ def test_analyze_prints_measures_and_diagnosis(mixagent, song):
     assert "Integrated loudness" in ran.out
     assert "Metallic shimmer" in ran.out
     found = strict_json(mixagent("analyze", song, "--json").out)
-    assert (found["schema"], found["input"]["channels"]) == ("mixagent.analysis/1", 2)
+    assert (found["schema"], found["input"]["channels"]) == ("mixagent.analysis/2", 2)
     assert [row["playback"] for row in found["translation"]] == ["earbuds", "phone", "laptop", "car", "club"]
     assert all(row["says"] in " ".join(ran.out.split()) for row in found["translation"])
 
