@@ -31,7 +31,12 @@ from mixagent.report.words import number, parameter_label, parameter_value
 from tests import browser
 
 RATE = 44_100
-SETTINGS = {"master.bell_1_hz": 320.0, "master.bell_1_db": -3.0, "master.low_mid_cut_db": 4.0, "vocals.pan": -0.25}
+SETTINGS = {
+    "master.bell_1_hz": 320.0,
+    "master.bell_1_db": -3.0,
+    "master.low_mid_cut_db": 4.0,
+    "vocals.pan": -0.25,
+}
 
 
 def song(seconds: float = 4.0, gain: float = 0.1, channels: int = 2, rate: int = RATE) -> Audio:
