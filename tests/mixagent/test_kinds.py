@@ -67,7 +67,7 @@ def test_half_a_second_becomes_a_finite_master_of_its_length(moved_db, song):
     assert np.isfinite(made).all()
 
 
-SIDES_AGAIN = pytest.mark.xfail(strict=True, reason="a second master lowers the sides of one side once more")
+SIDES_AGAIN = pytest.mark.xfail(reason="a second master lowers the sides of one side once more")
 
 
 @pytest.mark.parametrize(
