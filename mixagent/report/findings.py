@@ -103,6 +103,8 @@ def judged_object(judgement: Judgement | None) -> Row | None:
 def judged_words(judgement: Judgement) -> str:
     """What a song was held against, and how strictly."""
     held = f"Held against {judgement.band.songs} finished songs"
+    if judgement.alone:
+        return "A voice or an instrument alone, without any bass: no band of mixes is held against it."
     if judgement.alike >= STRICT:
         return f"{held}; it moves like songs with voice, drums and bass do: judged strictly."
     strict = [group for group in _GROUPS if judgement.trust[group] >= STRICT]
