@@ -42,6 +42,9 @@ which no band of mixes says anything."""
 DOUBTED, TRUSTED = 0.45, 0.8
 """Probabilities up to which a song is left alone, and from which on it is held to the band."""
 
+SHORT_S, WHOLE_S = 5.0, 30.0
+"""Seconds up to which a song says nothing of its kind, and from which on it says all."""
+
 _LIMIT = 3.0
 _LOWEST_SCORE, _HIGHEST_SCORE = -8.0, 4.0
 
@@ -193,8 +196,10 @@ def judge(measures: SongMeasures, against: Band | None = None) -> Judgement:
         score = _LOWEST_SCORE
         nothing: Mapping[Group, float] = MappingProxyType(dict.fromkeys(GROUPS, 0.0))
         return Judgement(measures, music.band, deviations, 1 / (1 + math.exp(-score)), nothing, alone=True)
+    heard = min(max((measures.duration_s - SHORT_S) / (WHOLE_S - SHORT_S), 0.0), 1.0)
     trust = {
-        group: music.trust.get(group, music.trust["other"]).of(score, group_deviation(deviations, group))
+        group: heard
+        * music.trust.get(group, music.trust["other"]).of(score, group_deviation(deviations, group))
         for group in GROUPS
     }
     alike = 1 / (1 + math.exp(-score))
