@@ -34,6 +34,9 @@ HEARD_DB = 0.5
 TOLD_DB = 0.8
 """Bands that went one way are told where one of them changed by so much."""
 
+ASIDE_DB = 1.5
+"""The same of bands that nothing was set for."""
+
 UNCERTAIN = "no fault for certain, brought a little towards finished music"
 """Why bands were moved that no finding is about."""
 
@@ -260,6 +263,8 @@ class _Told:
         up, down = ("raised", "lowered") if group == "tone" else ("widened", "narrowed")
         for region in regions(changes, hz, self._worked(group, hz)):
             asked = self._asked(group, region)
+            if not asked and (abs(region.most_db) < ASIDE_DB or self._is_repaired(region)):
+                continue
             answered = self._answered(group, region.change_db, names[region.places]) if asked else []
             why = self._why(group, region, answered) if asked else _ASIDE
             size = number(abs(region.change_db))
@@ -291,6 +296,11 @@ class _Told:
         moving = "graphic.tone_" if group == "tone" else ("graphic.tone_", "graphic.width_")
         changed = self.made.applied.changed()
         return [n for n in changed if n.startswith(moving) and abs(self.made.applied[n]) >= _WORKED_DB]
+
+    def _is_repaired(self, region: Region) -> bool:
+        """Whether a repair, which is told by itself, works in the region."""
+        centres = [gain.centre_hz for gains in self.made.repairs.values() for gain in gains]
+        return any(region.low_hz < hz < region.high_hz for hz in centres)
 
     def _asked(self, group: Literal["tone", "width", "balance"], region: Region) -> bool:
         """Whether the change of a region is what was set, in good part, and not what came of all else."""

@@ -170,7 +170,7 @@ def test_what_came_of_other_things_is_not_told_as_what_the_equaliser_did():
     start = song(**of("glassy", 3.0))
     end = moved(start, **dict.fromkeys(BY_NAME["glassy"].measures, -3.0))
     before = judged(start)
-    gains = {hz: 0.4 for hz in GRAPHIC_HZ if 6300 <= hz <= 12500}
+    gains = dict.fromkeys((hz for hz in GRAPHIC_HZ if 6300 <= hz <= 12500), 0.4)
     (action,) = actions(before, judged(end, before), made(graphic("tone", gains)))
     assert action["answers"] == []
     assert action["why"] == "it comes with the level and the rest"
