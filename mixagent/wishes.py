@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mixagent.pipeline.feedback import Aim, aims, graphic_aims, left_alone
-from mixagent.pipeline.finished.band import Band
+from mixagent.pipeline.finished.band import Band, finished_music_band
 from mixagent.pipeline.finished.chosen import band_of
 from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.graph import Result
@@ -95,8 +95,8 @@ class Wishes:
         if song is None or self.matchering is not None:
             return steered
         bent = {_BENT[d] for name in wished if (d := dimension(name)) in _BENT}
-        graphic = (aim for aim in graphic_aims(song, settings) if aim.name.split("_")[0] not in bent)
-        return (*steered, *graphic)
+        held = graphic_aims(song, settings, self.band or finished_music_band().band)
+        return (*steered, *(aim for aim in held if aim.name.split("_")[0] not in bent))
 
     def decided(self, decision: Decision, song: SongMeasures | None) -> Decision:
         """The decision with the answer to the references, and with the goal on top.

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
 from mixagent.pipeline.finished.answers import reached_by
 from mixagent.pipeline.finished.band import Band
-from mixagent.pipeline.finished.measures import INDEX, MEASURES, Measure, SongMeasures
+from mixagent.pipeline.finished.measures import INDEX, MEASURES, TONE_HZ, Measure, SongMeasures
 from mixagent.pipeline.parameters import GRAPHIC_HZ, Parameter, Settings
 from mixagent.pipeline.targets import LoudnessTarget
 
@@ -306,31 +306,45 @@ def aims(target: LoudnessTarget, references: Band | None = None) -> tuple[Aim, .
     )
 
 
-def graphic_aims(song: SongMeasures, settings: Settings) -> tuple[Aim, ...]:
+def graphic_aims(song: SongMeasures, settings: Settings, band: Band) -> tuple[Aim, ...]:
     """Where the graphic equaliser was to bring the song's tone and width, one aim for each band.
 
-    What works behind it (dynamics, the limiter, rebuilt highs) may carry a band elsewhere.
+    What works beside it (dynamics, the limiter, gaps that are filled) may carry a band elsewhere; within a
+    spread of the band's mean it is welcome anywhere.
 
     Args:
         song: what it measured before.
         settings: that are rendered.
+        band: that the song was held against.
     """
     graphic = settings.section("graphic")
     tone, width = (np.array([graphic[f"{what}_{hz}_db"] for hz in GRAPHIC_HZ]) for what in ("tone", "width"))
     reached = reached_by(song, tone, width)
-    judged = [(what, hz) for what in ("tone", "width") for hz in GRAPHIC_HZ if graphic[f"{what}_{hz}_db"]]
+    judged = [
+        (what, hz, measured_hz)
+        for what in ("tone", "width")
+        for hz, measured_hz in zip(GRAPHIC_HZ, TONE_HZ, strict=True)
+        if graphic[f"{what}_{hz}_db"]
+    ]
     return tuple(
         Aim(
             f"{what}_{hz}",
             f"{what} at {hz} Hz",
             "dB",
-            (reached[f"{what}_{hz}"], reached[f"{what}_{hz}"]),
+            _welcome(band, f"{what}_{measured_hz:.0f}", reached[f"{what}_{hz}"]),
             GRAPHIC_TOLERANCE_DB,
             (Lever(rf"graphic\.{what}_{hz}_db", 1, push=6.0, per_unit=0.8),),
         )
-        for what, hz in judged
+        for what, hz, measured_hz in judged
         if math.isfinite(reached.get(f"{what}_{hz}", math.nan))
     )
+
+
+def _welcome(band: Band, name: str, reached: float) -> tuple[float, float]:
+    mean, spread = (float(figures[INDEX[name]]) for figures in (band.mean, band.spread))
+    if not math.isfinite(mean) or not math.isfinite(spread):
+        return reached, reached
+    return min(reached, mean - spread), max(reached, mean + spread)
 
 
 def graphic_figures(render: SongMeasures) -> dict[str, float]:
