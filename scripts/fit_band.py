@@ -30,7 +30,16 @@ from numpy.typing import NDArray
 from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.fingerprint import fingerprint
-from mixagent.pipeline.finished.band import JUDGED, Band, FinishedMusic, Kind, Trust, group_deviation, to_json
+from mixagent.pipeline.finished.band import (
+    FURTHEST_FAULT,
+    JUDGED,
+    Band,
+    FinishedMusic,
+    Kind,
+    Trust,
+    group_deviation,
+    to_json,
+)
 from mixagent.pipeline.finished.findings import FAULTS, PRIOR_ODDS
 from mixagent.pipeline.finished.measures import (
     GROUPS,
@@ -62,17 +71,24 @@ FAMILY = 0.1
 """Share of the finished songs that may have any finding at all."""
 GENERATED_SHARE, DAMAGED_SHARE = 0.6, 0.4
 RIDGE = 0.02
-LEAST_SLOPE = 1.2
-"""Of the log-odds of a fault in a song of another kind: too few generated ones are of others to tell."""
+QUIET_SHARE = 0.9
+"""Share of the finished songs whose quiet moments stay under the level told of a band."""
+LEAST_EDGE, MOST_EDGE = 0.5, 6.0
+"""The outer edge of a fault, in spreads: what a few odd finished songs have is a fault still."""
+LEAST_SLOPE = -PRIOR_ODDS
+"""Of the log-odds of a fault in a song of another kind, of which there are too few generated ones to tell: at
+its outer edge a fault counts as found."""
 
 
 @dataclass(frozen=True)
 class Songs:
-    """Measured songs: names, values (songs, measures) and kinds (songs, len(KIND))."""
+    """Measured songs: names, values (songs, measures), kinds (songs, len(KIND)), two by band of the tone."""
 
     names: tuple[str, ...]
     values: Float64Array
     kinds: Float64Array
+    quiet_db: Float64Array
+    moves_db: Float64Array
 
     def __len__(self) -> int:
         return len(self.names)
@@ -80,12 +96,15 @@ class Songs:
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Songs:
         """Some of them."""
         names = np.array(self.names, object)[rows]
-        return Songs(tuple(names), self.values[rows], self.kinds[rows])
+        return Songs(
+            tuple(names), self.values[rows], self.kinds[rows], self.quiet_db[rows], self.moves_db[rows]
+        )
 
     def measures(self) -> Iterator[SongMeasures]:
         """One by one."""
-        for values, kind in zip(self.values, self.kinds, strict=True):
-            yield SongMeasures(values, kind)
+        rows = zip(self.values, self.kinds, self.quiet_db, self.moves_db, strict=True)
+        for values, kind, quiet_db, moves_db in rows:
+            yield SongMeasures(values, kind, quiet_db=quiet_db, moves_db=moves_db)
 
 
 def main() -> None:
@@ -150,7 +169,7 @@ def load(path: Path) -> Songs:
     return Songs(
         tuple(row["song"] for row in rows),
         np.array([song.values for song in songs]),
-        np.array([song.kind for song in songs]),
+        *(np.array([getattr(song, name) for song in songs]) for name in ("kind", "quiet_db", "moves_db")),
     )
 
 
@@ -180,7 +199,8 @@ def fit_music(finished: Songs, generated: Songs, verbose: bool = False) -> Finis
     edges = _fit_edges(out)
     alike, their_alike = (1 / (1 + np.exp(-s)) for s in (scores, their_scores))
     severity = _fit_severity(_outlying(out, edges), alike, _outlying(theirs, edges), their_alike)
-    music = FinishedMusic(band, kind, trust, severity, edges)
+    quiet_db = np.nanquantile(finished.quiet_db, QUIET_SHARE, axis=0)
+    music = FinishedMusic(band, kind, trust, severity, edges, quiet_db)
     if verbose:
         _report(music, out, alike, theirs, their_alike)
     return music
@@ -311,7 +331,7 @@ def _logistic(rows: Float64Array, outside: Float64Array, weights: Float64Array) 
 
 def _sided(deviations: Float64Array) -> Float64Array:
     """How far out each song is on each fault's side, in spreads, shape (songs, faults)."""
-    clipped = np.clip(deviations, -4, 4)
+    clipped = np.clip(deviations, -FURTHEST_FAULT, FURTHEST_FAULT)
     columns = []
     for fault in FAULTS:
         found = clipped[:, [INDEX[name] for name in fault.measures]]
@@ -330,9 +350,9 @@ def _fit_edges(out: Float64Array) -> Mapping[str, float]:
     low, high = 0.5, 1.0 - 0.5 / len(sided)
     for _ in range(40):
         share = (low + high) / 2
-        edges = np.maximum(np.quantile(sided, share, axis=0), 0.5)
+        edges = np.clip(np.quantile(sided, share, axis=0), LEAST_EDGE, MOST_EDGE)
         low, high = (share, high) if np.mean((sided > edges).any(axis=1)) > FAMILY else (low, share)
-    edges = np.maximum(np.quantile(sided, high, axis=0), 0.5)
+    edges = np.clip(np.quantile(sided, high, axis=0), LEAST_EDGE, MOST_EDGE)
     print(f"outer edges: the {100 * high:.1f}th percentile of each fault")
     return {fault.name: float(edge) for fault, edge in zip(FAULTS, edges, strict=True)}
 
@@ -350,7 +370,7 @@ def _fit_severity(
     outside = np.repeat([0.0, 1.0], [ours.size, theirs.size])
     weights = np.repeat([0.9 / ours.size, 0.1 / theirs.size], [ours.size, theirs.size])
     best, slopes = math.inf, (1.0, 1.0)
-    for slope in np.linspace(LEAST_SLOPE, 3.0, 19):
+    for slope in np.linspace(LEAST_SLOPE, 4.0, 19):
         for alike_slope in np.linspace(0.0, 6.0, 61):
             odds = PRIOR_ODDS + (slope + alike_slope * kinds) * outlying
             loss = float((weights * (np.logaddexp(0, odds) - outside * odds)).sum())
