@@ -19,7 +19,7 @@ from mixagent.delivered import (
     platform_rows,
 )
 from mixagent.feedback_account import feedback_lines
-from mixagent.pipeline.applied import repairs_applied
+from mixagent.pipeline.applied import BandGain
 from mixagent.pipeline.files import content_hash
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
@@ -30,7 +30,7 @@ from mixagent.reference_account import reference_words
 from mixagent.report.actions import Made, actions, answers
 from mixagent.report.findings import finding_rows, found_rows, judged, judged_object
 from mixagent.report.words import PROPERTIES, number
-from mixagent.stages import REPAIRS, repaired_song
+from mixagent.stages import REPAIRS
 from mixagent.stems_stages import stems_account, stems_warnings
 from mixagent.wishes import Wishes, goal_words, wishes_account, wishes_warnings
 
@@ -105,7 +105,7 @@ def build_report(
         finding_rows(judgement, heard["diagnosis"]),
         finding_rows(judgement_after, after["diagnosis"]),
     )
-    repairs = {} if finish is None else repairs_applied(repaired_song(results), applied)
+    repairs = _repairs(results)
     acted = []
     if finish is not None and judgement is not None and judgement_after is not None:
         made = Made(
@@ -170,6 +170,14 @@ def build_report(
         ],
         "replay": _replay(request, decision, models, _match(results)),
     }
+
+
+def _repairs(results: Mapping[str, Result]) -> dict[str, tuple[BandGain, ...]]:
+    """What each repair of the chain did, by the parameter that switches it on."""
+    if not _ran(results, "repairs"):
+        return {}
+    told = results["repairs"].values["applied"]
+    return {name: tuple(BandGain(**gain) for gain in gains) for name, gains in told.items()}
 
 
 def _input(request: Request, info: Mapping[str, Any]) -> dict[str, Any]:

@@ -366,7 +366,11 @@ def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
     policy = request.policy
     assert policy is not None
     hearing = hearing_stages(
-        _decoding_stages(request), parting.stage, parting.stem_names, request.config.pipeline
+        _decoding_stages(request),
+        parting.stage,
+        parting.stem_names,
+        request.config.pipeline,
+        policy.reads_features,
     )
     heard = heard_song(run.stages(hearing), request.restoration)
     context = _context(request, heard)

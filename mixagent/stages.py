@@ -55,6 +55,15 @@ Progress = Callable[[float], None]
 _LEVELS = "levels.npz"
 
 HEARD_FIRST = ("decode", "analyse")
+REPAIR_PARAMETERS = (
+    "master.resonance_cut_db",
+    "master.gap_fill_db",
+    "master.blink_fill_db",
+    "master.extend_from_hz",
+    "master.extend_db",
+)
+"""The settings of the chain's own repairs."""
+
 REPAIRS = ("declick", "declip")
 """The stages that repair the song before it is separated, in their order; each repairs what the last left."""
 
@@ -86,7 +95,11 @@ def separating_stage(separator: Separator, *needs: str) -> Stage:
 
 
 def hearing_stages(
-    decoding: Sequence[Stage], parting: Stage, stem_names: Sequence[str], config: PipelineConfig
+    decoding: Sequence[Stage],
+    parting: Stage,
+    stem_names: Sequence[str],
+    config: PipelineConfig,
+    features: bool = True,
 ) -> list[Stage]:
     """The stages that depend on the song and the models alone.
 
@@ -96,6 +109,7 @@ def hearing_stages(
             they came from the user.
         stem_names: of the stems.
         config: of the pipeline.
+        features: whether what decides reads the features of the song and its stems.
     """
     # A click goes first: whatever raises or smears the song would make more of it.
     declicked = Stage("declick", partial(_declick, config.declick), HEARD_FIRST, {"on": config.declick})
@@ -103,14 +117,17 @@ def hearing_stages(
         "declip", partial(_declip, config.declip), (*HEARD_FIRST, "declick"), {"on": config.declip}
     )
     denoised = Stage("denoise", partial(_denoise, config.denoise), (parting.name,), {"on": config.denoise})
-    features = [
-        Stage("features", _features, ("decode",)),
-        *(
-            Stage(f"hear {name}", partial(_hear, name), (parting.name, "denoise"), {"stem": name})
-            for name in stem_names
-        ),
+    described = [Stage("features", _features, ("decode",))] if features else []
+    stems = [
+        Stage(
+            f"hear {name}",
+            partial(_hear, name, features),
+            (parting.name, "denoise"),
+            {"stem": name, "features": features},
+        )
+        for name in stem_names
     ]
-    return [*decoding, ANALYSING, declicked, repaired, parting, denoised, *features]
+    return [*decoding, ANALYSING, declicked, repaired, parting, denoised, *described, *stems]
 
 
 def parted(results: Mapping[str, Result]) -> Result:
@@ -125,7 +142,7 @@ def heard_song(results: Mapping[str, Result], amount: float) -> Heard:
     if not results["denoise"].skipped:
         restored = results["denoise"].audio("audio")
         stems = stems.with_part("vocals", _blended(stems.parts["vocals"], restored, amount))
-    heard = {"mix": "features", **{name: f"hear {name}" for name in stems.parts}}
+    described = {"mix": "features", **{name: f"hear {name}" for name in stems.parts}}
     return Heard(
         song=song,
         stems=stems,
@@ -136,7 +153,9 @@ def heard_song(results: Mapping[str, Result], amount: float) -> Heard:
             name: Analysis.from_json(results[f"hear {name}"].values["analysis"]) for name in stems.parts
         },
         features={
-            name: np.array(results[stage].values["features"], np.float32) for name, stage in heard.items()
+            name: np.array(results[stage].values["features"], np.float32)
+            for name, stage in described.items()
+            if "features" in results
         },
         results=results,
     )
@@ -187,8 +206,25 @@ def rendering_stages(
             (*mixed, "level"),
             {**asdict(target), **through, **by_hand},
         ),
+        _applied_repairs(settings, needs),
         Stage("measure", _measure, ("finalise",)),
     ]
+
+
+def _applied_repairs(settings: Settings, needs: Sequence[str]) -> Stage:
+    """What the chain's repairs do to the song, for the report; a render with the same ones finds it made."""
+    told = {name: settings[name] for name in REPAIR_PARAMETERS if name in settings.changed()}
+    repaired = tuple(name for name in needs if name in REPAIRS)
+    return Stage("repairs", partial(_repairs, settings), ("decode", *repaired), told)
+
+
+def _repairs(settings: Settings, context: StageContext) -> dict[str, Any] | None:
+    if not any(name in settings.changed() for name in REPAIR_PARAMETERS):
+        return None
+    from mixagent.pipeline.applied import repairs_applied
+
+    applied = repairs_applied(repaired_song(context.inputs), settings)
+    return {"applied": {name: [asdict(gain) for gain in gains] for name, gains in applied.items()}}
 
 
 MIXING = ("mix", "match")
@@ -331,14 +367,15 @@ def _denoise(on: bool, context: StageContext) -> dict[str, Any] | None:
     return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
 
 
-def _hear(name: str, context: StageContext) -> dict[str, Any]:
+def _hear(name: str, features: bool, context: StageContext) -> dict[str, Any]:
     restored = context.inputs["denoise"]
     if name == "vocals" and not restored.skipped:
         stem = restored.audio("audio")
     else:
         stem = parted(context.inputs).audio("parts", name)
     analysis = analyse(Watched(stem, context.progress))
-    return {"analysis": analysis.to_json(), "features": describe_song(stem).tolist()}
+    described = {"features": describe_song(stem).tolist()} if features else {}
+    return {"analysis": analysis.to_json(), **described}
 
 
 def _features(context: StageContext) -> dict[str, Any]:
