@@ -37,10 +37,11 @@ from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import MECHANISMS
 from mixagent.envs.roughening import roughen
-from mixagent.pipeline.audio import Audio, Stems, load
-from mixagent.pipeline.features import FEATURE_NAMES, describe
-from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.learning.train_settings import load_train_config
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.measure.features import FEATURE_NAMES, describe
 from mixagent.pipeline.render import render
+from mixagent.pipeline.types import Audio, Stems, load
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.rules import RulePolicy
 from mixagent.policies.search import Method, SearchPolicy
@@ -50,7 +51,6 @@ from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
 from mixagent.reward.terms.truth import undone
 from mixagent.reward.vandalism import VANDALISMS, vandalise
-from mixagent.train_settings import load_train_config
 
 Array = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.parameters import EQ_BANDS
+from mixagent.pipeline.chain.parameters import EQ_BANDS
 from mixagent.report import charts, words
 from mixagent.report.frame import template, write_whole
 
@@ -14,7 +14,7 @@ Report = Mapping[str, Any]
 
 
 def write_album_page(report: Report, path: Path) -> None:
-    """Write an album's report, schema `mixagent.album/1`, as one self-contained page.
+    """Write an album's report, schema `mixagent.albums.run/1`, as one self-contained page.
 
     Raises:
         OutputError: the page cannot be written.

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mixagent.pipeline.diagnosis import DEFECTS
+from mixagent.pipeline.diagnosis.diagnose import DEFECTS
 from mixagent.pipeline.finished.band import Judgement, judge
 from mixagent.pipeline.finished.findings import (
     FAULTS,

@@ -1,0 +1,39 @@
+"""Progress on stderr: a bar for each stage at work, none when stderr is not a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from mixagent.types import ShowProgress
+
+
+@contextmanager
+def shown_progress(quiet: bool) -> Iterator[ShowProgress]:
+    """A callback that draws bars on stderr while the context lasts."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield _silent
+        return
+    columns = (TextColumn("{task.description:<12}"), BarColumn(bar_width=32), TimeElapsedColumn())
+    # What is printed to the same terminal goes above the bars; to a file or a pipe it goes as it is.
+    shared = sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=shared) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=1.0)
+            elif share < bars.tasks[tasks[stage]].completed:
+                bars.reset(tasks[stage])
+            bars.update(tasks[stage], completed=share)
+
+        yield show
+
+
+def _silent(_stage: str, _share: float) -> None:
+    return None
