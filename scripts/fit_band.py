@@ -35,9 +35,10 @@ from mixagent.pipeline.finished.band import (
     Kind,
     Trust,
     group_deviation,
+    root_mean_square,
     to_json,
 )
-from mixagent.pipeline.finished.findings import FAULTS, PRIOR_ODDS
+from mixagent.pipeline.finished.findings import FAULTS, FOUND, PRIOR_ODDS, WHOLES, whole_severity
 from mixagent.pipeline.finished.measures import (
     GROUPS,
     INDEX,
@@ -198,11 +199,14 @@ def fit_music(finished: Songs, generated: Songs, verbose: bool = False) -> Finis
     trust["other"] = trust["tone"]
     edges = _fit_edges(out)
     alike, their_alike = (1 / (1 + np.exp(-s)) for s in (scores, their_scores))
-    severity = _fit_severity(_outlying(out, edges), alike, _outlying(theirs, edges), their_alike)
+    wholes = _found_wholes(out, scores, trust)
+    severity = _fit_severity(_outlying(out, edges), alike, _outlying(theirs, edges), their_alike, wholes)
     quiet_db = np.nanquantile(finished.quiet_db, QUIET_SHARE, axis=0)
     music = FinishedMusic(band, kind, trust, severity, edges, quiet_db)
     if verbose:
         _report(music, out, alike, theirs, their_alike)
+        for name, found in (("finished", wholes), ("generated", _found_wholes(theirs, their_scores, trust))):
+            print(f"{name}: {100 * found.mean():.0f} % have a group that lies outside as a whole")
     return music
 
 
@@ -362,9 +366,13 @@ def _outlying(deviations: Float64Array, edges: Mapping[str, float]) -> Float64Ar
 
 
 def _fit_severity(
-    ours: Float64Array, alike: Float64Array, theirs: Float64Array, their_alike: Float64Array
+    ours: Float64Array,
+    alike: Float64Array,
+    theirs: Float64Array,
+    their_alike: Float64Array,
+    wholes: NDArray[np.bool_],
 ) -> tuple[float, float]:
-    """The slopes of the log-odds, by likelihood, then held to the family's share."""
+    """The slopes of the log-odds, by likelihood, then held to the family's share, `wholes` counted in."""
     outlying = np.concatenate([ours.ravel(), theirs.ravel()])
     kinds = np.concatenate([np.repeat(alike, ours.shape[1]), np.repeat(their_alike, theirs.shape[1])])
     outside = np.repeat([0.0, 1.0], [ours.size, theirs.size])
@@ -378,7 +386,7 @@ def _fit_severity(
                 best, slopes = loss, (float(slope), float(alike_slope))
     print(f"slopes of the log-odds by likelihood: {slopes[0]:.2f} + {slopes[1]:.2f} · alike")
     scale = 1.0
-    while _found_share(ours, alike, (scale * slopes[0], scale * slopes[1])) > FAMILY:
+    while _found_share(ours, alike, (scale * slopes[0], scale * slopes[1]), wholes) > FAMILY:
         scale -= 0.01
     return scale * slopes[0], scale * slopes[1]
 
@@ -388,8 +396,28 @@ def _severities(outlying: Float64Array, alike: Float64Array, slopes: tuple[float
     return np.asarray(np.where(outlying > 0, 1 / (1 + np.exp(-odds)), 0.0))
 
 
-def _found_share(outlying: Float64Array, alike: Float64Array, slopes: tuple[float, float]) -> float:
-    return float(np.mean((_severities(outlying, alike, slopes) >= 0.5).any(axis=1)))
+def _found_share(
+    outlying: Float64Array, alike: Float64Array, slopes: tuple[float, float], wholes: NDArray[np.bool_]
+) -> float:
+    return float(np.mean((_severities(outlying, alike, slopes) >= FOUND).any(axis=1) | wholes))
+
+
+def _found_wholes(
+    deviations: Float64Array, scores: Float64Array, trust: Mapping[Group, Trust]
+) -> NDArray[np.bool_]:
+    """Which songs have a group that as a whole lies outside."""
+
+    def lies_outside(row: Float64Array, score: float) -> bool:
+        found = (
+            whole_severity(
+                trust[fault.group].odds(score, group_deviation(row, fault.group)),
+                root_mean_square(row, fault.group),
+            )
+            for fault in WHOLES
+        )
+        return max(found) >= FOUND
+
+    return np.array([lies_outside(row, score) for row, score in zip(deviations, scores, strict=True)])
 
 
 # --- what is printed -------------------------------------------------------------------------------

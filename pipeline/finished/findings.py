@@ -21,6 +21,9 @@ from mixagent.pipeline.finished.measures import INDEX, MEASURES, TONE_HZ, WIDTH_
 PRIOR_ODDS = math.log(1 / 9)
 """A fault is taken to be in one song of ten before anything is measured."""
 
+WHOLE_PRIOR_ODDS = math.log(1 / 5)
+"""A group, of which each of several faults would be enough, is taken to lie outside in one song of six."""
+
 FOUND = 0.5
 """Severity from which a fault counts as found."""
 
@@ -244,16 +247,23 @@ def _found(fault: Fault, judgement: Judgement) -> Found:
     return Found(fault, severe, _apart(fault.measures, judgement), deviation)
 
 
+def whole_severity(odds: float, deviation: float) -> float:
+    """The probability that a group as a whole lies outside, from its `Judgement.outside` and its deviation."""
+    if deviation < LEAST_WHOLE or not math.isfinite(odds):
+        return 0.0
+    return 1 / (1 + math.exp(-(WHOLE_PRIOR_ODDS + odds)))
+
+
 def _found_wholes(judgement: Judgement) -> Iterator[Found]:
     for fault in WHOLES:
         deviation = root_mean_square(judgement.deviations, fault.group)
-        odds = judgement.outside.get(fault.group, -math.inf) if deviation >= LEAST_WHOLE else -math.inf
+        odds = judgement.outside.get(fault.group, -math.inf)
         places = [INDEX[name] for name in fault.measures]
         apart = judgement.measures.values[places] - judgement.band.mean[places]
         square = float(np.mean(apart[np.isfinite(apart)] ** 2)) if np.isfinite(apart).any() else 0.0
         yield Found(
             fault,
-            1 / (1 + math.exp(-(PRIOR_ODDS + odds))) if math.isfinite(odds) else 0.0,
+            whole_severity(odds, deviation),
             math.sqrt(square),
             deviation,
         )
