@@ -46,6 +46,16 @@ PATHOLOGY: Mapping[str, str] = MappingProxyType(
 )
 """Which of the five pathologies of generated songs a fault belongs to; some belong to none."""
 
+UNANSWERED: Mapping[str, str] = MappingProxyType(
+    {
+        "wobbling lows": "notes that are missing cannot be turned up, and compressing the lows left them so",
+        "unsteady mids": "what comes and goes may be the phrasing, and compressing the mids hardly steadied them",
+        "pumping": "a gain that went down under the kick cannot be told from the music any more",
+        "smeared": "hiss that sounds along with the music cannot be told from it",
+    }
+)
+"""Why a fault is left that nothing in the chain answers without harm."""
+
 _BLINKING = next(fault for fault in FAULTS if fault.name == "blinking")
 
 STRICT = 0.5
@@ -69,7 +79,8 @@ def finding_rows(judgement: Judgement | None, diagnosis: Iterable[Mapping[str, A
     Returns:
         For each its `name`, `kind` (`fault` or `defect`), `severity` (of a fault the probability that it is
         outside of finished music), `found`, `place`, the distance from finished music's mean `apart` in
-        `unit` with its sign (None for a defect), `sentence` and `pathology`, None for none of the five.
+        `unit` with its sign (None for a defect), `sentence`, `pathology`, None for none of the five, and
+        `unanswered`, why nothing answers it, None where something does.
     """
     defects = [_defect(row) for row in diagnosis if _is_defect(row) and row["found"]]
     faults = () if judgement is None else findings(judgement)
@@ -217,6 +228,7 @@ def _row(found: Found, judgement: Judgement) -> Row:
         "unit": fault.unit,
         "sentence": _capital(sentence(found, judgement)),
         "pathology": PATHOLOGY.get(fault.name),
+        "unanswered": UNANSWERED.get(fault.name),
     }
 
 
@@ -235,6 +247,7 @@ def _defect(row: Mapping[str, Any]) -> Row:
         "unit": "",
         "sentence": _capital(row["evidence"]),
         "pathology": None,
+        "unanswered": None,
     }
 
 

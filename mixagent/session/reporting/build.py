@@ -231,7 +231,8 @@ def afterwards(
         elif row["name"] in answered:
             left.append(row["sentence"])
         else:
-            left.append(f"{row['sentence']}; nothing was done about it")
+            why = f": {row['unanswered']}" if row["unanswered"] else ""
+            left.append(f"{row['sentence']}; found, not answered{why}")
     return {"left": left, "new": new}
 
 
