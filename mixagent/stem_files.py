@@ -203,4 +203,4 @@ def _named(folder: Path, hidden: Path) -> Iterator[None]:
     try:
         yield
     except OutputError as error:
-        raise OutputError(str(error).replace(str(hidden), str(folder))) from error
+        raise OutputError(error.args[0].replace(str(hidden), str(folder))) from error

@@ -36,7 +36,7 @@ from mixagent.learning.train_settings import (
 )
 from mixagent.learning.training_log import TrainingLog
 from mixagent.pipeline.chain.parameters import Settings
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
 from mixagent.policies import Policy, load_policy
 from mixagent.policies.learned import Checkpoint
 from mixagent.policies.network import Actor, Layout, Sizes, Value, measure_statistics
@@ -71,7 +71,9 @@ def train(
     """
     combinations = sweep(overrides)
     if len(combinations) > 1 and not multirun:
-        raise UsageError("an override lists several values: add --multirun to train one policy for each")
+        raise UsageError(
+            f"an override lists several values: add {option('multirun')} to train one policy for each"
+        )
     configs = [load_train_config(combination) for combination in combinations]
     named = zip(configs, combinations, strict=True)
     folders = [
