@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from mixagent.pipeline.errors import OutputError, reason
+from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.types import DiskAudio
 
 Values = Mapping[str, Any]
@@ -87,7 +87,7 @@ class Cache:
     def temporary(cls, parent: Path | None = None) -> Iterator[Cache]:
         """A cache that keeps everything while it is open and nothing afterwards."""
         with (
-            tempfile.TemporaryDirectory(prefix="mixagent-", dir=parent) as root,
+            scratch_folder(parent) as root,
             cls(Path(root), float("inf")) as cache,
         ):
             yield cache
