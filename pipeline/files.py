@@ -28,7 +28,7 @@ HIDDEN = ".mixagent-"
 """How the name of a hidden folder begins."""
 
 _SCRATCH = "mixagent-"
-_LOCK = "lock"
+_LOCK = ".lock"
 _TOKEN_BYTES = 8
 _OURS = re.compile(rf"\.?mixagent-[0-9a-f]{{{2 * _TOKEN_BYTES}}}")
 
@@ -52,7 +52,7 @@ def atomically(path: Path, *, through_link: bool = False, durable: bool = False)
     place = followed(path) if through_link else path
     try:
         with hidden_folder(place.parent) as folder:
-            made = folder / f"file{place.suffix.lower()}"
+            made = folder / f"{place.stem}{place.suffix.lower()}"
             yield made
             if durable:
                 _sync(made)

@@ -22,7 +22,7 @@ def test_the_hidden_files_of_a_killed_master_are_gone_after_the_next(mixagent, t
     process = subprocess.Popen(
         [*map(str, command)], env=os.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    while process.poll() is None and not list(folder.glob(".mixagent-*/file.mp3")):
+    while process.poll() is None and not list(folder.glob(".mixagent-*/m.mp3")):
         time.sleep(0.001)
     process.kill()
     process.wait()
