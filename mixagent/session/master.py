@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from mixagent.pipeline.chain.edits import NO_EDITS, Edits, Span, section
 from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.diagnosis.diagnose import FOUND, Diagnosis
 from mixagent.pipeline.errors import UsageError, option
+from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.graph.runner import Result, Stage
@@ -308,9 +308,9 @@ def _untouched(request: Request, run: Runner) -> Mastered:
         )
     results = run.stages([*_decoding_stages(request), ANALYSING])
     song = results["decode"].audio("audio")
-    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
+    with scratch_folder() as scratch:
         rate = request.sample_rate or song.rate
-        copied = resample(song, rate, Path(scratch) / "resampled.f32")
+        copied = resample(song, rate, scratch / "resampled.f32")
         warnings = _export(request, copied, run, lambda: results["analyse"])
     over_db = results["analyse"].values["analysis"]["sample_peak_dbfs"] or -math.inf
     clipping = [path for path in request.outputs if path.suffix.lower() not in LOSSY]
