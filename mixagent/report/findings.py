@@ -49,7 +49,7 @@ PATHOLOGY: Mapping[str, str] = MappingProxyType(
 UNANSWERED: Mapping[str, str] = MappingProxyType(
     {
         "wobbling lows": "notes that are missing cannot be turned up, and compressing the lows left them so",
-        "unsteady mids": "what comes and goes may be the phrasing, and compressing the mids hardly steadied them",
+        "unsteady mids": "what comes and goes may be the phrasing, and compression hardly steadied it",
         "pumping": "a gain that went down under the kick cannot be told from the music any more",
         "smeared": "hiss that sounds along with the music cannot be told from it",
     }
