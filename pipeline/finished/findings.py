@@ -248,7 +248,7 @@ def _found(fault: Fault, judgement: Judgement) -> Found:
 
 
 def whole_severity(odds: float, deviation: float) -> float:
-    """The probability that a group as a whole lies outside, from its `Judgement.outside` and its deviation."""
+    """The probability that a group as a whole lies outside, by its `Judgement.outside` and its deviation."""
     if deviation < LEAST_WHOLE or not math.isfinite(odds):
         return 0.0
     return 1 / (1 + math.exp(-(WHOLE_PRIOR_ODDS + odds)))
