@@ -123,7 +123,7 @@ def judged_words(judgement: Judgement) -> str:
     """What a song was held against, and how strictly."""
     held = f"Held against {judgement.band.songs} finished songs"
     if judgement.alone:
-        return "A voice or an instrument alone, without any bass: no band of mixes is held against it."
+        return "A voice, an instrument or a drone alone: no band of mixes is held against it."
     if judgement.alike >= STRICT:
         return f"{held}; it moves like songs with voice, drums and bass do: judged strictly."
     own = f"{held}; it is a kind of its own"

@@ -51,6 +51,13 @@ NO_BASS = -5.0
 """A song whose bass lies so many spreads under finished music's has none: a voice or an instrument alone, of
 which no band of mixes says anything."""
 
+LITTLE_BASS, PAUSES_DB = -1.5, -45.0
+"""The same of a song with less bass than most that falls silent: for a tenth of the time no band comes within
+so much of its loudness. Speech does, and one finished song in thirty."""
+
+STRIKES_HZ = 0.2
+"""A sound in which fewer onsets than this happen in a second is a drone or a pad: nothing strikes in it."""
+
 DOUBTED, TRUSTED = 0.45, 0.8
 """Probabilities up to which a song is left alone, and from which on it is held to the band."""
 
@@ -162,7 +169,7 @@ class Judgement:
         trust: by group, how far the band's word counts, 0 to 1.
         outside: by group the log-odds that it as a whole is not as finished music's, among as many songs of
             which it is as of which it is not; nothing of references.
-        alone: whether it is a voice or an instrument alone, of which no band of mixes says anything.
+        alone: whether it is a voice, an instrument or a drone alone, of which no band of mixes says anything.
         chosen: whether somebody chose the band for this song.
     """
 
@@ -233,7 +240,7 @@ def judge(measures: SongMeasures, against: Band | None = None, like: Judgement |
         deviations = against.deviations(measures)
         return Judgement(measures, against, deviations, _HIGHEST_SCORE, every, {}, chosen=True)
     deviations = music.band.deviations(measures)
-    alone = _is_alone(deviations) if like is None else like.alone
+    alone = _is_alone(measures, deviations) if like is None else like.alone
     own_score = _LOWEST_SCORE if alone else music.kind.score(measures.kind)
     score = own_score if like is None else like.score
     whole = min(max((measures.duration_s - SHORT_S) / (WHOLE_S - SHORT_S), 0.0), 1.0)
@@ -254,9 +261,12 @@ def judge(measures: SongMeasures, against: Band | None = None, like: Judgement |
     )
 
 
-def _is_alone(deviations: Float64Array) -> bool:
-    bass = [k for k in GROUPS["tone"] if BASS_HZ[0] <= (MEASURES[k].hz or 0.0) <= BASS_HZ[1]]
-    return float(deviations[bass].mean()) < NO_BASS
+def _is_alone(measures: SongMeasures, deviations: Float64Array) -> bool:
+    places = [k for k in GROUPS["tone"] if BASS_HZ[0] <= (MEASURES[k].hz or 0.0) <= BASS_HZ[1]]
+    bass = float(deviations[places].mean())
+    known = measures.quiet_db[np.isfinite(measures.quiet_db)]
+    pauses = known.size > 0 and float(known.max()) < PAUSES_DB
+    return bass < NO_BASS or (pauses and bass < LITTLE_BASS) or measures.onsets_hz < STRIKES_HZ
 
 
 @cache

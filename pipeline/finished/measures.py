@@ -72,6 +72,7 @@ DEEPEST_WOBBLE_DB = 25.0
 """Where the scale of how far the lows come and go ends: what goes further measures so as well."""
 
 _TONE_EDGES_HZ = 1000.0 * 10 ** ((np.arange(len(TONE_HZ) + 1) - 15.5) / 10)
+_ONSETS_OFFSET_HZ = 0.3
 _QUIET_SHARE, _LOUD_SHARE = 0.1, 0.95
 _STEADY_NOISE_DB = 6.5
 """Mean over `low_steady_power` of a noise: a bin's power is exponential, and a fifth of it under 0.223."""
@@ -171,6 +172,11 @@ class SongMeasures:
 
     def __getitem__(self, name: str) -> float:
         return float(self.values[INDEX[name]])
+
+    @property
+    def onsets_hz(self) -> float:
+        """Onsets in a second."""
+        return math.exp(self.kind[KIND.index("onsets")]) - _ONSETS_OFFSET_HZ
 
     def of(self, group: Group) -> Float64Array:
         """The values of one group, in the order of the table."""
@@ -367,7 +373,8 @@ def _kind(analysis: Analysis, fingerprint: Fingerprint) -> list[float]:
     middle = fingerprint.band_percentile_db(0.5)
     up = fingerprint.band_percentile_db(0.95) - middle
     down = np.minimum(middle - fingerprint.band_percentile_db(0.15), 25.0)
-    rows = [math.log(analysis.transient_density_hz + 0.3), min(analysis.transient_sharpness_db, 25.0)]
+    onsets_hz = analysis.transient_density_hz
+    rows = [math.log(onsets_hz + _ONSETS_OFFSET_HZ), min(analysis.transient_sharpness_db, 25.0)]
     for low, high in _KIND_HZ:
         inside = _bands(low, high)
         figures = (fingerprint.band_flatness_db, fingerprint.band_flux_db, up, down)

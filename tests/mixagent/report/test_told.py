@@ -36,6 +36,10 @@ def song(**spreads: float) -> SongMeasures:
     return SongMeasures(values, kind.mean + 3 * kind.spread * np.sign(kind.direction))
 
 
+STRANGE = np.where([name == "onsets" for name in KIND], 1.0, -100.0 * finished_music_band().kind.direction)
+"""The kind of a song that is as unlike generated ones as can be, in which something strikes now and then."""
+
+
 def of(fault: str, spreads: float) -> dict[str, float]:
     return dict.fromkeys(BY_NAME[fault].measures, spreads)
 
@@ -84,7 +88,7 @@ def test_a_severity_falls_exactly_where_the_song_came_nearer_though_its_kind_cha
     before = judged(start)
     for by in (-4.0, 4.0):
         after = moved(start, **dict.fromkeys(BY_NAME["muddy"].measures, by))
-        stranger = replace(after, kind=np.full(len(KIND), -100.0) * finished_music_band().kind.direction)
+        stranger = replace(after, kind=STRANGE)
         was, now = (
             {row["name"]: row["severity"] for row in finding_rows(judgement, [])}["muddy"]
             for judgement in (before, judged(stranger, before))
@@ -112,7 +116,7 @@ def test_what_a_song_was_held_against_is_told_by_its_kind():
     assert strict is not None
     assert strict["words"].endswith("judged strictly.")
     assert str(BAND.songs) in strict["words"]
-    stranger = replace(song(), kind=np.full(len(KIND), -100.0) * finished_music_band().kind.direction)
+    stranger = replace(song(), kind=STRANGE)
     assert "a kind of its own" in judged_object(judge(stranger))["words"]
     assert judged_object(None) is None
 

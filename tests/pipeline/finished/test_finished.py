@@ -188,6 +188,24 @@ def test_a_voice_alone_is_held_to_nothing_and_nothing_is_found() -> None:
     assert answer(judgement).values == {}
 
 
+def test_a_drone_and_a_voice_with_pauses_are_held_to_nothing_and_a_song_with_a_quiet_end_is() -> None:
+    music = finished_music_band()
+    values = music.band.mean + 4 * music.band.spread * (np.arange(len(MEASURES)) % 2)
+    kind, pauses = music.kind.mean.copy(), np.full(len(TONE_HZ), -80.0)
+    place = KIND.index("onsets")
+    kind[place] = math.log(0.3 + 0.05)
+    assert judge(SongMeasures(values, kind)).alone
+    kind[place] = math.log(0.3 + 2.0)
+    assert not judge(SongMeasures(values, kind)).alone
+    assert not judge(SongMeasures(values, kind, quiet_db=pauses)).alone
+    for hz in (63, 80, 100):
+        values[INDEX[f"tone_{hz}"]] = (
+            music.band.mean[INDEX[f"tone_{hz}"]] - 2.0 * music.band.spread[INDEX[f"tone_{hz}"]]
+        )
+    assert judge(SongMeasures(values, kind, quiet_db=pauses)).alone
+    assert not judge(SongMeasures(values, kind, quiet_db=pauses + 50.0)).alone
+
+
 def test_a_moment_of_a_song_is_not_held_to_the_band() -> None:
     music = finished_music_band()
     values = music.band.mean + 4 * music.band.spread * (np.arange(len(MEASURES)) % 2)
