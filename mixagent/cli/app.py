@@ -304,7 +304,8 @@ def master(
     from mixagent.pipeline.chain.edits import Edits
     from mixagent.report.terminal import summary_text
     from mixagent.report.writer import check_reports, write_reports
-    from mixagent.session.master import Request, master_song, output_paths
+    from mixagent.session.master import master_song
+    from mixagent.session.request import Request, output_paths
 
     paths = output_paths(song, output or [], _formats(format), stems_in)
     follows_loudness = intent == "reference" or bool(reference and intent is None and target is None)
@@ -380,10 +381,10 @@ def analyze(song: Song, as_json: AsJson = False, quiet: Quiet = False) -> int:
     """Measure a song and say what is wrong with it; nothing is written."""
     from mixagent.cli.progress import shown_progress
     from mixagent.report.tables import analysis_text
-    from mixagent.session.master import analyze_song
+    from mixagent.session.analyse import measured_song
 
     with shown_progress(quiet) as progress:
-        found = analyze_song(song, progress)
+        found = measured_song(song, progress)
     if as_json:
         print_json(found)
     else:
