@@ -97,7 +97,10 @@ PROFILE_SONGS = 10
 LEAST_S = 60.0
 """Length of a finished song, whatever is judged of it, so that the songs are always the same."""
 _MEASURED_BY = (
-    *("measure.analysis", "measure.meters", "measure.fingerprint", "diagnosis.statistics"),
+    "measure.analysis",
+    "measure.meters",
+    "measure.fingerprint",
+    "diagnosis.statistics",
     "finished.measures",
 )
 

@@ -98,7 +98,13 @@ def opened_job(request: Request, progress: ShowProgress | None) -> Iterator[Job]
 def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:
     """All that is known of the song before anything is decided."""
     request = job.request
-    hearing = hearing_stages(job.decoding, stem_source.stage, stem_source.stem_names, request.config.pipeline)
+    hearing = hearing_stages(
+        job.decoding,
+        stem_source.stage,
+        stem_source.stem_names,
+        request.config.pipeline,
+        job.policy.reads_features,
+    )
     heard = heard_song(job.run.stages(hearing), request.restoration)
     context = Context(
         heard.analysis,

@@ -43,7 +43,7 @@ from mixagent.pipeline.types import (
     blocks,
     spool,
 )
-from mixagent.session.results import MIXING, Results
+from mixagent.session.results import MIXING, REPAIRS, Results
 from mixagent.session.separators import separator_named
 from mixagent.settings import PipelineConfig
 
@@ -57,6 +57,15 @@ Progress = Callable[[float], None]
 _LEVELS = "levels.npz"
 
 HEARD_FIRST = ("decode", "analyse")
+
+REPAIR_PARAMETERS = (
+    "master.resonance_cut_db",
+    "master.gap_fill_db",
+    "master.blink_fill_db",
+    "master.extend_from_hz",
+    "master.extend_db",
+)
+"""The settings of the chain's own repairs."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +107,11 @@ def separating_stage(separator: Separator, device: str, *needs: str, shifts: int
 
 
 def hearing_stages(
-    decoding: Sequence[Stage], stem_source: Stage, stem_names: Sequence[str], config: PipelineConfig
+    decoding: Sequence[Stage],
+    stem_source: Stage,
+    stem_names: Sequence[str],
+    config: PipelineConfig,
+    features: bool = True,
 ) -> list[Stage]:
     """The stages that depend on the song and the models alone.
 
@@ -108,19 +121,18 @@ def hearing_stages(
             they came from the user.
         stem_names: of the stems.
         config: of the pipeline.
+        features: whether what decides reads the features of the song and its stems.
     """
     # A click goes first: whatever raises or smears the song would make more of it.
     declicked = Stage("declick", declick_song, HEARD_FIRST, {"on": config.declick})
     repaired = Stage("declip", declip_song, (*HEARD_FIRST, "declick"), {"on": config.declip})
     denoised = Stage("denoise", denoise_vocals_stem, (stem_source.name,), {"on": config.denoise})
-    features = [
-        Stage("features", song_features, ("decode",)),
-        *(
-            Stage(f"hear {name}", hear_stem, (stem_source.name, "denoise"), {"stem": name})
-            for name in stem_names
-        ),
+    described = [Stage("features", song_features, ("decode",))] if features else []
+    needs = (stem_source.name, "denoise")
+    stems = [
+        Stage(f"hear {name}", hear_stem, needs, {"stem": name, "features": features}) for name in stem_names
     ]
-    return [*decoding, ANALYSING, declicked, repaired, stem_source, denoised, *features]
+    return [*decoding, ANALYSING, declicked, repaired, stem_source, denoised, *described, *stems]
 
 
 def restored_stems(results: Results, amount: float) -> Stems:
@@ -135,7 +147,7 @@ def restored_stems(results: Results, amount: float) -> Stems:
 def heard_song(results: Results, amount: float) -> Heard:
     """What the hearing stages found, with `amount` (0..1) of the restoration applied."""
     stems = restored_stems(results, amount)
-    heard = {"mix": "features", **{name: f"hear {name}" for name in stems.parts}}
+    described = {"mix": "features", **{name: f"hear {name}" for name in stems.parts}}
     measured = results.heard
     return Heard(
         song=results.song,
@@ -147,7 +159,9 @@ def heard_song(results: Results, amount: float) -> Heard:
             name: Analysis.from_json(results[f"hear {name}"].values["analysis"]) for name in stems.parts
         },
         features={
-            name: np.array(results[stage].values["features"], np.float32) for name, stage in heard.items()
+            name: np.array(results[stage].values["features"], np.float32)
+            for name, stage in described.items()
+            if "features" in results
         },
         results=results,
     )
@@ -207,6 +221,9 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
         "target": asdict(rendering.target),
         "codecs": asdict(rendering.codecs),
     }
+    # A render with the same repairs finds what they did.
+    repairs = {name: settings[name] for name in REPAIR_PARAMETERS if name in settings.changed()}
+    repaired = tuple(name for name in REPAIRS if name in set(heard))
     stages = [Stage("mix", mix, tuple(heard), mixing)]
     if rendering.matching is not None:
         stages.append(rendering.matching)
@@ -215,8 +232,20 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
         *stages,
         Stage("level", level, mixed),
         Stage("finalise", finalise_mix, (*mixed, "level"), finishing),
+        Stage("repairs", measure_repairs, ("decode", *repaired), repairs),
         Stage("measure", measure_master, ("finalise",)),
     ]
+
+
+def measure_repairs(context: StageContext) -> dict[str, Any] | None:
+    """What the chain's repairs do to the song, for the report."""
+    if not context.settings:
+        return None
+    from mixagent.pipeline.chain.applied import repairs_applied
+
+    settings = ParameterSpace.for_stems(()).settings(context.settings)
+    applied = repairs_applied(Results(context.inputs).repaired, settings)
+    return {"applied": {name: [asdict(gain) for gain in gains] for name, gains in applied.items()}}
 
 
 def premaster_stages(rendering: Sequence[Stage]) -> list[Stage]:
@@ -359,7 +388,8 @@ def hear_stem(context: StageContext) -> dict[str, Any]:
     else:
         stem = inputs.stem_source.audio("parts", name)
     analysis = analyse(Watched(stem, context.progress))
-    return {"analysis": analysis.to_json(), "features": describe_song(stem).tolist()}
+    described = {"features": describe_song(stem).tolist()} if context.settings["features"] else {}
+    return {"analysis": analysis.to_json(), **described}
 
 
 def song_features(context: StageContext) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixagent import __version__
-from mixagent.pipeline.chain.applied import repairs_applied
+from mixagent.pipeline.chain.applied import BandGain
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
@@ -104,7 +104,7 @@ def build_report(outcome: Outcome) -> dict[str, Any]:
         finding_rows(judgement, heard["diagnosis"]),
         finding_rows(judgement_after, after["diagnosis"]),
     )
-    repairs = {} if finish is None else repairs_applied(results.repaired, applied)
+    repairs = _repairs(results)
     acted = []
     if finish is not None and not partial and judgement is not None and judgement_after is not None:
         made = Made(
@@ -173,6 +173,14 @@ def build_report(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+def _repairs(results: Results) -> dict[str, tuple[BandGain, ...]]:
+    """What each repair of the chain did, by the parameter that switches it on."""
+    if not results.ran("repairs"):
+        return {}
+    told = results["repairs"].values["applied"]
+    return {name: tuple(BandGain(**gain) for gain in gains) for name, gains in told.items()}
+
+
 def _input(request: Request, info: Mapping[str, Any]) -> dict[str, Any]:
     """The song; where the stems' sum is the song, their folder and a hash of all of them."""
     if request.song is not None:
@@ -224,7 +232,8 @@ def afterwards(
         elif row["name"] in answered:
             left.append(row["sentence"])
         else:
-            left.append(f"{row['sentence']}; nothing was done about it")
+            why = f": {row['unanswered']}" if row["unanswered"] else ""
+            left.append(f"{row['sentence']}; found, not answered{why}")
     return {"left": left, "new": new}
 
 
