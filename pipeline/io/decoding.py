@@ -29,6 +29,7 @@ from mixagent.pipeline.errors import InputError, OutputError, reason
 from mixagent.pipeline.io.flac_frames import FlacStream, flac_streams, stated_right
 from mixagent.pipeline.io.joined_files import asf_duration_s, second_file
 from mixagent.pipeline.io.mpeg_frames import Kind, scan_aac, scan_frames, stream_pieces
+from mixagent.pipeline.io.mpeg_frames import Scan as MpegScan
 from mixagent.pipeline.io.mpeg_frames import Stream as MpegStream
 from mixagent.pipeline.io.ogg_pages import ends_a_stream, ogg_links
 from mixagent.pipeline.io.sized_chunks import more_than_stated, put_right
@@ -391,7 +392,7 @@ def _open_mp3(path: Path) -> Iterator[_Stream]:
     with _mapped(path) as data:
         scan = scan_frames(data)
     if not scan.is_ordinary:
-        with _open_mpeg_streams(path, scan.streams) as stream:
+        with _open_mpeg_streams(path, scan) as stream:
             yield stream
         return
     # Without a header a decoder guesses, well where the bit rate is constant and nothing else stands there.
@@ -401,22 +402,27 @@ def _open_mp3(path: Path) -> Iterator[_Stream]:
             raise InputError(f"{path} is not an audio file that can be read: give {_READABLE}")
         frames = 0 if header.size == _UNKNOWN_SIZE else header.size // (4 * header.channels)
         if frames < counted - _DECODER_DELAY:
-            with _open_mpeg_streams(path, scan.streams) as stream:
+            with _open_mpeg_streams(path, scan) as stream:
                 yield stream
             return
-        frames = counted or frames
+        frames, is_cut = counted or frames, scan.is_cut and counted > 0
         info = FileInfo("MP3", "MPEG_LAYER_III", None, header.rate, header.channels, frames)
-        yield _Stream(info, samples)
+        yield _Stream(info, _damaged_at_the_end(samples) if is_cut else samples)
+
+
+def _damaged_at_the_end(blocks: Iterator[FloatArray]) -> Iterator[FloatArray]:
+    yield from blocks
+    raise _DamagedError
 
 
 @contextmanager
-def _open_mpeg_streams(path: Path, streams: Sequence[MpegStream]) -> Iterator[_Stream]:
+def _open_mpeg_streams(path: Path, scan: MpegScan) -> Iterator[_Stream]:
     """A file whose header does not state all of it: each of its streams, with a header that does."""
-    kind = _main_kind(streams)
-    same = [stream for stream in streams if _fits(stream.kind, kind)]
+    kind = _main_kind(scan.streams)
+    same = [stream for stream in scan.streams if _fits(stream.kind, kind)]
     left = [
         _left_out(stream.duration_s, stream.kind.rate, stream.kind.channels)
-        for stream in streams
+        for stream in scan.streams
         if not _fits(stream.kind, kind) and stream.duration_s > _SHORTEST_LEFT_S
     ]
     frames = sum(stream.samples for stream in same)
@@ -424,7 +430,8 @@ def _open_mpeg_streams(path: Path, streams: Sequence[MpegStream]) -> Iterator[_S
     warnings = [_not_read(left)] if left else []
     with tempfile.TemporaryDirectory(prefix="mixagent-") as folder:
         blocks = _mpeg_blocks(path, same, Path(folder) / "stream.mp3")
-        yield _Stream(info, blocks, warnings, len(same))
+        is_cut = scan.is_cut and same[-1] is scan.streams[-1] and same[-1].stated is None
+        yield _Stream(info, _damaged_at_the_end(blocks) if is_cut else blocks, warnings, len(same))
 
 
 def _main_kind(streams: Sequence[MpegStream]) -> Kind:

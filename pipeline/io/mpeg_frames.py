@@ -82,10 +82,12 @@ class Scan:
     Attributes:
         streams: in order.
         longest_junk: bytes of the longest stretch between frames that is neither frame nor tag.
+        is_cut: whether the file ends within a frame.
     """
 
     streams: tuple[Stream, ...]
     longest_junk: int
+    is_cut: bool
 
     @property
     def is_ordinary(self) -> bool:
@@ -102,7 +104,7 @@ def scan_frames(data: mmap.mmap) -> Scan:
     """Walk through the frames of a file; no streams where none are found, as with a free bit rate."""
     streams: list[Stream] = []
     at, junk = _skipped(data, 0), 0
-    size, confirmed = len(data), False
+    size, confirmed, cut = len(data), False, False
     while at < size and len(streams) < _MOST_STREAMS:
         found = _frame(data[at : at + 4])
         if found is not None and not confirmed:
@@ -117,6 +119,7 @@ def scan_frames(data: mmap.mmap) -> Scan:
             continue
         length, kind = found
         if at + length > size:
+            cut = confirmed
             break
         current = streams[-1] if streams else None
         if current is not None and kind != current.kind and confirmed and not _goes_on(data, at, found):
@@ -137,7 +140,7 @@ def scan_frames(data: mmap.mmap) -> Scan:
         else:
             current.spans.append((at, at + length))
         at, confirmed = at + length, True
-    return Scan(tuple(stream for stream in streams if stream.frames), junk)
+    return Scan(tuple(stream for stream in streams if stream.frames), junk, cut)
 
 
 def stream_pieces(stream: Stream) -> tuple[Piece, ...]:

@@ -25,7 +25,8 @@ def ogg_links(data: mmap.mmap) -> tuple[tuple[int, int], ...]:
         was_first = first
         count = data[at + 26] if at + 27 <= size else 0
         at += 27 + count + sum(data[at + 27 : at + 27 + count])
-    return tuple(zip(starts, [*starts[1:], size], strict=True))
+    ends = [*starts[1:], size]
+    return tuple(zip(starts, ends, strict=True)) if starts else ((0, size),)
 
 
 def ends_a_stream(data: mmap.mmap, start: int, stop: int) -> bool:
