@@ -35,6 +35,7 @@ from mixagent.pipeline.io.ogg_pages import ends_a_stream, ogg_links
 from mixagent.pipeline.io.sized_chunks import more_than_stated, put_right
 from mixagent.pipeline.io.spliced_file import Piece, SplicedFile
 from mixagent.pipeline.types import DiskAudio, DiskAudioWriter, FloatArray
+from mixagent.pipeline.untrusted import decimal_number, whole_number
 
 Progress = Callable[[float], None]
 
@@ -192,6 +193,8 @@ def _check_file(path: Path) -> None:
         with path.open("rb") as file:
             if not file.read(1):
                 raise InputError(f"{path} is empty (0 bytes): export it again")
+    except ValueError as error:
+        raise InputError(f"{str(path)!r} is not a name that a file can have") from error
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: check the name") from error
     except PermissionError as error:
@@ -523,14 +526,21 @@ def _ffprobe(path: Path, command: list[str]) -> FileInfo:
     entries = "stream=codec_name,sample_rate,channels,duration:format=duration,format_name"
     command = [*command, "-select_streams", "a:0", "-show_entries", entries, "-of", "json"]
     shown = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, check=False)
-    found: dict[str, Any] = json.loads(shown.stdout or b"{}")
-    if not found.get("streams"):
+    try:
+        found: dict[str, Any] = json.loads(shown.stdout or b"{}")
+    except ValueError:
+        found = {}
+    stream: dict[str, Any] = next(iter(found.get("streams", ())), {})
+    form = found.get("format", {})
+    rate = whole_number(str(stream.get("sample_rate", "")), 1, 10**7)
+    channels = whole_number(str(stream.get("channels", "")), 1, 1024)
+    if rate is None or channels is None:
         raise InputError(f"{path} is damaged or holds no audio: ffmpeg finds none; get a complete copy")
-    stream, container = found["streams"][0], found["format"]["format_name"].split(",")[0].upper()
-    rate, channels = int(stream["sample_rate"]), int(stream["channels"])
-    duration_s = float(stream.get("duration") or found["format"].get("duration", 0.0))
-    frames = round(duration_s * rate) if 0 <= duration_s < _LONGEST_S else 0
-    return FileInfo(container, stream["codec_name"].upper(), None, rate, channels, frames)
+    durations = (decimal_number(str(each.get("duration", "")), 1e-6, _LONGEST_S) for each in (stream, form))
+    duration_s = next((duration for duration in durations if duration is not None), 0.0)
+    container = str(form.get("format_name", "")).split(",")[0].upper()
+    codec = str(stream.get("codec_name", "unknown")).upper()
+    return FileInfo(container, codec, None, rate, channels, round(duration_s * rate))
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from mixagent.pipeline.io.decoding import Progress
 from mixagent.pipeline.io.dither import quantise
 from mixagent.pipeline.io.tags import Retag, copy_tags
 from mixagent.pipeline.types import AudioSource, blocks
+from mixagent.pipeline.untrusted import file_name
 
 BitDepth = Literal["16", "24", "32f"]
 
@@ -51,6 +52,10 @@ def check_output(
         UsageError: a suffix, rate or bit depth that the format does not have, or one of the `inputs`.
         OutputError: the folder is missing, a file or write-protected, or the name is taken.
     """
+    try:
+        file_name(str(path))
+    except ValueError as error:
+        raise UsageError(f"cannot write {str(path)!r}: that is not a name that a file can have") from error
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder")
     suffix = path.suffix.lower()
