@@ -55,7 +55,7 @@ Progress = Callable[[float], None]
 _LEVELS = "levels.npz"
 
 HEARD_FIRST = ("decode", "analyse")
-REPAIRS = ("declick", "declip")
+REPAIRS = ("offset", "declick", "declip")
 """The stages that repair the song before it is separated, in their order; each repairs what the last left."""
 
 
@@ -97,11 +97,17 @@ def hearing_stages(
         stem_names: of the stems.
         config: of the pipeline.
     """
-    # A click goes first: whatever raises or smears the song would make more of it.
-    declicked = Stage("declick", partial(_declick, config.declick), HEARD_FIRST, {"on": config.declick})
-    repaired = Stage(
-        "declip", partial(_declip, config.declip), (*HEARD_FIRST, "declick"), {"on": config.declip}
-    )
+    # A click goes before whatever raises or smears the song, which would make more of it.
+    works = {"offset": _remove_offset, "declick": _declick, "declip": _declip}
+    repairs = [
+        Stage(
+            name,
+            partial(works[name], getattr(config, name)),
+            (*HEARD_FIRST, *REPAIRS[:place]),
+            {"on": getattr(config, name)},
+        )
+        for place, name in enumerate(REPAIRS)
+    ]
     denoised = Stage("denoise", partial(_denoise, config.denoise), (parting.name,), {"on": config.denoise})
     features = [
         Stage("features", _features, ("decode",)),
@@ -110,7 +116,7 @@ def hearing_stages(
             for name in stem_names
         ),
     ]
-    return [*decoding, ANALYSING, declicked, repaired, parting, denoised, *features]
+    return [*decoding, ANALYSING, *repairs, parting, denoised, *features]
 
 
 def parted(results: Mapping[str, Result]) -> Result:
@@ -277,12 +283,30 @@ class Watched(View):
         return self.source.read(start, stop)
 
 
+def _remove_offset(on: bool, context: StageContext) -> dict[str, Any] | None:
+    if not on:
+        return None
+    from mixagent.pipeline.restoration import remove_offset
+
+    analysis = Analysis.from_json(context.inputs["analyse"].values["analysis"])
+    restored = remove_offset(
+        repaired_song(context.inputs),
+        analysis.dc,
+        analysis.sample_peak_dbfs,
+        context.directory,
+        context.progress,
+    )
+    if not restored.applied:
+        return None
+    return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
+
+
 def _declick(on: bool, context: StageContext) -> dict[str, Any] | None:
     if not on:
         return None
     from mixagent.pipeline.restoration import declick
 
-    song = context.inputs["decode"].audio("audio")
+    song = repaired_song(context.inputs)
     lufs = Analysis.from_json(context.inputs["analyse"].values["analysis"]).integrated_lufs
     restored = declick(song, lufs, context.directory, context.progress)
     if not restored.applied:
