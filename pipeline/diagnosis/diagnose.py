@@ -455,9 +455,9 @@ def _glitches(measured: Fingerprint, analysis: Analysis) -> Finding | None:
 
 def _offset(measured: Fingerprint, analysis: Analysis) -> Finding | None:
     share = offset_share(analysis.dc, analysis.sample_peak_dbfs)
-    severity = 1.0 - (1.0 - FOUND) ** (share / LEAST_SHARE)
-    if severity < 0.05:
+    if share < LEAST_SHARE:
         return None
+    severity = _severity(share / LEAST_SHARE)
     evidence = f"the wave lies {offset_words(analysis.dc)} from zero, {100 * share:.1f} % of its highest peak"
     values = {f"offset_{channel}": float(mean) for channel, mean in enumerate(analysis.dc)}
     return Finding("offset", severity, "throughout", evidence, {"share": share, **values})

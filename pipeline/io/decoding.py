@@ -15,7 +15,6 @@ import stat
 import struct
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ import numpy as np
 import soundfile
 
 from mixagent.pipeline.errors import InputError, OutputError, reason
+from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.io.flac_frames import FlacStream, flac_streams, stated_right
 from mixagent.pipeline.io.joined_files import asf_duration_s, second_file
 from mixagent.pipeline.io.mpeg_frames import Kind, scan_aac, scan_frames, stream_pieces
@@ -431,8 +431,8 @@ def _open_mpeg_streams(path: Path, scan: MpegScan) -> Iterator[_Stream]:
     frames = sum(stream.samples for stream in same)
     info = FileInfo("MP3", "MPEG_LAYER_III", None, kind.rate, kind.channels, frames)
     warnings = [_not_read(left)] if left else []
-    with tempfile.TemporaryDirectory(prefix="mixagent-") as folder:
-        blocks = _mpeg_blocks(path, same, Path(folder) / "stream.mp3")
+    with scratch_folder() as folder:
+        blocks = _mpeg_blocks(path, same, folder / "stream.mp3")
         is_cut = scan.is_cut and same[-1] is scan.streams[-1] and same[-1].stated is None
         yield _Stream(info, _damaged_at_the_end(blocks) if is_cut else blocks, warnings, len(same))
 
