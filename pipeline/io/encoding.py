@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial as partial_function
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -155,11 +156,27 @@ def encode_all(
         }
         for done, (path, partial) in enumerate(partials.items()):
             with _output_errors(path, partial):
-                _write(source, partial, bit_depth, seed, _part_of(report, done, len(partials)))
-                _make_reproducible(partial)
+                again = partial_function(_write_whole, source, partial, bit_depth, seed)
+                again(_part_of(report, done, len(partials)))
                 if tags_from is not None or retag is not None:
-                    warnings |= dict.fromkeys(copy_tags(tags_from, partial, retag))
+                    warnings |= dict.fromkeys(_tagged(partial, tags_from, retag, again))
     return tuple(warnings)
+
+
+def _write_whole(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, progress: Progress) -> None:
+    _write(source, path, bit_depth, seed, progress)
+    _make_reproducible(path)
+
+
+def _tagged(
+    path: Path, tags_from: Path | None, retag: Retag | None, write: Callable[[Progress], None]
+) -> tuple[str, ...]:
+    """Tag a file; where its tags cannot be written, it is written once more without them."""
+    try:
+        return copy_tags(tags_from, path, retag)
+    except OutputError as error:
+        write(lambda share: None)
+        return (f"the song's tags could not be written and were not kept: {error}",)
 
 
 def _part_of(progress: Progress, done: int, parts: int) -> Progress:
