@@ -11,13 +11,14 @@ from typing import Any
 from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import FOUND
 from mixagent.pipeline.graph.runner import Stage
+from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Policy
 from mixagent.session.reporting.build import analysis_object
 from mixagent.session.request import SAMPLE_RATES_HZ, Request
-from mixagent.session.results import REPAIRS, Results
+from mixagent.session.results import Results
 from mixagent.session.running import Runner, opened_run
 from mixagent.session.separators import stem_separator
 from mixagent.session.stages import (

@@ -11,10 +11,8 @@ from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.graph.runner import Result
 from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.types import AudioSource, DiskAudio
-
-REPAIRS = ("declick", "declip")
-"""The stages that repair the song before it is separated, in their order; each repairs what the last left."""
 
 MIXING = ("mix", "match")
 """The stages that leave what goes into the finaliser, the last one that ran."""

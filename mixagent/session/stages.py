@@ -32,6 +32,7 @@ from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe_song
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.measure.meters import Loudness, momentary_lufs
+from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import SeparatedStems
 from mixagent.pipeline.types import (
     AudioSource,
@@ -43,7 +44,7 @@ from mixagent.pipeline.types import (
     blocks,
     spool,
 )
-from mixagent.session.results import MIXING, REPAIRS, Results
+from mixagent.session.results import MIXING, Results
 from mixagent.session.separators import separator_named
 from mixagent.settings import PipelineConfig
 
@@ -123,16 +124,18 @@ def hearing_stages(
         config: of the pipeline.
         features: whether what decides reads the features of the song and its stems.
     """
-    # A click goes first: whatever raises or smears the song would make more of it.
-    declicked = Stage("declick", declick_song, HEARD_FIRST, {"on": config.declick})
-    repaired = Stage("declip", declip_song, (*HEARD_FIRST, "declick"), {"on": config.declip})
+    repairs: list[Stage] = []
+    for repair in REPAIRS.values():
+        settings = {"repair": repair.name, "on": getattr(config, repair.name, True)}
+        before = tuple(stage.name for stage in repairs)
+        repairs.append(Stage(repair.name, repair_song, (*HEARD_FIRST, *before), settings, repair.version))
     denoised = Stage("denoise", denoise_vocals_stem, (stem_source.name,), {"on": config.denoise})
     described = [Stage("features", song_features, ("decode",))] if features else []
     needs = (stem_source.name, "denoise")
     stems = [
         Stage(f"hear {name}", hear_stem, needs, {"stem": name, "features": features}) for name in stem_names
     ]
-    return [*decoding, ANALYSING, declicked, repaired, stem_source, denoised, *described, *stems]
+    return [*decoding, ANALYSING, *repairs, stem_source, denoised, *described, *stems]
 
 
 def restored_stems(results: Results, amount: float) -> Stems:
@@ -327,27 +330,12 @@ class Watched(View):
         return self.source.read(start, stop)
 
 
-def declick_song(context: StageContext) -> dict[str, Any] | None:
-    """Lone clicks taken out, where there are any."""
+def repair_song(context: StageContext) -> dict[str, Any] | None:
+    """One repair of the table `pipeline.restoration.table.REPAIRS`, where its defect is found."""
     if not context.settings["on"]:
         return None
-    from mixagent.pipeline.restoration import declick
-
-    inputs = Results(context.inputs)
-    lufs = inputs.heard.analysis.integrated_lufs
-    restored = declick(inputs.song, lufs, context.directory, context.progress)
-    if not restored.applied:
-        return None
-    return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
-
-
-def declip_song(context: StageContext) -> dict[str, Any] | None:
-    """Clipped peaks rebuilt, where there are any."""
-    if not context.settings["on"]:
-        return None
-    from mixagent.pipeline.restoration import declip
-
-    restored = declip(Results(context.inputs).repaired, context.directory, context.progress)
+    inputs, repair = Results(context.inputs), REPAIRS[context.settings["repair"]]
+    restored = repair.run(inputs.repaired, inputs.heard.analysis, context.directory, context.progress)
     if not restored.applied:
         return None
     return {"audio": _kept(restored.audio, context.directory), "why": restored.why}

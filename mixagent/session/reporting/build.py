@@ -15,6 +15,7 @@ from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.graph.runner import Result, StageEvent
 from mixagent.pipeline.io import content_hash
+from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.policies.base import Decision
 from mixagent.report.actions import Made, actions, answers
 from mixagent.report.findings import finding_rows, found_rows, judged, judged_object
@@ -32,7 +33,7 @@ from mixagent.session.reporting.delivery import (
 from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
 from mixagent.session.reporting.references import reference_words
-from mixagent.session.results import REPAIRS, Results
+from mixagent.session.results import Results
 from mixagent.session.stems_stages import stems_account, stems_warnings
 
 if TYPE_CHECKING:

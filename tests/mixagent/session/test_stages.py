@@ -17,12 +17,13 @@ from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.graph.runner import Cache, order_of, run_stages
 from mixagent.pipeline.io import decode
 from mixagent.pipeline.render import render
+from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.types import Stems, load
 from mixagent.policies.base import Recorded
 from mixagent.session.master import master_song
 from mixagent.session.request import Request
-from mixagent.session.results import REPAIRS, Results
+from mixagent.session.results import Results
 from mixagent.session.stages import (
     Rendering,
     hearing_stages,
