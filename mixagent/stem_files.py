@@ -172,4 +172,4 @@ def _named(path: Path, made: Path) -> Iterator[None]:
     try:
         yield
     except OutputError as error:
-        raise OutputError(str(error).replace(str(made), str(path))) from error
+        raise OutputError(error.args[0].replace(str(made), str(path))) from error

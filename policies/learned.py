@@ -23,7 +23,7 @@ from safetensors.numpy import load, save_file
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, observe
 from mixagent.pipeline.chain.parameters import ParameterSpace
-from mixagent.pipeline.errors import ModelMissingError, UsageError
+from mixagent.pipeline.errors import ModelMissingError, UsageError, option
 from mixagent.pipeline.files import atomically, write_atomically
 from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.policies.base import Context, Decision, Policy
@@ -156,7 +156,8 @@ def _weights(actor: Actor) -> dict[str, Array]:
 
 
 def _unusable(folder: Path, why: str) -> ModelMissingError:
-    advice = "`mixagent models rollback`, train it again with `mixagent train`, or choose --policy rules"
+    again = "`mixagent models rollback`, train it again with `mixagent train`"
+    advice = f"{again}, or choose {option('policy', 'rules')}"
     return ModelMissingError(f"the policy in {folder} cannot be used: {why}; {advice}")
 
 

@@ -177,7 +177,7 @@ def _warnings(heard: Sequence[HeardSong], gaps: Sequence[Mapping[str, Any]]) -> 
     if len(rates) > 1:
         told.append(
             f"the songs have different sample rates ({', '.join(map(str, rates))} Hz), which are kept: "
-            "--sample-rate gives them one"
+            "a sample rate asked for gives them one"
         )
     if len({analysis["channels"] for analysis in analyses}) > 1:
         told.append("mono songs among stereo ones are levelled as they sound from two loudspeakers")

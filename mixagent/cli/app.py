@@ -33,14 +33,16 @@ from mixagent.cli.common import (
     choice,
     command,
     configured,
+    flag,
     print_json,
+    print_lines,
     print_text,
 )
 from mixagent.cli.corpus import corpus_app
 from mixagent.cli.learning import experience_app, learn, rate, rollback
 from mixagent.cli.profile import profile_app
 from mixagent.cli.split import UNFINISHED, split, vocals
-from mixagent.messages import say
+from mixagent.messages import print_line, say
 from mixagent.pipeline.errors import (
     EXIT_DONE,
     EXIT_TARGET_MISSED,
@@ -98,7 +100,7 @@ def main() -> None:
     try:
         app(prog_name="mixagent")
     except MixagentError as error:
-        say(str(error))
+        say(error.sentence(flag))
         sys.exit(error.exit_code)
 
 
@@ -485,7 +487,7 @@ def train(
             {"schema": "mixagent.learning.training/1", "policies": [str(folder) for folder in folders]}
         )
     else:
-        print_text("\n".join(map(str, folders)))
+        print_lines(map(str, folders))
     return EXIT_DONE
 
 
@@ -551,7 +553,7 @@ def evaluate(
     if as_json:
         print_json(summary)
     else:
-        typer.echo(markdown(summary))
+        print_text(markdown(summary))
     return EXIT_DONE
 
 
@@ -583,7 +585,7 @@ def models_pull(
     """Fetch a model's weights into the cache."""
     from mixagent.pipeline.models import pull
 
-    typer.echo(str(pull(name)))
+    print_line(str(pull(name)))
     return EXIT_DONE
 
 
@@ -594,7 +596,7 @@ def models_path(
     """Print where a model's weights are, or would be."""
     from mixagent.pipeline.models import model_path
 
-    typer.echo(str(model_path(name)))
+    print_line(str(model_path(name)))
     return EXIT_DONE
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from mixagent import __version__
 from mixagent.manifests import write_json
 from mixagent.pipeline.chain.edits import Span, section
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.album_levels import BOTH_SPEAKERS_LU
 from mixagent.pipeline.io import content_hash, resample
@@ -69,7 +69,7 @@ def laid_together(files: Sequence[Path], progress: ShowProgress | None = None) -
     if len(files) > len(LETTERS):
         raise UsageError(
             f"a page holds {len(LETTERS)} versions, not {len(files)}: compare them in groups, "
-            "or leave --report out"
+            f"or leave {option('report')} out"
         )
     with opened_run(load_config(), True, progress) as run:
         pairs = [_analysed(run, file) for file in files]

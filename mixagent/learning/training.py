@@ -37,7 +37,7 @@ from mixagent.learning.train_settings import (
 from mixagent.learning.training_log import TrainingLog
 from mixagent.messages import say
 from mixagent.pipeline.chain.parameters import Settings
-from mixagent.pipeline.errors import InputError, UsageError
+from mixagent.pipeline.errors import InputError, UsageError, option
 from mixagent.pipeline.files import (
     append_line,
     atomically,
@@ -80,7 +80,9 @@ def train(
     """
     combinations = sweep(overrides)
     if len(combinations) > 1 and not multirun:
-        raise UsageError("an override lists several values: add --multirun to train one policy for each")
+        raise UsageError(
+            f"an override lists several values: add {option('multirun')} to train one policy for each"
+        )
     configs = [load_train_config(combination) for combination in combinations]
     named = zip(configs, combinations, strict=True)
     folders = [

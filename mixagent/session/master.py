@@ -19,7 +19,7 @@ from mixagent.pipeline.chain.amounts import ALL, Strengths, dimension
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits, Span, section
 from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.diagnosis.diagnose import FOUND, Diagnosis
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
@@ -66,7 +66,6 @@ from mixagent.stem_files import StemFormat, all_parts, numbered_files, stem_file
 from mixagent.types import ShowProgress
 
 LOSSY = (".mp3", ".ogg")
-_OPTIONS = {"fade_in_s": "fade-in", "fade_out_s": "fade-out", "trim_silence": "trim-silence"}
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
 """The rates that a master may be asked for."""
 
@@ -115,14 +114,23 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:
-            raise UsageError("nothing to master: name a song, or a folder of stems with --stems-in")
+            raise UsageError(
+                f"nothing to master: name a song, or a folder of stems with {option('stems_in')}",
+                field="song",
+            )
         if len({path.absolute() for path in self.outputs}) < len(self.outputs):
             raise UsageError("two outputs have one name: give each another")
-        ungranted = [*self.strengths.weakened(), *(_OPTIONS[name] for name in self.edits.asked)]
+        ungranted = [*self.strengths.weakened(), *(name.removesuffix("_s") for name in self.edits.asked)]
         if self.amount == 0.0 and ungranted:
-            raise UsageError(f"--amount 0 gives the song back as it is: leave out --{ungranted[0]}")
+            raise UsageError(
+                f"{option('amount', 0)} gives the song back as it is: leave out {option(ungranted[0])}",
+                field="amount",
+            )
         if self.song is not None and self.stems_in is not None and self.stems_in.balance != "keep":
-            raise UsageError("--balance makes a mix of tracks: leave it out, or leave the song out")
+            raise UsageError(
+                f"{option('balance')} makes a mix of tracks: leave it out, or leave the song out",
+                field="balance",
+            )
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -179,9 +187,13 @@ def output_paths(
         return [_default_output(song, stems, format) for format in formats or ("wav",)]
     for output in outputs:
         if formats and output.suffix.lower()[1:] not in formats:
-            raise UsageError(f"--format {','.join(formats)} and the output {output} do not agree")
+            raise UsageError(
+                f"{option('format', ','.join(formats))} and the output {output} do not agree", field="format"
+            )
     if len(outputs) > 1 and len(formats) > 1:
-        raise UsageError("several outputs have their own suffixes: leave --format out")
+        raise UsageError(
+            f"several outputs have their own suffixes: leave {option('format')} out", field="format"
+        )
     return [outputs[0].with_suffix(f".{format}") for format in formats] if len(formats) > 1 else [*outputs]
 
 
@@ -190,7 +202,9 @@ def _default_output(song: Path | None, stems: Path | None, format: str) -> Path:
         return beside(song, f".master.{format}")
     if stems is not None:
         return stems.absolute().with_name(f"{title_of(stems)}.master.{format}")
-    raise UsageError("nothing to master: name a song, or a folder of stems with --stems-in")
+    raise UsageError(
+        f"nothing to master: name a song, or a folder of stems with {option('stems_in')}", field="song"
+    )
 
 
 @dataclass(frozen=True)
@@ -283,9 +297,15 @@ def analyze_song(song: Path, progress: ShowProgress | None = None) -> dict[str, 
 def _untouched(request: Request, run: Runner) -> Mastered:
     """Amount 0: the decoded song is written as it is."""
     if request.stems_folder is not None:
-        raise UsageError("--amount 0 takes no song apart: use `mixagent split` for its stems")
+        raise UsageError(
+            f"{option('amount', 0)} takes no song apart: use `mixagent split` for its stems", field="stems"
+        )
     if request.search:
-        raise UsageError("--amount 0 changes nothing, so there is nothing to search: leave --search out")
+        raise UsageError(
+            f"{option('amount', 0)} changes nothing, so there is nothing to search: "
+            f"leave {option('search')} out",
+            field="search",
+        )
     results = run.stages([*_decoding_stages(request), ANALYSING])
     song = results["decode"].audio("audio")
     with scratch_folder() as scratch:
@@ -296,7 +316,7 @@ def _untouched(request: Request, run: Runner) -> Mastered:
     clipping = [path for path in request.outputs if path.suffix.lower() not in LOSSY]
     if over_db > 0 and clipping and request.bit_depth != "32f":
         warnings.append(
-            f"peaks {over_db:.1f} dB over full scale were clipped: write wav with --bit-depth 32f"
+            f"peaks {over_db:.1f} dB over full scale were clipped: write 32-bit float wav to keep them"
         )
     nothing = Decision(ParameterSpace.for_stems(()).settings(), {})
     report = build_report(request, results, run.events, nothing, nothing.settings, [], warnings)

@@ -285,5 +285,5 @@ def _render(ceiling_dbtp: float, finish: Finish, checks: tuple[CodecCheck, ...])
 def _not_held(worst: CodecCheck, target: LoudnessTarget, renders: int) -> str:
     return (
         f"{worst.codec} still peaks at {worst.true_peak_dbtp:.2f} dBTP after {renders} renders, over the "
-        f"ceiling of {target.ceiling_dbtp:g}: lower --ceiling"
+        f"ceiling of {target.ceiling_dbtp:g}: lower the ceiling"
     )
