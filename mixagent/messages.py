@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
-_HARMLESS = frozenset(
-    "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
-)
-"""Not printable as Python has it, and yet of ordinary text: spaces of French, joiners of Persian and Hindi."""
+_SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
+_JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Of ordinary French, Persian and Hindi, though Python does not call them printable."""
 
 
 def printable(text: str, keep: str = "") -> str:
@@ -18,7 +17,8 @@ def printable(text: str, keep: str = "") -> str:
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in _HARMLESS or c in keep else repr(c)[1:-1] for c in text)
+    kept = _SPACES + _JOINERS + keep
+    return "".join(c if c.isprintable() or c in kept else repr(c)[1:-1] for c in text)
 
 
 def say(message: str) -> None:

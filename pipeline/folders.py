@@ -5,7 +5,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import platformdirs
+
 from mixagent.pipeline.errors import UsageError
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `MIXAGENT_CACHE`, or the user's cache folder.
+
+    Raises:
+        UsageError: a home that no user has.
+    """
+    return user_folder("MIXAGENT_CACHE", platformdirs.user_cache_path("mixagent"))
 
 
 def user_folder(variable: str, default: Path) -> Path:

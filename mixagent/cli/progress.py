@@ -20,11 +20,8 @@ def shown_progress(quiet: bool) -> Iterator[ShowProgress]:
     if quiet or not console.is_terminal:
         yield _silent
         return
-    columns = (
-        TextColumn("{task.description:<12}", markup=False),
-        BarColumn(bar_width=32),
-        TimeElapsedColumn(),
-    )
+    name = TextColumn("{task.description:<12}", markup=False)
+    columns = name, BarColumn(bar_width=32), TimeElapsedColumn()
     # What is printed to the same terminal goes above the bars; to a file or a pipe it goes as it is.
     shared = sys.stdout.isatty()
     with Progress(*columns, console=console, transient=True, redirect_stdout=shared) as bars:

@@ -20,7 +20,7 @@ from mixagent.pipeline.chain.edits import NO_EDITS, Edits, Span, section
 from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.diagnosis.diagnose import FOUND, Diagnosis
 from mixagent.pipeline.errors import UsageError, option
-from mixagent.pipeline.files import scratch_folder
+from mixagent.pipeline.files import check_room, scratch_folder
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.graph.runner import Result, Stage
@@ -36,7 +36,7 @@ from mixagent.pipeline.matching.goals import Goal
 from mixagent.pipeline.measure.meters import Float64Array
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
-from mixagent.pipeline.types import AudioSource, Stems
+from mixagent.pipeline.types import AudioSource, DiskAudio, Stems
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy, laid_over
 from mixagent.session.guidance import Wishes, known_wishes
@@ -66,6 +66,7 @@ from mixagent.stem_files import StemFormat, all_parts, numbered_files, stem_file
 from mixagent.types import ShowProgress
 
 LOSSY = (".mp3", ".ogg")
+_FEWEST_STEMS = 4
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
 """The rates that a master may be asked for."""
 
@@ -269,6 +270,7 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
         song = run.stages(decoding)["decode"].audio("audio")
         _check_master(request, song.rate)
         request.edits.check(song.frames / song.rate)
+        _check_room(request, run, song)
         yield _untouched(request, run) if request.amount == 0.0 else _mastered(request, run)
 
 
@@ -285,6 +287,19 @@ def _check_master(request: Request, song_rate: int) -> None:
     rate = request.sample_rate or song_rate
     for path in request.outputs:
         check_output(path, rate, request.bit_depth, inputs=request.inputs)
+
+
+def _check_room(request: Request, run: Runner, song: DiskAudio) -> None:
+    """Whether there is room for what a master leaves between its stages, asked before the work is done.
+
+    The mix and the finished song are as long as the song; where stems are asked for, so is each of them.
+    What was kept of an earlier run is not made again, and a song that was heard before is not asked about.
+    """
+    if run.events["decode"].status != "ran":
+        return
+    stems = request.stems_in is not None or request.stems_folder is not None
+    songs = 0 if request.amount == 0.0 else 2 + _FEWEST_STEMS * stems
+    check_room(run.cache.folder, songs * song.frames * song.channels * 4, f"the master of {request.origin}")
 
 
 def analyze_song(song: Path, progress: ShowProgress | None = None) -> dict[str, Any]:

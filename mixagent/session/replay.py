@@ -86,7 +86,8 @@ def _check_own(report: Path, request: Request, masters: set[str]) -> None:
     for place in request.outputs:
         if place.is_file() and content_hash(place) not in masters:
             raise UsageError(
-                f"{place} is not the master of {report}, which would replace it: say where with {option('output')}"
+                f"{place} is not the master of {report}, which would replace it: "
+                f"say where with {option('output')}"
             )
 
 
