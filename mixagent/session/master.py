@@ -34,6 +34,7 @@ from mixagent.pipeline.io import (
 )
 from mixagent.pipeline.matching.goals import Goal
 from mixagent.pipeline.measure.meters import Float64Array
+from mixagent.pipeline.names import place_key
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
 from mixagent.pipeline.types import AudioSource, DiskAudio, Stems
@@ -119,7 +120,7 @@ class Request:
                 f"nothing to master: name a song, or a folder of stems with {option('stems_in')}",
                 field="song",
             )
-        if len({path.absolute() for path in self.outputs}) < len(self.outputs):
+        if len(set(map(place_key, self.outputs))) < len(self.outputs):
             raise UsageError("two outputs have one name: give each another")
         ungranted = [*self.strengths.weakened(), *(name.removesuffix("_s") for name in self.edits.asked)]
         if self.amount == 0.0 and ungranted:

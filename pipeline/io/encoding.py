@@ -19,6 +19,7 @@ from mixagent.pipeline.files import atomically, clear_leftovers, followed
 from mixagent.pipeline.io.decoding import Progress
 from mixagent.pipeline.io.dither import quantise
 from mixagent.pipeline.io.tags import Retag, copy_tags
+from mixagent.pipeline.names import check_name, for_libsndfile
 from mixagent.pipeline.types import AudioSource, blocks
 
 BitDepth = Literal["16", "24", "32f"]
@@ -51,6 +52,7 @@ def check_output(
         UsageError: a suffix, rate or bit depth that the format does not have, or one of the `inputs`.
         OutputError: the folder is missing, a file or write-protected, or the name is taken.
     """
+    check_name(path)
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder")
     suffix = path.suffix.lower()
@@ -166,7 +168,7 @@ def _write(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, prog
     size = source.frames * source.channels * _SAMPLE_BYTES[bit_depth]
     options = _LOSSY[path.suffix] if lossy else {"subtype": _SUBTYPES[bit_depth]}
     form, done = _container(path.suffix, size), 0
-    name = os.fsencode(path)
+    name = for_libsndfile(path)
     with soundfile.SoundFile(name, "w", source.rate, source.channels, format=form, **options) as file:
         for samples in _samples(source, None if lossy else bit_depth, seed):
             file.write(samples)
