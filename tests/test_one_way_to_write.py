@@ -15,6 +15,7 @@ TEMPORARY = {"TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile", "mkdte
 
 ALLOWED = {
     "pipeline/files.py:atomically": "the one way to write",
+    "pipeline/folders.py:temporary_folder": "the last place for a cache",
     "pipeline/types.py:DiskAudioWriter.__init__": "raw samples inside a stage's or a run's own folder",
     "pipeline/graph/cache.py:Cache._make": "inside the entry's folder, before it gets its name",
     "pipeline/graph/cache.py:Cache._publish": "the folder gets its name",
@@ -23,6 +24,8 @@ ALLOWED = {
     "pipeline/io/encoding.py:_write": "the place that `atomically` gave",
     "pipeline/io/encoding.py:_make_reproducible": "the place that `atomically` gave",
     "pipeline/io/encoding.py:_refusal": "asks why the place that `atomically` gave cannot be written",
+    "pipeline/io/decoding.py:_mpeg_blocks": "inside a scratch folder",
+    "pipeline/io/wav_chunks.py:append_chunks": "the place that `atomically` gave",
     "pipeline/finaliser/codecs.py:_encode_opus": "inside a scratch folder",
     "pipeline/matching/matchering.py:_write": "inside the stage's folder",
     "pipeline/separation/shifts.py:ShiftedSeparator.separate": "a folder inside the stage's",

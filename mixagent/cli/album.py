@@ -22,7 +22,7 @@ from mixagent.cli.common import (
     print_json,
     print_text,
 )
-from mixagent.messages import say
+from mixagent.messages import print_line, say
 from mixagent.pipeline.errors import EXIT_DONE, EXIT_TARGET_MISSED, InputError, UsageError
 
 MADE_ENDING = ".mastered"
@@ -199,5 +199,4 @@ def _show(song: Mapping[str, Any]) -> None:
     say(f"{song['song']}: {state}")
     for warning in song["warnings"]:
         say(f"{song['song']}: {warning}")
-    # Not through typer, which would write past the progress bars.
-    print(song["files"]["master"], flush=True)
+    print_line(song["files"]["master"])

@@ -35,15 +35,17 @@ from mixagent.cli.common import (
     configured,
     flag,
     print_json,
+    print_lines,
     print_text,
 )
 from mixagent.cli.corpus import corpus_app
 from mixagent.cli.learning import experience_app, learn, rate, rollback
 from mixagent.cli.profile import profile_app
 from mixagent.cli.split import UNFINISHED, split, vocals
-from mixagent.messages import say
+from mixagent.messages import print_line, say
 from mixagent.pipeline.errors import (
     EXIT_DONE,
+    EXIT_FAULT,
     EXIT_TARGET_MISSED,
     MixagentError,
     ModelMissingError,
@@ -86,9 +88,13 @@ Strength = Annotated[
 BitDepth = Annotated[str, typer.Option(help="16, 24 or 32f: depth of wav and flac output.")]
 
 
+_STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""What asks the program to stop; Windows has no hang-up."""
+
+
 def main() -> None:
-    """Run the program and exit with its code."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    """Run the program and exit with its code; whatever goes wrong is one line."""
+    for number in _STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupted)
     # What is loaded is never rubbish: looking for some in it would cost a short run a sixth of its time.
@@ -101,11 +107,16 @@ def main() -> None:
     except MixagentError as error:
         say(error.sentence(flag))
         sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last handler: what is left is a fault of this program
+        from mixagent.faults import told
+
+        say(told(error))
+        sys.exit(EXIT_FAULT)
 
 
 def _interrupted(_number: int, _frame: FrameType | None) -> None:
     # A second Ctrl-C would interrupt the tidying up after the first.
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
@@ -304,7 +315,8 @@ def master(
     from mixagent.pipeline.chain.edits import Edits
     from mixagent.report.terminal import summary_text
     from mixagent.report.writer import check_reports, write_reports
-    from mixagent.session.master import Request, master_song, output_paths
+    from mixagent.session.master import master_song
+    from mixagent.session.request import Request, output_paths
 
     paths = output_paths(song, output or [], _formats(format), stems_in)
     follows_loudness = intent == "reference" or bool(reference and intent is None and target is None)
@@ -380,10 +392,10 @@ def analyze(song: Song, as_json: AsJson = False, quiet: Quiet = False) -> int:
     """Measure a song and say what is wrong with it; nothing is written."""
     from mixagent.cli.progress import shown_progress
     from mixagent.report.tables import analysis_text
-    from mixagent.session.master import analyze_song
+    from mixagent.session.analyse import measured_song
 
     with shown_progress(quiet) as progress:
-        found = analyze_song(song, progress)
+        found = measured_song(song, progress)
     if as_json:
         print_json(found)
     else:
@@ -451,8 +463,8 @@ def targets(as_json: AsJson = False) -> int:
 def doctor(as_json: AsJson = False) -> int:
     """Say what is installed, which weights and device are there, and what to do about the rest."""
     from mixagent.doctor import examine, to_json
+    from mixagent.pipeline.folders import cache_folder
     from mixagent.report.tables import doctor_text
-    from mixagent.session.running import cache_folder
 
     checks = examine(cache_folder())
     if as_json:
@@ -486,7 +498,7 @@ def train(
             {"schema": "mixagent.learning.training/1", "policies": [str(folder) for folder in folders]}
         )
     else:
-        print_text("\n".join(map(str, folders)))
+        print_lines(map(str, folders))
     return EXIT_DONE
 
 
@@ -552,7 +564,7 @@ def evaluate(
     if as_json:
         print_json(summary)
     else:
-        typer.echo(markdown(summary))
+        print_text(markdown(summary))
     return EXIT_DONE
 
 
@@ -584,7 +596,7 @@ def models_pull(
     """Fetch a model's weights into the cache."""
     from mixagent.pipeline.models import pull
 
-    typer.echo(str(pull(name)))
+    print_line(str(pull(name)))
     return EXIT_DONE
 
 
@@ -595,7 +607,7 @@ def models_path(
     """Print where a model's weights are, or would be."""
     from mixagent.pipeline.models import model_path
 
-    typer.echo(str(model_path(name)))
+    print_line(str(model_path(name)))
     return EXIT_DONE
 
 

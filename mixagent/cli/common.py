@@ -5,13 +5,16 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 
+from mixagent.messages import printable
 from mixagent.pipeline.errors import CancelledError, InputError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -124,11 +127,28 @@ def named_path(text: str) -> Path:
 
 
 def print_text(text: RenderableType) -> None:
-    """Words on stdout; file names and sentences as they are, brackets and colons too."""
+    """Words on stdout; file names and sentences as they are, brackets and colons too, made `printable`."""
     width = None if sys.stdout.isatty() else PIPED_WIDTH
     Console(markup=False, emoji=False, highlight=False, width=width).print(
-        text, soft_wrap=isinstance(text, str)
+        printable(text, keep="\n") if isinstance(text, str) else _Printable(text),
+        soft_wrap=isinstance(text, str),
     )
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Words on stdout, each on one line whatever a file's name holds."""
+    print_text("\n".join(map(printable, lines)))
+
+
+@dataclass(frozen=True)
+class _Printable:
+    """Something to print, with every text in it made `printable`."""
+
+    shown: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.shown, options):
+            yield Segment(printable(segment.text, keep="\n"), segment.style, segment.control)
 
 
 def print_json(value: Any) -> None:

@@ -20,7 +20,7 @@ from mixagent.cli.common import (
     named_path,
     print_json,
 )
-from mixagent.messages import say
+from mixagent.messages import print_line, say
 from mixagent.pipeline.errors import EXIT_DONE, InputError
 
 UNFINISHED = "songs that are finished are kept: the same command goes on from there"
@@ -174,8 +174,7 @@ def _show(song: Mapping[str, Any]) -> None:
     for name, path in song["files"].items():
         confidence = song["stems"].get(name, {}).get("confidence")
         sure = "" if confidence is None else f" (confidence {confidence:.2f})"
-        # Not through typer, which would write past the progress bars.
-        print(f"{name}: {path}{sure}", flush=True)
+        print_line(f"{name}: {path}{sure}")
 
 
 def _how(song: Mapping[str, Any]) -> str:

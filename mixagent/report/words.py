@@ -61,6 +61,7 @@ DEFECTS: Mapping[str, Explanation] = {
     "mono": Explanation("Mono", "Both channels are the same: there is no stereo picture to work on."),
     "silence": Explanation("Silence", "There is no programme to work on, here or in long stretches."),
     "glitches": Explanation("Glitches", "Clicks or dropouts: jumps that no instrument makes."),
+    "offset": Explanation("Offset", "The wave does not swing around zero: a limiter pays for it with level."),
 }
 
 PROPERTIES = frozenset({"mono"})
