@@ -17,6 +17,9 @@ SUFFIXES = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", "
 MADE = (".stems", ".vocals", ".mastered")
 """Endings of the folders that splitting and albums make: what lies in them is no song."""
 
+MASTER_ENDING = ".master"
+"""What the name of a master ends with, before its suffix, unless it was given another."""
+
 ACCOUNT = " - split.json"
 """Ending of the file beside the stems of a song that says what was done; see `accounts.read_account`."""
 
@@ -75,6 +78,18 @@ def without_made(songs: Sequence[SongFile], folder: Path) -> list[SongFile]:
             field="output",
         )
     return left
+
+
+def without_masters(songs: Sequence[SongFile]) -> tuple[list[SongFile], list[Path]]:
+    """The songs but for the masters of others among them, and those masters."""
+    names = {song.path.parent / song.path.stem for song in songs}
+    masters = [
+        song
+        for song in songs
+        if song.path.stem.endswith(MASTER_ENDING)
+        and song.path.parent / song.path.stem.removesuffix(MASTER_ENDING) in names
+    ]
+    return [song for song in songs if song not in masters], [song.path for song in masters]
 
 
 def _in_folder(root: Path) -> Iterator[SongFile]:

@@ -12,12 +12,11 @@ from typing import Literal
 from mixagent.albums.cue_sheets import CueSheet, CueTrack, read_cue
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.io import tag_texts
-from mixagent.song_files import SongFile
+from mixagent.song_files import SongFile, without_masters
 
 PlacedBy = Literal["cue", "tag", "name", "order"]
 
 _NUMBER = re.compile(r"(?:(\d)-)?(\d{1,3})(?=[\s._)-]|$)")
-_OWN_MASTER = ".master"
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def ordered(songs: Sequence[SongFile], cue: Path | None = None) -> AlbumOrder:
         InputError: the cue sheet cannot be used.
         UsageError: two songs of one name in one folder.
     """
-    own, masters = _without_masters(songs)
+    own, masters = without_masters(songs)
     _check_names(own)
     texts = {song.path: tag_texts(song.path) for song in own}
     tracks = sorted((_track(song, texts[song.path]) for song in own), key=_place)
@@ -82,17 +81,6 @@ def ordered(songs: Sequence[SongFile], cue: Path | None = None) -> AlbumOrder:
             (*warnings, *_numbering(tracks)),
         )
     return _by_cue(tracks, cue, read_cue(cue), warnings)
-
-
-def _without_masters(songs: Sequence[SongFile]) -> tuple[list[SongFile], list[Path]]:
-    names = {song.path.parent / song.path.stem for song in songs}
-    masters = [
-        song
-        for song in songs
-        if song.path.stem.endswith(_OWN_MASTER)
-        and song.path.parent / song.path.stem.removesuffix(_OWN_MASTER) in names
-    ]
-    return [song for song in songs if song not in masters], [song.path for song in masters]
 
 
 def _check_names(songs: Sequence[SongFile]) -> None:

@@ -1,0 +1,42 @@
+"""Ctrl-C and its kin: one `KeyboardInterrupt` whenever the first comes, and no other while it is tidied up.
+
+Nothing here takes time to load, so that an interruption of the imports that follow finds it in place.
+"""
+
+from __future__ import annotations
+
+import _thread
+import signal
+import sys
+from types import FrameType
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Those that ask for an end, as far as the system has them."""
+
+
+def catch_interrupts() -> None:
+    """Raise `KeyboardInterrupt` in the main thread on the first of `SIGNALS`; ignore those that follow.
+
+    One that this process was started to ignore stays ignored.
+    """
+    raised = False
+
+    def interrupted(_number: int, _frame: FrameType | None) -> None:
+        nonlocal raised
+        if not raised:
+            raised = True
+            raise KeyboardInterrupt
+
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        nonlocal raised
+        if unraisable.exc_type is not KeyboardInterrupt:
+            sys.__unraisablehook__(unraisable)
+            return
+        # It came while a finaliser ran, where nothing can be raised: it counts a moment later.
+        raised = False
+        _thread.interrupt_main()
+
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupted)
+    sys.unraisablehook = lost
