@@ -39,7 +39,6 @@ from mixagent.song_files import (
     find_songs,
     output_folders,
     without_made,
-    without_masters,
 )
 from mixagent.splitting.run import SplitRequest
 
@@ -298,7 +297,7 @@ def options_of_each(songs: Sequence[PathLike], options: MasterOptions) -> list[t
             field="report",
         )
     folder, stems = (_one_folder(name, options.get(name)) for name in ("output", "stems"))
-    found, _ = without_masters(find_songs([_named("songs", song) for song in songs]))
+    found = _without_masters(find_songs([_named("songs", song) for song in songs]))
     found = found if folder is None else without_made(found, folder)
     masters = _master_names(found, folder, _formats(options) or ["wav"])
     stem_folders = [None] * len(found) if stems is None else output_folders(found, stems, ".stems")
@@ -742,6 +741,17 @@ def _album_folder(named: Sequence[Path]) -> Path:
     first = named[0].absolute()
     folder = (first if first.is_dir() else first.parent).resolve()
     return folder.with_name(f"{folder.name or 'album'}{ALBUM_ENDING}")
+
+
+def _without_masters(songs: Sequence[SongFile]) -> list[SongFile]:
+    """The songs but for masters of others among them, where these were not named."""
+    titles = {song.path.stem for song in songs}
+
+    def made(song: SongFile) -> bool:
+        title = song.path.stem
+        return title.endswith(MASTER_ENDING) and title.removesuffix(MASTER_ENDING) in titles
+
+    return [song for song in songs if song.below is None or not made(song)]
 
 
 def _master_names(songs: Sequence[SongFile], folder: Path | None, formats: Sequence[str]) -> list[list[Path]]:

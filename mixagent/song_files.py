@@ -80,18 +80,6 @@ def without_made(songs: Sequence[SongFile], folder: Path) -> list[SongFile]:
     return left
 
 
-def without_masters(songs: Sequence[SongFile]) -> tuple[list[SongFile], list[Path]]:
-    """The songs but for the masters of others among them, and those masters."""
-    names = {song.path.parent / song.path.stem for song in songs}
-    masters = [
-        song
-        for song in songs
-        if song.path.stem.endswith(MASTER_ENDING)
-        and song.path.parent / song.path.stem.removesuffix(MASTER_ENDING) in names
-    ]
-    return [song for song in songs if song not in masters], [song.path for song in masters]
-
-
 def _in_folder(root: Path) -> Iterator[SongFile]:
     for folder, inner, names in os.walk(root):
         inner[:] = sorted(name for name in inner if not name.startswith(".") and not name.endswith(MADE))

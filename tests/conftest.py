@@ -47,6 +47,7 @@ def mixagent(monkeypatch, capsys, cache_folder):
         monkeypatch.setattr(sys, "argv", ["mixagent", *map(str, arguments)])
         # The program's signal handlers end with it.
         monkeypatch.setattr(cli, "catch_interrupts", lambda: None)
+        monkeypatch.setattr(cli, "ignore_interrupts", lambda: None)
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             cli.main()

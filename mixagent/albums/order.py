@@ -12,7 +12,7 @@ from typing import Literal
 from mixagent.albums.cue_sheets import CueSheet, CueTrack, read_cue
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.io import tag_texts
-from mixagent.song_files import SongFile, without_masters
+from mixagent.song_files import MASTER_ENDING, SongFile
 
 PlacedBy = Literal["cue", "tag", "name", "order"]
 
@@ -68,7 +68,7 @@ def ordered(songs: Sequence[SongFile], cue: Path | None = None) -> AlbumOrder:
         InputError: the cue sheet cannot be used.
         UsageError: two songs of one name in one folder.
     """
-    own, masters = without_masters(songs)
+    own, masters = _without_masters(songs)
     _check_names(own)
     texts = {song.path: tag_texts(song.path) for song in own}
     tracks = sorted((_track(song, texts[song.path]) for song in own), key=_place)
@@ -81,6 +81,17 @@ def ordered(songs: Sequence[SongFile], cue: Path | None = None) -> AlbumOrder:
             (*warnings, *_numbering(tracks)),
         )
     return _by_cue(tracks, cue, read_cue(cue), warnings)
+
+
+def _without_masters(songs: Sequence[SongFile]) -> tuple[list[SongFile], list[Path]]:
+    names = {song.path.parent / song.path.stem for song in songs}
+    masters = [
+        song
+        for song in songs
+        if song.path.stem.endswith(MASTER_ENDING)
+        and song.path.parent / song.path.stem.removesuffix(MASTER_ENDING) in names
+    ]
+    return [song for song in songs if song not in masters], [song.path for song in masters]
 
 
 def _check_names(songs: Sequence[SongFile]) -> None:

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mixagent.cli.interrupts import catch_interrupts
+from mixagent.cli.interrupts import catch_interrupts, ignore_interrupts
 
 if TYPE_CHECKING:
     import typer
@@ -69,6 +69,7 @@ def main() -> None:
 
         code = EXIT_READER_LEFT
         _forget_standard_streams()
+    ignore_interrupts()
     sys.exit(code)
 
 
@@ -76,7 +77,7 @@ def _run(arguments: Sequence[str]) -> int:
     from mixagent.messages import say
     from mixagent.pipeline.errors import CancelledError, MixagentError
 
-    cancelled = CancelledError("interrupted; nothing was written")
+    stdout, cancelled = sys.stdout, CancelledError("interrupted; nothing was written")
     try:
         _settle()
         command_line(arguments)(arguments, prog_name="mixagent")
@@ -90,6 +91,9 @@ def _run(arguments: Sequence[str]) -> int:
         return cancelled.exit_code
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if code == 1 and sys.stdout is not stdout:
+            # Typer met a reader that left, and has put what cannot fail in the place of stdout.
+            raise BrokenPipeError from None
         if code == cancelled.exit_code:
             # While the options were parsed.
             say(str(cancelled))

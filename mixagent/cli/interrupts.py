@@ -14,8 +14,12 @@ SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 """Those that ask for an end, as far as the system has them."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """An interruption. Python ends with a signal of its own after a plain one that met `exec`."""
+
+
 def catch_interrupts() -> None:
-    """Raise `KeyboardInterrupt` in the main thread on the first of `SIGNALS`; ignore those that follow.
+    """Raise `Interrupted` in the main thread on the first of `SIGNALS`; ignore those that follow.
 
     One that this process was started to ignore stays ignored.
     """
@@ -25,11 +29,11 @@ def catch_interrupts() -> None:
         nonlocal raised
         if not raised:
             raised = True
-            raise KeyboardInterrupt
+            raise Interrupted
 
     def lost(unraisable: sys.UnraisableHookArgs) -> None:
         nonlocal raised
-        if unraisable.exc_type is not KeyboardInterrupt:
+        if not issubclass(unraisable.exc_type, Interrupted):
             sys.__unraisablehook__(unraisable)
             return
         # It came while a finaliser ran, where nothing can be raised: it counts a moment later.
@@ -40,3 +44,9 @@ def catch_interrupts() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, interrupted)
     sys.unraisablehook = lost
+
+
+def ignore_interrupts() -> None:
+    """Let nothing interrupt the last that is left to do: Python's own end would be killed by a signal."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -17,6 +17,7 @@ from mixagent.messages import say
 from mixagent.pipeline.errors import (
     EXIT_DONE,
     EXIT_TARGET_MISSED,
+    CancelledError,
     InputError,
     MixagentError,
     OutputError,
@@ -254,12 +255,15 @@ class MasterFlags:
     no_cache: flags.NoCache = False
 
 
-@command(interrupted="nothing was written, but for the masters that were finished")
+@command()
 def master(songs: Songs = None, *, given: MasterFlags, printing: Printing) -> int:
     """Master songs, or mix and master a folder of stems: find what is wrong, undo it, finish it, report."""
     options, named = keywords(given), songs or []
     if len(named) > 1 or any(song.is_dir() for song in named):
-        return _each(named, options, printing)
+        try:
+            return _each(named, options, printing)
+        except KeyboardInterrupt:
+            raise CancelledError("interrupted; masters that were finished are kept") from None
     return _one(named, options, printing)
 
 
