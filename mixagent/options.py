@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
 from typing import Any, TypedDict, cast, get_args
 
@@ -63,6 +64,7 @@ ALBUM_ENDING = ".mastered"
 _HIGHEST_CEILING_DBTP, _LOWEST_CEILING_DBTP = 0.0, -20.0
 _SHORTEST_PREVIEW_S, _LONGEST_PREVIEW_S = 1.0, 3600.0
 _MOST_SEED = 2**63 - 1
+_MOST_SHOWN = 10**30
 _MOST_SEARCHED = 100_000
 _MOST_SHIFTS = 100
 _WIDEST_LU = 20.0
@@ -373,7 +375,6 @@ def album_request(songs: Sequence[PathLike], options: AlbumOptions) -> AlbumRequ
             field="amount",
         )
     return AlbumRequest(
-        order=ordered(without_made(find_songs(named), folder), _path("cue", options.get("cue"))),
         folder=folder,
         target=target,
         bound_lu=number("within", options.get("within", BOUND_LU), 0.0, _WIDEST_LU, "LU"),
@@ -388,6 +389,8 @@ def album_request(songs: Sequence[PathLike], options: AlbumOptions) -> AlbumRequ
         replaygain=switch("replaygain", options.get("replaygain", False)),
         write_cue=write_cue,
         gap_s=None if gap is None else number("gap", gap, 0.0, _LONGEST_GAP_S, "s"),
+        # Last, since it reads the songs' tags.
+        order=ordered(without_made(find_songs(named), folder), _path("cue", options.get("cue"))),
     )
 
 
@@ -423,7 +426,7 @@ def choice(field: str, value: object, allowed: Sequence[str], what: str | None =
     """
     if str(value) not in allowed:
         called = what or field.replace("_", " ")
-        raise UsageError(f"unknown {called} {str(value)!r}: give {', '.join(allowed)}", field=field)
+        raise UsageError(f"unknown {called} {_shown(value)!r}: give {', '.join(allowed)}", field=field)
     return str(value)
 
 
@@ -436,11 +439,11 @@ def number(field: str, value: object, low: float, high: float, unit: str = "") -
     span = f"{low:g} or more" if math.isinf(high) else f"{low:g} to {high:g}"
     advice = f"give {span} {unit}".rstrip()
     try:
-        found = math.nan if isinstance(value, bool) else float(cast(Any, value))
-    except (TypeError, ValueError, OverflowError):
+        found = float(_plain(value))
+    except (ValueError, OverflowError):
         found = math.nan
     if math.isnan(found):
-        raise UsageError(f"{option(field, value)} is not a number: {advice}", field=field)
+        raise UsageError(f"{option(field, _shown(value))} is not a number: {advice}", field=field)
     if not low <= found <= high or math.isinf(found):
         raise UsageError(f"{option(field, f'{found:g}')} is out of range: {advice}", field=field)
     return found
@@ -453,15 +456,15 @@ def whole(field: str, value: object, low: int, high: int) -> int:
         UsageError: it is none.
     """
     try:
-        found = int(cast(Any, value))
-        exact = not isinstance(value, bool) and (isinstance(value, str) or found == value)
-    except (TypeError, ValueError, OverflowError):
+        found = int(_plain(value))
+        exact = isinstance(value, str) or found == value
+    except (ValueError, OverflowError):
         exact, found = False, low
     if not exact:
-        raise UsageError(f"{option(field, value)} is not a whole number", field=field)
+        raise UsageError(f"{option(field, _shown(value))} is not a whole number", field=field)
     if not low <= found <= high:
         span = f"{low} or more" if found < low else f"{high} or less"
-        raise UsageError(f"{option(field, found)} is out of range: give {span}", field=field)
+        raise UsageError(f"{option(field, _shown(found))} is out of range: give {span}", field=field)
     return found
 
 
@@ -474,7 +477,7 @@ def switch(field: str, value: object) -> bool:
     words = {"true": True, "false": False}
     found = value if isinstance(value, bool) else words.get(str(value).lower())
     if found is None:
-        raise UsageError(f"{option(field, value)}: give true or false", field=field)
+        raise UsageError(f"{option(field, _shown(value))}: give true or false", field=field)
     return found
 
 
@@ -576,6 +579,20 @@ def check_free(field: str, paths: Sequence[Path]) -> None:
 
 
 # --- what the requests share -------------------------------------------------------------------------
+
+
+def _plain(value: object) -> Any:
+    """A number or text as it is; whatever else is text that is no number."""
+    if isinstance(value, bool):
+        return ""
+    return value if isinstance(value, Real | str) else ""
+
+
+def _shown(value: object) -> str:
+    """A value in a sentence, which it must not fill."""
+    if isinstance(value, int) and abs(value) > _MOST_SHOWN:
+        return f"{'-' * (value < 0)}{_MOST_SHOWN:g}…"
+    return f"{value!s:.40}"
 
 
 @contextmanager
