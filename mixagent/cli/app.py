@@ -56,48 +56,57 @@ GROUPS = {
 """What the commands of several words have in common."""
 
 
+EXIT_INTERRUPTED = 130
+EXIT_READER_LEFT = 141
+"""What a shell calls the end of a program whose reader left before it was done: 128 + SIGPIPE."""
+
+
 def main() -> None:
     """Run the program and exit with its code."""
-    catch_interrupts()
-    _open_standard_streams()
     try:
-        code = _run(sys.argv[1:])
+        code = _run()
         sys.stdout.flush()
         sys.stderr.flush()
     except BrokenPipeError:
-        from mixagent.cli.common import EXIT_READER_LEFT
-
         code = EXIT_READER_LEFT
+    if code == EXIT_READER_LEFT:
         _forget_standard_streams()
     ignore_interrupts()
     sys.exit(code)
 
 
-def _run(arguments: Sequence[str]) -> int:
-    from mixagent.messages import say
-    from mixagent.pipeline.errors import CancelledError, MixagentError
-
-    stdout, cancelled = sys.stdout, CancelledError("interrupted; nothing was written")
+def _run() -> int:
+    """The exit code of the program, whose words are said."""
     try:
+        catch_interrupts()
+        _open_standard_streams()
         _settle()
+        return _ended(sys.argv[1:])
+    except KeyboardInterrupt:
+        # While modules were loaded or options parsed: commands at work say more.
+        from mixagent.messages import say
+
+        say("interrupted; nothing was written")
+        return EXIT_INTERRUPTED
+
+
+def _ended(arguments: Sequence[str]) -> int:
+    """The exit code of a command, errors among its words."""
+    from mixagent.cli.common import flag
+    from mixagent.messages import say
+    from mixagent.pipeline.errors import MixagentError
+
+    try:
         command_line(arguments)(arguments, prog_name="mixagent")
     except MixagentError as error:
-        from mixagent.cli.common import flag
-
         say(error.sentence(flag))
         return error.exit_code
-    except KeyboardInterrupt:
-        say(str(cancelled))
-        return cancelled.exit_code
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-        if code == 1 and sys.stdout is not stdout:
-            # Typer met a reader that left, and has put what cannot fail in the place of stdout.
-            raise BrokenPipeError from None
-        if code == cancelled.exit_code:
-            # While the options were parsed.
-            say(str(cancelled))
-        return code
+        if code == EXIT_INTERRUPTED:
+            raise KeyboardInterrupt from None
+        # Typer and rich end with 1 where a reader left, and nothing else does.
+        return EXIT_READER_LEFT if code == 1 else code
     return 0
 
 

@@ -15,10 +15,8 @@ import typer
 from rich.console import Console, RenderableType
 
 from mixagent import __version__
+from mixagent.cli.app import EXIT_READER_LEFT
 from mixagent.pipeline.errors import CancelledError, ModelMissingError, OutputError, UsageError
-
-EXIT_READER_LEFT = 141
-"""What a shell calls the end of a program whose reader left before it was done: 128 + SIGPIPE."""
 
 PIPED_WIDTH = 200
 """Columns of a table that does not go to a terminal."""

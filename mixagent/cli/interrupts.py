@@ -8,10 +8,14 @@ from __future__ import annotations
 import _thread
 import signal
 import sys
+import threading
 from types import FrameType
 
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 """Those that ask for an end, as far as the system has them."""
+
+
+_AGAIN_S = 0.02
 
 
 class Interrupted(KeyboardInterrupt):
@@ -36,9 +40,9 @@ def catch_interrupts() -> None:
         if not issubclass(unraisable.exc_type, Interrupted):
             sys.__unraisablehook__(unraisable)
             return
-        # It came while a finaliser ran, where nothing can be raised: it counts a moment later.
+        # It came while a finaliser ran, where nothing can be raised, nor can it here: a moment later.
         raised = False
-        _thread.interrupt_main()
+        threading.Timer(_AGAIN_S, _thread.interrupt_main).start()
 
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
