@@ -30,8 +30,8 @@ from mixagent.pipeline.multitrack.plan import Balance
 from mixagent.pipeline.separation import STEM_SETS
 from mixagent.report.writer import FORMATS as REPORT_FORMATS
 from mixagent.report.writer import check_reports
-from mixagent.session.master import SAMPLE_RATES_HZ, Request, output_paths
 from mixagent.session.references import DIMENSIONS, METHODS, Reference, References, check_references
+from mixagent.session.request import SAMPLE_RATES_HZ, Request, output_paths
 from mixagent.session.stems_in import StemsIn
 from mixagent.settings import MOST_RENDERS, Config, load_config
 from mixagent.song_files import (
@@ -58,11 +58,14 @@ INTENTS = ("streaming", "loud", "reference")
 STEM_RATES_HZ = (44_100, 48_000)
 """The rates that stems may be asked for."""
 
+PREVIEW_ENDING = ".preview"
+"""Ending of the name of a preview, before its suffix, unless it was given another."""
+
 ALBUM_ENDING = ".mastered"
 """Ending of the folder that an album's masters go into."""
 
 _HIGHEST_CEILING_DBTP, _LOWEST_CEILING_DBTP = 0.0, -20.0
-_SHORTEST_PREVIEW_S, _LONGEST_PREVIEW_S = 1.0, 3600.0
+_PREVIEW_S = (1.0, 600.0)
 _MOST_SEED = 2**63 - 1
 _MOST_SHOWN = 10**30
 _MOST_SEARCHED = 100_000
@@ -97,7 +100,7 @@ class MasteringOptions(EngineOptions, total=False):
     amount: Number
     """How much of the correction, 0..1. Default 1; 0 gives a song back untouched, an album needs more."""
     format: Named | None
-    """wav, flac, mp3 or ogg; a master takes several. Default: the output's suffix, else wav."""
+    """wav, flac, mp3 or ogg; one master takes several. Default: the output's suffix, else wav."""
     replaygain: bool
     """Tag the files with their ReplayGain 2.0. Default False."""
     policy: PathLike | None
@@ -110,7 +113,7 @@ class MasterOptions(MasteringOptions, total=False):
     """Keyword arguments of a master, named as the command line's options are."""
 
     output: PathLike | Sequence[PathLike] | None
-    """File of the master, or several of one master. Default: `SONG.master.wav` beside the song."""
+    """File of the master, or several of one master. Default: none, the master stays in memory."""
     target: Number | LoudnessTarget | None
     """A platform or intent by name, or -40 to -5 LUFS. Default: streaming, -14 LUFS."""
     intent: str | None
@@ -166,6 +169,10 @@ class MasterOptions(MasteringOptions, total=False):
     """1 to 4: how often to render, measure and revise. Default 4; 1 takes the first."""
     report: PathLike | Sequence[PathLike] | None
     """Reports to write: .html, .json, or html and json alone for one beside the master of its name."""
+    dry_run: bool
+    """Say what is found and what would be done; render and write nothing. Default False."""
+    preview: Number | None
+    """Render the loudest part of so many seconds alone, 1 to 600. Default: all of the song."""
     no_overwrite: bool
     """Refuse outputs and reports that are there already, before any work. Default False."""
     no_cache: bool
@@ -227,12 +234,12 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
     path = None if song is None else Path(song)
     amount = number("amount", options.get("amount", 1.0), 0.0, 1.0)
     stems_in = _path("stems_in", options.get("stems_in"))
-    outputs = output_paths(path, _paths("output", options.get("output")), _formats(options), stems_in)
-    target = options.get("target")
+    outputs = _outputs(path, stems_in, options)
+    target, preview = options.get("target"), options.get("preview")
     as_loud = sounds_as_loud(options)
     request = Request(
         song=path,
-        output=outputs[0],
+        output=outputs[0] if outputs else None,
         also=tuple(outputs[1:]),
         stems_in=_stems_in(path, stems_in, options),
         target=_target("target", "streaming" if target is None and as_loud else target, options),
@@ -261,9 +268,24 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         ),
         codecs=_codecs(options, outputs, amount),
         replaygain=switch("replaygain", options.get("replaygain", False)),
+        dry_run=switch("dry_run", options.get("dry_run", False)),
+        preview_s=None if preview is None else number("preview", preview, *_PREVIEW_S, "s"),
     )
     _check_free(request, options)
     return request
+
+
+def with_outputs(song: PathLike | None, options: MasterOptions) -> MasterOptions:
+    """The options with files for the master, `SONG.master.wav` or `SONG.preview.wav` where none is named.
+
+    Raises:
+        UsageError: formats that are not known or do not suit the files; nothing to name them by.
+    """
+    path, stems_in = None if song is None else Path(song), _path("stems_in", options.get("stems_in"))
+    outputs = output_paths(path, _paths("output", options.get("output")), _formats(options), stems_in)
+    if options.get("preview") is not None and not options.get("output"):
+        outputs = [_preview_name(output) for output in outputs]
+    return cast(MasterOptions, {**options, "output": outputs, "format": None})
 
 
 def report_paths(request: Request, options: MasterOptions) -> tuple[Path, ...]:
@@ -301,7 +323,8 @@ def options_of_each(songs: Sequence[PathLike], options: MasterOptions) -> list[t
     folder, stems = (_one_folder(name, options.get(name)) for name in ("output", "stems"))
     found = _without_masters(find_songs([_named("songs", song) for song in songs]))
     found = found if folder is None else without_made(found, folder)
-    masters = _master_names(found, folder, _formats(options) or ["wav"])
+    ending = MASTER_ENDING if options.get("preview") is None else PREVIEW_ENDING
+    masters = _master_names(found, folder, _formats(options) or ["wav"], ending)
     stem_folders = [None] * len(found) if stems is None else output_folders(found, stems, ".stems")
     shared: dict[str, Any] = {key: value for key, value in options.items() if key != "format"}
     return [
@@ -699,6 +722,17 @@ def _codecs(options: MasterOptions, outputs: Sequence[Path], amount: float) -> C
         return planned(check, safe, [path.suffix.lower() for path in outputs], names(named))
 
 
+def _outputs(song: Path | None, stems_in: Path | None, options: MasterOptions) -> list[Path]:
+    named, formats = _paths("output", options.get("output")), _formats(options)
+    if formats and not named:
+        raise UsageError(f"{option('format')} is of files: name them with {option('output')}", field="format")
+    return output_paths(song, named, formats, stems_in) if named else []
+
+
+def _preview_name(output: Path) -> Path:
+    return output.with_name(f"{output.stem.removesuffix(MASTER_ENDING)}{PREVIEW_ENDING}{output.suffix}")
+
+
 def _formats(options: MasterOptions) -> list[str]:
     return [choice("format", name, AUDIO_FORMATS) for name in names(options.get("format") or None)]
 
@@ -750,7 +784,14 @@ def _check_free(request: Request, options: MasterOptions) -> None:
 def _report_names(request: Request, options: MasterOptions) -> tuple[Path, ...]:
     kinds = {Path(suffix[1:]): suffix for suffix in REPORT_FORMATS}
     named = _paths("report", options.get("report"))
-    return tuple(request.output.with_suffix(kinds[path]) if path in kinds else path for path in named)
+    if request.output is None and any(path in kinds for path in named):
+        raise UsageError(
+            f"{option('report')} has no name without {option('output')}: give a file", field="report"
+        )
+    return tuple(
+        request.output.with_suffix(kinds[path]) if request.output and path in kinds else path
+        for path in named
+    )
 
 
 def _album_folder(named: Sequence[Path]) -> Path:
@@ -763,15 +804,13 @@ def _album_folder(named: Sequence[Path]) -> Path:
 def _without_masters(songs: Sequence[SongFile]) -> list[SongFile]:
     """The songs but for masters of others among them, where these were not named."""
     titles = {song.path.stem for song in songs}
-
-    def made(song: SongFile) -> bool:
-        title = song.path.stem
-        return title.endswith(MASTER_ENDING) and title.removesuffix(MASTER_ENDING) in titles
-
-    return [song for song in songs if song.below is None or not made(song)]
+    made = {title + ending for title in titles for ending in (MASTER_ENDING, PREVIEW_ENDING)}
+    return [song for song in songs if song.below is None or song.path.stem not in made]
 
 
-def _master_names(songs: Sequence[SongFile], folder: Path | None, formats: Sequence[str]) -> list[list[Path]]:
+def _master_names(
+    songs: Sequence[SongFile], folder: Path | None, formats: Sequence[str], ending: str
+) -> list[list[Path]]:
     """The files of each song's master, beside it or as the songs lie in `folder`.
 
     Songs that differ in their suffix alone keep it: `SONG.mp3.master.wav`.
@@ -779,7 +818,7 @@ def _master_names(songs: Sequence[SongFile], folder: Path | None, formats: Seque
 
     def name(song: SongFile, own: str) -> Path:
         place = song.path.parent if folder is None else folder / (song.below or Path())
-        return place / (own + MASTER_ENDING)
+        return place / (own + ending)
 
     count = Counter(name(song, song.path.stem) for song in songs)
     found = [

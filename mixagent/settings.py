@@ -22,7 +22,8 @@ class PipelineConfig:
     """Stages of a master; the keys are explained in `conf/pipeline/default.yaml`.
 
     A report from before there was a feedback loop has no `renders`: it replays with one; one from before
-    clicks were taken out has no `declick`: it replays without.
+    clicks were taken out has no `declick`, and one from before offsets were has no `offset`: it replays
+    without.
     """
 
     separator: str
@@ -31,6 +32,7 @@ class PipelineConfig:
     cache_gb: float
     renders: int = 1
     declick: bool = False
+    offset: bool = False
 
 
 @dataclass

@@ -179,6 +179,7 @@ class LearnedPolicy:
     """
 
     hears_stems = True
+    reads_features = True
 
     def __init__(
         self, actor: FrozenActor, parameters: Sequence[str], adviser: Policy, name: str = LEARNED

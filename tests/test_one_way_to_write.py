@@ -23,6 +23,8 @@ ALLOWED = {
     "pipeline/io/encoding.py:_write": "the place that `atomically` gave",
     "pipeline/io/encoding.py:_make_reproducible": "the place that `atomically` gave",
     "pipeline/io/encoding.py:_refusal": "asks why the place that `atomically` gave cannot be written",
+    "pipeline/io/decoding.py:_mpeg_blocks": "inside a scratch folder",
+    "pipeline/io/wav_chunks.py:append_chunks": "the place that `atomically` gave",
     "pipeline/finaliser/codecs.py:_encode_opus": "inside a scratch folder",
     "pipeline/matching/matchering.py:_write": "inside the stage's folder",
     "pipeline/separation/shifts.py:ShiftedSeparator.separate": "a folder inside the stage's",

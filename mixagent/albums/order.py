@@ -12,6 +12,7 @@ from typing import Literal
 from mixagent.albums.cue_sheets import CueSheet, CueTrack, read_cue
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.io import tag_texts
+from mixagent.pipeline.untrusted import leading_number, one_line
 from mixagent.song_files import MASTER_ENDING, SongFile
 
 PlacedBy = Literal["cue", "tag", "name", "order"]
@@ -107,7 +108,7 @@ def _track(song: SongFile, texts: Mapping[str, list[str]]) -> Track:
     stem = song.path.stem
     found = _NUMBER.match(stem)
     named, named_disc = (int(found[2]), int(found[1] or 0)) if found else (None, 0)
-    tagged, tagged_disc = (_leading(texts.get(name, ())) for name in ("tracknumber", "discnumber"))
+    tagged, tagged_disc = (leading_number(_first(texts, name)) for name in ("tracknumber", "discnumber"))
     rest = stem[found.end() :].lstrip(" ._)-") if found else stem
     return Track(
         song,
@@ -119,14 +120,8 @@ def _track(song: SongFile, texts: Mapping[str, list[str]]) -> Track:
     )
 
 
-def _leading(values: Iterable[str]) -> int | None:
-    """The 3 of `3/12`."""
-    found = re.match(r"\s*(\d+)", next(iter(values), ""))
-    return int(found[1]) if found else None
-
-
 def _first(texts: Mapping[str, list[str]], *names: str) -> str:
-    return next((value for name in names for value in texts.get(name, ())), "")
+    return one_line(next((value for name in names for value in texts.get(name, ())), ""))
 
 
 def _shared(texts: Iterable[Mapping[str, list[str]]], *names: str) -> str:

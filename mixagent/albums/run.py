@@ -35,7 +35,8 @@ from mixagent.pipeline.io import BitDepth, add_texts, content_hash, replaygain_t
 from mixagent.pipeline.measure.meters import Float64Array, programme_loudness
 from mixagent.policies.base import Decision, Recorded
 from mixagent.report.words import number
-from mixagent.session.master import Premaster, Request, master_song, premaster_song
+from mixagent.session.master import Premaster, master_song, premaster_song
+from mixagent.session.request import Request
 from mixagent.settings import Config, load_config
 from mixagent.types import ShowProgress
 

@@ -13,10 +13,10 @@ def analyze(song: Song, *, printing: Printing) -> int:
     """Measure a song and say what is wrong with it; nothing is written."""
     from mixagent.cli.progress import shown_progress
     from mixagent.report.tables import analysis_text
-    from mixagent.session.master import analyze_song
+    from mixagent.session.analyse import measured_song
 
     with spooled([song]) as files, shown_progress(printing.quiet) as progress:
-        found = analyze_song(files[0], progress)
+        found = measured_song(files[0], progress)
     if printing.as_json:
         print_json(found)
     else:

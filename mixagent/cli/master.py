@@ -106,6 +106,21 @@ class MasterFlags:
             rich_help_panel=MAIN,
         ),
     ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what is found and what would be done; write nothing.", rich_help_panel=MAIN
+        ),
+    ] = False
+    preview: Annotated[
+        float | None,
+        typer.Option(
+            metavar="S",
+            help="Master the loudest S seconds alone, at the level that they have in the whole.",
+            show_default=False,
+            rich_help_panel=MAIN,
+        ),
+    ] = None
     stems: Annotated[
         Path | None,
         typer.Option(help="Also write the stems, 32-bit float wav, into this folder.", rich_help_panel=MAIN),
@@ -290,10 +305,11 @@ def _one(named: list[Path], options: dict[str, Any], printing: Printing) -> int:
 
 def _mastered(song: Path | None, options: MasterOptions, progress: ShowProgress) -> dict[str, Any]:
     """The report of a master, which is written, as its reports are."""
-    from mixagent.options import master_request, report_paths
+    from mixagent.options import master_request, report_paths, with_outputs
     from mixagent.report.writer import write_reports
     from mixagent.session.master import master_song
 
+    options = with_outputs(song, options)
     request = master_request(song, options)
     reports = report_paths(request, options)
     with master_song(request, progress) as result:
@@ -314,7 +330,8 @@ def _each(songs: list[Path], options: dict[str, Any], printing: Printing) -> int
     planned = options_of_each(songs, cast("MasterOptions", options))
     requests = [master_request(song, own) for song, own in planned]
     for request, (_, own) in zip(requests, planned, strict=True):
-        request.output.parent.mkdir(parents=True, exist_ok=True)
+        for path in request.outputs:
+            path.parent.mkdir(parents=True, exist_ok=True)
         report_paths(request, own)
     reports: list[dict[str, Any]] = []
     failed: list[tuple[Path, MixagentError]] = []

@@ -22,8 +22,9 @@ from mixagent.pipeline.io import BitDepth, content_hash
 from mixagent.pipeline.multitrack.names import ROLES
 from mixagent.pipeline.separation import choose_separator
 from mixagent.policies.base import Recorded
-from mixagent.session.master import SAMPLE_RATES_HZ, Request, master_song
+from mixagent.session.master import master_song
 from mixagent.session.reporting.build import READABLE, SCHEMA
+from mixagent.session.request import SAMPLE_RATES_HZ, Request
 from mixagent.session.stems_in import check_stems, recorded_stems
 from mixagent.settings import Config, ExperienceConfig, PipelineConfig, PolicyConfig
 from mixagent.types import ShowProgress

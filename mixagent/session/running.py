@@ -1,4 +1,4 @@
-"""What the commands on songs share: the cache, a run of stages, and names beside a song."""
+"""What all work on songs shares: the cache, and a run of stages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from types import MappingProxyType
 import platformdirs
 
 from mixagent.pipeline.folders import user_folder
-from mixagent.pipeline.graph.runner import Cache, Result, Stage, StageEvent, run_stages
+from mixagent.pipeline.graph.runner import Cache, Stage, StageEvent, run_stages
+from mixagent.session.results import Results
 from mixagent.settings import Config
 from mixagent.types import ShowProgress
 
@@ -42,13 +43,13 @@ class Runner:
         stages: Sequence[Stage],
         cancel: threading.Event | None = None,
         labels: Mapping[str, str] = NO_LABELS,
-    ) -> dict[str, Result]:
+    ) -> Results:
         """The stages' results by name; see `run_stages`. Those in `labels` are shown by another name."""
 
         def labelled(event: StageEvent) -> None:
             self._heard(replace(event, stage=labels.get(event.stage, event.stage)))
 
-        return run_stages(stages, self.cache, labelled, cancel)
+        return Results(run_stages(stages, self.cache, labelled, cancel))
 
     def _heard(self, event: StageEvent) -> None:
         # A stage that stands in a second list is found in the cache there: its first run counts.

@@ -3,7 +3,8 @@
 The song is measured first, so that each move is known before it comes. Its short-term loudness is cut
 into sections of steady level; quiet ones go down and loud ones up, at most by what was asked for, and
 never so far that the loudness range passes `WANTED_RANGE_LU`; a song whose loudness wanders is brought
-together the same way. Within a section the gain stands still.
+together the same way, and keeps the order of its sections and `LEAST_KEPT` of what lies between them.
+Within a section the gain stands still.
 A move from one section to the next lies in the quieter of the two and has `SLOPE_DB_S`: a chorus has
 its level from its first beat to its last, and the bars around it lead there and back.
 """
@@ -30,6 +31,9 @@ WANTED_RANGE_LU = 5.0
 
 MOST_STRETCH = 3.0
 """dB of gain for each LU of a section's own distance: what is hardly a contrast is not made one."""
+
+LEAST_KEPT = 0.5
+"""Share of the contrast of two sections that is left where they are moved together."""
 
 LEAST_SECTION_S = 8.0
 """The shortest section: longer than a bar."""
@@ -112,7 +116,7 @@ def ride_of(energies: Float64Array, most_db: float) -> Ride:
     if most_db > 0:
         reach_db = max(min(most_db, room_db, MOST_STRETCH * half_lu), 0.0)
     else:
-        reach_db = min(max(most_db, room_db, -half_lu), 0.0)
+        reach_db = min(max(most_db, room_db, -(1.0 - LEAST_KEPT) * half_lu), 0.0)
     if reach_db == 0:
         return Ride(sections, (0.0,) * len(sections))
     gains_db = reach_db * np.clip((lufs - middle) / half_lu, -1, 1)

@@ -24,11 +24,12 @@ from mixagent.options import (
     split_requests,
     switch,
     whole,
+    with_outputs,
 )
 from mixagent.pipeline.errors import InputError, MixagentError, UsageError
 from mixagent.pipeline.finaliser.targets import TARGETS, LoudnessTarget
-from mixagent.session.master import Request
 from mixagent.session.references import Reference
+from mixagent.session.request import Request
 from mixagent.splitting.run import SplitRequest
 
 
@@ -65,7 +66,11 @@ def defaults_of(request):
         ({"align": "perhaps"}, "align"),
         ({"balance": "even"}, "balance"),
         ({"format": "aac"}, "format"),
+        ({"format": "flac"}, "format"),
         ({"format": "flac", "output": "m.wav"}, "format"),
+        ({"preview": 0}, "preview"),
+        ({"preview": 10, "fade_in": 1}, "preview"),
+        ({"dry_run": "yes"}, "dry_run"),
         ({"output": ""}, "output"),
         ({"output": 7}, "output"),
         ({"fade_in": -1}, "fade_in"),
@@ -103,7 +108,7 @@ def test_an_unknown_option_suggests_the_nearest():
 
 def test_without_options_the_request_is_the_default_of_each_field():
     request = master_request("song.wav", {})
-    assert (request.song, request.output) == (Path("song.wav"), Path("song.master.wav"))
+    assert (request.song, request.output) == (Path("song.wav"), None)
     assert request.target == TARGETS["streaming"]
     assert not request.target_named
     made = {"song", "output", "target", "target_named", "config", "codecs"}
@@ -134,6 +139,7 @@ def test_text_and_numbers_make_the_same_request(tmp_path):
         "renders": "2",
         "fade_in": "1.5",
         "ceiling": "-2",
+        "output": "m.wav",
         "format": "wav,mp3",
         "overrides": ["pipeline.declip=false"],
         "trim_silence": "true",
@@ -148,6 +154,7 @@ def test_text_and_numbers_make_the_same_request(tmp_path):
         "renders": 2,
         "fade_in": 1.5,
         "ceiling": -2,
+        "output": [Path("m.wav")],
         "format": ["wav", "mp3"],
         "overrides": {"pipeline.declip": False},
         "trim_silence": True,
@@ -210,7 +217,22 @@ def test_what_is_no_number_is_an_error_and_nothing_else(text):
         whole("seed", text, 0, 100)
 
 
+def test_files_are_named_by_the_song(tmp_path):
+    def named(**options):
+        return [str(path) for path in with_outputs("music/a.flac", options)["output"]]
+
+    assert named() == ["music/a.master.wav"]
+    assert named(preview=10) == ["music/a.preview.wav"]
+    assert named(format="flac,mp3") == ["music/a.master.flac", "music/a.master.mp3"]
+    assert named(output="m.wav", format="wav,ogg") == ["m.wav", "m.ogg"]
+    assert with_outputs(None, {"stems_in": tmp_path / "tracks"})["output"] == [tmp_path / "tracks.master.wav"]
+    with pytest.raises(UsageError, match="nothing to master"):
+        with_outputs(None, {})
+
+
 def test_a_report_by_its_kind_alone_goes_beside_the_master(tmp_path):
+    with pytest.raises(UsageError, match="has no name"):
+        report_paths(master_request("s.wav", {}), {"report": "html"})
     options: MasterOptions = {"output": tmp_path / "a.flac", "report": ["html", tmp_path / "r.json"]}
     request = master_request(tmp_path / "s.wav", options)
     assert report_paths(request, options) == (tmp_path / "a.html", tmp_path / "r.json")

@@ -177,16 +177,15 @@ def test_nothing_is_overwritten_where_that_was_asked(mixagent, music, tmp_path):
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
     assert "song.master.json is there already" in ran.err
     assert [path.name for path in out.iterdir()] == ["song.master.json"]
-    ran = mixagent(
-        "compare", music / "b.wav", music / "song.wav", "--no-overwrite", "--report", tmp_path / "r.json"
-    )
-    assert ran.code == 0
-    before = (tmp_path / "r.json").read_bytes()
-    again = mixagent(
-        "compare", music / "b.wav", music / "song.wav", "--no-overwrite", "--report", tmp_path / "r.json"
-    )
-    assert again.code == 2
-    assert (tmp_path / "r.json").read_bytes() == before
+
+
+def test_a_comparison_overwrites_nothing_where_that_was_asked(mixagent, song, tmp_path):
+    report = tmp_path / "r.json"
+    arguments = ("compare", song, song, "--no-overwrite", "--report", report)
+    assert mixagent(*arguments).code == 0
+    before = report.read_bytes()
+    assert mixagent(*arguments).code == 2
+    assert report.read_bytes() == before
 
 
 # --- terminals, logs and readers that leave ----------------------------------------------------------

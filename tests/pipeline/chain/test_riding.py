@@ -5,6 +5,7 @@ import pytest
 
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.chain.riding import (
+    LEAST_KEPT,
     LEAST_SECTION_S,
     MOST_STRETCH,
     SLOPE_DB_S,
@@ -76,6 +77,18 @@ def test_a_range_that_is_wide_enough_is_left_bit_for_bit() -> None:
 def test_no_range_is_stretched_beyond_the_wanted_one() -> None:
     source = passages([0.0, 2.0, 0.0, 2.0])
     assert measure(ridden(source, 6.0)).range_lu == pytest.approx(WANTED_RANGE_LU, abs=0.15)
+
+
+@pytest.mark.parametrize("levels_db", [[0.0, 9.0, 4.0, 9.0], [0.0, 3.0, 12.0, 6.0]])
+def test_sections_moved_together_keep_their_order_and_half_of_their_contrast(levels_db: list[float]) -> None:
+    source = passages(levels_db)
+    moved_db = gain_db(source.samples, ridden(source, -6.0).samples)
+    middles = 240 * np.arange(len(levels_db)) + 120
+    after_db = np.array(levels_db) + moved_db[middles]
+    before, after = (np.subtract.outer(x, x) for x in (np.array(levels_db), after_db))
+    apart = np.abs(before) > 0
+    assert np.abs(after_db).max() < np.abs(np.array(levels_db)).max()
+    assert (after[apart] / before[apart]).min() >= LEAST_KEPT - 0.02
 
 
 def test_a_faint_contrast_is_not_blown_up() -> None:
