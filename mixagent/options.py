@@ -237,10 +237,12 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
     outputs = _outputs(path, stems_in, options)
     target, preview = options.get("target"), options.get("preview")
     as_loud = sounds_as_loud(options)
+    dry_run = switch("dry_run", options.get("dry_run", False))
+    written = [] if dry_run else outputs
     request = Request(
         song=path,
-        output=outputs[0] if outputs else None,
-        also=tuple(outputs[1:]),
+        output=written[0] if written else None,
+        also=tuple(written[1:]),
         stems_in=_stems_in(path, stems_in, options),
         target=_target("target", "streaming" if target is None and as_loud else target, options),
         references=_references(options, as_loud and target is None, path),
@@ -268,7 +270,7 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         ),
         codecs=_codecs(options, outputs, amount),
         replaygain=switch("replaygain", options.get("replaygain", False)),
-        dry_run=switch("dry_run", options.get("dry_run", False)),
+        dry_run=dry_run,
         preview_s=None if preview is None else number("preview", preview, *_PREVIEW_S, "s"),
     )
     _check_free(request, options)
@@ -784,6 +786,8 @@ def _check_free(request: Request, options: MasterOptions) -> None:
 def _report_names(request: Request, options: MasterOptions) -> tuple[Path, ...]:
     kinds = {Path(suffix[1:]): suffix for suffix in REPORT_FORMATS}
     named = _paths("report", options.get("report"))
+    if named and request.dry_run:
+        raise UsageError(f"{option('dry_run')} writes nothing: leave {option('report')} out", field="report")
     if request.output is None and any(path in kinds for path in named):
         raise UsageError(
             f"{option('report')} has no name without {option('output')}: give a file", field="report"

@@ -297,9 +297,10 @@ def _one(named: list[Path], options: dict[str, Any], printing: Printing) -> int:
     if printing.as_json:
         print_json(report, to_stderr=to_stderr)
     else:
-        from mixagent.report.terminal import summary_text
+        from mixagent.report.terminal import planned_text, summary_text
 
-        print_text(summary_text(report), to_stderr=to_stderr)
+        text = planned_text(report) if report["dry_run"] else summary_text(report)
+        print_text(text, to_stderr=to_stderr)
     return EXIT_DONE if report["met"] else EXIT_TARGET_MISSED
 
 
@@ -359,6 +360,8 @@ def _each(songs: list[Path], options: dict[str, Any], printing: Printing) -> int
 
 def _line(song: Path, report: Mapping[str, Any]) -> str:
     """What became of a song, in one line."""
+    if report["dry_run"]:
+        return f"{song}: {'; '.join(report['summary']['done']) or 'nothing would be done'}"
     after = report["after"]
     level = ", ".join(
         f"{after[name]:.1f} {unit}"

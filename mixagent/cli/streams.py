@@ -8,13 +8,13 @@ from __future__ import annotations
 import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from mixagent.pipeline.errors import InputError, MixagentError, UsageError, option, reason
+from mixagent.pipeline.files import scratch_folder
 
 STANDARD = Path("-")
 """Stdin as a song, stdout as an output."""
@@ -47,9 +47,9 @@ def spooled(songs: Sequence[Path]) -> Iterator[list[Path]]:
 
 @contextmanager
 def _spooled(song: Path) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
+    with scratch_folder() as scratch:
         name = "stdin" if song == STANDARD else song.name
-        copy = Path(scratch) / name
+        copy = scratch / name
         _read(song, copy)
         try:
             yield copy
@@ -92,8 +92,8 @@ def sent(options: dict[str, Any]) -> Iterator[dict[str, Any]]:
         raise UsageError("a pipe takes one file of one format", field="output")
     if not files and any(str(report) in ("html", "json") for report in options.get("report") or ()):
         raise UsageError(f"a master in a pipe has no name: give {option('report')} a file", field="report")
-    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
-        own = {pipe: _file_for(pipe, Path(scratch) / str(k), options) for k, pipe in enumerate(pipes)}
+    with scratch_folder() as scratch:
+        own = {pipe: _file_for(pipe, scratch / str(k), options) for k, pipe in enumerate(pipes)}
         yield {**options, "output": [*files, *own.values()]}
         for pipe, file in own.items():
             if file.exists():

@@ -230,6 +230,15 @@ def test_files_are_named_by_the_song(tmp_path):
         with_outputs(None, {})
 
 
+def test_a_dry_run_writes_nothing():
+    request = master_request("s.wav", {"dry_run": True, "output": ["m.mp3", "m.ogg"]})
+    assert (request.dry_run, request.outputs) == (True, ())
+    # What would be checked is what the files would have been.
+    assert request.codec_plan == master_request("s.wav", {"output": ["m.mp3", "m.ogg"]}).codec_plan
+    with pytest.raises(UsageError, match="writes nothing"):
+        report_paths(request, {"report": "r.html"})
+
+
 def test_a_report_by_its_kind_alone_goes_beside_the_master(tmp_path):
     with pytest.raises(UsageError, match="has no name"):
         report_paths(master_request("s.wav", {}), {"report": "html"})
