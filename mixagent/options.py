@@ -27,6 +27,7 @@ from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.io import BitDepth
 from mixagent.pipeline.matching.goals import Goal, understood
 from mixagent.pipeline.multitrack.plan import Balance
+from mixagent.pipeline.names import place_key
 from mixagent.pipeline.separation import STEM_SETS
 from mixagent.report.writer import FORMATS as REPORT_FORMATS
 from mixagent.report.writer import check_reports
@@ -824,12 +825,14 @@ def _master_names(
         place = song.path.parent if folder is None else folder / (song.below or Path())
         return place / (own + ending)
 
-    count = Counter(name(song, song.path.stem) for song in songs)
+    short = [name(song, song.path.stem) for song in songs]
+    count = Counter(map(place_key, short))
     found = [
-        name(song, song.path.stem if count[name(song, song.path.stem)] == 1 else song.path.name)
-        for song in songs
+        path if count[place_key(path)] == 1 else name(song, song.path.name)
+        for song, path in zip(songs, short, strict=True)
     ]
-    twice = [path for path, times in Counter(found).items() if times > 1]
+    count = Counter(map(place_key, found))
+    twice = [path for path in found if count[place_key(path)] > 1]
     if twice:
         raise UsageError(f"two of the songs would become {twice[0]}: master them one by one", field="output")
     return [[path.with_name(f"{path.name}.{format}") for format in formats] for path in found]

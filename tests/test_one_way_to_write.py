@@ -15,6 +15,7 @@ TEMPORARY = {"TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile", "mkdte
 
 ALLOWED = {
     "pipeline/files.py:atomically": "the one way to write",
+    "pipeline/folders.py:temporary_folder": "the last place for a cache",
     "pipeline/types.py:DiskAudioWriter.__init__": "raw samples inside a stage's or a run's own folder",
     "pipeline/graph/cache.py:Cache._make": "inside the entry's folder, before it gets its name",
     "pipeline/graph/cache.py:Cache._publish": "the folder gets its name",

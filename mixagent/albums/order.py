@@ -96,9 +96,10 @@ def _without_masters(songs: Sequence[SongFile]) -> tuple[list[SongFile], list[Pa
 
 
 def _check_names(songs: Sequence[SongFile]) -> None:
-    seen: dict[Path, Path] = {}
+    seen: dict[str, Path] = {}
     for song in songs:
-        place = (song.below or Path()) / song.path.stem
+        # In capitals or not: the masters may go to a disk where that makes no difference.
+        place = str((song.below or Path()) / song.path.stem).casefold()
         if place in seen:
             raise UsageError(f"{seen[place]} and {song.path} would become one master: keep one of them")
         seen[place] = song.path

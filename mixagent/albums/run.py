@@ -267,7 +267,7 @@ def _song(
     album_tone = _toned(song.premaster.decision, place.tone_db)
     key = _key(request, song, place, album_tone)
     master = request.master_of(song.track)
-    known = next((each for each in before.get("songs", ()) if each["key"] == key), None)
+    known = next((each for each in before.get("songs", ()) if each.get("key") == key), None)
     if known is not None and is_whole(known, master.parent):
         return {**known, "status": "unchanged", **_named(song.track)}
     account = _mastered(request, song, place, album_tone, progress)

@@ -12,7 +12,7 @@ import typer
 from mixagent.cli import flags
 from mixagent.cli.common import UNFINISHED, command, keywords, print_json, print_text
 from mixagent.cli.flags import ALBUM, MAIN, Printing
-from mixagent.messages import say
+from mixagent.messages import print_line, say
 from mixagent.pipeline.errors import EXIT_DONE, EXIT_TARGET_MISSED, InputError
 
 if TYPE_CHECKING:
@@ -143,5 +143,4 @@ def _show(song: Mapping[str, Any]) -> None:
     say(f"{song['song']}: {state}")
     for warning in song["warnings"]:
         say(f"{song['song']}: {warning}")
-    # Not through typer, which would write past the progress bars.
-    print(song["files"]["master"], flush=True)
+    print_line(song["files"]["master"])

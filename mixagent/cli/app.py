@@ -62,7 +62,7 @@ EXIT_READER_LEFT = 141
 
 
 def main() -> None:
-    """Run the program and exit with its code."""
+    """Run the program and exit with its code; whatever goes wrong is one line."""
     try:
         code = _run()
         sys.stdout.flush()
@@ -94,13 +94,20 @@ def _ended(arguments: Sequence[str]) -> int:
     """The exit code of a command, errors among its words."""
     from mixagent.cli.common import flag
     from mixagent.messages import say
-    from mixagent.pipeline.errors import MixagentError
+    from mixagent.pipeline.errors import EXIT_FAULT, MixagentError
 
     try:
         command_line(arguments)(arguments, prog_name="mixagent")
     except MixagentError as error:
         say(error.sentence(flag))
         return error.exit_code
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the last handler: what is left is a fault of this program
+        from mixagent.faults import told
+
+        say(told(error))
+        return EXIT_FAULT
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         if code == EXIT_INTERRUPTED:

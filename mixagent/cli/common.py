@@ -6,16 +6,18 @@ import functools
 import inspect
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Annotated, Any, get_type_hints
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 
 from mixagent import __version__
 from mixagent.cli.app import EXIT_READER_LEFT
+from mixagent.messages import printable
 from mixagent.pipeline.errors import CancelledError, ModelMissingError, OutputError, UsageError
 
 PIPED_WIDTH = 200
@@ -128,12 +130,29 @@ def choice(what: str, value: str, allowed: tuple[str, ...]) -> Any:
 
 
 def print_text(text: RenderableType, *, to_stderr: bool = False) -> None:
-    """Words on stdout; file names and sentences as they are, brackets and colons too."""
+    """Words on stdout; file names and sentences as they are, brackets and colons too, made `printable`."""
     stream = sys.stderr if to_stderr else sys.stdout
     width = None if stream.isatty() else PIPED_WIDTH
     Console(markup=False, emoji=False, highlight=False, width=width, stderr=to_stderr).print(
-        text, soft_wrap=isinstance(text, str)
+        printable(text, keep="\n") if isinstance(text, str) else _Printable(text),
+        soft_wrap=isinstance(text, str),
     )
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Words on stdout, each on one line whatever a file's name holds."""
+    print_text("\n".join(map(printable, lines)))
+
+
+@dataclass(frozen=True)
+class _Printable:
+    """Something to print, with every text in it made `printable`."""
+
+    shown: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self.shown, options):
+            yield Segment(printable(segment.text, keep="\n"), segment.style, segment.control)
 
 
 def print_json(value: Any, *, to_stderr: bool = False) -> None:

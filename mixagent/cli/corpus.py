@@ -12,7 +12,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from mixagent.cli.common import choice, command, print_json, print_text
+from mixagent.cli.common import choice, command, print_json, print_lines, print_text
 from mixagent.cli.flags import AsJson, Printing
 from mixagent.messages import say
 from mixagent.pipeline.errors import EXIT_DONE, InputError
@@ -95,7 +95,7 @@ def list_songs(
     if as_json:
         print_json({**_overview(opened), "songs": [_row(song) for song in songs]})
     elif skipped:
-        print_text("\n".join(f"{song.path}: {song.skipped}" for song in songs))
+        print_lines(f"{song.path}: {song.skipped}" for song in songs)
     else:
         print_text(_table(songs))
         print_text(_summary(opened))
@@ -182,7 +182,7 @@ def check(corpus: Directory = None, *, printing: Printing) -> int:
     if printing.as_json:
         print_json({**_overview(opened), "problems": problems})
     else:
-        print_text("\n".join([*problems, _summary(opened)]))
+        print_lines([*problems, _summary(opened)])
     return InputError.exit_code if problems else EXIT_DONE
 
 

@@ -11,8 +11,8 @@ from mixagent.pipeline.errors import EXIT_DONE, ModelMissingError
 def doctor(as_json: AsJson = False) -> int:
     """Say what is installed, which weights and device are there, and what to do about the rest."""
     from mixagent.doctor import examine, to_json
+    from mixagent.pipeline.folders import cache_folder
     from mixagent.report.tables import doctor_text
-    from mixagent.session.running import cache_folder
 
     checks = examine(cache_folder())
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mixagent.cli.common import choice, command, extra, print_json
+from mixagent.cli.common import choice, command, extra, print_json, print_text
 from mixagent.cli.flags import Printing
 from mixagent.pipeline.errors import EXIT_DONE
 
@@ -74,5 +74,5 @@ def evaluate(
     if printing.as_json:
         print_json(summary)
     else:
-        typer.echo(markdown(summary))
+        print_text(markdown(summary))
     return EXIT_DONE

@@ -13,7 +13,7 @@ from mixagent.cli import flags
 from mixagent.cli.common import command, flag, keywords, print_json, print_text
 from mixagent.cli.flags import CODECS, ENGINE, FILES, LOUDNESS, MAIN, REFERENCES, STRENGTHS, TRACKS, Printing
 from mixagent.cli.streams import goes_to_stdout, is_stream, sent, spooled
-from mixagent.messages import say
+from mixagent.messages import print_line, say
 from mixagent.pipeline.errors import (
     EXIT_DONE,
     EXIT_TARGET_MISSED,
@@ -347,8 +347,7 @@ def _each(songs: list[Path], options: dict[str, Any], printing: Printing) -> int
                 say(sentence if str(song) in sentence else f"{song}: {sentence}")
                 continue
             if not printing.as_json:
-                # Not through typer, which would write past the progress bars.
-                print(_line(song, report), flush=True)
+                print_line(_line(song, report))
             reports.append(report)
     if printing.as_json:
         rows = [{"song": str(song), "code": e.code, "error": e.sentence(flag)} for song, e in failed]

@@ -8,6 +8,7 @@ import typer
 
 from mixagent.cli.common import command, print_json, print_text
 from mixagent.cli.flags import AsJson
+from mixagent.messages import print_line
 from mixagent.pipeline.errors import EXIT_DONE
 
 Name = Annotated[str, typer.Argument(help="A name from `models list`.", show_default=False)]
@@ -34,7 +35,7 @@ def pull(name: Name) -> int:
     """Fetch a model's weights into the cache."""
     from mixagent.pipeline.models import pull as fetch
 
-    typer.echo(str(fetch(name)))
+    print_line(str(fetch(name)))
     return EXIT_DONE
 
 
@@ -43,7 +44,7 @@ def path(name: Name) -> int:
     """Print where a model's weights are, or would be."""
     from mixagent.pipeline.models import model_path
 
-    typer.echo(str(model_path(name)))
+    print_line(str(model_path(name)))
     return EXIT_DONE
 
 

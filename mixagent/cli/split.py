@@ -13,7 +13,7 @@ from mixagent.cli import flags
 from mixagent.cli.common import UNFINISHED, command, keywords, print_json
 from mixagent.cli.flags import ENGINE, FILES, MAIN, Printing
 from mixagent.cli.streams import is_stream, spooled
-from mixagent.messages import say
+from mixagent.messages import print_line, say
 from mixagent.pipeline.errors import EXIT_DONE, InputError, UsageError, option
 
 if TYPE_CHECKING:
@@ -123,8 +123,7 @@ def _show(song: Mapping[str, Any]) -> None:
     for name, path in song["files"].items():
         confidence = song["stems"].get(name, {}).get("confidence")
         sure = "" if confidence is None else f" (confidence {confidence:.2f})"
-        # Not through typer, which would write past the progress bars.
-        print(f"{name}: {path}{sure}", flush=True)
+        print_line(f"{name}: {path}{sure}")
 
 
 def _how(song: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mixagent.cli.common import command, extra, print_json, print_text
+from mixagent.cli.common import command, extra, print_json, print_lines
 from mixagent.cli.flags import Printing
 from mixagent.pipeline.errors import EXIT_DONE
 
@@ -35,5 +35,5 @@ def train(
             {"schema": "mixagent.learning.training/1", "policies": [str(folder) for folder in folders]}
         )
     else:
-        print_text("\n".join(map(str, folders)))
+        print_lines(map(str, folders))
     return EXIT_DONE

@@ -10,10 +10,12 @@ from typing import Any
 
 from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import FOUND
+from mixagent.pipeline.files import check_room
 from mixagent.pipeline.graph.runner import Stage
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
+from mixagent.pipeline.types import DiskAudio
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Policy
 from mixagent.session.reporting.build import analysis_object
@@ -32,6 +34,8 @@ from mixagent.session.stages import (
 from mixagent.session.stems_stages import parts_stage, plan_of, stems_in_stages
 from mixagent.settings import load_config
 from mixagent.types import ShowProgress
+
+_FEWEST_STEMS = 4
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,23 @@ def opened_job(request: Request, progress: ShowProgress | None) -> Iterator[Job]
         song = decoded.song
         request.check_outputs(song.rate)
         request.edits.check(song.frames / song.rate)
+        _check_room(request, run, song)
         if request.amount > 0.0:
             request = replace(request, policy=request.policy or load_policy(request.config.policy.name))
         yield Job(request, run, decoding, decoded)
+
+
+def _check_room(request: Request, run: Runner, song: DiskAudio) -> None:
+    """Whether there is room for what a master leaves between its stages, asked before the work is done.
+
+    The mix and the finished song are as long as the song; where stems are asked for, so is each of them.
+    What was kept of an earlier run is not made again, and a song that was heard before is not asked about.
+    """
+    if run.events["decode"].status != "ran":
+        return
+    stems = request.stems_in is not None or request.stems_folder is not None
+    songs = 0 if request.amount == 0.0 else 2 + _FEWEST_STEMS * stems
+    check_room(run.cache.folder, songs * song.frames * song.channels * 4, f"the master of {request.origin}")
 
 
 def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:

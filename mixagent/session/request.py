@@ -13,6 +13,7 @@ from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.io import BitDepth, check_output
 from mixagent.pipeline.matching.goals import Goal
+from mixagent.pipeline.names import place_key
 from mixagent.policies.base import Policy
 from mixagent.session.references import References
 from mixagent.session.stems_in import StemsIn, title_of
@@ -91,7 +92,7 @@ class Request:
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:
             raise nothing_to_master()
-        if len({path.absolute() for path in self.outputs}) < len(self.outputs):
+        if len(set(map(place_key, self.outputs))) < len(self.outputs):
             raise UsageError("two outputs have one name: give each another", field="output")
         if self.amount == 0.0:
             self._check_untouched()

@@ -6,26 +6,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 
-import platformdirs
-
-from mixagent.pipeline.folders import user_folder
+from mixagent.pipeline.folders import cache_folder
 from mixagent.pipeline.graph.runner import Cache, Stage, StageEvent, run_stages
 from mixagent.session.results import Results
 from mixagent.settings import Config
 from mixagent.types import ShowProgress
-
-
-def cache_folder() -> Path:
-    """Where finished stages are kept: `MIXAGENT_CACHE`, or the user's cache folder.
-
-    Raises:
-        UsageError: a home that no user has.
-    """
-    return user_folder("MIXAGENT_CACHE", platformdirs.user_cache_path("mixagent"))
-
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 

@@ -23,8 +23,8 @@ STEM_SETS = {
 _BEST = "htdemucs_ft"
 _SIX_STEMS = "htdemucs_6s"
 
-_GPU_NODES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
-"""Without one of these there is no GPU on Linux, and torch, which is slow to import, need not be asked."""
+_GPU_NODES = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path(r"C:\Windows\System32\nvcuda.dll"))
+"""Without one of these there is no GPU, on Linux or Windows, and torch, slow to import, need not be asked."""
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ def test_without_a_home_the_user_database_names_the_cache(song, tmp_path):
     environment = {
         k: v for k, v in os.environ.items() if k not in ("HOME", "XDG_CACHE_HOME", "MIXAGENT_CACHE")
     }
-    check = "from mixagent.session.running import cache_folder; print(cache_folder())"
+    check = "from mixagent.pipeline.folders import cache_folder; print(cache_folder())"
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, env=environment)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.startswith(pwd.getpwuid(os.getuid()).pw_dir)
