@@ -183,8 +183,8 @@ def test_what_came_of_other_things_is_not_told_as_what_the_equaliser_did():
 def test_bands_that_nothing_reached_are_no_action_though_the_level_of_the_rest_moved_them():
     gains = {hz: -8.0 for hz in GRAPHIC_HZ if 200 <= hz <= 500}
     start = song()
-    others = {f"tone_{hz:.0f}": 1.9 for hz in TONE_HZ if not 200 <= hz <= 500}
-    inside = {f"tone_{hz:.0f}": -6.1 for hz in TONE_HZ if 200 <= hz <= 500}
+    others = {f"tone_{int(hz)}": 1.9 for hz in TONE_HZ if not 200 <= hz <= 500}
+    inside = {f"tone_{int(hz)}": -6.1 for hz in TONE_HZ if 200 <= hz <= 500}
     before = judged(start)
     told = actions(before, judged(moved(start, **others, **inside), before), made(graphic("tone", gains)))
     assert [(row["what"], row["change"]) for row in told] == [("tone", pytest.approx(-6.1))]
@@ -270,7 +270,7 @@ def test_the_tone_chart_spans_thirty_db_about_finished_music_with_its_band_behin
 
 def test_the_middle_of_finished_music_stays_in_sight_however_far_out_a_song_is():
     for by in (-60.0, 60.0):
-        far = moved(song(), **{f"tone_{hz:.0f}": by for hz in TONE_HZ[:20]})
+        far = moved(song(), **{f"tone_{int(hz)}": by for hz in TONE_HZ[:20]})
         drawn = charts.tone_chart(report(far, far))
         middle = heights(next(line.path for line in drawn.lines if line.kind == "mean"))
         assert all(charts.BOX / 4 < y < 3 * charts.BOX / 4 for y in middle)
