@@ -197,10 +197,13 @@ def _add(texts: Texts, name: str, values: Iterable[str], lost: list[str] | None 
             if lost is not None:
                 lost.append(f"{name} of {size_words(len(value))}")
             continue
-        # No format holds a NUL within a text, nor half of a surrogate pair.
-        value = value.replace("\0", "").encode("utf-8", "replace").decode()
-        if value and name:
-            texts.setdefault(name, []).append(value)
+        if (text := fit_text(value)) and name:
+            texts.setdefault(name, []).append(text)
+
+
+def fit_text(text: str) -> str:
+    """The text as every format can hold it: without NUL, and with `?` for half of a surrogate pair."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 # --- ID3 ---------------------------------------------------------------------------------------

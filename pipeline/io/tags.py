@@ -15,7 +15,7 @@ from typing import Literal
 from mixagent.pipeline.errors import InputError, OutputError
 from mixagent.pipeline.files import atomically
 from mixagent.pipeline.io.decoding import probe
-from mixagent.pipeline.io.tag_reading import TAG_ERRORS, Tags, Texts, chunk_chapters, read_tags
+from mixagent.pipeline.io.tag_reading import TAG_ERRORS, Tags, Texts, chunk_chapters, fit_text, read_tags
 from mixagent.pipeline.io.tag_writing import has_times, write_tags
 from mixagent.pipeline.untrusted import one_line
 
@@ -80,7 +80,8 @@ def copy_tags(source: Path | None, target: Path, changes: Retag | None = None) -
     except TAG_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         warnings = (f"the tags of {source} cannot be read ({reason}) and were not kept",)
-    changed = {} if changes is None else dict(changes(tags.texts))
+    asked = {} if changes is None else changes(tags.texts)
+    changed = {name: [fit_text(text) for text in texts] for name, texts in asked.items()}
     try:
         ratio, same_length = 1.0, True
         if source is not None and has_times(tags):
