@@ -103,10 +103,20 @@ def _composed(overrides: Sequence[str]) -> Config:
         config = cast(Config, OmegaConf.to_object(checked))
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(f"configuration: {str(error).splitlines()[0]}") from error
-    if not config.pipeline.cache_gb >= 0:
-        raise UsageError(f"configuration: pipeline.cache_gb={config.pipeline.cache_gb:g} is not a size")
-    check_renders(config.pipeline.renders)
+    check_pipeline(config.pipeline)
     return config
+
+
+def check_pipeline(pipeline: PipelineConfig) -> PipelineConfig:
+    """The stages' settings, if a master can have them; a report's are checked as the user's own.
+
+    Raises:
+        UsageError: a number out of its range.
+    """
+    if not pipeline.cache_gb >= 0:
+        raise UsageError(f"configuration: pipeline.cache_gb={pipeline.cache_gb:g} is not a size")
+    check_renders(pipeline.renders)
+    return pipeline
 
 
 def check_renders(renders: int) -> int:

@@ -13,12 +13,11 @@ from mixagent.albums.cue_sheets import CueSheet, CueTrack, read_cue
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.io import tag_texts
 from mixagent.pipeline.untrusted import leading_number, one_line
-from mixagent.song_files import SongFile
+from mixagent.song_files import MASTER_ENDING, SongFile
 
 PlacedBy = Literal["cue", "tag", "name", "order"]
 
 _NUMBER = re.compile(r"(?:(\d)-)?(\d{1,3})(?=[\s._)-]|$)")
-_OWN_MASTER = ".master"
 
 
 @dataclass(frozen=True)
@@ -90,16 +89,17 @@ def _without_masters(songs: Sequence[SongFile]) -> tuple[list[SongFile], list[Pa
     masters = [
         song
         for song in songs
-        if song.path.stem.endswith(_OWN_MASTER)
-        and song.path.parent / song.path.stem.removesuffix(_OWN_MASTER) in names
+        if song.path.stem.endswith(MASTER_ENDING)
+        and song.path.parent / song.path.stem.removesuffix(MASTER_ENDING) in names
     ]
     return [song for song in songs if song not in masters], [song.path for song in masters]
 
 
 def _check_names(songs: Sequence[SongFile]) -> None:
-    seen: dict[Path, Path] = {}
+    seen: dict[str, Path] = {}
     for song in songs:
-        place = (song.below or Path()) / song.path.stem
+        # In capitals or not: the masters may go to a disk where that makes no difference.
+        place = str((song.below or Path()) / song.path.stem).casefold()
         if place in seen:
             raise UsageError(f"{seen[place]} and {song.path} would become one master: keep one of them")
         seen[place] = song.path

@@ -120,6 +120,17 @@ def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
     return text.replace("-", MINUS)
 
 
+LITTLE_DB, MUCH_DB = 1.5, 4.0
+"""Under the first a change is a little, over the second it is much."""
+
+
+def change_words(verb: str, change_db: float) -> str:
+    """A change by its size: “raised a little, by 1.2 dB”, “raised by 2.3 dB”, “raised much, by 6.0 dB”."""
+    size_db = abs(change_db)
+    much = " a little," if size_db < LITTLE_DB else " much," if size_db > MUCH_DB else ""
+    return f"{verb}{much} by {number(size_db)} dB"
+
+
 def span_words(low: float | None, high: float | None) -> str:
     """What lies from a lower to an upper bound, either of which there may not be."""
     if low is None:

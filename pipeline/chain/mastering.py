@@ -59,8 +59,8 @@ def band_programmes(source: AudioSource, settings: Settings) -> BandProgrammes |
     """
     if not listens(settings):
         return None
-    equalisers = _equalisers(settings, source.rate, source.channels)
-    return measure_bands(process_blocks(source, equalisers), source.rate, source.channels, settings)
+    before = equalisers(settings, source.rate, source.channels)
+    return measure_bands(process_blocks(source, before), source.rate, source.channels, settings)
 
 
 def master_processors(
@@ -98,7 +98,7 @@ def master_processors(
     processors += _repairs(master, rate, channels)
     if gaps is not None and gaps.gaps and master["gap_fill_db"] > 0:
         processors.append(GapFiller(gaps, master["gap_fill_db"], rate, channels))
-    processors += _equalisers(settings, rate, channels)
+    processors += equalisers(settings, rate, channels)
     if bands is not None:
         processors += dynamic_equaliser(settings, rate, channels, bands)
     processors += _extension(master, rate, channels, highs)
@@ -121,7 +121,7 @@ def _repairs(master: Mapping[str, float], rate: int, channels: int) -> list[Proc
     return [ResonanceSuppressor(most_db, rate, channels)]
 
 
-def _equalisers(settings: Settings, rate: int, channels: int) -> list[Processor]:
+def equalisers(settings: Settings, rate: int, channels: int) -> list[Processor]:
     """The graphic equaliser, the master's and the one of mid and side; of a mono sound all is mid."""
     linear = settings["equaliser.linear_phase"] > 0
     master = settings.section("master")
@@ -133,12 +133,12 @@ def _equalisers(settings: Settings, rate: int, channels: int) -> list[Processor]
     sides = [sections_of(_band_filters(settings.section(part), rate), rate) for part in ("mid", "side")]
     if channels != 2:
         sections, sides = sections + sides[0], [[], []]
-    equalisers = _graphic(settings, rate, channels, linear)
+    made = _graphic(settings, rate, channels, linear)
     if sections:
-        equalisers.append(_filtered(np.stack(sections), rate, channels, linear))
+        made.append(_filtered(np.stack(sections), rate, channels, linear))
     if any(sides):
-        equalisers.append(MidSide(_filtered(even_rows(sides), rate, channels, linear)))
-    return equalisers
+        made.append(MidSide(_filtered(even_rows(sides), rate, channels, linear)))
+    return made
 
 
 def _graphic(settings: Settings, rate: int, channels: int, linear: bool) -> list[Processor]:

@@ -16,7 +16,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -25,7 +25,7 @@ import numpy as np
 import soundfile
 
 from mixagent.pipeline.errors import InputError, OutputError, reason
-from mixagent.pipeline.files import scratch_folder
+from mixagent.pipeline.files import check_room, scratch_folder
 from mixagent.pipeline.io.flac_frames import FlacStream, flac_streams, stated_right
 from mixagent.pipeline.io.joined_files import asf_duration_s, second_file
 from mixagent.pipeline.io.mpeg_frames import Kind, scan_aac, scan_frames, stream_pieces
@@ -44,6 +44,7 @@ SHORTEST_S = 0.4
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 8_000, 192_000
 
 _FRAMES = 1 << 14
+_FLOAT_BYTES = 4
 _MISSING_S = 1.0
 _SHORTEST_LEFT_S = 0.2
 _LONGEST_S = 1e7
@@ -138,6 +139,7 @@ def decode(path: Path, to: Path, progress: Progress | None = None, shortest_s: f
     """
     try:
         with _open(path) as stream:
+            _check_room(path, stream.info, to.parent)
             return _spool(path, stream, to, progress or (lambda share: None), shortest_s)
     except BaseException:
         to.unlink(missing_ok=True)
@@ -168,6 +170,21 @@ def _spool(path: Path, stream: _Stream, to: Path, progress: Progress, shortest_s
     cut = damaged or missing > _MISSING_S * info.rate * stream.joined
     told = (f"{path}: {warning}" for warning in stream.warnings)
     return Decoded(audio, replace(info, frames=done), (*told, *_cut_short(path, info, done, cut)))
+
+
+def _check_room(path: Path, info: FileInfo, folder: Path) -> None:
+    """Whether there is room for the samples of a file: a small one may hold hours of silence.
+
+    A header may state any length: what is there is counted before a song is refused.
+    """
+    try:
+        check_room(folder, info.frames * info.channels * _FLOAT_BYTES, f"{path} decoded")
+    except OutputError:
+        done = 0
+        with suppress(_DamagedError), _open(path) as stream:
+            for block in stream.blocks:
+                done += block.size * _FLOAT_BYTES
+                check_room(folder, done, f"{path} decoded")
 
 
 def _too_short(path: Path, duration_s: float, cut: bool) -> str:
@@ -475,8 +492,11 @@ def _open_ffmpeg(path: Path) -> Iterator[_Stream]:
     ffmpeg, ffprobe = shutil.which("ffmpeg"), shutil.which("ffprobe")
     if ffmpeg is None or ffprobe is None:
         raise InputError(f"{path} needs ffmpeg to be read: install it, or convert the file to wav")
-    # A file may name others to open (playlists, references): only local ones.
-    source = ["-v", "error", "-protocol_whitelist", "file", "-i", f"file:{path}"]
+    # A file may name others to open, and be called what it is not: only containers that hold their own
+    # samples are read, from this file alone.
+    containers = "aac,ape,asf,flac,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,ogg,tta,wav,w64,wv"
+    source = ["-v", "error", "-protocol_whitelist", "file", "-format_whitelist", containers]
+    source += ["-i", f"file:{path}"]
     info = _ffprobe(path, [ffprobe, *source])
     target = ["-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
     with _au_stream([ffmpeg, "-nostdin", *source, *target]) as (header, samples):

@@ -20,6 +20,7 @@ from mixagent.pipeline.files import atomically, clear_leftovers, followed
 from mixagent.pipeline.io.decoding import Progress
 from mixagent.pipeline.io.dither import quantise
 from mixagent.pipeline.io.tags import Retag, copy_tags
+from mixagent.pipeline.names import check_name, for_libsndfile
 from mixagent.pipeline.types import AudioSource, blocks
 from mixagent.pipeline.untrusted import file_name
 
@@ -57,6 +58,7 @@ def check_output(
         file_name(str(path))
     except ValueError as error:
         raise UsageError(f"cannot write {str(path)!r}: that is not a name that a file can have") from error
+    check_name(path)
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder")
     suffix = path.suffix.lower()
@@ -188,7 +190,7 @@ def _write(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, prog
     size = source.frames * source.channels * _SAMPLE_BYTES[bit_depth]
     options = _LOSSY[path.suffix] if lossy else {"subtype": _SUBTYPES[bit_depth]}
     form, done = _container(path.suffix, size), 0
-    name = os.fsencode(path)
+    name = for_libsndfile(path)
     with soundfile.SoundFile(name, "w", source.rate, source.channels, format=form, **options) as file:
         for samples in _samples(source, None if lossy else bit_depth, seed):
             file.write(samples)
