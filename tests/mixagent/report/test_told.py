@@ -15,12 +15,13 @@ from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, ParameterSpace
 from mixagent.pipeline.finished.band import finished_music_band, judge
 from mixagent.pipeline.finished.findings import BY_NAME, FAULTS, FOUND
 from mixagent.pipeline.finished.measures import GROUPS, INDEX, KIND, MEASURES, TONE_HZ, SongMeasures
+from mixagent.pipeline.finished.reasons import faults_answered
 from mixagent.pipeline.types import Audio
 from mixagent.report import charts
 from mixagent.report.actions import UNCERTAIN, Made, actions, answers, hz_words, regions, span_words
-from mixagent.report.findings import PATHOLOGY, finding_rows, found_rows, judged, judged_object
+from mixagent.report.findings import PATHOLOGY, finding_rows, found_rows, judged, judged_object, told_rows
 from mixagent.report.spectrogram import COLUMNS, ROWS, band_levels_db, png, spectrograms
-from mixagent.report.words import FIRST_PLATFORMS, percent, platforms_first
+from mixagent.report.words import FIRST_PLATFORMS, change_words, percent, platforms_first
 
 SPACE = ParameterSpace.for_stems(())
 BAND = finished_music_band().band
@@ -232,6 +233,45 @@ def test_a_repair_is_told_by_what_it_did_and_not_at_all_where_it_found_nothing()
     assert said in done[0]["did"]
     assert "24" not in done[0]["did"]
     assert actions(before, after, made(values, repairs={"master.resonance_cut_db": []})) == []
+
+
+def test_changes_are_told_by_their_size():
+    told = [change_words("raised", change_db) for change_db in (1.4, 1.5, -4.0, 4.1)]
+    assert told == [
+        "raised a little, by 1.4 dB",
+        "raised by 1.5 dB",
+        "raised by 4.0 dB",
+        "raised much, by 4.1 dB",
+    ]
+
+
+def test_a_group_is_named_where_no_single_fault_stands_for_it():
+    spread = {f"tone_{int(hz)}": 0.7 * (-1) ** k for k, hz in enumerate(TONE_HZ)}
+    whole = judge(song(**spread))
+    assert [row["name"] for row in told_rows(finding_rows(whole, []))] == ["other tone"]
+    muddy = judge(song(**{**spread, **of("muddy", 3.0)}))
+    assert {"muddy", "other tone"} <= {row["name"] for row in found_rows(finding_rows(muddy, []))}
+    assert "other tone" not in {row["name"] for row in told_rows(finding_rows(muddy, []))}
+
+
+def test_what_was_moved_for_a_group_as_a_whole_says_how_far_out_it_was_there():
+    start = song(**{f"tone_{int(hz)}": 0.7 * (-1) ** (k // 7) for k, hz in enumerate(TONE_HZ)})
+    before = judged(start)
+    back = {f"tone_{int(hz)}": -0.5 * BAND.spread[INDEX[f"tone_{int(hz)}"]] for hz in TONE_HZ[14:21]}
+    gains = {int(hz): -2.0 for hz in TONE_HZ[14:21]}
+    (action,) = actions(before, judged(moved(start, **back), before), made(graphic("tone", gains)))
+    out_db = 0.7 * np.mean([BAND.spread[INDEX[name]] for name in back])
+    assert action["answers"] == ["other tone"]
+    assert action["why"].endswith(f"here it was {out_db:.1f} dB over")
+
+
+def test_what_was_set_for_dynamics_counts_as_tried():
+    assert faults_answered({"master.ride_db": 1.0, "graphic.tone_31_db": 2.0}) == {"monotone"}
+    assert faults_answered({"master.ride_db": -1.0, "high_band.transient_attack_db": -2.0}) == {
+        "uneven",
+        "spiky",
+    }
+    assert faults_answered({}) == set()
 
 
 def test_spans_are_told_in_two_digits():
