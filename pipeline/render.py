@@ -15,7 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits, Span, edited, span_of
-from mixagent.pipeline.chain.mastering import band_programmes, extends, is_mastered, master_processors
+from mixagent.pipeline.chain.mastering import (
+    Chain,
+    band_programmes,
+    equalisers,
+    extends,
+    is_mastered,
+    master_processors,
+)
 from mixagent.pipeline.chain.mixing import Levels, is_active, mix_blocks, strip_blocks
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.chain.riding import measure_ride
@@ -210,17 +217,19 @@ def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps 
     faded = _faded(programme, stems, settings, levels)
     bands = band_programmes(mix, settings)
     most_db = settings["master.ride_db"]
-    return master_processors(
+    chain = Chain(
         settings,
         mix.rate,
         mix.channels,
         faded,
         (gaps or measure_gaps(mix)) if filled else None,
         bands and bands.raised(faded.level_db - programme.level_db),
-        measure_ride(mix, most_db) if most_db else None,
+        # Behind the equalisers: a voice alone may be far under the chorus before they fill its lows.
+        measure_ride(mix, most_db, equalisers(settings, mix.rate, mix.channels)) if most_db else None,
         measure_highs(mix) if extends(settings) else None,
         measure_blinks(mix) if settings["master.blink_fill_db"] > 0 else None,
     )
+    return master_processors(chain)
 
 
 def _through(

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar for each stage at work, none when stderr is not a terminal."""
+"""Progress on stderr: a bar for each stage at work, none where stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from mixagent.types import ShowProgress
 def shown_progress(quiet: bool) -> Iterator[ShowProgress]:
     """A callback that draws bars on stderr while the context lasts."""
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    # Colours may be forced into a file; bars that are drawn over each other are of no use in one.
+    if quiet or not sys.stderr.isatty() or console.is_dumb_terminal:
         yield _silent
         return
     name = TextColumn("{task.description:<12}", markup=False)

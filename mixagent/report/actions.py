@@ -45,6 +45,7 @@ BAND_DYNAMICS = ("transient_attack_db", "ride_db")
 """Settings of dynamics that the band of finished music moves."""
 
 BY_HAND = "set by hand"
+_LIMITED = "the limiter took peaks for the target's loudness, the rest comes with tone and width"
 _ASIDE = "it comes with the level and the rest"
 _TO_THE_MIDDLE = "no fault for certain, brought towards the middle"
 
@@ -499,7 +500,9 @@ class _Told:
         if answered:
             return _joined([fault.says for fault in answered])
         if group == "punch" and change < 0 and self.made.reduction_db >= HEARD_DB:
-            return "the limiter took peaks for the target's loudness, the rest comes with tone and width"
+            return _LIMITED
+        if group == "range" and not self._came_nearer(["loudness_range"]):
+            return "it comes with tone and width" if self.made.reduction_db < HEARD_DB else _LIMITED
         given = {name: self.made.reasons[name] for name in self._dynamic() if name in self.made.reasons}
         own = {name: self.made.applied[name] for name in given if name.endswith(BAND_DYNAMICS)}
         by_band = reasons_of(self.before, own)

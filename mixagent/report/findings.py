@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from mixagent.pipeline.diagnosis.diagnose import DEFECTS
-from mixagent.pipeline.finished.band import Judgement, judge
+from mixagent.pipeline.finished.band import WHOLE_S, Judgement, judge
 from mixagent.pipeline.finished.findings import (
+    BY_NAME,
     FAULTS,
     FOUND,
+    WHOLES,
     Fault,
     Found,
     called_for,
@@ -56,6 +58,8 @@ UNANSWERED: Mapping[str, str] = MappingProxyType(
 )
 """Why a fault is left that nothing in the chain answers without harm."""
 
+_SIDED, _WHOLES = ({fault.name for fault in faults} for faults in (FAULTS, WHOLES))
+
 _BLINKING = next(fault for fault in FAULTS if fault.name == "blinking")
 
 STRICT = 0.5
@@ -85,6 +89,13 @@ def finding_rows(judgement: Judgement | None, diagnosis: Iterable[Mapping[str, A
     defects = [_defect(row) for row in diagnosis if _is_defect(row) and row["found"]]
     faults = () if judgement is None else findings(judgement)
     return [*defects, *(_row(found, judgement) for found in faults if judgement is not None)]
+
+
+def told_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those that count as found, without the groups of which a single fault was found as well."""
+    found = found_rows(rows)
+    groups = {BY_NAME[row["name"]].group for row in found if row["name"] in _SIDED}
+    return [row for row in found if row["name"] not in _WHOLES or BY_NAME[row["name"]].group not in groups]
 
 
 def found_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -122,6 +133,8 @@ def judged_object(judgement: Judgement | None) -> Row | None:
 def judged_words(judgement: Judgement) -> str:
     """What a song was held against, and how strictly."""
     held = f"Held against {judgement.band.songs} finished songs"
+    if judgement.measures.duration_s < WHOLE_S:
+        held += f", hardly, for {number(judgement.measures.duration_s, 0)} s say little of a song"
     if judgement.alone:
         return "A voice, an instrument or a drone alone: no band of mixes is held against it."
     if judgement.alike >= STRICT:

@@ -39,6 +39,12 @@ def reasons_of(judgement: Judgement, values: Mapping[str, float]) -> dict[str, s
     return {name: _reason(name, value, judgement, found) for name, value in values.items()}
 
 
+def faults_answered(values: Mapping[str, float]) -> set[str]:
+    """The faults of dynamics for which parameters were moved, to whatever effect."""
+    moved = ((name.rsplit(".", 1)[1], value) for name, value in values.items() if value)
+    return {fault for what, value in moved for fault in _DYNAMICS.get((what, value > 0), ())}
+
+
 def _reason(name: str, value: float, judgement: Judgement, found: Mapping[str, Found]) -> str:
     if name.startswith("graphic."):
         what, hz = name.removeprefix("graphic.").removesuffix("_db").split("_")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,13 @@ from mixagent.pipeline.chain.applied import BandGain
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
+from mixagent.pipeline.finished.reasons import faults_answered
 from mixagent.pipeline.graph.runner import Result, StageEvent
 from mixagent.pipeline.io import content_hash
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.policies.base import Decision
 from mixagent.report.actions import Made, actions, answers
-from mixagent.report.findings import finding_rows, found_rows, judged, judged_object
+from mixagent.report.findings import finding_rows, found_rows, judged, judged_object, told_rows
 from mixagent.report.words import PROPERTIES, number
 from mixagent.session.guidance import goal_words, wishes_account, wishes_warnings
 from mixagent.session.reporting.delivery import (
@@ -129,13 +130,18 @@ def build_report(outcome: Outcome) -> dict[str, Any]:
         "met": finish is None or finish["met"],
         "missed": None if finish is None or finish["met"] else finish["missed"],
         "summary": {
-            "wrong": [row["sentence"] for row in found_rows(found)],
+            "wrong": [row["sentence"] for row in told_rows(found)],
             "done": [
                 *_done(outcome, acted, wished),
                 *edits_done(edits),
                 *codecs_done(codecs),
             ],
-            **afterwards(found, [] if finish is None or partial else found_after, acted),
+            **afterwards(
+                found,
+                [] if finish is None or partial else found_after,
+                acted,
+                faults_answered(applied.changed()),
+            ),
         },
         "judged": judged_object(judgement),
         "findings": {"before": found, "after": found_after},
@@ -220,12 +226,16 @@ def afterwards(
     before: Sequence[Mapping[str, Any]],
     after: Sequence[Mapping[str, Any]],
     acted: Sequence[Mapping[str, Any]],
+    tried: Collection[str] = (),
 ) -> dict[str, list[str]]:
-    """What was found and still is, and what was not found before; sentences."""
+    """What was found and still is, and what was not found before; sentences.
+
+    `tried` names faults for which something was set, though it did little.
+    """
     was = {row["name"]: row["severity"] for row in found_rows(before)}
-    answered = {name for action in acted for name in action["answers"]}
+    answered = {name for action in acted for name in action["answers"]} | {*tried}
     left, new = [], []
-    for row in found_rows(after):
+    for row in told_rows(after):
         if row["name"] not in was:
             new.append(row["sentence"])
         elif row["severity"] - was[row["name"]] >= WORSE:
