@@ -90,8 +90,16 @@ def master(
             return MasterResult(made.report, after, (before, after))
 
 
-def analyze(song: Song, *, on_event: OnEvent | None = None, cancel: Cancel | None = None) -> AnalysisResult:
+def analyze(
+    song: Song, *, dual_mono: bool = False, on_event: OnEvent | None = None, cancel: Cancel | None = None
+) -> AnalysisResult:
     """Measure a song and say what is wrong with it; nothing is written.
+
+    Args:
+        song: a file, or samples.
+        dual_mono: whether the loudness of one channel is counted as of two, 3 LU more.
+        on_event: is told how far it is.
+        cancel: stops it.
 
     Raises:
         InputError: it cannot be read.
@@ -105,7 +113,7 @@ def analyze(song: Song, *, on_event: OnEvent | None = None, cancel: Cancel | Non
 
     with _song_file(song) as path:
         assert path is not None
-        return AnalysisResult(measured_song(Path(path), _progress(on_event, cancel)))
+        return AnalysisResult(measured_song(Path(path), _progress(on_event, cancel), dual_mono))
 
 
 def split(

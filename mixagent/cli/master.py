@@ -219,6 +219,7 @@ class MasterFlags:
     bit_depth: flags.MasterBitDepth = "24"
     sample_rate: flags.MasterSampleRate = "keep"
     replaygain: flags.ReplayGain = False
+    dual_mono: flags.DualMono = False
     no_overwrite: flags.NoOverwrite = False
     check_codecs: Annotated[
         bool,
