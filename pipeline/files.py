@@ -52,7 +52,8 @@ def atomically(path: Path, *, through_link: bool = False, durable: bool = False)
     place = followed(path) if through_link else path
     try:
         with hidden_folder(place.parent) as folder:
-            made = folder / f"{place.stem}{place.suffix.lower()}"
+            # A link may lead to a name of another suffix, or of none: the format is that of the output named.
+            made = folder / f"{place.stem}{path.suffix.lower()}"
             yield made
             if durable:
                 _sync(made)
