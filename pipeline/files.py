@@ -52,6 +52,7 @@ def atomically(path: Path, *, through_link: bool = False, durable: bool = False)
     place = followed(path) if through_link else path
     try:
         with hidden_folder(place.parent) as folder:
+            # A link may lead to a name of another suffix, or of none: the format is that of the output named.
             made = folder / f"{place.stem}{path.suffix.lower()}"
             yield made
             if durable:
