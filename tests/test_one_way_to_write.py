@@ -33,7 +33,6 @@ ALLOWED = {
     "mixagent/session/stems_stages.py:decode_tracks": "inside the stage's folder",
     "mixagent/api.py:_song_files": "inside a scratch folder",
     "mixagent/report/listening.py:mp3": "into memory",
-    "mixagent/api.py:_song_files": "inside a scratch folder",
     "mixagent/cli/app.py:_open_standard_streams": "nothing is kept",
     "mixagent/cli/streams.py:_read": "inside a scratch folder",
     "mixagent/cli/streams.py:_send": "into a pipe of the user's",
