@@ -35,7 +35,7 @@ _OURS = re.compile(rf"\.?mixagent-[0-9a-f]{{{2 * _TOKEN_BYTES}}}")
 
 @contextmanager
 def atomically(path: Path, *, through_link: bool = False, durable: bool = False) -> Iterator[Path]:
-    """A place of the same suffix to write a file to; it becomes `path` when the context ends well.
+    """A place of the path's suffix to write a file to; it becomes `path` when the context ends well.
 
     A file that is replaced hands its permissions on.
 
@@ -52,7 +52,7 @@ def atomically(path: Path, *, through_link: bool = False, durable: bool = False)
     place = followed(path) if through_link else path
     try:
         with hidden_folder(place.parent) as folder:
-            made = folder / f"{place.stem}{place.suffix.lower()}"
+            made = folder / f"{place.stem}{path.suffix.lower()}"
             yield made
             if durable:
                 _sync(made)
