@@ -273,7 +273,7 @@ def _lean(random: np.random.Generator) -> Field:
 
 
 def _lean_curve(random: np.random.Generator) -> Field:
-    return Field(balance=(_curve(random, random.uniform(1.5, 8.0), int(random.integers(2, 9))),))
+    return Field(balance=(_curve(random, random.uniform(1.5, 8.0), int(random.integers(2, 20))),))
 
 
 def _episodes(random: np.random.Generator, share: float, length_s: float) -> Callable[[Grid], Grid]:
