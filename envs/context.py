@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.analysis import Analysis
 from mixagent.pipeline.diagnosis import Diagnosis
+from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.targets import LoudnessTarget
 
@@ -29,6 +30,7 @@ class Context:
         space: the parameters to decide.
         features: `describe` of the mix (`mix`) and of each stem by name, shape (features,) each;
             empty where no policy needs them.
+        measures: what the mix is held against finished music by; None for silence.
         trial: tries settings on this song, for a policy that searches; None where none can.
     """
 
@@ -38,4 +40,5 @@ class Context:
     target: LoudnessTarget
     space: ParameterSpace
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    measures: SongMeasures | None = None
     trial: Trial | None = None

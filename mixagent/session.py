@@ -474,7 +474,13 @@ def _models(parting: _Parting, results: Mapping[str, Result]) -> list[dict[str, 
 def _context(request: Request, heard: Heard) -> Context:
     space = ParameterSpace.for_stems(tuple(heard.stems.parts))
     return Context(
-        heard.analysis, heard.stem_analyses, heard.diagnosis, request.target, space, heard.features
+        heard.analysis,
+        heard.stem_analyses,
+        heard.diagnosis,
+        request.target,
+        space,
+        heard.features,
+        heard.measures,
     )
 
 

@@ -36,6 +36,7 @@ from mixagent.pipeline.edits import NO_EDITS, Edits, edited, span_of
 from mixagent.pipeline.features import describe_song
 from mixagent.pipeline.files import content_hash, decode, resample
 from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finished.measures import SongMeasures, measure_song
 from mixagent.pipeline.finishing import BY_TARGET, Finishing, finishing_of
 from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
 from mixagent.pipeline.meters import Loudness, momentary_lufs
@@ -62,6 +63,7 @@ class Heard:
     stems: Stems
     analysis: Analysis
     diagnosis: Diagnosis
+    measures: SongMeasures | None
     stem_analyses: Mapping[str, Analysis]
     features: Mapping[str, FloatArray]
     results: Mapping[str, Result]
@@ -121,6 +123,7 @@ def heard_song(results: Mapping[str, Result], amount: float) -> Heard:
         stems=stems,
         analysis=Analysis.from_json(results["analyse"].values["analysis"]),
         diagnosis=Diagnosis.from_json(results["analyse"].values["diagnosis"]),
+        measures=song_measures(results["analyse"]),
         stem_analyses={
             name: Analysis.from_json(results[f"hear {name}"].values["analysis"]) for name in stems.parts
         },
@@ -232,8 +235,18 @@ def _measured(source: AudioSource, progress: Progress, known_lufs: float | None 
     with ThreadPoolExecutor(1) as pool:
         hearing = None if known_lufs is None else pool.submit(fingerprint, watched(1), known_lufs)
         analysis = analyse(watched(0))
-        diagnosis = diagnose(watched(1), analysis, None if hearing is None else hearing.result())
-    return {"analysis": analysis.to_json(), "diagnosis": diagnosis.to_json()}
+        if not math.isfinite(analysis.integrated_lufs):
+            diagnosis, measures = diagnose(source, analysis), None
+        else:
+            heard = fingerprint(watched(1), analysis.integrated_lufs) if hearing is None else hearing.result()
+            diagnosis, measures = diagnose(source, analysis, heard), measure_song(analysis, heard).to_json()
+    return {"analysis": analysis.to_json(), "diagnosis": diagnosis.to_json(), "measures": measures}
+
+
+def song_measures(measured: Result) -> SongMeasures | None:
+    """What a stage that measures left for the band of finished music; None for silence."""
+    found = measured.values["measures"]
+    return None if found is None else SongMeasures.from_json(found)
 
 
 @dataclass(frozen=True)

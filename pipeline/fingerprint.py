@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import scipy.fft
@@ -18,6 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
+from mixagent.pipeline.meters import EnergyMeter
 
 Float64Array = NDArray[np.float64]
 
@@ -38,6 +40,17 @@ WIDTHS_DB = np.arange(WIDTH_LOWEST_DB, 31) * 1.0
 LEANS_DB = np.arange(-40, 41) * 0.5
 """Centres of the histogram of leans."""
 
+CREST_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "bass": (60.0, 200.0),
+        "low_mid": (200.0, 500.0),
+        "mid": (500.0, 2000.0),
+        "presence": (2000.0, 6000.0),
+        "air": (6000.0, 16000.0),
+    }
+)
+"""The bands in which peaks are held against what surrounds them."""
+
 _LEAN_HZ = (60.0, 8000.0)
 _IN_PHASE = 0.9
 _LOW_LIMIT_HZ = 1000.0
@@ -45,6 +58,7 @@ _HISTOGRAM_STEP_DB = 0.5
 _HISTOGRAM_BINS = 300
 _QUIET_DB = -65.0
 _BLINK_DB = -14.0
+_CREST_FLOOR = 10 ** (FLOOR_DB / 10)
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,8 @@ class Fingerprint:
         window_power: mean power of each 10 ms, the louder channel.
         top_share: share of samples within 1 dB of the peak of their 50 ms, mean over the loud ones.
         flat_share: share of samples in runs of 3 and more that stand still at such a peak.
+        band_crest_db: per band of `CREST_HZ`, the loudest 5 ms of each 400 ms over their mean power, the
+            median over the louder half of the song.
         click_s, dropout_s: when lone jumps and sudden silences happen, in seconds; the first 0.32 s and
             up to 1.3 s at the end are not searched.
     """
@@ -93,6 +109,7 @@ class Fingerprint:
     window_power: Float64Array
     top_share: float
     flat_share: float
+    band_crest_db: Float64Array
     click_s: tuple[float, ...]
     dropout_s: tuple[float, ...]
 
@@ -116,12 +133,15 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
     frames = _Frames(source.rate, size)
     low = _LowSpectrum(source.rate, size * 16)
     shape = _Shape(source.rate)
+    crests = [_BandCrest(source.rate, low_hz, high_hz) for low_hz, high_hz in CREST_HZ.values()]
     glitches = _Glitches(source.rate)
     for block in blocks(source):
         stereo = gain * (block if block.shape[0] == 2 else np.repeat(block[:1], 2, axis=0))
         frames.update(stereo)
         low.update(stereo)
         shape.update(stereo)
+        for crest in crests:
+            crest.update(stereo)
         glitches.update(stereo)
     left, right, cross, log_power_db = frames.spectra()
     low_power, low_steady_power = low.spectra()
@@ -144,6 +164,7 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
         window_power=shape.powers(),
         top_share=shape.top_share(),
         flat_share=shape.flat_share(),
+        band_crest_db=np.array([crest.crest_db() for crest in crests]),
         click_s=tuple(_apart(glitches.click_s)),
         dropout_s=tuple(_apart(glitches.dropout_s)),
     )
@@ -360,6 +381,44 @@ class _Shape:
 
     def flat_share(self) -> float:
         return self._flat / max(self._position, 1)
+
+
+class _BandCrest:
+    """Peaks over power in one band: energies of 5 ms behind a second-order high-pass and low-pass."""
+
+    _STEP_S, _WINDOW_STEPS = 0.005, 80
+
+    def __init__(self, rate: int, low_hz: float, high_hz: float) -> None:
+        self._there = low_hz < 0.4 * rate
+        corners = (("high", min(low_hz, 0.4 * rate)), ("low", min(high_hz, 0.45 * rate)))
+        sections = np.array([_second_order(kind, hz, rate) for kind, hz in corners])
+        self._meter = EnergyMeter(sections, max(round(self._STEP_S * rate), 1), (1.0, 1.0))
+
+    def update(self, block: FloatArray) -> None:
+        if self._there:
+            self._meter.update(np.ascontiguousarray(block))
+
+    def crest_db(self) -> float:
+        energies = self._meter.energies
+        count = len(energies) // self._WINDOW_STEPS
+        if not count:
+            return 0.0
+        windows = energies[: count * self._WINDOW_STEPS].reshape(count, self._WINDOW_STEPS)
+        power = windows.mean(axis=1)
+        loud = (power >= np.median(power)) & (power > _CREST_FLOOR)
+        if not loud.any():
+            return 0.0
+        return float(np.median(10 * np.log10(windows[loud].max(axis=1) / power[loud])))
+
+
+def _second_order(kind: str, hz: float, rate: int) -> list[float]:
+    """A Butterworth low-pass or high-pass by the bilinear transform, as b0 b1 b2 a1 a2."""
+    k = math.tan(math.pi * hz / rate)
+    norm = 1 + math.sqrt(2) * k + k * k
+    feedback = [2 * (k * k - 1) / norm, (1 - math.sqrt(2) * k + k * k) / norm]
+    if kind == "low":
+        return [k * k / norm, 2 * k * k / norm, k * k / norm, *feedback]
+    return [1 / norm, -2 / norm, 1 / norm, *feedback]
 
 
 class _Glitches:

@@ -19,12 +19,13 @@ from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, even_rows
 from mixagent.pipeline.dsp.dynamics import expander
 from mixagent.pipeline.dsp.equaliser import Filter, band_filters
 from mixagent.pipeline.dsp.gaps import GapFiller, Gaps
+from mixagent.pipeline.dsp.graphic import graphic_sections
 from mixagent.pipeline.dsp.image import Image, MidSide, image_matrix, mono_below
 from mixagent.pipeline.dsp.linear_phase import LinearPhase
 from mixagent.pipeline.dsp.programme import Programme
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
 from mixagent.pipeline.mixing import compressors, dynamic_cuts, sections_of, transient_shapers
-from mixagent.pipeline.parameters import BELLS, EQ_BANDS, FINE_PLACES, Settings
+from mixagent.pipeline.parameters import BELLS, EQ_BANDS, FINE_PLACES, GRAPHIC_HZ, Settings
 from mixagent.pipeline.streaming import Processor, process_blocks
 
 _NO_EXTENSION_HZ = 22050.0
@@ -94,7 +95,7 @@ def _repairs(master: Mapping[str, float], rate: int, channels: int) -> list[Proc
 
 
 def _equalisers(settings: Settings, rate: int, channels: int) -> list[Processor]:
-    """The master's equaliser and the one of mid and side; of a mono sound all is mid."""
+    """The graphic equaliser, the master's and the one of mid and side; of a mono sound all is mid."""
     linear = settings["equaliser.linear_phase"] > 0
     master = settings.section("master")
     bells = (
@@ -105,9 +106,31 @@ def _equalisers(settings: Settings, rate: int, channels: int) -> list[Processor]
     sides = [sections_of(_band_filters(settings.section(part), rate), rate) for part in ("mid", "side")]
     if channels != 2:
         sections, sides = sections + sides[0], [[], []]
-    equalisers = [_filtered(np.stack(sections), rate, channels, linear)] if sections else []
+    equalisers = _graphic(settings, rate, channels, linear)
+    if sections:
+        equalisers.append(_filtered(np.stack(sections), rate, channels, linear))
     if any(sides):
         equalisers.append(MidSide(_filtered(even_rows(sides), rate, channels, linear)))
+    return equalisers
+
+
+def _graphic(settings: Settings, rate: int, channels: int, linear: bool) -> list[Processor]:
+    """Balance of left and right, then tone and width on mid and side, in third octaves."""
+    values = settings.section("graphic")
+    tone, width, balance = (
+        np.array([values[f"{what}_{hz}_db"] for hz in GRAPHIC_HZ]) for what in ("tone", "width", "balance")
+    )
+    equalisers: list[Processor] = []
+    if channels != 2:
+        return [_filtered(graphic_sections(tone, rate), rate, channels, linear)] if tone.any() else []
+    if balance.any():
+        sides = [graphic_sections(gains, rate) for gains in (-balance / 2, balance / 2)]
+        equalisers.append(_filtered(np.stack(sides), rate, 2, linear))
+    if width.any():
+        sides = [graphic_sections(gains, rate) for gains in (tone, tone + width)]
+        equalisers.append(MidSide(_filtered(np.stack(sides), rate, 2, linear)))
+    elif tone.any():
+        equalisers.append(_filtered(graphic_sections(tone, rate), rate, 2, linear))
     return equalisers
 
 

@@ -306,6 +306,24 @@ _EQUALISER = (_Row("linear_phase", "", 0.0, 0.0, 1.0, "over 0: the master's equa
 EQ_BANDS = ("sub", "bass", "low_mid", "mid", "presence", "brilliance", "air")
 """The bands of the master's equalisers, from low to high."""
 
+GRAPHIC_HZ = (
+    *(31, 40, 50, 63, 80, 100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1000),
+    *(1250, 1600, 2000, 2500, 3150, 4000, 5000, 6300, 8000, 10000, 12500, 16000),
+)
+"""The third octaves of the graphic equaliser, as their names have them."""
+
+_GRAPHIC = (
+    *(_Row(f"tone_{hz}_db", "dB", -18.0, 0.0, 18.0, f"third octave at {hz} Hz") for hz in GRAPHIC_HZ),
+    *(
+        _Row(f"width_{hz}_db", "dB", -18.0, 0.0, 18.0, f"side against mid in the third octave at {hz} Hz")
+        for hz in GRAPHIC_HZ
+    ),
+    *(
+        _Row(f"balance_{hz}_db", "dB", -18.0, 0.0, 18.0, f"right against left in the third octave at {hz} Hz")
+        for hz in GRAPHIC_HZ
+    ),
+)
+
 _SIDES_EQ = tuple(
     _Row(f"eq_{name}_db", "dB", -12.0, 0.0, 12.0, f"the {name.replace('_', ' ')} of this part alone")
     for name in EQ_BANDS
@@ -372,6 +390,7 @@ BAND_PLACES = ("low_band", "low_mid_band", "high_mid_band", "high_band")
 
 FINE = (
     ("equaliser", _EQUALISER),
+    ("graphic", _GRAPHIC),
     ("mid", _SIDES_EQ),
     ("side", _SIDES_EQ),
     *((place, _dynamic(hz)) for place, hz in zip(DYNAMIC_PLACES, _DYNAMICS_HZ, strict=True)),
@@ -380,7 +399,8 @@ FINE = (
     ("clipper", _CLIPPER),
     ("punch", _PUNCH),
 )
-"""Finer tools of the master, for who sets them by name: no policy steers them, no search moves them.
+"""Finer tools of the master. The band of finished music moves some of them; the others are for who sets them
+by name. No `master.*` search moves them, and the reward's prior does not count them.
 
 What each group of them could add to what is undone: `scripts/benchmark_parameters.py`.
 """

@@ -15,7 +15,8 @@ from mixagent.pipeline.parameters import Settings
 Dimension = Literal["eq", "dynamics", "width", "saturation", "restore"]
 
 _NAMES: tuple[tuple[Dimension, str], ...] = (
-    ("eq", r"dynamic_\d\."),
+    ("eq", r"dynamic_\d\.|graphic\.tone_"),
+    ("width", r"graphic\.(width|balance)_"),
     ("dynamics", r"(crossover|punch)\."),
     ("width", r"(reverb|delay)\."),
     ("saturation", r"clipper\.|.*\.(sat|drive)"),

@@ -1,6 +1,7 @@
 """What decides the settings for a song: every policy behind one interface."""
 
 from mixagent.policies.advice import UngatedRules
+from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.rules import RulePolicy
@@ -8,6 +9,7 @@ from mixagent.policies.rules import RulePolicy
 __all__ = [
     "ADVISERS",
     "POLICIES",
+    "BandPolicy",
     "Context",
     "Decision",
     "NeutralPolicy",
@@ -16,7 +18,11 @@ __all__ = [
     "load_policy",
 ]
 
-POLICIES: dict[str, type[Policy]] = {"rules": RulePolicy, "neutral": NeutralPolicy}
+POLICIES: dict[str, type[Policy]] = {
+    "band": BandPolicy,
+    "rules": RulePolicy,
+    "neutral": NeutralPolicy,
+}
 """The policies that need no training, by name."""
 
 ADVISERS: dict[str, type[Policy]] = {**POLICIES, "ungated-rules": UngatedRules}

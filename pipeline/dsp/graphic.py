@@ -1,0 +1,75 @@
+"""A graphic equaliser in third octaves whose response runs through its gains.
+
+Bells overlap, so their gains are solved from their interaction at the centres and half-way between
+(Välimäki and Liski, "Accurate cascade graphic equalizer", IEEE Signal Processing Letters 24(2), 2017).
+The ends of the curve are shelves: at 31.5 Hz, and at 16 kHz or lower where the rate is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
+
+Float64Array = NDArray[np.float64]
+
+THIRD_OCTAVES_HZ = (
+    *(31.5, 40.0, 50.0, 63.0, 80.0, 100.0, 125.0, 160.0, 200.0, 250.0, 315.0, 400.0, 500.0, 630.0),
+    *(800.0, 1000.0, 1250.0, 1600.0, 2000.0, 2500.0, 3150.0, 4000.0, 5000.0, 6300.0, 8000.0),
+    *(10000.0, 12500.0, 16000.0),
+)
+"""Nominal centres of the bands; the filters stand at the exact ones, 1000·10^(n/10) Hz (IEC 61260-1)."""
+
+_AT_1000 = THIRD_OCTAVES_HZ.index(1000.0)
+_Q = 2.0
+_SHELF_Q = 0.8
+_SHELF_SHARE = 10**0.05
+_SHELF_HIGHEST_SHARE = 0.38
+_REFINEMENTS = 6
+
+
+def graphic_sections(gains_db: Sequence[float], rate: int) -> Float64Array:
+    """Second-order sections whose response runs through the gains at `THIRD_OCTAVES_HZ`.
+
+    Args:
+        gains_db: one for each of `THIRD_OCTAVES_HZ`; those too high for the rate are left out.
+        rate: sample rate in Hz.
+
+    Returns:
+        b0 b1 b2 a1 a2 of each, shape (sections, 5).
+    """
+    centres = _hz(np.arange(len(gains_db)))
+    last = min(len(gains_db) - 1, int(np.searchsorted(centres, _SHELF_HIGHEST_SHARE * rate)) - 1)
+    bands = np.arange(last + 1)
+    points = np.arange(-1, 2 * last + 2) / 2
+    points = points[_hz(points) < HIGHEST_SHARE * rate]
+    wanted = np.interp(points, bands, np.asarray(gains_db)[bands])
+
+    def filters(gains: Float64Array) -> list[Filter]:
+        return [_filter(int(band), float(gain), last) for band, gain in zip(bands, gains, strict=True)]
+
+    def reached(gains: Float64Array) -> Float64Array:
+        return np.asarray(sum(each.response_db(_hz(points), rate) for each in filters(gains)))
+
+    solve = np.linalg.pinv(np.stack([reached(row) for row in np.eye(bands.size)], axis=1))
+    gains = solve @ wanted
+    for _ in range(_REFINEMENTS):
+        gains = gains + solve @ (wanted - reached(gains))
+    return np.stack([each.section(rate) for each in filters(gains)])
+
+
+def _hz(places: ArrayLike) -> Float64Array:
+    """The exact frequencies of places in `THIRD_OCTAVES_HZ`, of fractions too."""
+    return np.asarray(1000.0 * 10 ** ((np.asarray(places, np.float64) - _AT_1000) / 10))
+
+
+def _filter(band: int, gain_db: float, last: int) -> Filter:
+    hz = float(_hz(band))
+    if band == 0:
+        return Filter("low_shelf", hz * _SHELF_SHARE, gain_db, _SHELF_Q)
+    if band == last:
+        return Filter("high_shelf", hz / _SHELF_SHARE, gain_db, _SHELF_Q)
+    return Filter("bell", hz, gain_db, _Q)

@@ -1,0 +1,237 @@
+"""Finished music as a band, not a curve: mean and spread of every measure, and how far a song is held to them.
+
+The statistics (`checkpoints/finished_band`, made by `scripts/fit_band.py`) are of finished songs, weighted
+by how much they move in time like what generators make: songs with voice, drums and bass. How much a song is
+like them (`Kind`) also says how strictly it is held to the band: a drone, a chip tune or a chamber recording
+has its own right to be elsewhere, unless it is far out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixagent.pipeline.finished.measures import GROUPS, INDEX, KIND, MEASURES, Group, SongMeasures
+
+Float64Array = NDArray[np.float64]
+
+SCHEMA = "mixagent.band/1"
+
+FURTHEST = 4.0
+"""Deviations count up to here in what is said of a group, so that no odd measure rules it."""
+
+JUDGED_HZ = (38.0, 13000.0)
+"""Bands of tone outside of this say nothing of the whole: there is little to hear, or codecs cut it."""
+
+JUDGED_WIDTH_HZ = (150.0, 13000.0)
+
+_LIMIT = 3.0
+_LOWEST_SCORE, _HIGHEST_SCORE = -8.0, 4.0
+
+
+@dataclass(frozen=True)
+class Band:
+    """Mean and spread of what songs measure.
+
+    Attributes:
+        name: what the songs are, for the report.
+        songs: how many.
+        mean, spread: one for each of `MEASURES`, in its unit; NaN where it says nothing. A spread is one
+            standard deviation.
+    """
+
+    name: str
+    songs: int
+    mean: Float64Array
+    spread: Float64Array
+
+    def deviations(self, measures: SongMeasures) -> Float64Array:
+        """How far out each measure is, in spreads; NaN where song or band has none."""
+        return np.asarray((measures.values - self.mean) / self.spread)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How much a song moves in time like what generators make: a linear discriminant of `KIND`.
+
+    Attributes:
+        mean, spread: of the figures over finished music.
+        direction: weights of the standardised figures.
+        offset: subtracted, so that 0 is as likely the one as the other.
+    """
+
+    mean: Float64Array
+    spread: Float64Array
+    direction: Float64Array
+    offset: float
+
+    def score(self, kind: Float64Array) -> float:
+        """The log-odds, within −8 and 4; `kind` as in `SongMeasures`."""
+        standard = np.clip((kind - self.mean) / self.spread, -_LIMIT, _LIMIT)
+        return float(np.clip(standard @ self.direction - self.offset, _LOWEST_SCORE, _HIGHEST_SCORE))
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Log-odds that a group of measures is to be corrected: bias + kind · score + deviation · RMS deviation."""
+
+    bias: float
+    kind: float
+    deviation: float
+
+    def of(self, score: float, deviation: float) -> float:
+        """How far the band's word counts, 0 to 1."""
+        odds = self.bias + self.kind * score + self.deviation * deviation
+        return float(1 / (1 + math.exp(-odds)) ** 2)
+
+
+@dataclass(frozen=True)
+class FinishedMusic:
+    """The shipped statistics.
+
+    Attributes:
+        band: of finished music.
+        kind: says whether a song is of the kind that the band was weighted for.
+        trust: by group, how strictly a song is held to the band.
+        severity: the two slopes of a finding's log-odds against its deviation; see `findings.severity`.
+        edges: by finding, the deviation of the outer edge, which hardly any finished song passes.
+    """
+
+    band: Band
+    kind: Kind
+    trust: Mapping[str, Trust]
+    severity: tuple[float, float]
+    edges: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A song held against a band.
+
+    Attributes:
+        measures: of the song.
+        band: that it is held against.
+        deviations: how far out each measure is, in spreads; NaN where there is none.
+        alike: how much the song is of the kind that the band was made for, 0 to 1; 1 against references,
+            which somebody chose for it.
+        trust: by group, how far the band's word counts, 0 to 1.
+    """
+
+    measures: SongMeasures
+    band: Band
+    deviations: Float64Array
+    alike: float
+    trust: Mapping[str, float]
+
+    def of(self, group: Group) -> Float64Array:
+        """The deviations of one group, in the order of the table."""
+        return self.deviations[GROUPS[group]]
+
+    def mean_of(self, names: Sequence[str]) -> float:
+        """Mean deviation of some measures within ±`FURTHEST`; 0 where the song has none of them."""
+        found = self.deviations[[INDEX[name] for name in names]]
+        found = found[np.isfinite(found)]
+        return float(np.clip(found, -FURTHEST, FURTHEST).mean()) if found.size else 0.0
+
+
+JUDGED: Mapping[Group, NDArray[np.int64]] = MappingProxyType(
+    {
+        group: np.array(
+            [k for k in places if MEASURES[k].hz is None or low <= float(MEASURES[k].hz or 0.0) <= high],
+            np.int64,
+        )
+        for group, places in GROUPS.items()
+        for low, high in ({"tone": JUDGED_HZ, "width": JUDGED_WIDTH_HZ}.get(group, (0.0, math.inf)),)
+    }
+)
+"""The places of each group that say how far out the group as a whole is."""
+
+
+def group_deviation(deviations: Float64Array, group: Group) -> float:
+    """Root mean square deviation of a group's judged measures; 0 where the song has none."""
+    found = deviations[JUDGED[group]]
+    found = np.clip(found[np.isfinite(found)], -FURTHEST, FURTHEST)
+    return float(np.sqrt(np.mean(found**2))) if found.size else 0.0
+
+
+def judge(measures: SongMeasures, against: Band | None = None) -> Judgement:
+    """A song held against finished music or, where one is given, against a band that somebody chose."""
+    music = finished_music_band()
+    if against is not None:
+        every = MappingProxyType(dict.fromkeys(GROUPS, 1.0))
+        return Judgement(measures, against, against.deviations(measures), 1.0, every)
+    deviations = music.band.deviations(measures)
+    score = music.kind.score(measures.kind)
+    trust = {
+        group: music.trust.get(group, music.trust["other"]).of(score, group_deviation(deviations, group))
+        for group in GROUPS
+    }
+    alike = 1 / (1 + math.exp(-score))
+    return Judgement(measures, music.band, deviations, alike, MappingProxyType(trust))
+
+
+@cache
+def finished_music_band() -> FinishedMusic:
+    """The statistics that ship."""
+    file = resources.files("mixagent.checkpoints").joinpath("finished_band/statistics.json")
+    return from_json(json.loads(file.read_text(encoding="utf-8")))
+
+
+def from_json(data: Mapping[str, Any]) -> FinishedMusic:
+    """The statistics that `to_json` wrote.
+
+    Raises:
+        KeyError, TypeError, ValueError: anything else.
+    """
+    if data["schema"] != SCHEMA or data["kind"]["names"] != list(KIND):
+        raise ValueError(f"not schema {SCHEMA}")
+    measures = data["measures"]
+    mean, spread = (
+        np.array([_number(measures[m.name][k]) for m in MEASURES], np.float64) for k in ("mean", "spread")
+    )
+    kind = data["kind"]
+    return FinishedMusic(
+        Band(str(data["name"]), int(data["songs"]), mean, spread),
+        Kind(
+            *(np.array(kind[k], np.float64) for k in ("mean", "spread", "direction")), float(kind["offset"])
+        ),
+        MappingProxyType({group: Trust(**values) for group, values in data["trust"].items()}),
+        (float(data["severity"][0]), float(data["severity"][1])),
+        MappingProxyType({str(name): float(edge) for name, edge in data["edges"].items()}),
+    )
+
+
+def to_json(music: FinishedMusic) -> dict[str, Any]:
+    """As `from_json` reads it: numbers alone."""
+    rows = zip(MEASURES, music.band.mean, music.band.spread, strict=True)
+    kind = music.kind
+    return {
+        "schema": SCHEMA,
+        "name": music.band.name,
+        "songs": music.band.songs,
+        "measures": {
+            m.name: {"mean": round(float(mean), 4), "spread": round(float(spread), 4)}
+            for m, mean, spread in rows
+        },
+        "kind": {
+            "names": list(KIND),
+            **{k: np.round(getattr(kind, k), 5).tolist() for k in ("mean", "spread", "direction")},
+            "offset": round(kind.offset, 5),
+        },
+        "trust": {group: {k: round(v, 4) for k, v in vars(t).items()} for group, t in music.trust.items()},
+        "severity": [round(slope, 4) for slope in music.severity],
+        "edges": {name: round(edge, 4) for name, edge in music.edges.items()},
+    }
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,278 @@
+"""What is held against finished music: the one table of a song's measures.
+
+None of them depends on the song's level. All is read from its `Analysis` and its `Fingerprint`, so that
+measuring costs no further pass over the audio.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
+from mixagent.pipeline.finished_music import (
+    cutoff_hz,
+    dips,
+    gap_curve,
+    lean_db,
+    lines_db,
+    peaks,
+    prominence_db,
+    resonance_curve,
+)
+from mixagent.pipeline.fingerprint import BAND_EDGES_HZ, CREST_HZ, IMAGE_EDGES_HZ, Fingerprint
+
+Float64Array = NDArray[np.float64]
+
+Group = Literal["tone", "width", "balance", "punch", "range", "steadiness", "top", "texture", "lows"]
+
+TONE_HZ = THIRD_OCTAVES_HZ[1:29]
+"""Nominal centres of the third octaves in which a song is judged and corrected, 31.5 Hz to 16 kHz."""
+
+WIDTH_HZ = THIRD_OCTAVES_HZ[6:29]
+"""Those in which its width is judged, 100 Hz to 16 kHz."""
+
+LOWEST_DB = -70.0
+"""What lies lower under the mean of 100 Hz to 8 kHz is silence."""
+
+NARROWEST_DB, WIDEST_DB = -30.0, 12.0
+"""Side over mid counts between these: further out nobody hears a difference."""
+
+MONO_DB = -40.0
+"""Side over mid, in the widest of six bands, up to which a song has no width to be judged."""
+
+LONGEST_RANGE_LU = 20.0
+
+_LEVEL = slice(TONE_HZ.index(100.0), TONE_HZ.index(8000.0) + 1)
+_BLINKS_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"mid": (1500, 4000), "high": (4000, 8000), "top": (8000, 14500)}
+)
+_METAL_HZ, _PRESENCE_HZ = (7500, 13000), (2000, 6500)
+_DEEPEST_WOBBLE_DB = 25.0
+_KIND_HZ = ((60, 150), (150, 400), (400, 1000), (1000, 2500), (2500, 6000), (6000, 13000))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One figure by which a song is judged.
+
+    Attributes:
+        name: unique; ends in the centre of its band in Hz where it has one.
+        group: measures of one group share their causes.
+        unit: of the value.
+        hz: centre of its band, None for what has no band.
+    """
+
+    name: str
+    group: Group
+    unit: str
+    hz: float | None = None
+
+
+def _table() -> tuple[Measure, ...]:
+    def bands(group: Group, what: str) -> list[Measure]:
+        return [Measure(f"{what}_{n}", group, "dB", math.sqrt(a * b)) for n, (a, b) in CREST_HZ.items()]
+
+    def plain(group: Group, unit: str, *names: str) -> list[Measure]:
+        return [Measure(name, group, unit) for name in names]
+
+    return (
+        *(Measure(f"tone_{hz:.0f}", "tone", "dB", hz) for hz in TONE_HZ),
+        *(Measure(f"width_{hz:.0f}", "width", "dB", hz) for hz in WIDTH_HZ),
+        *(Measure(f"lean_{hz:.0f}", "balance", "dB", hz) for hz in IMAGE_EDGES_HZ[:-1]),
+        *plain("punch", "dB", "plr", "crest_3s", "crest_400ms", "crest_50ms"),
+        *bands("punch", "crest"),
+        *plain("range", "LU", "loudness_range", "section_contrast"),
+        *bands("steadiness", "swing"),
+        *plain("top", "octaves", "bandwidth"),
+        *plain("top", "log10", *(f"blinks_{name}" for name in _BLINKS_HZ)),
+        *plain("texture", "dB", "line", "lines", "top_steadiness", "top_noise", "resonance", "gap"),
+        *plain("lows", "dB", "sub_wobble", "bass_wobble"),
+    )
+
+
+MEASURES = _table()
+"""Every measure, in the order of `SongMeasures.values`."""
+
+INDEX: Mapping[str, int] = MappingProxyType({measure.name: k for k, measure in enumerate(MEASURES)})
+
+GROUPS: Mapping[Group, NDArray[np.int64]] = MappingProxyType(
+    {
+        group: np.array([k for k, m in enumerate(MEASURES) if m.group == group], np.int64)
+        for group in dict.fromkeys(measure.group for measure in MEASURES)
+    }
+)
+"""The places of each group in the table."""
+
+KIND = (
+    "onsets",
+    "sharpness",
+    *(f"{what}_{low}" for low, _ in _KIND_HZ for what in ("noise", "flux", "up", "down")),
+)
+"""What a song says of its own kind: how it moves in time, which no equaliser, width or level changes."""
+
+
+@dataclass(frozen=True)
+class SongMeasures:
+    """What a song measures.
+
+    Attributes:
+        values: one for each of `MEASURES`; NaN where the song has no such thing, as the width of a mono song.
+        kind: one for each of `KIND`.
+    """
+
+    values: Float64Array
+    kind: Float64Array
+
+    def __getitem__(self, name: str) -> float:
+        return float(self.values[INDEX[name]])
+
+    def of(self, group: Group) -> Float64Array:
+        """The values of one group, in the order of the table."""
+        return self.values[GROUPS[group]]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `from_json` reads it; what is not there is null."""
+        values = {m.name: _rounded(v) for m, v in zip(MEASURES, self.values, strict=True)}
+        return {"values": values, "kind": [_rounded(value) for value in self.kind]}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> SongMeasures:
+        """What `to_json` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: anything else.
+        """
+        values = [data["values"][measure.name] for measure in MEASURES]
+        kind = np.array(data["kind"], np.float64)
+        if kind.shape != (len(KIND),) or not np.isfinite(kind).all():
+            raise ValueError("the measures of the song's kind are not these")
+        return cls(np.array([math.nan if v is None else float(v) for v in values]), kind)
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if math.isfinite(value) else None
+
+
+def measure_song(analysis: Analysis, fingerprint: Fingerprint) -> SongMeasures:
+    """The measures of a song that is not silent.
+
+    Args:
+        analysis: of the song.
+        fingerprint: of the song, at its loudness.
+    """
+    values = {
+        **_tone_and_width(analysis),
+        **_balance(analysis, fingerprint),
+        **_dynamics(analysis, fingerprint),
+        **_top(fingerprint),
+        **_lows(fingerprint),
+    }
+    return SongMeasures(np.array([values[m.name] for m in MEASURES]), _kind(analysis, fingerprint))
+
+
+def tone_db(mid_db: Float64Array, side_db: Float64Array) -> Float64Array:
+    """Tone in each of `TONE_HZ` from the levels of mid and side there: both together, about their mean.
+
+    The mean is that of 100 Hz to 8 kHz in dB, so that the tone does not depend on the level.
+    """
+    both = 10 * np.log10(10 ** (mid_db / 10) + 10 ** (side_db / 10))
+    return np.asarray(np.maximum(both - both[_LEVEL].mean(), LOWEST_DB))
+
+
+def is_mono(analysis: Analysis) -> bool:
+    """Whether the song has no side to speak of."""
+    return analysis.channels == 1 or max(analysis.side_ratio_db.values()) <= MONO_DB
+
+
+def _tone_and_width(analysis: Analysis) -> dict[str, float]:
+    mid, side = (
+        np.array(levels[1:29]) for levels in (analysis.third_octave_mid_db, analysis.third_octave_side_db)
+    )
+    width = np.clip(side - mid, NARROWEST_DB, WIDEST_DB)[-len(WIDTH_HZ) :]
+    if is_mono(analysis):
+        width = np.full(len(WIDTH_HZ), math.nan)
+    tone = zip(TONE_HZ, tone_db(mid, side), strict=True)
+    return {f"tone_{hz:.0f}": float(v) for hz, v in tone} | {
+        f"width_{hz:.0f}": float(v) for hz, v in zip(WIDTH_HZ, width, strict=True)
+    }
+
+
+def _balance(analysis: Analysis, fingerprint: Fingerprint) -> dict[str, float]:
+    leans = np.full(len(IMAGE_EDGES_HZ) - 1, math.nan) if is_mono(analysis) else lean_db(fingerprint)
+    return {f"lean_{hz:.0f}": float(v) for hz, v in zip(IMAGE_EDGES_HZ, leans, strict=False)}
+
+
+def _dynamics(analysis: Analysis, fingerprint: Fingerprint) -> dict[str, float]:
+    figures = peaks(fingerprint)
+    loud = [lufs for lufs in analysis.short_term_lufs if lufs > analysis.integrated_lufs - 20.0]
+    up = fingerprint.band_percentile_db(0.95) - fingerprint.band_percentile_db(0.5)
+    crests = zip(CREST_HZ, fingerprint.band_crest_db, strict=True)
+    return {
+        "plr": analysis.plr_db,
+        **{name: figures[name] for name in ("crest_3s", "crest_400ms", "crest_50ms")},
+        **{f"crest_{name}": float(value) for name, value in crests},
+        "loudness_range": min(analysis.loudness_range_lu, LONGEST_RANGE_LU),
+        "section_contrast": float(np.std(loud)) if len(loud) > 8 else math.nan,
+        **{f"swing_{name}": float(up[_bands(low, high)].mean()) for name, (low, high) in CREST_HZ.items()},
+    }
+
+
+def _top(fingerprint: Fingerprint) -> dict[str, float]:
+    _, lines = lines_db(fingerprint)
+    lines = np.sort(lines)[::-1]
+    spread = fingerprint.band_percentile_db(0.9) - fingerprint.band_percentile_db(0.3)
+    flatness = fingerprint.band_flatness_db
+    metal, presence = _bands(*_METAL_HZ), _bands(*_PRESENCE_HZ)
+    resonances = resonance_curve(fingerprint)
+    inside = (resonances.hz > 120) & (resonances.hz < 800)
+    blinks = {
+        f"blinks_{name}": math.log10(float(fingerprint.band_blink_share[_bands(low, high)].mean()) + 1e-3)
+        for name, (low, high) in _BLINKS_HZ.items()
+    }
+    return blinks | {
+        "bandwidth": math.log2(min(cutoff_hz(fingerprint), 20000.0) / 16000.0),
+        "line": float(lines[0]),
+        "lines": float(np.mean(lines[: len(lines) // 10])),
+        "top_steadiness": float(spread[metal].mean() - spread[presence].mean()),
+        "top_noise": float(flatness[metal].mean() - flatness[presence].mean()),
+        "resonance": float(prominence_db(resonances)[inside].max()),
+        "gap": dips(gap_curve(fingerprint))[0][1],
+    }
+
+
+def _lows(fingerprint: Fingerprint) -> dict[str, float]:
+    hz = np.arange(len(fingerprint.low_power)) * fingerprint.low_bin_hz
+
+    def wobble_db(low_hz: float, high_hz: float) -> float:
+        inside = (hz >= low_hz) & (hz < high_hz)
+        mean, steady = (
+            float(power[inside].sum()) + 1e-11
+            for power in (fingerprint.low_power, fingerprint.low_steady_power)
+        )
+        return min(10 * math.log10(mean / steady), _DEEPEST_WOBBLE_DB)
+
+    return {"sub_wobble": wobble_db(30, 60), "bass_wobble": wobble_db(60, 120)}
+
+
+def _kind(analysis: Analysis, fingerprint: Fingerprint) -> Float64Array:
+    middle = fingerprint.band_percentile_db(0.5)
+    up = fingerprint.band_percentile_db(0.95) - middle
+    down = np.minimum(middle - fingerprint.band_percentile_db(0.15), 25.0)
+    rows = [math.log(analysis.transient_density_hz + 0.3), min(analysis.transient_sharpness_db, 25.0)]
+    for low, high in _KIND_HZ:
+        inside = _bands(low, high)
+        figures = (fingerprint.band_flatness_db, fingerprint.band_flux_db, up, down)
+        rows += [float(figure[inside].mean()) for figure in figures]
+    return np.array(rows)
+
+
+def _bands(low_hz: float, high_hz: float) -> NDArray[np.bool_]:
+    centres = np.sqrt(BAND_EDGES_HZ[:-1] * BAND_EDGES_HZ[1:])
+    return np.asarray((centres >= low_hz) & (centres < high_hz))

@@ -1,0 +1,48 @@
+"""Why a parameter was moved for the band, in words: the finding that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from mixagent.pipeline.finished.band import Judgement
+from mixagent.pipeline.finished.findings import FAULTS, Fault, Found, findings
+
+_KINDS: Mapping[str, Literal["tone", "width", "balance"]] = {
+    "tone": "tone",
+    "width": "width",
+    "balance": "balance",
+}
+
+
+def reasons_of(judgement: Judgement, values: Mapping[str, float]) -> dict[str, str]:
+    """For each `graphic.*` parameter that moves, the gravest fault of its band that it answers, or the band."""
+    found = {f.fault.name: f for f in findings(judgement)}
+    return {name: _reason(name, value, judgement, found) for name, value in values.items()}
+
+
+def _reason(name: str, value: float, judgement: Judgement, found: Mapping[str, Found]) -> str:
+    what, hz = name.removeprefix("graphic.").removesuffix("_db").split("_")
+    answered = [f for f in FAULTS if _answers(f, what, float(hz), value) and found[f.name].severity > 0.0]
+    if not answered:
+        return f"{what} towards {judgement.band.name}"
+    gravest = max(answered, key=lambda fault: found[fault.name].severity)
+    return words(found[gravest.name])
+
+
+def _answers(fault: Fault, what: str, hz: float, value: float) -> bool:
+    """Whether a move of this sign at this frequency makes the fault less."""
+    if fault.group != _KINDS[what] or (value > 0) == (fault.side == "high"):
+        return False
+    if what == "balance":
+        return True
+    centres = [float(name.rsplit("_", 1)[1]) for name in fault.measures]
+    return min(centres) / 1.13 <= hz <= max(centres) * 1.13
+
+
+def words(found: Found) -> str:
+    """A fault as a clause: “the low mids are thick: 180–560 Hz is 5.1 dB over finished music”."""
+    side = "over" if found.apart > 0 else "under"
+    if found.fault.unit != "dB":
+        return found.fault.says
+    return f"{found.fault.says}: {found.fault.place} is {abs(found.apart):.1f} dB {side} finished music"

@@ -1,0 +1,47 @@
+"""The band policy: what brings a song into the band of finished music, and repairs of what was found.
+
+Tone, width, balance and dynamics are answers to the band (`pipeline.finished.answers`); cut-offs, gaps and
+rings are answered by the rules. It is the baseline action of the trained policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mixagent.pipeline.finished.answers import answer
+from mixagent.pipeline.finished.band import Band, judge
+from mixagent.pipeline.finished.reasons import reasons_of
+from mixagent.policies.base import Context, Decision
+from mixagent.policies.rules import RulePolicy
+
+REPAIRS = ("master.extend_from_hz", "master.extend_db", "master.gap_fill_db", "master.resonance_cut_db")
+"""What the rules answer: no setting of tone brings back what is gone."""
+
+
+@dataclass(frozen=True)
+class BandPolicy:
+    """Brings a song to the inner edge of finished music, or of a band that somebody chose.
+
+    Attributes:
+        against: the band of references; None for finished music.
+    """
+
+    against: Band | None = None
+    name: str = "band"
+
+    def decide(self, context: Context) -> Decision:
+        """The settings; neutral for a song that was not measured, as silence."""
+        repairs = _repairs(context)
+        if context.measures is None:
+            return repairs
+        judgement = judge(context.measures, self.against)
+        values = {k: v for k, v in answer(judgement).values.items() if k in context.space}
+        settings = context.space.settings({**repairs.settings.changed(), **values})
+        return Decision(settings, {**repairs.reasons, **reasons_of(judgement, values)})
+
+
+def _repairs(context: Context) -> Decision:
+    decided = RulePolicy().decide(context)
+    kept: Mapping[str, float] = {k: v for k, v in decided.settings.changed().items() if k in REPAIRS}
+    return Decision(context.space.settings(kept), {k: v for k, v in decided.reasons.items() if k in kept})
