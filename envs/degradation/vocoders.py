@@ -59,7 +59,8 @@ def noisy_band(audio: Audio, low_hz: float, high_hz: float, share: float, seed: 
     """A band partly replaced by noise of its own envelope: grain, as parametric coders and vocoders give."""
     spectra, hz = _forward(audio), np.fft.rfftfreq(_SIZE, 1 / audio.rate)
     noise = _unit(_forward(Audio(_noise(audio, seed), audio.rate)))
-    magnitude = np.sqrt(ndimage.uniform_filter1d(np.abs(spectra) ** 2, 9, axis=2))
+    # A running sum may come out a little under zero.
+    magnitude = np.sqrt(np.maximum(ndimage.uniform_filter1d(np.abs(spectra) ** 2, 9, axis=2), 0.0))
     inside = (hz >= low_hz) & (hz < high_hz)
     mixed = np.sqrt(1 - share) * spectra + np.sqrt(share) * magnitude * noise
     return _backward(np.where(inside, mixed, spectra), audio)
