@@ -17,7 +17,6 @@ from mixagent.delivered import (
     edits_done,
     output_rows,
     platform_rows,
-    speakers_account,
 )
 from mixagent.feedback_account import feedback_lines
 from mixagent.pipeline.files import content_hash
@@ -53,6 +52,7 @@ def analysis_object(song: Path, decoded: Mapping[str, Any], measured: Mapping[st
         "analysis": measured["analysis"],
         "diagnosis": _faults(measured["diagnosis"]),
         "properties": _properties(measured["diagnosis"]),
+        "translation": measured["translation"],
         "warnings": decoded["warnings"],
     }
 
@@ -88,7 +88,7 @@ def build_report(
     after = results["measure"].values if "measure" in results else heard
     own, song = request.stems_in, _input(request, decoded["info"])
     outputs = output_rows(request, decoded["info"]["rate"])
-    codecs, speakers = codec_account(request, finish), speakers_account(after)
+    codecs = codec_account(request, finish)
     mixed = results["mix"].values if "mix" in results else None
     edits = edits_account(request, mixed, song["duration_s"])
     wishes = wishes or Wishes()
@@ -117,7 +117,8 @@ def build_report(
         "properties": _properties(heard["diagnosis"]),
         "platforms": platform_rows(after["analysis"]),
         "codecs": codecs,
-        "speakers": speakers,
+        "translation": heard["translation"],
+        "translation_after": after["translation"],
         "edits": edits,
         "stages": [_stage(event, results.get(name)) for name, event in events.items()],
         "models": models,
@@ -137,7 +138,7 @@ def build_report(
             *([] if own is None else stems_warnings(results, request.song)),
             *wishes_warnings(wishes, applied.space, request.target_named),
             *warnings,
-            *delivery_warnings(speakers, codecs),
+            *delivery_warnings(after, codecs),
         ],
         "replay": _replay(request, decision, models, _match(results)),
     }

@@ -1,4 +1,4 @@
-"""What the report says of a master's delivery: platforms, codecs, small loudspeakers, edits, files."""
+"""What the report says of a master's delivery: platforms, codecs, playbacks, edits, files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mixagent.pipeline.codecs import CODECS
 from mixagent.pipeline.files import content_hash
 from mixagent.pipeline.targets import INTENTS, PLATFORMS, Platform, playback
+from mixagent.pipeline.translation import told
 from mixagent.report.words import number
 
 if TYPE_CHECKING:
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 MONO_LOSS_DB = 3.5
 """What vanishes in mono is told from here on: two channels with nothing in common lose 3 dB."""
-
-PHONE_LOSS_LU = 10.0
-"""What a phone leaves out is told from here on: of 40 songs of the corpus none loses more than 9.9."""
 
 
 def platform_rows(analysis: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -153,27 +151,18 @@ def codecs_done(codecs: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
-def speakers_account(after: Mapping[str, Any]) -> dict[str, float | None]:
-    """What one loudspeaker and a phone leave out; None where it was not measured.
+def delivery_warnings(after: Mapping[str, Any], codecs: Mapping[str, Any] | None) -> list[str]:
+    """What the user should know before the master goes out.
 
     Args:
         after: what the stage that measured the master left.
+        codecs: from `codec_account`.
     """
-    return {
-        "mono_fold_loss_db": after["analysis"]["mono_fold_loss_db"],
-        "phone_loss_lu": after.get("phone_loss_lu"),
-    }
-
-
-def delivery_warnings(speakers: Mapping[str, float | None], codecs: Mapping[str, Any] | None) -> list[str]:
-    """What the user should know before the master goes out."""
-    mono_db, phone_lu = speakers["mono_fold_loss_db"], speakers["phone_loss_lu"]
+    mono_db = after["analysis"]["mono_fold_loss_db"]
     warnings = []
     if mono_db is not None and mono_db > MONO_LOSS_DB:
         warnings.append(f"{number(mono_db)} dB vanish in mono: left and right cancel each other")
-    if phone_lu is not None and phone_lu > PHONE_LOSS_LU:
-        warnings.append(f"a phone leaves out {number(phone_lu)} LU: most of what is loud lies below 300 Hz")
-    return [*warnings, *_codec_warnings(codecs)]
+    return [*warnings, *told(after["translation"]), *_codec_warnings(codecs)]
 
 
 def _codec_warnings(codecs: Mapping[str, Any] | None) -> list[str]:

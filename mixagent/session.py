@@ -19,6 +19,7 @@ import numpy as np
 from mixagent.account import analysis_object, build_report
 from mixagent.pipeline.audio import AudioSource, Stems
 from mixagent.pipeline.codecs import CodecPlan, planned
+from mixagent.pipeline.diagnosis import FOUND, Diagnosis
 from mixagent.pipeline.edits import NO_EDITS, Edits, Span, section
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.files import (
@@ -31,9 +32,10 @@ from mixagent.pipeline.files import (
 )
 from mixagent.pipeline.graph import Result, Stage
 from mixagent.pipeline.meters import Float64Array
-from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.parameters import STEM_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.references.goals import Goal
-from mixagent.pipeline.separation import choose_separator
+from mixagent.pipeline.separation import NoSeparator, choose_separator
+from mixagent.pipeline.separation.choice import Choice
 from mixagent.pipeline.strengths import ALL, Strengths, dimension
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
@@ -358,7 +360,7 @@ def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
     wishes = known_wishes(request.references, request.goal, song.frames / song.rate, run)
     request = replace(request, target=wishes.target(request.target, request.target_named))
     by_hand = partial(laid_over, values=request.config.chain, reason="set by hand")
-    policy = request.policy or load_policy(request.config.policy.name)
+    policy = _policy(request)
     hearing = hearing_stages(
         _decoding_stages(request), parting.stage, parting.stem_names, request.config.pipeline
     )
@@ -440,11 +442,31 @@ def _parting(request: Request, run: Runner) -> _Parting:
         why = f"No separator ran: the stems are those of {request.stems_in.folder}."
         return _Parting(parts_stage(), made.roles, {"stage": "stems", "name": "stems-in", "why": why})
     config, device = request.config, request.device
-    asked = request.stems_folder is not None
-    choice = stem_separator(config, device) if asked else choose_separator(config.pipeline.separator, device)
+    if request.stems_folder is not None:
+        choice = stem_separator(config, device)
+    elif config.pipeline.separator == "auto" and not _stems_matter(request, run):
+        choice = Choice(NoSeparator(), "No separator ran: nothing that was to be done works on stems.")
+    else:
+        choice = choose_separator(config.pipeline.separator, device)
     model = {"stage": "separate", "name": choice.separator.name, "why": choice.why}
     stage = separating_stage(choice.separator, "decode", "declip")
     return _Parting(stage, choice.separator.stem_names, model)
+
+
+def _stems_matter(request: Request, run: Runner) -> bool:
+    """Whether anything that decides or was asked for reads or sets stems, or there is noise under a voice."""
+    by_goal = () if request.goal is None else [name for wish in request.goal.wishes for name in wish.moves]
+    if any(name.split(".", 1)[0] in STEM_PLACES for name in (*request.config.chain, *by_goal)):
+        return True
+    if _policy(request).hears_stems:
+        return True
+    heard = run.stages([*_decoding_stages(request), ANALYSING])["analyse"]
+    noise = Diagnosis.from_json(heard.values["diagnosis"]).finding("noise")
+    return request.config.pipeline.denoise and noise is not None and noise.severity >= FOUND
+
+
+def _policy(request: Request) -> Policy:
+    return request.policy or load_policy(request.config.policy.name)
 
 
 @contextmanager

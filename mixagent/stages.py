@@ -208,21 +208,22 @@ def _analyse(context: StageContext) -> dict[str, Any]:
 
 
 ANALYSING = Stage("analyse", _analyse, ("decode",))
-"""Measures and diagnosis of the decoded song."""
+"""Measures, diagnosis and translation of the decoded song."""
 
 
 def _measure(context: StageContext) -> dict[str, Any]:
-    from mixagent.pipeline.speakers import phone_loss_lu
-
     finish = context.inputs["finalise"]
-    master, known_lufs = finish.audio("audio"), finish.values["renders"][-1]["integrated_lufs"]
-    with ThreadPoolExecutor(1) as pool:
-        phone = pool.submit(phone_loss_lu, master)
-        return {**_measured(master, context.progress, known_lufs), "phone_loss_lu": phone.result()}
+    known_lufs = finish.values["renders"][-1]["integrated_lufs"]
+    return _measured(finish.audio("audio"), context.progress, known_lufs)
 
 
 def _measured(source: AudioSource, progress: Progress, known_lufs: float | None = None) -> dict[str, Any]:
-    """Analysis and diagnosis; where the source's loudness is known before, the two go side by side."""
+    """Analysis, diagnosis and translation.
+
+    Where the source's loudness is known before, all go side by side.
+    """
+    from mixagent.pipeline.translation import translate
+
     shares = [0.0, 0.0]
 
     def watched(which: int) -> Watched:
@@ -232,15 +233,22 @@ def _measured(source: AudioSource, progress: Progress, known_lufs: float | None 
 
         return Watched(source, report)
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(2) as pool:
         hearing = None if known_lufs is None else pool.submit(fingerprint, watched(1), known_lufs)
+        playing = pool.submit(translate, source)
         analysis = analyse(watched(0))
         if not math.isfinite(analysis.integrated_lufs):
             diagnosis, measures = diagnose(source, analysis), None
         else:
             heard = fingerprint(watched(1), analysis.integrated_lufs) if hearing is None else hearing.result()
             diagnosis, measures = diagnose(source, analysis, heard), measure_song(analysis, heard).to_json()
-    return {"analysis": analysis.to_json(), "diagnosis": diagnosis.to_json(), "measures": measures}
+        translation = [played.to_json() for played in playing.result()]
+    return {
+        "analysis": analysis.to_json(),
+        "diagnosis": diagnosis.to_json(),
+        "measures": measures,
+        "translation": translation,
+    }
 
 
 def song_measures(measured: Result) -> SongMeasures | None:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from mixagent.doctor import Check
 from mixagent.pipeline.models import ModelInfo
+from mixagent.report.terminal import translation_table
 from mixagent.report.words import explanation, number, property_words, severity_words
 
 _ROWS = (
@@ -35,14 +36,15 @@ _DIGITS = {"bandwidth_hz": 0, "clipped_runs": 0, "correlation": 2}
 
 
 def analysis_text(found: Mapping[str, Any]) -> RenderableType:
-    """Measures and diagnosis of one song.
+    """Measures, diagnosis and translation of one song.
 
     Args:
         found: an object of schema `mixagent.analysis/1`.
     """
     warnings = [Text(f"! {line}", style="yellow") for line in found["warnings"]]
     properties = [Text(property_words(row)) for row in found["properties"]]
-    return Group(_measures([found]), _diagnosis(found["diagnosis"]), *properties, *warnings)
+    played = translation_table(found["translation"])
+    return Group(_measures([found]), _diagnosis(found["diagnosis"]), *played, *properties, *warnings)
 
 
 def comparison_text(found: Mapping[str, Any]) -> RenderableType:

@@ -12,7 +12,7 @@ from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.cascade import Float64Array
 from mixagent.pipeline.dsp.crossover import Crossover
 from mixagent.pipeline.dsp.dynamic_equaliser import DynamicBell, DynamicEqualiser
-from mixagent.pipeline.dsp.dynamics import Detector
+from mixagent.pipeline.dsp.dynamics import Detector, expander
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE
 from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.multiband import Multiband
@@ -67,7 +67,7 @@ def listens(settings: Settings) -> bool:
 def _split_is_heard(settings: Settings) -> bool:
     """Whether any of the crossover's bands has to know its programme level."""
     bands = (settings.section(place) for place in BAND_PLACES)
-    return any(band["comp_ratio"] > 1 or band["drive_db"] > 0 for band in bands)
+    return any(band["comp_ratio"] > 1 or band["expand_ratio"] > 1 or band["drive_db"] > 0 for band in bands)
 
 
 def measure_bands(
@@ -144,7 +144,10 @@ def _band(
     if level is not None:
         # As long as a wave of the lowest notes, which would else move the gain one by one.
         mean_ms = _LOWS_HEARD_MS if place == BAND_PLACES[0] else _HEARD_MS
-        processors += compressors(values, rate, channels, level, Detector(0.0, mean_ms))
+        detector = Detector(0.0, mean_ms)
+        if values["expand_ratio"] > 1:
+            processors.append(expander(values["expand_ratio"], level, rate, channels, detector))
+        processors += compressors(values, rate, channels, level, detector)
     width, gain_db = values["width"] if channels == 2 else 1.0, bend.gain_db if bend else 0.0
     if width != 1 or gain_db:
         processors.append(Image(image_matrix(gain_db, width=width), gain_db))

@@ -24,6 +24,7 @@ from mixagent.pipeline.dsp.image import Image, MidSide, image_matrix, mono_below
 from mixagent.pipeline.dsp.linear_phase import LinearPhase
 from mixagent.pipeline.dsp.programme import Programme
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
+from mixagent.pipeline.dsp.riding import Ride, Rider
 from mixagent.pipeline.mixing import compressors, dynamic_cuts, sections_of, transient_shapers
 from mixagent.pipeline.parameters import BELLS, EQ_BANDS, FINE_PLACES, GRAPHIC_HZ, Settings
 from mixagent.pipeline.streaming import Processor, process_blocks
@@ -54,6 +55,7 @@ def master_processors(
     programme: Programme,
     gaps: Gaps | None = None,
     bands: BandProgrammes | None = None,
+    ride: Ride | None = None,
 ) -> list[Processor]:
     """The master chain in the order of the signal, without what is neutral or beyond Nyquist.
 
@@ -64,6 +66,7 @@ def master_processors(
         programme: the level of the mix that goes in, which the thresholds stand against.
         gaps: the gaps of the mix, for `gap_fill_db`; nothing is filled without them.
         bands: `band_programmes` of the mix; what needs them is left out without them.
+        ride: `measure_ride` of the mix, for `ride_db`; no level is ridden without it.
     """
     master = settings.section("master")
     processors: list[Processor] = []
@@ -77,6 +80,8 @@ def master_processors(
     if bands is not None:
         processors += dynamic_equaliser(settings, rate, channels, bands)
     processors += _extension(master, rate, channels)
+    if ride is not None and ride.moves:
+        processors.append(Rider(ride, rate, late=sum(processor.latency for processor in processors)))
     processors += transient_shapers(master, rate, channels)
     if master["expand_ratio"] > 1:
         processors.append(expander(master["expand_ratio"], programme, rate, channels))

@@ -293,6 +293,14 @@ MASTER = (
     *(row for number, hz in enumerate(_BELLS_HZ, 1) for row in _bell(number, hz)),
     _Row("extend_from_hz", "Hz", 4000.0, 22050.0, 22050.0, "cut-off above which air is rebuilt", "log"),
     _Row("extend_db", "dB", -24.0, 0.0, 12.0, "level of the rebuilt air against its usual slope"),
+    _Row(
+        "ride_db",
+        "dB",
+        -6.0,
+        0.0,
+        6.0,
+        "how far quiet and loud sections are moved apart at most; under 0 together",
+    ),
     *_TRANSIENT,
     _Row("expand_ratio", ":1", 1.0, 1.0, 2.0, "upward expansion of what stands above the programme level"),
     *_COMPRESSOR,
@@ -351,6 +359,7 @@ _CROSSOVER = (
 
 _BAND = (
     *_TRANSIENT,
+    _Row("expand_ratio", ":1", 1.0, 1.0, 2.0, "upward expansion of what stands above its level", "log"),
     *_COMPRESSOR,
     _Row("drive_db", "dB", 0.0, 0.0, 18.0, "saturation, level kept: how far its knee is lowered"),
     _Row("width", "", 0.0, 1.0, 2.0, "side level; 0 mono, 1 as it was"),
@@ -406,6 +415,9 @@ What each group of them could add to what is undone: `scripts/benchmark_paramete
 """
 
 FINE_PLACES = frozenset(where for where, _ in FINE)
+
+STEM_PLACES = frozenset((*STEM_NAMES, "drum_bus", "vocal_bus"))
+"""The places of a chain that work on stems."""
 
 SHARED = (
     ("drum_bus", _BUS),

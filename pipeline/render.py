@@ -13,6 +13,7 @@ import numpy as np
 from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, Stems, collect, spool
 from mixagent.pipeline.dsp.gaps import Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
+from mixagent.pipeline.dsp.riding import measure_ride
 from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.finaliser import Finish, finalise
 from mixagent.pipeline.finishing import finishing_of
@@ -137,6 +138,7 @@ def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps 
     filled = settings["master.gap_fill_db"] > 0
     faded = _faded(programme, stems, settings, levels)
     bands = band_programmes(mix, settings)
+    most_db = settings["master.ride_db"]
     return master_processors(
         settings,
         mix.rate,
@@ -144,6 +146,7 @@ def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps 
         faded,
         (gaps or measure_gaps(mix)) if filled else None,
         bands and bands.raised(faded.level_db - programme.level_db),
+        measure_ride(mix, most_db) if most_db else None,
     )
 
 

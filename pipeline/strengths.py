@@ -22,7 +22,7 @@ _NAMES: tuple[tuple[Dimension, str], ...] = (
     ("saturation", r"clipper\.|.*\.(sat|drive)"),
     ("restore", r".*\.(resonance_cut|gap_fill|extend)"),
     ("width", r".*\.(width|pan|balance|mono_below|reverb_send|delay_send)"),
-    ("dynamics", r".*\.(comp|transient|expand|gain)_"),
+    ("dynamics", r".*\.(comp|transient|expand|gain|ride)_"),
     ("eq", r".*\.(eq|bell|low_mid_cut|shimmer_cut|high_pass|low_shelf|presence|air|linear_phase)"),
 )
 """How the names of each dimension begin; the first that fits counts.

@@ -17,6 +17,7 @@ class UngatedRules:
     """
 
     name = "ungated-rules"
+    hears_stems = False
 
     def decide(self, context: Context) -> Decision:
         """The rules' settings and reasons."""

@@ -29,6 +29,7 @@ class BandPolicy:
 
     against: Band | None = None
     name: str = "band"
+    hears_stems: bool = False
 
     def decide(self, context: Context) -> Decision:
         """The settings; neutral for a song that was not measured, as silence."""

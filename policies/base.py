@@ -45,6 +45,10 @@ class Policy(Protocol):
     def name(self) -> str:
         """The name under which the report says who decided."""
 
+    @property
+    def hears_stems(self) -> bool:
+        """Whether it reads or sets stems: without one that does, no song is taken apart for a master."""
+
     def decide(self, context: Context) -> Decision:
         """The settings for this song. Deterministic."""
 
@@ -59,6 +63,7 @@ class Recorded:
     name: str
     values: Mapping[str, float]
     reasons: Mapping[str, str]
+    hears_stems: bool = False
 
     def decide(self, context: Context) -> Decision:
         """The recorded settings."""

@@ -175,6 +175,8 @@ class LearnedPolicy:
         name: under which the report says who decided.
     """
 
+    hears_stems = True
+
     def __init__(
         self, actor: FrozenActor, parameters: Sequence[str], adviser: Policy, name: str = LEARNED
     ) -> None:

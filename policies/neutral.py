@@ -9,6 +9,7 @@ class NeutralPolicy:
     """Every parameter at neutral, so that only the finaliser works."""
 
     name = "neutral"
+    hears_stems = False
 
     def decide(self, context: Context) -> Decision:
         """Neutral settings and no reasons."""

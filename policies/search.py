@@ -98,6 +98,11 @@ class SearchPolicy:
             raise UsageError(f"a search needs 1 render or more, not {self.renders}")
 
     @property
+    def hears_stems(self) -> bool:
+        """As the policy that it starts from."""
+        return self.start.hears_stems
+
+    @property
     def name(self) -> str:
         """The method, the start and the budget: `cma:rules@64`."""
         return f"{self.method}:{self.start.name}@{self.renders}"

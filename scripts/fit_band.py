@@ -8,16 +8,17 @@
 `fit` weighs the finished songs by how much they move in time like the generated ones, takes mean and spread,
 and calibrates how strictly a song is held to them and what a severity says. It prints how well each of
 four ways to predict a song's measures from its kind does on finished songs held out, and how often held-out
-songs have findings. Of the generated songs the measures are used, as examples of the kind of song, and no audio.
+songs have findings. Of the generated songs the measures are used, as examples of their kind, and no audio.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,8 @@ FAMILY = 0.1
 """Share of the finished songs that may have any finding at all."""
 GENERATED_SHARE, DAMAGED_SHARE = 0.6, 0.4
 RIDGE = 0.02
+LEAST_SLOPE = 1.2
+"""Of the log-odds of a fault in a song of another kind: there are too few generated ones of other kinds to tell."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +76,12 @@ class Songs:
         return len(self.names)
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Songs:
+        """Some of them."""
         names = np.array(self.names, object)[rows]
         return Songs(tuple(names), self.values[rows], self.kinds[rows])
 
     def measures(self) -> Iterator[SongMeasures]:
+        """One by one."""
         for values, kind in zip(self.values, self.kinds, strict=True):
             yield SongMeasures(values, kind)
 
@@ -240,7 +245,7 @@ def _fit_trust(
     theirs: Float64Array,
     their_scores: Float64Array,
 ) -> Trust:
-    """Logistic regression: finished songs against generated ones and against finished ones with a random curve.
+    """Logistic regression: finished songs against generated ones and against bent finished ones.
 
     The curves stand for faults of songs of any kind; without them only the kind would count.
     """
@@ -331,14 +336,14 @@ def _outlying(deviations: Float64Array, edges: Mapping[str, float]) -> Float64Ar
 def _fit_severity(
     ours: Float64Array, alike: Float64Array, theirs: Float64Array, their_alike: Float64Array
 ) -> tuple[float, float]:
-    """The slopes of the log-odds, by likelihood of finished against generated, then held to the family's share."""
+    """The slopes of the log-odds, by likelihood, then held to the family's share."""
     outlying = np.concatenate([ours.ravel(), theirs.ravel()])
     kinds = np.concatenate([np.repeat(alike, ours.shape[1]), np.repeat(their_alike, theirs.shape[1])])
     outside = np.repeat([0.0, 1.0], [ours.size, theirs.size])
     weights = np.repeat([0.9 / ours.size, 0.1 / theirs.size], [ours.size, theirs.size])
     best, slopes = math.inf, (1.0, 1.0)
-    for slope in np.linspace(0.5, 3.0, 26):
-        for alike_slope in np.linspace(0.0, 3.0, 31):
+    for slope in np.linspace(LEAST_SLOPE, 3.0, 19):
+        for alike_slope in np.linspace(0.0, 6.0, 61):
             odds = PRIOR_ODDS + (slope + alike_slope * kinds) * outlying
             loss = float((weights * (np.logaddexp(0, odds) - outside * odds)).sum())
             if loss < best:
@@ -347,8 +352,6 @@ def _fit_severity(
     scale = 1.0
     while _found_share(ours, alike, (scale * slopes[0], scale * slopes[1])) > FAMILY:
         scale -= 0.01
-    while _found_share(ours, alike, (scale * slopes[0] + 0.01, scale * slopes[1])) <= FAMILY and scale >= 1.0:
-        slopes = (slopes[0] + 0.01, slopes[1])
     return scale * slopes[0], scale * slopes[1]
 
 
@@ -365,7 +368,7 @@ def _found_share(outlying: Float64Array, alike: Float64Array, slopes: tuple[floa
 
 
 def compare_predictions(finished: Songs, generated: Songs) -> None:
-    """Mean negative log-likelihood of held-out finished songs, by how mean and spread follow from the kind."""
+    """Mean negative log-likelihood of held-out finished songs, by how the kind predicts them."""
     ways: Mapping[str, Callable[[Songs], Callable[[Float64Array], tuple[Float64Array, Float64Array]]]] = {
         "one band for all": lambda rest: _constant(_weighted(rest.values, np.ones(len(rest)))),
         "weighted by kind": lambda rest: _constant(_weighted_band(rest, generated)),
@@ -374,9 +377,7 @@ def compare_predictions(finished: Songs, generated: Songs) -> None:
     }
     fold = np.random.default_rng(SEED).permutation(len(finished)) % FOLDS
     alike = _held_out(finished, generated)[1] > 0
-    print(
-        "held-out finished songs, mean negative log-likelihood of a measure (all songs / songs of the kind):"
-    )
+    print("held-out finished songs, mean negative log-likelihood (all / those of the kind):")
     for name, way in ways.items():
         losses = np.zeros_like(finished.values)
         for k in range(FOLDS):
@@ -386,8 +387,8 @@ def compare_predictions(finished: Songs, generated: Songs) -> None:
                 standard = np.clip((finished.values[row] - mean) / spread, -6, 6)
                 losses[row] = 0.5 * standard**2 + np.log(spread)
         figures = [
-            f"{group} {np.nanmean(losses[:, GROUPS[group]]):.3f} / {np.nanmean(losses[alike][:, GROUPS[group]]):.3f}"
-            for group in TRUSTED
+            f"{group} {np.nanmean(losses[:, places]):.3f} / {np.nanmean(losses[alike][:, places]):.3f}"
+            for group, places in ((group, GROUPS[group]) for group in TRUSTED)
         ]
         print(f"  {name}: {', '.join(figures)}")
 
@@ -449,27 +450,30 @@ def _report(
     for group, trust in music.trust.items():
         print(f"trust in {group}: {trust}")
     print(
-        f"of the kind: {np.mean(alike > 0.5):.2f} of finished songs, {np.mean(their_alike > 0.5):.2f} of generated"
+        f"of the kind: {np.mean(alike > 0.5):.2f} of finished songs, "
+        f"{np.mean(their_alike > 0.5):.2f} of generated"
     )
     for name, found in (("finished", ours), ("generated", made)):
+        hits = found >= 0.5
         print(
-            f"{name}: {100 * np.mean((found >= 0.5).any(axis=1)):.0f} % have a finding, {np.mean((found >= 0.5).sum(axis=1)):.2f} a song"
+            f"{name}: {100 * hits.any(axis=1).mean():.0f} % have a finding, "
+            f"{hits.sum(axis=1).mean():.2f} a song"
         )
     print("reliability, a generated song's findings counted as one in ten (stated → true):")
     edges = (0.1, 0.2, 0.35, 0.5, 0.7, 1.01)
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         inside = [(found > low) & (found <= high) for found in (ours, made)]
         shares = [np.mean(hits) for hits in inside]
         stated = np.concatenate([ours[inside[0]], made[inside[1]]])
         if len(stated):
             true = 0.1 * shares[1] / (0.1 * shares[1] + 0.9 * shares[0] + 1e-12)
-            print(
-                f"  {stated.mean():.2f} → {true:.2f} ({inside[0].sum()} of finished, {inside[1].sum()} of generated songs)"
-            )
+            counts = f"{inside[0].sum()} of finished, {inside[1].sum()} of generated songs"
+            print(f"  {stated.mean():.2f} → {true:.2f} ({counts})")
     for k, fault in enumerate(FAULTS):
-        print(
-            f"  {fault.name:16s} edge {music.edges[fault.name]:.2f}; found in {np.mean(ours[:, k] >= 0.5):.3f} of finished, {np.mean(made[:, k] >= 0.5):.2f} of generated songs"
+        shares = (
+            f"{np.mean(ours[:, k] >= 0.5):.3f} of finished, {np.mean(made[:, k] >= 0.5):.2f} of generated"
         )
+        print(f"  {fault.name:16s} edge {music.edges[fault.name]:.2f}; found in {shares} songs")
 
 
 if __name__ == "__main__":

@@ -58,3 +58,21 @@ def band_rows(versions: Sequence[Analysed]) -> list[dict[str, Any]]:
         for key, (name, span) in _BANDS.items()
         if all(key in version["bands_db"] for version in versions)
     ]
+
+
+def translation_rows(versions: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """A row for each playback: what it loses of the loudness of every version, and of the bands of the last.
+
+    Args:
+        versions: of a song, the rows of `translation` of each.
+    """
+    return [
+        {
+            "name": rows[-1]["playback"].capitalize(),
+            "lost_lu": [row["loudness_lost_lu"] for row in rows],
+            "lost_db": [(_BANDS[band][0], lost) for band, lost in rows[-1]["lost_db"].items()],
+            "found": bool(rows[-1]["found"]),
+            "says": rows[-1]["says"],
+        }
+        for rows in zip(*versions, strict=True)
+    ]

@@ -11,7 +11,7 @@ from mixagent.pipeline.audio import AudioSource
 from mixagent.report import charts, words
 from mixagent.report.frame import template, write_whole
 from mixagent.report.listening import choose_excerpt, listening_rate
-from mixagent.report.measures import band_rows, measure_rows
+from mixagent.report.measures import band_rows, measure_rows, translation_rows
 from mixagent.report.player import Side, build_player
 
 Report = Mapping[str, Any]
@@ -48,7 +48,7 @@ def render_page(report: Report, before: AudioSource, after: AudioSource) -> str:
         chain=_chain(report["decision"]["parameters"]),
         strengths=words.strengths_words(report["decision"].get("strengths", {})),
         feedback=_feedback(report.get("feedback")),
-        phone_lu=report.get("speakers", {}).get("phone_loss_lu"),
+        translation=translation_rows([report.get(name, ()) for name in ("translation", "translation_after")]),
         outputs=report.get("outputs", [report["output"]]),
         platforms=[{**row, "words": words.playback_words(row)} for row in report.get("platforms", ())],
         codecs=[

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mixagent.report.measures import translation_rows
 from mixagent.report.words import (
     codec_words,
     number,
@@ -31,7 +32,6 @@ _ROWS = (
     ("Balance, right against left", "balance_db", "dB", True),
     ("Lost in mono", "mono_fold_loss_db", "dB", False),
 )
-_PHONE = "Left out by a phone"
 
 
 def summary_text(report: Mapping[str, Any]) -> RenderableType:
@@ -47,7 +47,8 @@ def summary_text(report: Mapping[str, Any]) -> RenderableType:
         *_sentences("What was wrong", report["summary"]["wrong"], "nothing that calls for a repair"),
         *_sentences("What was done", report["summary"]["done"], "nothing"),
         *_strengths(report["decision"].get("strengths", {})),
-        _measures(report["before"], report["after"], report.get("speakers", {}).get("phone_loss_lu")),
+        _measures(report["before"], report["after"]),
+        *translation_table(report.get("translation", []), report.get("translation_after", [])),
         *_platforms(report.get("platforms", []), report["target"]["name"]),
         *_codecs(report.get("codecs")),
         *(Text(f"! {line}", style="yellow") for line in report["warnings"]),
@@ -121,7 +122,22 @@ def _tracks(stems_in: Mapping[str, Any] | None) -> list[RenderableType]:
     return [table]
 
 
-def _measures(before: Mapping[str, Any], after: Mapping[str, Any], phone_lu: float | None) -> Table:
+def translation_table(*versions: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """What each playback loses: the loudness of every version of a song, and the last one in words."""
+    if not versions[-1]:
+        return []
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("Heard on")
+    for head in ("LU lost",) if len(versions) == 1 else ("LU lost before", "after"):
+        table.add_column(head, justify="right")
+    table.add_column("", overflow="fold")
+    for row in translation_rows(versions):
+        style = "yellow" if row["found"] else "dim"
+        table.add_row(row["name"], *map(number, row["lost_lu"]), Text(row["says"], style=style))
+    return [table]
+
+
+def _measures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Measured")
     table.add_column("before", justify="right", style="dim")
@@ -129,6 +145,4 @@ def _measures(before: Mapping[str, Any], after: Mapping[str, Any], phone_lu: flo
     table.add_column("")
     for name, key, unit, sign in _ROWS:
         table.add_row(name, number(before[key], sign=sign), number(after[key], sign=sign), unit)
-    if phone_lu is not None:
-        table.add_row(_PHONE, "", number(phone_lu), "LU")
     return table

@@ -125,9 +125,15 @@ def compressor(
     return LevelDynamics(curve, attack_ms, release_ms, programme, rate, channels, detector)
 
 
-def expander(ratio: float, programme: Levelled, rate: int, channels: int) -> LevelDynamics:
-    """An upward expander of what stands above the programme level, by at most 6 dB."""
-    return LevelDynamics(Curve(0.0, ratio - 1, 6.0), 8.0, 160.0, programme, rate, channels)
+def expander(
+    ratio: float, programme: Levelled, rate: int, channels: int, detector: Detector = BODY
+) -> LevelDynamics:
+    """An upward expander of what stands above the programme level, by at most 6 dB.
+
+    Its attack is 8 ms, or as long as the detector's mean where that is longer.
+    """
+    attack_ms = max(8.0, detector.mean_ms)
+    return LevelDynamics(Curve(0.0, ratio - 1, 6.0), attack_ms, 160.0, programme, rate, channels, detector)
 
 
 @njit(cache=True, nogil=True)

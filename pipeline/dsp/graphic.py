@@ -7,8 +7,6 @@ The ends of the curve are shelves: at 31.5 Hz, and at 16 kHz or lower where the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -31,7 +29,7 @@ _SHELF_HIGHEST_SHARE = 0.38
 _REFINEMENTS = 6
 
 
-def graphic_sections(gains_db: Sequence[float], rate: int) -> Float64Array:
+def graphic_sections(gains_db: ArrayLike, rate: int) -> Float64Array:
     """Second-order sections whose response runs through the gains at `THIRD_OCTAVES_HZ`.
 
     Args:
@@ -41,12 +39,13 @@ def graphic_sections(gains_db: Sequence[float], rate: int) -> Float64Array:
     Returns:
         b0 b1 b2 a1 a2 of each, shape (sections, 5).
     """
-    centres = _hz(np.arange(len(gains_db)))
-    last = min(len(gains_db) - 1, int(np.searchsorted(centres, _SHELF_HIGHEST_SHARE * rate)) - 1)
+    asked = np.asarray(gains_db, np.float64)
+    centres = _hz(np.arange(asked.size))
+    last = min(asked.size - 1, int(np.searchsorted(centres, _SHELF_HIGHEST_SHARE * rate)) - 1)
     bands = np.arange(last + 1)
     points = np.arange(-1, 2 * last + 2) / 2
     points = points[_hz(points) < HIGHEST_SHARE * rate]
-    wanted = np.interp(points, bands, np.asarray(gains_db)[bands])
+    wanted = np.interp(points, bands, asked[bands])
 
     def filters(gains: Float64Array) -> list[Filter]:
         return [_filter(int(band), float(gain), last) for band, gain in zip(bands, gains, strict=True)]

@@ -14,18 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import INDEX, TONE_HZ, WIDTH_HZ
-from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.parameters import GRAPHIC_HZ
 
 Float64Array = NDArray[np.float64]
 
-INNER = 0.5
+INNER = 0.35
 """The inner edge in spreads: what lies further out is brought to here."""
 
 INNER_NARROW = 0.75
-"""The same on the narrow side: voices keep records narrow, and a side can only be raised where there is one."""
+"""The same on the narrow side: voices keep records narrow, and a side must be there to be raised."""
 
 CUT_DB, RAISE_DB = 12.0, 10.0
 """Most that a band of tone is lowered and raised."""

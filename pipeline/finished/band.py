@@ -1,4 +1,4 @@
-"""Finished music as a band, not a curve: mean and spread of every measure, and how far a song is held to them.
+"""Finished music as a band, not a curve: mean and spread of every measure, and how strictly a song is held.
 
 The statistics (`checkpoints/finished_band`, made by `scripts/fit_band.py`) are of finished songs, weighted
 by how much they move in time like what generators make: songs with voice, drums and bass. How much a song is
@@ -33,6 +33,9 @@ JUDGED_HZ = (38.0, 13000.0)
 """Bands of tone outside of this say nothing of the whole: there is little to hear, or codecs cut it."""
 
 JUDGED_WIDTH_HZ = (150.0, 13000.0)
+
+DOUBTED, TRUSTED = 0.5, 0.85
+"""Probabilities up to which a song is left alone, and from which on it is held to the band."""
 
 _LIMIT = 3.0
 _LOWEST_SCORE, _HIGHEST_SCORE = -8.0, 4.0
@@ -82,7 +85,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Trust:
-    """Log-odds that a group of measures is to be corrected: bias + kind · score + deviation · RMS deviation."""
+    """Log-odds that a group of measures is to be corrected: bias + kind · score + deviation · RMS."""
 
     bias: float
     kind: float
@@ -91,7 +94,7 @@ class Trust:
     def of(self, score: float, deviation: float) -> float:
         """How far the band's word counts, 0 to 1."""
         odds = self.bias + self.kind * score + self.deviation * deviation
-        return float(1 / (1 + math.exp(-odds)) ** 2)
+        return float(np.clip((1 / (1 + math.exp(-odds)) - DOUBTED) / (TRUSTED - DOUBTED), 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ class Judgement:
     band: Band
     deviations: Float64Array
     alike: float
-    trust: Mapping[str, float]
+    trust: Mapping[Group, float]
 
     def of(self, group: Group) -> Float64Array:
         """The deviations of one group, in the order of the table."""
@@ -143,23 +146,27 @@ class Judgement:
         return float(np.clip(found, -FURTHEST, FURTHEST).mean()) if found.size else 0.0
 
 
-JUDGED: Mapping[Group, NDArray[np.int64]] = MappingProxyType(
-    {
-        group: np.array(
-            [k for k in places if MEASURES[k].hz is None or low <= float(MEASURES[k].hz or 0.0) <= high],
-            np.int64,
-        )
-        for group, places in GROUPS.items()
-        for low, high in ({"tone": JUDGED_HZ, "width": JUDGED_WIDTH_HZ}.get(group, (0.0, math.inf)),)
-    }
-)
+_JUDGED_BANDS: Mapping[Group, tuple[float, float]] = {"tone": JUDGED_HZ, "width": JUDGED_WIDTH_HZ}
+
+
+def _judged(group: Group) -> NDArray[np.int64]:
+    low, high = _JUDGED_BANDS.get(group, (0.0, math.inf))
+    return np.array([k for k in GROUPS[group] if low <= (MEASURES[k].hz or low) <= high], np.int64)
+
+
+JUDGED: Mapping[Group, NDArray[np.int64]] = MappingProxyType({group: _judged(group) for group in GROUPS})
 """The places of each group that say how far out the group as a whole is."""
 
 
 def group_deviation(deviations: Float64Array, group: Group) -> float:
-    """Root mean square deviation of a group's judged measures; 0 where the song has none."""
+    """Root mean square deviation of a group's judged measures; 0 where the song has none.
+
+    A narrow picture is not held against a song of another kind: voices keep finished records narrow, and
+    there are few of them among the songs of the band.
+    """
     found = deviations[JUDGED[group]]
-    found = np.clip(found[np.isfinite(found)], -FURTHEST, FURTHEST)
+    lowest = 0.0 if group == "width" else -FURTHEST
+    found = np.clip(found[np.isfinite(found)], lowest, FURTHEST)
     return float(np.sqrt(np.mean(found**2))) if found.size else 0.0
 
 
@@ -167,7 +174,7 @@ def judge(measures: SongMeasures, against: Band | None = None) -> Judgement:
     """A song held against finished music or, where one is given, against a band that somebody chose."""
     music = finished_music_band()
     if against is not None:
-        every = MappingProxyType(dict.fromkeys(GROUPS, 1.0))
+        every: Mapping[Group, float] = MappingProxyType(dict.fromkeys(GROUPS, 1.0))
         return Judgement(measures, against, against.deviations(measures), 1.0, every)
     deviations = music.band.deviations(measures)
     score = music.kind.score(measures.kind)
@@ -202,7 +209,10 @@ def from_json(data: Mapping[str, Any]) -> FinishedMusic:
     return FinishedMusic(
         Band(str(data["name"]), int(data["songs"]), mean, spread),
         Kind(
-            *(np.array(kind[k], np.float64) for k in ("mean", "spread", "direction")), float(kind["offset"])
+            np.array(kind["mean"], np.float64),
+            np.array(kind["spread"], np.float64),
+            np.array(kind["direction"], np.float64),
+            float(kind["offset"]),
         ),
         MappingProxyType({group: Trust(**values) for group, values in data["trust"].items()}),
         (float(data["severity"][0]), float(data["severity"][1])),

@@ -197,7 +197,7 @@ def findings(judgement: Judgement, least: float = 0.0) -> tuple[Found, ...]:
 
 
 def outlying(fault: Fault, judgement: Judgement) -> float:
-    """How far a song lies out on the fault's side: 1 at its outer edge, 0 at the mean and on the other side."""
+    """How far a song lies out on the fault's side: 1 at its outer edge, 0 from the mean on."""
     sign = 1.0 if fault.side == "high" else -1.0
     edge = finished_music_band().edges[fault.name]
     return max(sign * judgement.mean_of(fault.measures), 0.0) / edge

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
+from mixagent.pipeline.fingerprint import BAND_EDGES_HZ, CREST_HZ, IMAGE_EDGES_HZ, Fingerprint
 from mixagent.pipeline.finished_music import (
     cutoff_hz,
     dips,
@@ -26,7 +27,6 @@ from mixagent.pipeline.finished_music import (
     prominence_db,
     resonance_curve,
 )
-from mixagent.pipeline.fingerprint import BAND_EDGES_HZ, CREST_HZ, IMAGE_EDGES_HZ, Fingerprint
 
 Float64Array = NDArray[np.float64]
 

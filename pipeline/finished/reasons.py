@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from mixagent.pipeline.finished.answers import INNER
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.findings import FAULTS, Fault, Found, findings
 
@@ -16,14 +17,14 @@ _KINDS: Mapping[str, Literal["tone", "width", "balance"]] = {
 
 
 def reasons_of(judgement: Judgement, values: Mapping[str, float]) -> dict[str, str]:
-    """For each `graphic.*` parameter that moves, the gravest fault of its band that it answers, or the band."""
+    """For each `graphic.*` parameter that moves, the gravest fault of its band that it answers."""
     found = {f.fault.name: f for f in findings(judgement)}
     return {name: _reason(name, value, judgement, found) for name, value in values.items()}
 
 
 def _reason(name: str, value: float, judgement: Judgement, found: Mapping[str, Found]) -> str:
     what, hz = name.removeprefix("graphic.").removesuffix("_db").split("_")
-    answered = [f for f in FAULTS if _answers(f, what, float(hz), value) and found[f.name].severity > 0.0]
+    answered = [f for f in FAULTS if _answers(f, what, float(hz), value) and found[f.name].deviation >= INNER]
     if not answered:
         return f"{what} towards {judgement.band.name}"
     gravest = max(answered, key=lambda fault: found[fault.name].severity)

@@ -428,6 +428,8 @@ def test_analyze_prints_measures_and_diagnosis(mixagent, song):
     assert "Metallic shimmer" in ran.out
     found = strict_json(mixagent("analyze", song, "--json").out)
     assert (found["schema"], found["input"]["channels"]) == ("mixagent.analysis/1", 2)
+    assert [row["playback"] for row in found["translation"]] == ["earbuds", "phone", "laptop", "car", "club"]
+    assert all(row["says"] in " ".join(ran.out.split()) for row in found["translation"])
 
 
 def test_a_cut_file_is_analysed_with_a_warning(mixagent, song):

@@ -12,6 +12,7 @@ from mixagent.pipeline.codecs import CODECS, round_trip
 from mixagent.pipeline.decoding import decode
 from mixagent.pipeline.errors import OutputError
 from mixagent.pipeline.meters import measure, true_peak_dbtp
+from mixagent.pipeline.playbacks import PLAYBACKS
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def test_replaygain_is_that_of_the_master(master, song):
     ("spoil", "words"),
     [
         (lambda values: values * np.array([1.0, -0.9]), "vanish in mono"),
-        (lambda values: deep(values), "a phone leaves out"),
+        (lambda values: deep(values), "on a phone"),
     ],
 )
 def test_what_small_loudspeakers_lose_is_warned_of(master, tmp_path, spoil, words):
@@ -194,5 +195,8 @@ def test_an_ordinary_song_is_not_warned_of(master, tmp_path):
     song = write_song(tmp_path / "song.wav", channels=1)
     report = reported(master("--policy", "neutral", "--json", song=song))
     assert report["warnings"] == []
-    assert report["speakers"]["mono_fold_loss_db"] == 0.0
-    assert 0.0 < report["speakers"]["phone_loss_lu"] < 10.0
+    for when in ("translation", "translation_after"):
+        rows = {row["playback"]: row for row in report[when]}
+        assert list(rows) == list(PLAYBACKS)
+        assert 0.0 < rows["phone"]["loudness_lost_lu"] < 10.0
+        assert not any(row["cancels_db"][band] for row in rows.values() for band in row["cancels_db"])

@@ -16,6 +16,7 @@ from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import OutputError
 from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.translation import translate
 from mixagent.report.charts import Scale, clock
 from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate, mp3, peaks
 from mixagent.report.page import write_page
@@ -122,19 +123,24 @@ def test_the_page_tells_what_platforms_codecs_and_a_phone_make_of_it(tmp_path):
     report["platforms"] = platform_rows({"integrated_lufs": -12.0, "true_peak_dbtp": -1.0})
     check = {"codec": "mp3", "kbps": 320, "true_peak_dbtp": -0.8, "integrated_lufs": -14.0, "over_db": 0.2}
     report["codecs"] = {"checks": [check]}
-    report["speakers"] = {"phone_loss_lu": 4.25}
+    bare = np.stack([tone := 0.2 * np.sin(2 * np.pi * 70 * np.arange(3 * RATE) / RATE), tone])
+    played = [row.to_json() for row in translate(Audio(bare.astype(np.float32), RATE))]
+    report["translation"] = report["translation_after"] = played
     report["decision"]["strengths"] = {"eq": 0.5, "width": 1.0}
     write_page(report, source, source, path)
     text = " ".join(path.read_text("utf-8").split())
     assert "TIDAL" in text
     assert "<td>−14.0</td><td>−2.0</td>" in text
     assert "0.20 dB over the ceiling" in text
-    assert "a phone leaves out 4.2 LU" in text
+    assert "on a phone the bass line is gone" in text
+    lost_lu = number(played[1]["loudness_lost_lu"])
+    assert f"<td>{lost_lu}</td><td>{lost_lu}</td>" in text
     assert "(eq 50 %)" in text
     printed = Console(width=100, record=True)
     printed.print(summary_text(report))
     told = printed.export_text()
     assert "turned down" in told
+    assert "on a phone the bass line is gone" in " ".join(told.split())
     assert "0.20 dB over the ceiling" in told
     assert "Strengths: eq 50 %" in told
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from mixagent.pipeline.audio import Audio, FloatArray, Stems, collect, load
+from mixagent.pipeline.bands import measure_bands
+from mixagent.pipeline.dsp.dynamics import Curve
 from mixagent.pipeline.dsp.programme import measure_programme
 from mixagent.pipeline.mastering import band_programmes, master_processors
 from mixagent.pipeline.parameters import BAND_PLACES, FINE, ParameterSpace
@@ -20,6 +22,7 @@ EFFECTS = {
     "linear": {"equaliser.linear_phase": 1.0, "master.eq_mid_db": 3.0, "side.eq_presence_db": 2.0},
     "dynamic": {"dynamic_2.range_db": -6.0, "dynamic_2.threshold_db": 0.0, "dynamic_7.range_db": 5.0},
     "compressor": {"low_band.comp_ratio": 3.0, "high_band.comp_ratio": 2.0},
+    "expander": {"low_band.expand_ratio": 1.6, "high_mid_band.expand_ratio": 2.0},
     "saturation": {"low_mid_band.drive_db": 12.0, "high_band.drive_db": 18.0},
     "transients": {"high_mid_band.transient_attack_db": 5.0},
     "width": {"low_band.width": 0.2, "high_band.width": 1.4},
@@ -88,6 +91,7 @@ def test_silence_stays_silent_and_neutral_bands_are_the_song_itself() -> None:
         assert not mastered(silence, values).any()
     stems = Stems(Audio(song(0.3), RATE), {})
     at_ratio_1 = {f"{place}.comp_threshold_db": -10.0 for place in BAND_PLACES}
+    at_ratio_1 |= {f"{place}.expand_ratio": 1.0 for place in BAND_PLACES}
     unheard = {"equaliser.linear_phase": 1.0, "dynamic_1.hz": 90.0, "crossover.mid_hz": 700.0}
     after = premaster(stems, SPACE.settings(at_ratio_1 | unheard))
     assert load(after).samples.tobytes() == load(stems.mix).samples.tobytes()
@@ -155,6 +159,23 @@ def test_a_band_is_compressed_against_its_own_level_and_the_others_are_left() ->
 
     assert change_db(loud, 40, 90) < change_db(usual, 40, 90) - 3.0
     assert change_db(loud, 1500, 4000) == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_band_is_expanded_where_it_stands_out_by_the_curve_and_the_others_are_left() -> None:
+    samples = two_passages(60.0)
+    before = measure_bands([samples], RATE, 2, SPACE.settings({"low_band.expand_ratio": 1.5}))
+    after = mastered(samples, {"low_band.expand_ratio": 1.5})
+    loud = slice(round(3.7 * RATE), round(3.9 * RATE))
+    over_db = 10 * np.log10(0.2**2 / 2) - before.bands["low_band"].level_db
+    wanted_db = Curve(0.0, 0.5, 6.0).gain_db(np.array([over_db]))[0]
+    time = np.arange(samples.shape[1])[loud] / RATE
+    probe = np.exp(-2j * np.pi * 60.0 * time)
+    moved_db = 20 * np.log10(np.abs(after[0, loud] @ probe) / np.abs(samples[0, loud] @ probe))
+    assert wanted_db > 1.0
+    assert moved_db == pytest.approx(wanted_db, abs=0.7)
+    hz = np.fft.rfftfreq(samples.shape[1], 1 / RATE)
+    before_high, after_high = (np.abs(np.fft.rfft(x[0]))[hz > 1000] ** 2 for x in (samples, after))
+    assert 10 * np.log10(after_high.sum() / before_high.sum()) == pytest.approx(0.0, abs=0.05)
 
 
 def test_lows_of_no_width_are_mono_and_the_rest_keeps_its_side() -> None:
