@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping
@@ -24,15 +25,18 @@ from mixagent.envs.context import Context
 from mixagent.envs.pathologies import KINDS, MECHANISMS, MOST_SCRAMBLED_DB, Kind, damage, rebalance
 from mixagent.envs.roughening import roughen
 from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import Audio, Stems, load
+from mixagent.pipeline.audio import Audio, AudioSource, Stems, load
 from mixagent.pipeline.diagnosis import Diagnosis, diagnose
 from mixagent.pipeline.dsp.gaps import Gap, Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import BandLevel, Programme
 from mixagent.pipeline.errors import InputError, OutputError
 from mixagent.pipeline.features import describe
+from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finished.measures import SongMeasures, measure_song
 from mixagent.pipeline.mixing import Levels, measure_levels
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.separation.base import NoSeparator, Separator
+from mixagent.pipeline.song_bands import read_song
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.reward.recovery import Distance, Original
 
@@ -117,7 +121,16 @@ class Case:
 
     def context(self, space: ParameterSpace) -> Context:
         """What a policy is shown of this case."""
-        return Context(self.analysis, self.stem_analyses, self.diagnosis, self.target, space, self.features)
+        mix, known = self.stems.mix, math.isfinite(self.analysis.integrated_lufs)
+        return Context(
+            *(self.analysis, self.stem_analyses, self.diagnosis, self.target, space, self.features),
+            measures=_measures(mix, self.analysis) if known else None,
+            bands=read_song(mix),
+        )
+
+
+def _measures(mix: AudioSource, analysis: Analysis) -> SongMeasures:
+    return measure_song(analysis, fingerprint(mix, analysis.integrated_lufs))
 
 
 def draw_damage(random: np.random.Generator, stage: Curriculum, validation: bool = False) -> Damage:

@@ -31,6 +31,7 @@ class Context:
         features: `describe` of the mix (`mix`) and of each stem by name, shape (features,) each;
             empty where no policy needs them.
         measures: what the mix is held against finished music by; None for silence.
+        bands: `read_song` of the mix, its excerpts as bands over time; None where no policy needs them.
         trial: tries settings on this song, for a policy that searches; None where none can.
     """
 
@@ -41,4 +42,5 @@ class Context:
     space: ParameterSpace
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     measures: SongMeasures | None = None
+    bands: NDArray[np.float32] | None = None
     trial: Trial | None = None

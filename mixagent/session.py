@@ -37,6 +37,7 @@ from mixagent.pipeline.references.goals import Goal
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
 from mixagent.pipeline.strengths import ALL, Strengths, dimension
+from mixagent.pipeline.song_bands import read_song
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy, laid_over
@@ -503,6 +504,7 @@ def _context(request: Request, heard: Heard) -> Context:
         space,
         heard.features,
         heard.measures,
+        read_song(heard.stems.mix),
     )
 
 

@@ -113,6 +113,11 @@ def excerpts(source: AudioSource, count: int = 12, seconds: float = 10.0) -> lis
     return [a for a, power in zip(heard, powers, strict=True) if power >= 1e-3 * powers.max()]
 
 
+def read_song(source: AudioSource) -> Array:
+    """The excerpts of a song, stacked: (excerpts, 3 · BANDS + FAST, frames)."""
+    return np.stack([read_bands(excerpt).stacked() for excerpt in excerpts(source)])
+
+
 def _long_enough(samples: FloatArray, rate: int) -> FloatArray:
     missing = round(_LEAST_S * rate) - samples.shape[1]
     return np.pad(samples, ((0, 0), (0, missing))) if missing > 0 else samples

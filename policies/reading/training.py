@@ -58,9 +58,9 @@ class Recipe:
     batch: int = 32
     rate: float = 1.5e-3
     decay: float = 0.02
-    clean: float = 0.12
+    clean: float = 0.1
     kept: float = 0.6
-    harm: float = 0.5
+    harm: float = 0.25
     seed: int = 0
 
 
@@ -139,8 +139,8 @@ def loss_of(net: ReadingNet, batch: Batch, harm: float) -> tuple[Tensor, dict[st
     """What is lowered, and figures of it."""
     before = torch.stack(distance(batch.before, batch.original)).sum(0)
     after = torch.stack(distance(moved(net, batch), batch.original)).sum(0)
-    # What was hardly damaged counts as much as what was ruined: its share matters, not its decibels.
-    weight = 2.5 / (1 + before)
+    # What was hardly damaged must not be drowned by what was ruined: its share matters too.
+    weight = (2.5 / (1 + before)) ** 0.4
     loss = (weight * (after + harm * (after - before).clamp(min=0))).mean()
     told = {"loss": float(loss), "before": float(before.mean()), "after": float(after.mean())}
     return loss, told
