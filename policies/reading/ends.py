@@ -11,6 +11,7 @@ NO_END = BANDS
 """What stands for highs that do not end early."""
 
 _DROP_DB = 14.0
+_LEVEL_DB = 6.0
 _STEP = 2
 _LOWEST_HZ, _HIGHEST_HZ = 3000.0, 16500.0
 _WIDTH_DB = 10 * np.log10(np.diff(np.array(EDGES_HZ)))
@@ -31,4 +32,8 @@ def highest_bands(power: NDArray[np.floating]) -> NDArray[np.int64]:
         if _LOWEST_HZ <= CENTRES_HZ[band] <= _HIGHEST_HZ:
             ends = density_db[..., band] - loudest_above[..., band + _STEP] >= _DROP_DB
             found = np.where(ends, band, found)
-    return found
+    # The fall is told two bands ahead: where the next band is still as high, the end is there.
+    after = np.minimum(found + 1, BANDS - 1)
+    last = np.minimum(found, BANDS - 1)
+    here, there = (np.take_along_axis(density_db, k[..., None], -1)[..., 0] for k in (last, after))
+    return np.where((found != NO_END) & (there > here - _LEVEL_DB), found + 1, found)
