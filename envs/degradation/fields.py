@@ -273,7 +273,13 @@ def _lean(random: np.random.Generator) -> Field:
 
 
 def _lean_curve(random: np.random.Generator) -> Field:
-    return Field(balance=(_curve(random, random.uniform(1.5, 8.0), int(random.integers(2, 20))),))
+    """A lean by band, from a slow drift to bands that each go their own way, joined or stepped."""
+    spread_db, knots = random.uniform(1.5, 12.0), int(random.integers(2, 20))
+    if random.random() < 0.5:
+        return Field(balance=(_curve(random, spread_db, knots),))
+    edges = np.sort(random.uniform(-5.3, 4.3, knots))
+    levels = np.clip(random.standard_normal(knots + 1), -2.2, 2.2) * spread_db
+    return Field(balance=(lambda hz, _: levels[np.searchsorted(edges, _octaves(hz))][:, None],))
 
 
 def _episodes(random: np.random.Generator, share: float, length_s: float) -> Callable[[Grid], Grid]:

@@ -116,7 +116,8 @@ class ReadingPolicy:
             left = judge(moved_measures(context, moves))
             values = {name: self.rest * value for name, value in answer(left).values.items()}
             moves = _added(moves, values)
-            reasons = reasons_of(judge(context.measures), moves.values())
+            moved = {name: v for name, v in moves.values().items() if name.startswith("graphic.")}
+            reasons = reasons_of(judge(context.measures), moved)
         values = {**_repairs(context), **moves.values()}
         values = {name: value for name, value in values.items() if name in context.space}
         settings = context.space.settings(values).without_idle()
