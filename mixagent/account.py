@@ -32,6 +32,7 @@ from mixagent.report.words import (
     parameter_value,
     place_label,
 )
+from mixagent.stages import REPAIRS
 from mixagent.stems_stages import stems_account, stems_warnings
 from mixagent.wishes import Wishes, goal_words, wishes_account, wishes_warnings
 
@@ -197,7 +198,7 @@ def _done(
 ) -> list[str]:
     if finish is None:
         return ["Nothing: at amount 0 the song is given back as it was."]
-    restored = [results[name].values["why"] for name in ("declip", "denoise") if _ran(results, name)]
+    restored = [results[name].values["why"] for name in (*REPAIRS, "denoise") if _ran(results, name)]
     tried = [] if search is None else [_tried(search)]
     goal, reference = wished["goal"], wished["reference"]
     understood = [] if goal is None else [goal_words(goal)]

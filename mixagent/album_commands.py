@@ -104,7 +104,7 @@ def album(
     policy: Annotated[
         str | None,
         typer.Option(
-            help="rules, neutral, learned, or a trained policy's name or folder.", show_default="learned"
+            help="band, rules, neutral, learned, or a trained policy's name or folder.", show_default="band"
         ),
     ] = None,
     device: Device = "auto",

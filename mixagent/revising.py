@@ -16,6 +16,7 @@ from mixagent.pipeline.feedback import (
     Change,
     Figures,
     deviation,
+    graphic_figures,
     misses,
     render_figures,
     revise,
@@ -25,6 +26,7 @@ from mixagent.pipeline.files import resample
 from mixagent.pipeline.graph import Result, Stage, StageContext
 from mixagent.policies.base import Decision
 from mixagent.running import Runner
+from mixagent.stages import song_measures
 
 LEAST_GAIN = 0.5
 """By how much a render has to come closer to the aims, in tolerances."""
@@ -131,6 +133,8 @@ def _rendered(
     judged = results["judge"].values
     analysis = Analysis.from_json(results["measure"].values["analysis"])
     figures = render_figures(analysis, _or_silence(judged["harshness_db"]), judged["pumping_db"])
+    measures = song_measures(results["measure"])
+    figures |= {} if measures is None else graphic_figures(measures)
     return Rendered(decision, figures, deviation(loop.aims, figures, song), changes)
 
 

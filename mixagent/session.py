@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,6 +50,7 @@ from mixagent.settings import Config, load_config
 from mixagent.splitting import stem_separator
 from mixagent.stages import (
     ANALYSING,
+    REPAIRS,
     Heard,
     heard_song,
     hearing_stages,
@@ -63,6 +64,9 @@ from mixagent.stem_files import StemFormat, all_parts, numbered_files, stem_file
 from mixagent.stems_in import StemsIn, title_of
 from mixagent.stems_stages import parts_stage, plan_of, stems_in_stages
 from mixagent.wishes import Wishes, known_wishes
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.feedback import Aim
 
 LOSSY = (".mp3", ".ogg")
 _OPTIONS = {"fade_in_s": "fade-in", "fade_out_s": "fade-out", "trim_silence": "trim-silence"}
@@ -388,7 +392,7 @@ def _fed_back(decided: _Decided, run: Runner) -> _Decided:
     idle = {p.name for p in space if request.strengths.of(dimension(p.name)) == 0.0}
     loop = Loop(
         renders=request.config.pipeline.renders,
-        aims=wishes.steered(request.target, decided.decision.settings),
+        aims=(*wishes.steered(request.target, decided.decision.settings), *_graphic_aims(request, decided)),
         held={*request.config.chain, *idle},
         stages=lambda decision: _every_stage(request, replace(decided, decision=decision)),
         edits=request.edits,
@@ -396,6 +400,16 @@ def _fed_back(decided: _Decided, run: Runner) -> _Decided:
     )
     decision, account = fed_back(loop, decided.decision, run)
     return replace(decided, decision=decision, feedback=account)
+
+
+def _graphic_aims(request: Request, decided: _Decided) -> tuple[Aim, ...]:
+    """Where the graphic equaliser is to bring the song; references have aims of their own."""
+    from mixagent.pipeline.feedback import graphic_aims
+
+    measures = decided.context.measures
+    if measures is None or decided.wishes.match is not None:
+        return ()
+    return graphic_aims(measures, _applied(request, decided.decision))
 
 
 def _applied(request: Request, decision: Decision) -> Settings:
@@ -450,7 +464,7 @@ def _parting(request: Request, run: Runner) -> _Parting:
     else:
         choice = choose_separator(config.pipeline.separator, device)
     model = {"stage": "separate", "name": choice.separator.name, "why": choice.why}
-    stage = separating_stage(choice.separator, "decode", "declip")
+    stage = separating_stage(choice.separator, "decode", *REPAIRS)
     return _Parting(stage, choice.separator.stem_names, model)
 
 

@@ -21,7 +21,8 @@ MOST_RENDERS = 4
 class PipelineConfig:
     """Stages of a master; the keys are explained in `conf/pipeline/default.yaml`.
 
-    A report from before there was a feedback loop has no `renders`: it replays with one.
+    A report from before there was a feedback loop has no `renders`: it replays with one; one from before
+    clicks were taken out has no `declick`: it replays without.
     """
 
     separator: str
@@ -29,6 +30,7 @@ class PipelineConfig:
     denoise: bool
     cache_gb: float
     renders: int = 1
+    declick: bool = False
 
 
 @dataclass

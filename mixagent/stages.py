@@ -54,6 +54,10 @@ Progress = Callable[[float], None]
 
 _LEVELS = "levels.npz"
 
+HEARD_FIRST = ("decode", "analyse")
+REPAIRS = ("declick", "declip")
+"""The stages that repair the song before it is separated, in their order; each repairs what the last left."""
+
 
 @dataclass(frozen=True)
 class Heard:
@@ -93,7 +97,11 @@ def hearing_stages(
         stem_names: of the stems.
         config: of the pipeline.
     """
-    repaired = Stage("declip", partial(_declip, config.declip), ("decode", "analyse"), {"on": config.declip})
+    # A click goes first: whatever raises or smears the song would make more of it.
+    declicked = Stage("declick", partial(_declick, config.declick), HEARD_FIRST, {"on": config.declick})
+    repaired = Stage(
+        "declip", partial(_declip, config.declip), (*HEARD_FIRST, "declick"), {"on": config.declip}
+    )
     denoised = Stage("denoise", partial(_denoise, config.denoise), (parting.name,), {"on": config.denoise})
     features = [
         Stage("features", _features, ("decode",)),
@@ -102,7 +110,7 @@ def hearing_stages(
             for name in stem_names
         ),
     ]
-    return [*decoding, ANALYSING, repaired, parting, denoised, *features]
+    return [*decoding, ANALYSING, declicked, repaired, parting, denoised, *features]
 
 
 def parted(results: Mapping[str, Result]) -> Result:
@@ -269,12 +277,25 @@ class Watched(View):
         return self.source.read(start, stop)
 
 
+def _declick(on: bool, context: StageContext) -> dict[str, Any] | None:
+    if not on:
+        return None
+    from mixagent.pipeline.restoration import declick
+
+    song = context.inputs["decode"].audio("audio")
+    lufs = Analysis.from_json(context.inputs["analyse"].values["analysis"]).integrated_lufs
+    restored = declick(song, lufs, context.directory, context.progress)
+    if not restored.applied:
+        return None
+    return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
+
+
 def _declip(on: bool, context: StageContext) -> dict[str, Any] | None:
     if not on:
         return None
     from mixagent.pipeline.restoration import declip
 
-    restored = declip(context.inputs["decode"].audio("audio"), context.directory, context.progress)
+    restored = declip(_repaired(context.inputs), context.directory, context.progress)
     if not restored.applied:
         return None
     return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
@@ -293,8 +314,8 @@ def _separate(separator: Separator, context: StageContext) -> dict[str, Any]:
 
 
 def _repaired(inputs: Mapping[str, Result]) -> AudioSource:
-    declipped = inputs.get("declip")
-    return (inputs["decode"] if declipped is None or declipped.skipped else declipped).audio("audio")
+    found = [inputs[name] for name in REPAIRS if name in inputs and not inputs[name].skipped]
+    return (found[-1] if found else inputs["decode"]).audio("audio")
 
 
 def _denoise(on: bool, context: StageContext) -> dict[str, Any] | None:

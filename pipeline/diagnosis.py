@@ -25,7 +25,6 @@ from mixagent.pipeline.finished_music import (
     TONE_HZ,
     balance_db,
     common_lean_db,
-    cutoff_hz,
     dips,
     finished_music,
     gap_curve,
@@ -38,6 +37,7 @@ from mixagent.pipeline.finished_music import (
     third_octaves_db,
     width_db,
 )
+from mixagent.pipeline.highs import find_highs
 
 Float64Array = NDArray[np.float64]
 
@@ -287,36 +287,39 @@ def _shimmer(measured: Fingerprint, analysis: Analysis) -> _Description:
 
 
 def _holes(measured: Fingerprint, analysis: Analysis) -> _Description:
-    cut_hz = cutoff_hz(measured)
+    highs = find_highs(measured.left_power + measured.right_power, measured.log_power_db, measured.bin_hz)
+    cut_hz = highs.end_hz if highs.cliff else measured.bin_hz * (len(measured.left_power) - 1)
     gaps = [(hz, depth) for hz, depth in dips(gap_curve(measured)) if depth > 6.0 and hz < 0.85 * cut_hz]
-    tone = third_octaves_db(measured)
-    is_cut = cut_hz < 15000.0
-    above = np.array(TONE_HZ) * 2 ** (-1 / 6) > min(cut_hz, 15000.0)
-    missing = 0.0
-    if above.any() and is_cut:
-        missing = float(np.mean(finished_music().expected_db(tone, above) - tone[above]))
     inside = (BAND_EDGES_HZ[:-1] > 2000) & (BAND_EDGES_HZ[1:] < 14000)
     values = {
         "cutoff_hz": cut_hz,
-        "missing_db": max(missing, 0.0),
+        "missing_db": highs.missing_db if highs.is_short else 0.0,
         "gap_count": float(len(gaps)),
         "blink_share": float(measured.band_blink_share[inside].mean()),
     }
+    away = np.flatnonzero(measured.away_share > 0)
+    if away.size:
+        values["away_share"] = float(measured.away_share.max())
+        values["away_low_hz"] = float(measured.away_hz[away[0]])
+        values["away_high_hz"] = float(measured.away_hz[away[-1] + 1])
     for index, (hz, depth) in enumerate(gaps):
         values |= {f"gap_{index}_hz": hz, f"gap_{index}_db": depth}
     where = [f"{hz / 1000:.1f} kHz" for hz, _ in gaps]
-    where += [f"above {cut_hz / 1000:.1f} kHz"] if is_cut else []
+    where += [f"above {cut_hz / 1000:.1f} kHz"] if highs.is_short else []
     return ", ".join(where) or "2–14 kHz", _holes_evidence(values), values
 
 
 def _holes_evidence(values: Mapping[str, float]) -> str:
     clauses = []
-    if values["cutoff_hz"] < 15000.0:
+    if values["missing_db"] > 0:
         clauses.append(f"the highs end at {values['cutoff_hz'] / 1000:.1f} kHz")
     if values["gap_count"]:
         count = f"{values['gap_count']:.0f} gaps, the deepest" if values["gap_count"] > 1 else "one gap of"
         clauses.append(f"{count} {values['gap_0_db']:.0f} dB")
-    if len(clauses) < 2 and values["blink_share"] > 0.02:
+    if values.get("away_share", 0.0) > 0.01:
+        low, high = (values[f"away_{end}_hz"] / 1000 for end in ("low", "high"))
+        clauses.append(f"{low:.1f}–{high:.1f} kHz blinks off {100 * values['away_share']:.0f} % of the time")
+    elif len(clauses) < 2 and values["blink_share"] > 0.02:
         clauses.append(f"bands drop out {100 * values['blink_share']:.0f} % of the time")
     return "; ".join(clauses) or "no gap and no early end of the highs"
 

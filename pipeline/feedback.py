@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
-from mixagent.pipeline.parameters import Parameter, Settings
+from mixagent.pipeline.finished.answers import reached_by
+from mixagent.pipeline.finished.measures import MEASURES, Measure, SongMeasures
+from mixagent.pipeline.parameters import GRAPHIC_HZ, Parameter, Settings
 from mixagent.pipeline.references.profile import Profile, summed_db
 from mixagent.pipeline.targets import LoudnessTarget
 
@@ -37,6 +39,9 @@ MOST_PUMPING_DB = 0.7
 There is no finished music to take it from. It is twice what the shipped policy did at most to eight
 validation songs at −14 LUFS, 0.33 dB (`scripts/benchmark_feedback.py masters`).
 """
+
+GRAPHIC_TOLERANCE_DB = 2.0
+"""How far a third octave may end from where it was to be brought."""
 
 _LEAST_ACTION = 0.05
 """What was moved by less is not to blame, and moving it back would be a render for nothing."""
@@ -101,7 +106,12 @@ class Aim:
     levers: tuple[Lever, ...]
 
     def excess(self, value: float, song: float | None) -> float:
-        """How far a render is too high (positive) or too low; what the song was itself is fine too."""
+        """How far a render is too high (positive) or too low; what the song was itself is fine too.
+
+        Args:
+            value: of the render.
+            song: of the song; None where it has no such figure, or is to be moved from its own.
+        """
         low, high = self.band if song is None else (min(self.band[0], song), max(self.band[1], song))
         return max(value - high, 0.0) + min(value - low, 0.0)
 
@@ -294,6 +304,44 @@ def aims(target: LoudnessTarget, tone: Profile | None = None) -> tuple[Aim, ...]
         Aim("pumping", "pumping", "dB", (0.0, MOST_PUMPING_DB), 0.1, _PUMPING),
         Aim("harshness", "harshness", "dB", _FINISHED_MUSIC["harshness"], 1.0, _HARSHNESS),
     )
+
+
+def graphic_aims(song: SongMeasures, settings: Settings) -> tuple[Aim, ...]:
+    """Where the graphic equaliser was to bring the song's tone and width, one aim for each band.
+
+    What works behind it (dynamics, the limiter, rebuilt highs) may carry a band elsewhere.
+
+    Args:
+        song: what it measured before.
+        settings: that are rendered.
+    """
+    graphic = settings.section("graphic")
+    tone, width = (np.array([graphic[f"{what}_{hz}_db"] for hz in GRAPHIC_HZ]) for what in ("tone", "width"))
+    reached = reached_by(song, tone, width)
+    judged = [(what, hz) for what in ("tone", "width") for hz in GRAPHIC_HZ if graphic[f"{what}_{hz}_db"]]
+    return tuple(
+        Aim(
+            f"{what}_{hz}",
+            f"{what} at {hz} Hz",
+            "dB",
+            (reached[f"{what}_{hz}"], reached[f"{what}_{hz}"]),
+            GRAPHIC_TOLERANCE_DB,
+            (Lever(rf"graphic\.{what}_{hz}_db", 1, push=6.0, per_unit=0.8),),
+        )
+        for what, hz in judged
+        if math.isfinite(reached.get(f"{what}_{hz}", math.nan))
+    )
+
+
+def graphic_figures(render: SongMeasures) -> dict[str, float]:
+    """The figures of `graphic_aims` of a render; what it has no width for is not there."""
+    places = {f"{m.group}_{hz}": m for m in MEASURES if (hz := _graphic_hz(m)) is not None}
+    figures = {name: render[measure.name] for name, measure in places.items()}
+    return {name: value for name, value in figures.items() if math.isfinite(value)}
+
+
+def _graphic_hz(measure: Measure) -> int | None:
+    return int(measure.hz or 0.0) if measure.group in ("tone", "width") else None
 
 
 def _tone_bands(tone: Profile | None) -> dict[str, tuple[float, float]]:

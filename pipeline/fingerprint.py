@@ -19,6 +19,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
+from mixagent.pipeline.clicks import find_clicks
+from mixagent.pipeline.dsp.blinks import BlinkListener
 from mixagent.pipeline.meters import EnergyMeter
 
 Float64Array = NDArray[np.float64]
@@ -53,6 +55,9 @@ CREST_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
 
 _LEAN_HZ = (60.0, 8000.0)
 _IN_PHASE = 0.9
+_DUCKING_HZ = (50.0, 150.0, 500.0, 8000.0)
+_DUCKING_FRAMES = 4
+_LEAST_RISE_DB = 3.0
 _LOW_LIMIT_HZ = 1000.0
 _HISTOGRAM_STEP_DB = 0.5
 _HISTOGRAM_BINS = 300
@@ -81,12 +86,15 @@ class Fingerprint:
         lean_histogram: per lean (right against left, `LEANS_DB`), the amplitude of all frames' bins from
             60 Hz to 8 kHz that have this lean and are in phase: where the sources stand.
         width_histogram: per band of `IMAGE_EDGES_HZ`, counts of frames by side against mid (`WIDTHS_DB`).
+        ducking_db: how far the mids and highs go down within 70 ms where the lows rise, mean over the rises.
         window_peak: highest magnitude of each 10 ms.
         window_power: mean power of each 10 ms, the louder channel.
         top_share: share of samples within 1 dB of the peak of their 50 ms, mean over the loud ones.
         flat_share: share of samples in runs of 3 and more that stand still at such a peak.
         band_crest_db: per band of `CREST_HZ`, the loudest 5 ms of each 400 ms over their mean power, the
             median over the louder half of the song.
+        away_share: per band of a sixth of an octave, share of the time for which it blinks off; `away_hz`
+            are the edges of these bands.
         click_s, dropout_s: when lone jumps and sudden silences happen, in seconds; the first 0.32 s and
             up to 1.3 s at the end are not searched.
     """
@@ -105,11 +113,14 @@ class Fingerprint:
     band_flux_db: Float64Array
     lean_histogram: Float64Array
     width_histogram: NDArray[np.int64]
+    ducking_db: float
     window_peak: Float64Array
     window_power: Float64Array
     top_share: float
     flat_share: float
     band_crest_db: Float64Array
+    away_hz: Float64Array
+    away_share: Float64Array
     click_s: tuple[float, ...]
     dropout_s: tuple[float, ...]
 
@@ -135,6 +146,7 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
     shape = _Shape(source.rate)
     crests = [_BandCrest(source.rate, low_hz, high_hz) for low_hz, high_hz in CREST_HZ.values()]
     glitches = _Glitches(source.rate)
+    bands = BlinkListener(source.rate, 2)
     for block in blocks(source):
         stereo = gain * (block if block.shape[0] == 2 else np.repeat(block[:1], 2, axis=0))
         frames.update(stereo)
@@ -143,6 +155,8 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
         for crest in crests:
             crest.update(stereo)
         glitches.update(stereo)
+        bands.process(stereo)
+    blinks = bands.blinks()
     left, right, cross, log_power_db = frames.spectra()
     low_power, low_steady_power = low.spectra()
     return Fingerprint(
@@ -160,11 +174,14 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
         band_flux_db=frames.mean_of(frames.flux),
         lean_histogram=frames.leans,
         width_histogram=frames.widths,
+        ducking_db=frames.ducking_db(),
         window_peak=shape.peaks(),
         window_power=shape.powers(),
         top_share=shape.top_share(),
         flat_share=shape.flat_share(),
         band_crest_db=np.array([crest.crest_db() for crest in crests]),
+        away_hz=blinks.edges_hz,
+        away_share=blinks.away_share,
         click_s=tuple(_apart(glitches.click_s)),
         dropout_s=tuple(_apart(glitches.dropout_s)),
     )
@@ -206,6 +223,9 @@ class _Frames:
         self._lean_bins = np.searchsorted(hz, _LEAN_HZ).astype(np.int64)
         self.widths = np.zeros((len(IMAGE_EDGES_HZ) - 1, len(WIDTHS_DB)), np.int64)
         self._image_bins = np.searchsorted(hz, IMAGE_EDGES_HZ).astype(np.int64)
+        self._ducking_bins = np.searchsorted(hz, _DUCKING_HZ).astype(np.int64)
+        self._recent_db = np.full((_DUCKING_FRAMES + 2, 2), np.nan)
+        self._ducked = np.zeros(2)
         self._last_db = np.full(bands, np.nan)
         self._counts = np.zeros(2, np.int64)
 
@@ -228,10 +248,14 @@ class _Frames:
         )
         _add_leans(spectrum[0], spectrum[1], self._lean_bins, self.leans)
         _add_widths(spectrum[0], spectrum[1], self._image_bins, self.widths)
+        _add_ducking(spectrum[0], spectrum[1], self._ducking_bins, self._recent_db, self._ducked)
 
     def spectra(self) -> Iterator[Float64Array]:
         sums = self._sums / max(int(self._counts[0]), 1)
         return iter(sums)
+
+    def ducking_db(self) -> float:
+        return float(-self._ducked[0] / self._ducked[1]) if self._ducked[1] else 0.0
 
     def mean_of(self, sums: Float64Array) -> Float64Array:
         return sums / max(int(self._counts[1]), 1)
@@ -316,6 +340,32 @@ def _add_widths(left, right, edges, widths):  # type: ignore[no-untyped-def] # n
             width_db = 10.0 * math.log10((max(both - cross, 0.0) + floor) / (max(both + cross, 0.0) + floor))
             place = round(width_db - WIDTH_LOWEST_DB)
             widths[band, min(max(place, 0), widths.shape[1] - 1)] += 1
+
+
+@njit(cache=True, nogil=True)
+def _add_ducking(left, right, edges, recent_db, sums):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Add by how much the mids and highs change over what follows a rise of the lows, weighed by the rise.
+
+    `recent_db` holds the levels of lows and of mids and highs in the last frames, the oldest first; the rise
+    is that from the first to the second of them.
+    """
+    count = len(recent_db)
+    for frame in range(left.shape[0]):
+        for k in range(count - 1):
+            recent_db[k] = recent_db[k + 1]
+        for part in range(2):
+            power = 0.0
+            for k in range(edges[2 * part], min(edges[2 * part + 1], left.shape[1])):
+                a, b = left[frame, k], right[frame, k]
+                power += a.real * a.real + a.imag * a.imag + b.real * b.real + b.imag * b.imag
+            recent_db[count - 1, part] = 10.0 * math.log10(power + 1e-8)
+        rise = recent_db[1, 0] - recent_db[0, 0]
+        if rise > _LEAST_RISE_DB:
+            lowest = recent_db[2, 1]
+            for k in range(3, count):
+                lowest = min(lowest, recent_db[k, 1])
+            sums[0] += rise * (lowest - recent_db[0, 1])
+            sums[1] += rise
 
 
 class _LowSpectrum:
@@ -437,9 +487,9 @@ class _Glitches:
             return
         for k in range(pieces.shape[1]):
             piece = np.ascontiguousarray(pieces[:, k])
-            clicks = _find_clicks(piece, self._margin, self._rate)
+            clicks = np.unique(find_clicks(piece, self._margin, self._rate)[:, 1])
             dropouts = _find_dropouts(piece, self._margin, self._rate)
-            self.click_s += [self._second + int(n) / self._rate for n in np.sort(clicks)]
+            self.click_s += [self._second + int(n) / self._rate for n in clicks]
             self.dropout_s += [self._second + int(n) / self._rate for n in dropouts]
             self._second += 1
 
@@ -488,32 +538,6 @@ def _measure_shape(samples, hop):  # type: ignore[no-untyped-def] # noqa: ANN001
                 near += 1
         tops[piece] = near / (5 * hop)
     return peaks, powers, tops, flat
-
-
-@njit(cache=True, nogil=True)
-def _find_clicks(samples, margin, rate):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Positions of jumps (third differences) that stand alone and change nothing around them.
-
-    Alone: four times any other within 15 ms on both sides, so that neither a drum's onset nor a square
-    wave counts. The power on both sides is alike, so that neither does a note that starts or stops.
-    """
-    found = np.zeros(samples.shape[1], np.bool_)
-    reach, gap = rate * 15 // 1000, max(rate // 5000, 4)
-    jumps = np.zeros(samples.shape[1])
-    for channel in range(2):
-        x = samples[channel]
-        for n in range(3, len(x)):
-            jumps[n] = abs(x[n] - 3 * x[n - 1] + 3 * x[n - 2] - x[n - 3])
-        for n in range(margin, margin + rate):
-            jump = jumps[n]
-            if jump < 0.06 or jumps[n - gap : n + gap + 1].max() > jump:
-                continue
-            if 4 * jumps[n - reach : n - gap].max() > jump or 4 * jumps[n + gap + 1 : n + reach].max() > jump:
-                continue
-            before = np.mean(x[n - reach : n - gap] ** 2) + 1e-6
-            after = np.mean(x[n + gap : n + reach] ** 2) + 1e-6
-            found[n] |= before < 4 * after and after < 4 * before
-    return np.nonzero(found)[0]
 
 
 @njit(cache=True, nogil=True)

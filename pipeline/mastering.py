@@ -15,6 +15,7 @@ from mixagent.pipeline.bands import (
     measure_bands,
     multiband,
 )
+from mixagent.pipeline.dsp.blinks import BlinkFiller, Blinks
 from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, even_rows
 from mixagent.pipeline.dsp.dynamics import expander
 from mixagent.pipeline.dsp.equaliser import Filter, band_filters
@@ -25,16 +26,23 @@ from mixagent.pipeline.dsp.linear_phase import LinearPhase
 from mixagent.pipeline.dsp.programme import Programme
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
 from mixagent.pipeline.dsp.riding import Ride, Rider
+from mixagent.pipeline.highs import Highs
 from mixagent.pipeline.mixing import compressors, dynamic_cuts, sections_of, transient_shapers
 from mixagent.pipeline.parameters import BELLS, EQ_BANDS, FINE_PLACES, GRAPHIC_HZ, Settings
 from mixagent.pipeline.streaming import Processor, process_blocks
 
 _NO_EXTENSION_HZ = 22050.0
+"""The neutral value of `master.extend_from_hz`."""
 
 
 def is_mastered(settings: Settings) -> bool:
     """Whether anything between the mix and the finaliser is off neutral."""
     return any(settings.active(where) for where in ("master", *FINE_PLACES - finishing.PLACES))
+
+
+def extends(settings: Settings) -> bool:
+    """Whether the highs are to be extended, for which they have to be measured."""
+    return settings["master.extend_from_hz"] < _NO_EXTENSION_HZ
 
 
 def band_programmes(source: AudioSource, settings: Settings) -> BandProgrammes | None:
@@ -56,6 +64,8 @@ def master_processors(
     gaps: Gaps | None = None,
     bands: BandProgrammes | None = None,
     ride: Ride | None = None,
+    highs: Highs | None = None,
+    blinks: Blinks | None = None,
 ) -> list[Processor]:
     """The master chain in the order of the signal, without what is neutral or beyond Nyquist.
 
@@ -67,11 +77,16 @@ def master_processors(
         gaps: the gaps of the mix, for `gap_fill_db`; nothing is filled without them.
         bands: `band_programmes` of the mix; what needs them is left out without them.
         ride: `measure_ride` of the mix, for `ride_db`; no level is ridden without it.
+        highs: where the highs of the mix end, for `extend_from_hz`; taken at its word without them.
+        blinks: the bands of the mix that blink, for `blink_fill_db`; nothing is filled without them.
     """
     master = settings.section("master")
     processors: list[Processor] = []
     if channels == 2 and master["balance_db"] != 0:
         processors.append(Image(image_matrix(balance_db=master["balance_db"])))
+    # First of what is late: it counts the windows of the mix that the blinks were measured in.
+    if blinks is not None and blinks.found and master["blink_fill_db"] > 0:
+        processors.append(BlinkFiller(blinks, master["blink_fill_db"], rate, channels))
     processors += dynamic_cuts(master, rate, channels, programme)
     processors += _repairs(master, rate, channels)
     if gaps is not None and gaps.gaps and master["gap_fill_db"] > 0:
@@ -79,7 +94,7 @@ def master_processors(
     processors += _equalisers(settings, rate, channels)
     if bands is not None:
         processors += dynamic_equaliser(settings, rate, channels, bands)
-    processors += _extension(master, rate, channels)
+    processors += _extension(master, rate, channels, highs)
     if ride is not None and ride.moves:
         processors.append(Rider(ride, rate, late=sum(processor.latency for processor in processors)))
     processors += transient_shapers(master, rate, channels)
@@ -148,15 +163,13 @@ def _filtered(sections: Float64Array, rate: int, channels: int, linear: bool) ->
     return LinearPhase(sections, rate, channels) if linear else Cascade(sections, channels)
 
 
-def _extension(master: Mapping[str, float], rate: int, channels: int) -> list[Processor]:
-    from_hz = master["extend_from_hz"]
-    if from_hz >= _NO_EXTENSION_HZ:
+def _extension(master: Mapping[str, float], rate: int, channels: int, highs: Highs | None) -> list[Processor]:
+    if master["extend_from_hz"] >= _NO_EXTENSION_HZ:
         return []
-    from mixagent.pipeline.dsp.extension import AirExtension
+    from mixagent.pipeline.dsp.extension import extension
 
-    if not AirExtension.fits(from_hz, rate):
-        return []
-    return [AirExtension(from_hz, master["extend_db"], rate, channels)]
+    found = extension(master["extend_from_hz"], master["extend_db"], rate, channels, highs)
+    return [] if found is None else [found]
 
 
 def _image(master: Mapping[str, float], rate: int) -> list[Processor]:

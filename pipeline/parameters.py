@@ -283,6 +283,7 @@ MASTER = (
     _Row("shimmer_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 6–12 kHz"),
     _Row("resonance_cut_db", "dB", 0.0, 0.0, 24.0, "most taken off steady narrow lines at 6–14 kHz"),
     _Row("gap_fill_db", "dB", 0.0, 0.0, 36.0, "most by which static gaps in the spectrum are raised"),
+    _Row("blink_fill_db", "dB", 0.0, 0.0, 48.0, "most by which bands that blink off are raised meanwhile"),
     _Row("eq_sub_db", "dB", -9.0, 0.0, 9.0, "20–60 Hz: low shelf"),
     _Row("eq_bass_db", "dB", -9.0, 0.0, 9.0, "60–200 Hz: wide bell"),
     _Row("eq_low_mid_db", "dB", -12.0, 0.0, 9.0, "200–500 Hz: wide bell"),

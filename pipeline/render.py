@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, Stems, collect, spool
+from mixagent.pipeline.dsp.blinks import measure_blinks
 from mixagent.pipeline.dsp.gaps import Gaps, measure_gaps
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.dsp.riding import measure_ride
 from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.finaliser import Finish, finalise
 from mixagent.pipeline.finishing import finishing_of
-from mixagent.pipeline.mastering import band_programmes, is_mastered, master_processors
+from mixagent.pipeline.highs import measure_highs
+from mixagent.pipeline.mastering import band_programmes, extends, is_mastered, master_processors
 from mixagent.pipeline.mixing import Levels, is_active, mix_blocks, strip_blocks
 from mixagent.pipeline.parameters import Settings
 from mixagent.pipeline.streaming import Processor
@@ -147,6 +149,8 @@ def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps 
         (gaps or measure_gaps(mix)) if filled else None,
         bands and bands.raised(faded.level_db - programme.level_db),
         measure_ride(mix, most_db) if most_db else None,
+        measure_highs(mix) if extends(settings) else None,
+        measure_blinks(mix) if settings["master.blink_fill_db"] > 0 else None,
     )
 
 

@@ -99,7 +99,7 @@ class PlaybackLoss:
         lost_db: the same in each of `BANDS_HZ`, not weighted; roll-off and fold-down together.
         cancels_db: the fold-down's part of that: what left and right lose of each other; 0 for bands
             that are 20 dB under the song's loudness.
-        worst_band: the band that loses most, of those that are within 30 dB of the whole.
+        worst_band: the band that loses most of the loudness.
         cancelled: for each of `BANDS_HZ`, where in it the fold-down takes most, and how much.
         bass: see `Bass`.
         masked_s: seconds in which the song sounds and the noise of the place is over it in every band.
@@ -121,9 +121,9 @@ class PlaybackLoss:
         playback = PLAYBACKS[self.playback]
         folds = playback.mono_below_hz > 0 or playback.side_db < 0
         return {
+            **({"bass": self.bass.missing} if playback.low.corner_hz > BASS_FROM_HZ else {}),
             # Where lows are added, what is quiet is only poor in lows.
             **({"loudness": self.loudness_lost_lu} if playback.lows_db == 0 else {}),
-            **({"bass": self.bass.missing} if playback.low.corner_hz > BASS_FROM_HZ else {}),
             **({"cancels": self.cancels_db[self.cancels_most]} if folds else {}),
             **({"masked": self.masked_share} if playback.noise else {}),
         }
@@ -282,7 +282,6 @@ def _loss(playback: Playback, heard: _Heard) -> PlaybackLoss:
     loud = k_power(hz, rate)
     bands = {name: (hz >= low) & (hz < high) for name, (low, high) in BANDS_HZ.items()}
     lost_db = {name: _ratio_db(whole[band].sum(), played[band].sum()) for name, band in bands.items()}
-    audible = {n: whole[band].sum() > whole.sum() * 10 ** (_AUDIBLE_DB / 10) for n, band in bands.items()}
     least = (loud * whole).sum() * 10 ** (_AUDIBLE_LOUD_DB / 10)
     cancels_db = {
         # What is hardly heard has nothing to lose.
@@ -297,7 +296,7 @@ def _loss(playback: Playback, heard: _Heard) -> PlaybackLoss:
         loudness_lost_lu=_ratio_db((loud * whole).sum(), (loud * played).sum()),
         lost_db=MappingProxyType(lost_db),
         cancels_db=MappingProxyType(cancels_db),
-        worst_band=max(lost_db, key=lambda name: (audible[name], lost_db[name])),
+        worst_band=max(bands, key=lambda name: (loud * (whole - played))[bands[name]].sum()),
         cancelled=MappingProxyType(_cancelled(hz, gain * whole, played)),
         bass=_bass(playback, heard, whole),
         masked_s=masked_s,
@@ -455,9 +454,11 @@ class Translation:
 
     @property
     def says(self) -> str:
-        """The worst that finished music does not have, or what is lost as of any song."""
+        """What finished music does not lose, the worst first, or what is lost as of any song."""
         told = [lost.says for lost in self.found if lost.severity >= FOUND]
-        return told[0] if told else _usual_words(self.loss)
+        where = f"{PLAYBACKS[self.loss.playback].where} "
+        rest = [words.replace(where, "", 1) for words in told[1:]]
+        return "; ".join([*told[:1], *rest]) or _usual_words(self.loss)
 
 
 def translate(source: AudioSource) -> tuple[Translation, ...]:

@@ -15,7 +15,13 @@ from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.rules import RulePolicy
 
-REPAIRS = ("master.extend_from_hz", "master.extend_db", "master.gap_fill_db", "master.resonance_cut_db")
+REPAIRS = (
+    "master.extend_from_hz",
+    "master.extend_db",
+    "master.gap_fill_db",
+    "master.blink_fill_db",
+    "master.resonance_cut_db",
+)
 """What the rules answer: no setting of tone brings back what is gone."""
 
 

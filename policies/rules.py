@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mixagent.pipeline.diagnosis import FOUND, Diagnosis, Finding
+from mixagent.pipeline.diagnosis import FOUND, NOWHERE, Diagnosis, Finding
+from mixagent.pipeline.dsp.blinks import DEEPEST_DB
 from mixagent.pipeline.parameters import BELLS
 from mixagent.policies.base import Context, Decision
 
@@ -24,6 +25,9 @@ ANSWERED: Mapping[str, float] = MappingProxyType(
 RESONANCE_Q = 6.0
 LEAST_DB = 0.3
 """Moves smaller than this are left out: nobody hears them."""
+
+LEAST_AWAY_SHARE = 0.01
+"""A band that is away for less of the song is left as it is."""
 
 Move = tuple[str, float, str]
 """Parameter, value in its unit, reason."""
@@ -39,6 +43,7 @@ class RuleScales:
     lines: float = 1.0
     air: float = 1.0
     gaps: float = 1.0
+    blinks: float = 1.0
     lean: float = 1.0
     width: float = 1.3
     expand: float = 0.1
@@ -61,6 +66,10 @@ class RulePolicy:
                 continue
             for name, value, reason in rule(finding, self.scales):
                 moves[f"master.{name}"] = (value, reason)
+        for kind, rule in _MEASURED.items():
+            if (finding := context.diagnosis.finding(kind)) is not None and finding.place != NOWHERE:
+                for name, value, reason in rule(finding, self.scales):
+                    moves[f"master.{name}"] = (value, reason)
         for number, bell in enumerate(_strongest(context.diagnosis, self.scales), 1):
             for what, value in (("hz", bell.hz), ("db", bell.gain_db), ("q", bell.q)):
                 moves[f"master.bell_{number}_{what}"] = (value, bell.reason)
@@ -109,12 +118,21 @@ def _shimmer(finding: Finding, scales: RuleScales) -> Iterator[Move]:
         yield "resonance_cut_db", scales.lines * v["line_db"], reason
 
 
-def _holes(finding: Finding, scales: RuleScales) -> Iterator[Move]:
+def _ends_and_blinks(finding: Finding, scales: RuleScales) -> Iterator[Move]:
     v = finding.values
     if v["missing_db"] > 6.0:
-        reason = f"nothing above {v['cutoff_hz'] / 1000:.1f} kHz, {v['missing_db']:.0f} dB less than usual"
+        missing = f"from there on {v['missing_db']:.0f} dB are missing"
+        reason = f"the highs end at {v['cutoff_hz'] / 1000:.1f} kHz: {missing}"
         yield "extend_from_hz", v["cutoff_hz"], reason
         yield "extend_db", -6.0 + 6.0 * scales.air, reason
+    if v.get("away_share", 0.0) > LEAST_AWAY_SHARE:
+        low, high = (v[f"away_{end}_hz"] / 1000 for end in ("low", "high"))
+        reason = f"{low:.1f}–{high:.1f} kHz blinks off {100 * v['away_share']:.0f} % of the time"
+        yield "blink_fill_db", scales.blinks * DEEPEST_DB, reason
+
+
+def _holes(finding: Finding, scales: RuleScales) -> Iterator[Move]:
+    v = finding.values
     depths_db = [v[f"gap_{index}_db"] for index in range(int(v["gap_count"]))]
     if depths_db:
         places = ", ".join(f"{v[f'gap_{index}_hz'] / 1000:.1f}" for index in range(len(depths_db)))
@@ -140,6 +158,9 @@ def _flatness(finding: Finding, scales: RuleScales) -> Iterator[Move]:
         reason = f"peaks stand {v['crest_deficit_db']:.1f} dB less over their surroundings than usual"
         yield "expand_ratio", 1.0 + scales.expand * v["crest_deficit_db"], reason
 
+
+_MEASURED: Mapping[str, Callable[[Finding, RuleScales], Iterator[Move]]] = {"holes": _ends_and_blinks}
+"""Rules about what is there or is not, and does not wait for a severity."""
 
 _RULES: Mapping[str, Callable[[Finding, RuleScales], Iterator[Move]]] = {
     "mud": _mud,

@@ -61,7 +61,7 @@ FAMILY = 0.1
 GENERATED_SHARE, DAMAGED_SHARE = 0.6, 0.4
 RIDGE = 0.02
 LEAST_SLOPE = 1.2
-"""Of the log-odds of a fault in a song of another kind: there are too few generated ones of other kinds to tell."""
+"""Of the log-odds of a fault in a song of another kind: too few generated ones are of others to tell."""
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,33 @@
 
 A gap is a flat-bottomed dip of the long-term spectrum between two shoulders. It is found by least
 squares on a logarithmic axis, where it is a box under a straight line, and filled by the inverse of
-that box in linear phase. A cliff or a slope has no shoulder on its far side, and ripple is not deep
-enough: neither is touched.
+that box in linear phase, and where that is not enough by what lies below it. A cliff or a slope has no
+shoulder on its far side, and ripple is not deep enough: neither is touched.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.analysis import MidSideSpectrum, band_power
 from mixagent.pipeline.audio import AudioSource, blocks
-from mixagent.pipeline.dsp.spectral import ComplexArray, SpectralProcessor, window_frames
+from mixagent.pipeline.dsp.spectral import OVERLAP, ComplexArray, SpectralProcessor, window_frames
 
 Float64Array = NDArray[np.float64]
 
 LOW_HZ, HIGH_HZ = 700.0, 16000.0
+LIFT_DB = 18.0
+"""What is there may be raised by so much; the rest of a deeper gap is copied into it."""
+
+DEEPEST_DB = 36.0
+"""A gap as deep as this or deeper counts as empty."""
+
 LEAST_DB = 7.0
 """Shallower dips are taken for music's own ripple."""
 
@@ -34,6 +42,8 @@ _CLEAR = 2.0
 _FLOOR_DB_HZ = -130.0
 _OVERSHOOT_DB = 6.0
 _WINDOW_S = 0.093
+_HEARD_S = 0.5
+_FINE_BINS = 16
 
 
 @dataclass(frozen=True)
@@ -160,15 +170,98 @@ def _box(width_octaves: float) -> Float64Array:
 
 
 class GapFiller(SpectralProcessor):
-    """Raises each gap to its shoulders, by at most `most_db`, alike in all channels; a `Processor`."""
+    """Raises each gap to its shoulders, by at most `most_db`, alike in all channels; a `Processor`.
+
+    What is there is raised by `LIFT_DB` at most: under that it is a codec's noise. A deeper gap gets the
+    rest from the band below it, shifted up whole, at the level between its shoulders, moment by moment.
+    A gap of `DEEPEST_DB` or more counts as empty, and is filled whole where as much is allowed.
+    """
 
     def __init__(self, gaps: Gaps, most_db: float, rate: int, channels: int) -> None:
         size = window_frames(_WINDOW_S, rate)
         super().__init__(size, channels)
         hz = np.fft.rfftfreq(size, 1 / rate)
-        raised_db = np.interp(hz, gaps.hz, np.minimum(gaps.missing_db, most_db), 0.0, 0.0)
-        self._added = np.asarray(10 ** (raised_db / 20) - 1, np.float32)
+        deep = [gap for gap in gaps.gaps if gap.depth_db > LIFT_DB and most_db > LIFT_DB]
+        lift_db = np.full(hz.size, most_db)
+        for gap in deep:
+            near = (
+                np.abs(np.log2(np.maximum(hz, 1.0) / gap.centre_hz)) < gap.width_octaves / 2 + _EDGE_OCTAVES
+            )
+            lift_db[near] = LIFT_DB
+        raised_db = np.interp(hz, gaps.hz, gaps.missing_db, 0.0, 0.0)
+        self._added = np.asarray(10 ** (np.minimum(raised_db, lift_db) / 20) - 1, np.float32)
+        self._lifted = (1.0 + self._added.astype(np.float64)) ** 2
+        self._most = 10 ** (most_db / 10)
+        self._pole = math.exp(-self.hop / (_HEARD_S * rate))
+        places = [_place(gap, size, rate) for gap in deep]
+        self._places = np.array([place for place in places if place is not None], np.int64).reshape(-1, 5)
+        self._have, self._want = np.zeros((2, channels, hz.size))
+        self._count = np.zeros(1)
 
     def correction(self, spectra: ComplexArray) -> ComplexArray:
-        """The spectra times gain − 1."""
-        return spectra * self._added
+        """The spectra times gain − 1, and what is copied into deep gaps."""
+        added = np.asarray(spectra * self._added)
+        if len(self._places):
+            _copy_into(
+                spectra, self._places, self._lifted, self._most, self._pole,
+                self._count, self._have, self._want, added,
+            )  # fmt: skip
+        return added
+
+
+def _place(gap: Gap, size: int, rate: int) -> tuple[int, int, int, int, int] | None:
+    """Bins of a gap's left shoulder, edges and right shoulder's end, and the shift that fills it."""
+    octaves = np.array([-_SHOULDER_OCTAVES - gap.width_octaves / 2, -gap.width_octaves / 2])
+    edges = np.round(gap.centre_hz * 2 ** np.concatenate([octaves, -octaves[::-1]]) * size / rate).astype(int)
+    # Overlapping windows stay in phase where the shift is a multiple of what they overlap by.
+    shift = math.ceil((edges[2] - edges[1]) / OVERLAP) * OVERLAP
+    if edges[3] > size // 2 or edges[1] - shift - _FINE_BINS < 1 or edges[1] - edges[0] < 2:
+        return None
+    return int(edges[0]), int(edges[1]), int(edges[2]), int(edges[3]), shift
+
+
+@njit(cache=True, nogil=True)
+def _copy_into(
+    spectra: ComplexArray,
+    places: NDArray[np.int64],
+    lifted: Float64Array,
+    most: float,
+    pole: float,
+    count: Float64Array,
+    have: Float64Array,
+    want: Float64Array,
+    added: ComplexArray,
+) -> None:
+    """Adds to each deep gap what it still lacks, from below it."""
+    channels, windows, bins = spectra.shape
+    sums = np.empty(bins + 1)
+    deepest = 10 ** (-DEEPEST_DB / 10)
+    for t in range(windows):
+        count[0] += 1
+        new = max(1 - pole, 1 / count[0])
+        for c in range(channels):
+            sums[0] = 0.0
+            for k in range(bins):
+                value = spectra[c, t, k]
+                sums[k + 1] = sums[k] + value.real**2 + value.imag**2
+            for left, low, high, right, shift in places:
+                before = (sums[low] - sums[left]) / (low - left) + 1e-20
+                after = (sums[right] - sums[high]) / (right - high) + 1e-20
+                for k in range(low, high):
+                    share = (k - low + 0.5) / (high - low)
+                    target = math.exp((1 - share) * math.log(before) + share * math.log(after))
+                    near = sums[min(k + 5, high)] - sums[max(k - 4, low)]
+                    there = near / (min(k + 5, high) - max(k - 4, low))
+                    have[c, k] += new * (there - have[c, k])
+                    want[c, k] += new * (target - want[c, k])
+                    allowed = min(want[c, k], max(have[c, k], want[c, k] * deepest) * most)
+                    raised = have[c, k] * lifted[k]
+                    if raised >= allowed or want[c, k] <= 0:
+                        continue
+                    source = k - shift
+                    around = sums[source + _FINE_BINS + 1] - sums[max(source - _FINE_BINS, 0)]
+                    if around <= 0:
+                        continue
+                    fine = (2 * _FINE_BINS + 1) / around
+                    amount = math.sqrt((allowed - raised) / want[c, k] * target * fine)
+                    added[c, t, k] += spectra[c, t, source] * np.float32(amount)

@@ -67,16 +67,19 @@ class Ride:
     def course(self) -> tuple[Float64Array, Float64Array]:
         """The gain over time: knots in seconds, and dB, linear between them.
 
-        The least curve over the sections' gains whose slope stays within `SLOPE_DB_S`.
+        The least curve over the sections' gains whose slope stays within `SLOPE_DB_S`; where loud ones go
+        down, the greatest curve under them. So a move lies in the quieter of two sections.
         """
         count = int(np.ceil(self.sections[-1].stop_s / _STEP_S)) + 1
         time_s = np.asarray(_STEP_S * np.arange(count), np.float64)
         edges_s = [section.start_s for section in self.sections[1:]]
-        wanted_db = np.array(self.gains_db)[np.searchsorted(edges_s, time_s, side="right")]
+        lufs = np.array([section.lufs for section in self.sections])
+        turned = -1.0 if float(np.dot(self.gains_db, lufs - lufs.mean())) < 0.0 else 1.0
+        wanted_db = turned * np.array(self.gains_db)[np.searchsorted(edges_s, time_s, side="right")]
         rise_db = SLOPE_DB_S * time_s
         ahead = np.maximum.accumulate(wanted_db + rise_db) - rise_db
         behind = np.maximum.accumulate((wanted_db - rise_db)[::-1])[::-1] + rise_db
-        return time_s, np.maximum(ahead, behind)
+        return time_s, turned * np.maximum(ahead, behind)
 
 
 def measure_ride(source: AudioSource, most_db: float) -> Ride:

@@ -14,7 +14,9 @@ from mixagent.pipeline.streaming import in_pieces
 
 ComplexArray = NDArray[np.complex64]
 
-_OVERLAP = 4
+OVERLAP = 4
+"""Windows that every frame lies in."""
+
 _CHUNK_FRAMES = 1 << 14
 
 
@@ -32,7 +34,7 @@ class SpectralProcessor(ABC):
 
     def __init__(self, size: int, channels: int) -> None:
         self.latency = size
-        self.hop = size // _OVERLAP
+        self.hop = size // OVERLAP
         phase = np.arange(size) / size
         self._window = np.sin(np.pi * phase).astype(np.float32)
         self._heard = np.zeros((channels, size - self.hop), np.float32)
@@ -66,7 +68,7 @@ class SpectralProcessor(ABC):
         windows = np.empty((channels, count, size), np.float32)
         _cut_windows(self._heard, self._window, hop, windows)
         added = self.correction(fft.rfft(windows, axis=-1))
-        total = np.zeros((channels, (count + _OVERLAP - 1) * hop), np.float32)
+        total = np.zeros((channels, (count + OVERLAP - 1) * hop), np.float32)
         total[:, : self._tail.shape[1]] = self._tail
         if added is not None:
             _overlap_add(fft.irfft(added, size, axis=-1, overwrite_x=True), self._window, hop, total)

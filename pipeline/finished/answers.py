@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.finished.band import Judgement
-from mixagent.pipeline.finished.measures import INDEX, TONE_HZ, WIDTH_HZ
+from mixagent.pipeline.finished.measures import (
+    INDEX,
+    LEVEL,
+    LOWEST_DB,
+    NARROWEST_DB,
+    TONE_HZ,
+    WIDEST_DB,
+    WIDTH_HZ,
+    SongMeasures,
+)
 from mixagent.pipeline.parameters import GRAPHIC_HZ
 
 Float64Array = NDArray[np.float64]
@@ -39,38 +48,87 @@ NARROW_DB, WIDEN_DB = 10.0, 6.0
 LEAST_WIDENED_HZ = 160.0
 """Below this a side is never raised: wide lows cancel on one loudspeaker."""
 
+MADE_UP_DB = 3.0
+"""Most that the tone makes up for a side that was changed."""
+
 BALANCE_DB = 6.0
 
-SILENT_DB = -55.0
+SILENT_DB = -50.0
 """A band so far under the song's tone holds nothing to be raised."""
 
 LEAST_DB = 0.3
 """Moves smaller than this everywhere are left out: nobody hears them."""
+
+INNER_PUNCH, INNER_BAND_PUNCH = 0.5, 1.0
+"""The inner edges of dynamics, of the whole and of single bands, whose crossover costs the phase."""
+
+ATTACK_DB, BAND_ATTACK_DB = 3.0, 5.0
+"""Most that attacks are raised as a whole, and raised or lowered in a band."""
+
+RIDE_DB = 4.0
+"""Most that sections are moved apart or together."""
+
+LEAST_ACTION = 0.2
+"""Moves of attacks and sections smaller than this, in dB, are left out."""
+
+_PLR_A_DB, _CREST_A_DB, _BAND_CREST_A_DB = 0.55, 0.27, 0.3
+"""What a dB of attack adds to the peak to loudness ratio, to the crest in 3 s and to that of its band, in dB
+(`scripts/benchmark_punch.py`)."""
+
+_RANGE_A_DB = 0.9
+"""What a dB of riding adds to the loudness range, in LU (`scripts/benchmark_punch.py`)."""
+
+_BAND_OF = {
+    "crest_presence": "high_mid_band",
+    "crest_air": "high_band",
+}
+"""The band of the crossover whose attacks make a measured band's peaks."""
 
 _SMOOTH_BANDS = 0.8
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Values of `graphic.*` parameters by name, in dB; what is not named stays neutral."""
+    """Values of parameters by name, in their units; what is not named stays neutral."""
 
     tone: Mapping[str, float]
     width: Mapping[str, float]
     balance: Mapping[str, float]
+    dynamics: Mapping[str, float]
 
     @property
     def values(self) -> dict[str, float]:
         """All of them."""
-        return {**self.tone, **self.width, **self.balance}
+        return {**self.tone, **self.width, **self.balance, **self.dynamics}
 
 
 def answer(judgement: Judgement) -> Answer:
-    """The moves of tone, width and balance by third octaves that bring the song to the inner edge."""
+    """The moves that bring the song to the inner edge: tone, width and balance by third octaves, dynamics."""
     width_db = _width_db(judgement)
     tone_db = _tone_db(judgement) + _made_up_db(judgement, width_db)
     return Answer(
-        _named("tone", tone_db), _named("width", width_db), _named("balance", _balance_db(judgement))
+        _named("tone", tone_db),
+        _named("width", width_db),
+        _named("balance", _balance_db(judgement)),
+        {**_attacks_db(judgement), **_ride_db(judgement)},
     )
+
+
+def reached_by(song: SongMeasures, tone_db: Float64Array, width_db: Float64Array) -> dict[str, float]:
+    """What a song's tone and width measure behind the graphic equaliser: `tone_<hz>`, `width_<hz>` in dB.
+
+    Args:
+        song: what it measures before.
+        tone_db, width_db: gains, one for each of `GRAPHIC_HZ`.
+    """
+    widths = np.concatenate([np.full(len(TONE_HZ) - len(WIDTH_HZ), math.nan), song.of("width")])
+    ratio = np.where(np.isfinite(widths), 10 ** (widths / 10), 0.0)
+    both_db = song.of("tone") + tone_db + 10 * np.log10((1 + ratio * 10 ** (width_db / 10)) / (1 + ratio))
+    tone = np.maximum(both_db - both_db[LEVEL].mean(), LOWEST_DB)
+    wide = np.clip(widths + width_db, NARROWEST_DB, WIDEST_DB)
+    return {f"tone_{hz}": float(v) for hz, v in zip(GRAPHIC_HZ, tone, strict=True)} | {
+        f"width_{hz}": float(v) for hz, v in zip(GRAPHIC_HZ, wide, strict=True)
+    }
 
 
 def beyond(deviations: Float64Array, inner: float, inner_low: float | None = None) -> Float64Array:
@@ -108,17 +166,46 @@ def _made_up_db(judgement: Judgement, width_db: Float64Array) -> Float64Array:
     ratio = np.zeros(len(TONE_HZ))
     ratio[-len(WIDTH_HZ) :] = np.where(np.isfinite(sides_db), 10 ** (sides_db / 10), 0.0)
     ratio[: -len(WIDTH_HZ)] = ratio[-len(WIDTH_HZ)]
-    made_up: Float64Array = 10 * np.log10((1 + ratio) / (1 + ratio * 10 ** (width_db / 10)))
-    return made_up
+    made_up = 10 * np.log10((1 + ratio) / (1 + ratio * 10 ** (width_db / 10)))
+    return np.asarray(np.clip(made_up, -MADE_UP_DB, MADE_UP_DB))
 
 
 def _balance_db(judgement: Judgement) -> Float64Array:
     names = [f"lean_{hz:.0f}" for hz in IMAGE_EDGES_HZ[:-1]]
     spread = judgement.band.spread[[INDEX[name] for name in names]]
-    moves = -beyond(judgement.of("balance"), 1.0) * np.where(np.isfinite(spread), spread, 0.0)
+    leans = judgement.deviations[[INDEX[name] for name in names]]
+    moves = -beyond(leans, 1.0) * np.where(np.isfinite(spread), spread, 0.0)
     moves = np.clip(moves * judgement.trust["balance"], -BALANCE_DB, BALANCE_DB)
     centres = np.sqrt(np.array(IMAGE_EDGES_HZ[:-1]) * np.array(IMAGE_EDGES_HZ[1:]))
     return np.interp(np.log(TONE_HZ), np.log(centres), moves)
+
+
+def _attacks_db(judgement: Judgement) -> dict[str, float]:
+    """Attacks raised where the peaks are crushed; in single bands up or down where those stand out."""
+    apart = {name: _beyond_db(judgement, name, INNER_PUNCH) for name in ("plr", "crest_3s")}
+    bands = {name: _beyond_db(judgement, name, INNER_BAND_PUNCH) for name in _BAND_OF}
+    trust = judgement.trust["punch"]
+    crushed_db = max(-apart["plr"] / _PLR_A_DB, -apart["crest_3s"] / _CREST_A_DB, 0.0)
+    moves = {"master.transient_attack_db": trust * min(crushed_db, ATTACK_DB)}
+    for place in dict.fromkeys(_BAND_OF.values()):
+        out_db = [bands[name] for name, band in _BAND_OF.items() if band == place]
+        attack_db = -trust * float(np.mean(out_db)) / _BAND_CREST_A_DB
+        moves[f"{place}.transient_attack_db"] = min(max(attack_db, -BAND_ATTACK_DB), BAND_ATTACK_DB)
+    return {name: round(move, 2) for name, move in moves.items() if abs(move) >= LEAST_ACTION}
+
+
+def _ride_db(judgement: Judgement) -> dict[str, float]:
+    """Sections moved apart where the loudness hardly changes, together where it wanders."""
+    apart_lu = _beyond_db(judgement, "loudness_range", INNER_PUNCH)
+    ride_db = judgement.trust["range"] * min(max(-apart_lu / _RANGE_A_DB / 2, -RIDE_DB), RIDE_DB)
+    return {"master.ride_db": round(ride_db, 2)} if abs(ride_db) >= LEAST_ACTION else {}
+
+
+def _beyond_db(judgement: Judgement, name: str, inner: float) -> float:
+    """How far one measure lies beyond an inner edge, in its unit, with its sign."""
+    place = INDEX[name]
+    out = beyond(judgement.deviations[place : place + 1], inner)[0]
+    return float(out * judgement.band.spread[place]) if out else 0.0
 
 
 def _smoothed(values: Float64Array) -> Float64Array:

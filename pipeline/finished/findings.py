@@ -77,7 +77,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault(
         "blinking",
         "top",
-        ("blinks_high", "blinks_top"),
+        ("blinks_high", "away"),
         "high",
         "4–14 kHz",
         "bands of the highs blink off",
@@ -164,6 +164,8 @@ FAULTS: tuple[Fault, ...] = (
         "200 Hz–6 kHz",
         "the mids come and go",
     ),
+    Fault("pumping", "steadiness", ("ducking",), "high", "500 Hz–8 kHz", "the music ducks under the kick"),
+    Fault("out of phase", "balance", ("mono_loss",), "high", "the sides", "it cancels in mono"),
     Fault(
         "wobbling lows", "lows", ("sub_wobble", "bass_wobble"), "high", "30–120 Hz", "the lows come and go"
     ),

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
 from mixagent.pipeline.fingerprint import BAND_EDGES_HZ, CREST_HZ, IMAGE_EDGES_HZ, Fingerprint
 from mixagent.pipeline.finished_music import (
-    cutoff_hz,
     dips,
     gap_curve,
     lean_db,
@@ -27,6 +26,7 @@ from mixagent.pipeline.finished_music import (
     prominence_db,
     resonance_curve,
 )
+from mixagent.pipeline.highs import find_highs
 
 Float64Array = NDArray[np.float64]
 
@@ -47,9 +47,15 @@ NARROWEST_DB, WIDEST_DB = -30.0, 12.0
 MONO_DB = -40.0
 """Side over mid, in the widest of six bands, up to which a song has no width to be judged."""
 
-LONGEST_RANGE_LU = 20.0
+TOP_HZ = 20000.0
+"""Highs that reach so far, or that die out by themselves, are whole."""
 
-_LEVEL = slice(TONE_HZ.index(100.0), TONE_HZ.index(8000.0) + 1)
+LONGEST_RANGE_LU = 20.0
+MOST_LOST_DB = 12.0
+
+LEVEL = slice(TONE_HZ.index(100.0), TONE_HZ.index(8000.0) + 1)
+"""The bands about whose mean in dB the tone is told."""
+
 _BLINKS_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"mid": (1500, 4000), "high": (4000, 8000), "top": (8000, 14500)}
 )
@@ -86,12 +92,14 @@ def _table() -> tuple[Measure, ...]:
         *(Measure(f"tone_{hz:.0f}", "tone", "dB", hz) for hz in TONE_HZ),
         *(Measure(f"width_{hz:.0f}", "width", "dB", hz) for hz in WIDTH_HZ),
         *(Measure(f"lean_{hz:.0f}", "balance", "dB", hz) for hz in IMAGE_EDGES_HZ[:-1]),
+        *plain("balance", "dB", "mono_loss"),
         *plain("punch", "dB", "plr", "crest_3s", "crest_400ms", "crest_50ms"),
         *bands("punch", "crest"),
         *plain("range", "LU", "loudness_range", "section_contrast"),
         *bands("steadiness", "swing"),
+        *plain("steadiness", "dB", "ducking"),
         *plain("top", "octaves", "bandwidth"),
-        *plain("top", "log10", *(f"blinks_{name}" for name in _BLINKS_HZ)),
+        *plain("top", "log10", *(f"blinks_{name}" for name in _BLINKS_HZ), "away"),
         *plain("texture", "dB", "line", "lines", "top_steadiness", "top_noise", "resonance", "gap"),
         *plain("lows", "dB", "sub_wobble", "bass_wobble"),
     )
@@ -183,7 +191,7 @@ def tone_db(mid_db: Float64Array, side_db: Float64Array) -> Float64Array:
     The mean is that of 100 Hz to 8 kHz in dB, so that the tone does not depend on the level.
     """
     both = 10 * np.log10(10 ** (mid_db / 10) + 10 ** (side_db / 10))
-    return np.asarray(np.maximum(both - both[_LEVEL].mean(), LOWEST_DB))
+    return np.asarray(np.maximum(both - both[LEVEL].mean(), LOWEST_DB))
 
 
 def is_mono(analysis: Analysis) -> bool:
@@ -206,7 +214,9 @@ def _tone_and_width(analysis: Analysis) -> dict[str, float]:
 
 def _balance(analysis: Analysis, fingerprint: Fingerprint) -> dict[str, float]:
     leans = np.full(len(IMAGE_EDGES_HZ) - 1, math.nan) if is_mono(analysis) else lean_db(fingerprint)
-    return {f"lean_{hz:.0f}": float(v) for hz, v in zip(IMAGE_EDGES_HZ, leans, strict=False)}
+    mono_loss = math.nan if is_mono(analysis) else min(analysis.mono_fold_loss_db, MOST_LOST_DB)
+    lean = {f"lean_{hz:.0f}": float(v) for hz, v in zip(IMAGE_EDGES_HZ, leans, strict=False)}
+    return lean | {"mono_loss": mono_loss}
 
 
 def _dynamics(analysis: Analysis, fingerprint: Fingerprint) -> dict[str, float]:
@@ -220,6 +230,7 @@ def _dynamics(analysis: Analysis, fingerprint: Fingerprint) -> dict[str, float]:
         **{f"crest_{name}": float(value) for name, value in crests},
         "loudness_range": min(analysis.loudness_range_lu, LONGEST_RANGE_LU),
         "section_contrast": float(np.std(loud)) if len(loud) > 8 else math.nan,
+        "ducking": fingerprint.ducking_db,
         **{f"swing_{name}": float(up[_bands(low, high)].mean()) for name, (low, high) in CREST_HZ.items()},
     }
 
@@ -231,13 +242,16 @@ def _top(fingerprint: Fingerprint) -> dict[str, float]:
     flatness = fingerprint.band_flatness_db
     metal, presence = _bands(*_METAL_HZ), _bands(*_PRESENCE_HZ)
     resonances = resonance_curve(fingerprint)
+    both = fingerprint.left_power + fingerprint.right_power
+    highs = find_highs(both, fingerprint.log_power_db, fingerprint.bin_hz)
     inside = (resonances.hz > 120) & (resonances.hz < 800)
     blinks = {
         f"blinks_{name}": math.log10(float(fingerprint.band_blink_share[_bands(low, high)].mean()) + 1e-3)
         for name, (low, high) in _BLINKS_HZ.items()
     }
     return blinks | {
-        "bandwidth": math.log2(min(cutoff_hz(fingerprint), 20000.0) / 16000.0),
+        "bandwidth": math.log2(min(highs.end_hz if highs.cliff else TOP_HZ, TOP_HZ) / 16000.0),
+        "away": math.log10(float(fingerprint.away_share.max(initial=0.0)) + 1e-3),
         "line": float(lines[0]),
         "lines": float(np.mean(lines[: len(lines) // 10])),
         "top_steadiness": float(spread[metal].mean() - spread[presence].mean()),

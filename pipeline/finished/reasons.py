@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 from mixagent.pipeline.finished.answers import INNER
 from mixagent.pipeline.finished.band import Judgement
-from mixagent.pipeline.finished.findings import FAULTS, Fault, Found, findings
+from mixagent.pipeline.finished.findings import BY_NAME, FAULTS, Fault, Found, findings
 
-_KINDS: Mapping[str, Literal["tone", "width", "balance"]] = {
-    "tone": "tone",
-    "width": "width",
-    "balance": "balance",
+_DYNAMICS: Mapping[tuple[str, bool], tuple[str, ...]] = {
+    ("transient_attack_db", True): ("crushed", "soft"),
+    ("transient_attack_db", False): ("spiky",),
+    ("ride_db", True): ("monotone",),
+    ("ride_db", False): ("uneven",),
 }
+"""The faults that a parameter of dynamics answers, by whether it is raised."""
 
 
 def reasons_of(judgement: Judgement, values: Mapping[str, float]) -> dict[str, str]:
-    """For each `graphic.*` parameter that moves, the gravest fault of its band that it answers."""
+    """For each parameter that moves, the gravest fault that it answers."""
     found = {f.fault.name: f for f in findings(judgement)}
     return {name: _reason(name, value, judgement, found) for name, value in values.items()}
 
 
 def _reason(name: str, value: float, judgement: Judgement, found: Mapping[str, Found]) -> str:
-    what, hz = name.removeprefix("graphic.").removesuffix("_db").split("_")
-    answered = [f for f in FAULTS if _answers(f, what, float(hz), value) and found[f.name].deviation >= INNER]
+    if name.startswith("graphic."):
+        what, hz = name.removeprefix("graphic.").removesuffix("_db").split("_")
+        answered = [fault for fault in FAULTS if _answers(fault, what, float(hz), value)]
+    else:
+        what = "dynamics"
+        answered = [BY_NAME[fault] for fault in _DYNAMICS[name.rsplit(".", 1)[1], value > 0]]
+    answered = [fault for fault in answered if found[fault.name].deviation >= INNER]
     if not answered:
         return f"{what} towards {judgement.band.name}"
     gravest = max(answered, key=lambda fault: found[fault.name].severity)
@@ -33,7 +39,7 @@ def _reason(name: str, value: float, judgement: Judgement, found: Mapping[str, F
 
 def _answers(fault: Fault, what: str, hz: float, value: float) -> bool:
     """Whether a move of this sign at this frequency makes the fault less."""
-    if fault.group != _KINDS[what] or (value > 0) == (fault.side == "high"):
+    if fault.group != what or (value > 0) == (fault.side == "high"):
         return False
     if what == "balance":
         return True

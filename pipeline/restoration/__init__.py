@@ -2,6 +2,7 @@
 
 from mixagent.pipeline.restoration.base import Restored
 from mixagent.pipeline.restoration.clipping import declip
+from mixagent.pipeline.restoration.declick import declick
 from mixagent.pipeline.restoration.denoising import denoise_vocals
 
-__all__ = ["Restored", "declip", "denoise_vocals"]
+__all__ = ["Restored", "declick", "declip", "denoise_vocals"]

@@ -1,9 +1,7 @@
 """Peaks that were cut off at a level, rebuilt.
 
 A clipped run is bridged by a cubic (Hermite) first, and then by the linear prediction of what stands
-around it: Janssen, Veldhuis, Vries, "Adaptive interpolation of discrete-time signals that can be
-modeled as autoregressive processes", IEEE Trans. ASSP 34(2), 1986. What is rebuilt never falls back
-under the level at which it was cut.
+around it (`prediction`). What is rebuilt never falls back under the level at which it was cut.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.audio import AudioSource, FloatArray, blocks, spool
 from mixagent.pipeline.restoration.base import Progress, Restored
+from mixagent.pipeline.restoration.prediction import interpolated, residual_weights
 
 Float64Array = NDArray[np.float64]
 
@@ -132,35 +131,7 @@ def _predict(x: Float64Array, runs: NDArray[np.int64], sign: float, level: float
         start, stop = runs[run]
         if start < _ORDER or stop + _ORDER > len(x):
             continue
-        weights = _residual_weights(x[max(start - _CONTEXT, 0) : stop + _CONTEXT])
-        count = stop - start
-        system, known = np.empty((count, count)), np.zeros(count)
-        for row in range(count):
-            for column in range(count):
-                lag = abs(row - column)
-                system[row, column] = weights[lag] if lag <= _ORDER else 0.0
-            for lag in range(-_ORDER, _ORDER + 1):
-                if not 0 <= row + lag < count:
-                    known[row] -= weights[abs(lag)] * x[start + row + lag]
-        solved = np.linalg.solve(system, known)
-        for i in range(count):
+        weights = residual_weights(x[max(start - _CONTEXT, 0) : stop + _CONTEXT], _ORDER)
+        solved = interpolated(x, start, stop, weights)
+        for i in range(stop - start):
             x[start + i] = sign * min(max(sign * solved[i], level), _HIGHEST * level)
-
-
-@njit(cache=True, nogil=True)
-def _residual_weights(around: Float64Array) -> Float64Array:
-    """How the prediction residual weighs two samples by their distance 0.._ORDER (Levinson-Durbin)."""
-    lags = np.empty(_ORDER + 1)
-    for lag in range(_ORDER + 1):
-        lags[lag] = np.dot(around[: len(around) - lag], around[lag:])
-    error = lags[0] * (1 + 1e-9) + 1e-30
-    filter_ = np.zeros(_ORDER + 1)
-    filter_[0] = 1.0
-    for order in range(1, _ORDER + 1):
-        reflection = -np.dot(filter_[:order], np.ascontiguousarray(lags[order:0:-1])) / error
-        filter_[1 : order + 1] = filter_[1 : order + 1] + reflection * filter_[order - 1 :: -1][:order]
-        error *= 1 - reflection * reflection
-    weights = np.empty(_ORDER + 1)
-    for lag in range(_ORDER + 1):
-        weights[lag] = np.dot(filter_[: _ORDER + 1 - lag], filter_[lag:])
-    return weights

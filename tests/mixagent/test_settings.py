@@ -27,7 +27,7 @@ def test_an_override_wins_over_the_group():
 
 
 def test_the_defaults_are_what_hydra_composes():
-    assert load_config() == load_config(["policy=learned"]) == load_config(["pipeline=default"])
+    assert load_config() == load_config(["policy=band"]) == load_config(["pipeline=default"])
 
 
 def test_a_parameter_of_the_chain_is_set_by_its_name():

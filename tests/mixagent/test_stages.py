@@ -13,6 +13,7 @@ from mixagent.pipeline.targets import loudness_target
 from mixagent.session import Request, master_song
 from mixagent.settings import load_config
 from mixagent.stages import (
+    REPAIRS,
     heard_song,
     hearing_stages,
     listening_stages,
@@ -27,7 +28,7 @@ def everything_made(song, root, workers):
     """The files of every stage by name and path, and its values."""
     with Cache(root, 1e9) as cache:
         separator = choose_separator("embedded", "cpu").separator
-        parting = separating_stage(separator, "decode", "declip")
+        parting = separating_stage(separator, "decode", *REPAIRS)
         decoding = listening_stages(song)[:1]
         hearing = hearing_stages(decoding, parting, separator.stem_names, load_config().pipeline)
         heard = heard_song(run_stages(hearing, cache, workers=workers), 1.0)

@@ -16,11 +16,12 @@ from mixagent.policies.base import Context
 
 
 def _context(severity: float) -> Context:
-    """Noise whose spectrum is said to end at 9 kHz, more or less surely."""
+    """Noise whose spectrum is said to have a gap of 9 dB, more or less surely."""
     noise = np.random.default_rng(0).standard_normal((2, 44100)).astype(np.float32) * 0.1
     audio = Audio(noise, 44100)
     analysis = analyse(audio)
-    values = {"cutoff_hz": 9000.0, "missing_db": 30.0, "gap_count": 0.0, "blink_share": 0.0}
+    gap = {"gap_count": 1.0, "gap_0_hz": 3000.0, "gap_0_db": 9.0}
+    values = {"cutoff_hz": 22050.0, "missing_db": 0.0, "blink_share": 0.0, **gap}
     holes = Finding("holes", severity, "the top", "measured", values)
     space = ParameterSpace.for_stems(())
     diagnosis = diagnose(audio, analysis)
@@ -30,12 +31,12 @@ def _context(severity: float) -> Context:
 
 
 def test_a_weak_finding_is_answered_too() -> None:
-    assert load_policy("rules").decide(_context(0.05)).settings["master.extend_from_hz"] > 9000.0
-    assert load_policy("ungated-rules").decide(_context(0.05)).settings["master.extend_from_hz"] == 9000.0
+    assert load_policy("rules").decide(_context(0.05)).settings["master.gap_fill_db"] == 0.0
+    assert load_policy("ungated-rules").decide(_context(0.05)).settings["master.gap_fill_db"] == 9.0
 
 
 def test_a_finding_that_counts_is_answered_as_the_rules_do() -> None:
-    name = "master.extend_from_hz"
+    name = "master.gap_fill_db"
     rules, ungated = (load_policy(policy).decide(_context(0.9)) for policy in ("rules", "ungated-rules"))
     assert rules.settings[name] == ungated.settings[name]
     assert rules.reasons[name] == ungated.reasons[name]

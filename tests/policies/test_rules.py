@@ -45,7 +45,14 @@ def _decide(severities: dict[str, float]) -> Decision:
 
 def test_a_song_without_findings_is_left_alone() -> None:
     weak = {kind: least - 0.01 for kind, least in ANSWERED.items()}
-    assert _decide(weak).settings.changed() == {}
+    whole = VALUES | {"holes": VALUES["holes"] | {"cutoff_hz": 22050.0, "missing_db": 0.0}}
+    assert load_policy("rules").decide(_context(weak, whole)).settings.changed() == {}
+
+
+def test_an_end_and_a_blink_are_facts_that_wait_for_no_severity() -> None:
+    away = {"away_share": 0.15, "away_low_hz": 12000.0, "away_high_hz": 15500.0}
+    settings = load_policy("rules").decide(_context({}, {"holes": VALUES["holes"] | away})).settings
+    assert settings.changed() == {"master.extend_from_hz": 11000.0, "master.blink_fill_db": 48.0}
 
 
 def test_no_rule_waits_longer_than_for_a_finding_that_counts() -> None:
@@ -105,7 +112,8 @@ def test_every_move_has_a_reason_and_nothing_else_has() -> None:
 
 
 def test_one_finding_moves_nothing_that_belongs_to_another() -> None:
-    moved = {kind: set(_decide({kind: 0.6}).settings.changed()) for kind in VALUES}
+    alone = {kind: _context({kind: 0.6}, {kind: values}) for kind, values in VALUES.items()}
+    moved = {kind: set(load_policy("rules").decide(alone[kind]).settings.changed()) for kind in VALUES}
     kinds = list(VALUES)
     for number, kind in enumerate(kinds):
         for other in kinds[number + 1 :]:
