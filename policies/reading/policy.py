@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -21,6 +22,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
+from mixagent.envs.degradation.fields import moved
+from mixagent.pipeline.diagnosis import Diagnosis
+from mixagent.pipeline.dsp.equaliser import Filter, band_filters
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.finished.answers import answer
 from mixagent.pipeline.finished.band import judge
@@ -35,9 +39,8 @@ from mixagent.pipeline.finished.measures import (
 )
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
-from mixagent.pipeline.parameters import GRAPHIC_HZ
-from mixagent.pipeline.song_bands import BANDS, EDGES_HZ
-from mixagent.policies.band import REPAIRS
+from mixagent.pipeline.parameters import BELLS, EQ_BANDS, GRAPHIC_HZ, Settings
+from mixagent.pipeline.song_bands import BANDS, CENTRES_HZ, EDGES_HZ, SongBands
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.reading.ends import NO_END, highest_bands
 from mixagent.policies.reading.forward import FrozenReader
@@ -103,6 +106,9 @@ class ReadingPolicy:
 
     folder: Path | None = None
     rest: float = 1.0
+    first: tuple[str, ...] = ("master.*",)
+    filled: bool = True
+    extend: bool = False
     name: str = "reading"
     hears_stems: bool = False
 
@@ -110,15 +116,20 @@ class ReadingPolicy:
         """The settings; neutral for silence or where the song's bands were not measured."""
         if context.bands is None or not math.isfinite(context.mix.integrated_lufs):
             return Decision(context.space.settings(), {})
-        moves = read_moves(_shipped() if self.folder is None else load_reader(self.folder), context.bands)
-        reasons: dict[str, str] = {}
+        ruled = RulePolicy().decide(context)
+        first = {name: v for name, v in ruled.settings.changed().items() if fnmatch_any(name, self.first)}
+        bands = after_settings(context.bands, context.space.settings(first), context.diagnosis, self.filled)
+        moves = read_moves(_shipped() if self.folder is None else load_reader(self.folder), bands)
+        if not self.extend:
+            moves = replace(moves, extend_from_hz=None)
+        reasons: dict[str, str] = dict(ruled.reasons)
         if context.measures is not None and self.rest > 0:
             left = judge(moved_measures(context, moves))
             values = {name: self.rest * value for name, value in answer(left).values.items()}
             moves = _added(moves, values)
-            moved = {name: v for name, v in moves.values().items() if name.startswith("graphic.")}
-            reasons = reasons_of(judge(context.measures), moved)
-        values = {**_repairs(context), **moves.values()}
+            graphic = {name: v for name, v in moves.values().items() if name.startswith("graphic.")}
+            reasons = {**reasons, **reasons_of(judge(context.measures), graphic)}
+        values = {**first, **moves.values()}
         values = {name: value for name, value in values.items() if name in context.space}
         settings = context.space.settings(values).without_idle()
         return Decision(settings, {name: reasons.get(name, READ) for name in settings.changed()})
@@ -144,6 +155,48 @@ def read_moves(reader: FrozenReader, bands: Array) -> Moves:
     if end == NO_END or level_db < LEAST_EXTENSION_DB:
         return Moves(mid, side, balance)
     return Moves(mid, side, balance, EDGES_HZ[end + 1], min(level_db, 12.0))
+
+
+def fnmatch_any(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch(name, pattern) for pattern in patterns)
+
+
+_RATE = 44100
+_GAP_OCTAVES = 0.2
+
+
+def after_settings(bands: Array, settings: Settings, diagnosis: Diagnosis, filled: bool) -> Array:
+    """The bands as the rules' static moves leave them: balance, equalisers, filled gaps, width.
+
+    Args:
+        bands: `read_song`.
+        settings: of which balance, width, equaliser, bells and gap filling are looked at.
+        diagnosis: says where the gaps are.
+        filled: whether gaps are.
+    """
+    master = settings.section("master")
+    hz = np.array(CENTRES_HZ)
+    gain_db = np.zeros(BANDS)
+    gains_db = tuple(master[f"eq_{name}_db"] for name in EQ_BANDS)
+    filters = band_filters(gains_db, _RATE) if any(gains_db) else ()
+    bells = (
+        Filter("bell", master[f"bell_{n}_hz"], master[f"bell_{n}_db"], master[f"bell_{n}_q"])
+        for n in range(1, BELLS + 1)
+    )
+    for each in (*filters, *bells):
+        if each.gain_db != 0:
+            gain_db += each.response_db(hz, _RATE)
+    holes = diagnosis.finding("holes")
+    if filled and holes is not None and master["gap_fill_db"] > 0:
+        for k in range(int(holes.values.get("gap_count", 0))):
+            away = np.abs(np.log2(hz / max(holes.values[f"gap_{k}_hz"], 1.0)))
+            gain_db += np.where(away <= _GAP_OCTAVES, min(holes.values[f"gap_{k}_db"], master["gap_fill_db"]), 0.0)
+    side_db = gain_db + 20 * np.log10(max(master["width"], 1e-3))
+    if not (gain_db.any() or side_db.any() or master["balance_db"]):
+        return bands
+    balance_db = np.full((BANDS, 1), master["balance_db"])
+    parts = [moved(SongBands.of(part), gain_db[:, None], side_db[:, None], balance_db) for part in bands]
+    return np.stack([part.stacked() for part in parts])
 
 
 def moved_measures(context: Context, moves: Moves) -> SongMeasures:
@@ -175,12 +228,6 @@ def _added(moves: Moves, values: Mapping[str, float]) -> Moves:
     side = np.clip(moves.side + of("tone") + of("width"), -MOST_DB, MOST_DB)
     balance = np.clip(moves.balance + of("balance"), -MOST_DB, MOST_DB)
     return replace(moves, mid=mid, side=side, balance=balance)
-
-
-def _repairs(context: Context) -> dict[str, float]:
-    """What the rules would repair: gaps, rings and early ends."""
-    decided = RulePolicy().decide(context).settings.changed()
-    return {name: value for name, value in decided.items() if name in REPAIRS}
 
 
 # --- checkpoints -----------------------------------------------------------------------------------

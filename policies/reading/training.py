@@ -50,6 +50,7 @@ class Recipe:
         decay: of weights.
         clean: share of the examples that are not damaged.
         kept: share of the examples that take a kept variant, with or without a field on top.
+        light: share of the kept variants that are only partly taken.
         harm: how much more a loss counts than a gain.
         seed: of weights and examples.
     """
@@ -60,7 +61,8 @@ class Recipe:
     decay: float = 0.02
     clean: float = 0.1
     kept: float = 0.6
-    harm: float = 0.25
+    light: float = 0.4
+    harm: float = 1.0
     seed: int = 0
 
 
@@ -98,6 +100,8 @@ class Examples:
             kept = random.random() < recipe.kept
             if kept:
                 heard = song[int(random.integers(1, len(song))), :, part].astype(np.float32)
+                if random.random() < recipe.light:
+                    heard = original + np.float32(random.uniform(0.2, 0.8)) * (heard - original)
             count = int(random.choice(6, p=_ON_KEPT if kept else _ALONE))
             if count:
                 strength = float(random.uniform(0.2, 1.2))
@@ -139,8 +143,8 @@ def loss_of(net: ReadingNet, batch: Batch, harm: float) -> tuple[Tensor, dict[st
     """What is lowered, and figures of it."""
     before = torch.stack(distance(batch.before, batch.original)).sum(0)
     after = torch.stack(distance(moved(net, batch), batch.original)).sum(0)
-    # What was hardly damaged must not be drowned by what was ruined: its share matters too.
-    weight = (2.5 / (1 + before)) ** 0.4
+    # What was hardly damaged must not be drowned by what was ruined: the share undone is what counts.
+    weight = 3 / (0.8 + before)
     loss = (weight * (after + harm * (after - before).clamp(min=0))).mean()
     told = {"loss": float(loss), "before": float(before.mean()), "after": float(after.mean())}
     return loss, told
