@@ -9,14 +9,14 @@ power, which gives levels, and the mean of the level in dB over time, on which l
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
-from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
+from mixagent.pipeline.audio import AudioSource, blocks
+from mixagent.pipeline.streaming import half_overlapping
 
 Float64Array = NDArray[np.float64]
 
@@ -96,7 +96,7 @@ def measure_highs(source: AudioSource) -> Highs:
     size = 1 << max(round(math.log2(_WINDOW_S * source.rate)), 8)
     window = np.hanning(size + 1)[:-1].astype(np.float32)
     power, level_db, count = np.zeros(size // 2 + 1), np.zeros(size // 2 + 1), 0
-    for frames in _frames(source, size):
+    for frames in half_overlapping(blocks(source), source.channels, size):
         spectra = rfft(frames * window, axis=-1)
         both = spectra.real**2 + spectra.imag**2
         found: Float64Array = np.asarray(np.sum(both, axis=0, dtype=np.float64))
@@ -106,18 +106,6 @@ def measure_highs(source: AudioSource) -> Highs:
         level_db += 10 * np.log10(found + 10 ** (_FLOOR_DB / 10) * found.mean(axis=1, keepdims=True)).sum(0)
         count += len(found)
     return find_highs(power / max(count, 1), level_db / max(count, 1), source.rate / size)
-
-
-def _frames(source: AudioSource, size: int) -> Iterator[FloatArray]:
-    """Pieces of `size` frames that overlap by half, as (channels, pieces, size), block by block."""
-    held = np.zeros((source.channels, 0), np.float32)
-    for block in blocks(source):
-        held = np.concatenate([held, block], axis=1)
-        count = (held.shape[1] - size) // (size // 2) + 1
-        if count > 0:
-            view = np.lib.stride_tricks.sliding_window_view(held, size, axis=1)
-            yield view[:, :: size // 2][:, :count]
-            held = held[:, count * (size // 2) :]
 
 
 def find_highs(power: Float64Array, level_db: Float64Array, bin_hz: float) -> Highs:
@@ -133,7 +121,9 @@ def find_highs(power: Float64Array, level_db: Float64Array, bin_hz: float) -> Hi
     without = Highs(nyquist_hz, False, 0.0, 0.0, 0.0)
     if power.sum() <= 0.0 or top_hz < _LOW_HZ * 2 ** ((_BELOW + 2 * _SHORT_FALL) / _PER_OCTAVE):
         return without
-    hz = _LOW_HZ * 2 ** (np.arange(int(_PER_OCTAVE * math.log2(top_hz / _LOW_HZ)) + 1) / _PER_OCTAVE)
+    hz: Float64Array = _LOW_HZ * 2 ** (
+        np.arange(int(_PER_OCTAVE * math.log2(top_hz / _LOW_HZ)) + 1) / _PER_OCTAVE
+    )
     mean_db = _curve(10 * np.log10(power / power.sum() + 1e-15), power / power.sum(), hz, bin_hz)
     usual_db = _curve(level_db - 10 * math.log10(power.sum()), None, hz, bin_hz)
     knee = _knee(hz, mean_db, usual_db)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -47,6 +47,22 @@ def in_pieces(
     cuts = range(0, block.shape[1], frames)
     parts = [process(block[:, cut : cut + frames]) for cut in cuts]
     return np.concatenate(parts, axis=1) if parts else block
+
+
+def half_overlapping(parts: Iterable[FloatArray], channels: int, size: int) -> Iterator[FloatArray]:
+    """Windows of `size` frames that overlap by half, however the stream is cut into blocks.
+
+    Gives views (channels, windows, size) of as many windows as a block completes; what is left at the
+    end is too short for one.
+    """
+    held = np.zeros((channels, 0), np.float32)
+    for part in parts:
+        held = np.concatenate([held, part], axis=1)
+        count = (held.shape[1] - size) // (size // 2) + 1
+        if count > 0:
+            view = np.lib.stride_tricks.sliding_window_view(held, size, axis=1)
+            yield view[:, :: size // 2][:, :count]
+            held = held[:, count * (size // 2) :]
 
 
 def process_blocks(

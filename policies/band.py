@@ -6,11 +6,12 @@ rings are answered by the rules. It is the baseline action of the trained policy
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mixagent.pipeline.finished.answers import answer
 from mixagent.pipeline.finished.band import Band, judge
+from mixagent.pipeline.finished.findings import FOUND, findings
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.rules import RulePolicy
@@ -39,16 +40,22 @@ class BandPolicy:
 
     def decide(self, context: Context) -> Decision:
         """The settings; neutral for a song that was not measured, as silence."""
-        repairs = _repairs(context)
         if context.measures is None:
-            return repairs
+            return _repairs(context, frozenset())
         judgement = judge(context.measures, self.against)
+        repairs = _repairs(context, {f.fault.name for f in findings(judgement, FOUND)})
         values = {k: v for k, v in answer(judgement).values.items() if k in context.space}
         settings = context.space.settings({**repairs.settings.changed(), **values})
         return Decision(settings, {**repairs.reasons, **reasons_of(judgement, values)})
 
 
-def _repairs(context: Context) -> Decision:
+def _repairs(context: Context, found: Collection[str]) -> Decision:
+    """The rules' repairs, and their narrow bells where a resonance was found to stand out."""
     decided = RulePolicy().decide(context)
-    kept: Mapping[str, float] = {k: v for k, v in decided.settings.changed().items() if k in REPAIRS}
+    bells = "master.bell_" if "resonant" in found else REPAIRS
+    kept: Mapping[str, float] = {
+        name: value
+        for name, value in decided.settings.changed().items()
+        if name in REPAIRS or name.startswith(bells)
+    }
     return Decision(context.space.settings(kept), {k: v for k, v in decided.reasons.items() if k in kept})

@@ -10,10 +10,12 @@ and prints the peak memory after the first minute and at the end.
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -69,20 +71,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="length of the test signal")
     parser.add_argument("--hours", type=float, default=0.0, help="length of the stream for the memory")
+    parser.add_argument("--output", type=Path, help="JSON of the speeds")
     options = parser.parse_args()
-    print_speeds(options.seconds)
+    speeds = print_speeds(options.seconds)
+    if options.output:
+        options.output.write_text(json.dumps(speeds, indent=1) + "\n", encoding="utf-8")
     if options.hours:
         print_memory(options.hours)
 
 
-def print_speeds(seconds: float) -> None:
-    """Each effect and all together."""
+def print_speeds(seconds: float) -> dict[str, float]:
+    """Each effect and all together, in times real time."""
+    speeds: dict[str, float] = {}
     source = _stems(seconds)
     space = ParameterSpace.for_stems(list(source.parts))
     levels = measure_levels(source)
 
     def show(name: str, work: Callable[[], object]) -> None:
-        print(f"{name:32}{seconds / _cpu_s(work):8.0f} x", flush=True)
+        speeds[name] = seconds / _cpu_s(work)
+        print(f"{name:32}{speeds[name]:8.0f} x", flush=True)
 
     show("measure the levels", lambda: measure_levels(source))
     cases = {**STRIP, **MASTER, "equaliser in linear phase": MASTER["equaliser"] | LINEAR}
@@ -94,6 +101,7 @@ def print_speeds(seconds: float) -> None:
     show("soft clipper", lambda: _drain(loud, [_clipper(settings)]))
     show("true-peak limiter", lambda: _drain(loud, [_limiter()]))
     show("the whole master chain", lambda: _drain(loud, _chain(settings, loud)))
+    return speeds
 
 
 def print_memory(hours: float) -> None:

@@ -10,6 +10,7 @@ renders; "cost" is by how much the limiter then takes off more, and how much lou
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from pathlib import Path
 
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("songs", nargs="+", type=Path)
     parser.add_argument("--target", default="streaming")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--output", type=Path, help="JSON of the worst by codec")
     options = parser.parse_args()
     target = loudness_target(options.target)
     print("| song | codec | over dB | held dB | renders | cost: reduction dB | cost: loudness LU |")
@@ -45,6 +47,14 @@ def main() -> None:
     for name, found in rows.items():
         print(_row("**mean**", name, tuple(np.mean(found, axis=0))))
         print(_row("**worst**", name, tuple(np.max(found, axis=0))))
+    if options.output:
+        names = ("over_db", "held_db", "renders", "reduction_db", "loudness_lu")
+        worst = {
+            name: dict(zip(names, map(float, np.max(found, axis=0)), strict=True))
+            for name, found in rows.items()
+            if found
+        }
+        options.output.write_text(json.dumps(worst, indent=1) + "\n", encoding="utf-8")
 
 
 def loudest_part(song: Path, seconds: float) -> Audio:

@@ -11,6 +11,7 @@ in batches. What a process then waits for is the slowest of the others, and the 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -56,6 +57,7 @@ def main() -> None:
     parser.add_argument("--reward", default="default", help="a file of conf/reward")
     parser.add_argument("--spread", type=float, default=0.3, help="standard deviation of the actions")
     parser.add_argument("--episodes-per-case", type=int, default=CONFIG.episodes_per_case)
+    parser.add_argument("--output", type=Path, help="JSON of steps a second by processes")
     options = parser.parse_args()
     store = CaseStore(options.cases)
     cases = StoredCases(store, tuple(store.names(options.split)))
@@ -65,13 +67,17 @@ def main() -> None:
     busy_ms = _print_split(_split(cases, choice, reward, options))
     print("\n| processes | steps a second, median | best batch | ms a step of a process | of them waiting |")
     print("|--:|--:|--:|--:|--:|")
+    medians: dict[int, float] = {}
     for workers in options.workers:
         speeds = _speeds(workers, cases, choice, reward, options)
-        step_ms = 1000 * workers / float(np.median(speeds))
+        medians[workers] = float(np.median(speeds))
+        step_ms = 1000 * workers / medians[workers]
         print(
             f"| {workers} | {np.median(speeds):.1f} | {np.max(speeds):.1f} | {step_ms:.0f} | "
             f"{max(step_ms - busy_ms, 0.0):.0f} |"
         )
+    if options.output:
+        options.output.write_text(json.dumps(medians) + "\n", encoding="utf-8")
 
 
 class Stopwatch:

@@ -17,6 +17,7 @@ import hashlib
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -42,11 +43,12 @@ BLOCK_FRAMES, MARGIN_FRAMES, FACTOR = 1 << 18, 256, 8
 
 @dataclass(frozen=True)
 class Run:
-    """How a process went: exit code, wall seconds and peak resident memory."""
+    """How a process went: exit code, wall seconds, peak resident memory, CPU seconds of all threads."""
 
     code: int
     seconds: float
     peak_gb: float
+    cpu_s: float
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _overlapped(file: sf.SoundFile) -> Iterator[tuple[bool, bool, NDArray[np.flo
 def run(command: list[str], cache: Path) -> Run:
     """Run a command with this cache and watch its memory."""
     environment = {**os.environ, "MIXAGENT_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
-    start, peak = time.perf_counter(), 0
+    start, peak, spent = time.perf_counter(), 0, _children_cpu_s()
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
         while process.poll() is None:
@@ -113,7 +115,12 @@ def run(command: list[str], cache: Path) -> Run:
         if process.returncode not in (0, 4):
             said.seek(0)
             raise RuntimeError(f"{' '.join(command)}: {said.read().decode(errors='replace').strip()}")
-    return Run(process.returncode, seconds, peak / 1e9)
+    return Run(process.returncode, seconds, peak / 1e9, _children_cpu_s() - spent)
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _family(pid: int) -> list[int]:
@@ -137,13 +144,20 @@ def master(song: Path, output: Path, cache: Path, *options: str) -> Run:
     return run([str(PROGRAM), "master", str(song), "-o", str(output), "--quiet", *options], cache)
 
 
-def peer(name: str, song: Path, output: Path, reference: Path, target_lufs: float = TARGET_LUFS) -> Run:
-    """A peer in a process of its own, so that its memory is its own too."""
+def peer(
+    name: str,
+    song: Path,
+    output: Path,
+    reference: Path,
+    target_lufs: float = TARGET_LUFS,
+    python: str = sys.executable,
+) -> Run:
+    """A peer in a process of its own, so that its memory is its own too, by an interpreter that has it."""
     call = "import sys; from pathlib import Path; from peers import PEERS; "
     call += "PEERS[sys.argv[1]](*map(Path, sys.argv[2:5]), float(sys.argv[5]))"
     with tempfile.TemporaryDirectory() as cache:
         files = map(str, (song, output, reference))
-        command = [sys.executable, "-W", "ignore", "-c", call, name, *files, str(target_lufs)]
+        command = [python, "-W", "ignore", "-c", call, name, *files, str(target_lufs)]
         previous = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = str(Path(__file__).parent)
         try:
@@ -198,8 +212,9 @@ def head(*titles: str) -> None:
     print("|---|" + "--:|" * (len(titles) - 1), flush=True)
 
 
-def masters(songs: list[Path], seconds: float | None, folder: Path) -> None:
-    """The table of masters."""
+def masters(songs: list[Path], seconds: float | None, folder: Path) -> list[dict[str, float]]:
+    """The table of masters, and its figures by song."""
+    figures = []
     head(
         "song",
         "length, s",
@@ -231,6 +246,17 @@ def masters(songs: list[Path], seconds: float | None, folder: Path) -> None:
             f"{first.peak_gb:.2f}",
             f"{first.seconds / again.seconds:.1f}",
         )
+        figures.append(
+            {
+                "error_lu": abs(found.lufs + 14),
+                "dbtp": found.peak_dbtp,
+                "dbtp_8x": found.peak_8x_dbtp,
+                "time_share": first.seconds / info.duration,
+                "gb": first.peak_gb,
+                "again_faster": first.seconds / again.seconds,
+            }
+        )
+    return figures
 
 
 def beside_peers(songs: list[Path], seconds: float | None, folder: Path) -> None:
@@ -314,6 +340,7 @@ def main() -> None:
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 4.0, 20.0])
     parser.add_argument("--determinism", action="store_true")
+    parser.add_argument("--output", type=Path, help="JSON of the masters' figures")
     options = parser.parse_args()
     songs = find_songs(options.songs, options.count)
     say(json.dumps({"songs": len(songs), "load": os.getloadavg()}))
@@ -325,7 +352,9 @@ def main() -> None:
             determinism(songs, folder)
         else:
             if not options.no_masters:
-                masters(songs, options.seconds, folder)
+                figures = masters(songs, options.seconds, folder)
+                if options.output:
+                    options.output.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
             if not options.no_peers:
                 beside_peers(songs, options.seconds, folder)
 

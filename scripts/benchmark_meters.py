@@ -9,11 +9,13 @@ seconds of one thread; libebur128 is the reference of the differences.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import statistics
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pyebur128
@@ -102,6 +104,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--rate", type=int, default=44100)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--output", type=Path, help="JSON of how far ours is from libebur128")
     options = parser.parse_args()
     audio = signal(options.minutes, options.rate)
     results = {name: timed(meter, audio, options.rounds) for name, meter in METERS.items()}
@@ -111,6 +114,11 @@ def main() -> None:
     for name, (seconds, reading) in results.items():
         gaps = (f"{a - b:+.4f}" if math.isfinite(a) else "–" for a, b in zip(reading, truth, strict=True))
         print(f"| {name} | {seconds:.2f} | {seconds / base_seconds:.2f} | {' | '.join(gaps)} |")
+    if options.output:
+        _, reading = results["mixagent `measure`, I + LRA + TP"]
+        apart = (abs(a - b) for a, b in zip(reading, truth, strict=True))
+        ours = dict(zip(("integrated_lu", "range_lu", "true_peak_db"), apart, strict=True))
+        options.output.write_text(json.dumps({"ours": ours}) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -304,6 +304,30 @@ def undone(rows: Rows) -> dict[str, str]:
     return found
 
 
+def summary(rows: Rows, target_lufs: float) -> dict[str, Any]:
+    """What the headline figures are read from, by system: promises, recovery, adversarial signals."""
+    found: dict[str, Any] = {}
+    for system in SYSTEMS:
+        own = [row for row in rows if row["system"] == system]
+        finished = [row for row in own if row["input"] == FINISHED]
+        made = [row for row in own if row["input"] == ADVERSARIAL and "refused" not in row]
+        figures: dict[str, Any] = {
+            "undone": {
+                kind: 1 - sum(_column("after")(damaged)) / sum(_column("before")(damaged))
+                for kind in ALL_KINDS
+                if (damaged := [row for row in own if row["input"] == kind])
+            }
+        }
+        if finished:
+            figures["error_most_lu"] = float(np.abs(_column("lufs")(finished) - target_lufs).max())
+            figures["dbtp_8x"] = float(_column("dbtp_8x")(finished).max())
+        if made:
+            peaks = np.maximum(_column("dbtp")(made), _column("dbtp_8x")(made))
+            figures["over_db"] = float(peaks.max()) - CEILING_DBTP
+        found[system] = figures
+    return found
+
+
 def at_equal_loudness(rows: Rows, system: str) -> dict[str, str]:
     """What a peer wears off beside what mixagent does at the loudness that the peer ended at."""
     theirs = {r["song"]: r for r in rows if r["system"] == system and r["input"] == FINISHED}
@@ -461,6 +485,8 @@ def main() -> None:
             print(f"# {row['song']} {row['input']} {row['system']}", flush=True)
     for table in tables(rows, target.integrated_lufs):
         print(f"\n{table}")
+    figures = json.dumps(summary(rows, target.integrated_lufs), indent=1)
+    (options.output / "summary.json").write_text(figures + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ def main() -> None:
     quality.add_argument("--separators", nargs="+", default=["embedded", "spleeter"])
     quality.add_argument("--seconds", type=float, default=60.0, help="of a song that are scored")
     quality.add_argument("--plain", action="store_true", help="without BSS-eval, which is slow")
+    quality.add_argument("--output", type=Path, help="JSON of SDR whole by set, stem and method")
     cost = commands.add_parser("cost", help="time and memory against length")
     cost.add_argument("--minutes", nargs="+", type=float, default=[1, 4, 20])
     cost.add_argument("--separators", nargs="+", default=["embedded", "spleeter"])
@@ -111,6 +112,7 @@ def print_quality(arguments: argparse.Namespace) -> None:
     if arguments.guitars:
         sets["guitars"] = _guitars(arguments.guitars, arguments.seconds)
     foretold: dict[str, list[tuple[float, float]]] = {}
+    whole: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for name, songs in sets.items():
         found: dict[tuple[str, str], list[Score]] = {}
         nulls, count = [], 0
@@ -127,6 +129,11 @@ def print_quality(arguments: argparse.Namespace) -> None:
                         foretold.setdefault(method, []).append((confidences[stem], score.whole))
                     print(f"{name} {song.name} {method} {stem} {score}", file=sys.stderr, flush=True)
         _print_table(name, count, found, float(np.max(nulls)))
+        for (stem, method), listed in found.items():
+            figures = {"whole": float(np.nanmedian([score.whole for score in listed]))}
+            whole.setdefault(name, {}).setdefault(stem, {})[method] = figures
+    if arguments.output:
+        arguments.output.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     _print_confidence(foretold)
 
 

@@ -102,10 +102,12 @@ def main() -> None:
     print(", ".join(f"{name} {weight:g}" for name, weight in model.weights.items()))
     found: dict[str, object] = {}
     if options.gate in ("vandalism", "both"):
-        found["vandalism"] = [asdict(ruin) for ruin in vandalism_gate(model, songs, target, options.seed)]
+        ruins = vandalism_gate(model, songs, target, options.seed)
+        found["vandalism"], found["fallen_share"] = [asdict(ruin) for ruin in ruins], fallen_share(ruins)
     if options.gate in ("agreement", "both"):
         table = agreement_gate(model, songs, target, options)
         found["agreement"] = [asdict(row) for row in table]
+        found["median_rho"] = float(np.median([row.rho for row in table]))
     if options.output:
         options.output.write_text(json.dumps(found))
 
@@ -216,10 +218,16 @@ def _moved_by_gain(model: RewardModel, before: Listening, neutral: Score, target
     )
 
 
+def fallen_share(ruins: Sequence[Ruin]) -> float:
+    """Of the ruins that left a trace, the share whose total fell."""
+    traced = [ruin for ruin in ruins if ruin.trace >= TRACE]
+    return sum(ruin.fall >= MATTERS for ruin in traced) / max(len(traced), 1)
+
+
 def _print_ruins(ruins: Sequence[Ruin], moved: Sequence[float]) -> None:
     traced = [ruin for ruin in ruins if ruin.trace >= TRACE]
     fallen = sum(ruin.fall >= MATTERS for ruin in traced)
-    share = fallen / max(len(traced), 1)
+    share = fallen_share(ruins)
     print(f"\nGate 1: {fallen} of {len(traced)} fall ({share:.1%}); {_verdict(share >= FALLS_SHARE)}")
     print(f"{len(ruins) - len(traced)} left no trace (nothing to take away) and are not counted\n")
     print("| vandalism | " + " | ".join(f"fell, of {base} | least | median" for base in BASES) + " |")

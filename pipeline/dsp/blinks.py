@@ -120,7 +120,7 @@ def find_blinks(levels_db: Float64Array, edges_hz: Float64Array, hop_s: float) -
     bands, windows = levels_db.shape
     over_db = np.full((bands, windows), np.nan, np.float32)
     away = np.zeros(bands)
-    if windows == 0:
+    if windows == 0 or bands <= _UNDER:
         return Blinks(edges_hz, over_db, away)
     loudest_db = float(np.percentile(levels_db, 99))
     for band in range(_UNDER, bands):

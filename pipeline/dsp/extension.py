@@ -160,7 +160,8 @@ def _extend(
                 there = spectra[c, t, first + k]
                 power = there.real**2 + there.imag**2
                 wanted = level * shape[k]
-                have[c, k] += new * (power - have[c, k])
+                # Of a lone blip no more counts as there than a peak of noise would.
+                have[c, k] += new * (min(power, 3 * wanted) - have[c, k])
                 want[c, k] += new * (wanted - want[c, k])
                 share = 1 - have[c, k] / (want[c, k] + 1e-20)
                 if share <= 0 or wanted <= 0:
@@ -168,6 +169,6 @@ def _extend(
                 value = spectra[c, t, source[k]]
                 amount = np.float32(math.sqrt(raised * share * wanted * fine[source[k] - source_low]))
                 change = value * amount * turns[t, k]
-                if share > 0.75 and power > 4 * wanted:
+                if share > 0.5 and power > 4 * wanted:
                     change += there * np.float32(math.sqrt(wanted / power) - 1)
                 added[c, t, first + k] = change

@@ -210,7 +210,7 @@ class GapFiller(SpectralProcessor):
 
 
 def _place(gap: Gap, size: int, rate: int) -> tuple[int, int, int, int, int] | None:
-    """Bins of a gap's left shoulder, edges and right shoulder's end, and the shift that fills it."""
+    """Bins of the left shoulder, the edges and the right shoulder of a gap, and the shift that fills it."""
     octaves = np.array([-_SHOULDER_OCTAVES - gap.width_octaves / 2, -gap.width_octaves / 2])
     edges = np.round(gap.centre_hz * 2 ** np.concatenate([octaves, -octaves[::-1]]) * size / rate).astype(int)
     # Overlapping windows stay in phase where the shift is a multiple of what they overlap by.

@@ -33,7 +33,7 @@ Float64Array = NDArray[np.float64]
 INNER = 0.35
 """The inner edge in spreads: what lies further out is brought to here."""
 
-INNER_NARROW = 0.75
+INNER_NARROW = 0.5
 """The same on the narrow side: voices keep records narrow, and a side must be there to be raised."""
 
 CUT_DB, RAISE_DB = 12.0, 10.0
@@ -42,7 +42,7 @@ CUT_DB, RAISE_DB = 12.0, 10.0
 LOWS_HZ, LOWS_RAISE_DB = 45.0, 3.0
 """What lies under this is rumble in most songs that lack it."""
 
-NARROW_DB, WIDEN_DB = 10.0, 6.0
+NARROW_DB, WIDEN_DB = 10.0, 8.0
 """Most that the sides of a band are lowered and raised against the mid."""
 
 LEAST_WIDENED_HZ = 160.0
@@ -53,7 +53,7 @@ MADE_UP_DB = 3.0
 
 BALANCE_DB = 6.0
 
-SILENT_DB = -50.0
+SILENT_DB = -60.0
 """A band so far under the song's tone holds nothing to be raised."""
 
 LEAST_DB = 0.3

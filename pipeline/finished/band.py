@@ -34,7 +34,12 @@ JUDGED_HZ = (38.0, 13000.0)
 
 JUDGED_WIDTH_HZ = (150.0, 13000.0)
 
-DOUBTED, TRUSTED = 0.5, 0.85
+BASS_HZ = (60.0, 110.0)
+NO_BASS = -6.0
+"""A song whose bass lies so many spreads under finished music's has none: a voice or an instrument alone, of
+which no band of mixes says anything."""
+
+DOUBTED, TRUSTED = 0.45, 0.8
 """Probabilities up to which a song is left alone, and from which on it is held to the band."""
 
 _LIMIT = 3.0
@@ -126,7 +131,7 @@ class Judgement:
         deviations: how far out each measure is, in spreads; NaN where there is none.
         alike: how much the song is of the kind that the band was made for, 0 to 1; 1 against references,
             which somebody chose for it.
-        trust: by group, how far the band's word counts, 0 to 1.
+        trust: by group, how far the band's word counts, 0 to 1; nothing for a voice or an instrument alone.
     """
 
     measures: SongMeasures
@@ -178,12 +183,21 @@ def judge(measures: SongMeasures, against: Band | None = None) -> Judgement:
         return Judgement(measures, against, against.deviations(measures), 1.0, every)
     deviations = music.band.deviations(measures)
     score = music.kind.score(measures.kind)
+    if _is_alone(deviations):
+        score = _LOWEST_SCORE
+        nothing: Mapping[Group, float] = MappingProxyType(dict.fromkeys(GROUPS, 0.0))
+        return Judgement(measures, music.band, deviations, 1 / (1 + math.exp(-score)), nothing)
     trust = {
         group: music.trust.get(group, music.trust["other"]).of(score, group_deviation(deviations, group))
         for group in GROUPS
     }
     alike = 1 / (1 + math.exp(-score))
     return Judgement(measures, music.band, deviations, alike, MappingProxyType(trust))
+
+
+def _is_alone(deviations: Float64Array) -> bool:
+    bass = [k for k in GROUPS["tone"] if BASS_HZ[0] <= (MEASURES[k].hz or 0.0) <= BASS_HZ[1]]
+    return float(deviations[bass].mean()) < NO_BASS
 
 
 @cache

@@ -118,12 +118,16 @@ GROUPS: Mapping[Group, NDArray[np.int64]] = MappingProxyType(
 )
 """The places of each group in the table."""
 
+_KIND_VALUES = ("lines", "top_noise", "blinks_high", "ducking", "resonance")
+
 KIND = (
     "onsets",
     "sharpness",
     *(f"{what}_{low}" for low, _ in _KIND_HZ for what in ("noise", "flux", "up", "down")),
+    *_KIND_VALUES,
 )
-"""What a song says of its own kind: how it moves in time, which no equaliser, width or level changes."""
+"""What a song says of its own kind: how it moves in time, and its grain. Neither width nor level changes
+them, nor an equaliser unless it is narrow."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,8 @@ def measure_song(analysis: Analysis, fingerprint: Fingerprint) -> SongMeasures:
         **_top(fingerprint),
         **_lows(fingerprint),
     }
-    return SongMeasures(np.array([values[m.name] for m in MEASURES]), _kind(analysis, fingerprint))
+    kind = [*_kind(analysis, fingerprint), *(values[name] for name in _KIND_VALUES)]
+    return SongMeasures(np.array([values[m.name] for m in MEASURES]), np.array(kind))
 
 
 def tone_db(mid_db: Float64Array, side_db: Float64Array) -> Float64Array:
@@ -275,7 +280,7 @@ def _lows(fingerprint: Fingerprint) -> dict[str, float]:
     return {"sub_wobble": wobble_db(30, 60), "bass_wobble": wobble_db(60, 120)}
 
 
-def _kind(analysis: Analysis, fingerprint: Fingerprint) -> Float64Array:
+def _kind(analysis: Analysis, fingerprint: Fingerprint) -> list[float]:
     middle = fingerprint.band_percentile_db(0.5)
     up = fingerprint.band_percentile_db(0.95) - middle
     down = np.minimum(middle - fingerprint.band_percentile_db(0.15), 25.0)
@@ -284,7 +289,7 @@ def _kind(analysis: Analysis, fingerprint: Fingerprint) -> Float64Array:
         inside = _bands(low, high)
         figures = (fingerprint.band_flatness_db, fingerprint.band_flux_db, up, down)
         rows += [float(figure[inside].mean()) for figure in figures]
-    return np.array(rows)
+    return rows
 
 
 def _bands(low_hz: float, high_hz: float) -> NDArray[np.bool_]:

@@ -64,7 +64,7 @@ def _clicks(source: AudioSource, gain: float, progress: Progress | None) -> NDAr
     for start in range(0, source.frames, _BLOCK):
         first = start - _MARGIN
         samples = source.read(max(first, 0), start + _BLOCK + _MARGIN)
-        # The ends of the song are searched too: silence stands around them.
+        # Silence around the song: all but the 15 ms at its ends is searched.
         before = max(-first, 0)
         after = max(start + _BLOCK + _MARGIN - source.frames, 0)
         if before or after:
@@ -132,9 +132,9 @@ def _extent(
         for lag in range(most + 1):
             forward[n - low] += filter_[lag] * x[n - lag]
             backward[n - low] += filter_[lag] * x[n + lag]
-    # Half of either stretch lies ahead of the click and cannot be disturbed by it.
-    half = (high - low) // 2 - 4
-    quiet = max(np.abs(forward[:half]).max(), np.abs(backward[-half:]).max())
+    # A third of the stretch lies ahead of the click in either direction, and is not disturbed by it.
+    third = (high - low) // 3
+    quiet = max(np.abs(forward[:third]).max(), np.abs(backward[-third:]).max())
     first, last = stop - 1, start + 1
     for n in range(stop - 1, low - 1, -1):
         if abs(forward[n - low]) > _OUTLYING * quiet:

@@ -55,4 +55,4 @@ def interpolated(x: Float64Array, start: int, stop: int, weights: Float64Array) 
         for lag in range(-most, most + 1):
             if not 0 <= row + lag < count:
                 known[row] -= weights[abs(lag)] * x[start + row + lag]
-    return np.asarray(np.linalg.solve(system, known), np.float64)
+    return np.linalg.solve(system, known).astype(np.float64)

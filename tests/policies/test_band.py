@@ -1,0 +1,77 @@
+"""The band policy: finished music is left alone, what lies outside is brought in, silence is silence."""
+
+import numpy as np
+
+from mixagent.pipeline.analysis import analyse
+from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.diagnosis import diagnose
+from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finished.band import Band
+from mixagent.pipeline.finished.measures import INDEX, MEASURES, measure_song
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.targets import TARGETS
+from mixagent.policies.band import BandPolicy
+from mixagent.policies.base import Context
+
+RATE = 44100
+SPACE = ParameterSpace.for_stems(())
+
+
+def heard(samples: np.ndarray) -> Context:
+    audio = Audio(samples.astype(np.float32), RATE)
+    analysis = analyse(audio)
+    found = fingerprint(audio, analysis.integrated_lufs)
+    measures = measure_song(analysis, found)
+    return Context(
+        analysis, {}, diagnose(audio, analysis, found), TARGETS["streaming"], SPACE, measures=measures
+    )
+
+
+def song() -> np.ndarray:
+    random, frames = np.random.default_rng(1), 10 * RATE
+    spectrum = np.fft.rfft(random.standard_normal((2, frames)))
+    pink = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(spectrum.shape[1]), 300)), frames)
+    return 0.05 * pink / pink.std()
+
+
+def band_at(context: Context) -> Band:
+    """A band whose mean is this very song."""
+    assert context.measures is not None
+    return Band("this song", 1, context.measures.values.copy(), np.full(len(MEASURES), 1.0))
+
+
+def test_a_song_against_itself_is_left_alone() -> None:
+    context = heard(song())
+    moved = BandPolicy(band_at(context)).decide(context).settings.changed()
+    assert not [name for name in moved if name.startswith(("graphic", "master.transient", "master.ride"))]
+
+
+def test_a_dull_copy_gets_its_highs_back_from_the_band_of_the_song() -> None:
+    samples = song()
+    bright = heard(samples)
+    spectrum = np.fft.rfft(samples)
+    hz = np.fft.rfftfreq(samples.shape[1], 1 / RATE)
+    spectrum[:, hz > 3000] *= 10 ** (-6 / 20)
+    dull = heard(np.fft.irfft(spectrum, samples.shape[1]))
+    settings = BandPolicy(band_at(bright)).decide(dull).settings
+    apart = dull.measures["tone_8000"] - bright.measures["tone_8000"]  # type: ignore[index]
+    assert -0.8 * apart < settings["graphic.tone_8000_db"] < -1.1 * apart
+    assert abs(settings["graphic.tone_500_db"]) < 3.0
+
+
+def test_silence_is_answered_by_nothing() -> None:
+    audio = Audio(np.zeros((2, RATE), np.float32), RATE)
+    analysis = analyse(audio)
+    context = Context(analysis, {}, diagnose(audio, analysis), TARGETS["streaming"], SPACE)
+    assert BandPolicy().decide(context).settings.changed() == {}
+
+
+def test_every_moved_parameter_has_a_reason() -> None:
+    context = heard(song())
+    far = band_at(context)
+    values = far.mean.copy()
+    values[INDEX["tone_250"]] += 8.0
+    decision = BandPolicy(Band("far", 1, values, far.spread)).decide(context)
+    moved = set(decision.settings.changed())
+    assert moved
+    assert moved <= set(decision.reasons)
