@@ -145,6 +145,14 @@ def draw_field(random: np.random.Generator, count: int) -> Field:
     return Field(tuple(mid), tuple(side), tuple(balance))
 
 
+def draw_colour(random: np.random.Generator, most_db: float) -> Field:
+    """A mild curve of tone, and another of the side: what sets one finished song apart from another."""
+    tone, side = (
+        _curve(random, random.uniform(0.0, most_db), int(random.integers(4, 20))) for _ in range(2)
+    )
+    return Field(mid=(tone,), side=(tone, side))
+
+
 def _tone(gain: Gain) -> Field:
     return Field(mid=(gain,), side=(gain,))
 
