@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,18 +20,15 @@ from mixagent.delivered import (
 )
 from mixagent.feedback_account import feedback_lines
 from mixagent.pipeline.files import content_hash
+from mixagent.pipeline.finished.band import Judgement
+from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.graph import Result, StageEvent
-from mixagent.pipeline.parameters import Settings, switch_of
+from mixagent.pipeline.parameters import Settings
 from mixagent.policies.base import Decision
 from mixagent.reference_account import reference_words
-from mixagent.report.words import (
-    PROPERTIES,
-    explanation,
-    number,
-    parameter_label,
-    parameter_value,
-    place_label,
-)
+from mixagent.report.actions import actions, answers
+from mixagent.report.findings import finding_rows, found_rows, judged, judged_object
+from mixagent.report.words import PROPERTIES, number
 from mixagent.stages import REPAIRS
 from mixagent.stems_stages import stems_account, stems_warnings
 from mixagent.wishes import Wishes, goal_words, wishes_account, wishes_warnings
@@ -39,19 +36,23 @@ from mixagent.wishes import Wishes, goal_words, wishes_account, wishes_warnings
 if TYPE_CHECKING:
     from mixagent.session import Request
 
-SCHEMA = "mixagent.report/1"
+SCHEMA = "mixagent.report/2"
+READABLE = (SCHEMA, "mixagent.report/1")
+"""The schemas of which a report can be replayed: what a replay needs stands in all of them alike."""
 
 _FINALISER = ("gain_db", "max_reduction_db", "transients_lost_db", "tails_lowered_db", "renders")
 
 
 def analysis_object(song: Path, decoded: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
     """What `mixagent analyze --json` prints."""
+    judgement = _judged(measured)
     return {
-        "schema": "mixagent.analysis/1",
+        "schema": "mixagent.analysis/2",
         "version": __version__,
         "input": {"path": str(song), **decoded["info"]},
         "analysis": measured["analysis"],
-        "diagnosis": _faults(measured["diagnosis"]),
+        "judged": judged_object(judgement),
+        "findings": finding_rows(judgement, measured["diagnosis"]),
         "properties": _properties(measured["diagnosis"]),
         "translation": measured["translation"],
         "warnings": decoded["warnings"],
@@ -70,7 +71,7 @@ def build_report(
     wishes: Wishes | None = None,
     feedback: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The report object, schema `mixagent.report/1`; it holds all that a replay needs.
+    """The report object, schema `mixagent.report/2`; it holds all that a replay needs.
 
     Args:
         request: what was asked for.
@@ -94,6 +95,13 @@ def build_report(
     edits = edits_account(request, mixed, song["duration_s"])
     wishes = wishes or Wishes()
     wished = wishes_account(wishes, results, applied.space)
+    judgement = _judged(heard)
+    judgement_after = _judged(after, judgement)
+    found, found_after = (
+        finding_rows(judgement, heard["diagnosis"]),
+        finding_rows(judgement_after, after["diagnosis"]),
+    )
+    acted = [] if finish is None else _actions(judgement, judgement_after, applied, decision, results)
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -104,17 +112,20 @@ def build_report(
         "met": finish is None or finish["met"],
         "missed": None if finish is None or finish["met"] else finish["missed"],
         "summary": {
-            "wrong": _wrong(_faults(heard["diagnosis"])),
+            "wrong": [row["sentence"] for row in found_rows(found)],
             "done": [
-                *_done(results, decision, applied, search, wished, feedback, finish),
+                *_done(results, acted, search, wished, feedback, finish),
                 *edits_done(edits),
                 *codecs_done(codecs),
             ],
+            **_afterwards(found, [] if finish is None else found_after, acted),
         },
+        "judged": judged_object(judgement),
+        "findings": {"before": found, "after": found_after},
+        "actions": acted,
+        "measures": {"before": heard["measures"], "after": after["measures"]},
         "before": heard["analysis"],
         "after": after["analysis"],
-        "diagnosis": _faults(heard["diagnosis"]),
-        "diagnosis_after": _faults(after["diagnosis"]),
         "properties": _properties(heard["diagnosis"]),
         "platforms": platform_rows(after["analysis"]),
         "codecs": codecs,
@@ -173,8 +184,42 @@ def _target(request: Request) -> dict[str, Any]:
     }
 
 
-def _faults(diagnosis: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [finding for finding in diagnosis if finding["kind"] not in PROPERTIES]
+def _judged(measured: Mapping[str, Any], like: Judgement | None = None) -> Judgement | None:
+    """What a stage that measures left, held against finished music; None for silence."""
+    values = measured["measures"]
+    return None if values is None else judged(SongMeasures.from_json(values), like)
+
+
+def _actions(
+    before: Judgement | None,
+    after: Judgement | None,
+    applied: Settings,
+    decision: Decision,
+    results: Mapping[str, Result],
+) -> list[dict[str, Any]]:
+    if before is None or after is None:
+        return []
+    reduction_db = results["finalise"].values["max_reduction_db"]
+    return actions(before, after, applied, decision.reasons, reduction_db, _ran(results, "match"))
+
+
+def _afterwards(
+    before: Sequence[Mapping[str, Any]],
+    after: Sequence[Mapping[str, Any]],
+    acted: Sequence[Mapping[str, Any]],
+) -> dict[str, list[str]]:
+    """What was found and still is, and what was not found before; sentences."""
+    was = {row["name"] for row in found_rows(before)}
+    answered = {name for action in acted for name in action["answers"]}
+    left, new = [], []
+    for row in found_rows(after):
+        if row["name"] not in was:
+            new.append(row["sentence"])
+        elif row["name"] in answered:
+            left.append(row["sentence"])
+        else:
+            left.append(f"{row['sentence']}; nothing was done about it")
+    return {"left": left, "new": new}
 
 
 def _properties(diagnosis: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -182,15 +227,9 @@ def _properties(diagnosis: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: f[k] for k in ("kind", "evidence")} for f in diagnosis if f["kind"] in PROPERTIES]
 
 
-def _wrong(diagnosis: list[dict[str, Any]]) -> list[str]:
-    found = sorted((f for f in _faults(diagnosis) if f["found"]), key=lambda f: -f["severity"])
-    return [f"{explanation(f['kind']).name} ({f['place']}): {f['evidence']}" for f in found]
-
-
 def _done(
     results: Mapping[str, Result],
-    decision: Decision,
-    applied: Settings,
+    acted: Sequence[Mapping[str, Any]],
     search: Mapping[str, Any] | None,
     wished: Mapping[str, Any],
     feedback: Mapping[str, Any] | None,
@@ -203,7 +242,7 @@ def _done(
     goal, reference = wished["goal"], wished["reference"]
     understood = [] if goal is None else [goal_words(goal)]
     matched = [] if reference is None else [reference_words(reference)]
-    moved = [*_moves(decision, applied), *matched, *feedback_lines(feedback)]
+    moved = [*(answer.words for answer in answers(acted)), *matched, *feedback_lines(feedback)]
     return [*restored, *tried, *understood, *moved, _finished(finish)]
 
 
@@ -216,31 +255,6 @@ def _tried(search: Mapping[str, Any]) -> str:
 
 def _ran(results: Mapping[str, Result], name: str) -> bool:
     return name in results and not results[name].skipped
-
-
-def _moves(decision: Decision, applied: Settings) -> list[str]:
-    """One sentence for each reason, with every parameter that it moved."""
-    moved: dict[str, list[str]] = {}
-    changed = applied.changed()
-    for name in changed:
-        if switch_of(name) not in changed:
-            reason = decision.reasons.get(name, "as recorded")
-            moved.setdefault(reason, []).append(_moved(applied, name))
-    return [f"{', '.join(words)}: {reason}" for reason, words in moved.items()]
-
-
-def _moved(applied: Settings, name: str) -> str:
-    """A parameter's value, and in brackets those that shape the effect which it switches on."""
-    parameter = applied.space[name]
-    words = f"{place_label(parameter.where)} {parameter_label(name)} {_value(applied, name)}"
-    shaped = [_value(applied, p.name) for p in applied.space if switch_of(p.name) == name]
-    return f"{words} ({', '.join(shaped)})" if shaped else words
-
-
-def _value(applied: Settings, name: str) -> str:
-    parameter = applied.space[name]
-    value = parameter_value(applied[name], parameter.unit, parameter.low < 0)
-    return f"Q {value}" if name.endswith("_q") else value
 
 
 def _finished(finish: Mapping[str, Any]) -> str:
@@ -280,11 +294,11 @@ def _parameters(decision: Decision, applied: Settings) -> list[dict[str, Any]]:
 
 
 def _match(results: Mapping[str, Result]) -> dict[str, Any] | None:
-    """How the mix was matched to references, so that it can be done again."""
+    """How matchering matched the mix, so that it can be done again."""
     if not _ran(results, "match"):
         return None
     values = results["match"].values
-    return {name: values[name] for name in ("curve", "matchering", "sha256") if name in values}
+    return {name: values[name] for name in ("matchering", "sha256")}
 
 
 def _replay(

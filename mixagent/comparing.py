@@ -25,7 +25,7 @@ from mixagent.running import Runner, opened_run
 from mixagent.settings import load_config
 from mixagent.stages import listening_stages
 
-SCHEMA = "mixagent.comparison/1"
+SCHEMA = "mixagent.comparison/2"
 
 LETTERS = "ABCDEFGHIJ"
 """Names of the versions on a page, and the keys that choose them: L and M have another meaning."""

@@ -16,11 +16,22 @@ from mixagent.commands import AsJson, Quiet, command, print_json, print_text, sa
 from mixagent.pipeline.errors import EXIT_DONE, InputError, UsageError
 
 if TYPE_CHECKING:
-    from mixagent.pipeline.references.profile import Profile, Statistic
+    from mixagent.pipeline.references.profile import HeardSong, Profile, Statistic
 
 profile_app = typer.Typer(
     help="Profiles: what songs measure, to master towards without their audio.", no_args_is_help=True
 )
+
+
+_LABELS = {
+    "plr": "Peak to loudness",
+    "crest_3s": "Peak over power of 3 s",
+    "crest_400ms": "Peak over power of 400 ms",
+    "crest_50ms": "Peak over power of 50 ms",
+    "loudness_range": "Loudness range",
+    "section_contrast": "Short-term loudness, spread",
+}
+"""The dynamics that are shown, by the name of their measure."""
 
 
 @command(profile_app)
@@ -42,36 +53,36 @@ def make(
     if output.suffix.lower() != ".json":
         raise UsageError(f"{output}: a profile is a .json file")
     with shown_progress(quiet) as progress:
-        analyses, left_out = _measured(songs, progress)
-    if not analyses:
+        heard, left_out = _heard(songs, progress)
+    if not heard:
         raise InputError(f"no profile was made: {left_out[0]}")
     for line in left_out:
         say(f"left out: {line}")
-    profile = profile_of(name or output.stem, analyses, about)
+    profile = profile_of(name or output.stem, heard, about)
     write_profile(profile, output)
     if as_json:
         print_json(profile.to_json())
     else:
-        print_text(f"{output}: the profile of {_songs(len(analyses))}")
+        print_text(f"{output}: the profile of {_songs(len(heard))}")
     return EXIT_DONE
 
 
-def _measured(songs: list[Path], progress: Any) -> tuple[dict[str, Any], list[str]]:
-    """What each song measures by its hash, and why songs were left out; a copy of another counts once."""
+def _heard(songs: list[Path], progress: Any) -> tuple[dict[str, HeardSong], list[str]]:
+    """What was heard of each song by its hash, and why songs were left out; a copy of another counts once."""
     from mixagent.pipeline.files import content_hash
     from mixagent.pipeline.references.library import heard
     from mixagent.song_files import find_songs
 
     files = [song.path for song in find_songs(songs)]
-    analyses, left_out = {}, []
+    found, left_out = {}, []
     with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
         for number, file in enumerate(files, 1):
             try:
-                analyses[content_hash(file)] = heard(file, Path(scratch) / "song.f32")[0]
+                found[content_hash(file)] = heard(file, Path(scratch) / "song.f32")[0]
             except InputError as error:
                 left_out.append(str(error))
             progress("measure", number / len(files))
-    return analyses, left_out
+    return found, left_out
 
 
 @command(profile_app)
@@ -134,27 +145,26 @@ def _songs(count: int) -> str:
 
 
 def _profile_text(profile: Profile) -> RenderableType:
-    from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ
+    from mixagent.pipeline.finished.measures import MEASURES, TONE_HZ
 
+    measured = profile.measures
     figures = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("Measured", "mean", "± spread", ""):
         figures.add_column(column, justify="left" if column in ("Measured", "") else "right")
-    for label, statistic, unit in (
-        ("Integrated loudness", profile.integrated_lufs, "LUFS"),
-        ("Loudness range", profile.loudness_range_lu, "LU"),
-        ("Peak to loudness", profile.plr_db, "dB"),
-        ("Crest factor", profile.crest_db, "dB"),
-    ):
-        figures.add_row(label, *_figures(statistic), unit)
+    figures.add_row("Integrated loudness", *_figures(profile.integrated_lufs), "LUFS")
+    for measure in MEASURES:
+        if measure.name in _LABELS and measure.name in measured:
+            figures.add_row(_LABELS[measure.name], *_figures(measured[measure.name]), measure.unit)
     bands = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in ("Hz", "mid, dB", "±", "side, dB", "±", "side over mid, dB", "±"):
+    for column in ("Hz", "tone, dB", "±", "side over mid, dB", "±"):
         bands.add_column(column, justify="right")
-    for band, hz in enumerate(THIRD_OCTAVES_HZ):
-        widths = _figures(profile.width_db[band]) if profile.stereo else ("–", "–")
-        bands.add_row(f"{hz:g}", *_figures(profile.mid_db[band]), *_figures(profile.side_db[band]), *widths)
+    for hz in TONE_HZ:
+        rows = (measured.get(f"{what}_{hz:.0f}") for what in ("tone", "width"))
+        bands.add_row(f"{hz:g}", *(text for row in rows for text in _figures(row)))
     title = f"{profile.name}, {_songs(len(profile.songs))}{': ' if profile.about else ''}{profile.about}"
-    return Group(Text(title, style="bold"), figures, Text("Levels are over the integrated loudness."), bands)
+    level = "Tone is over the mean level of 100 Hz to 8 kHz."
+    return Group(Text(title, style="bold"), figures, Text(level), bands)
 
 
-def _figures(statistic: Statistic) -> tuple[str, str]:
-    return f"{statistic.mean:.1f}", f"{statistic.spread:.1f}"
+def _figures(statistic: Statistic | None) -> tuple[str, str]:
+    return ("–", "–") if statistic is None else (f"{statistic.mean:.1f}", f"{statistic.spread:.1f}")

@@ -1,24 +1,22 @@
-"""The stages that listen to references and match a mix to them."""
+"""The stages that listen to references, and the one that has matchering bring a mix towards one."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import AudioSource, Combination, blocks, spool
+from mixagent.pipeline.analysis import Analysis
+from mixagent.pipeline.audio import Combination, blocks, spool
 from mixagent.pipeline.files import content_hash, decode
+from mixagent.pipeline.finished.measures import SongMeasures, is_mono
 from mixagent.pipeline.graph import Stage, StageContext, audio_reference
 from mixagent.pipeline.meters import integrated_lufs
-from mixagent.pipeline.references.curve import FLAT, MatchCurve, match_curve, matching_processors
 from mixagent.pipeline.references.library import heard, read_profile, shipped_profile
 from mixagent.pipeline.references.matched import LONGEST_S, check_matchering, match
-from mixagent.pipeline.references.profile import MONO_DB, Profile, profile_of
-from mixagent.pipeline.streaming import process_blocks
+from mixagent.pipeline.references.profile import HeardSong, Profile, profile_of
 from mixagent.references import Aims, Reference, References, aims
 from mixagent.running import Runner
 
@@ -43,21 +41,6 @@ class Listened:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Match:
-    """How a mix is matched: by a curve that is known, by matchering, or by the curve that aims give.
-
-    Attributes:
-        aims: whose tone and width.
-        curve: what a replay does again.
-        matchering: the song that matchering listens to.
-    """
-
-    aims: Aims | None = None
-    curve: MatchCurve | None = None
-    matchering: Path | None = None
-
-
 def listen(references: References, song_s: float, run: Runner) -> Listened:
     """What each reference measures; a song is listened to once and then found in the cache.
 
@@ -77,9 +60,15 @@ def listen(references: References, song_s: float, run: Runner) -> Listened:
     stages = {song.name: _listening_stage(number, song) for number, song in enumerate(songs)}
     results = run.stages(list(stages.values()))
     values = {name: results[stage.name].values for name, stage in stages.items()}
-    analyses = {name: Analysis.from_json(found["analysis"]) for name, found in values.items()}
+    heard_songs = {
+        name: HeardSong(Analysis.from_json(found["analysis"]), SongMeasures.from_json(found["measures"]))
+        for name, found in values.items()
+    }
+    analyses = {name: song.analysis for name, song in heard_songs.items()}
     profiles = {
-        reference.name: _profile(reference, values[reference.name]["sha256"], analyses[reference.name])
+        reference.name: profile_of(
+            Path(reference.name).name, {values[reference.name]["sha256"]: heard_songs[reference.name]}
+        )
         if reference.is_audio
         else stored_profile(reference)
         for reference in references.all
@@ -99,12 +88,13 @@ def _listening_stage(number: int, reference: Reference) -> Stage:
 
 
 def _listen(path: Path, sha256: str, context: StageContext) -> dict[str, Any]:
-    analysis, warnings = heard(path, context.directory / "song.f32", context.progress)
-    return {"sha256": sha256, "analysis": analysis.to_json(), "warnings": list(warnings)}
-
-
-def _profile(reference: Reference, sha256: str, analysis: Analysis) -> Profile:
-    return profile_of(Path(reference.name).name, {sha256: analysis})
+    song, warnings = heard(path, context.directory / "song.f32", context.progress)
+    return {
+        "sha256": sha256,
+        "analysis": song.analysis.to_json(),
+        "measures": song.measures.to_json(),
+        "warnings": list(warnings),
+    }
 
 
 def stored_profile(reference: Reference) -> Profile:
@@ -125,7 +115,7 @@ def _doubts(name: str, song: Analysis) -> list[str]:
     doubts = []
     if song.duration_s < LEAST_S:
         doubts.append(f"is only {song.duration_s:.1f} s long: its dynamics are not followed")
-    if max(song.side_ratio_db.values()) <= MONO_DB:
+    if is_mono(song):
         doubts.append("is mono: its width is not followed")
     if song.clipped_runs > 0:
         doubts.append(f"is clipped in {song.clipped_runs} places: the ceiling holds here all the same")
@@ -148,40 +138,15 @@ def _for_matchering(
     return references.tone[0].path, ()
 
 
-def matching_stage(match: Match, tone: float, width: float) -> Stage:
-    """The stage that matches the mix; it leaves `audio` and `curve`, and is skipped where nothing is to do.
+def matching_stage(reference: Path, amount: float) -> Stage:
+    """The stage `match`, in which matchering gives the mix a song's tone and width; it leaves `audio`.
 
     Args:
-        match: how.
-        tone: how much of the tone, 0 to 1; matchering is one thing, of which this says how much.
-        width: how much of the width.
+        reference: the song.
+        amount: how much of it, 0 to 1.
     """
-    if match.matchering is not None:
-        sha256 = content_hash(match.matchering)
-        settings: dict[str, Any] = {"matchering": sha256, "amount": tone}
-        return Stage("match", partial(_by_matchering, match.matchering, tone), ("mix",), settings)
-    wanted = None if match.aims is None else asdict(match.aims)
-    curve = None if match.curve is None else asdict(match.curve)
-    settings = {"aims": wanted, "curve": curve, "tone": tone, "width": width}
-    return Stage("match", partial(_by_profile, match, tone, width), ("mix",), settings)
-
-
-def _by_profile(match: Match, tone: float, width: float, context: StageContext) -> dict[str, Any] | None:
-    mix = context.inputs["mix"].audio("audio")
-    curve = match.curve or _curve(mix, match.aims)
-    processors = matching_processors(curve.scaled(tone, width), mix.rate, mix.channels)
-    if not processors:
-        return None
-    parts = process_blocks(mix, processors)
-    audio = spool(parts, context.directory / "matched.f32", mix.rate, mix.channels)
-    return {"audio": audio_reference(audio), "curve": asdict(curve), "why": "tone and width by profile"}
-
-
-def _curve(mix: AudioSource, wanted: Aims | None) -> MatchCurve:
-    measured = analyse(mix)
-    if wanted is None or not math.isfinite(measured.integrated_lufs):
-        return FLAT
-    return match_curve(profile_of("the mix", {"": measured}), wanted.tone, wanted.width)
+    settings = {"matchering": content_hash(reference), "amount": amount}
+    return Stage("match", partial(_by_matchering, reference, amount), ("mix",), settings)
 
 
 def _by_matchering(path: Path, amount: float, context: StageContext) -> dict[str, Any]:
@@ -198,7 +163,6 @@ def _by_matchering(path: Path, amount: float, context: StageContext) -> dict[str
         file.unlink()
     return {
         "audio": audio_reference(audio),
-        "curve": None,
         "matchering": str(path.absolute()),
         "sha256": content_hash(path),
         "why": "tone, width and level by matchering",

@@ -164,7 +164,7 @@ def aims(references: References, profiles: Mapping[str, Profile], short: Collect
 
     def of(chosen: Sequence[Reference]) -> Profile | None:
         parts = [(reference.weight, profiles[reference.name]) for reference in chosen]
-        return None if not parts else parts[0][1] if len(parts) == 1 else blended("blend", parts)
+        return None if not parts else parts[0][1] if len(parts) == 1 else blended(parts)
 
     lasting = [reference for reference in references.dynamics if reference.name not in short]
     return Aims(of(references.tone), of(lasting), of(references.width), of(references.loudness))

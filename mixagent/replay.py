@@ -12,20 +12,18 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
-from mixagent.account import SCHEMA
+from mixagent.account import READABLE, SCHEMA
 from mixagent.pipeline.codecs import CodecPlan
 from mixagent.pipeline.edits import Edits
 from mixagent.pipeline.errors import InputError, UsageError, reason
 from mixagent.pipeline.files import BitDepth, content_hash
 from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.references.curve import recorded_curve
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.stem_names import ROLES
 from mixagent.pipeline.strengths import Strengths
 from mixagent.pipeline.targets import LoudnessTarget, loudness_target
 from mixagent.policies.base import Recorded
 from mixagent.progress import ShowProgress
-from mixagent.reference_stages import Match
 from mixagent.session import SAMPLE_RATES_HZ, Request, master_song
 from mixagent.settings import Config, ExperienceConfig, PipelineConfig, PolicyConfig
 from mixagent.stems_in import check_stems, recorded_stems
@@ -86,7 +84,7 @@ def read_report(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read: {reason(error)}") from error
     except ValueError as error:
         raise InputError(f"{path} is not a report: it is not JSON") from error
-    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+    if not isinstance(report, dict) or report.get("schema") not in READABLE:
         raise InputError(f"{path} is not a report of schema {SCHEMA}")
     return report
 
@@ -125,7 +123,7 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None, st
         bit_depth=written["bit_depth"],
         sample_rate=None if replayed["sample_rate"] is None else int(replayed["sample_rate"]),
         seed=int(replayed["seed"]),
-        match=_recorded_match(replayed.get("match")),
+        matchering=_recorded_reference(replayed.get("match")),
         config=Config(
             cast(PipelineConfig, OmegaConf.to_object(pipeline)),
             PolicyConfig(policy),
@@ -139,18 +137,20 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None, st
     return request
 
 
-def _recorded_match(match: Mapping[str, Any] | None) -> Match | None:
-    """How the mix was matched to references."""
+def _recorded_reference(match: Mapping[str, Any] | None) -> Path | None:
+    """The song that matchering listened to."""
     if match is None:
         return None
-    if match["curve"] is not None:
-        return Match(curve=recorded_curve(match["curve"]))
+    if match.get("curve") is not None:
+        raise InputError(
+            "the report holds a curve towards a reference, of an earlier version: master the song again"
+        )
     path = Path(match["matchering"])
     if content_hash(path) != match["sha256"]:
         raise InputError(
             f"the reference {path} is not the one that matchering listened to: its contents differ"
         )
-    return Match(matchering=path)
+    return path
 
 
 def _check(request: Request, settings: Mapping[str, float]) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +42,7 @@ from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy, laid_over
 from mixagent.progress import ShowProgress
-from mixagent.reference_stages import Match, matching_stage
+from mixagent.reference_stages import matching_stage
 from mixagent.references import References
 from mixagent.running import Runner, beside, opened_run
 from mixagent.searching import Search, searched, searching_stage
@@ -65,9 +65,6 @@ from mixagent.stems_in import StemsIn, title_of
 from mixagent.stems_stages import parts_stage, plan_of, stems_in_stages
 from mixagent.wishes import Wishes, known_wishes
 
-if TYPE_CHECKING:
-    from mixagent.pipeline.feedback import Aim
-
 LOSSY = (".mp3", ".ogg")
 _OPTIONS = {"fade_in_s": "fade-in", "fade_out_s": "fade-out", "trim_silence": "trim-silence"}
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
@@ -84,8 +81,8 @@ class Request:
     the stems are the user's own, and without a `song` their sum is the song. `also` are more files of the
     same master. `codecs` are those to check it with; None holds the ceiling through those of the files
     themselves, where all of them are lossy. `references` say what it is to sound like, `goal` says so in
-    words, which `target_named` keeps from moving the target's loudness; `match` does again what came of
-    references before, as in a replay.
+    words, which `target_named` keeps from moving the target's loudness; `matchering` is the song that
+    matchering listened to before, in a replay.
 
     Raises:
         UsageError: neither a song nor stems, a balance for stems of a song that has one, two outputs in
@@ -114,7 +111,7 @@ class Request:
     references: References | None = None
     goal: Goal | None = None
     target_named: bool = True
-    match: Match | None = None
+    matchering: Path | None = None
 
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:
@@ -377,7 +374,7 @@ def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
         search = Search(context, decision, by_hand_names, request.search, request.seed)
         stage = searching_stage(heard, request.restoration, search)
         decision, account = searched(search, run.stages([*hearing, stage])[stage.name])
-    decision = by_hand(wishes.decided(decision, heard.analysis))
+    decision = by_hand(wishes.decided(decision, heard.measures))
     return _Decided(request, wishes, hearing, heard, context, decision, account)
 
 
@@ -392,7 +389,7 @@ def _fed_back(decided: _Decided, run: Runner) -> _Decided:
     idle = {p.name for p in space if request.strengths.of(dimension(p.name)) == 0.0}
     loop = Loop(
         renders=request.config.pipeline.renders,
-        aims=(*wishes.steered(request.target, decided.decision.settings), *_graphic_aims(request, decided)),
+        aims=wishes.steered(request.target, _applied(request, decided.decision), decided.context.measures),
         held={*request.config.chain, *idle},
         stages=lambda decision: _every_stage(request, replace(decided, decision=decision)),
         edits=request.edits,
@@ -400,16 +397,6 @@ def _fed_back(decided: _Decided, run: Runner) -> _Decided:
     )
     decision, account = fed_back(loop, decided.decision, run)
     return replace(decided, decision=decision, feedback=account)
-
-
-def _graphic_aims(request: Request, decided: _Decided) -> tuple[Aim, ...]:
-    """Where the graphic equaliser is to bring the song; references have aims of their own."""
-    from mixagent.pipeline.feedback import graphic_aims
-
-    measures = decided.context.measures
-    if measures is None or decided.wishes.match is not None:
-        return ()
-    return graphic_aims(measures, _applied(request, decided.decision))
 
 
 def _applied(request: Request, decision: Decision) -> Settings:
@@ -423,8 +410,7 @@ def _every_stage(request: Request, decided: _Decided) -> list[Stage]:
 
 
 def _rendering(request: Request, decided: _Decided) -> list[Stage]:
-    match = request.match or decided.wishes.match
-    tone, width = request.amount * request.strengths.eq, request.amount * request.strengths.width
+    matchering = request.matchering or decided.wishes.matchering
     return rendering_stages(
         decided.heard,
         _applied(request, decided.decision),
@@ -433,7 +419,7 @@ def _rendering(request: Request, decided: _Decided) -> list[Stage]:
         decided.request.target,
         request.edits,
         request.codec_plan,
-        None if match is None else matching_stage(match, tone, width),
+        None if matchering is None else matching_stage(matchering, request.amount * request.strengths.eq),
     )
 
 

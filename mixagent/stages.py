@@ -167,7 +167,7 @@ def rendering_stages(
         target: of the finaliser.
         edits: of the song's ends.
         codecs: that the master is checked with, and that its ceiling holds through.
-        matching: the stage `match` that brings the mix towards references, where there are any.
+        matching: the stage `match` in which matchering brings the mix towards a reference, where it does.
     """
     needs = tuple(name for name in heard.results if name != "decode")
     mix = {"settings": settings.changed(), "amount": amount, "rate": rate, "edits": edits.asked}
@@ -374,7 +374,7 @@ def _level(context: StageContext) -> dict[str, Any]:
 
 
 def mixed_audio(inputs: Mapping[str, Result]) -> AudioSource:
-    """What goes into the finaliser: the mix, or what was made of it to match references."""
+    """What goes into the finaliser: the mix, or what matchering made of it."""
     found = [inputs[name] for name in MIXING if name in inputs and not inputs[name].skipped]
     return found[-1].audio("audio")
 

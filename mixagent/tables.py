@@ -13,8 +13,9 @@ from rich.text import Text
 
 from mixagent.doctor import Check
 from mixagent.pipeline.models import ModelInfo
-from mixagent.report.terminal import translation_table
-from mixagent.report.words import explanation, number, property_words, severity_words
+from mixagent.report.findings import found_rows
+from mixagent.report.terminal import NOTHING_FOUND, judged_text, sentences, translation_table
+from mixagent.report.words import number, percent, property_words
 
 _ROWS = (
     ("Integrated loudness", "integrated_lufs", "LUFS"),
@@ -36,22 +37,31 @@ _DIGITS = {"bandwidth_hz": 0, "clipped_runs": 0, "correlation": 2}
 
 
 def analysis_text(found: Mapping[str, Any]) -> RenderableType:
-    """Measures, diagnosis and translation of one song.
+    """Measures, findings and translation of one song.
 
     Args:
-        found: an object of schema `mixagent.analysis/1`.
+        found: an object of schema `mixagent.analysis/2`.
     """
     warnings = [Text(f"! {line}", style="yellow") for line in found["warnings"]]
     properties = [Text(property_words(row)) for row in found["properties"]]
     played = translation_table(found["translation"])
-    return Group(_measures([found]), _diagnosis(found["diagnosis"]), *played, *properties, *warnings)
+    wrong = [row["sentence"] for row in found_rows(found["findings"])]
+    return Group(
+        _measures([found]),
+        *judged_text(found["judged"]),
+        *sentences("What is wrong", wrong, NOTHING_FOUND),
+        *_likely(found["findings"]),
+        *played,
+        *properties,
+        *warnings,
+    )
 
 
 def comparison_text(found: Mapping[str, Any]) -> RenderableType:
-    """Measures and severities of several versions, a column each.
+    """Measures and findings of several versions, a column each.
 
     Args:
-        found: an object of schema `mixagent.comparison/1`.
+        found: an object of schema `mixagent.comparison/2`.
     """
     return Group(_measures(found["files"]), _severities(found["files"]))
 
@@ -128,21 +138,28 @@ def _measures(files: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
-def _diagnosis(findings: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Diagnosis", "", "where", "evidence")
-    for finding in sorted(findings, key=lambda f: -f["severity"]):
-        style = "bold yellow" if finding["found"] else "dim"
-        words = f"{severity_words(finding['severity'])} {finding['severity']:.2f}"
-        table.add_row(
-            explanation(finding["kind"]).name, Text(words, style=style), finding["place"], finding["evidence"]
-        )
-    return table
+_LIKELY = 0.2
+"""Least probability of a fault that is listed."""
+
+
+def _likely(findings: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """The faults with their probabilities, as far as there is anything to them."""
+    rows = [row for row in findings if row["kind"] == "fault" and row["severity"] >= _LIKELY]
+    if not rows:
+        return []
+    table = _table("Likely", "", "where", "measured")
+    for row in rows:
+        style = "bold yellow" if row["found"] else "dim"
+        told = row["sentence"].partition(": ")[2] or row["sentence"]
+        table.add_row(row["name"], Text(percent(row["severity"]), style=style), row["place"], told)
+    return [table]
 
 
 def _severities(files: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Diagnosis", *(Path(file["input"]["path"]).name for file in files))
-    kinds = dict.fromkeys(f["kind"] for file in files for f in file["diagnosis"])
-    for kind in kinds:
-        severities = [{f["kind"]: f["severity"] for f in file["diagnosis"]}.get(kind, 0.0) for file in files]
-        table.add_row(explanation(kind).name, *(number(severity, 2) for severity in severities))
+    """What was found in any of the files, with its severity in each."""
+    table = _table("Found", *(Path(file["input"]["path"]).name for file in files))
+    severities = [{row["name"]: row["severity"] for row in file["findings"]} for file in files]
+    names = dict.fromkeys(row["name"] for file in files for row in found_rows(file["findings"]))
+    for name in names:
+        table.add_row(name, *(percent(found.get(name, 0.0)) for found in severities))
     return table

@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
-from mixagent.pipeline.dsp.equaliser import band_filters
-from mixagent.pipeline.feedback import Aim, aims, left_alone
+from mixagent.pipeline.feedback import Aim, aims, graphic_aims, left_alone
+from mixagent.pipeline.finished.band import Band, finished_music_band
+from mixagent.pipeline.finished.chosen import band_of
+from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.graph import Result
-from mixagent.pipeline.parameters import EQ_BANDS, ParameterSpace, Settings
-from mixagent.pipeline.references.dynamics import dynamics_moves
+from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.references.goals import Goal
 from mixagent.pipeline.references.library import GENRE
 from mixagent.pipeline.references.moves import moved
-from mixagent.pipeline.references.profile import profile_of, shifted
+from mixagent.pipeline.strengths import dimension
 from mixagent.pipeline.targets import LoudnessTarget, loudness_target
+from mixagent.policies.band import towards
 from mixagent.policies.base import Decision
 from mixagent.reference_account import reference_account
-from mixagent.reference_stages import Listened, Match, listen
-from mixagent.references import Aims, Reference, References, reference_target
+from mixagent.reference_stages import Listened, listen
+from mixagent.references import Reference, References, reference_target
 from mixagent.running import Runner
 
 GOAL_LUFS = (-24.0, -7.0)
 """A goal moves no target beyond these."""
+
+_BENT = {"eq": "tone", "width": "width"}
+"""What of the graphic equaliser's aims a goal bends that moves a parameter of the dimension."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,19 @@ class Wishes:
     goal: Goal | None = None
 
     @property
-    def match(self) -> Match | None:
-        """How the mix is to be matched."""
+    def matchering(self) -> Path | None:
+        """The song whose tone and width matchering is to give to the mix."""
+        return None if self.listened is None else self.listened.matchering
+
+    @property
+    def band(self) -> Band | None:
+        """What the song is held against; matchering looks after tone and width by itself."""
         if self.listened is None:
             return None
-        aims = self.listened.aims if self.goal is None else _bent(self.listened.aims, self.goal)
-        return Match(aims, matchering=self.listened.matchering)
+        found = self.listened.aims
+        if self.matchering is not None:
+            return band_of(dynamics=found.dynamics)
+        return band_of(found.tone, found.dynamics, found.width)
 
     def target(self, asked: LoudnessTarget, named: bool) -> LoudnessTarget:
         """The target, as loud as the reference where that was asked for, then as the goal has it.
@@ -70,35 +79,37 @@ class Wishes:
             shifted, name=f"{lufs:.1f} LUFS, {abs(by_lu):.1f} LU {'up' if by_lu > 0 else 'down'} by the goal"
         )
 
-    def steered(self, target: LoudnessTarget, settings: Settings) -> tuple[Aim, ...]:
-        """What the feedback loop steers: the tone towards the reference's, and nothing against the goal."""
-        match = self.match
-        tone = None if match is None or match.aims is None else match.aims.tone
-        moves = () if self.goal is None else self.goal.moves(settings.space)
-        return left_alone(aims(target, tone), settings, {move.name for move in moves})
+    def steered(
+        self, target: LoudnessTarget, settings: Settings, song: SongMeasures | None
+    ) -> tuple[Aim, ...]:
+        """What the feedback loop steers: the tone towards the reference's, and nothing against the goal.
 
-    def decided(self, decision: Decision, song: Analysis) -> Decision:
-        """The decision with what brings the song's dynamics towards the references', and with the goal."""
+        Args:
+            target: of the finaliser.
+            settings: that are rendered first.
+            song: what the song measures; None for silence.
+        """
+        wished = set() if self.goal is None else {move.name for move in self.goal.moves(settings.space)}
+        tone = None if self.listened is None else self.listened.aims.tone
+        steered = left_alone(aims(target, band_of(tone)), settings, wished)
+        if song is None or self.matchering is not None:
+            return steered
+        bent = {_BENT[d] for name in wished if (d := dimension(name)) in _BENT}
+        held = graphic_aims(song, settings, self.band or finished_music_band().band)
+        return (*steered, *(aim for aim in held if aim.name.split("_")[0] not in bent))
+
+    def decided(self, decision: Decision, song: SongMeasures | None) -> Decision:
+        """The decision with the answer to the references, and with the goal on top.
+
+        Args:
+            decision: of the policy.
+            song: what the song measures; None for silence, which is brought nowhere.
+        """
+        band = self.band
+        if band is not None and song is not None:
+            decision = towards(decision, song, band)
         moves = () if self.goal is None else self.goal.moves(decision.settings.space)
-        dynamics = None if self.listened is None else self.listened.aims.dynamics
-        if dynamics is not None and math.isfinite(song.integrated_lufs):
-            moves = (*dynamics_moves(profile_of("the song", {"": song}), dynamics), *moves)
         return Decision(*moved(decision.settings, decision.reasons, moves)) if moves else decision
-
-
-def _bent(aims: Aims, goal: Goal) -> Aims:
-    """The aims with the tone and width that a goal asks for on top, or the match would take them back."""
-    moves = {move.name: move.by for move in goal.moves(ParameterSpace.for_stems(()))}
-    gains_db = tuple(moves.get(f"master.eq_{name}_db", 0.0) for name in EQ_BANDS)
-    hz, rate = np.array(THIRD_OCTAVES_HZ), 48_000
-    tone_db = sum((each.response_db(hz, rate) for each in band_filters(gains_db, rate)), np.zeros(hz.size))
-    width_db = 20 * math.log10(max(1.0 + moves.get("master.width", 0.0), 0.1))
-    tone, width = aims.tone, aims.width
-    return replace(
-        aims,
-        tone=None if tone is None else shifted(tone, tone_db, 0.0),
-        width=None if width is None else shifted(width, tone_db, width_db),
-    )
 
 
 def known_wishes(references: References | None, goal: Goal | None, song_s: float, run: Runner) -> Wishes:
@@ -125,7 +136,7 @@ def wishes_account(wishes: Wishes, results: Mapping[str, Result], space: Paramet
     """The report's entries `reference` and `goal`, None where there was none."""
     references, listened = wishes.references, wishes.listened
     reference = None
-    if references is not None and listened is not None and "match" in results:
+    if references is not None and listened is not None and "measure" in results:
         reference = reference_account(references, listened, results)
     return {
         "reference": reference,

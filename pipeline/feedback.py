@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
 from mixagent.pipeline.finished.answers import reached_by
-from mixagent.pipeline.finished.measures import MEASURES, Measure, SongMeasures
+from mixagent.pipeline.finished.band import Band
+from mixagent.pipeline.finished.measures import INDEX, MEASURES, TONE_HZ, Measure, SongMeasures
 from mixagent.pipeline.parameters import GRAPHIC_HZ, Parameter, Settings
-from mixagent.pipeline.references.profile import Profile, summed_db
 from mixagent.pipeline.targets import LoudnessTarget
 
 Figures = Mapping[str, float]
@@ -191,7 +191,7 @@ def song_figures(analysis: Analysis, harshness_db: float) -> dict[str, float]:
         figures["range"] = analysis.loudness_range_lu
     if analysis.channels == 2:
         figures["low_side"] = _low_side_db(mid, side)
-    return figures | _tone(summed_db(mid, side))
+    return figures | _tone(10 * np.log10(10 ** (mid / 10) + 10 ** (side / 10)))
 
 
 def render_figures(analysis: Analysis, harshness_db: float, pumping_db: float) -> dict[str, float]:
@@ -279,12 +279,12 @@ _BESIDE_EQ: Mapping[str, tuple[Lever, ...]] = {
 """What moves a band of the tone beside the equalisers, whose bells are for what no band's mean shows."""
 
 
-def aims(target: LoudnessTarget, tone: Profile | None = None) -> tuple[Aim, ...]:
+def aims(target: LoudnessTarget, references: Band | None = None) -> tuple[Aim, ...]:
     """What is steered, what is fine, and what answers: the one table of it.
 
     Args:
         target: of the finaliser.
-        tone: the reference whose tone is aimed at, instead of finished music's.
+        references: whose tone is aimed at, instead of finished music's.
     """
     lufs, ceiling_dbtp = target.integrated_lufs, target.ceiling_dbtp
     least_plr, most_plr = _FINISHED_MUSIC["plr"]
@@ -298,7 +298,7 @@ def aims(target: LoudnessTarget, tone: Profile | None = None) -> tuple[Aim, ...]
         Aim("plr", "peak to loudness", "dB", plr, 0.5, _PLR),
         *(
             Aim(f"tone_{name}", f"{name.replace('_', ' ')} tone", "dB", band, 1.0, _tone_levers(name))
-            for name, band in _tone_bands(tone).items()
+            for name, band in _tone_bands(references).items()
         ),
         Aim("low_side", "side of the lows", "dB", _FINISHED_MUSIC["low_side"], 1.0, _LOW_SIDE),
         Aim("pumping", "pumping", "dB", (0.0, MOST_PUMPING_DB), 0.1, _PUMPING),
@@ -306,31 +306,45 @@ def aims(target: LoudnessTarget, tone: Profile | None = None) -> tuple[Aim, ...]
     )
 
 
-def graphic_aims(song: SongMeasures, settings: Settings) -> tuple[Aim, ...]:
+def graphic_aims(song: SongMeasures, settings: Settings, band: Band) -> tuple[Aim, ...]:
     """Where the graphic equaliser was to bring the song's tone and width, one aim for each band.
 
-    What works behind it (dynamics, the limiter, rebuilt highs) may carry a band elsewhere.
+    What works beside it (dynamics, the limiter, gaps that are filled) may carry a band elsewhere; within a
+    spread of the band's mean it is welcome anywhere.
 
     Args:
         song: what it measured before.
         settings: that are rendered.
+        band: that the song was held against.
     """
     graphic = settings.section("graphic")
     tone, width = (np.array([graphic[f"{what}_{hz}_db"] for hz in GRAPHIC_HZ]) for what in ("tone", "width"))
     reached = reached_by(song, tone, width)
-    judged = [(what, hz) for what in ("tone", "width") for hz in GRAPHIC_HZ if graphic[f"{what}_{hz}_db"]]
+    judged = [
+        (what, hz, measured_hz)
+        for what in ("tone", "width")
+        for hz, measured_hz in zip(GRAPHIC_HZ, TONE_HZ, strict=True)
+        if graphic[f"{what}_{hz}_db"]
+    ]
     return tuple(
         Aim(
             f"{what}_{hz}",
             f"{what} at {hz} Hz",
             "dB",
-            (reached[f"{what}_{hz}"], reached[f"{what}_{hz}"]),
+            _welcome(band, f"{what}_{measured_hz:.0f}", reached[f"{what}_{hz}"]),
             GRAPHIC_TOLERANCE_DB,
             (Lever(rf"graphic\.{what}_{hz}_db", 1, push=6.0, per_unit=0.8),),
         )
-        for what, hz in judged
+        for what, hz, measured_hz in judged
         if math.isfinite(reached.get(f"{what}_{hz}", math.nan))
     )
+
+
+def _welcome(band: Band, name: str, reached: float) -> tuple[float, float]:
+    mean, spread = (float(figures[INDEX[name]]) for figures in (band.mean, band.spread))
+    if not math.isfinite(mean) or not math.isfinite(spread):
+        return reached, reached
+    return min(reached, mean - spread), max(reached, mean + spread)
 
 
 def graphic_figures(render: SongMeasures) -> dict[str, float]:
@@ -344,18 +358,22 @@ def _graphic_hz(measure: Measure) -> int | None:
     return int(measure.hz or 0.0) if measure.group in ("tone", "width") else None
 
 
-def _tone_bands(tone: Profile | None) -> dict[str, tuple[float, float]]:
-    if tone is None:
-        return {name: _FINISHED_MUSIC[f"tone_{name}"] for name in _TONE_HZ}
-    middles, spreads = _tone(tone.tone_db), [statistic.spread for statistic in tone.mid_db]
-    reach = {
-        name: _NINETY_PERCENT * max(float(np.mean(np.array(spreads)[_within(hz)])), _LEAST_SPREAD_DB)
-        for name, hz in _TONE_HZ.items()
-    }
-    return {
-        name: (middles[f"tone_{name}"] - reach[name], middles[f"tone_{name}"] + reach[name])
-        for name in _TONE_HZ
-    }
+def _tone_bands(references: Band | None) -> dict[str, tuple[float, float]]:
+    finished = {name: _FINISHED_MUSIC[f"tone_{name}"] for name in _TONE_HZ}
+    if references is None:
+        return finished
+    return {name: _reference_band(references, hz) or finished[name] for name, hz in _TONE_HZ.items()}
+
+
+def _reference_band(references: Band, span_hz: tuple[float, float]) -> tuple[float, float] | None:
+    """Mean tone over a span, within what nine of ten songs like these have; None where they say nothing."""
+    places = [INDEX[f"tone_{hz:.0f}"] for hz in np.array(THIRD_OCTAVES_HZ)[_within(span_hz)]]
+    told = [place for place in places if math.isfinite(references.mean[place])]
+    if not told:
+        return None
+    middle = float(references.mean[told].mean())
+    reach = _NINETY_PERCENT * max(float(references.spread[told].mean()), _LEAST_SPREAD_DB)
+    return middle - reach, middle + reach
 
 
 def _tone_levers(name: str) -> tuple[Lever, ...]:

@@ -29,8 +29,11 @@ LEAST_MISSING_DB = 10.0
 _PER_OCTAVE = 24
 _LOW_HZ, _HIGH_HZ = 1500.0, 19500.0
 _BELOW, _FALL, _SHORT_FALL = 18, 8, 4
-_CLIFF_DB, _SHORT_CLIFF_DB = 18.0, 15.0
-_LEAST_CLIFF_DB = 15.0
+_CLIFF_DB, _SHORT_CLIFF_DB = 16.0, 15.0
+_LEAST_CLIFF_DB = 20.0
+_JUDGED_OCTAVES = 0.4
+# So much is short over that span only where something was cut off, however ragged the edge.
+_SURE_DB = 30.0
 # Highs are sparser than what lies below: their level in dB may lie so much further under the mean.
 _SPARSER_DB = 12.0
 _END_DB, _RETURN_DB, _STEEP_DB = 3.0, 10.0, 1.0
@@ -52,7 +55,8 @@ class Highs:
         cliff: whether they end in a knee that music of its own does not have.
         slope_db: slope of the octave below the end, dB an octave, at most 0.
         over_reference_db: level of the continuation at the end over the mean density of `reference_hz`.
-        missing_db: mean of what lies under the continuation from the end to the usual end; 0 without.
+        missing_db: mean of what is short of the continuation above the end, at least up to the usual end; 0
+            without.
     """
 
     end_hz: float
@@ -143,13 +147,13 @@ def find_highs(power: Float64Array, level_db: Float64Array, bin_hz: float) -> Hi
     at_end_db = float(np.interp(math.log2(end_hz), np.log2(hz), expected_db))
     low_hz, high_hz = reference_hz(end_hz)
     reference = power[math.ceil(low_hz / bin_hz) : max(int(high_hz / bin_hz), math.ceil(low_hz / bin_hz)) + 1]
-    above = (hz > end_hz) & (hz <= max(USUAL_END_HZ, end_hz * 2**0.25))
+    above = (hz > end_hz) & (hz <= max(USUAL_END_HZ, end_hz * 2**_JUDGED_OCTAVES))
     missing_db = float(np.mean(short_db[above])) if above.any() else 0.0
     if missing_db < (_LEAST_CLIFF_DB if knee is not None else LEAST_MISSING_DB):
         return without
     return Highs(
         end_hz=end_hz,
-        cliff=knee is not None,
+        cliff=knee is not None or missing_db > _SURE_DB,
         slope_db=slope_db,
         over_reference_db=at_end_db - 10 * math.log10(float(reference.mean()) / power.sum() + 1e-15),
         missing_db=max(missing_db, 0.0),

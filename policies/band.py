@@ -1,7 +1,8 @@
 """The band policy: what brings a song into the band of finished music, and repairs of what was found.
 
 Tone, width, balance and dynamics are answers to the band (`pipeline.finished.answers`); cut-offs, gaps and
-rings are answered by the rules. It is the baseline action of the trained policy.
+rings are answered by the rules. It is the baseline action of the trained policy. Whatever a policy decides,
+`towards` answers the band of references instead where they say what is wanted.
 """
 
 from __future__ import annotations
@@ -9,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from mixagent.pipeline.finished.answers import answer
+import numpy as np
+from numpy.typing import NDArray
+
+from mixagent.pipeline.finished.answers import answer, graphic_values, made_up_db
 from mixagent.pipeline.finished.band import Band, judge
 from mixagent.pipeline.finished.findings import FOUND, findings
+from mixagent.pipeline.finished.measures import Group, SongMeasures
 from mixagent.pipeline.finished.reasons import reasons_of
+from mixagent.pipeline.parameters import FINE_PLACES, GRAPHIC_HZ
+from mixagent.pipeline.strengths import Dimension, dimension
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.rules import RulePolicy
 
@@ -25,16 +32,18 @@ REPAIRS = (
 )
 """What the rules answer: no setting of tone brings back what is gone."""
 
+_TOLD_BY: Mapping[Dimension, tuple[Group, ...]] = {
+    "eq": ("tone",),
+    "width": ("width",),
+    "dynamics": ("punch", "range"),
+}
+"""The measures with which references say what a dimension is to be."""
+
 
 @dataclass(frozen=True)
 class BandPolicy:
-    """Brings a song to the inner edge of finished music, or of a band that somebody chose.
+    """Brings a song to the inner edge of finished music."""
 
-    Attributes:
-        against: the band of references; None for finished music.
-    """
-
-    against: Band | None = None
     name: str = "band"
     hears_stems: bool = False
 
@@ -42,11 +51,51 @@ class BandPolicy:
         """The settings; neutral for a song that was not measured, as silence."""
         if context.measures is None:
             return _repairs(context, frozenset())
-        judgement = judge(context.measures, self.against)
+        judgement = judge(context.measures)
         repairs = _repairs(context, {f.fault.name for f in findings(judgement, FOUND)})
         values = {k: v for k, v in answer(judgement).values.items() if k in context.space}
         settings = context.space.settings({**repairs.settings.changed(), **values})
         return Decision(settings, {**repairs.reasons, **reasons_of(judgement, values)})
+
+
+def towards(decision: Decision, song: SongMeasures, references: Band) -> Decision:
+    """A decision with the answer to references in each dimension of which they say something.
+
+    There nothing of what was decided for the master is left, for it was decided of the same measures; what
+    was decided for stems stays, and so do balance and repairs, among them the narrow bells.
+
+    Args:
+        decision: of a policy.
+        song: what the song measures.
+        references: the band that the song is held against.
+    """
+    space, before = decision.settings.space, decision.settings.changed()
+    told = {name for name, groups in _TOLD_BY.items() if any(map(references.tells, groups))}
+    judgement = judge(song, references)
+    answered = answer(judgement).values
+    kept = {name: value for name, value in before.items() if not _is_replaced(name, told)}
+    values = {**kept, **{name: value for name, value in answered.items() if dimension(name) in told}}
+    reasons = {**decision.reasons, **reasons_of(judgement, answered)}
+    if ("eq" in told) != ("width" in told):
+        # A tone has what its own width takes or gives made up for: here the two are of different origin.
+        tone, width = (answered, before) if "eq" in told else (before, answered)
+        tone_db = _gains(tone, "tone") - made_up_db(song, _gains(tone, "width"))
+        tone_db = tone_db + made_up_db(song, _gains(width, "width"))
+        others = {name: value for name, value in values.items() if not name.startswith("graphic.tone_")}
+        values = {**others, **graphic_values("tone", tone_db)}
+    told_why = {name: reasons.get(name, "keeps the tone while the sides are moved") for name in values}
+    return Decision(space.settings(values), {k: v for k, v in told_why.items() if k in values})
+
+
+def _is_replaced(name: str, told: set[Dimension]) -> bool:
+    place, what = name.split(".", 1)
+    if place not in ("master", *FINE_PLACES) or what.startswith(("balance", "bell_")):
+        return False
+    return dimension(name) in told
+
+
+def _gains(values: Mapping[str, float], what: str) -> NDArray[np.float64]:
+    return np.array([values.get(f"graphic.{what}_{hz}_db", 0.0) for hz in GRAPHIC_HZ])
 
 
 def _repairs(context: Context, found: Collection[str]) -> Decision:

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from mixagent.pipeline.audio import Audio, FloatArray, Stems, load
-from mixagent.pipeline.clipper import clipper_of
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
 from mixagent.pipeline.dsp.saturation import Curve, SoftClipper
+from mixagent.pipeline.finishing import finishing_of
 from mixagent.pipeline.mastering import band_programmes, master_processors
 from mixagent.pipeline.mixing import measure_levels
 from mixagent.pipeline.parameters import BAND_PLACES, DYNAMIC_PLACES, ParameterSpace, Settings
@@ -137,7 +137,7 @@ def _chain(settings: Settings, source: Audio | Endless) -> list[Processor]:
 
 
 def _clipper(settings: Settings) -> SoftClipper:
-    clipper = clipper_of(settings)
+    clipper = finishing_of(settings).clipper
     assert clipper is not None
     return SoftClipper(Curve(*clipper.bounds(CEILING_DBTP)), 2)
 

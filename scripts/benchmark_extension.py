@@ -9,7 +9,8 @@ slope above an end follows from the one below it, on which `pipeline.highs` rest
 
 Columns: `envelope` is the mean error of the long-term spectrum in sixths of an octave above the cut, up to
 17.5 kHz; `notch` and `bump` are the deepest and the highest it gets against the song within a quarter of an
-octave of the cut; `rise` is the most that it climbs with frequency above the cut. In dB, means over songs.
+octave of the cut; `rise` is the most that it climbs with frequency above the cut. In dB, means over songs,
+and up to where the song's own highs end.
 """
 
 from __future__ import annotations
@@ -205,11 +206,12 @@ def _seam(song: Audio, made: Audio, cut_hz: float) -> tuple[float, float, float,
     """Error of the envelope above a cut, notch, bump and rise, in dB."""
     hz, truth = _curve_db(song, 6)
     _, level = _curve_db(made, 6)
-    above = (hz > 1.03 * cut_hz) & (hz < TOP_HZ)
+    top_hz = min(TOP_HZ, 0.97 * measure_highs(song).end_hz)
+    above = (hz > 1.03 * cut_hz) & (hz < top_hz)
     error = np.clip(level - truth, -WORST_DB, WORST_DB)
     fine_hz, fine_truth = _curve_db(song, 24)
     _, fine = _curve_db(made, 24)
-    seam = (fine_hz > cut_hz * 2**-0.25) & (fine_hz < cut_hz * 2**0.25)
+    seam = (fine_hz > cut_hz * 2**-0.25) & (fine_hz < min(cut_hz * 2**0.25, top_hz))
     beside = np.clip(fine - fine_truth, -WORST_DB, WORST_DB)[seam]
     climbing = level[above]
     rise = float((climbing - np.minimum.accumulate(climbing)).max()) if climbing.size else 0.0

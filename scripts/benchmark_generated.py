@@ -27,6 +27,7 @@ import importlib
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -621,10 +622,13 @@ def coded(
 # --- tables ----------------------------------------------------------------------------------------
 
 
+_MINUS = re.compile(r"(?<![\w−-])-(?=\d)")
+
+
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A markdown table with a real minus sign."""
     lines = ["| " + " | ".join(heads) + " |", "|---" + "|--:" * (len(heads) - 1) + "|"]
-    lines += ["| " + " | ".join(cells).replace(" -", " −") + " |" for cells in rows]
+    lines += ["| " + _MINUS.sub("−", " | ".join(cells)) + " |" for cells in rows]
     return "\n".join(lines)
 
 
@@ -668,9 +672,9 @@ def _removed_cells(system: str, excess: Mapping[str, Mapping[str, float]]) -> li
         if not row:
             cells += ["–", "–"]
             continue
-        shares = " ".join(f"{100 * row[name]:.0f}" for name in ("low", "high"))
+        share, low, high = (round(100 * row[name]) for name in ("removed", "low", "high"))
         cells.append(_change(row["before_db"], row["after_db"]))
-        cells.append(f" {100 * row['removed']:.0f} [{shares.replace(' ', ', ')}]".strip())
+        cells.append(f"{share} [{low}, {high}]")
     return cells
 
 
@@ -685,7 +689,7 @@ def _moved_cells(system: str, row: Mapping[str, Any]) -> list[str]:
 def _level_cells(system: str, row: Mapping[str, Any]) -> list[str]:
     levels = row["levels"]
     cells = [system, f"{levels['error_mean_lu']:.2f} / {levels['error_most_lu']:.2f}"]
-    cells += [f" {levels[name]:.2f}" for name in ("dbtp", "dbtp_8x")]
+    cells += [f"{levels[name]:.2f}" for name in ("dbtp", "dbtp_8x")]
     for of in (GENERATED, FINISHED):
         for what in ("plr", "range"):
             own = row.get(of, {}).get("dynamics")
@@ -727,8 +731,8 @@ def _song_cells(figures: Figures, before: Row, after: Row) -> list[str]:
         ),
         " / ".join(moved),
         *(_change(a.punch(name), b.punch(name), 1) for name in ("plr", "loudness_range")),
-        _change(a.lufs, b.lufs, 1).replace("-", "−"),
-        f" {b.dbtp:.2f}",
+        _change(a.lufs, b.lufs, 1),
+        f"{b.dbtp:.2f}",
         "; ".join(told),
         str(after.code),
     ]

@@ -4,8 +4,8 @@
 
 Each sound is mastered by the program in a process of its own: the songs of a folder that a pattern names,
 what is synthesised (`kinds_of_music.py`), and what is broken of `--base`. Printed are how far tone and width
-moved (mean absolute change over third octaves, as `benchmark_generated.py` has it), how far the master of
-the master moved once more, how much of the move `--amount 0.5` makes, what was found before and after,
+moved (mean absolute change over the third octaves that sound, about its mean), how far the master of the
+master moved once more, how much of the move `--amount 0.5` makes, what was found before and after,
 loudness, and the exit code. A finding of 0.5 and more counts as found.
 """
 
@@ -38,6 +38,9 @@ STEADY = ("white noise", "pink noise", "tone of 1 kHz", "silence")
 """Sounds that no record is like, and that nobody wants to be like one."""
 
 TRACEBACK = "traceback"
+
+SILENT_DB = 50.0
+"""Third octaves so far under the loudest one hold nothing that is heard to move."""
 
 HEARD_DB = 1.0
 """A first pass that moves tone less than this says nothing of what half the amount does."""
@@ -131,12 +134,15 @@ def measured(path: Path, measurer: Measurer) -> Measured | None:
 
 
 def moved_db(before: Measured | None, after: Measured | None) -> tuple[float, float]:
-    """Mean absolute change of tone and width; no width where a song is mono."""
+    """Mean absolute change of tone, about its mean, and of width, where the song sounds; no width of mono."""
     if before is None or after is None:
         return math.nan, math.nan
     first, second = before.judged, after.judged
-    width_db = math.nan if first.mono else float(np.abs(second.width - first.width).mean())
-    return float(np.abs(second.tone - first.tone).mean()), width_db
+    sounds = first.tone > first.tone.max() - SILENT_DB
+    tone_db = (second.tone - first.tone)[sounds]
+    width_db = (second.width - first.width)[sounds[-len(first.width) :]]
+    moved_width_db = math.nan if first.mono or not len(width_db) else float(np.abs(width_db).mean())
+    return float(np.abs(tone_db - tone_db.mean()).mean()), moved_width_db
 
 
 def _found(song: Measured | None) -> dict[str, float]:

@@ -1,13 +1,13 @@
-"""Which way of matching serves best, and what the dynamics' settings do.
+"""Which way of following a reference serves best.
 
     python scripts/benchmark_references.py methods --corpus CORPUS [--count 8]
-    python scripts/benchmark_references.py dynamics --corpus CORPUS [--count 6]
     python scripts/benchmark_references.py memory SONG REFERENCE
 
 `methods` takes songs of a split and a mate of the same package as the reference of each; every song also
 comes damaged by all five pathologies. Each way is followed by the finaliser at the reference's loudness.
-Printed are the distance to the reference in tone (RMS of third octaves) and width, the loudness error, the
-true peak, and the share of the damage undone: how far the song was from its original, and is now.
+Printed are the distance to the reference in tone and width (RMS of third octaves), loudness range and peak
+to loudness ratio, the loudness error, the true peak, and the share of the damage undone: how far the song
+was from its original, and is now.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,45 +27,43 @@ from benchmark_recovery import excerpt, share_undone
 from mixagent.envs.corpus import SPLITS, Corpus
 from mixagent.envs.pathologies import damage_all
 from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio, Stems, collect, load
+from mixagent.pipeline.audio import Audio, Stems, load
 from mixagent.pipeline.decoding import decode
 from mixagent.pipeline.finaliser import finalise
+from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finished.chosen import band_of
+from mixagent.pipeline.finished.measures import measure_song
 from mixagent.pipeline.meters import true_peak_dbtp
 from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.references.curve import match_curve, matching_processors
 from mixagent.pipeline.references.matched import match
 from mixagent.pipeline.references.profile import (
-    Profile,
+    HeardSong,
     profile_of,
     tone_distance_db,
     width_distance_db,
 )
 from mixagent.pipeline.render import premaster
-from mixagent.pipeline.streaming import process_blocks
+from mixagent.policies.band import towards
+from mixagent.policies.base import Decision
 from mixagent.references import reference_target
 from mixagent.reward.recovery import Original
 
 Way = Callable[[Audio, Audio], Audio]
 """(song, reference) → the song matched."""
 
-CHANGES = (
-    {"comp_ratio": 1.5, "comp_threshold_db": -6.0},
-    {"comp_ratio": 2.0, "comp_threshold_db": -6.0},
-    {"expand_ratio": 1.15},
-    {"expand_ratio": 1.4},
-)
 
+def by_band(amount: float) -> Way:
+    """The answer to the reference's band, as much of it as `amount` says."""
 
-def by_profile(amount: float) -> Way:
-    """The curve between the two profiles, as much of it as `amount` says."""
+    def followed(song: Audio, reference: Audio) -> Audio:
+        wanted = profile_of("the reference", {"": heard(reference)})
+        neutral = Decision(ParameterSpace.for_stems(()).settings(), {})
+        band = band_of(wanted, wanted, wanted)
+        assert band is not None
+        decision = towards(neutral, heard(song).measures, band)
+        return load(premaster(Stems(song, {}), decision.settings.scaled(amount)))
 
-    def matched(song: Audio, reference: Audio) -> Audio:
-        wanted = profile(reference)
-        curve = match_curve(profile(song), wanted, wanted).scaled(amount, amount)
-        processors = matching_processors(curve, song.rate, song.channels)
-        return collect(process_blocks(song, processors), song.rate, song.channels)
-
-    return matched
+    return followed
 
 
 def by_matchering(song: Audio, reference: Audio) -> Audio:
@@ -75,15 +74,17 @@ def by_matchering(song: Audio, reference: Audio) -> Audio:
 
 WAYS: dict[str, Way] = {
     "finaliser alone": lambda song, reference: song,
-    "profile, half": by_profile(0.5),
-    "profile": by_profile(1.0),
-    "matchering": by_matchering,
+    "band, half": by_band(0.5),
+    "band": by_band(1.0),
+    **({"matchering": by_matchering} if find_spec("matchering") else {}),
 }
+"""By name; matchering where its package is here."""
 
 
-def profile(audio: Audio) -> Profile:
+def heard(audio: Audio) -> HeardSong:
     """What an excerpt measures."""
-    return profile_of("", {"": analyse(audio)})
+    analysis = analyse(audio)
+    return HeardSong(analysis, measure_song(analysis, fingerprint(audio, analysis.integrated_lufs)))
 
 
 def pairs(corpus: Path, split: str, count: int) -> Iterator[tuple[Path, Path]]:
@@ -107,15 +108,19 @@ def compare_ways(songs: Sequence[tuple[Path, Path]], seconds: float) -> None:
     for number, (song, mate) in enumerate(songs):
         original, reference = excerpt(song, seconds), excerpt(mate, seconds)
         damaged = damage_all(original, 0.6, number, False)
-        truth, wanted = Original(original), profile(reference)
+        truth, wanted = Original(original), profile_of("", {"": heard(reference)})
         target = reference_target(wanted, -1.0)
         for name, way in WAYS.items():
             for kind, audio in (("clean", original), ("damaged", damaged)):
                 master = load(finalise(way(audio, reference), target, None).audio)
-                got = profile(master)
-                figures[name, kind, "tone"].append(tone_distance_db(got, wanted))
-                figures[name, kind, "width"].append(width_distance_db(got, wanted) or np.nan)
-                figures[name, kind, "lufs"].append(abs(got.integrated_lufs.mean - target.integrated_lufs))
+                got = heard(master)
+                figures[name, kind, "tone"].append(tone_distance_db(got.measures, wanted))
+                figures[name, kind, "width"].append(width_distance_db(got.measures, wanted) or np.nan)
+                for figure in ("loudness_range", "plr"):
+                    apart = got.measures[figure] - wanted.measures[figure].mean
+                    figures[name, kind, figure].append(abs(apart))
+                off_lu = abs(got.analysis.integrated_lufs - target.integrated_lufs)
+                figures[name, kind, "lufs"].append(off_lu)
                 figures[name, kind, "peak"].append(true_peak_dbtp(master))
                 figures[name, kind, "distance"].append(truth.distance(master).total)
                 if kind == "damaged":
@@ -128,44 +133,24 @@ def compare_ways(songs: Sequence[tuple[Path, Path]], seconds: float) -> None:
 
 def _print_ways(figures: dict[tuple[str, ...], list]) -> None:
     print(
-        "| way | tone, clean | tone, damaged | width, damaged | loudness off by at most | true peak at most "
-        "| undone | moved from clean |"
+        "| way | tone, clean | tone, damaged | width, clean | width, damaged | range, clean | PLR, clean "
+        "| loudness off by at most | true peak at most | undone | moved from clean |"
     )
-    print("|---|" + "--:|" * 7)
+    print("|---|" + "--:|" * 10)
     for name in WAYS:
         cells = [
             f"{np.mean(figures[name, 'clean', 'tone']):.2f}",
             f"{np.mean(figures[name, 'damaged', 'tone']):.2f}",
+            f"{np.nanmean(figures[name, 'clean', 'width']):.2f}",
             f"{np.nanmean(figures[name, 'damaged', 'width']):.2f}",
+            f"{np.mean(figures[name, 'clean', 'loudness_range']):.2f}",
+            f"{np.mean(figures[name, 'clean', 'plr']):.2f}",
             f"{max(figures[name, 'clean', 'lufs'] + figures[name, 'damaged', 'lufs']):.2f}",
             f"{max(figures[name, 'clean', 'peak'] + figures[name, 'damaged', 'peak']):.2f}",
             f"{100 * share_undone(figures[name, 'undone']):+.0f} %",
             f"{np.mean(figures[name, 'clean', 'distance']):.2f}",
         ]
         print(f"| {name} | {' | '.join(cells)} |")
-
-
-def calibrate_dynamics(songs: Sequence[Path], seconds: float) -> None:
-    """Print by what each of `CHANGES` multiplies the loudness range, and what it adds to the PLR."""
-    space = ParameterSpace.for_stems(())
-    print(
-        "| song | range, PLR | "
-        + " | ".join(", ".join(f"{k} {v:g}" for k, v in c.items()) for c in CHANGES)
-        + " |"
-    )
-    for song in songs:
-        audio = excerpt(song, seconds)
-        before = analyse(audio)
-        cells = []
-        for change in CHANGES:
-            values = {f"master.{name}": value for name, value in change.items()}
-            after = analyse(premaster(Stems(audio, {}), space.settings(values)))
-            factor = after.loudness_range_lu / max(before.loudness_range_lu, 0.1)
-            cells.append(f"×{factor:.2f}, {after.plr_db - before.plr_db:+.1f}")
-        print(
-            f"| {song.stem} | {before.loudness_range_lu:.1f}, {before.plr_db:.1f} | {' | '.join(cells)} |",
-            flush=True,
-        )
 
 
 def measure_memory(song: Path, reference: Path) -> None:
@@ -186,7 +171,7 @@ def measure_memory(song: Path, reference: Path) -> None:
 def main() -> None:
     """Print what was asked for."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("methods", "dynamics", "memory"))
+    parser.add_argument("what", choices=("methods", "memory"))
     parser.add_argument("files", type=Path, nargs="*")
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--split", choices=SPLITS, default="validation")
@@ -196,11 +181,7 @@ def main() -> None:
     if arguments.what == "memory":
         measure_memory(*arguments.files)
         return
-    songs = list(pairs(arguments.corpus, arguments.split, arguments.count))
-    if arguments.what == "methods":
-        compare_ways(songs, arguments.seconds)
-    else:
-        calibrate_dynamics([song for song, _ in songs], arguments.seconds)
+    compare_ways(list(pairs(arguments.corpus, arguments.split, arguments.count)), arguments.seconds)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,13 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
+from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.meters import integrated_lufs
+
 FloatArray = NDArray[np.float32]
 
 RATE = 44100
+CLIPPED_LUFS = -6.0
 SPOKEN = (
     "This is a song about nothing at all. Before it begins, somebody says a few words, as people do, "
     "and there is no music under them. One would not want the voice to be brought up to a band of drums."
@@ -138,8 +142,16 @@ def of_8_khz(song: FloatArray) -> FloatArray:
 
 
 def clipped(song: FloatArray) -> FloatArray:
-    """Driven into clipping at full scale by 12 dB over its peak, about −6 LUFS for most songs."""
-    return np.clip(song * np.float32(4.0 / np.abs(song).max()), -1.0, 1.0)
+    """Driven into clipping at full scale until it has −6 LUFS, or by 36 dB."""
+    low_db, high_db = -24.0, 36.0
+    for _ in range(14):
+        drive_db = (low_db + high_db) / 2
+        driven = np.clip(song * np.float32(10 ** (drive_db / 20)), -1.0, 1.0)
+        if integrated_lufs(Audio(driven, RATE)) < CLIPPED_LUFS:
+            low_db = drive_db
+        else:
+            high_db = drive_db
+    return driven
 
 
 BROKEN: Mapping[str, Callable[[FloatArray], FloatArray]] = {

@@ -126,7 +126,7 @@ def area_under_curve(above: Float64Array, below: Float64Array) -> float:
 
 
 def interval(
-    figure: Callable[..., float], *samples: Sequence[Any], draws: int = 2000, seed: int = 0
+    figure: Callable[..., float], *samples: Sequence[Any] | Float64Array, draws: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
     """The bootstrap interval of a figure at `CONFIDENCE`, songs drawn anew within each sample."""
     random = np.random.default_rng(seed)

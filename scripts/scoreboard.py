@@ -286,6 +286,8 @@ def cells(one: Score) -> list[str]:
     floor = "–" if one.floor is None else f"{one.figure.wanted} {_number(one.floor)}"
     if one.measured is None:
         return [one.figure.name, "–", floor, "not measured", one.figure.of]
+    if one.floor is None:
+        return [one.figure.name, _number(one.measured), floor, "nothing to compare with", one.figure.of]
     stands = f"**short by {_number(one.short_by)}**" if one.short_by else "met"
     return [one.figure.name, _number(one.measured), floor, stands, one.figure.of]
 

@@ -8,17 +8,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.finished.measures import INDEX, MEASURES, WIDTH_HZ, Measure
+
 BOX = 1000.0
+
+SPAN_DB = 30.0
+"""What the charts of tone and width show."""
 
 _LOW_HZ, _HIGH_HZ = 22.0, 20_000.0
 _HZ_TICKS = (30, 60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 _MINOR_HZ = (60, 250, 1000, 4000, 16000)
-_EMPTY_BAND_DB = -110.0
 _QUIETEST_SHOWN_LUFS = -50.0
 _MOST_NUMBERS = 12
 
@@ -110,34 +114,158 @@ def spectrum_chart(sides: Mapping[str, Mapping[str, Any]]) -> Chart:
     return Chart(lines, _hz_ticks(), _level_ticks(scale, 10, "{:.0f}"))
 
 
-def difference_chart(before: Mapping[str, Any], after: Mapping[str, Any]) -> Chart:
-    """After minus before per third octave at equal loudness, as an area around 0 dB."""
-    centres, change = tone_change_db(before, after)
+def tone_chart(report: Mapping[str, Any]) -> Chart:
+    """Tone before and after, in dB against the middle of finished music, over its band.
+
+    Args:
+        report: with `judged` and `measures`, neither None.
+    """
+    return _band_chart(report, "tone", apart=True)
+
+
+def width_chart(report: Mapping[str, Any]) -> Chart | None:
+    """Side against mid before and after in dB, over the band of finished music; None for a mono song."""
+    values = [report["measures"][side]["values"] for side in ("before", "after")]
+    if any(value[f"width_{WIDTH_HZ[0]:.0f}"] is None for value in values):
+        return None
+    return _band_chart(report, "width", apart=False)
+
+
+def _band_chart(report: Mapping[str, Any], group: Literal["tone", "width"], apart: bool) -> Chart:
+    measures = [m for m in MEASURES if m.group == group]
+    hz = [float(m.hz or 0.0) for m in measures]
+    band = {
+        key: _column(report["judged"]["measures"], measures, key) for key in ("mean", "spread", "low", "high")
+    }
+    middle = band["mean"] if apart else np.zeros(len(hz))
+    sides = {
+        side: np.array([report["measures"][side]["values"][m.name] for m in measures], np.float64) - middle
+        for side in ("before", "after")
+    }
+    scale = _thirty(sides.values(), band["mean"] - middle)
+    mean, spread = band["mean"] - middle, band["spread"]
+    lowest = np.minimum(_between(band["low"] - middle, mean - spread), mean - spread)
+    highest = np.maximum(_between(band["high"] - middle, mean + spread), mean + spread)
+    lines = (
+        Line("outer", _area(hz, lowest, highest, scale)),
+        Line("inner", _area(hz, mean - spread, mean + spread, scale)),
+        Line("mean", _band_line(hz, mean, scale)),
+        *(Line(side, _band_line(hz, values, scale)) for side, values in sides.items()),
+    )
+    return Chart(lines, _hz_ticks(), _level_ticks(scale, 5, "{:+.0f}"))
+
+
+def _column(table: Mapping[str, Any], measures: Sequence[Measure], key: str) -> NDArray[np.float64]:
+    return np.array([math.nan if (v := table[m.name][key]) is None else v for m in measures], np.float64)
+
+
+def _between(values: NDArray[np.float64], otherwise: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values with what is missing drawn straight between what is there."""
+    known = np.isfinite(values)
+    if not known.any():
+        return otherwise
+    at = np.arange(len(values))
+    return np.interp(at, at[known], values[known])
+
+
+def _thirty(curves: Iterable[NDArray[np.float64]], mean: NDArray[np.float64]) -> Scale:
+    """30 dB in steps of 5 that hold as much of the curves as they can, about their middle."""
+    values = np.concatenate([*curves, mean])
+    low, high = np.percentile(values[np.isfinite(values)], (2, 98))
+    bottom = 5.0 * round(((low + high) / 2 - SPAN_DB / 2) / 5)
+    return Scale(bottom, bottom + SPAN_DB)
+
+
+def _area(hz: Sequence[float], low: NDArray[np.float64], high: NDArray[np.float64], scale: Scale) -> str:
+    """A closed path between two curves."""
+    there = _band_line(hz, high, scale)
+    back = _band_line(list(hz)[::-1], low[::-1], scale)
+    return f"{there}{back.replace('M', 'L', 1)}Z"
+
+
+def change_chart(report: Mapping[str, Any], group: Literal["tone", "width"]) -> Chart:
+    """After minus before per third octave, as an area around 0 dB."""
+    measures = [m for m in MEASURES if m.group == group]
+    hz = [float(m.hz or 0.0) for m in measures]
+    before, after = (
+        np.array([report["measures"][side]["values"][m.name] for m in measures], np.float64)
+        for side in ("before", "after")
+    )
+    change = np.where(np.isfinite(after - before), after - before, 0.0)
     reach = 6.0 * max(1, math.ceil(float(np.abs(change).max(initial=0.0)) / 6))
     scale = Scale(-reach, reach)
-    path = _band_line(centres, change, scale)
-    ends = [_hz_x(centre) for centre in centres[:: len(centres) - 1]] if len(centres) > 1 else []
-    area = f"M{ends[0]:.1f} 500{path.replace('M', 'L', 1)}L{ends[1]:.1f} 500Z" if ends else ""
-    lines = (Line("area", area), Line("change", path))
-    return Chart(lines, _hz_ticks(), _level_ticks(scale, reach / 2, "{:+.0f}"))
+    path = _band_line(hz, change, scale)
+    area = f"M{_hz_x(hz[0]):.1f} 500{path.replace('M', 'L', 1)}L{_hz_x(hz[-1]):.1f} 500Z"
+    return Chart(
+        (Line("area", area), Line("change", path)), _hz_ticks(), _level_ticks(scale, reach / 2, "{:+.0f}")
+    )
 
 
-def tone_change_db(
-    before: Mapping[str, Any], after: Mapping[str, Any]
-) -> tuple[list[float], NDArray[np.float64]]:
-    """Centres in Hz of the third octaves that both sides have, and after minus before at equal loudness.
+@dataclass(frozen=True)
+class Gauge:
+    """A figure of dynamics before and after on one line, over the band of finished music, in percent.
 
-    A band that is empty on either side has no ratio that means anything: its change reads 0.
+    Attributes:
+        label, unit: of the figure.
+        before, after: its values.
+        at: places of before and after.
+        inner, outer: left edge and width of the band's mean ± spread, and of what is no fault for certain.
     """
-    count = min(len(before["third_octave_hz"]), len(after["third_octave_hz"]))
-    old, new = third_octaves_db(before)[:count], third_octaves_db(after)[:count]
-    heard = np.minimum(_loudest_db(before, count), _loudest_db(after, count)) > _EMPTY_BAND_DB
-    return list(before["third_octave_hz"][:count]), np.where(heard, new - old, 0.0)
+
+    label: str
+    unit: str
+    before: float
+    after: float
+    at: tuple[float, float]
+    inner: tuple[float, float]
+    outer: tuple[float, float]
 
 
-def _loudest_db(analysis: Mapping[str, Any], count: int) -> NDArray[np.float64]:
-    pair = analysis["third_octave_mid_db"][:count], analysis["third_octave_side_db"][:count]
-    return np.asarray(np.max(np.array(pair, np.float64), axis=0))
+_GAUGES = (
+    ("plr", "Peak to loudness"),
+    ("crest_bass", "Attacks, bass"),
+    ("crest_low_mid", "Attacks, low mids"),
+    ("crest_mid", "Attacks, mids"),
+    ("crest_presence", "Attacks, presence"),
+    ("crest_air", "Attacks, highs"),
+    ("loudness_range", "Loudness range"),
+    ("section_contrast", "From section to section"),
+)
+_WIDEST_SPREADS = 4.0
+
+
+def gauges(report: Mapping[str, Any]) -> list[Gauge]:
+    """The figures of dynamics that the song has; each on a scale of four spreads to either side."""
+    rows = []
+    for name, label in _GAUGES:
+        before, after = (report["measures"][side]["values"][name] for side in ("before", "after"))
+        if before is None or after is None:
+            continue
+        band = report["judged"]["measures"][name]
+        mean, spread = band["mean"], band["spread"]
+        reach = _WIDEST_SPREADS * spread
+        scale = Scale(mean - reach, mean + reach)
+        low = mean - spread if band["low"] is None else min(band["low"], mean - spread)
+        high = mean + spread if band["high"] is None else max(band["high"], mean + spread)
+        unit = MEASURES[INDEX[name]].unit
+        places = tuple(100 * scale.share(v) for v in (before, after))
+        rows.append(
+            Gauge(
+                label,
+                unit,
+                before,
+                after,
+                (places[0], places[1]),
+                _span(scale, mean - spread, mean + spread),
+                _span(scale, low, high),
+            )
+        )
+    return rows
+
+
+def _span(scale: Scale, low: float, high: float) -> tuple[float, float]:
+    left, right = 100 * scale.share(low), 100 * scale.share(high)
+    return left, right - left
 
 
 def loudness_chart(
@@ -224,6 +352,14 @@ def time_ticks(start_s: float, stop_s: float) -> tuple[Tick, ...]:
     )
 
 
+def height_ticks(low_hz: float, high_hz: float) -> tuple[Tick, ...]:
+    """Ticks of a logarithmic frequency axis that goes upwards."""
+    scale = Scale(low_hz, high_hz, log=True)
+    return tuple(
+        Tick(100 * (1 - scale.share(hz)), _hz_label(hz)) for hz in (100, 1000, 10000) if low_hz < hz < high_hz
+    )
+
+
 def clock(seconds: float) -> str:
     """Minutes and seconds: 75 is 1:15."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
@@ -244,8 +380,11 @@ def _band_line(centres: Sequence[float], values: NDArray[np.float64], scale: Sca
 
 
 def _hz_ticks() -> tuple[Tick, ...]:
-    labels = [(hz, f"{hz // 1000}k" if hz >= 1000 else f"{hz}") for hz in _HZ_TICKS]
-    return tuple(Tick(_hz_x(hz) / BOX * 100, label, hz in _MINOR_HZ) for hz, label in labels)
+    return tuple(Tick(_hz_x(hz) / BOX * 100, _hz_label(hz), hz in _MINOR_HZ) for hz in _HZ_TICKS)
+
+
+def _hz_label(hz: int) -> str:
+    return f"{hz // 1000}k" if hz >= 1000 else f"{hz}"
 
 
 def _level_ticks(scale: Scale, step: float, form: str) -> tuple[Tick, ...]:

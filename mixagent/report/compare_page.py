@@ -23,7 +23,7 @@ def write_compare_page(found: Found, sides: Sequence[AudioSource], path: Path) -
     """Write a comparison as one self-contained HTML page.
 
     Args:
-        found: an object of schema `mixagent.comparison/1`, of versions that were laid together.
+        found: an object of schema `mixagent.comparison/2`, of versions that were laid together.
         sides: what is compared of each version, all of one length in seconds.
         path: where the page goes.
 

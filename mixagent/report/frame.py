@@ -8,8 +8,8 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from mixagent.pipeline.diagnosis import FOUND
 from mixagent.pipeline.errors import OutputError
+from mixagent.pipeline.finished.findings import FOUND
 from mixagent.report import charts, words
 
 
@@ -33,7 +33,7 @@ def _environment() -> jinja2.Environment:
         number=words.number,
         clock=charts.clock,
         place=words.place_label,
-        severity=words.severity_words,
+        percent=words.percent,
     )
     environment.globals.update(FOUND=FOUND, source=_source, band_percent=charts.band_percent)
     return environment

@@ -15,6 +15,7 @@ from mixagent.report.measures import translation_rows
 from mixagent.report.words import (
     codec_words,
     number,
+    platforms_first,
     playback_words,
     property_words,
     role_label,
@@ -38,14 +39,17 @@ def summary_text(report: Mapping[str, Any]) -> RenderableType:
     """What was wrong, what was done, and the measures before and after, for an 80-column terminal.
 
     Args:
-        report: the report object, schema `mixagent.report/1`.
+        report: the report object, schema `mixagent.report/2`.
     """
     return Group(
         _verdict(report),
         *_tracks(report.get("stems_in")),
         *(Text(property_words(row)) for row in report["properties"]),
-        *_sentences("What was wrong", report["summary"]["wrong"], "nothing that calls for a repair"),
-        *_sentences("What was done", report["summary"]["done"], "nothing"),
+        *judged_text(report.get("judged")),
+        *sentences("What was wrong", report["summary"]["wrong"], NOTHING_FOUND),
+        *sentences("What was done", report["summary"]["done"], "nothing"),
+        *_afterwards("What is left of it", report["summary"]["left"]),
+        *_afterwards("What came with it", report["summary"]["new"]),
         *_strengths(report["decision"].get("strengths", {})),
         _measures(report["before"], report["after"]),
         *translation_table(report.get("translation", []), report.get("translation_after", [])),
@@ -55,13 +59,26 @@ def summary_text(report: Mapping[str, Any]) -> RenderableType:
     )
 
 
+NOTHING_FOUND = "nothing for certain"
+
+
+def judged_text(judged: Mapping[str, Any] | None) -> list[RenderableType]:
+    """What a song was held against; nothing of silence."""
+    return [] if judged is None else [Text(judged["words"], style="dim")]
+
+
+def _afterwards(title: str, lines: Sequence[str]) -> list[RenderableType]:
+    return sentences(title, lines, "") if lines else []
+
+
 def _verdict(report: Mapping[str, Any]) -> Text:
     state, title, sentence = verdict(report)
     colour = {"met": "bold green", "missed": "bold red", "untouched": "bold"}[state]
     return Text.assemble((title, colour), f": {sentence}")
 
 
-def _sentences(title: str, lines: Sequence[str], otherwise: str) -> list[RenderableType]:
+def sentences(title: str, lines: Sequence[str], otherwise: str) -> list[RenderableType]:
+    """A title over one line for each sentence, or over what stands there where there is none."""
     rows = Table.grid(padding=(0, 1))
     rows.add_column()
     rows.add_column(overflow="fold")
@@ -76,14 +93,12 @@ def _strengths(strengths: Mapping[str, float]) -> list[RenderableType]:
 
 
 def _platforms(rows: Sequence[Mapping[str, Any]], target: str) -> list[RenderableType]:
-    """What the normalisation of each platform does, those alike in one row; what refuses masters of
-    another level only where it is the target.
-    """
+    """What the normalisation of the platforms that matter first does, those alike in one row."""
+    first, rest = platforms_first(rows, target)
     alike: dict[tuple[str, str, str], list[str]] = {}
-    for row in rows:
-        if row["normalises"] != "refuses" or row["platform"] == target:
-            played = number(row["gain_db"], sign=True), number(row["integrated_lufs"]), playback_words(row)
-            alike.setdefault(played, []).append(row["title"])
+    for row in first:
+        played = number(row["gain_db"], sign=True), number(row["integrated_lufs"]), playback_words(row)
+        alike.setdefault(played, []).append(row["title"])
     if not alike:
         return []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -93,7 +108,8 @@ def _platforms(rows: Sequence[Mapping[str, Any]], target: str) -> list[Renderabl
     table.add_column("", overflow="fold")
     for (gain, lufs, words), titles in alike.items():
         table.add_row(", ".join(titles), gain, lufs, Text(words, style="dim"))
-    return [table]
+    more = [Text(f"and {len(rest)} more in the report", style="dim")] if rest else []
+    return [table, *more]
 
 
 def _codecs(codecs: Mapping[str, Any] | None) -> list[RenderableType]:

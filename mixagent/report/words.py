@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mixagent.pipeline.diagnosis import FOUND as FOUND
 from mixagent.pipeline.parameters import DYNAMIC_PLACES, STEM_NAMES, Parameter, ParameterSpace
 
 MINUS = "\u2212"
@@ -81,6 +80,7 @@ PLACES: Mapping[str, str] = {
     "delay": "Delay",
     "master": "Master",
     "equaliser": "Master EQ",
+    "graphic": "Graphic EQ",
     "mid": "Mid",
     "side": "Side",
     **{place: f"Dynamic EQ {number}" for number, place in enumerate(DYNAMIC_PLACES, 1)},
@@ -102,13 +102,11 @@ def property_words(row: Mapping[str, Any]) -> str:
     return f"{explanation(row['kind']).name}: {row['evidence']}"
 
 
-def severity_words(severity: float) -> str:
-    """How much of a finding there is."""
-    if severity < 0.1:
-        return "clear"
-    if severity < FOUND:
-        return "slight"
-    return "audible" if severity < 0.6 else "strong"
+def percent(share: float) -> str:
+    """A probability or share for a reader: “97 %”; what is not certain is neither 0 nor 100."""
+    if 0.0 < share < 1.0:
+        return f"{min(max(round(100 * share), 1), 99)} %"
+    return f"{round(100 * share)} %"
 
 
 def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
@@ -145,6 +143,13 @@ def parameter_value(value: float, unit: str, sign: bool = True) -> str:
 def parameter_label(name: str) -> str:
     """`master.eq_low_mid_db` as words: EQ low mid."""
     what = name.split(".", 1)[-1]
+    if name.startswith("graphic."):
+        kind, hz = what.removesuffix("_db").split("_")
+        return (
+            f"{kind.capitalize()} at {int(hz) / 1000:g} kHz"
+            if int(hz) >= 1000
+            else f"{kind.capitalize()} at {hz} Hz"
+        )
     for suffix in _UNIT_SUFFIXES:
         what = what.removesuffix(suffix)
     words = " ".join(_ABBREVIATIONS.get(word, word) for word in what.split("_"))
@@ -181,6 +186,20 @@ def track_words(row: Mapping[str, Any]) -> str:
     turned = ["polarity turned"] if row["inverted"] else []
     gain = [f"{number(row['gain_db'], sign=True)} dB"] if row["gain_db"] else []
     return ", ".join([row["why"], *side, *moved, *turned, *gain])
+
+
+FIRST_PLATFORMS = ("spotify", "apple", "youtube", "amazon", "tidal")
+"""The platforms that most masters go to, in the order in which they are told."""
+
+
+def platforms_first(
+    rows: Iterable[Mapping[str, Any]], target: str
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Rows of platforms in two parts: those that matter first, with the one aimed at, and the rest."""
+    order = {name: place for place, name in enumerate((*FIRST_PLATFORMS, target))}
+    listed = list(rows)
+    first = sorted((row for row in listed if row["platform"] in order), key=lambda r: order[r["platform"]])
+    return first, [row for row in listed if row["platform"] not in order]
 
 
 _AUDIBLE_DB = 0.05

@@ -7,10 +7,13 @@ The ends of the curve are shelves: at 31.5 Hz, and at 16 kHz or lower where the 
 
 from __future__ import annotations
 
+import math
+from functools import cache
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
+from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter, responses_db
 
 Float64Array = NDArray[np.float64]
 
@@ -40,24 +43,32 @@ def graphic_sections(gains_db: ArrayLike, rate: int) -> Float64Array:
         b0 b1 b2 a1 a2 of each, shape (sections, 5).
     """
     asked = np.asarray(gains_db, np.float64)
-    centres = _hz(np.arange(asked.size))
-    last = min(asked.size - 1, int(np.searchsorted(centres, _SHELF_HIGHEST_SHARE * rate)) - 1)
+    last = min(
+        asked.size - 1, int(np.searchsorted(_hz(np.arange(asked.size)), _SHELF_HIGHEST_SHARE * rate)) - 1
+    )
     bands = np.arange(last + 1)
-    points = np.arange(-1, 2 * last + 2) / 2
-    points = points[_hz(points) < HIGHEST_SHARE * rate]
+    points, solve = _interaction(rate, last)
     wanted = np.interp(points, bands, asked[bands])
-
-    def filters(gains: Float64Array) -> list[Filter]:
-        return [_filter(int(band), float(gain), last) for band, gain in zip(bands, gains, strict=True)]
-
-    def reached(gains: Float64Array) -> Float64Array:
-        return np.asarray(sum(each.response_db(_hz(points), rate) for each in filters(gains)))
-
-    solve = np.linalg.pinv(np.stack([reached(row) for row in np.eye(bands.size)], axis=1))
+    delay = np.exp(-2j * math.pi * _hz(points) / rate)
     gains = solve @ wanted
     for _ in range(_REFINEMENTS):
-        gains = gains + solve @ (wanted - reached(gains))
-    return np.stack([each.section(rate) for each in filters(gains)])
+        reached = np.sum(responses_db(_sections(gains, rate, last), delay), axis=0)
+        gains = np.asarray(gains + solve @ (wanted - reached))
+    return _sections(gains, rate, last)
+
+
+@cache
+def _interaction(rate: int, last: int) -> tuple[Float64Array, Float64Array]:
+    """The places at which the response is held, and what turns it there into gains of the bands."""
+    points = np.arange(-1, 2 * last + 2) / 2
+    points = points[_hz(points) < HIGHEST_SHARE * rate]
+    delay = np.exp(-2j * math.pi * _hz(points) / rate)
+    alone = responses_db(_sections(np.ones(last + 1), rate, last), delay)
+    return points, np.asarray(np.linalg.pinv(alone.T), np.float64)
+
+
+def _sections(gains_db: Float64Array, rate: int, last: int) -> Float64Array:
+    return np.stack([_filter(band, float(gain), last).section(rate) for band, gain in enumerate(gains_db)])
 
 
 def _hz(places: ArrayLike) -> Float64Array:

@@ -25,6 +25,7 @@ from mixagent.pipeline.finished.measures import (
     WIDEST_DB,
     WIDTH_HZ,
     SongMeasures,
+    beyond_end,
 )
 from mixagent.pipeline.parameters import GRAPHIC_HZ
 
@@ -105,11 +106,11 @@ class Answer:
 def answer(judgement: Judgement) -> Answer:
     """The moves that bring the song to the inner edge: tone, width and balance by third octaves, dynamics."""
     width_db = _width_db(judgement)
-    tone_db = _tone_db(judgement) + _made_up_db(judgement, width_db)
+    tone_db = _tone_db(judgement) + made_up_db(judgement.measures, width_db)
     return Answer(
-        _named("tone", tone_db),
-        _named("width", width_db),
-        _named("balance", _balance_db(judgement)),
+        graphic_values("tone", tone_db),
+        graphic_values("width", width_db),
+        graphic_values("balance", _balance_db(judgement)),
         {**_attacks_db(judgement), **_ride_db(judgement)},
     )
 
@@ -144,8 +145,7 @@ def _tone_db(judgement: Judgement) -> Float64Array:
     moves = -beyond(judgement.of("tone"), INNER) * np.where(np.isfinite(spread), spread, 0.0)
     moves = _smoothed(moves) * judgement.trust["tone"]
     highest = np.where(hz < LOWS_HZ, LOWS_RAISE_DB, RAISE_DB)
-    ends_hz = 16000.0 * 2 ** judgement.measures["bandwidth"]
-    empty = (hz * 2 ** (1 / 6) > ends_hz) | (judgement.measures.of("tone") < SILENT_DB)
+    empty = beyond_end(judgement.measures["bandwidth"]) | (judgement.measures.of("tone") < SILENT_DB)
     return np.clip(moves, -CUT_DB, np.where(empty, 0.0, highest))
 
 
@@ -160,9 +160,14 @@ def _width_db(judgement: Judgement) -> Float64Array:
     return np.concatenate([np.full(below, min(moves[0], 0.0)), moves])
 
 
-def _made_up_db(judgement: Judgement, width_db: Float64Array) -> Float64Array:
-    """What the tone loses with a quieter side, and the other way round."""
-    sides_db = judgement.measures.of("width")
+def made_up_db(song: SongMeasures, width_db: Float64Array) -> Float64Array:
+    """What the tone loses with a quieter side, and the other way round.
+
+    Args:
+        song: what it measures before.
+        width_db: gains of the side, one for each of `GRAPHIC_HZ`.
+    """
+    sides_db = song.of("width")
     ratio = np.zeros(len(TONE_HZ))
     ratio[-len(WIDTH_HZ) :] = np.where(np.isfinite(sides_db), 10 ** (sides_db / 10), 0.0)
     ratio[: -len(WIDTH_HZ)] = ratio[-len(WIDTH_HZ)]
@@ -214,7 +219,13 @@ def _smoothed(values: Float64Array) -> Float64Array:
     return np.convolve(np.pad(values, 3, mode="edge"), weights / weights.sum(), "valid")
 
 
-def _named(what: str, gains_db: Float64Array) -> dict[str, float]:
+def graphic_values(what: str, gains_db: Float64Array) -> dict[str, float]:
+    """Gains of the graphic equaliser's `tone`, `width` or `balance` by parameter; none where all are slight.
+
+    Args:
+        what: which of the three.
+        gains_db: one for each of `GRAPHIC_HZ`.
+    """
     if float(np.abs(gains_db).max()) < LEAST_DB:
         return {}
     pairs = zip(GRAPHIC_HZ, gains_db, strict=True)

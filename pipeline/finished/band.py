@@ -35,7 +35,7 @@ JUDGED_HZ = (38.0, 13000.0)
 JUDGED_WIDTH_HZ = (150.0, 13000.0)
 
 BASS_HZ = (60.0, 110.0)
-NO_BASS = -6.0
+NO_BASS = -5.0
 """A song whose bass lies so many spreads under finished music's has none: a voice or an instrument alone, of
 which no band of mixes says anything."""
 
@@ -61,6 +61,10 @@ class Band:
     songs: int
     mean: Float64Array
     spread: Float64Array
+
+    def tells(self, group: Group) -> bool:
+        """Whether it says anything of a group of measures."""
+        return bool(np.isfinite(self.mean[GROUPS[group]]).any())
 
     def deviations(self, measures: SongMeasures) -> Float64Array:
         """How far out each measure is, in spreads; NaN where song or band has none."""

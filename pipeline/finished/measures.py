@@ -199,6 +199,11 @@ def tone_db(mid_db: Float64Array, side_db: Float64Array) -> Float64Array:
     return np.asarray(np.maximum(both - both[LEVEL].mean(), LOWEST_DB))
 
 
+def beyond_end(bandwidth: float) -> NDArray[np.bool_]:
+    """Which of `TONE_HZ` reach beyond the end of a spectrum, by its measure `bandwidth`."""
+    return np.asarray(np.array(TONE_HZ) * 2 ** (1 / 6) > 16000.0 * 2**bandwidth)
+
+
 def is_mono(analysis: Analysis) -> bool:
     """Whether the song has no side to speak of."""
     return analysis.channels == 1 or max(analysis.side_ratio_db.values()) <= MONO_DB

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mixagent.pipeline.finished.answers import INNER
-from mixagent.pipeline.finished.band import Judgement
+from mixagent.pipeline.finished.band import Judgement, finished_music_band
 from mixagent.pipeline.finished.findings import BY_NAME, FAULTS, Fault, Found, findings
+from mixagent.pipeline.finished.measures import INDEX
 
 _DYNAMICS: Mapping[tuple[str, bool], tuple[str, ...]] = {
     ("transient_attack_db", True): ("crushed", "soft"),
@@ -15,6 +16,16 @@ _DYNAMICS: Mapping[tuple[str, bool], tuple[str, ...]] = {
     ("ride_db", False): ("uneven",),
 }
 """The faults that a parameter of dynamics answers, by whether it is raised."""
+
+
+_SUBJECTS: Mapping[str, str] = {
+    "tone": "{} is",
+    "width": "the sides at {} are",
+    "balance": "the right side of {} is",
+    "punch": "peaks over power are",
+    "range": "the loudness range is",
+}
+"""What is held against references, by the group of the fault; {} is its place."""
 
 
 def reasons_of(judgement: Judgement, values: Mapping[str, float]) -> dict[str, str]:
@@ -33,8 +44,22 @@ def _reason(name: str, value: float, judgement: Judgement, found: Mapping[str, F
     answered = [fault for fault in answered if found[fault.name].deviation >= INNER]
     if not answered:
         return f"{what} towards {judgement.band.name}"
-    gravest = max(answered, key=lambda fault: found[fault.name].severity)
-    return words(found[gravest.name])
+    gravest = found[max(answered, key=lambda fault: found[fault.name].severity).name]
+    if judgement.band is finished_music_band().band:
+        return words(gravest)
+    return _towards(gravest, judgement)
+
+
+def _towards(found: Found, judgement: Judgement) -> str:
+    """A distance from references as a clause: “towards ten songs: 180–560 Hz is 5.1 dB over them”."""
+    if found.fault.group == "range":
+        place = INDEX["loudness_range"]
+        apart = float(judgement.measures.values[place] - judgement.band.mean[place])
+    else:
+        apart = found.apart
+    what = _SUBJECTS[found.fault.group].format(found.fault.place)
+    by = f"{abs(apart):.1f} {found.fault.unit} {'over' if apart > 0 else 'under'}"
+    return f"towards {judgement.band.name}: {what} {by} {'it' if judgement.band.songs == 1 else 'them'}"
 
 
 def _answers(fault: Fault, what: str, hz: float, value: float) -> bool:

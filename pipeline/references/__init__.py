@@ -1,6 +1,6 @@
-"""References: what a master is brought towards, and how.
+"""References and goals: what a master is to sound like.
 
-A reference is a profile (`profile`): what one song measures, or many. A song is matched to it in tone and
-width by a curve over mid and side (`curve`), in dynamics by settings of the chain (`dynamics`), in loudness
-by the finaliser's target; or matchering does tone, width and level (`matched`).
+A reference is a profile (`profile`): what one song measures, or many. It makes a band
+(`pipeline.finished.chosen`) that a song is held against as against finished music; or matchering does tone,
+width and level (`matched`). A goal in words (`goals`) moves settings.
 """

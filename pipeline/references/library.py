@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
 
-from mixagent.pipeline.analysis import Analysis, analyse
+from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.errors import InputError, OutputError, UsageError, reason
 from mixagent.pipeline.files import decode
-from mixagent.pipeline.references.profile import Profile, from_json
+from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finished.measures import measure_song
+from mixagent.pipeline.references.profile import HeardSong, OlderProfileError, Profile, from_json
 
 Progress = Callable[[float], None]
 
@@ -20,7 +22,7 @@ GENRE = "genre:"
 """What a shipped profile's name begins with where a file could stand."""
 
 
-def heard(song: Path, scratch: Path, progress: Progress | None = None) -> tuple[Analysis, tuple[str, ...]]:
+def heard(song: Path, scratch: Path, progress: Progress | None = None) -> tuple[HeardSong, tuple[str, ...]]:
     """What a song measures, and the decoder's warnings; the decoded samples are gone afterwards.
 
     Args:
@@ -34,11 +36,12 @@ def heard(song: Path, scratch: Path, progress: Progress | None = None) -> tuple[
     try:
         decoded = decode(song, scratch, progress)
         analysis = analyse(decoded.audio)
+        if analysis.integrated_lufs == -math.inf:
+            raise InputError(f"{song} is silent: name a song that is to be sounded like")
+        measures = measure_song(analysis, fingerprint(decoded.audio, analysis.integrated_lufs))
     finally:
         scratch.unlink(missing_ok=True)
-    if analysis.integrated_lufs == -math.inf:
-        raise InputError(f"{song} is silent: name a song that is to be sounded like")
-    return analysis, decoded.warnings
+    return HeardSong(analysis, measures), decoded.warnings
 
 
 def read_profile(path: Path) -> Profile:
@@ -51,6 +54,9 @@ def read_profile(path: Path) -> Profile:
         return from_json(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {reason(error)}") from error
+    except OlderProfileError as error:
+        how = "make it again of the same songs with `mixagent profile make`"
+        raise InputError(f"{path} is a profile of an earlier version, without all measures: {how}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path} is not a profile: make one with `mixagent profile make`") from error
 

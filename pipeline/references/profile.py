@@ -1,31 +1,42 @@
 """What songs measure, without their audio: the profile that a master is brought towards.
 
-Levels in the bands are relative to the song's integrated loudness, so that a profile says nothing of
-level but in `integrated_lufs`. Several songs give a mean and a spread: what differs between them is no
-target.
+A profile has the measures by which every song is judged (`pipeline.finished.measures`), each with mean and
+spread over its songs, and their loudness. No measure but `integrated_lufs` depends on the level.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
+from mixagent.pipeline.analysis import Analysis
+from mixagent.pipeline.finished.measures import INDEX, MEASURES, TONE_HZ, WIDTH_HZ, SongMeasures
 
 Float64Array = NDArray[np.float64]
 
-SCHEMA = "mixagent.profile/1"
+SCHEMA, OLDER = "mixagent.profile/2", "mixagent.profile/1"
 
-FLOOR_DB = -90.0
-"""Lowest level of a band against the song's loudness; what is lower is silence."""
+DISTANCE_HZ = (40.0, 12500.0)
+WIDTH_DISTANCE_HZ = (160.0, 12500.0)
+"""The third octaves over which distances in tone and width are taken."""
 
-MONO_DB = -40.0
-"""Side over mid, in the loudest band of the side, from which on a song counts as stereo."""
+
+class OlderProfileError(ValueError):
+    """A profile that was made before profiles had all measures."""
+
+
+@dataclass(frozen=True)
+class HeardSong:
+    """What was measured of one song."""
+
+    analysis: Analysis
+    measures: SongMeasures
 
 
 @dataclass(frozen=True)
@@ -45,165 +56,123 @@ class Profile:
         about: what the songs are, in one line; may be empty.
         songs: SHA-256 of each file that it was made from, in hex.
         integrated_lufs: programme loudness.
-        loudness_range_lu: EBU Tech 3342.
-        plr_db: peak to loudness ratio.
-        crest_db: true peak over RMS.
-        mid_db: level of (L + R)/2 in each of `THIRD_OCTAVES_HZ`, in dB over the integrated loudness,
-            not under `FLOOR_DB`.
-        side_db: the same of (L − R)/2.
-        width_db: side over mid in each third octave, over the songs that are stereo; empty where none is.
+        measures: of `MEASURES` by name, each over the songs that have it; what none has, as width where
+            all are mono, is not there.
     """
 
     name: str
     about: str
     songs: tuple[str, ...]
     integrated_lufs: Statistic
-    loudness_range_lu: Statistic
-    plr_db: Statistic
-    crest_db: Statistic
-    mid_db: tuple[Statistic, ...]
-    side_db: tuple[Statistic, ...]
-    width_db: tuple[Statistic, ...]
-
-    @property
-    def tone_db(self) -> Float64Array:
-        """Mid and side together in each third octave, shape (30,)."""
-        return summed_db(means(self.mid_db), means(self.side_db))
+    measures: Mapping[str, Statistic]
 
     @property
     def stereo(self) -> bool:
         """Whether it says anything of width."""
-        return bool(self.width_db)
+        return any(name.startswith("width_") for name in self.measures)
+
+    @property
+    def means(self) -> Float64Array:
+        """The means, one for each of `MEASURES`; NaN where there is none."""
+        return np.array(
+            [self.measures[m.name].mean if m.name in self.measures else math.nan for m in MEASURES]
+        )
+
+    @property
+    def spreads(self) -> Float64Array:
+        """The spreads in the same order."""
+        return np.array(
+            [self.measures[m.name].spread if m.name in self.measures else math.nan for m in MEASURES]
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The profile as `from_json` reads it: numbers alone."""
-        figures = {name: asdict(getattr(self, name)) for name in _FIGURES}
-        bands = {name: _columns(getattr(self, name)) for name in _BANDS}
         return {
             "schema": SCHEMA,
             "name": self.name,
             "about": self.about,
             "songs": list(self.songs),
-            **figures,
-            "third_octave_hz": list(THIRD_OCTAVES_HZ),
-            **bands,
+            "integrated_lufs": asdict(self.integrated_lufs),
+            "measures": {name: asdict(statistic) for name, statistic in self.measures.items()},
         }
 
 
-_FIGURES = ("integrated_lufs", "loudness_range_lu", "plr_db", "crest_db")
-_BANDS = ("mid_db", "side_db", "width_db")
-assert {"name", "about", "songs", *_FIGURES, *_BANDS} == {field.name for field in fields(Profile)}
-
-
-def profile_of(name: str, analyses: Mapping[str, Analysis], about: str = "") -> Profile:
-    """The profile of songs that were analysed, by the SHA-256 of each.
+def profile_of(name: str, songs: Mapping[str, HeardSong], about: str = "") -> Profile:
+    """The profile of songs by the SHA-256 of each.
 
     Raises:
-        ValueError: no song, or a silent one.
+        ValueError: no song.
     """
-    songs = list(analyses.values())
-    if not songs or any(song.integrated_lufs == -math.inf for song in songs):
-        raise ValueError("a profile needs a song, and none that is silent")
-    stereo = [song for song in songs if max(song.side_ratio_db.values()) > MONO_DB]
-    figures: dict[str, Any] = {
-        figure: _statistic([getattr(song, figure) for song in songs]) for figure in _FIGURES
-    }
+    if not songs:
+        raise ValueError("a profile needs a song")
+    values = np.array([song.measures.values for song in songs.values()])
+    told = ((m.name, column[np.isfinite(column)]) for m, column in zip(MEASURES, values.T, strict=True))
     return Profile(
         name,
         about,
-        tuple(analyses),
-        **figures,
-        mid_db=_statistics([_over_loudness(song, song.third_octave_mid_db) for song in songs]),
-        side_db=_statistics([_over_loudness(song, song.third_octave_side_db) for song in songs]),
-        width_db=_statistics([_widths_db(song) for song in stereo]),
+        tuple(songs),
+        _statistic([song.analysis.integrated_lufs for song in songs.values()]),
+        MappingProxyType({name: _statistic(column) for name, column in told if column.size}),
     )
 
 
-def blended(name: str, parts: Sequence[tuple[float, Profile]]) -> Profile:
+def blended(parts: Sequence[tuple[float, Profile]]) -> Profile:
     """Profiles mixed by weight (positive, at any scale): weighted means of means and of variances.
 
-    What says nothing of width has no weight there.
+    What says nothing of a measure has no weight there.
     """
-    mixed: dict[str, Any] = {
-        **{name: _mixed([(w, getattr(profile, name)) for w, profile in parts]) for name in _FIGURES},
-        **{name: _mixed_bands([(w, getattr(profile, name)) for w, profile in parts]) for name in _BANDS},
+    told = {
+        m.name: [(weight, p.measures[m.name]) for weight, p in parts if m.name in p.measures]
+        for m in MEASURES
     }
-    about = "; ".join(profile.about or profile.name for _, profile in parts)
-    return Profile(name, about, tuple(dict.fromkeys(s for _, p in parts for s in p.songs)), **mixed)
-
-
-def shifted(profile: Profile, tone_db: Float64Array, width_db: float) -> Profile:
-    """The profile with its tone changed by so much in each third octave, and its side by so much more."""
-
-    def raised(bands: Sequence[Statistic], by_db: Float64Array) -> tuple[Statistic, ...]:
-        return tuple(replace(band, mean=band.mean + by) for band, by in zip(bands, by_db, strict=True))
-
-    return replace(
-        profile,
-        mid_db=raised(profile.mid_db, tone_db),
-        side_db=raised(profile.side_db, tone_db + width_db),
-        width_db=raised(profile.width_db, np.full(tone_db.size, width_db)) if profile.stereo else (),
+    return Profile(
+        " and ".join(dict.fromkeys(profile.name for _, profile in parts)),
+        "; ".join(profile.about or profile.name for _, profile in parts),
+        tuple(dict.fromkeys(song for _, profile in parts for song in profile.songs)),
+        _mixed([(weight, profile.integrated_lufs) for weight, profile in parts]),
+        MappingProxyType({name: _mixed(statistics) for name, statistics in told.items() if statistics}),
     )
 
 
-def means(statistics: Sequence[Statistic]) -> Float64Array:
-    """The means alone."""
-    return np.array([each.mean for each in statistics])
-
-
-def spreads(statistics: Sequence[Statistic]) -> Float64Array:
-    """The standard deviations alone."""
-    return np.array([each.spread for each in statistics])
-
-
-def summed_db(a_db: Float64Array, b_db: Float64Array) -> Float64Array:
-    """Level of the powers of both together."""
-    return np.asarray(10 * np.log10(10 ** (a_db / 10) + 10 ** (b_db / 10)))
-
-
-def tone_distance_db(a: Profile, b: Profile, low_hz: float = 40.0, high_hz: float = 12500.0) -> float:
+def tone_distance_db(song: SongMeasures, reference: Profile) -> float:
     """How far two tones are apart: RMS over the third octaves, at the gain that brings them closest."""
-    inside = [low_hz <= hz <= high_hz for hz in THIRD_OCTAVES_HZ]
-    return float(np.std((a.tone_db - b.tone_db)[inside]))
+    return float(np.std(_apart(song, reference, "tone", TONE_HZ, DISTANCE_HZ)))
 
 
-def width_distance_db(
-    a: Profile, b: Profile, low_hz: float = 160.0, high_hz: float = 12500.0
-) -> float | None:
+def width_distance_db(song: SongMeasures, reference: Profile) -> float | None:
     """How far two widths are apart: RMS of side over mid over the third octaves; None where one is mono."""
-    if not (a.stereo and b.stereo):
-        return None
-    inside = [low_hz <= hz <= high_hz for hz in THIRD_OCTAVES_HZ]
-    return float(np.sqrt(np.mean((means(a.width_db) - means(b.width_db))[inside] ** 2)))
+    apart = _apart(song, reference, "width", WIDTH_HZ, WIDTH_DISTANCE_HZ)
+    return float(np.sqrt(np.mean(apart**2))) if np.isfinite(apart).all() else None
+
+
+def _apart(
+    song: SongMeasures, reference: Profile, what: str, bands_hz: Sequence[float], span_hz: tuple[float, float]
+) -> Float64Array:
+    places = [INDEX[f"{what}_{hz:.0f}"] for hz in bands_hz if span_hz[0] <= hz <= span_hz[1]]
+    return np.asarray((song.values - reference.means)[places])
 
 
 def from_json(data: Mapping[str, Any]) -> Profile:
     """The profile that `Profile.to_json` wrote.
 
     Raises:
+        OlderProfileError: one of schema 1.
         KeyError, TypeError, ValueError: anything else.
     """
-    if data["schema"] != SCHEMA or tuple(data["third_octave_hz"]) != THIRD_OCTAVES_HZ:
+    if data["schema"] == OLDER:
+        raise OlderProfileError(f"of schema {OLDER}")
+    if data["schema"] != SCHEMA:
         raise ValueError(f"not schema {SCHEMA}")
-    values: dict[str, Any] = {
-        **{name: _checked(Statistic(**data[name])) for name in _FIGURES},
-        **{name: _rows(data[name]) for name in _BANDS},
-    }
-    if not values["mid_db"] or not values["side_db"]:
-        raise ValueError("no bands")
-    return Profile(str(data["name"]), str(data["about"]), tuple(map(str, data["songs"])), **values)
-
-
-def _columns(statistics: Sequence[Statistic]) -> dict[str, list[float]]:
-    return {"mean": means(statistics).tolist(), "spread": spreads(statistics).tolist()}
-
-
-def _rows(columns: Mapping[str, Sequence[float]]) -> tuple[Statistic, ...]:
-    pairs = zip(columns["mean"], columns["spread"], strict=True)
-    rows = tuple(_checked(Statistic(mean, spread)) for mean, spread in pairs)
-    if len(rows) not in (0, len(THIRD_OCTAVES_HZ)):
-        raise ValueError(f"{len(rows)} bands")
-    return rows
+    measures = {name: _checked(Statistic(**row)) for name, row in data["measures"].items()}
+    if not {f"tone_{hz:.0f}" for hz in TONE_HZ} <= measures.keys() <= INDEX.keys():
+        raise ValueError("these are not the measures of a profile")
+    return Profile(
+        str(data["name"]),
+        str(data["about"]),
+        tuple(map(str, data["songs"])),
+        _checked(Statistic(**data["integrated_lufs"])),
+        MappingProxyType(measures),
+    )
 
 
 def _checked(statistic: Statistic) -> Statistic:
@@ -213,24 +182,8 @@ def _checked(statistic: Statistic) -> Statistic:
     return Statistic(mean, spread)
 
 
-def _over_loudness(song: Analysis, levels_db: Sequence[float]) -> Float64Array:
-    return np.asarray(np.maximum(np.array(levels_db) - song.integrated_lufs, FLOOR_DB))
-
-
-def _widths_db(song: Analysis) -> Float64Array:
-    mid, side = (
-        _over_loudness(song, song.third_octave_mid_db),
-        _over_loudness(song, song.third_octave_side_db),
-    )
-    return np.asarray(np.clip(side - mid, MONO_DB, -MONO_DB))
-
-
-def _statistic(values: Sequence[float]) -> Statistic:
+def _statistic(values: Sequence[float] | Float64Array) -> Statistic:
     return Statistic(round(float(np.mean(values)), 3), round(float(np.std(values)), 3))
-
-
-def _statistics(songs: Sequence[Float64Array]) -> tuple[Statistic, ...]:
-    return tuple(_statistic(band) for band in zip(*songs, strict=True))
 
 
 def _mixed(parts: Sequence[tuple[float, Statistic]]) -> Statistic:
@@ -238,9 +191,3 @@ def _mixed(parts: Sequence[tuple[float, Statistic]]) -> Statistic:
     mean = np.average([each.mean for _, each in parts], weights=weights)
     variance = np.average([each.spread**2 for _, each in parts], weights=weights)
     return Statistic(float(mean), float(np.sqrt(variance)))
-
-
-def _mixed_bands(parts: Sequence[tuple[float, tuple[Statistic, ...]]]) -> tuple[Statistic, ...]:
-    told = [(weight, bands) for weight, bands in parts if bands]
-    count = len(told[0][1]) if told else 0
-    return tuple(_mixed([(weight, bands[band]) for weight, bands in told]) for band in range(count))

@@ -271,9 +271,10 @@ def test_strengths_are_reported_replayed_and_scale_their_dimension_alone(mixagen
     song, report = tmp_path / "song.wav", tmp_path / "r.json"
     soundfile.write(song, values, RATE, "FLOAT")
     # Of a first render: what feedback takes back of a second depends on how the first came out.
-    full = moved(json.loads(master(mixagent, song, "--renders", "1", "--json").out))
+    by_rules = ("--policy", "rules", "--renders", "1")
+    full = moved(json.loads(master(mixagent, song, *by_rules, "--json").out))
     assert any(name.startswith("master.balance") for name in full)
-    ran = master(mixagent, song, "--width", "0", "--renders", "1", "--report", report)
+    ran = master(mixagent, song, "--width", "0", *by_rules, "--report", report)
     assert "Strengths: width 0 %" in ran.out
     found = json.loads(report.read_text())
     assert found["decision"]["strengths"] == {**dict.fromkeys(DIMENSIONS, 1.0), "width": 0.0}
@@ -427,7 +428,7 @@ def test_analyze_prints_measures_and_diagnosis(mixagent, song):
     assert "Integrated loudness" in ran.out
     assert "Metallic shimmer" in ran.out
     found = strict_json(mixagent("analyze", song, "--json").out)
-    assert (found["schema"], found["input"]["channels"]) == ("mixagent.analysis/1", 2)
+    assert (found["schema"], found["input"]["channels"]) == ("mixagent.analysis/2", 2)
     assert [row["playback"] for row in found["translation"]] == ["earbuds", "phone", "laptop", "car", "club"]
     assert all(row["says"] in " ".join(ran.out.split()) for row in found["translation"])
 

@@ -42,7 +42,7 @@ def compared(mixagent, tmp_path, *files):
 def test_versions_are_matched_to_the_quietest_and_laid_on_each_other(mixagent, tmp_path, versions):
     found, page = compared(mixagent, tmp_path, *versions[:2], versions[0])
     a, b, again = found["files"]
-    assert found["schema"] == "mixagent.comparison/1"
+    assert found["schema"] == "mixagent.comparison/2"
     assert b["later_s"] == pytest.approx(0.5, abs=1 / RATE)
     assert a["span_s"] == [0.0, 5.0]
     assert b["match_db"] == pytest.approx(-20 * np.log10(2.8), abs=0.05)

@@ -59,7 +59,50 @@ def test_a_replay_needs_no_reference(mixagent, song, reference, tmp_path):
     options = ("--reference", reference, "--goal", "warm, wide", "--amount", "0.7", "--report", path)
     mastered(mixagent, song, *options)
     reference.unlink()
+    made = song.with_name("song.master.wav")
+    before = made.read_bytes()
+    made.unlink()
     assert mixagent("replay", path).code == 0
+    assert made.read_bytes() == before
+
+
+def test_a_report_with_a_curve_of_an_earlier_version_is_not_replayed(mixagent, song, reference, tmp_path):
+    path = tmp_path / "r.json"
+    mastered(mixagent, song, "--reference", reference, "--report", path)
+    report = json.loads(path.read_text())
+    report["replay"]["match"] = {"curve": {"mid_db": [0.0] * 30, "side_db": [0.0] * 30}}
+    path.write_text(json.dumps(report))
+    ran = mixagent("replay", path)
+    assert (ran.code, len(ran.err.splitlines())) == (3, 1)
+    assert "master the song again" in ran.err
+
+
+def test_what_was_decided_for_a_reference_is_scaled_like_everything_else(mixagent, song, reference):
+    def gains(*options):
+        report = mastered(mixagent, song, "--reference-tone", reference, "--renders", "1", *options)
+        values = {row["name"]: row["value"] for row in report["decision"]["parameters"]}
+        return np.array([v for name, v in values.items() if name.startswith("graphic.tone_")])
+
+    whole = gains()
+    assert np.abs(whole).max() > 1.0
+    np.testing.assert_allclose(gains("--amount", "0.5"), 0.5 * whole, atol=0.01)
+    np.testing.assert_allclose(gains("--eq", "0.5"), 0.5 * whole, atol=0.01)
+    assert not gains("--eq", "0").any()
+
+
+def test_a_reason_says_how_far_the_song_is_from_which_reference(mixagent, song, reference):
+    report = mastered(mixagent, song, "--reference-tone", reference)
+    reasons = {row["reason"] for row in report["decision"]["parameters"] if row["reason"]}
+    assert any(line.startswith("towards reference.wav: ") and " under it" in line for line in reasons)
+
+
+def test_what_no_reference_says_is_decided_without_one(mixagent, song, reference):
+    def widths(*options):
+        ran = mixagent("master", song, "--separator", "none", "--policy", "band", *options, "--json")
+        rows = json.loads(ran.out)["decision"]["parameters"]
+        return {row["name"]: row["value"] for row in rows if row["name"].startswith("graphic.width")}
+
+    assert widths("--reference-tone", reference, "--renders", "1") == widths("--renders", "1")
 
 
 def test_references_are_blended_and_differ_by_dimension(mixagent, song, reference):
@@ -77,12 +120,15 @@ def test_a_profile_serves_as_the_song_that_it_was_made_of(mixagent, song, refere
     made = tmp_path / "made.json"
     assert mixagent("profile", "make", reference, "-o", made, "--about", "a test").code == 0
     by_audio, by_numbers = (
-        mastered(mixagent, song, "--reference-tone", each)["replay"]["match"]["curve"]
-        for each in (reference, made)
+        mastered(mixagent, song, "--reference-tone", each)["replay"]["settings"] for each in (reference, made)
     )
-    assert by_numbers == by_audio
+    assert any(name.startswith("graphic.tone_") for name in by_audio)
+    assert by_numbers == pytest.approx(by_audio, abs=0.02)
     assert "a test" in mixagent("profile", "show", made).out
-    assert json.loads(mixagent("profile", "show", reference, "--json").out)["mid_db"]["spread"][0] == 0.0
+    assert (
+        json.loads(mixagent("profile", "show", reference, "--json").out)["measures"]["tone_1000"]["spread"]
+        == 0.0
+    )
     assert "game-metal" in mixagent("profile", "list").out
 
 

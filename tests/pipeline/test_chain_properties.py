@@ -156,7 +156,8 @@ def close(one: FloatArray, other: FloatArray) -> None:
 
 
 def with_balance(setting: Settings, by: float) -> Settings:
-    return MASTER_SPACE.settings({**setting.values, "master.balance_db": by * setting["master.balance_db"]})
+    leans = [name for name in setting.values if ".balance_" in name]
+    return MASTER_SPACE.settings({**setting.values, **{name: by * setting[name] for name in leans}})
 
 
 @few
@@ -202,7 +203,8 @@ def test_the_master_chain_does_not_know_how_loud_the_song_is(
 def test_what_begins_later_comes_out_later_and_the_same(setting: Settings, samples: FloatArray) -> None:
     frames = 1 << 14
     late = mastered(np.pad(samples, ((0, 0), (frames, 0))), setting, samples)
-    assert np.abs(late[:, : frames // 4]).max() < 1e-6
+    # In linear phase single precision leaves its rounding before a sound; it grows with what is behind it.
+    assert np.abs(late[:, : frames // 4]).max() < 1e-6 * max(float(np.abs(late).max()), 1.0)
     close(late[:, frames:], mastered(samples, setting, samples))
 
 

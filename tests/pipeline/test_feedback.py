@@ -20,8 +20,11 @@ from mixagent.pipeline.feedback import (
     revise,
     song_figures,
 )
+from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finished.chosen import band_of
+from mixagent.pipeline.finished.measures import measure_song
 from mixagent.pipeline.parameters import STEM_NAMES, ParameterSpace
-from mixagent.pipeline.references.profile import profile_of
+from mixagent.pipeline.references.profile import HeardSong, profile_of
 from mixagent.pipeline.strengths import dimension
 from mixagent.pipeline.targets import loudness_target
 
@@ -197,8 +200,10 @@ def test_what_a_sound_does_not_have_is_not_steered():
 
 
 def test_a_reference_sets_the_bands_of_the_tone():
-    profile = profile_of("noise", {"": analyse(noise())})
-    aimed = {aim.name: aim for aim in aims(loudness_target("streaming"), profile)}
+    analysis = analyse(noise())
+    measures = measure_song(analysis, fingerprint(noise(), analysis.integrated_lufs))
+    band = band_of(profile_of("noise", {"": HeardSong(analysis, measures)}))
+    aimed = {aim.name: aim for aim in aims(loudness_target("streaming"), band)}
     for name, value in song_figures(analyse(noise()), 0.0).items():
         if name.startswith("tone_"):
             low, high = aimed[name].band

@@ -8,9 +8,9 @@ from mixagent.pipeline.diagnosis import diagnose
 from mixagent.pipeline.fingerprint import fingerprint
 from mixagent.pipeline.finished.band import Band
 from mixagent.pipeline.finished.measures import INDEX, MEASURES, measure_song
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.targets import TARGETS
-from mixagent.policies.band import BandPolicy
+from mixagent.policies.band import BandPolicy, towards
 from mixagent.policies.base import Context
 
 RATE = 44100
@@ -40,9 +40,15 @@ def band_at(context: Context) -> Band:
     return Band("this song", 1, context.measures.values.copy(), np.full(len(MEASURES), 1.0))
 
 
+def followed(context: Context, band: Band) -> Settings:
+    """What the band policy decides, with references to follow."""
+    assert context.measures is not None
+    return towards(BandPolicy().decide(context), context.measures, band).settings
+
+
 def test_a_song_against_itself_is_left_alone() -> None:
     context = heard(song())
-    moved = BandPolicy(band_at(context)).decide(context).settings.changed()
+    moved = followed(context, band_at(context)).changed()
     assert not [name for name in moved if name.startswith(("graphic", "master.transient", "master.ride"))]
 
 
@@ -53,7 +59,7 @@ def test_a_dull_copy_gets_its_highs_back_from_the_band_of_the_song() -> None:
     hz = np.fft.rfftfreq(samples.shape[1], 1 / RATE)
     spectrum[:, hz > 3000] *= 10 ** (-6 / 20)
     dull = heard(np.fft.irfft(spectrum, samples.shape[1]))
-    settings = BandPolicy(band_at(bright)).decide(dull).settings
+    settings = followed(dull, band_at(bright))
     apart = dull.measures["tone_8000"] - bright.measures["tone_8000"]  # type: ignore[index]
     assert -0.8 * apart < settings["graphic.tone_8000_db"] < -1.1 * apart
     assert abs(settings["graphic.tone_500_db"]) < 3.0

@@ -104,3 +104,10 @@ def test_severities_can_leave_out_what_is_about_bandwidth(tmp_path):
     measured = bench.Measurer(tmp_path)(write(tmp_path / "song.wav", noise(4)))
     every, without = bench.severities(measured), bench.severities(measured, bandwidth=False)
     assert len(every) - len(without) == len(bench.ABOUT_BANDWIDTH)
+
+
+def test_a_table_has_minus_signs_before_numbers_and_hyphens_within_names():
+    rows = [["jazz-4", "-1.0 → -2.5", "-3 [-4, 5]"]]
+    assert bench.table(["song", "level", "share"], rows).splitlines()[-1] == (
+        "| jazz-4 | −1.0 → −2.5 | −3 [−4, 5] |"
+    )

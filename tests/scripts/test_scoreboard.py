@@ -54,6 +54,14 @@ def test_a_floor_among_the_peers_is_the_best_of_them():
     assert found.short_by == pytest.approx(0.1)
 
 
+def test_a_figure_without_peers_to_compare_with_says_so():
+    alone = {"systems": {"ours": SYSTEMS["systems"]["ours"]}}
+    floor = ("systems", {"corrects": True}, "removed")
+    found = board.score(figure(("systems", "ours", "removed"), "≥", floor), alone)
+    assert found.short_by == 0.0
+    assert board.cells(found)[2:4] == ["–", "nothing to compare with"]
+
+
 def test_what_was_not_measured_is_said_and_is_not_short(tmp_path):
     found = list(board.scores(tmp_path))
     assert [one.figure for one in found] == list(board.FIGURES)

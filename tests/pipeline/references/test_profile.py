@@ -7,6 +7,8 @@ import pytest
 from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import InputError, UsageError
+from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finished.measures import measure_song
 from mixagent.pipeline.references.library import (
     read_profile,
     shipped_names,
@@ -14,8 +16,8 @@ from mixagent.pipeline.references.library import (
     write_profile,
 )
 from mixagent.pipeline.references.profile import (
+    HeardSong,
     Profile,
-    Statistic,
     blended,
     from_json,
     profile_of,
@@ -32,15 +34,21 @@ def tone(hz: float = 1000.0, gain_db: float = 0.0, side: float = 0.0) -> Audio:
     return Audio(np.stack([wave * (1 + side), wave * (1 - side)]).astype(np.float32), RATE)
 
 
+def heard(audio: Audio) -> HeardSong:
+    analysis = analyse(audio)
+    return HeardSong(analysis, measure_song(analysis, fingerprint(audio, analysis.integrated_lufs)))
+
+
 def profile(*songs: Audio) -> Profile:
-    return profile_of("songs", {str(number): analyse(song) for number, song in enumerate(songs)})
+    return profile_of("songs", {str(number): heard(song) for number, song in enumerate(songs)})
 
 
 def test_one_song_has_no_spread_and_is_seen_at_no_level() -> None:
-    quiet, loud = profile(tone(gain_db=-12)), profile(tone())
-    assert loud.integrated_lufs.mean - quiet.integrated_lufs.mean == pytest.approx(12.0, abs=0.01)
-    assert {band.spread for band in loud.mid_db} == {0.0}
-    assert tone_distance_db(quiet, loud) < 0.1
+    quiet, loud = tone(gain_db=-12), tone()
+    lufs = [profile(song).integrated_lufs.mean for song in (quiet, loud)]
+    assert lufs[1] - lufs[0] == pytest.approx(12.0, abs=0.01)
+    assert {statistic.spread for statistic in profile(loud).measures.values()} == {0.0}
+    assert tone_distance_db(heard(quiet).measures, profile(loud)) < 0.2
 
 
 def test_several_songs_give_mean_and_spread() -> None:
@@ -52,27 +60,35 @@ def test_several_songs_give_mean_and_spread() -> None:
 
 def test_the_side_of_a_tone_is_its_share() -> None:
     wide = profile(tone(side=0.5))
-    assert wide.width_db[16].mean == pytest.approx(20 * math.log10(0.5), abs=0.01)
+    assert wide.measures["width_1000"].mean == pytest.approx(20 * math.log10(0.5), abs=0.01)
 
 
 def test_mono_songs_say_nothing_of_width() -> None:
-    assert not profile(tone()).stereo
-    assert profile(tone(), tone(side=0.5)).width_db == profile(tone(side=0.5)).width_db
-    assert width_distance_db(profile(tone()), profile(tone(side=0.5))) is None
+    mono, wide = tone(), tone(side=0.5)
+    assert not profile(mono).stereo
+    assert profile(mono, wide).measures["width_1000"] == profile(wide).measures["width_1000"]
+    assert width_distance_db(heard(mono).measures, profile(wide)) is None
+    assert width_distance_db(heard(wide).measures, profile(mono)) is None
+
+
+def test_a_song_is_no_distance_from_itself() -> None:
+    song = tone(side=0.5)
+    assert tone_distance_db(heard(song).measures, profile(song)) == pytest.approx(0.0, abs=0.01)
+    assert width_distance_db(heard(song).measures, profile(song)) == pytest.approx(0.0, abs=0.01)
 
 
 def test_a_blend_is_weighted_at_any_scale() -> None:
     quiet, loud = profile(tone(gain_db=-10, side=0.5)), profile(tone())
-    blend = blended("both", [(1.5, quiet), (0.5, loud)])
+    blend = blended([(1.5, quiet), (0.5, loud)])
     wanted = 0.75 * quiet.integrated_lufs.mean + 0.25 * loud.integrated_lufs.mean
     assert blend.integrated_lufs.mean == pytest.approx(wanted)
-    assert blended("both", [(3.0, quiet), (1.0, loud)]).mid_db == blend.mid_db
-    assert blend.width_db == quiet.width_db, "the mono one has no say in width"
+    assert blended([(3.0, quiet), (1.0, loud)]).measures == blend.measures
+    assert blend.measures["width_1000"] == quiet.measures["width_1000"], "the mono one has no say in width"
 
 
-def test_silence_makes_no_profile() -> None:
-    with pytest.raises(ValueError, match="silent"):
-        profile(Audio(np.zeros((2, RATE), np.float32), RATE))
+def test_no_song_makes_no_profile() -> None:
+    with pytest.raises(ValueError, match="needs a song"):
+        profile()
 
 
 def test_a_profile_comes_back_from_its_file(tmp_path) -> None:
@@ -81,15 +97,22 @@ def test_a_profile_comes_back_from_its_file(tmp_path) -> None:
     assert read_profile(tmp_path / "p.json") == made
 
 
+def test_an_older_profile_is_refused_with_how_to_make_it_again(tmp_path) -> None:
+    (tmp_path / "p.json").write_text(json.dumps({"schema": "mixagent.profile/1", "name": "mine"}))
+    with pytest.raises(InputError, match=r"earlier version.*mixagent profile make"):
+        read_profile(tmp_path / "p.json")
+
+
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda data: data.pop("plr_db"),
+        lambda data: data.pop("integrated_lufs"),
         lambda data: data.update(schema="mixagent.profile/99"),
-        lambda data: data["mid_db"]["mean"].pop(),
-        lambda data: data["mid_db"]["mean"].__setitem__(0, "loud"),
-        lambda data: data["plr_db"].update(mean=math.nan),
-        lambda data: data["plr_db"].update(spread=-1.0),
+        lambda data: data["measures"].pop("tone_1000"),
+        lambda data: data["measures"].update(tone_7=data["measures"]["tone_1000"]),
+        lambda data: data["measures"]["tone_1000"].update(mean="loud"),
+        lambda data: data["measures"]["plr"].update(mean=math.nan),
+        lambda data: data["measures"]["plr"].update(spread=-1.0),
     ],
 )
 def test_a_damaged_profile_is_refused(damage, tmp_path) -> None:
@@ -118,7 +141,6 @@ def test_the_shipped_profiles_are_of_several_songs_each() -> None:
         assert from_json(found.to_json()) == found
         assert found.stereo
         assert -30 < found.integrated_lufs.mean < -5
-        assert found.plr_db == Statistic(found.plr_db.mean, found.plr_db.spread)
 
 
 def test_an_unknown_profile_lists_those_that_there_are() -> None:

@@ -1,0 +1,231 @@
+"""What the report says is wrong with a song: every fault that is looked for, as a row with its sentence.
+
+Before and after are held against the same band, and the kind of song is that of the song as it came, so
+that a severity falls exactly where the song came nearer to finished music.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from mixagent.pipeline.diagnosis import DEFECTS
+from mixagent.pipeline.finished.band import Judgement, finished_music_band, judge
+from mixagent.pipeline.finished.findings import FAULTS, FOUND, Fault, Found, findings, severity
+from mixagent.pipeline.finished.measures import INDEX, MEASURES, Group, SongMeasures
+from mixagent.report.words import PROPERTIES, number
+
+Row = dict[str, Any]
+
+PATHOLOGY: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("metallic", "smeared", "glassy"), "shimmer"),
+        "muddy": "mud",
+        **dict.fromkeys(("cut off", "blinking", "hole"), "holes"),
+        **dict.fromkeys(
+            (
+                *("wide", "narrow", "wide low mids", "wide lows"),
+                *("leaning right", "leaning left", "out of phase"),
+            ),
+            "panning",
+        ),
+        **dict.fromkeys(("crushed", "soft", "monotone"), "flatness"),
+    }
+)
+"""Which of the five pathologies of generated songs a fault belongs to; some belong to none."""
+
+STRICT = 0.5
+"""Share from which a song counts as of the band's kind, and a group of measures as one to be corrected."""
+
+_GROUPS: tuple[Group, ...] = ("tone", "width", "balance", "punch")
+_MOST_OUTLYING = 8.0
+
+
+def judged(measures: SongMeasures, like: Judgement | None = None) -> Judgement:
+    """A song held against finished music, as strictly as the song that it was made of where one is given."""
+    found = judge(measures)
+    return found if like is None else replace(found, alike=like.alike, trust=like.trust)
+
+
+def finding_rows(judgement: Judgement | None, diagnosis: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """Every fault, gravest first, and in front of them the defects that were found.
+
+    Args:
+        judgement: of the song; None for silence.
+        diagnosis: the findings of the diagnosis as JSON, of which its defects are told.
+
+    Returns:
+        For each its `name`, `kind` (`fault` or `defect`), `severity` (of a fault the probability that it is
+        outside of finished music), `found`, `place`, the distance from finished music's mean `apart` in
+        `unit` with its sign (None for a defect), `sentence` and `pathology`, None for none of the five.
+    """
+    defects = [_defect(row) for row in diagnosis if _is_defect(row) and row["found"]]
+    faults = () if judgement is None else findings(judgement)
+    return [*defects, *(_row(found, judgement) for found in faults if judgement is not None)]
+
+
+def found_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those that count as found."""
+    return [row for row in rows if row["found"]]
+
+
+def judged_object(judgement: Judgement | None) -> Row | None:
+    """What the song was held against, in words and figures; None for silence.
+
+    `measures` has for each measure the band's mean and spread, and where a fault on either side begins to
+    count as found in this song (`low`, `high`), None where nothing is looked for there.
+    """
+    if judgement is None:
+        return None
+    band = judgement.band
+    edges = _edges(judgement)
+    return {
+        "against": band.name,
+        "songs": band.songs,
+        "alike": round(judgement.alike, 4),
+        "trust": {group: round(value, 4) for group, value in judgement.trust.items()},
+        "words": judged_words(judgement),
+        "measures": {
+            m.name: {
+                "mean": _rounded(band.mean[k]),
+                "spread": _rounded(band.spread[k]),
+                **{side: _rounded(edges[side].get(m.name, np.nan)) for side in ("low", "high")},
+            }
+            for k, m in enumerate(MEASURES)
+        },
+    }
+
+
+def judged_words(judgement: Judgement) -> str:
+    """What a song was held against, and how strictly."""
+    held = f"Held against {judgement.band.songs} finished songs"
+    if judgement.alike >= STRICT:
+        return f"{held}; it moves like songs with voice, drums and bass do: judged strictly."
+    strict = [group for group in _GROUPS if judgement.trust[group] >= STRICT]
+    if not strict:
+        return f"{held}; it is a kind of its own: left as it is unless far out."
+    return f"{held}; it is a kind of its own, but so far out in {_listed(strict)} that it is judged there."
+
+
+def sentence(found: Found, judgement: Judgement) -> str:
+    """A fault as a sentence with what was measured; what it is called only where it counts as found."""
+    told = _measured(found, judgement)
+    return f"{found.fault.says}: {told}" if found.severity >= FOUND else told
+
+
+def _measured(found: Found, judgement: Judgement) -> str:
+    fault, distance = found.fault, number(abs(found.apart))
+    over, more, higher = ("over", "more", "higher") if found.apart > 0 else ("under", "less", "lower")
+    if fault.name in _SAID:
+        return _SAID[fault.name].format(distance=distance, more=more)
+    special = {"cut off": _ends, "blinking": _blinks}.get(fault.name)
+    if special is not None:
+        return special(fault, judgement)
+    if fault.group == "range":
+        was, usual = _figures(judgement, "loudness_range")
+        return f"a range of {number(was)} LU, in finished music {number(usual)} LU"
+    if fault.group == "width":
+        return f"the sides of {fault.place} are {distance} dB {over} those of finished music"
+    if fault.group == "balance":
+        return f"the right is {distance} dB {over} the left from 200 Hz to 4 kHz"
+    if fault.group == "punch":
+        return f"{fault.place} stand {distance} dB {higher} than in finished music"
+    if fault.group in {"steadiness", "lows"}:
+        return f"{fault.place} swings {distance} dB {more} than in finished music"
+    return f"{fault.place} is {distance} dB {over} finished music"
+
+
+def _figures(judgement: Judgement, name: str) -> tuple[float, float]:
+    """What the song measures, and what finished music does on average."""
+    return judgement.measures[name], float(judgement.band.mean[INDEX[name]])
+
+
+def _ends(fault: Fault, judgement: Judgement) -> str:
+    was, usual = (_khz(16.0 * 2**octaves) for octaves in _figures(judgement, "bandwidth"))
+    return f"they end at {was}, in finished music at {usual}"
+
+
+def _blinks(fault: Fault, judgement: Judgement) -> str:
+    """Shares of the time in %, of the band that is away most; the measures are their logarithms."""
+    pairs = np.array([_figures(judgement, name) for name in fault.measures])
+    was, usual = (100 * np.maximum(10**pairs - 1e-3, 0.0)).max(axis=0)
+    return f"{fault.place} is away {number(was)} % of the time, in finished music {number(usual)} %"
+
+
+_SAID = {
+    "metallic": "tones at 7–13 kHz stand out by {distance} dB {more} than in finished music",
+    "smeared": "7.5–13 kHz moves {distance} dB {more} than in finished music",
+    "resonant": "a tone at 120–800 Hz stands out by {distance} dB {more} than in finished music",
+    "pumping": "500 Hz–8 kHz ducks {distance} dB {more} under the kick than in finished music",
+    "out of phase": "{distance} dB {more} vanish in mono than of finished music",
+    "hole": "the deepest gap is {distance} dB {more} deep than in finished music",
+}
+
+
+def _row(found: Found, judgement: Judgement) -> Row:
+    fault = found.fault
+    return {
+        "name": fault.name,
+        "kind": "fault",
+        "severity": round(found.severity, 4),
+        "found": found.severity >= FOUND,
+        "place": fault.place,
+        "apart": round(found.apart, 2) + 0.0,
+        "unit": fault.unit,
+        "sentence": _capital(sentence(found, judgement)),
+        "pathology": PATHOLOGY.get(fault.name),
+    }
+
+
+def _is_defect(row: Mapping[str, Any]) -> bool:
+    return row["kind"] in DEFECTS and row["kind"] not in PROPERTIES
+
+
+def _defect(row: Mapping[str, Any]) -> Row:
+    return {
+        "name": row["kind"],
+        "kind": "defect",
+        "severity": row["severity"],
+        "found": row["found"],
+        "place": row["place"],
+        "apart": None,
+        "unit": "",
+        "sentence": _capital(row["evidence"]),
+        "pathology": None,
+    }
+
+
+def _edges(judgement: Judgement) -> dict[str, dict[str, float]]:
+    """By side and measure the value at which a fault of that side counts as found, all its measures alike."""
+    grid = np.linspace(0.0, _MOST_OUTLYING, 801)
+    begins = float(np.interp(FOUND, [severity(x, judgement.alike) for x in grid], grid))
+    edges: dict[str, dict[str, float]] = {"low": {}, "high": {}}
+    for fault in FAULTS:
+        sign = 1.0 if fault.side == "high" else -1.0
+        reach = sign * begins * finished_music_band().edges[fault.name]
+        for name in fault.measures:
+            k = INDEX[name]
+            edge = float(judgement.band.mean[k] + reach * judgement.band.spread[k])
+            nearer = min if sign > 0 else max
+            edges[fault.side][name] = nearer(edges[fault.side].get(name, edge), edge)
+    return edges
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 4) if np.isfinite(value) else None
+
+
+def _khz(khz: float) -> str:
+    return f"{number(min(khz, 20.0))} kHz"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
