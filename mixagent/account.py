@@ -19,6 +19,7 @@ from mixagent.delivered import (
     platform_rows,
 )
 from mixagent.feedback_account import feedback_lines
+from mixagent.pipeline.applied import repairs_applied
 from mixagent.pipeline.files import content_hash
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
@@ -26,10 +27,10 @@ from mixagent.pipeline.graph import Result, StageEvent
 from mixagent.pipeline.parameters import Settings
 from mixagent.policies.base import Decision
 from mixagent.reference_account import reference_words
-from mixagent.report.actions import actions, answers
+from mixagent.report.actions import Made, actions, answers
 from mixagent.report.findings import finding_rows, found_rows, judged, judged_object
 from mixagent.report.words import PROPERTIES, number
-from mixagent.stages import REPAIRS
+from mixagent.stages import REPAIRS, repaired_song
 from mixagent.stems_stages import stems_account, stems_warnings
 from mixagent.wishes import Wishes, goal_words, wishes_account, wishes_warnings
 
@@ -101,7 +102,18 @@ def build_report(
         finding_rows(judgement, heard["diagnosis"]),
         finding_rows(judgement_after, after["diagnosis"]),
     )
-    acted = [] if finish is None else _actions(judgement, judgement_after, applied, decision, results)
+    repairs = {} if finish is None else repairs_applied(repaired_song(results), applied)
+    acted = []
+    if finish is not None and judgement is not None and judgement_after is not None:
+        made = Made(
+            applied,
+            decision.reasons,
+            repairs,
+            finish["max_reduction_db"],
+            wishes.band,
+            _ran(results, "match"),
+        )
+        acted = actions(judgement, judgement_after, made)
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -123,6 +135,7 @@ def build_report(
         "judged": judged_object(judgement),
         "findings": {"before": found, "after": found_after},
         "actions": acted,
+        "repairs": {name: [asdict(gain) for gain in gains] for name, gains in repairs.items()},
         "measures": {"before": heard["measures"], "after": after["measures"]},
         "before": heard["analysis"],
         "after": after["analysis"],
@@ -188,19 +201,6 @@ def _judged(measured: Mapping[str, Any], like: Judgement | None = None) -> Judge
     """What a stage that measures left, held against finished music; None for silence."""
     values = measured["measures"]
     return None if values is None else judged(SongMeasures.from_json(values), like)
-
-
-def _actions(
-    before: Judgement | None,
-    after: Judgement | None,
-    applied: Settings,
-    decision: Decision,
-    results: Mapping[str, Result],
-) -> list[dict[str, Any]]:
-    if before is None or after is None:
-        return []
-    reduction_db = results["finalise"].values["max_reduction_db"]
-    return actions(before, after, applied, decision.reasons, reduction_db, _ran(results, "match"))
 
 
 def _afterwards(

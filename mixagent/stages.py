@@ -121,7 +121,7 @@ def parted(results: Mapping[str, Result]) -> Result:
 def heard_song(results: Mapping[str, Result], amount: float) -> Heard:
     """What the hearing stages found, with `amount` (0..1) of the restoration applied."""
     song = results["decode"].audio("audio")
-    stems = split_stems(_blended(song, _repaired(results), amount), parted(results))
+    stems = split_stems(_blended(song, repaired_song(results), amount), parted(results))
     if not results["denoise"].skipped:
         restored = results["denoise"].audio("audio")
         stems = stems.with_part("vocals", _blended(stems.parts["vocals"], restored, amount))
@@ -295,14 +295,14 @@ def _declip(on: bool, context: StageContext) -> dict[str, Any] | None:
         return None
     from mixagent.pipeline.restoration import declip
 
-    restored = declip(_repaired(context.inputs), context.directory, context.progress)
+    restored = declip(repaired_song(context.inputs), context.directory, context.progress)
     if not restored.applied:
         return None
     return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
 
 
 def _separate(separator: Separator, context: StageContext) -> dict[str, Any]:
-    stems = separator.separate(_repaired(context.inputs), context.directory, context.progress)
+    stems = separator.separate(repaired_song(context.inputs), context.directory, context.progress)
     parts = {name: _kept(part, context.directory) for name, part in stems.parts.items()}
     if not isinstance(stems, SeparatedStems):
         return {"parts": parts}
@@ -313,7 +313,8 @@ def _separate(separator: Separator, context: StageContext) -> dict[str, Any]:
     }
 
 
-def _repaired(inputs: Mapping[str, Result]) -> AudioSource:
+def repaired_song(inputs: Mapping[str, Result]) -> AudioSource:
+    """The song as the last of `REPAIRS` that ran left it."""
     found = [inputs[name] for name in REPAIRS if name in inputs and not inputs[name].skipped]
     return (found[-1] if found else inputs["decode"]).audio("audio")
 

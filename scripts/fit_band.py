@@ -146,7 +146,7 @@ def _measured(song: Path) -> Mapping[str, object] | None:
 def load(path: Path) -> Songs:
     """What `measure` wrote."""
     rows = [row for row in map(json.loads, _lines(path)) if "skipped" not in row]
-    songs = [SongMeasures.from_json(row) for row in rows]
+    songs = [SongMeasures.from_json({"duration_s": None, **row}) for row in rows]
     return Songs(
         tuple(row["song"] for row in rows),
         np.array([song.values for song in songs]),

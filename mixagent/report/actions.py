@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.applied import BandGain
 from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
-from mixagent.pipeline.finished.band import Judgement
+from mixagent.pipeline.finished.band import Band, Judgement
 from mixagent.pipeline.finished.findings import FOUND, Fault, findings
 from mixagent.pipeline.finished.measures import GROUPS, LOWEST_DB, MEASURES, Group
 from mixagent.pipeline.finished.reasons import reasons_of
@@ -45,6 +46,7 @@ _TO_THE_MIDDLE = "no fault for certain, brought towards the middle"
 
 _THIRD = 2 ** (1 / 6)
 _WORKED_DB = 0.1
+_ALWAYS = 0.95
 _NEAR_OCTAVES = 0.2
 _SILENT_DB = 0.05
 _FLOOR_DB = LOWEST_DB + 1.0
@@ -93,51 +95,64 @@ class Region:
 
 @dataclass(frozen=True)
 class _Repair:
-    """What a repair is told by: a measure of the song, and the faults that it answers."""
+    """What a repair is called and told by: a measure of the song, and the faults that it answers."""
 
+    title: str
     measure: str
     says: str
     unit: str
     answers: tuple[str, ...]
 
 
-_EXTENDED = _Repair("bandwidth", "the highs end at", "kHz", ("cut off", "dull"))
+_EXTENDED = _Repair("Extension", "bandwidth", "the highs end at", "kHz", ("cut off", "dull"))
 _REPAIRS: Mapping[str, _Repair] = {
     "master.extend_from_hz": _EXTENDED,
-    "master.extend_db": _EXTENDED,
-    "master.blink_fill_db": _Repair("away", "bands of the highs are away at most", "%", ("blinking",)),
-    "master.gap_fill_db": _Repair("gap", "the deepest gap is", "dB", ("hole",)),
+    "master.blink_fill_db": _Repair(
+        "Filling of what blinks", "away", "bands of the highs are away at most", "%", ("blinking",)
+    ),
+    "master.gap_fill_db": _Repair("Gap filling", "gap", "the deepest gap is", "dB", ("hole",)),
     "master.resonance_cut_db": _Repair(
-        "line", "the strongest steady tone of the highs stands out by", "dB", ("metallic",)
+        "Resonance cut", "line", "the strongest steady tone of the highs stands out by", "dB", ("metallic",)
     ),
 }
 
 
-def actions(
-    before: Judgement,
-    after: Judgement,
-    applied: Settings,
-    reasons: Mapping[str, str],
-    reduction_db: float = 0.0,
-    matched: bool = False,
-) -> list[Row]:
+@dataclass(frozen=True)
+class Made:
+    """How a master was made, as far as what was done is told by it.
+
+    Attributes:
+        applied: the settings that were rendered.
+        reasons: by name of a parameter why it was moved.
+        repairs: what each repair did to the song, by the parameter that switches it on; what is not there
+            was not measured.
+        reduction_db: most that the finaliser took off a peak.
+        references: the band of what the song was brought towards; None for finished music.
+        matched: whether tone and width were given to the whole mix by matchering.
+    """
+
+    applied: Settings
+    reasons: Mapping[str, str]
+    repairs: Mapping[str, Sequence[BandGain]] = field(default_factory=dict)
+    reduction_db: float = 0.0
+    references: Band | None = None
+    matched: bool = False
+
+
+def actions(before: Judgement, after: Judgement, made: Made) -> list[Row]:
     """What was done, in the order of tone, width, balance, repairs, dynamics and the strips.
 
     Args:
         before: the song as it came, held against finished music.
         after: the master, held against the same.
-        applied: the settings that were rendered.
-        reasons: by name of a parameter why it was moved.
-        reduction_db: most that the finaliser took off a peak.
-        matched: whether the whole was brought towards references as well.
+        made: how it was made.
 
     Returns:
         For each action `what` it is, `low_hz` and `high_hz`, the mean `change` and the `most` of it at
         `most_hz` in `unit` (None where there is no such figure), what it `did` and `why` in words, and the
         names of the findings that it `answers`.
     """
-    found = tuple(f.fault for f in findings(before, FOUND))
-    told = _Told(before, after, found, applied, reasons, reduction_db, matched)
+    told = _Told(before, after, tuple(f.fault for f in findings(before, FOUND)), made)
     return [
         *told.regions("tone"),
         *told.regions("width"),
@@ -234,10 +249,7 @@ class _Told:
     before: Judgement
     after: Judgement
     found: tuple[Fault, ...]
-    applied: Settings
-    reasons: Mapping[str, str]
-    reduction_db: float
-    matched: bool
+    made: Made
 
     def regions(self, group: Literal["tone", "width"]) -> Iterator[Row]:
         """Tone or width by region, and why."""
@@ -265,7 +277,7 @@ class _Told:
 
     def _worked(self, group: Literal["tone", "width"], hz: Sequence[float]) -> NDArray[np.bool_]:
         """The bands that the graphic equaliser reaches: elsewhere only the level of the rest changed."""
-        if self.matched:
+        if self.made.matched:
             return np.ones(len(hz), np.bool_)
         worked = np.zeros(len(hz), np.bool_)
         for name in self._graphic(group):
@@ -275,12 +287,12 @@ class _Told:
     def _graphic(self, group: Literal["tone", "width"]) -> list[str]:
         """The bands of the graphic equaliser that move tone, or width: a side is of the tone as well."""
         moving = "graphic.tone_" if group == "tone" else ("graphic.tone_", "graphic.width_")
-        changed = self.applied.changed()
-        return [n for n in changed if n.startswith(moving) and abs(self.applied[n]) >= _WORKED_DB]
+        changed = self.made.applied.changed()
+        return [n for n in changed if n.startswith(moving) and abs(self.made.applied[n]) >= _WORKED_DB]
 
     def _others(self) -> list[str]:
         """What switches on an effect other than the graphic equaliser."""
-        changed = self.applied.changed()
+        changed = self.made.applied.changed()
         return [n for n in changed if not n.startswith("graphic.") and switch_of(n) not in changed]
 
     def _answered(self, group: Group, change: float, names: Sequence[str]) -> list[Fault]:
@@ -295,12 +307,11 @@ class _Told:
         ]
 
     def _why(self, group: Literal["tone", "width"], region: Region, answered: Sequence[Fault]) -> str:
-        if answered:
-            return _joined([fault.says for fault in answered])
-        if self.matched:
-            return "towards the references"
+        towards = self._references(group)
+        if towards or answered:
+            return towards or _joined([fault.says for fault in answered])
         given = {
-            self.reasons.get(name)
+            self.made.reasons.get(name)
             for name in self._graphic(group)
             if region.low_hz < _graphic_hz(name) < region.high_hz
         }
@@ -311,12 +322,19 @@ class _Told:
             float(np.nanmean(song.measures.of(group)[region.places] - mean))
             for song in (self.before, self.after)
         )
-        towards = was * region.change_db < 0 and abs(now) < abs(was)
-        return UNCERTAIN if towards else "it makes up for what changed beside it"
+        nearer = was * region.change_db < 0 and abs(now) < abs(was)
+        return UNCERTAIN if nearer else "it makes up for what changed beside it"
+
+    def _references(self, group: Group) -> str:
+        """What a group of measures was brought towards, where that is not finished music."""
+        if self.made.matched:
+            return "matchering gave it the reference's"
+        references = self.made.references
+        return "" if references is None or not references.tells(group) else f"towards {references.name}"
 
     def balance(self) -> Iterator[Row]:
         """What moved from one side to the other."""
-        if not any(_BALANCE.fullmatch(name) for name in self.applied.changed()):
+        if not any(_BALANCE.fullmatch(name) for name in self.made.applied.changed()):
             return
         names = [MEASURES[k].name for k in GROUPS["balance"]][: len(IMAGE_EDGES_HZ) - 1]
         changes = self._changes("balance")[: len(names)]
@@ -339,30 +357,39 @@ class _Told:
             if _STRIPS.fullmatch(name) or _DYNAMICS.fullmatch(name) or _BALANCE.fullmatch(name):
                 continue
             repair = _REPAIRS.get(name)
-            measured = self._in_band(name) if repair is None else self._repaired(repair)
+            measured = self._in_band(name) if repair is None else self._repaired(name, repair)
             if measured is None:
                 continue
             answered = [f for f in self.found if repair is not None and f.name in repair.answers]
-            why = _joined([f.says for f in answered]) if answered else self.reasons.get(name, "")
-            did = f"{self._label(name)}, {measured}"
+            why = _joined([f.says for f in answered]) if answered else self.made.reasons.get(name, "")
+            did = f"{self._label(name) if repair is None else repair.title}, {measured}"
             yield _row(what="effect", did=did, why=why, answers=[fault.name for fault in answered])
 
     def _label(self, name: str) -> str:
-        where = self.applied.space[name].where
+        where = self.made.applied.space[name].where
         label = parameter_label(name)
         return label if where == "master" else f"{place_label(where)}, {label[:1].lower()}{label[1:]}"
 
-    def _repaired(self, repair: _Repair) -> str:
+    def _repaired(self, name: str, repair: _Repair) -> str | None:
+        """What a repair did; None where it found nothing to do."""
+        gains = self.made.repairs.get(name, ())
+        if not gains:
+            return None
         was, now = (song.measures[repair.measure] for song in (self.before, self.after))
         if repair.measure == "bandwidth":
             was, now = (min(16.0 * 2**octaves, 20.0) for octaves in (was, now))
         if repair.measure == "away":
             was, now = (100 * max(10**share - 1e-3, 0.0) for share in (was, now))
-        return f"{repair.says} {number(now)} {repair.unit}, {number(was)} {repair.unit} before"
+        figures = f"{repair.says} {number(now)} {repair.unit}, {number(was)} {repair.unit} before"
+        if repair is _EXTENDED:
+            # Over next to nothing a gain says nothing.
+            centres = [gain.centre_hz for gain in gains]
+            return f"{span_words(min(centres) / _THIRD, max(centres))} rebuilt; {figures}"
+        return f"{_gains_words(gains)}; {figures}"
 
     def _in_band(self, name: str) -> str | None:
         """What changed where an effect works; the graphic equaliser works there as well, or does not."""
-        reach = _reach(name, self.applied)
+        reach = _reach(name, self.made.applied)
         group: Literal["tone", "width"] = "width" if _is_width(name) else "tone"
         hz = [float(MEASURES[k].hz or 0.0) for k in GROUPS[group]]
         if reach is None:
@@ -395,7 +422,7 @@ class _Told:
             return
         answered = [f for f in self.found if f.group == "punch" and self._eased(f)]
         names = [fault.name for fault in answered]
-        why = self._dynamics_why(answered, change)
+        why = self._dynamics_why("punch", answered, change)
         yield _row(what="punch", did=", ".join(told), why=why, change=change, unit="dB", answers=names)
 
     def range(self) -> Iterator[Row]:
@@ -406,7 +433,7 @@ class _Told:
         was, now = (number(song.measures["loudness_range"]) for song in (self.before, self.after))
         answered = [f for f in self.found if f.group == "range" and self._eased(f)]
         names = [fault.name for fault in answered]
-        why = self._dynamics_why(answered, change)
+        why = self._dynamics_why("range", answered, change)
         yield _row(what="range", did=f"{was} → {now} LU", why=why, change=change, unit="LU", answers=names)
 
     def _changed(self, name: str) -> float:
@@ -420,20 +447,22 @@ class _Told:
         change = float(np.mean([self._changed(name) for name in fault.measures]))
         return (change if fault.side == "low" else -change) >= HEARD_DB / 2
 
-    def _dynamics_why(self, answered: Sequence[Fault], change: float) -> str:
+    def _dynamics_why(self, group: Group, answered: Sequence[Fault], change: float) -> str:
+        if self._dynamic() and (towards := self._references(group)):
+            return towards
         if answered:
             return _joined([fault.says for fault in answered])
-        given = {name: self.reasons[name] for name in self._dynamic() if name in self.reasons}
-        own = {name: self.applied[name] for name in given if name.endswith(BAND_DYNAMICS)}
+        if group == "punch" and change < 0 and self.made.reduction_db >= HEARD_DB:
+            return "the limiter took peaks for the target's loudness, the rest comes with tone and width"
+        given = {name: self.made.reasons[name] for name in self._dynamic() if name in self.made.reasons}
+        own = {name: self.made.applied[name] for name in given if name.endswith(BAND_DYNAMICS)}
         by_band = reasons_of(self.before, own)
         reasons = dict.fromkeys(
             UNCERTAIN if by_band.get(n) == reason else reason for n, reason in given.items()
         )
         if reasons:
             return "; ".join(reasons)
-        limited = change < 0 and self.reduction_db >= HEARD_DB
-        took = "the limiter took peaks for the target's loudness, the rest " if limited else "it "
-        return f"{took}comes with tone and width"
+        return "it comes with tone and width"
 
     def _dynamic(self) -> list[str]:
         """The settings of dynamics that were moved."""
@@ -444,17 +473,32 @@ class _Told:
         moved: dict[str, list[str]] = {}
         for name in self._others():
             if _STRIPS.fullmatch(name):
-                moved.setdefault(self.reasons.get(name, "as recorded"), []).append(self._set(name))
+                moved.setdefault(self.made.reasons.get(name, "as recorded"), []).append(self._set(name))
         for reason, did in moved.items():
             yield _row(what="stems", did=", ".join(did), why=reason)
 
     def _set(self, name: str) -> str:
-        parameter = self.applied.space[name]
+        parameter = self.made.applied.space[name]
         return f"{place_label(parameter.where)} {parameter_label(name)} {self._value(name)}"
 
     def _value(self, name: str) -> str:
-        parameter = self.applied.space[name]
-        return parameter_value(self.applied[name], parameter.unit, parameter.low < 0)
+        parameter = self.made.applied.space[name]
+        return parameter_value(self.made.applied[name], parameter.unit, parameter.low < 0)
+
+
+def _gains_words(gains: Sequence[BandGain]) -> str:
+    """What a repair did where it works: “7.1–14 kHz lowered by 0.4 dB, most 11.2 dB at 9.3 kHz”."""
+    mean_db = sum(gain.mean_db for gain in gains) / len(gains)
+    most = max(gains, key=lambda gain: abs(gain.most_db))
+    verb = "raised" if most.most_db > 0 else "lowered"
+    centres = [gain.centre_hz for gain in gains]
+    band = span_words(min(centres) / _THIRD, max(centres) * _THIRD)
+    share = max(gain.share for gain in gains)
+    seldom = "" if share > _ALWAYS else f" in {number(100 * share, 0)} % of the time"
+    return (
+        f"{band} {verb} by {number(abs(mean_db))} dB{seldom}, "
+        f"most {number(abs(most.most_db))} dB at {hz_words(most.most_hz)}"
+    )
 
 
 def _graphic_hz(name: str) -> float:
@@ -475,6 +519,8 @@ def _reach(name: str, settings: Settings) -> tuple[float, float] | None:
         return None
     if what in fixed:
         return _band_hz(where, settings) if where.endswith("_band") else fixed[what]
+    if what == "extend_db":
+        return None
     if what == "mono_below_hz":
         return 20.0, settings[name]
     centre = {"range_db": f"{where}.hz"}.get(what) or name.removesuffix("_db") + "_hz"

@@ -103,12 +103,17 @@ def judged_object(judgement: Judgement | None) -> Row | None:
 def judged_words(judgement: Judgement) -> str:
     """What a song was held against, and how strictly."""
     held = f"Held against {judgement.band.songs} finished songs"
+    if judgement.alone:
+        return "A voice or an instrument alone, without any bass: no band of mixes is held against it."
     if judgement.alike >= STRICT:
         return f"{held}; it moves like songs with voice, drums and bass do: judged strictly."
+    own = f"{held}; it is a kind of its own"
     strict = [group for group in _GROUPS if judgement.trust[group] >= STRICT]
-    if not strict:
-        return f"{held}; it is a kind of its own: left as it is unless far out."
-    return f"{held}; it is a kind of its own, but so far out in {_listed(strict)} that it is judged there."
+    if strict:
+        return f"{own}, but so far out in {_listed(strict)} that it is judged there."
+    if any(judgement.trust[group] for group in _GROUPS):
+        return f"{own}: hardly touched unless far out."
+    return f"{own}: left as it is."
 
 
 def sentence(found: Found, judgement: Judgement) -> str:

@@ -42,6 +42,9 @@ which no band of mixes says anything."""
 DOUBTED, TRUSTED = 0.45, 0.8
 """Probabilities up to which a song is left alone, and from which on it is held to the band."""
 
+SHORT_S, WHOLE_S = 5.0, 30.0
+"""Seconds up to which a song says nothing of its kind, and from which on it says all."""
+
 _LIMIT = 3.0
 _LOWEST_SCORE, _HIGHEST_SCORE = -8.0, 4.0
 
@@ -135,7 +138,8 @@ class Judgement:
         deviations: how far out each measure is, in spreads; NaN where there is none.
         alike: how much the song is of the kind that the band was made for, 0 to 1; 1 against references,
             which somebody chose for it.
-        trust: by group, how far the band's word counts, 0 to 1; nothing for a voice or an instrument alone.
+        trust: by group, how far the band's word counts, 0 to 1.
+        alone: whether it is a voice or an instrument alone, of which no band of mixes says anything.
     """
 
     measures: SongMeasures
@@ -143,6 +147,7 @@ class Judgement:
     deviations: Float64Array
     alike: float
     trust: Mapping[Group, float]
+    alone: bool = False
 
     def of(self, group: Group) -> Float64Array:
         """The deviations of one group, in the order of the table."""
@@ -190,9 +195,11 @@ def judge(measures: SongMeasures, against: Band | None = None) -> Judgement:
     if _is_alone(deviations):
         score = _LOWEST_SCORE
         nothing: Mapping[Group, float] = MappingProxyType(dict.fromkeys(GROUPS, 0.0))
-        return Judgement(measures, music.band, deviations, 1 / (1 + math.exp(-score)), nothing)
+        return Judgement(measures, music.band, deviations, 1 / (1 + math.exp(-score)), nothing, alone=True)
+    heard = min(max((measures.duration_s - SHORT_S) / (WHOLE_S - SHORT_S), 0.0), 1.0)
     trust = {
-        group: music.trust.get(group, music.trust["other"]).of(score, group_deviation(deviations, group))
+        group: heard
+        * music.trust.get(group, music.trust["other"]).of(score, group_deviation(deviations, group))
         for group in GROUPS
     }
     alike = 1 / (1 + math.exp(-score))

@@ -193,7 +193,9 @@ class Found:
 
 
 def findings(judgement: Judgement, least: float = 0.0) -> tuple[Found, ...]:
-    """The faults of a song with a severity of `least` and more, gravest first."""
+    """The faults of a song with a severity of `least` and more, gravest first; none of a voice alone."""
+    if judgement.alone:
+        return ()
     found = [_found(fault, judgement) for fault in FAULTS]
     return tuple(sorted((f for f in found if f.severity >= least), key=lambda f: -f.severity))
 

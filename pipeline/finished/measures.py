@@ -137,10 +137,12 @@ class SongMeasures:
     Attributes:
         values: one for each of `MEASURES`; NaN where the song has no such thing, as the width of a mono song.
         kind: one for each of `KIND`.
+        duration_s: how much was heard.
     """
 
     values: Float64Array
     kind: Float64Array
+    duration_s: float = math.inf
 
     def __getitem__(self, name: str) -> float:
         return float(self.values[INDEX[name]])
@@ -152,7 +154,8 @@ class SongMeasures:
     def to_json(self) -> dict[str, Any]:
         """As `from_json` reads it; what is not there is null."""
         values = {m.name: _rounded(v) for m, v in zip(MEASURES, self.values, strict=True)}
-        return {"values": values, "kind": [_rounded(value) for value in self.kind]}
+        kind = [_rounded(value) for value in self.kind]
+        return {"values": values, "kind": kind, "duration_s": _rounded(self.duration_s)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SongMeasures:
@@ -165,7 +168,12 @@ class SongMeasures:
         kind = np.array(data["kind"], np.float64)
         if kind.shape != (len(KIND),) or not np.isfinite(kind).all():
             raise ValueError("the measures of the song's kind are not these")
-        return cls(np.array([math.nan if v is None else float(v) for v in values]), kind)
+        duration_s = data["duration_s"]
+        return cls(
+            np.array([math.nan if v is None else float(v) for v in values]),
+            kind,
+            math.inf if duration_s is None else float(duration_s),
+        )
 
 
 def _rounded(value: float) -> float | None:
@@ -187,7 +195,7 @@ def measure_song(analysis: Analysis, fingerprint: Fingerprint) -> SongMeasures:
         **_lows(fingerprint),
     }
     kind = [*_kind(analysis, fingerprint), *(values[name] for name in _KIND_VALUES)]
-    return SongMeasures(np.array([values[m.name] for m in MEASURES]), np.array(kind))
+    return SongMeasures(np.array([values[m.name] for m in MEASURES]), np.array(kind), analysis.duration_s)
 
 
 def tone_db(mid_db: Float64Array, side_db: Float64Array) -> Float64Array:

@@ -27,6 +27,9 @@ _SUBJECTS: Mapping[str, str] = {
 }
 """What is held against references, by the group of the fault; {} is its place."""
 
+_LEAST_TOLD = 0.5
+"""Smaller distances from references, in dB or LU, are no reason by themselves."""
+
 
 def reasons_of(judgement: Judgement, values: Mapping[str, float]) -> dict[str, str]:
     """For each parameter that moves, the gravest fault that it answers."""
@@ -42,21 +45,27 @@ def _reason(name: str, value: float, judgement: Judgement, found: Mapping[str, F
         what = "dynamics"
         answered = [BY_NAME[fault] for fault in _DYNAMICS[name.rsplit(".", 1)[1], value > 0]]
     answered = [fault for fault in answered if found[fault.name].deviation >= INNER]
+    plain = f"{what} towards {judgement.band.name}"
     if not answered:
-        return f"{what} towards {judgement.band.name}"
+        return plain
     gravest = found[max(answered, key=lambda fault: found[fault.name].severity).name]
     if judgement.band is finished_music_band().band:
         return words(gravest)
-    return _towards(gravest, judgement)
+    return _towards(gravest, judgement) or plain
 
 
-def _towards(found: Found, judgement: Judgement) -> str:
-    """A distance from references as a clause: “towards ten songs: 180–560 Hz is 5.1 dB over them”."""
+def _towards(found: Found, judgement: Judgement) -> str | None:
+    """A distance from references as a clause: “towards ten songs: 180–560 Hz is 5.1 dB over them”.
+
+    None where single bands lie so far on the other side that the mean of the place says the opposite.
+    """
     if found.fault.group == "range":
         place = INDEX["loudness_range"]
         apart = float(judgement.measures.values[place] - judgement.band.mean[place])
     else:
         apart = found.apart
+    if (apart > 0) != (found.fault.side == "high") or abs(apart) < _LEAST_TOLD:
+        return None
     what = _SUBJECTS[found.fault.group].format(found.fault.place)
     by = f"{abs(apart):.1f} {found.fault.unit} {'over' if apart > 0 else 'under'}"
     return f"towards {judgement.band.name}: {what} {by} {'it' if judgement.band.songs == 1 else 'them'}"

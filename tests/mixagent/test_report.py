@@ -1,6 +1,7 @@
 """The page: self-contained, escaped, complete, and a player that switches in sync."""
 
 import base64
+import html
 import io
 import json
 import math
@@ -20,7 +21,7 @@ from mixagent.pipeline.fingerprint import fingerprint
 from mixagent.pipeline.finished.measures import SongMeasures, measure_song
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.translation import translate
-from mixagent.report.actions import actions, answers
+from mixagent.report.actions import Made, actions, answers
 from mixagent.report.charts import Scale, clock
 from mixagent.report.findings import finding_rows, judged, judged_object
 from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate, mp3, peaks
@@ -66,7 +67,7 @@ def make_report(before: Audio, after: Audio, name: str = "song.wav") -> dict:
     was = None if measured["before"] is None else judged(measured["before"])
     now = None if measured["after"] is None else judged(measured["after"], was)
     settings = ParameterSpace.for_stems(["vocals", "accompaniment"]).settings(SETTINGS)
-    acted = [] if was is None or now is None else actions(was, now, settings, {})
+    acted = [] if was is None or now is None else actions(was, now, Made(settings, {}))
     return {
         "schema": "mixagent.report/2",
         "version": "0.1.0",
@@ -293,6 +294,42 @@ def test_the_summary_fills_no_line_of_a_pipe_with_blanks():
     console = Console(width=200, file=io.StringIO(), color_system=None)
     console.print(summary_text(make_report(song(), song(gain=0.2))))
     assert max(map(len, console.file.getvalue().splitlines())) < 160
+
+
+CUT = """
+const document = window.frames[0].document, root = document.documentElement;
+const shown = (each) => each.getBoundingClientRect().width > 0 && !each.closest(".scroll, .sr");
+const cut = (each) => {
+  const box = each.getBoundingClientRect();
+  const hidden = window.frames[0].getComputedStyle(each).overflowX !== "visible";
+  const inside = hidden && each.scrollWidth > each.clientWidth + 1;
+  return inside || box.right > root.clientWidth + 1 || box.left < -1;
+};
+const texts = "h1, h2, h3, p, li, dt, dd, th, td, figcaption, summary, .key, .values, .name, .tick-y";
+const found = [...document.querySelectorAll(texts)].filter(shown).filter(cut);
+const overlapping = [...document.querySelectorAll(".plot, .picture")].flatMap((plot) => {
+  const ticks = [...plot.querySelectorAll(".tick-x")].filter(shown);
+  const boxes = ticks.map((tick) => tick.getBoundingClientRect());
+  boxes.sort((a, b) => a.left - b.left);
+  return boxes.slice(1).filter((box, k) => box.left < boxes[k].right).map(() => "labels overlap");
+});
+const wide = root.scrollWidth > root.clientWidth ? ["the page"] : [];
+return [...wide, ...found.map((each) => each.textContent.slice(0, 60)), ...overlapping];
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not browser.AVAILABLE, reason="chromium and chromedriver are not installed")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_is_cut_and_no_labels_overlap_on_a_phone_or_a_desk(written, tmp_path, width):
+    path, _, _ = written(song(30.0), song(30.0, gain=0.2), name="a_song_with_a_rather_long_name.wav")
+    # No window is as narrow as a phone, so the page stands in a frame of that width.
+    frame, text = tmp_path / "frame.html", html.escape(path.read_text("utf-8"))
+    frame.write_text(f'<iframe srcdoc="{text}" style="border:0;width:{width}px;height:4000px"></iframe>')
+    with browser.opened(frame, tmp_path / "profile") as run:
+        ready = "return window.frames[0].document.readyState"
+        assert browser.until(lambda: run(ready), lambda state: state == "complete") == "complete"
+        assert run(CUT) == []
 
 
 STATE = 'return document.getElementById("player").state()'

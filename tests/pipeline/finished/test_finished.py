@@ -142,6 +142,26 @@ def test_a_song_at_the_mean_of_finished_music_has_no_finding_and_is_not_moved() 
     assert answer(judgement).values == {}
 
 
+def test_a_voice_alone_is_held_to_nothing_and_nothing_is_found() -> None:
+    music = finished_music_band()
+    values = music.band.mean.copy()
+    for hz in TONE_HZ[:8]:
+        values[INDEX[f"tone_{hz:.0f}"]] -= 8 * music.band.spread[INDEX[f"tone_{hz:.0f}"]]
+    judgement = judge(SongMeasures(values, np.zeros(len(KIND))))
+    assert judgement.alone
+    assert findings(judgement) == ()
+    assert answer(judgement).values == {}
+
+
+def test_a_moment_of_a_song_is_not_held_to_the_band() -> None:
+    music = finished_music_band()
+    values = music.band.mean + 4 * music.band.spread * (np.arange(len(MEASURES)) % 2)
+    kind = music.kind.mean + 3 * music.kind.spread * np.sign(music.kind.direction)
+    trusts = [judge(SongMeasures(values, kind, s)).trust["tone"] for s in (2.0, 10.0, 30.0, 200.0)]
+    assert trusts[0] == 0.0
+    assert 0.0 < trusts[1] < trusts[2] == trusts[3]
+
+
 def test_references_are_taken_at_their_word() -> None:
     judgement = judge(measured(song()), BAND)
     assert set(judgement.trust.values()) == {1.0}
