@@ -8,6 +8,7 @@ wide bands. Everything is level-independent: 0 dB is the excerpt's own mean powe
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -27,7 +28,7 @@ EDGES_HZ = (*(1000.0 * 2.0 ** (n / 6.0 - 1.0 / 6.0) for n in range(-30, 27)), 20
 """Edges of the bands: the sixth octaves from 28 Hz to 18 kHz, and two up to 22 kHz."""
 
 BANDS = len(EDGES_HZ) - 1
-CENTRES_HZ = tuple(float(np.sqrt(low * high)) for low, high in zip(EDGES_HZ, EDGES_HZ[1:], strict=False))
+CENTRES_HZ = tuple(float(np.sqrt(low * high)) for low, high in itertools.pairwise(EDGES_HZ))
 FLOOR_DB = -90.0
 """What lies further under the excerpt's mean power counts as this."""
 
@@ -63,7 +64,7 @@ class SongBands:
     @property
     def frames(self) -> int:
         """How many frames of 46 ms there are."""
-        return self.mid_db.shape[1]
+        return int(self.mid_db.shape[1])
 
     def stacked(self) -> Array:
         """All of it as one array of shape (3 · BANDS + FAST, frames)."""
@@ -140,7 +141,7 @@ def _weights(size: int, rate: int) -> Array:
     width = rate / size
     low, high = np.array(EDGES_HZ[:-1]), np.array(EDGES_HZ[1:])
     over = np.minimum(bins[:, None] + width / 2, high) - np.maximum(bins[:, None] - width / 2, low)
-    return np.clip(over / width, 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(over / width, 0.0, 1.0), np.float32)
 
 
 def _fast(mid: Array, level: Array, rate: int, size: int, frames: int) -> Array:

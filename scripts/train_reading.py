@@ -63,7 +63,12 @@ def main() -> None:
         build_passes(corpus, "validation", arguments.to, arguments.held_out, seed=HELD_OUT_SEED)
         build_passes(corpus, "train", arguments.to, arguments.passes, seed=arguments.seed, progress=_told)
     elif arguments.part == "train":
-        _train(arguments.store, arguments.to, Recipe(minutes=arguments.minutes, seed=arguments.seed), arguments.start)
+        _train(
+            arguments.store,
+            arguments.to,
+            Recipe(minutes=arguments.minutes, seed=arguments.seed),
+            arguments.start,
+        )
     elif arguments.part == "report":
         print(json.dumps(_judge(arguments.store)(_averaged(arguments.run)), indent=1))
     else:
@@ -137,7 +142,11 @@ def _ship(run: Path, folder: Path, card: Path | None) -> None:
     training = {**recipe, "steps": state["step"], "trained_minutes": round(state["used_s"] / 60, 1)}
     last = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1]
     kept = folder / "README.md"
-    text = (card or kept).read_text(encoding="utf-8") if (card or kept).is_file() else "# The net that reads a song\n"
+    text = (
+        (card or kept).read_text(encoding="utf-8")
+        if (card or kept).is_file()
+        else "# The net that reads a song\n"
+    )
     weights = {name: value.numpy() for name, value in net.state_dict().items()}
     ReadingCheckpoint(weights, asdict(net.shape), training, json.loads(last)).save(folder, text)
 

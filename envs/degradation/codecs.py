@@ -73,7 +73,7 @@ def through_rate(audio: Audio, rate: int) -> Audio:
 
 
 def aligned(decoded: FloatArray, reference: FloatArray) -> FloatArray:
-    """`decoded` moved by up to 100 ms to where it correlates best, cut or padded to the reference's length."""
+    """`decoded` moved by up to 100 ms to where it correlates best, of the reference's length."""
     span = min(reference.shape[1], decoded.shape[1], 131072)
     a, b = decoded.sum(axis=0)[:span], reference.sum(axis=0)[:span]
     correlation = signal.correlate(a, b, "full", "fft")

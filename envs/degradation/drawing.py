@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixagent.envs.degradation import codecs, dynamics, vocoders
-from mixagent.envs.degradation.fields import Field, draw_field, same_power
+from mixagent.envs.degradation.fields import draw_field, same_power
 from mixagent.envs.pathologies import KINDS, Kind, damage
 from mixagent.envs.roughening import roughen
 from mixagent.pipeline.audio import Audio
@@ -99,7 +99,9 @@ def _rate(audio: Audio, random: np.random.Generator) -> Audio:
 
 def _mel(audio: Audio, random: np.random.Generator) -> Audio:
     highest_hz = float(random.choice((8000.0, 12000.0, 16000.0, 22050.0)))
-    return vocoders.through_mel(audio, int(random.choice((64, 80, 100, 128, 160))), highest_hz, random.random())
+    return vocoders.through_mel(
+        audio, int(random.choice((64, 80, 100, 128, 160))), highest_hz, random.random()
+    )
 
 
 def _coarse(audio: Audio, random: np.random.Generator) -> Audio:

@@ -60,9 +60,7 @@ def gated(audio: Audio, threshold_db: float, depth_db: float, attack_s: float, r
 
 
 @njit(cache=True, nogil=True)
-def _detected(
-    power: NDArray[np.float64], mean: float, attack: float, release: float
-) -> NDArray[np.float64]:
+def _detected(power: NDArray[np.float64], mean: float, attack: float, release: float) -> NDArray[np.float64]:
     """The level over the mean in dB behind a one-pole detector, sample by sample."""
     up, down = math.exp(-1.0 / max(attack, 1.0)), math.exp(-1.0 / max(release, 1.0))
     state, out = mean, np.empty(power.size)

@@ -26,6 +26,7 @@ Gain = Callable[[Grid, Grid], Grid]
 SILENT_DB = -90.0
 _SIZE = 2048
 _POINTS = 3
+_FRAME_S = 0.0464
 
 
 @dataclass(frozen=True)
@@ -88,32 +89,32 @@ class Field:
         """
         edges = np.log2(np.array(EDGES_HZ))
         inside = (np.arange(_POINTS) + 0.5) / _POINTS
-        hz = 2 ** (edges[:-1, None] + inside * np.diff(edges)[:, None])
-        gains = self.gains_db(hz.ravel(), np.arange(bands.frames) * 0.0464, severity)
-        mid, side, balance = (
-            10 * np.log10(np.mean(10 ** (g.reshape(BANDS, _POINTS, -1) / 10), axis=1)) for g in gains
+        hz = np.exp2(edges[:-1, None] + inside * np.diff(edges)[:, None]).ravel()
+        gains = self.gains_db(
+            np.asarray(hz, np.float64), _FRAME_S * np.arange(bands.frames, dtype=np.float64), severity
         )
+        powers = [np.mean(10.0 ** (g.reshape(BANDS, _POINTS, -1) / 10), axis=1) for g in gains]
+        mid, side, balance = (np.asarray(10 * np.log10(power), np.float64) for power in powers)
         return moved(bands, mid, side, balance)
 
 
 def moved(bands: SongBands, mid_db: Grid, side_db: Grid, balance_db: Grid) -> SongBands:
-    """The bands with mid and side raised and right raised against left, each (BANDS, frames) or (BANDS, 1)."""
-    mid = 10 ** ((bands.mid_db + mid_db) / 10)
-    side = 10 ** ((bands.side_db + side_db) / 10)
+    """The bands with mid and side raised, then right against left; gains (BANDS, frames) or (BANDS, 1)."""
+    mid, side = (
+        np.asarray(10 ** (p / 10), np.float64) for p in (bands.mid_db + mid_db, bands.side_db + side_db)
+    )
     cross = bands.common * np.sqrt(mid * side)
     if np.any(balance_db):
         left = (mid + side + 2 * cross) * 10 ** (-balance_db / 20)
         right = (mid + side - 2 * cross) * 10 ** (balance_db / 20)
         both = mid - side  # Re(L R*): both gains cancel
         mid, side, cross = (left + right) / 4 + both / 2, (left + right) / 4 - both / 2, (left - right) / 4
-    mid, side = np.maximum(mid, 1e-12), np.maximum(side, 1e-12)
+    mid, side = (np.asarray(np.maximum(power, 1e-12), np.float64) for power in (mid, side))
     common = np.clip(cross / np.sqrt(mid * side), -1.0, 1.0)
     # FLOOR_DB marks what is not there, and stays so.
     total = 10 * np.log10(max(float(np.mean(np.sum(mid + side, axis=0))), 1e-12))
-    mid_db, side_db = (np.maximum(10 * np.log10(p) - total, FLOOR_DB) for p in (mid, side))
-    return SongBands(
-        mid_db.astype(np.float32), side_db.astype(np.float32), common.astype(np.float32), bands.fast
-    )
+    levels = [np.maximum(10 * np.log10(p) - total, FLOOR_DB).astype(np.float32) for p in (mid, side)]
+    return SongBands(levels[0], levels[1], common.astype(np.float32), bands.fast)
 
 
 def same_power(audio: Audio, as_: Audio) -> Audio:
@@ -122,7 +123,7 @@ def same_power(audio: Audio, as_: Audio) -> Audio:
     return Audio((audio.samples * np.sqrt(wanted / max(now, 1e-20))).astype(np.float32), audio.rate)
 
 
-def _factor(gain_db: Array) -> Array:
+def _factor(gain_db: NDArray[np.floating]) -> Array:
     return np.asarray(10 ** (gain_db / 20), np.float32)
 
 
@@ -147,9 +148,7 @@ def draw_field(random: np.random.Generator, count: int) -> Field:
 
 def draw_colour(random: np.random.Generator, most_db: float) -> Field:
     """A mild curve of tone, and another of the side: what sets one finished song apart from another."""
-    tone, side = (
-        _curve(random, random.uniform(0.0, most_db), int(random.integers(4, 20))) for _ in range(2)
-    )
+    tone, side = (_curve(random, random.uniform(0.0, most_db), int(random.integers(4, 20))) for _ in range(2))
     return Field(mid=(tone,), side=(tone, side))
 
 
@@ -236,19 +235,23 @@ def _early_end(random: np.random.Generator) -> Field:
     cut, steep_db = np.log2(_log(random, 3500, 17500) / 1000.0), _log(random, 24, 1500)
 
     def gain(hz: Grid, _: Grid) -> Grid:
-        return np.maximum(-steep_db * np.maximum(_octaves(hz) - cut, 0.0), SILENT_DB)[:, None]
+        return np.asarray(np.maximum(-steep_db * np.maximum(_octaves(hz) - cut, 0.0), SILENT_DB)[:, None])
 
     return Field(side=(gain,)) if random.random() < 0.15 else _tone(gain)
 
 
 def _late_start(random: np.random.Generator) -> Field:
     cut, steep_db = np.log2(_log(random, 35, 180) / 1000.0), random.uniform(12, 48)
-    return _tone(lambda hz, _: np.maximum(-steep_db * np.maximum(cut - _octaves(hz), 0.0), SILENT_DB)[:, None])
+    return _tone(
+        lambda hz, _: np.maximum(-steep_db * np.maximum(cut - _octaves(hz), 0.0), SILENT_DB)[:, None]
+    )
 
 
 def _gaps(random: np.random.Generator) -> Field:
     """Flat-bottomed gaps that stand still."""
-    centres = np.array([np.log2(_log(random, 700, 13000) / 1000.0) for _ in range(int(random.integers(1, 6)))])
+    centres = np.array(
+        [np.log2(_log(random, 700, 13000) / 1000.0) for _ in range(int(random.integers(1, 6)))]
+    )
     half, depth_db = random.uniform(0.1, 0.3), random.uniform(8, 45)
 
     def gain(hz: Grid, _: Grid) -> Grid:

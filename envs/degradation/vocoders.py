@@ -51,7 +51,7 @@ def ring_modulated(audio: Audio, carrier_hz: float, low_hz: float, high_hz: floa
     spectra, hz = _forward(audio), np.fft.rfftfreq(_SIZE, 1 / audio.rate)
     band = _backward(spectra * ((hz >= low_hz) & (hz < high_hz)), audio).samples
     times = np.arange(audio.samples.shape[1]) / audio.rate
-    shifted = band * np.cos(2 * np.pi * carrier_hz * times).astype(np.float32) * np.sqrt(np.float32(2))
+    shifted = band * np.asarray(np.cos(2 * np.pi * carrier_hz * times), np.float32) * np.sqrt(np.float32(2))
     return Audio(audio.samples + np.float32(10 ** (level_db / 20)) * shifted, audio.rate)
 
 
@@ -86,7 +86,7 @@ def _unit(spectra: Spectra) -> Spectra:
 
 def _noise(audio: Audio, seed: int = 0) -> NDArray[np.float32]:
     # One noise for all channels, or the image would fall apart too.
-    one = np.random.default_rng(seed).standard_normal(audio.samples.shape[1]).astype(np.float32)
+    one = np.random.default_rng(seed).standard_normal((1, audio.samples.shape[1]), np.float32)
     return np.broadcast_to(one, audio.samples.shape)
 
 
@@ -108,7 +108,7 @@ def _backward(spectra: Spectra, audio: Audio) -> Audio:
 
 @lru_cache
 def _window() -> NDArray[np.float32]:
-    return np.hanning(_SIZE + 1)[:-1].astype(np.float32)
+    return np.asarray(np.hanning(_SIZE + 1)[:-1], np.float32)
 
 
 @lru_cache
@@ -120,4 +120,4 @@ def _mel_bank(bands: int, bins: int, rate: int, highest_hz: float) -> NDArray[np
     # The narrowest triangles are as wide as two bins, or the lows would fall between them.
     width = np.maximum(np.diff(edges), rate / (2 * (bins - 1)))
     rising, falling = (hz - edges[1:-1]) / width[:-1], (edges[1:-1] - hz) / width[1:]
-    return np.clip(1 + np.minimum(rising, falling), 0.0, 1.0).astype(np.float32)
+    return np.asarray(np.clip(1 + np.minimum(rising, falling), 0.0, 1.0), np.float32)

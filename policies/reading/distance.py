@@ -62,7 +62,10 @@ class LongTerm:
         above = (index > end[:, None]) & (index < BANDS - 1)
 
         def filled(power: Tensor) -> Tensor:
-            mean = 10 * (inside * power / 10 ** (_WIDTH_DB / 10)).sum(1, keepdim=True).div(count).add(1e-12).log10()
+            mean = (
+                10
+                * (inside * power / 10 ** (_WIDTH_DB / 10)).sum(1, keepdim=True).div(count).add(1e-12).log10()
+            )
             wanted = 10 ** ((mean + carried) / 10)
             return torch.where(above, torch.maximum(power, wanted), power)
 
@@ -82,7 +85,7 @@ def _figures(bands: LongTerm) -> tuple[Tensor, Tensor]:
     mid, side = bands.mid / weighted, bands.side / weighted
     heard = side + 10 ** (-_SIDE_FLOOR_DB / 10) * mid
     floor = 10 ** (-_FLOOR_DB / 10)
-    thirds = [p[:, 2 : 2 * THIRDS].unflatten(1, (-1, 2)).sum(-1) for p in (mid, heard)]
+    thirds = [p[:, 2 : 2 * THIRDS].reshape(len(p), -1, 2).sum(-1) for p in (mid, heard)]
     tone = torch.cat([10 * p.clamp(min=floor).log10() for p in thirds], 1)
     mids, sides = (p @ _OCTAVE_SUMS for p in (mid, side))
     ratio = (10 * ((sides + 1e-9) / (mids + 1e-9)).log10()).clamp(-_SIDE_FLOOR_DB, 12.0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.song_bands import BANDS, FAST, FLOOR_DB, THIRDS_HZ
+from mixagent.pipeline.song_bands import BANDS, FLOOR_DB, THIRDS_HZ
 
 Array = NDArray[np.float32]
 
@@ -43,10 +43,11 @@ class FrozenReader:
         pooled = np.concatenate((frames.mean(1), frames.std(1, ddof=1), summary), 1)
         heard = _silu(self._norm("heard.1", self._linear("heard.0", pooled)))
         beside = self._linear("spread", heard).reshape(len(heard), -1, BANDS)
-        advised = np.repeat(advice_db, 2, axis=-1)
-        advised = np.pad(advised, ((0, 0), (0, 0), (0, BANDS - 2 * _THIRDS)), mode="edge") / 6
-        bands = self._along("enter_bands", np.concatenate((long, advised, beside), 1).transpose(0, 2, 1))
-        bands = bands + self.weights["place"].T
+        above = ((0, 0), (0, 0), (0, BANDS - 2 * _THIRDS))
+        advised = np.pad(np.repeat(advice_db, 2, axis=-1), above, mode="edge") / 6
+        shown = np.concatenate((long, advised, beside), 1).astype(np.float32)
+        bands = self._along("enter_bands", shown.swapaxes(1, 2))
+        bands = np.asarray(bands + self.weights["place"].T, np.float32)
         for block in range(self._count("bands")):
             bands = self._band_block(f"bands.{block}", bands)
         # The two sixths of a third lie beside each other, channel by channel.
@@ -98,7 +99,9 @@ class FrozenReader:
         centred = signal - signal.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
         standard = centred / np.sqrt(variance + _EPSILON)
-        return standard * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"]
+        return np.asarray(
+            standard * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"], np.float32
+        )
 
     def _count(self, name: str) -> int:
         return 1 + max(int(key.split(".")[1]) for key in self.weights if key.startswith(f"{name}."))
@@ -112,11 +115,13 @@ def _frame_rows(stacked: Array) -> Array:
     return np.concatenate(rows, 1)
 
 
-def _balance_db(mid: Array, side: Array, common: Array) -> Array:
+def _balance_db(
+    mid: NDArray[np.floating], side: NDArray[np.floating], common: NDArray[np.floating]
+) -> NDArray[np.floating]:
     """See `network.balance_db`."""
     cross, floor = common * np.sqrt(mid * side), np.float32(10 ** ((FLOOR_DB + 5) / 10))
     right, left = np.maximum(mid + side - 2 * cross, 0), np.maximum(mid + side + 2 * cross, 0)
-    return np.clip(10 * np.log10((right + floor) / (left + floor)), -20, 20)
+    return np.asarray(np.clip(10 * np.log10((right + floor) / (left + floor)), -20, 20))
 
 
 def _long_rows(stacked: Array) -> Array:

@@ -45,7 +45,7 @@ class Shape:
 
 def frame_rows(stacked: Tensor) -> Tensor:
     """`SongBands.stacked` (B, rows, T) as the net sees it, (B, FRAME_ROWS, T)."""
-    mid_db, side_db, common, fast = stacked.split((BANDS, BANDS, BANDS, FAST), dim=1)
+    mid_db, side_db, common, fast = torch.split(stacked, [BANDS, BANDS, BANDS, FAST], dim=1)
     balance = balance_db(10 ** (mid_db / 10), 10 ** (side_db / 10), common)
     return torch.cat(
         ((mid_db + 45) / 15, (side_db + 60) / 15, (side_db - mid_db) / 10, common, balance / 5, fast / 5), 1
@@ -61,7 +61,7 @@ def balance_db(mid: Tensor, side: Tensor, common: Tensor) -> Tensor:
 
 def long_rows(stacked: Tensor) -> Tensor:
     """The long-term figures of each band, (B, LONG_ROWS, BANDS)."""
-    mid_db, side_db, common, _ = stacked.split((BANDS, BANDS, BANDS, FAST), dim=1)
+    mid_db, side_db, common, _ = torch.split(stacked, [BANDS, BANDS, BANDS, FAST], dim=1)
     mid, side = 10 ** (mid_db / 10), 10 ** (side_db / 10)
     cross = (common * (mid * side).sqrt()).mean(-1)
     mid_mean, side_mean = mid.mean(-1), side.mean(-1)
@@ -94,7 +94,8 @@ class _FrameBlock(nn.Module):
         inner = self.norm(self.depthwise(signal).transpose(1, 2))
         scale, shift = self.bend(summary).unsqueeze(1).chunk(2, -1)
         inner = self.narrow(nn.functional.silu(self.wide(inner * (1 + scale) + shift)))
-        return signal + inner.transpose(1, 2)
+        bent: Tensor = signal + inner.transpose(1, 2)
+        return bent
 
 
 class _BandBlock(nn.Module):
@@ -109,7 +110,8 @@ class _BandBlock(nn.Module):
     def forward(self, bands: Tensor) -> Tensor:
         """(B, width, BANDS) to the same."""
         inner = self.norm(bands.transpose(1, 2)).transpose(1, 2)
-        return bands + self.narrow(nn.functional.silu(self.along(inner)))
+        done: Tensor = bands + self.narrow(nn.functional.silu(self.along(inner)))
+        return done
 
 
 class ReadingNet(nn.Module):
@@ -137,13 +139,14 @@ class ReadingNet(nn.Module):
         )
         self.spread = nn.Linear(2 * shape.summary, BANDS * (shape.band_width // 2))
         self.place = nn.Parameter(0.1 * torch.randn(shape.band_width, BANDS))
-        self.enter_bands = nn.Conv1d(LONG_ROWS + GAINS + shape.band_width // 2, shape.band_width, 5, padding=2)
+        self.enter_bands = nn.Conv1d(
+            LONG_ROWS + GAINS + shape.band_width // 2, shape.band_width, 5, padding=2
+        )
         self.bands = nn.ModuleList(_BandBlock(shape.band_width) for _ in range(shape.band_blocks))
         self.leave = nn.Conv1d(2 * shape.band_width, 2 * GAINS, 1)
         self.others = nn.Linear(2 * shape.summary, OTHERS)
-        for head in (self.leave, self.others):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        for weight in (*self.leave.parameters(), *self.others.parameters()):
+            nn.init.zeros_(weight)
 
     def forward(self, stacked: Tensor, advice_db: Tensor) -> tuple[Tensor, Tensor]:
         """Moves of the third octaves in dB, (B, GAINS, THIRDS), and the others, (B, OTHERS).
@@ -159,7 +162,9 @@ class ReadingNet(nn.Module):
             frames = block(frames, summary)
         heard = self.heard(torch.cat((frames.mean(-1), frames.std(-1), summary), 1))
         beside = self.spread(heard).unflatten(1, (-1, BANDS))
-        advised = nn.functional.pad(advice_db.repeat_interleave(2, -1), (0, BANDS - 2 * THIRDS), mode="replicate")
+        advised = nn.functional.pad(
+            advice_db.repeat_interleave(2, -1), (0, BANDS - 2 * THIRDS), mode="replicate"
+        )
         bands = self.enter_bands(torch.cat((long, advised / 6, beside), 1)) + self.place
         for block in self.bands:
             bands = block(bands)

@@ -67,7 +67,8 @@ class Recipe:
     clean: float = 0.1
     kept: float = 0.6
     light: float = 0.4
-    harm: float = 1.0
+    harm: float = 0.5
+    colour_db: float = 4.0
     seed: int = 0
 
 
@@ -229,7 +230,12 @@ def _follow(average: ReadingNet, net: ReadingNet, decay: float) -> None:
 
 
 def _keep(
-    path: Path, net: ReadingNet, average: ReadingNet, optimiser: torch.optim.Optimizer, step: int, used_s: float
+    path: Path,
+    net: ReadingNet,
+    average: ReadingNet,
+    optimiser: torch.optim.Optimizer,
+    step: int,
+    used_s: float,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}

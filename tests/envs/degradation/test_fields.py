@@ -46,7 +46,9 @@ def test_every_kind_keeps_shape_and_power(kind: str, channels: int) -> None:
     assert _power(done) == pytest.approx(_power(audio), rel=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["random curve", "tilt", "low mids", "width", "lean", "lean curve", "blinking"])
+@pytest.mark.parametrize(
+    "kind", ["random curve", "tilt", "low mids", "width", "lean", "lean curve", "blinking"]
+)
 def test_bands_are_moved_as_the_audio_is(kind: str) -> None:
     field = KINDS[kind][0](np.random.default_rng(3))
     heard, worked_out = read_bands(field.on_audio(SONG)), field.on_bands(BANDS)
