@@ -28,7 +28,7 @@ from mixagent.policies.reading.distance import distance
 from mixagent.policies.reading.material import Pass, build_passes, load_passes
 from mixagent.policies.reading.network import ReadingNet, Shape
 from mixagent.policies.reading.policy import ReadingCheckpoint
-from mixagent.policies.reading.training import Batch, Recipe, batch_of, moved, train
+from mixagent.policies.reading.training import SCORE, Batch, Recipe, batch_of, moved, train
 
 HELD_OUT_SEED = 7
 
@@ -107,6 +107,8 @@ def _judge(store: Path) -> Callable[[ReadingNet], dict[str, float]]:
                 figures["clean moved, units"] = float(after - before) / len(batch.heard)
             else:
                 figures[name] = 1 - float(after) / float(before)
+        undone = [share for name, share in figures.items() if name != "clean moved, units"]
+        figures[SCORE] = float(np.mean(undone)) - 0.1 * figures["clean moved, units"]
         return figures
 
     return judged
@@ -128,7 +130,7 @@ def _by_family(passes: Sequence[Pass]) -> dict[str, list[tuple[np.ndarray, np.nd
 
 
 def _averaged(run: Path) -> ReadingNet:
-    state = torch.load(run / "state.pt", weights_only=True)
+    state = torch.load(run / "best.pt", weights_only=True)
     shape = Shape(**json.loads((run / "shape.json").read_text(encoding="utf-8")))
     net = ReadingNet(shape)
     net.load_state_dict(state["average"])
@@ -137,10 +139,11 @@ def _averaged(run: Path) -> ReadingNet:
 
 def _ship(run: Path, folder: Path, card: Path | None) -> None:
     net = _averaged(run)
-    state = torch.load(run / "state.pt", weights_only=True)
+    state = torch.load(run / "best.pt", weights_only=True)
     recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
-    training = {**recipe, "steps": state["step"], "trained_minutes": round(state["used_s"] / 60, 1)}
-    last = (run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+    lines = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    figures = next(line for line in lines if line["step"] == state["step"])
+    training = {**recipe, "steps": state["step"]}
     kept = folder / "README.md"
     text = (
         (card or kept).read_text(encoding="utf-8")
@@ -148,7 +151,7 @@ def _ship(run: Path, folder: Path, card: Path | None) -> None:
         else "# The net that reads a song\n"
     )
     weights = {name: value.numpy() for name, value in net.state_dict().items()}
-    ReadingCheckpoint(weights, asdict(net.shape), training, json.loads(last)).save(folder, text)
+    ReadingCheckpoint(weights, asdict(net.shape), training, figures).save(folder, text)
 
 
 def _told(share: float) -> None:

@@ -100,20 +100,19 @@ class Field:
 
 def moved(bands: SongBands, mid_db: Grid, side_db: Grid, balance_db: Grid) -> SongBands:
     """The bands with mid and side raised, then right against left; gains (BANDS, frames) or (BANDS, 1)."""
-    mid, side = (
-        np.asarray(10 ** (p / 10), np.float64) for p in (bands.mid_db + mid_db, bands.side_db + side_db)
-    )
-    cross = bands.common * np.sqrt(mid * side)
+    mid = np.asarray(10 ** ((bands.mid_db + mid_db) / 10), np.float64)
+    side = np.asarray(10 ** ((bands.side_db + side_db) / 10), np.float64)
+    cross = np.asarray(bands.common * np.sqrt(mid * side), np.float64)
     if np.any(balance_db):
         left = (mid + side + 2 * cross) * 10 ** (-balance_db / 20)
         right = (mid + side - 2 * cross) * 10 ** (balance_db / 20)
         both = mid - side  # Re(L R*): both gains cancel
         mid, side, cross = (left + right) / 4 + both / 2, (left + right) / 4 - both / 2, (left - right) / 4
-    mid, side = (np.asarray(np.maximum(power, 1e-12), np.float64) for power in (mid, side))
-    common = np.clip(cross / np.sqrt(mid * side), -1.0, 1.0)
+    powers = (np.maximum(mid, 1e-12), np.maximum(side, 1e-12))
+    common = np.clip(cross / np.sqrt(powers[0] * powers[1]), -1.0, 1.0)
     # FLOOR_DB marks what is not there, and stays so.
     total = 10 * np.log10(max(float(np.mean(np.sum(mid + side, axis=0))), 1e-12))
-    levels = [np.maximum(10 * np.log10(p) - total, FLOOR_DB).astype(np.float32) for p in (mid, side)]
+    levels = [np.maximum(10 * np.log10(p) - total, FLOOR_DB).astype(np.float32) for p in powers]
     return SongBands(levels[0], levels[1], common.astype(np.float32), bands.fast)
 
 

@@ -35,12 +35,12 @@ OTHERS = 4
 class Shape:
     """How wide and deep a net is."""
 
-    width: int = 128
-    blocks: int = 4
-    summary: int = 192
-    band_width: int = 48
-    band_blocks: int = 4
-    dropout: float = 0.1
+    width: int = 64
+    blocks: int = 2
+    summary: int = 96
+    band_width: int = 32
+    band_blocks: int = 3
+    dropout: float = 0.3
 
 
 def frame_rows(stacked: Tensor) -> Tensor:
