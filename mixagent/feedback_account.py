@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mixagent.pipeline.feedback import Aim, Change, Figures, Miss, misses
 from mixagent.pipeline.parameters import GRAPHIC_HZ
+from mixagent.report.actions import hz_words
 from mixagent.report.words import number, parameter_label, parameter_value, place_label
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _neighbours(missed: Sequence[Miss]) -> list[list[Miss]]:
 def _region_words(region: Sequence[Miss]) -> str:
     """Neighbouring bands in words: “tone at 31–63 Hz up to 2.2 dB under where it was to be”."""
     (what, low), (_, high) = (_band(miss) or ("", 0) for miss in (region[0], region[-1]))
-    at = f"{low} Hz" if low == high else f"{low}–{high} Hz"
+    at = hz_words(low) if low == high else f"{hz_words(low)}–{hz_words(high)}"
     most_db = max(abs(_off_db(miss, miss.value)) for miss in region)
     side = "over" if region[0].excess > 0 else "under"
     return f"{what} at {at} up to {number(most_db)} dB {side} where it was to be"

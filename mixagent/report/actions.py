@@ -20,9 +20,9 @@ from mixagent.pipeline.applied import BandGain
 from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.finished.band import Band, Judgement
 from mixagent.pipeline.finished.findings import FOUND, Fault, findings
-from mixagent.pipeline.finished.measures import GROUPS, LOWEST_DB, MEASURES, Group
+from mixagent.pipeline.finished.measures import GROUPS, LEVEL, LOWEST_DB, MEASURES, Group
 from mixagent.pipeline.finished.reasons import reasons_of
-from mixagent.pipeline.parameters import STEM_PLACES, Settings, switch_of
+from mixagent.pipeline.parameters import GRAPHIC_HZ, STEM_PLACES, Settings, switch_of
 from mixagent.report.words import number, parameter_label, parameter_value, place_label
 
 Float64Array = NDArray[np.float64]
@@ -34,6 +34,9 @@ HEARD_DB = 0.5
 TOLD_DB = 0.8
 """Bands that went one way are told where one of them changed by so much."""
 
+ASIDE_DB = 1.5
+"""The same of bands that nothing was set for."""
+
 UNCERTAIN = "no fault for certain, brought a little towards finished music"
 """Why bands were moved that no finding is about."""
 
@@ -41,11 +44,12 @@ BAND_DYNAMICS = ("transient_attack_db", "ride_db")
 """Settings of dynamics that the band of finished music moves."""
 
 BY_HAND = "set by hand"
-_ASIDE = "it comes with the rest"
+_ASIDE = "it comes with the level and the rest"
 _TO_THE_MIDDLE = "no fault for certain, brought towards the middle"
 
 _THIRD = 2 ** (1 / 6)
 _WORKED_DB = 0.1
+_LEAST_PART = 0.25
 _ALWAYS = 0.95
 _NEAR_OCTAVES = 0.2
 _SILENT_DB = 0.05
@@ -258,8 +262,11 @@ class _Told:
         changes = self._changes(group)
         up, down = ("raised", "lowered") if group == "tone" else ("widened", "narrowed")
         for region in regions(changes, hz, self._worked(group, hz)):
-            answered = self._answered(group, region.change_db, names[region.places])
-            why = self._why(group, region, answered)
+            asked = self._asked(group, region)
+            if not asked and (abs(region.most_db) < ASIDE_DB or self._is_repaired(region)):
+                continue
+            answered = self._answered(group, region.change_db, names[region.places]) if asked else []
+            why = self._why(group, region, answered) if asked else _ASIDE
             size = number(abs(region.change_db))
             one = region.places.stop - region.places.start == 1
             most = "" if one else f" (most {number(abs(region.most_db))} dB at {hz_words(region.most_hz)})"
@@ -289,6 +296,22 @@ class _Told:
         moving = "graphic.tone_" if group == "tone" else ("graphic.tone_", "graphic.width_")
         changed = self.made.applied.changed()
         return [n for n in changed if n.startswith(moving) and abs(self.made.applied[n]) >= _WORKED_DB]
+
+    def _is_repaired(self, region: Region) -> bool:
+        """Whether a repair, which is told by itself, works in the region."""
+        centres = [gain.centre_hz for gains in self.made.repairs.values() for gain in gains]
+        return any(region.low_hz < hz < region.high_hz for hz in centres)
+
+    def _asked(self, group: Literal["tone", "width", "balance"], region: Region) -> bool:
+        """Whether the change of a region is what was set, in good part, and not what came of all else."""
+        if self.made.matched or any(n.startswith(("master.balance", "master.width")) for n in self._others()):
+            return True
+        places = np.array(GRAPHIC_HZ)
+        gains = np.array([self.made.applied[f"graphic.{group}_{hz}_db"] for hz in GRAPHIC_HZ])
+        inside = (places > region.low_hz * 0.98) & (places < region.high_hz * 1.02)
+        level_db = float(gains[LEVEL].mean()) if group == "tone" else 0.0
+        asked_db = float(gains[inside].mean()) - level_db if inside.any() else 0.0
+        return asked_db * region.change_db > 0 and abs(asked_db) >= _LEAST_PART * abs(region.change_db)
 
     def _others(self) -> list[str]:
         """What switches on an effect other than the graphic equaliser."""
@@ -342,9 +365,10 @@ class _Told:
         for found in regions(changes, centres, np.ones(len(centres), np.bool_)):
             at = found.places
             region = replace(found, low_hz=IMAGE_EDGES_HZ[at.start], high_hz=IMAGE_EDGES_HZ[at.stop])
-            answered = self._answered("balance", region.change_db, names[at])
+            asked = self._asked("balance", region)
+            answered = self._answered("balance", region.change_db, names[at]) if asked else []
             leans = (np.abs(song.measures.of("balance")[at]).mean() for song in (self.before, self.after))
-            otherwise = _ASIDE if next(leans) <= next(leans) else _TO_THE_MIDDLE
+            otherwise = _ASIDE if not asked or next(leans) <= next(leans) else _TO_THE_MIDDLE
             why = _joined([fault.says for fault in answered]) if answered else otherwise
             side = "right" if region.change_db > 0 else "left"
             band, size = span_words(region.low_hz, region.high_hz), number(abs(region.change_db))

@@ -20,6 +20,9 @@ BOX = 1000.0
 SPAN_DB = 30.0
 """What the charts of tone and width show."""
 
+AROUND_DB = 10.0
+"""What they show at least over and under the middle of finished music."""
+
 _LOW_HZ, _HIGH_HZ = 22.0, 20_000.0
 _HZ_TICKS = (30, 60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 _MINOR_HZ = (60, 250, 1000, 4000, 16000)
@@ -169,10 +172,12 @@ def _between(values: NDArray[np.float64], otherwise: NDArray[np.float64]) -> NDA
 
 
 def _thirty(curves: Iterable[NDArray[np.float64]], mean: NDArray[np.float64]) -> Scale:
-    """30 dB in steps of 5 that hold as much of the curves as they can, about their middle."""
+    """30 dB about the middle of the curves, but with `AROUND_DB` to either side of finished music's mean."""
     values = np.concatenate([*curves, mean])
     low, high = np.percentile(values[np.isfinite(values)], (2, 98))
-    bottom = 5.0 * round(((low + high) / 2 - SPAN_DB / 2) / 5)
+    lowest, highest = float(mean.max()) + AROUND_DB - SPAN_DB, float(mean.min()) - AROUND_DB
+    middle = min(max((low + high) / 2 - SPAN_DB / 2, lowest), max(highest, lowest))
+    bottom = 5.0 * round(middle / 5)
     return Scale(bottom, bottom + SPAN_DB)
 
 
@@ -376,7 +381,9 @@ def _hz_x(hz: float) -> float:
 
 
 def _band_line(centres: Sequence[float], values: NDArray[np.float64], scale: Scale) -> str:
-    return polyline([_hz_x(hz) for hz in centres], [BOX * (1 - scale.share(float(v))) for v in values])
+    """What lies off the scale leaves the box, which cuts it, or it would seem to lie on its edge."""
+    ys = BOX * (scale.high - values) / (scale.high - scale.low)
+    return polyline([_hz_x(hz) for hz in centres], [float(y) for y in ys])
 
 
 def _hz_ticks() -> tuple[Tick, ...]:

@@ -6,6 +6,7 @@ that a severity falls exactly where the song came nearer to finished music.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -132,13 +133,17 @@ def _measured(found: Found, judgement: Judgement) -> str:
         return special(fault, judgement)
     if fault.group == "range":
         was, usual = _figures(judgement, "loudness_range")
-        return f"a range of {number(was)} LU, in finished music {number(usual)} LU"
+        section, usually = _figures(judgement, "section_contrast")
+        sections = f" and {number(section)} LU from section to section" if math.isfinite(section) else ""
+        others = f" and {number(usually)} LU" if sections else ""
+        return f"a range of {number(was)} LU{sections}, in finished music {number(usual)} LU{others}"
     if fault.group == "width":
         return f"the sides of {fault.place} are {distance} dB {over} those of finished music"
     if fault.group == "balance":
         return f"the right is {distance} dB {over} the left from 200 Hz to 4 kHz"
     if fault.group == "punch":
-        return f"{fault.place} stand {distance} dB {higher} than in finished music"
+        peaks = "the peaks" if fault.name == "crushed" else fault.place
+        return f"{peaks} stand {distance} dB {higher} than in finished music"
     if fault.group in {"steadiness", "lows"}:
         return f"{fault.place} swings {distance} dB {more} than in finished music"
     return f"{fault.place} is {distance} dB {over} finished music"

@@ -1,8 +1,9 @@
 """What brings a song to the inner edge of a band, in parameters of the chain.
 
-Nothing that lies within the inner edge is touched. What lies beyond is brought there, as far as the band's
-word counts for this song (`Judgement.trust`), smoothed over neighbouring bands and bounded: nothing is raised
-where there is nothing to raise, the lows' sides never.
+Nothing that lies within the inner edge is touched, and the edge lies further out the less the band's word
+counts for this song (`Judgement.trust`): so a master that is mastered again is left alone. What lies beyond
+is brought to the edge, smoothed over neighbouring bands and bounded: nothing is raised where there is nothing
+to raise, the lows' sides never.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from mixagent.pipeline.finished.measures import (
     INDEX,
     LEVEL,
     LOWEST_DB,
+    MEASURES,
     NARROWEST_DB,
     TONE_HZ,
     WIDEST_DB,
@@ -37,6 +39,9 @@ INNER = 0.35
 INNER_NARROW = 0.5
 """The same on the narrow side: voices keep records narrow, and a side must be there to be raised."""
 
+DOUBT = 0.5
+"""How many spreads further out the inner edge lies for a song that is half trusted."""
+
 CUT_DB, RAISE_DB = 12.0, 10.0
 """Most that a band of tone is lowered and raised."""
 
@@ -48,6 +53,9 @@ NARROW_DB, WIDEN_DB = 10.0, 8.0
 
 LEAST_WIDENED_HZ = 160.0
 """Below this a side is never raised: wide lows cancel on one loudspeaker."""
+
+INNER_BALANCE = 1.0
+"""The inner edge of the balance: records lean a little as they please."""
 
 MADE_UP_DB = 3.0
 """Most that the tone makes up for a side that was changed."""
@@ -139,11 +147,16 @@ def beyond(deviations: Float64Array, inner: float, inner_low: float | None = Non
     return np.where(np.isfinite(out), out, 0.0)
 
 
+def edge(inner: float, trust: float) -> float:
+    """The inner edge in spreads for a song that is held to the band so far (0 to 1); infinite at 0."""
+    return inner + DOUBT * (1.0 / trust - 1.0) if trust > 0.0 else math.inf
+
+
 def _tone_db(judgement: Judgement) -> Float64Array:
     hz = np.array(TONE_HZ)
     spread = judgement.band.spread[[INDEX[f"tone_{h:.0f}"] for h in TONE_HZ]]
-    moves = -beyond(judgement.of("tone"), INNER) * np.where(np.isfinite(spread), spread, 0.0)
-    moves = _smoothed(moves) * judgement.trust["tone"]
+    inner = edge(INNER, judgement.trust["tone"])
+    moves = _smoothed(-beyond(judgement.of("tone"), inner) * np.where(np.isfinite(spread), spread, 0.0))
     highest = np.where(hz < LOWS_HZ, LOWS_RAISE_DB, RAISE_DB)
     empty = beyond_end(judgement.measures["bandwidth"]) | (judgement.measures.of("tone") < SILENT_DB)
     return np.clip(moves, -CUT_DB, np.where(empty, 0.0, highest))
@@ -151,8 +164,9 @@ def _tone_db(judgement: Judgement) -> Float64Array:
 
 def _width_db(judgement: Judgement) -> Float64Array:
     spread = judgement.band.spread[[INDEX[f"width_{h:.0f}"] for h in WIDTH_HZ]]
-    moves = -beyond(judgement.of("width"), INNER, INNER_NARROW) * np.where(np.isfinite(spread), spread, 0.0)
-    moves = _smoothed(moves) * judgement.trust["width"]
+    inner, narrow = (edge(inner, judgement.trust["width"]) for inner in (INNER, INNER_NARROW))
+    out = beyond(judgement.of("width"), inner, narrow)
+    moves = _smoothed(-out * np.where(np.isfinite(spread), spread, 0.0))
     highest = np.where(np.array(WIDTH_HZ) < LEAST_WIDENED_HZ, 0.0, WIDEN_DB)
     moves = np.clip(moves, -NARROW_DB, highest)
     below = len(TONE_HZ) - len(WIDTH_HZ)
@@ -179,8 +193,8 @@ def _balance_db(judgement: Judgement) -> Float64Array:
     names = [f"lean_{hz:.0f}" for hz in IMAGE_EDGES_HZ[:-1]]
     spread = judgement.band.spread[[INDEX[name] for name in names]]
     leans = judgement.deviations[[INDEX[name] for name in names]]
-    moves = -beyond(leans, 1.0) * np.where(np.isfinite(spread), spread, 0.0)
-    moves = np.clip(moves * judgement.trust["balance"], -BALANCE_DB, BALANCE_DB)
+    moves = -beyond(leans, edge(INNER_BALANCE, judgement.trust["balance"]))
+    moves = np.clip(moves * np.where(np.isfinite(spread), spread, 0.0), -BALANCE_DB, BALANCE_DB)
     centres = np.sqrt(np.array(IMAGE_EDGES_HZ[:-1]) * np.array(IMAGE_EDGES_HZ[1:]))
     return np.interp(np.log(TONE_HZ), np.log(centres), moves)
 
@@ -189,12 +203,11 @@ def _attacks_db(judgement: Judgement) -> dict[str, float]:
     """Attacks raised where the peaks are crushed; in single bands up or down where those stand out."""
     apart = {name: _beyond_db(judgement, name, INNER_PUNCH) for name in ("plr", "crest_3s")}
     bands = {name: _beyond_db(judgement, name, INNER_BAND_PUNCH) for name in _BAND_OF}
-    trust = judgement.trust["punch"]
     crushed_db = max(-apart["plr"] / _PLR_A_DB, -apart["crest_3s"] / _CREST_A_DB, 0.0)
-    moves = {"master.transient_attack_db": trust * min(crushed_db, ATTACK_DB)}
+    moves = {"master.transient_attack_db": min(crushed_db, ATTACK_DB)}
     for place in dict.fromkeys(_BAND_OF.values()):
         out_db = [bands[name] for name, band in _BAND_OF.items() if band == place]
-        attack_db = -trust * float(np.mean(out_db)) / _BAND_CREST_A_DB
+        attack_db = -float(np.mean(out_db)) / _BAND_CREST_A_DB
         moves[f"{place}.transient_attack_db"] = min(max(attack_db, -BAND_ATTACK_DB), BAND_ATTACK_DB)
     return {name: round(move, 2) for name, move in moves.items() if abs(move) >= LEAST_ACTION}
 
@@ -202,14 +215,15 @@ def _attacks_db(judgement: Judgement) -> dict[str, float]:
 def _ride_db(judgement: Judgement) -> dict[str, float]:
     """Sections moved apart where the loudness hardly changes, together where it wanders."""
     apart_lu = _beyond_db(judgement, "loudness_range", INNER_PUNCH)
-    ride_db = judgement.trust["range"] * min(max(-apart_lu / _RANGE_A_DB / 2, -RIDE_DB), RIDE_DB)
+    ride_db = min(max(-apart_lu / _RANGE_A_DB / 2, -RIDE_DB), RIDE_DB)
     return {"master.ride_db": round(ride_db, 2)} if abs(ride_db) >= LEAST_ACTION else {}
 
 
 def _beyond_db(judgement: Judgement, name: str, inner: float) -> float:
     """How far one measure lies beyond an inner edge, in its unit, with its sign."""
     place = INDEX[name]
-    out = beyond(judgement.deviations[place : place + 1], inner)[0]
+    held = edge(inner, judgement.trust[MEASURES[place].group])
+    out = beyond(judgement.deviations[place : place + 1], held)[0]
     return float(out * judgement.band.spread[place]) if out else 0.0
 
 

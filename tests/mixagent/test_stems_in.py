@@ -288,7 +288,7 @@ def test_a_sum_over_full_scale_is_no_matter(mixagent, band):
     report = json.loads(mixagent("master", "--stems-in", band[0], "--json").out)
     assert report["before"]["sample_peak_dbfs"] > 0
     assert report["met"]
-    assert not any(finding["kind"] == "clipping" for finding in report["diagnosis"])
+    assert not any(finding["name"] == "clipping" for finding in report["findings"]["before"])
 
 
 # --- phase and timing ------------------------------------------------------------------------------

@@ -166,6 +166,16 @@ def test_what_was_done_without_a_finding_says_so():
     assert action["why"] == UNCERTAIN
 
 
+def test_what_came_of_other_things_is_not_told_as_what_the_equaliser_did():
+    start = song(**of("glassy", 3.0))
+    end = moved(start, **dict.fromkeys(BY_NAME["glassy"].measures, -3.0))
+    before = judged(start)
+    gains = dict.fromkeys((hz for hz in GRAPHIC_HZ if 6300 <= hz <= 12500), 0.4)
+    (action,) = actions(before, judged(end, before), made(graphic("tone", gains)))
+    assert action["answers"] == []
+    assert action["why"] == "it comes with the level and the rest"
+
+
 def test_bands_that_nothing_reached_are_no_action_though_the_level_of_the_rest_moved_them():
     gains = {hz: -8.0 for hz in GRAPHIC_HZ if 200 <= hz <= 500}
     start = song()
@@ -184,7 +194,8 @@ def test_no_action_contradicts_what_was_found():
         start = song(**of(fault.name, 4.0 * sign))
         back = {name: -2.0 * sign * BAND.spread[INDEX[name]] for name in fault.measures}
         hz = [float(name.rsplit("_", 1)[1]) for name in fault.measures]
-        moves = {at: -6.0 * sign for at in GRAPHIC_HZ if min(hz) - 1 <= at <= max(hz)}
+        gain_db = float(np.clip(np.mean(list(back.values())), -18.0, 18.0))
+        moves = {at: gain_db for at in GRAPHIC_HZ if min(hz) - 1 <= at <= max(hz)}
         before = judged(start)
         told = actions(before, judged(moved(start, **back), before), made(graphic(fault.group, moves)))
         (action,) = [row for row in told if fault.name in row["answers"]]
@@ -251,6 +262,14 @@ def test_the_tone_chart_spans_thirty_db_about_finished_music_with_its_band_behin
     spread = BAND.spread[INDEX["tone_1000"]]
     assert 500.0 - lines["inner"][at] == pytest.approx(spread / charts.SPAN_DB * charts.BOX, abs=0.1)
     assert all(o <= i + 0.1 for o, i in zip(lines["outer"], lines["inner"][: len(TONE_HZ)], strict=False))
+
+
+def test_the_middle_of_finished_music_stays_in_sight_however_far_out_a_song_is():
+    for by in (-60.0, 60.0):
+        far = moved(song(), **{f"tone_{hz:.0f}": by for hz in TONE_HZ[:20]})
+        drawn = charts.tone_chart(report(far, far))
+        middle = heights(next(line.path for line in drawn.lines if line.kind == "mean"))
+        assert all(charts.BOX / 4 < y < 3 * charts.BOX / 4 for y in middle)
 
 
 def test_a_mono_song_has_no_chart_of_width():

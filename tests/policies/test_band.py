@@ -11,7 +11,7 @@ from mixagent.pipeline.finished.measures import INDEX, MEASURES, measure_song
 from mixagent.pipeline.parameters import ParameterSpace, Settings
 from mixagent.pipeline.targets import TARGETS
 from mixagent.policies.band import BandPolicy, towards
-from mixagent.policies.base import Context
+from mixagent.policies.base import Context, Decision
 
 RATE = 44100
 SPACE = ParameterSpace.for_stems(())
@@ -46,6 +46,11 @@ def followed(context: Context, band: Band) -> Settings:
     return towards(BandPolicy().decide(context), context.measures, band).settings
 
 
+def decided(context: Context, references: Band) -> Decision:
+    assert context.measures is not None
+    return towards(BandPolicy().decide(context), context.measures, references)
+
+
 def test_a_song_against_itself_is_left_alone() -> None:
     context = heard(song())
     moved = followed(context, band_at(context)).changed()
@@ -77,7 +82,7 @@ def test_every_moved_parameter_has_a_reason() -> None:
     far = band_at(context)
     values = far.mean.copy()
     values[INDEX["tone_250"]] += 8.0
-    decision = BandPolicy(Band("far", 1, values, far.spread)).decide(context)
+    decision = decided(context, Band("far", 1, values, far.spread))
     moved = set(decision.settings.changed())
     assert moved
     assert moved <= set(decision.reasons)
