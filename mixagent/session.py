@@ -36,8 +36,8 @@ from mixagent.pipeline.parameters import STEM_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.references.goals import Goal
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
-from mixagent.pipeline.strengths import ALL, Strengths, dimension
 from mixagent.pipeline.song_bands import read_song
+from mixagent.pipeline.strengths import ALL, Strengths, dimension
 from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy, laid_over
