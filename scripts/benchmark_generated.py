@@ -715,9 +715,9 @@ def _song_cells(figures: Figures, before: Row, after: Row) -> list[str]:
         for kind in ("tone", "width")
     ]
     found = [name for name, severity in a.severities.items() if severity >= FOUND]
-    told = [f"{name} {a.severities[name]:.2f} → {b.severities[name]:.2f}" for name in found]
+    told = [f"{name} {a.severities[name]:.2f} → {b.severities.get(name, 0.0):.2f}" for name in found]
     told += [
-        f"{name} {a.severities[name]:.2f} → **{severity:.2f}**"
+        f"{name} {a.severities.get(name, 0.0):.2f} → **{severity:.2f}**"
         for name, severity in b.severities.items()
         if severity >= FOUND and name not in found
     ]

@@ -260,7 +260,7 @@ def test_a_larger_amount_changes_more(mixagent, tmp_path):
     soundfile.write(song, values, RATE, "FLOAT")
     moves = []
     for amount in (0.25, 0.5, 1.0):
-        ran = master(mixagent, song, "--amount", amount, "--json")
+        ran = master(mixagent, song, "--policy", "rules", "--amount", amount, "--json")
         rows = json.loads(ran.out)["decision"]["parameters"]
         moves.append(sum(abs(r["value"] - r["neutral"]) / (r["high"] - r["low"]) for r in rows))
     assert 0 < moves[0] < moves[1] < moves[2]

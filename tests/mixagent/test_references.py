@@ -7,8 +7,16 @@ import pytest
 import soundfile
 from songs import RATE, song_samples
 
+from mixagent.pipeline.analysis import analyse
+from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finished.measures import measure_song
+from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.references.goals import understood
+from mixagent.pipeline.targets import loudness_target
 from mixagent.references import Reference, parsed_reference
+from mixagent.wishes import Wishes
 
 FAST = ("--separator", "none", "--policy", "neutral")
 
@@ -170,6 +178,24 @@ def test_a_goal_is_kept_where_a_reference_is_matched(mixagent, song, reference):
     plain = mastered(mixagent, song, "--reference-tone", reference)["after"]["bands_db"]
     bassy = mastered(mixagent, song, "--reference-tone", reference, "--goal", "much more bass")["after"]
     assert bassy["bands_db"]["bass"] - bassy["bands_db"]["mid"] > plain["bass"] - plain["mid"] + 0.5
+
+
+def test_the_loop_holds_the_equaliser_to_its_aim_but_in_what_a_goal_bends():
+    audio = Audio(np.ascontiguousarray(song_samples(3.0).T, np.float32), RATE)
+    analysis = analyse(audio)
+    measures = measure_song(analysis, fingerprint(audio, analysis.integrated_lufs))
+    settings = ParameterSpace.for_stems(()).settings(
+        {"graphic.tone_1000_db": 3.0, "graphic.width_1000_db": -3.0}
+    )
+
+    def steered(goal):
+        wishes = Wishes(goal=None if goal is None else understood(goal))
+        names = {aim.name for aim in wishes.steered(loudness_target("streaming"), settings, measures)}
+        return names & {"tone_1000", "width_1000"}
+
+    assert steered(None) == {"tone_1000", "width_1000"}
+    assert steered("dark") == {"width_1000"}
+    assert steered("wide") == {"tone_1000"}
 
 
 def test_amount_0_gives_the_song_back_whatever_the_reference(mixagent, song, reference):

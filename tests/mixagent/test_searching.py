@@ -36,7 +36,8 @@ def searched(mixagent, song: Path, *options: object) -> dict:
 
 
 def test_a_search_counts_its_renders_says_what_it_gained_and_is_replayed(mixagent, song: Path) -> None:
-    report = searched(mixagent, song, "--search", "4", "--report", song.parent / "r.json")
+    options = ("--search", "4", "--policy", "rules", "--report", song.parent / "r.json")
+    report = searched(mixagent, song, *options)
     account = report["decision"]["search"]
     assert account["renders"] == 4
     assert account["blind_after"] >= account["blind_before"]

@@ -14,6 +14,7 @@ from mixagent.pipeline.finished.answers import INNER, INNER_PUNCH, answer
 from mixagent.pipeline.finished.band import finished_music_band, judge
 from mixagent.pipeline.finished.chosen import LEAST_SPREAD_DB, LEAST_SPREAD_LU, band_of
 from mixagent.pipeline.finished.measures import GROUPS, INDEX, TONE_HZ, measure_song
+from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.references.library import shipped_profile
 from mixagent.pipeline.references.profile import HeardSong, Profile, Statistic, profile_of, tone_distance_db
@@ -166,3 +167,17 @@ def test_dimensions_may_come_from_different_profiles(itself) -> None:
     assert band.mean[INDEX["plr"]] == metal.measures["plr"].mean
     assert not band.tells("width")
     assert band_of() is None
+
+
+def test_a_reason_never_says_the_opposite_of_its_move(found, itself) -> None:
+    """One band far under the reference outweighs in dB what all others are over it, but not in deviations."""
+    odd = {f"tone_{hz}": itself.measures[f"tone_{hz}"].mean for hz in (6300, 8000, 10000, 12500)}
+    shifted = {name: Statistic(mean - 3.0, 0.0) for name, mean in odd.items()}
+    shifted["tone_12500"] = Statistic(odd["tone_12500"] + 20.0, 0.0)
+    against = judge(found.measures, band_of(with_measures(itself, **shifted)))
+    reason = reasons_of(against, {"graphic.tone_8000_db": -2.0})["graphic.tone_8000_db"]
+    assert reason == "tone towards a song"
+    shifted["tone_12500"] = Statistic(odd["tone_12500"] - 3.0, 0.0)
+    against = judge(found.measures, band_of(with_measures(itself, **shifted)))
+    reason = reasons_of(against, {"graphic.tone_8000_db": -2.0})["graphic.tone_8000_db"]
+    assert reason == "towards a song: 5.6–14 kHz is 3.0 dB over it"
