@@ -100,6 +100,7 @@ def _judge(store: Path) -> Callable[[ReadingNet], dict[str, float]]:
     @torch.no_grad()
     def judged(net: ReadingNet) -> dict[str, float]:
         figures: dict[str, float] = {}
+        damaged = torch.zeros(2)
         for name, batch in batches.items():
             before = torch.stack(distance(batch.before, batch.original)).sum()
             after = torch.stack(distance(moved(net, batch), batch.original)).sum()
@@ -107,8 +108,8 @@ def _judge(store: Path) -> Callable[[ReadingNet], dict[str, float]]:
                 figures["clean moved, units"] = float(after - before) / len(batch.heard)
             else:
                 figures[name] = 1 - float(after) / float(before)
-        undone = [share for name, share in figures.items() if name != "clean moved, units"]
-        figures[SCORE] = float(np.mean(undone)) - 0.1 * figures["clean moved, units"]
+                damaged += torch.stack((before, after))
+        figures[SCORE] = 1 - float(damaged[1] / damaged[0]) - 0.1 * figures["clean moved, units"]
         return figures
 
     return judged
