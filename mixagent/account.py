@@ -41,6 +41,9 @@ SCHEMA = "mixagent.report/2"
 READABLE = (SCHEMA, "mixagent.report/1")
 """The schemas of which a report can be replayed: what a replay needs stands in all of them alike."""
 
+WORSE = 0.05
+"""A finding whose severity rose by so much is told to have become more."""
+
 _FINALISER = ("gain_db", "max_reduction_db", "transients_lost_db", "tails_lowered_db", "renders")
 
 
@@ -130,7 +133,7 @@ def build_report(
                 *edits_done(edits),
                 *codecs_done(codecs),
             ],
-            **_afterwards(found, [] if finish is None else found_after, acted),
+            **afterwards(found, [] if finish is None else found_after, acted),
         },
         "judged": judged_object(judgement),
         "findings": {"before": found, "after": found_after},
@@ -203,18 +206,20 @@ def _judged(measured: Mapping[str, Any], like: Judgement | None = None) -> Judge
     return None if values is None else judged(SongMeasures.from_json(values), like)
 
 
-def _afterwards(
+def afterwards(
     before: Sequence[Mapping[str, Any]],
     after: Sequence[Mapping[str, Any]],
     acted: Sequence[Mapping[str, Any]],
 ) -> dict[str, list[str]]:
     """What was found and still is, and what was not found before; sentences."""
-    was = {row["name"] for row in found_rows(before)}
+    was = {row["name"]: row["severity"] for row in found_rows(before)}
     answered = {name for action in acted for name in action["answers"]}
     left, new = [], []
     for row in found_rows(after):
         if row["name"] not in was:
             new.append(row["sentence"])
+        elif row["severity"] - was[row["name"]] >= WORSE:
+            left.append(f"{row['sentence']}; more than before")
         elif row["name"] in answered:
             left.append(row["sentence"])
         else:

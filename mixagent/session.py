@@ -224,6 +224,7 @@ def premaster_song(request: Request, progress: ShowProgress | None = None) -> Pr
     _check_master(request, SAMPLE_RATES_HZ[0])
     with opened_run(request.config, request.use_cache, progress) as run:
         _check_master(request, run.stages(decoding)["decode"].audio("audio").rate)
+        request = _with_policy(request)
         decided = _decide(request, run, _parting(request, run))
         results = run.stages([*decided.hearing, *premaster_stages(_rendering(request, decided))])
         heard = results["analyse"].values
@@ -303,6 +304,7 @@ def _untouched(request: Request, run: Runner) -> Mastered:
 
 
 def _mastered(request: Request, run: Runner) -> Mastered:
+    request = _with_policy(request)
     parting = _parting(request, run)
     names = (*parting.stem_names, "residual")
     with _master_stems(request, names) as stem_files:
@@ -362,7 +364,8 @@ def _decide(request: Request, run: Runner, parting: _Parting) -> _Decided:
     wishes = known_wishes(request.references, request.goal, song.frames / song.rate, run)
     request = replace(request, target=wishes.target(request.target, request.target_named))
     by_hand = partial(laid_over, values=request.config.chain, reason="set by hand")
-    policy = _policy(request)
+    policy = request.policy
+    assert policy is not None
     hearing = hearing_stages(
         _decoding_stages(request), parting.stage, parting.stem_names, request.config.pipeline
     )
@@ -459,15 +462,17 @@ def _stems_matter(request: Request, run: Runner) -> bool:
     by_goal = () if request.goal is None else [name for wish in request.goal.wishes for name in wish.moves]
     if any(name.split(".", 1)[0] in STEM_PLACES for name in (*request.config.chain, *by_goal)):
         return True
-    if _policy(request).hears_stems:
+    assert request.policy is not None
+    if request.policy.hears_stems:
         return True
     heard = run.stages([*_decoding_stages(request), ANALYSING])["analyse"]
     noise = Diagnosis.from_json(heard.values["diagnosis"]).finding("noise")
     return request.config.pipeline.denoise and noise is not None and noise.severity >= FOUND
 
 
-def _policy(request: Request) -> Policy:
-    return request.policy or load_policy(request.config.policy.name)
+def _with_policy(request: Request) -> Request:
+    """The request with the policy that decides, which is loaded once."""
+    return replace(request, policy=request.policy or load_policy(request.config.policy.name))
 
 
 @contextmanager

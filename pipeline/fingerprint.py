@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from mixagent.pipeline.audio import AudioSource, FloatArray, blocks
 from mixagent.pipeline.clicks import find_clicks
 from mixagent.pipeline.dsp.blinks import BlinkListener
+from mixagent.pipeline.dsp.cascade import Butterworth
 from mixagent.pipeline.meters import EnergyMeter
 
 Float64Array = NDArray[np.float64]
@@ -440,8 +441,9 @@ class _BandCrest:
 
     def __init__(self, rate: int, low_hz: float, high_hz: float) -> None:
         self._there = low_hz < 0.4 * rate
-        corners = (("high", min(low_hz, 0.4 * rate)), ("low", min(high_hz, 0.45 * rate)))
-        sections = np.array([_second_order(kind, hz, rate) for kind, hz in corners])
+        above = Butterworth.at(min(low_hz, 0.4 * rate), rate).high
+        below = Butterworth.at(min(high_hz, 0.45 * rate), rate).low
+        sections = np.stack([above, below])
         self._meter = EnergyMeter(sections, max(round(self._STEP_S * rate), 1), (1.0, 1.0))
 
     def update(self, block: FloatArray) -> None:
@@ -459,16 +461,6 @@ class _BandCrest:
         if not loud.any():
             return 0.0
         return float(np.median(10 * np.log10(windows[loud].max(axis=1) / power[loud])))
-
-
-def _second_order(kind: str, hz: float, rate: int) -> list[float]:
-    """A Butterworth low-pass or high-pass by the bilinear transform, as b0 b1 b2 a1 a2."""
-    k = math.tan(math.pi * hz / rate)
-    norm = 1 + math.sqrt(2) * k + k * k
-    feedback = [2 * (k * k - 1) / norm, (1 - math.sqrt(2) * k + k * k) / norm]
-    if kind == "low":
-        return [k * k / norm, 2 * k * k / norm, k * k / norm, *feedback]
-    return [1 / norm, -2 / norm, 1 / norm, *feedback]
 
 
 class _Glitches:

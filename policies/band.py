@@ -101,10 +101,6 @@ def _gains(values: Mapping[str, float], what: str) -> NDArray[np.float64]:
 def _repairs(context: Context, found: Collection[str]) -> Decision:
     """The rules' repairs, and their narrow bells where a resonance was found to stand out."""
     decided = RulePolicy().decide(context)
-    bells = "master.bell_" if "resonant" in found else REPAIRS
-    kept: Mapping[str, float] = {
-        name: value
-        for name, value in decided.settings.changed().items()
-        if name in REPAIRS or name.startswith(bells)
-    }
+    repairs = (*REPAIRS, "master.bell_") if "resonant" in found else REPAIRS
+    kept = {k: v for k, v in decided.settings.changed().items() if k.startswith(repairs)}
     return Decision(context.space.settings(kept), {k: v for k, v in decided.reasons.items() if k in kept})

@@ -23,6 +23,7 @@ from mixagent.pipeline.finished.findings import FOUND, Fault, findings
 from mixagent.pipeline.finished.measures import GROUPS, LEVEL, LOWEST_DB, MEASURES, Group
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.parameters import GRAPHIC_HZ, STEM_PLACES, Settings, switch_of
+from mixagent.report.findings import blinking_percent
 from mixagent.report.words import number, parameter_label, parameter_value, place_label
 
 Float64Array = NDArray[np.float64]
@@ -403,7 +404,7 @@ class _Told:
         if repair.measure == "bandwidth":
             was, now = (min(16.0 * 2**octaves, 20.0) for octaves in (was, now))
         if repair.measure == "away":
-            was, now = (100 * max(10**share - 1e-3, 0.0) for share in (was, now))
+            was, now = (blinking_percent(song)[0] for song in (self.before, self.after))
         figures = f"{repair.says} {number(now)} {repair.unit}, {number(was)} {repair.unit} before"
         if repair is _EXTENDED:
             # Over next to nothing a gain says nothing.

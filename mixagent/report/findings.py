@@ -17,7 +17,7 @@ import numpy as np
 from mixagent.pipeline.diagnosis import DEFECTS
 from mixagent.pipeline.finished.band import Judgement, finished_music_band, judge
 from mixagent.pipeline.finished.findings import FAULTS, FOUND, Fault, Found, findings, severity
-from mixagent.pipeline.finished.measures import INDEX, MEASURES, Group, SongMeasures
+from mixagent.pipeline.finished.measures import DEEPEST_WOBBLE_DB, INDEX, MEASURES, Group, SongMeasures
 from mixagent.report.words import PROPERTIES, number
 
 Row = dict[str, Any]
@@ -38,6 +38,8 @@ PATHOLOGY: Mapping[str, str] = MappingProxyType(
     }
 )
 """Which of the five pathologies of generated songs a fault belongs to; some belong to none."""
+
+_BLINKING = next(fault for fault in FAULTS if fault.name == "blinking")
 
 STRICT = 0.5
 """Share from which a song counts as of the band's kind, and a group of measures as one to be corrected."""
@@ -145,7 +147,13 @@ def _measured(found: Found, judgement: Judgement) -> str:
         peaks = "the peaks" if fault.name == "crushed" else fault.place
         return f"{peaks} stand {distance} dB {higher} than in finished music"
     if fault.group in {"steadiness", "lows"}:
-        return f"{fault.place} swings {distance} dB {more} than in finished music"
+        ends = (
+            fault.group == "lows"
+            and max(judgement.measures[name] for name in fault.measures) >= DEEPEST_WOBBLE_DB
+        )
+        # Where the measure's scale ends, the song may swing further than that.
+        least = "at least " if ends else ""
+        return f"{fault.place} swings {least}{distance} dB {more} than in finished music"
     return f"{fault.place} is {distance} dB {over} finished music"
 
 
@@ -159,10 +167,16 @@ def _ends(fault: Fault, judgement: Judgement) -> str:
     return f"they end at {was}, in finished music at {usual}"
 
 
-def _blinks(fault: Fault, judgement: Judgement) -> str:
-    """Shares of the time in %, of the band that is away most; the measures are their logarithms."""
-    pairs = np.array([_figures(judgement, name) for name in fault.measures])
+def blinking_percent(judgement: Judgement) -> tuple[float, float]:
+    """Share of the time in % that the highs' most blinking band is away; that of finished music."""
+    # The measures are logarithms of the shares.
+    pairs = np.array([_figures(judgement, name) for name in _BLINKING.measures])
     was, usual = (100 * np.maximum(10**pairs - 1e-3, 0.0)).max(axis=0)
+    return float(was), float(usual)
+
+
+def _blinks(fault: Fault, judgement: Judgement) -> str:
+    was, usual = blinking_percent(judgement)
     return f"{fault.place} is away {number(was)} % of the time, in finished music {number(usual)} %"
 
 

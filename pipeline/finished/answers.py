@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import (
+    GROUPS,
     INDEX,
     LEVEL,
     LOWEST_DB,
@@ -152,21 +153,34 @@ def edge(inner: float, trust: float) -> float:
     return inner + DOUBT * (1.0 / trust - 1.0) if trust > 0.0 else math.inf
 
 
+def _apart_db(
+    judgement: Judgement, places: NDArray[np.int64], inner: float, inner_low: float | None = None
+) -> Float64Array:
+    """How far some measures lie beyond an inner edge, in their unit, with the sign; 0 where there is nothing.
+
+    Args:
+        judgement: of the song.
+        places: of the measures, all of one group.
+        inner: the edge in spreads for a song that is trusted in full.
+        inner_low: the same on the low side, where it is another.
+    """
+    trust = judgement.trust[MEASURES[places[0]].group]
+    low = edge(inner if inner_low is None else inner_low, trust)
+    out = beyond(judgement.deviations[places], edge(inner, trust), low)
+    spread = judgement.band.spread[places]
+    return np.asarray(out * np.where(np.isfinite(spread), spread, 0.0))
+
+
 def _tone_db(judgement: Judgement) -> Float64Array:
     hz = np.array(TONE_HZ)
-    spread = judgement.band.spread[[INDEX[f"tone_{h:.0f}"] for h in TONE_HZ]]
-    inner = edge(INNER, judgement.trust["tone"])
-    moves = _smoothed(-beyond(judgement.of("tone"), inner) * np.where(np.isfinite(spread), spread, 0.0))
+    moves = _smoothed(-_apart_db(judgement, GROUPS["tone"], INNER))
     highest = np.where(hz < LOWS_HZ, LOWS_RAISE_DB, RAISE_DB)
     empty = beyond_end(judgement.measures["bandwidth"]) | (judgement.measures.of("tone") < SILENT_DB)
     return np.clip(moves, -CUT_DB, np.where(empty, 0.0, highest))
 
 
 def _width_db(judgement: Judgement) -> Float64Array:
-    spread = judgement.band.spread[[INDEX[f"width_{h:.0f}"] for h in WIDTH_HZ]]
-    inner, narrow = (edge(inner, judgement.trust["width"]) for inner in (INNER, INNER_NARROW))
-    out = beyond(judgement.of("width"), inner, narrow)
-    moves = _smoothed(-out * np.where(np.isfinite(spread), spread, 0.0))
+    moves = _smoothed(-_apart_db(judgement, GROUPS["width"], INNER, INNER_NARROW))
     highest = np.where(np.array(WIDTH_HZ) < LEAST_WIDENED_HZ, 0.0, WIDEN_DB)
     moves = np.clip(moves, -NARROW_DB, highest)
     below = len(TONE_HZ) - len(WIDTH_HZ)
@@ -190,41 +204,33 @@ def made_up_db(song: SongMeasures, width_db: Float64Array) -> Float64Array:
 
 
 def _balance_db(judgement: Judgement) -> Float64Array:
-    names = [f"lean_{hz:.0f}" for hz in IMAGE_EDGES_HZ[:-1]]
-    spread = judgement.band.spread[[INDEX[name] for name in names]]
-    leans = judgement.deviations[[INDEX[name] for name in names]]
-    moves = -beyond(leans, edge(INNER_BALANCE, judgement.trust["balance"]))
-    moves = np.clip(moves * np.where(np.isfinite(spread), spread, 0.0), -BALANCE_DB, BALANCE_DB)
+    leans = np.array([INDEX[f"lean_{hz:.0f}"] for hz in IMAGE_EDGES_HZ[:-1]])
+    moves = np.clip(-_apart_db(judgement, leans, INNER_BALANCE), -BALANCE_DB, BALANCE_DB)
     centres = np.sqrt(np.array(IMAGE_EDGES_HZ[:-1]) * np.array(IMAGE_EDGES_HZ[1:]))
     return np.interp(np.log(TONE_HZ), np.log(centres), moves)
 
 
 def _attacks_db(judgement: Judgement) -> dict[str, float]:
     """Attacks raised where the peaks are crushed; in single bands up or down where those stand out."""
-    apart = {name: _beyond_db(judgement, name, INNER_PUNCH) for name in ("plr", "crest_3s")}
-    bands = {name: _beyond_db(judgement, name, INNER_BAND_PUNCH) for name in _BAND_OF}
-    crushed_db = max(-apart["plr"] / _PLR_A_DB, -apart["crest_3s"] / _CREST_A_DB, 0.0)
+    plr_db, crest_db = (_beyond(judgement, name, INNER_PUNCH) for name in ("plr", "crest_3s"))
+    crushed_db = max(-plr_db / _PLR_A_DB, -crest_db / _CREST_A_DB, 0.0)
     moves = {"master.transient_attack_db": min(crushed_db, ATTACK_DB)}
-    for place in dict.fromkeys(_BAND_OF.values()):
-        out_db = [bands[name] for name, band in _BAND_OF.items() if band == place]
-        attack_db = -float(np.mean(out_db)) / _BAND_CREST_A_DB
+    for name, place in _BAND_OF.items():
+        attack_db = -_beyond(judgement, name, INNER_BAND_PUNCH) / _BAND_CREST_A_DB
         moves[f"{place}.transient_attack_db"] = min(max(attack_db, -BAND_ATTACK_DB), BAND_ATTACK_DB)
     return {name: round(move, 2) for name, move in moves.items() if abs(move) >= LEAST_ACTION}
 
 
 def _ride_db(judgement: Judgement) -> dict[str, float]:
     """Sections moved apart where the loudness hardly changes, together where it wanders."""
-    apart_lu = _beyond_db(judgement, "loudness_range", INNER_PUNCH)
+    apart_lu = _beyond(judgement, "loudness_range", INNER_PUNCH)
     ride_db = min(max(-apart_lu / _RANGE_A_DB / 2, -RIDE_DB), RIDE_DB)
     return {"master.ride_db": round(ride_db, 2)} if abs(ride_db) >= LEAST_ACTION else {}
 
 
-def _beyond_db(judgement: Judgement, name: str, inner: float) -> float:
-    """How far one measure lies beyond an inner edge, in its unit, with its sign."""
-    place = INDEX[name]
-    held = edge(inner, judgement.trust[MEASURES[place].group])
-    out = beyond(judgement.deviations[place : place + 1], held)[0]
-    return float(out * judgement.band.spread[place]) if out else 0.0
+def _beyond(judgement: Judgement, name: str, inner: float) -> float:
+    """The same of one measure."""
+    return float(_apart_db(judgement, np.array([INDEX[name]]), inner)[0])
 
 
 def _smoothed(values: Float64Array) -> Float64Array:

@@ -191,19 +191,17 @@ def judge(measures: SongMeasures, against: Band | None = None) -> Judgement:
         every: Mapping[Group, float] = MappingProxyType(dict.fromkeys(GROUPS, 1.0))
         return Judgement(measures, against, against.deviations(measures), 1.0, every)
     deviations = music.band.deviations(measures)
-    score = music.kind.score(measures.kind)
-    if _is_alone(deviations):
-        score = _LOWEST_SCORE
-        nothing: Mapping[Group, float] = MappingProxyType(dict.fromkeys(GROUPS, 0.0))
-        return Judgement(measures, music.band, deviations, 1 / (1 + math.exp(-score)), nothing, alone=True)
-    heard = min(max((measures.duration_s - SHORT_S) / (WHOLE_S - SHORT_S), 0.0), 1.0)
+    alone = _is_alone(deviations)
+    score = _LOWEST_SCORE if alone else music.kind.score(measures.kind)
+    whole = min(max((measures.duration_s - SHORT_S) / (WHOLE_S - SHORT_S), 0.0), 1.0)
+    heard = 0.0 if alone else whole
     trust = {
         group: heard
         * music.trust.get(group, music.trust["other"]).of(score, group_deviation(deviations, group))
         for group in GROUPS
     }
     alike = 1 / (1 + math.exp(-score))
-    return Judgement(measures, music.band, deviations, alike, MappingProxyType(trust))
+    return Judgement(measures, music.band, deviations, alike, MappingProxyType(trust), alone)
 
 
 def _is_alone(deviations: Float64Array) -> bool:

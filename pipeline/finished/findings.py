@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
+
 from mixagent.pipeline.finished.band import Judgement, finished_music_band
-from mixagent.pipeline.finished.measures import TONE_HZ, WIDTH_HZ, Group
+from mixagent.pipeline.finished.measures import INDEX, TONE_HZ, WIDTH_HZ, Group
 
 PRIOR_ODDS = math.log(1 / 9)
 """A fault is taken to be in one song of ten before anything is measured."""
@@ -200,35 +202,27 @@ def findings(judgement: Judgement, least: float = 0.0) -> tuple[Found, ...]:
     return tuple(sorted((f for f in found if f.severity >= least), key=lambda f: -f.severity))
 
 
-def outlying(fault: Fault, judgement: Judgement) -> float:
-    """How far a song lies out on the fault's side: 1 at its outer edge, 0 from the mean on."""
-    sign = 1.0 if fault.side == "high" else -1.0
-    edge = finished_music_band().edges[fault.name]
-    return max(sign * judgement.mean_of(fault.measures), 0.0) / edge
-
-
 def severity(outlying: float, alike: float) -> float:
-    """The probability of a fault, from how far out it is and how much the song is of the band's kind."""
+    """The probability of a fault.
+
+    Args:
+        outlying: how far out the song lies on the fault's side: 1 at its outer edge.
+        alike: how much the song is of the band's kind, 0 to 1.
+    """
     slope, alike_slope = finished_music_band().severity
     return 1 / (1 + math.exp(-(PRIOR_ODDS + (slope + alike_slope * alike) * outlying)))
 
 
 def _found(fault: Fault, judgement: Judgement) -> Found:
     sign = 1.0 if fault.side == "high" else -1.0
-    out = outlying(fault, judgement)
     deviation = sign * judgement.mean_of(fault.measures)
-    return Found(
-        fault,
-        severity(out, judgement.alike) if out > 0 else 0.0,
-        _apart(fault.measures, judgement),
-        deviation,
-    )
+    outlying = deviation / finished_music_band().edges[fault.name]
+    severe = severity(outlying, judgement.alike) if outlying > 0 else 0.0
+    return Found(fault, severe, _apart(fault.measures, judgement), deviation)
 
 
 def _apart(names: Sequence[str], judgement: Judgement) -> float:
-    from mixagent.pipeline.finished.measures import INDEX
-
     places = [INDEX[name] for name in names]
     apart = judgement.measures.values[places] - judgement.band.mean[places]
-    apart = apart[~(apart != apart)]
+    apart = apart[np.isfinite(apart)]
     return float(apart.mean()) if apart.size else 0.0

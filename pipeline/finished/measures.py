@@ -60,7 +60,9 @@ _BLINKS_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"mid": (1500, 4000), "high": (4000, 8000), "top": (8000, 14500)}
 )
 _METAL_HZ, _PRESENCE_HZ = (7500, 13000), (2000, 6500)
-_DEEPEST_WOBBLE_DB = 25.0
+DEEPEST_WOBBLE_DB = 25.0
+"""Where the scale of how far the lows come and go ends: what goes further measures so as well."""
+
 _KIND_HZ = ((60, 150), (150, 400), (400, 1000), (1000, 2500), (2500, 6000), (6000, 13000))
 
 
@@ -288,7 +290,7 @@ def _lows(fingerprint: Fingerprint) -> dict[str, float]:
             float(power[inside].sum()) + 1e-11
             for power in (fingerprint.low_power, fingerprint.low_steady_power)
         )
-        return min(10 * math.log10(mean / steady), _DEEPEST_WOBBLE_DB)
+        return min(10 * math.log10(mean / steady), DEEPEST_WOBBLE_DB)
 
     return {"sub_wobble": wobble_db(30, 60), "bass_wobble": wobble_db(60, 120)}
 

@@ -13,12 +13,13 @@ import pytest
 import soundfile
 from rich.console import Console
 
+from mixagent.account import afterwards
 from mixagent.delivered import platform_rows
 from mixagent.pipeline.analysis import analyse
 from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import OutputError
 from mixagent.pipeline.fingerprint import fingerprint
-from mixagent.pipeline.finished.measures import SongMeasures, measure_song
+from mixagent.pipeline.finished.measures import DEEPEST_WOBBLE_DB, SongMeasures, measure_song
 from mixagent.pipeline.parameters import ParameterSpace
 from mixagent.pipeline.translation import translate
 from mixagent.report.actions import Made, actions, answers
@@ -352,3 +353,22 @@ def test_the_player_plays_and_switches_at_once_in_a_browser(written, tmp_path):
     assert first["gains"]["after"] == pytest.approx(0.5, rel=0.01)
     assert second["positionS"] > first["positionS"]
     assert second["gains"] == pytest.approx({"before": 1.0, "after": 0.0}, abs=1e-3)
+
+
+def test_a_swing_at_the_end_of_its_scale_is_told_as_the_least_that_it_can_be():
+    was = measures_of(song()).to_json()
+    told = {}
+    for wobble in (24.0, DEEPEST_WOBBLE_DB):
+        values = {**was["values"], "sub_wobble": wobble, "bass_wobble": wobble}
+        rows = finding_rows(judged(SongMeasures.from_json({**was, "values": values})), [])
+        told[wobble] = next(row["sentence"] for row in rows if row["name"] == "wobbling lows")
+    assert "at least" not in told[24.0]
+    assert "swings at least" in told[DEEPEST_WOBBLE_DB]
+
+
+def test_what_became_worse_is_not_told_as_left_alone():
+    row = {"name": "hole", "found": True, "severity": 0.7, "sentence": "A band is missing"}
+    now = {**row, "severity": 0.8}
+    assert afterwards([row], [now], []) == {"left": ["A band is missing; more than before"], "new": []}
+    still = "A band is missing; nothing was done about it"
+    assert afterwards([row], [row], []) == {"left": [still], "new": []}
