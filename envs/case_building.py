@@ -15,11 +15,11 @@ import numpy as np
 from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_damage, make_case, read_lines
 from mixagent.envs.corpus import SPLITS, Corpus, Song, Split
 from mixagent.envs.workers import end_with_parent
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import InputError, OutputError, UsageError
+from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.separation.base import Separator
 from mixagent.pipeline.separation.choice import choose_separator
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.types import Audio
 
 MIXTURE: Mapping[Curriculum, float] = {"none": 0.15, "single": 0.35, "pair": 0.15, "all": 0.35}
 """Share of each stage in a store."""

@@ -24,20 +24,20 @@ from safetensors.numpy import save_file
 from mixagent.envs.context import Context
 from mixagent.envs.pathologies import KINDS, MECHANISMS, MOST_SCRAMBLED_DB, Kind, damage, rebalance
 from mixagent.envs.roughening import roughen
-from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import Audio, AudioSource, Stems, load
-from mixagent.pipeline.diagnosis import Diagnosis, diagnose
-from mixagent.pipeline.dsp.gaps import Gap, Gaps, measure_gaps
+from mixagent.pipeline.chain.mixing import Levels, measure_levels
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
 from mixagent.pipeline.dsp.programme import BandLevel, Programme
 from mixagent.pipeline.errors import InputError, OutputError
-from mixagent.pipeline.features import describe
-from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.measures import SongMeasures, measure_song
-from mixagent.pipeline.mixing import Levels, measure_levels
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.measure.analysis import Analysis, analyse
+from mixagent.pipeline.measure.features import describe
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.restoration.gaps import Gap, Gaps, measure_gaps
 from mixagent.pipeline.separation.base import NoSeparator, Separator
 from mixagent.pipeline.song_bands import read_song
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.types import Audio, AudioSource, Stems, load
 from mixagent.reward.recovery import Distance, Original
 
 if TYPE_CHECKING:

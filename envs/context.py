@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.analysis import Analysis
-from mixagent.pipeline.diagnosis import Diagnosis
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.diagnosis.diagnose import Diagnosis
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.measures import SongMeasures
-from mixagent.pipeline.parameters import ParameterSpace, Settings
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.measure.analysis import Analysis
 
 Trial = Callable[[Sequence[Settings]], NDArray[np.float64]]
 """Renders settings and says what each is worth: the blind total of the reward, shape (settings,)."""

@@ -38,11 +38,11 @@ from mixagent.envs.songs import (
     split_of,
 )
 from mixagent.envs.workers import end_with_parent
-from mixagent.pipeline.audio import Audio, AudioSource, Combination, FloatArray, Stems, load
 from mixagent.pipeline.errors import InputError, OutputError, UsageError, reason
-from mixagent.pipeline.files import decode
 from mixagent.pipeline.folders import user_folder
-from mixagent.pipeline.resampling import resample
+from mixagent.pipeline.io import decode
+from mixagent.pipeline.io.resampling import resample
+from mixagent.pipeline.types import Audio, AudioSource, Combination, FloatArray, Stems, load
 
 __all__ = ["FITS", "RATE_HZ", "SPLITS", "Corpus", "Fit", "Song", "Split", "default_corpus", "split_of"]
 

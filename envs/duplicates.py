@@ -12,7 +12,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import AudioSource, FloatArray
+from mixagent.pipeline.types import AudioSource, FloatArray
 
 Words = NDArray[np.uint16]
 

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.context import Context
 from mixagent.envs.observation import Array, Last, Observation, observe, shapes, truth_of
-from mixagent.pipeline.audio import load
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.render import render, render_stem
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.types import load
 from mixagent.reward.model import RewardModel, Score
 from mixagent.reward.recovery import UNIT_DB, Distance, Original
 from mixagent.reward.scene import Listening, Scene

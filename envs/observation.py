@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.envs.context import Context
-from mixagent.pipeline.diagnosis import PATHOLOGIES, Diagnosis
-from mixagent.pipeline.features import FEATURE_NAMES
-from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.diagnosis.diagnose import PATHOLOGIES, Diagnosis
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.measure.features import FEATURE_NAMES
+from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.reward.recovery import DIMENSIONS
 
 if TYPE_CHECKING:

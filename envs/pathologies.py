@@ -22,7 +22,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy import fft, ndimage, signal
 
-from mixagent.pipeline.audio import Audio, AudioSource, Combination, Stems
+from mixagent.pipeline.types import Audio, AudioSource, Combination, Stems
 
 Kind = Literal["mud", "shimmer", "holes", "panning", "flatness"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

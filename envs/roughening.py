@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 
 Samples = NDArray[np.float64]
 Rough = Callable[[Samples, int, np.random.Generator], Samples]

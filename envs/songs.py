@@ -17,11 +17,11 @@ import numpy as np
 import soundfile
 
 from mixagent.envs.duplicates import fingerprint
-from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, DiskAudioWriter, blocks
 from mixagent.pipeline.errors import InputError, OutputError
-from mixagent.pipeline.files import content_hash as file_hash
-from mixagent.pipeline.files import decode, probe
+from mixagent.pipeline.io import content_hash as file_hash
+from mixagent.pipeline.io import decode, probe
+from mixagent.pipeline.measure.analysis import Analysis, analyse
+from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, DiskAudioWriter, blocks
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

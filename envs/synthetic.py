@@ -13,7 +13,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from mixagent.envs.corpus import Corpus, Progress, Split
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 
 RATE_HZ = 44100
 SECONDS = 12.0

@@ -19,12 +19,12 @@ from mixagent.delivered import (
     platform_rows,
 )
 from mixagent.feedback_account import feedback_lines
-from mixagent.pipeline.applied import repairs_applied
-from mixagent.pipeline.files import content_hash
+from mixagent.pipeline.chain.applied import repairs_applied
+from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
-from mixagent.pipeline.graph import Result, StageEvent
-from mixagent.pipeline.parameters import Settings
+from mixagent.pipeline.graph.runner import Result, StageEvent
+from mixagent.pipeline.io import content_hash
 from mixagent.policies.base import Decision
 from mixagent.reference_account import reference_words
 from mixagent.report.actions import Made, actions, answers

@@ -17,7 +17,9 @@ from mixagent.accounts import is_whole, read_account, write_json
 from mixagent.album_account import SCHEMA, album_report
 from mixagent.album_order import AlbumOrder, Track
 from mixagent.cue_sheets import CueSheet, CueTrack, cue_text
-from mixagent.pipeline.album_levels import (
+from mixagent.pipeline.chain.parameters import EQ_BANDS
+from mixagent.pipeline.errors import InputError, OutputError, reason
+from mixagent.pipeline.finaliser.album_levels import (
     BOTH_SPEAKERS_LU,
     BOUND_LU,
     SHORTEST_TONE_S,
@@ -26,12 +28,10 @@ from mixagent.pipeline.album_levels import (
     song_levels,
     tone_moves_db,
 )
-from mixagent.pipeline.errors import InputError, OutputError, reason
-from mixagent.pipeline.files import BitDepth, add_texts, content_hash, replaygain_texts
-from mixagent.pipeline.graph import program_version
-from mixagent.pipeline.meters import Float64Array, programme_loudness
-from mixagent.pipeline.parameters import EQ_BANDS
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.graph.runner import program_version
+from mixagent.pipeline.io import BitDepth, add_texts, content_hash, replaygain_texts
+from mixagent.pipeline.measure.meters import Float64Array, programme_loudness
 from mixagent.policies.base import Decision, Recorded
 from mixagent.progress import ShowProgress
 from mixagent.report.words import number

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixagent import __version__
-from mixagent.pipeline.album_levels import silences_s
-from mixagent.pipeline.files import content_hash, decode
-from mixagent.pipeline.meters import Float64Array, momentary_lufs, programme_loudness
+from mixagent.pipeline.finaliser.album_levels import silences_s
+from mixagent.pipeline.io import content_hash, decode
+from mixagent.pipeline.measure.meters import Float64Array, momentary_lufs, programme_loudness
 from mixagent.report.words import number
 
 if TYPE_CHECKING:

@@ -120,7 +120,7 @@ def album(
     """
     from mixagent.album import AlbumRequest, master_album
     from mixagent.album_order import ordered
-    from mixagent.pipeline.targets import loudness_target
+    from mixagent.pipeline.finaliser.targets import loudness_target
     from mixagent.progress import shown_progress
     from mixagent.report.album_text import album_text
     from mixagent.song_files import find_songs, without_made

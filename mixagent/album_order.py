@@ -11,7 +11,7 @@ from typing import Literal
 
 from mixagent.cue_sheets import CueSheet, CueTrack, read_cue
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.files import tag_texts
+from mixagent.pipeline.io import tag_texts
 from mixagent.song_files import SongFile
 
 PlacedBy = Literal["cue", "tag", "name", "order"]

@@ -299,8 +299,8 @@ def master(
 ) -> int:
     """Master a song, or mix and master a folder of stems: find what is wrong, undo it, finish it, report."""
     from mixagent.delivery import check_reports, write_reports
-    from mixagent.pipeline.edits import Edits
-    from mixagent.pipeline.strengths import Strengths
+    from mixagent.pipeline.chain.amounts import Strengths
+    from mixagent.pipeline.chain.edits import Edits
     from mixagent.progress import shown_progress
     from mixagent.report.terminal import summary_text
     from mixagent.session import Request, master_song, output_paths
@@ -606,14 +606,14 @@ def _extra(name: str) -> Iterator[None]:
 
 
 def _target(name: str | None, intent: str | None, ceiling_dbtp: float | None) -> Any:
-    from mixagent.pipeline.targets import loudness_target
+    from mixagent.pipeline.finaliser.targets import loudness_target
 
     intent = choice("intent", intent or "streaming", ("streaming", "loud", "reference"))
     return loudness_target(intent if name is None else name, ceiling_dbtp)
 
 
 def _codecs(check: bool, safe: bool | None, names: str | None, amount: float, outputs: list[Path]) -> Any:
-    from mixagent.pipeline.codecs import planned
+    from mixagent.pipeline.finaliser.codecs import planned
 
     if names is not None and not check and not safe:
         raise UsageError("--codecs needs --check-codecs or --codec-safe")
@@ -629,7 +629,7 @@ def _formats(text: str | None) -> list[str]:
 
 
 def _goal(text: str | None) -> Any:
-    from mixagent.pipeline.references.goals import understood
+    from mixagent.pipeline.matching.goals import understood
 
     if text is None:
         return None

@@ -12,13 +12,13 @@ from typing import Any
 
 from mixagent import __version__
 from mixagent.account import analysis_object
-from mixagent.pipeline.album_levels import BOTH_SPEAKERS_LU
-from mixagent.pipeline.audio import AudioSource
-from mixagent.pipeline.edits import Span, section
+from mixagent.pipeline.chain.edits import Span, section
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.files import content_hash, resample
-from mixagent.pipeline.meters import integrated_lufs
-from mixagent.pipeline.versions import Lie, common_spans, lie
+from mixagent.pipeline.finaliser.album_levels import BOTH_SPEAKERS_LU
+from mixagent.pipeline.io import content_hash, resample
+from mixagent.pipeline.measure.meters import integrated_lufs
+from mixagent.pipeline.multitrack.versions import Lie, common_spans, lie
+from mixagent.pipeline.types import AudioSource
 from mixagent.progress import ShowProgress
 from mixagent.report.player import match_db
 from mixagent.running import Runner, opened_run

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mixagent.pipeline.codecs import CODECS
-from mixagent.pipeline.files import content_hash
-from mixagent.pipeline.targets import INTENTS, PLATFORMS, Platform, playback
-from mixagent.pipeline.translation import told
+from mixagent.pipeline.finaliser.codecs import CODECS
+from mixagent.pipeline.finaliser.targets import INTENTS, PLATFORMS, Platform, playback
+from mixagent.pipeline.io import content_hash
+from mixagent.pipeline.measure.translation import told
 from mixagent.report.words import number
 
 if TYPE_CHECKING:

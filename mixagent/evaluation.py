@@ -29,10 +29,10 @@ from mixagent.envs.pathologies import validation_mechanism
 from mixagent.envs.workers import end_with_parent
 from mixagent.evaluation_cases import DAMAGES, UNTOUCHED, Cases, Item
 from mixagent.evaluation_tables import KEPT, TRAINED, markdown, summarise
-from mixagent.pipeline.audio import Audio, load
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import InputError, UsageError
-from mixagent.pipeline.finaliser import finalise
-from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.finaliser.loop import finalise
+from mixagent.pipeline.types import Audio, load
 from mixagent.policies import ADVISERS, Policy, load_policy
 from mixagent.policies.promotion import CONFIG, LEARNED, find_checkpoint, shipped_folder
 from mixagent.policies.search import STEERED, Method, SearchPolicy

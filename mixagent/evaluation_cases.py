@@ -13,10 +13,10 @@ import numpy as np
 from mixagent.envs.cases import Case, CaseStore, Damage, draw_damage, kinds_of, make_case
 from mixagent.envs.corpus import Corpus, Split
 from mixagent.envs.pathologies import KINDS
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.separation.choice import choose_separator
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.types import Audio
 
 ALL, UNTOUCHED = "all five", "undamaged"
 DAMAGES = (*KINDS, ALL, UNTOUCHED)

@@ -7,13 +7,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
 from mixagent.pipeline.feedback import Aim, Change, Figures, Miss, misses
-from mixagent.pipeline.parameters import GRAPHIC_HZ
 from mixagent.report.actions import hz_words
 from mixagent.report.words import number, parameter_label, parameter_value, place_label
 
 if TYPE_CHECKING:
-    from mixagent.pipeline.parameters import ParameterSpace
+    from mixagent.pipeline.chain.parameters import ParameterSpace
     from mixagent.revising import Rendered
 
 

@@ -79,7 +79,7 @@ def _versions(store: ExperienceStore, files: Sequence[Path]) -> tuple[Experience
 
 def _sha256(path: Path) -> str:
     """Of the audio file, or of the master that a report is about."""
-    from mixagent.pipeline.files import content_hash
+    from mixagent.pipeline.io import content_hash
     from mixagent.replay import read_report
 
     if path.suffix.lower() != ".json":

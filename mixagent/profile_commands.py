@@ -16,7 +16,7 @@ from mixagent.commands import AsJson, Quiet, command, print_json, print_text, sa
 from mixagent.pipeline.errors import EXIT_DONE, InputError, UsageError
 
 if TYPE_CHECKING:
-    from mixagent.pipeline.references.profile import HeardSong, Profile, Statistic
+    from mixagent.pipeline.matching.profiles import HeardSong, Profile, Statistic
 
 profile_app = typer.Typer(
     help="Profiles: what songs measure, to master towards without their audio.", no_args_is_help=True
@@ -46,8 +46,8 @@ def make(
     quiet: Quiet = False,
 ) -> int:
     """Make a profile of songs, to be used as a --reference: loudness, dynamics, tone and width in numbers."""
-    from mixagent.pipeline.references.library import write_profile
-    from mixagent.pipeline.references.profile import profile_of
+    from mixagent.pipeline.matching.library import write_profile
+    from mixagent.pipeline.matching.profiles import profile_of
     from mixagent.progress import shown_progress
 
     if output.suffix.lower() != ".json":
@@ -69,8 +69,8 @@ def make(
 
 def _heard(songs: list[Path], progress: Any) -> tuple[dict[str, HeardSong], list[str]]:
     """What was heard of each song by its hash, and why songs were left out; a copy of another counts once."""
-    from mixagent.pipeline.files import content_hash
-    from mixagent.pipeline.references.library import heard
+    from mixagent.pipeline.io import content_hash
+    from mixagent.pipeline.matching.library import heard
     from mixagent.song_files import find_songs
 
     files = [song.path for song in find_songs(songs)]
@@ -94,9 +94,9 @@ def show(
     as_json: AsJson = False,
 ) -> int:
     """Show what a profile, or a single song, measures."""
-    from mixagent.pipeline.files import content_hash
-    from mixagent.pipeline.references.library import heard
-    from mixagent.pipeline.references.profile import profile_of
+    from mixagent.pipeline.io import content_hash
+    from mixagent.pipeline.matching.library import heard
+    from mixagent.pipeline.matching.profiles import profile_of
     from mixagent.reference_stages import stored_profile
     from mixagent.references import Reference
 
@@ -120,7 +120,7 @@ def show(
 @command(profile_app, "list")
 def list_profiles(as_json: AsJson = False) -> int:
     """List the profiles that ship, for --reference genre:NAME."""
-    from mixagent.pipeline.references.library import GENRE, shipped_names, shipped_profile
+    from mixagent.pipeline.matching.library import GENRE, shipped_names, shipped_profile
 
     profiles = {f"{GENRE}{name}": shipped_profile(name) for name in shipped_names()}
     if as_json:

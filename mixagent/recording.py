@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mixagent.pipeline.audio import Audio, AudioSource, Stems
+from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.errors import MixagentError
-from mixagent.pipeline.features import describe_song
-from mixagent.pipeline.parameters import Settings
+from mixagent.pipeline.measure.features import describe_song
+from mixagent.pipeline.types import Audio, AudioSource, Stems
 from mixagent.policies.base import Context
 from mixagent.policies.experience import Excerpt, Experience, ExperienceStore
 from mixagent.policies.promotion import weights_sha256

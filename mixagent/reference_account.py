@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mixagent.pipeline.finished.measures import SongMeasures
-from mixagent.pipeline.graph import Result
-from mixagent.pipeline.references.profile import Profile, tone_distance_db, width_distance_db
+from mixagent.pipeline.graph.runner import Result
+from mixagent.pipeline.matching.profiles import Profile, tone_distance_db, width_distance_db
 from mixagent.reference_stages import Listened
 from mixagent.references import DIMENSIONS, Aims, References
 from mixagent.report.words import number

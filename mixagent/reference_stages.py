@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.analysis import Analysis
-from mixagent.pipeline.audio import Combination, blocks, spool
-from mixagent.pipeline.files import content_hash, decode
 from mixagent.pipeline.finished.measures import SongMeasures, is_mono
-from mixagent.pipeline.graph import Stage, StageContext, audio_reference
-from mixagent.pipeline.meters import integrated_lufs
-from mixagent.pipeline.references.library import heard, read_profile, shipped_profile
-from mixagent.pipeline.references.matched import LONGEST_S, check_matchering, match
-from mixagent.pipeline.references.profile import HeardSong, Profile, profile_of
+from mixagent.pipeline.graph.runner import Stage, StageContext, audio_reference
+from mixagent.pipeline.io import content_hash, decode
+from mixagent.pipeline.matching.library import heard, read_profile, shipped_profile
+from mixagent.pipeline.matching.matchering import LONGEST_S, check_matchering, match
+from mixagent.pipeline.matching.profiles import HeardSong, Profile, profile_of
+from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.measure.meters import integrated_lufs
+from mixagent.pipeline.types import Combination, blocks, spool
 from mixagent.references import Aims, Reference, References, aims
 from mixagent.running import Runner
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from mixagent.pipeline.decoding import content_hash
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.references.library import GENRE
-from mixagent.pipeline.references.profile import Profile, blended
-from mixagent.pipeline.targets import LOUDEST_LUFS, QUIETEST_LUFS, LoudnessTarget, loudness_target
+from mixagent.pipeline.finaliser.targets import LOUDEST_LUFS, QUIETEST_LUFS, LoudnessTarget, loudness_target
+from mixagent.pipeline.io.decoding import content_hash
+from mixagent.pipeline.matching.library import GENRE
+from mixagent.pipeline.matching.profiles import Profile, blended
 
 Method = Literal["profile", "matchering"]
 METHODS: tuple[Method, ...] = ("profile", "matchering")

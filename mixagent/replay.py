@@ -13,15 +13,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
 from mixagent.account import READABLE, SCHEMA
-from mixagent.pipeline.codecs import CodecPlan
-from mixagent.pipeline.edits import Edits
+from mixagent.pipeline.chain.amounts import Strengths
+from mixagent.pipeline.chain.edits import Edits
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import InputError, UsageError, reason
-from mixagent.pipeline.files import BitDepth, content_hash
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.finaliser.codecs import CodecPlan
+from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.io import BitDepth, content_hash
+from mixagent.pipeline.multitrack.names import ROLES
 from mixagent.pipeline.separation import choose_separator
-from mixagent.pipeline.stem_names import ROLES
-from mixagent.pipeline.strengths import Strengths
-from mixagent.pipeline.targets import LoudnessTarget, loudness_target
 from mixagent.policies.base import Recorded
 from mixagent.progress import ShowProgress
 from mixagent.session import SAMPLE_RATES_HZ, Request, master_song

@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 
 from mixagent.feedback_account import change_words, feedback_account
-from mixagent.pipeline.analysis import Analysis
-from mixagent.pipeline.edits import Edits, Span, edited
+from mixagent.pipeline.chain.edits import Edits, Span, edited
 from mixagent.pipeline.feedback import (
     Aim,
     Change,
@@ -22,8 +21,9 @@ from mixagent.pipeline.feedback import (
     revise,
     song_figures,
 )
-from mixagent.pipeline.files import resample
-from mixagent.pipeline.graph import Result, Stage, StageContext
+from mixagent.pipeline.graph.runner import Result, Stage, StageContext
+from mixagent.pipeline.io import resample
+from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.policies.base import Decision
 from mixagent.running import Runner
 from mixagent.stages import song_measures
@@ -159,13 +159,13 @@ def _judging(loop: Loop) -> Stage:
 
 
 def _listen(context: StageContext) -> dict[str, Any]:
-    from mixagent.pipeline.wear import harshness_db
+    from mixagent.pipeline.measure.artefacts import harshness_db
 
     return {"harshness_db": _finite(harshness_db(context.inputs["decode"].audio("audio")))}
 
 
 def _judge(edits: Edits, rate: int | None, context: StageContext) -> dict[str, Any]:
-    from mixagent.pipeline.wear import harshness_db, pumping_db
+    from mixagent.pipeline.measure.artefacts import harshness_db, pumping_db
 
     song, master = (context.inputs[name].audio("audio") for name in ("decode", "finalise"))
     span = Span(*context.inputs["mix"].values["span_s"])

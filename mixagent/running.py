@@ -13,7 +13,7 @@ import platformdirs
 
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.folders import user_folder
-from mixagent.pipeline.graph import Cache, Result, Stage, StageEvent, run_stages
+from mixagent.pipeline.graph.runner import Cache, Result, Stage, StageEvent, run_stages
 from mixagent.progress import ShowProgress
 from mixagent.settings import Config
 

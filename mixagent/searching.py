@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.graph import Result, Stage, StageContext
+from mixagent.pipeline.graph.runner import Result, Stage, StageContext
 from mixagent.policies.base import Context, Decision
 from mixagent.stages import Heard
 

@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 
 from mixagent.account import analysis_object, build_report
-from mixagent.pipeline.audio import AudioSource, Stems
-from mixagent.pipeline.codecs import CodecPlan, planned
-from mixagent.pipeline.diagnosis import FOUND, Diagnosis
-from mixagent.pipeline.edits import NO_EDITS, Edits, Span, section
+from mixagent.pipeline.chain.amounts import ALL, Strengths, dimension
+from mixagent.pipeline.chain.edits import NO_EDITS, Edits, Span, section
+from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace, Settings
+from mixagent.pipeline.diagnosis.diagnose import FOUND, Diagnosis
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.files import (
+from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.graph.runner import Result, Stage
+from mixagent.pipeline.io import (
     BitDepth,
     Texts,
     check_output,
@@ -30,15 +33,12 @@ from mixagent.pipeline.files import (
     replaygain_texts,
     resample,
 )
-from mixagent.pipeline.graph import Result, Stage
-from mixagent.pipeline.meters import Float64Array
-from mixagent.pipeline.parameters import STEM_PLACES, ParameterSpace, Settings
-from mixagent.pipeline.references.goals import Goal
+from mixagent.pipeline.matching.goals import Goal
+from mixagent.pipeline.measure.meters import Float64Array
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
 from mixagent.pipeline.song_bands import read_song
-from mixagent.pipeline.strengths import ALL, Strengths, dimension
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.types import AudioSource, Stems
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy, laid_over
 from mixagent.progress import ShowProgress

@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import yaml  # type: ignore[import-untyped]
 
+from mixagent.pipeline.chain.parameters import STEM_NAMES, Parameter, ParameterSpace
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import STEM_NAMES, Parameter, ParameterSpace
 
 MOST_RENDERS = 4
 """How often the feedback loop may render a song."""

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from mixagent.accounts import is_whole, read_account, write_json
-from mixagent.pipeline.audio import AudioSource, Combination
 from mixagent.pipeline.errors import InputError, UsageError
-from mixagent.pipeline.files import BitDepth, content_hash
-from mixagent.pipeline.graph import Stage, program_version
+from mixagent.pipeline.graph.runner import Stage, program_version
+from mixagent.pipeline.io import BitDepth, content_hash
 from mixagent.pipeline.separation import STEM_SETS, Choice, choose_separator, resolve_device
+from mixagent.pipeline.types import AudioSource, Combination
 from mixagent.progress import ShowProgress
 from mixagent.running import Runner, opened_run
 from mixagent.settings import Config, load_config

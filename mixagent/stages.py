@@ -20,8 +20,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import (
+from mixagent.pipeline.chain.edits import NO_EDITS, Edits, edited, span_of
+from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
+from mixagent.pipeline.finaliser.settings import BY_TARGET, Finishing, finishing_of
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.finished.measures import SongMeasures, measure_song
+from mixagent.pipeline.graph.runner import Result, Stage, StageContext, audio_reference
+from mixagent.pipeline.io import content_hash, decode, resample
+from mixagent.pipeline.measure.analysis import Analysis, analyse
+from mixagent.pipeline.measure.features import describe_song
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.measure.meters import Loudness, momentary_lufs
+from mixagent.pipeline.separation import SeparatedStems
+from mixagent.pipeline.types import (
     AudioSource,
     Combination,
     DiskAudio,
@@ -31,23 +43,11 @@ from mixagent.pipeline.audio import (
     blocks,
     spool,
 )
-from mixagent.pipeline.diagnosis import Diagnosis, diagnose
-from mixagent.pipeline.edits import NO_EDITS, Edits, edited, span_of
-from mixagent.pipeline.features import describe_song
-from mixagent.pipeline.files import content_hash, decode, resample
-from mixagent.pipeline.fingerprint import fingerprint
-from mixagent.pipeline.finished.measures import SongMeasures, measure_song
-from mixagent.pipeline.finishing import BY_TARGET, Finishing, finishing_of
-from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
-from mixagent.pipeline.meters import Loudness, momentary_lufs
-from mixagent.pipeline.parameters import Settings
-from mixagent.pipeline.separation import SeparatedStems
-from mixagent.pipeline.targets import LoudnessTarget
 from mixagent.settings import PipelineConfig
 
 if TYPE_CHECKING:
-    from mixagent.pipeline.codecs import CodecPlan, CodecRender
-    from mixagent.pipeline.forecast import SourceMeasures
+    from mixagent.pipeline.finaliser.codecs import CodecPlan, CodecRender
+    from mixagent.pipeline.finaliser.prediction import SourceMeasures
     from mixagent.pipeline.separation import Separator
 
 Progress = Callable[[float], None]
@@ -230,7 +230,7 @@ def _measured(source: AudioSource, progress: Progress, known_lufs: float | None 
 
     Where the source's loudness is known before, all go side by side.
     """
-    from mixagent.pipeline.translation import translate
+    from mixagent.pipeline.measure.translation import translate
 
     shares = [0.0, 0.0]
 
@@ -365,7 +365,7 @@ def _mix(
 
 def _level(context: StageContext) -> dict[str, Any]:
     """What the finaliser has to know of the mix; no target enters here."""
-    from mixagent.pipeline.forecast import measure_source
+    from mixagent.pipeline.finaliser.prediction import measure_source
 
     measures = asdict(measure_source(mixed_audio(context.inputs), context.progress))
     values = {**measures.pop("loudness"), **measures}
@@ -382,7 +382,7 @@ def mixed_audio(inputs: Mapping[str, Result]) -> AudioSource:
 
 def levels(level: Result) -> SourceMeasures:
     """What the stage `level` measured."""
-    from mixagent.pipeline.forecast import SourceMeasures
+    from mixagent.pipeline.finaliser.prediction import SourceMeasures
 
     with np.load(level.directory / _LEVELS) as arrays:
         values = {**level.values, **arrays}
@@ -391,7 +391,7 @@ def levels(level: Result) -> SourceMeasures:
 
 
 def _album_measures(context: StageContext) -> dict[str, Any]:
-    from mixagent.pipeline.album_levels import tone_db
+    from mixagent.pipeline.finaliser.album_levels import tone_db
 
     song, mix = context.inputs["decode"].audio("audio"), mixed_audio(context.inputs)
     tone = tone_db(Watched(mix, context.progress))
@@ -405,7 +405,7 @@ def _or_none(values: Iterable[float]) -> list[float | None]:
 def _finalise(
     target: LoudnessTarget, codecs: CodecPlan | None, finishing: Finishing, context: StageContext
 ) -> dict[str, Any]:
-    from mixagent.pipeline.codecs import CodecPlan, finalise_through
+    from mixagent.pipeline.finaliser.codecs import CodecPlan, finalise_through
 
     mix, measures = mixed_audio(context.inputs), levels(context.inputs["level"])
     plan = codecs or CodecPlan()

@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from mixagent.pipeline.audio import AudioSource, FloatArray, Stems
 from mixagent.pipeline.errors import OutputError
-from mixagent.pipeline.files import BitDepth, check_output, encode, probe, resample
+from mixagent.pipeline.io import BitDepth, check_output, encode, probe, resample
+from mixagent.pipeline.types import AudioSource, FloatArray, Stems
 from mixagent.progress import ShowProgress
 
 STEM_BIT_DEPTH: BitDepth = "32f"

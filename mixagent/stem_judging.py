@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from mixagent.pipeline.audio import AudioSource, Combination, Stems, blocks
-from mixagent.pipeline.graph import Result, StageContext
+from mixagent.pipeline.graph.runner import Result, StageContext
 from mixagent.pipeline.separation import STEM_SETS
+from mixagent.pipeline.types import AudioSource, Combination, Stems, blocks
 from mixagent.stages import split_stems
 
 SILENT_PEAK_DBFS = -90.0
@@ -57,7 +57,7 @@ def judge(count: int | None, context: StageContext) -> dict[str, Any]:
         count: as for `chosen_stems`.
         context: of a stage that needs "decode" and "separate".
     """
-    from mixagent.pipeline.meters import integrated_lufs
+    from mixagent.pipeline.measure.meters import integrated_lufs
     from mixagent.pipeline.separation.confidence import stem_confidence
 
     stems = chosen_stems(context.inputs, count)

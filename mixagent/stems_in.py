@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from mixagent.pipeline.errors import InputError, UsageError, reason
-from mixagent.pipeline.files import content_hash
-from mixagent.pipeline.multitrack import Balance
-from mixagent.pipeline.stem_names import LEFT_OUT, RESIDUAL, ROLES
+from mixagent.pipeline.io import content_hash
+from mixagent.pipeline.multitrack.names import LEFT_OUT, RESIDUAL, ROLES
+from mixagent.pipeline.multitrack.plan import Balance
 
 SUFFIXES = (
     *(".wav", ".wave", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".flac", ".wv"),

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from mixagent.pipeline.audio import AudioSource, Combination, DiskAudio, blocks, spool
-from mixagent.pipeline.decoding import SHORTEST_S, FileInfo, Progress
 from mixagent.pipeline.errors import InputError
-from mixagent.pipeline.files import content_hash, decode, probe, resample
-from mixagent.pipeline.graph import Result, Stage, StageContext, audio_reference
-from mixagent.pipeline.meters import EnergyMeter, gated_loudness
-from mixagent.pipeline.multitrack import Track, Wish, plan
-from mixagent.pipeline.placing import Placement, Plan, summed
+from mixagent.pipeline.graph.runner import Result, Stage, StageContext, audio_reference
+from mixagent.pipeline.io import content_hash, decode, probe, resample
+from mixagent.pipeline.io.decoding import SHORTEST_S, FileInfo, Progress
+from mixagent.pipeline.measure.meters import EnergyMeter, gated_loudness
+from mixagent.pipeline.multitrack.placement import Placement, Plan, summed
+from mixagent.pipeline.multitrack.plan import Track, Wish, plan
+from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, blocks, spool
 from mixagent.stems_in import StemsIn
 
 NULL_DB = -40.0

@@ -27,8 +27,8 @@ from mixagent.envs.corpus import Split, default_corpus
 from mixagent.envs.mixing import Choice, StoredCases
 from mixagent.envs.synthetic import debug_corpus
 from mixagent.envs.vector import make_vector
+from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import Settings
 from mixagent.policies import Policy, load_policy
 from mixagent.policies.learned import Checkpoint
 from mixagent.policies.network import Actor, Layout, Sizes, Value, measure_statistics

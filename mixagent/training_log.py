@@ -12,7 +12,7 @@ import soundfile
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
 
 from mixagent.commands import say
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 from mixagent.train_settings import Logging
 
 

@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mixagent.pipeline.chain.amounts import dimension
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.feedback import Aim, aims, graphic_aims, left_alone
+from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.finished.band import Band, finished_music_band
-from mixagent.pipeline.finished.chosen import band_of
 from mixagent.pipeline.finished.measures import SongMeasures
-from mixagent.pipeline.graph import Result
-from mixagent.pipeline.parameters import ParameterSpace, Settings
-from mixagent.pipeline.references.goals import Goal
-from mixagent.pipeline.references.library import GENRE
-from mixagent.pipeline.references.moves import moved
-from mixagent.pipeline.strengths import dimension
-from mixagent.pipeline.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.graph.runner import Result
+from mixagent.pipeline.matching.chosen import band_of
+from mixagent.pipeline.matching.goals import Goal
+from mixagent.pipeline.matching.library import GENRE
+from mixagent.pipeline.matching.moves import moved
 from mixagent.policies.band import towards
 from mixagent.policies.base import Decision
 from mixagent.reference_account import reference_account

@@ -17,12 +17,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
+from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, Parameter, Settings
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.answers import reached_by
 from mixagent.pipeline.finished.band import Band
 from mixagent.pipeline.finished.measures import INDEX, MEASURES, TONE_HZ, Measure, SongMeasures
-from mixagent.pipeline.parameters import GRAPHIC_HZ, Parameter, Settings
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.measure.analysis import THIRD_OCTAVES_HZ, Analysis
 
 Figures = Mapping[str, float]
 """What was measured of a sound, by the name of its aim; what a sound does not have is not there."""

@@ -10,20 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, Stems, collect, spool
-from mixagent.pipeline.dsp.blinks import measure_blinks
-from mixagent.pipeline.dsp.gaps import Gaps, measure_gaps
+from mixagent.pipeline.chain.mastering import band_programmes, extends, is_mastered, master_processors
+from mixagent.pipeline.chain.mixing import Levels, is_active, mix_blocks, strip_blocks
+from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.chain.riding import measure_ride
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
-from mixagent.pipeline.dsp.riding import measure_ride
+from mixagent.pipeline.dsp.streaming import Processor
 from mixagent.pipeline.errors import MixagentError
-from mixagent.pipeline.finaliser import Finish, finalise
-from mixagent.pipeline.finishing import finishing_of
-from mixagent.pipeline.highs import measure_highs
-from mixagent.pipeline.mastering import band_programmes, extends, is_mastered, master_processors
-from mixagent.pipeline.mixing import Levels, is_active, mix_blocks, strip_blocks
-from mixagent.pipeline.parameters import Settings
-from mixagent.pipeline.streaming import Processor
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.finaliser.loop import Finish, finalise
+from mixagent.pipeline.finaliser.settings import finishing_of
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.measure.highs import measure_highs
+from mixagent.pipeline.restoration.blinks import measure_blinks
+from mixagent.pipeline.restoration.gaps import Gaps, measure_gaps
+from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Stems, collect, spool
 
 Progress = Callable[[float], None]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 
-from mixagent.pipeline.audio import Audio, AudioSource, FloatArray
+from mixagent.pipeline.types import Audio, AudioSource, FloatArray
 
 Array = NDArray[np.float32]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mixagent.pipeline.diagnosis import FOUND, NOWHERE, Diagnosis
+from mixagent.pipeline.diagnosis.diagnose import FOUND, NOWHERE, Diagnosis
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.rules import RulePolicy
 

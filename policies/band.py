@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.chain.amounts import Dimension, dimension
+from mixagent.pipeline.chain.parameters import FINE_PLACES, GRAPHIC_HZ
 from mixagent.pipeline.finished.answers import answer, graphic_values, made_up_db
 from mixagent.pipeline.finished.band import Band, judge
 from mixagent.pipeline.finished.findings import FOUND, findings
 from mixagent.pipeline.finished.measures import Group, SongMeasures
 from mixagent.pipeline.finished.reasons import reasons_of
-from mixagent.pipeline.parameters import FINE_PLACES, GRAPHIC_HZ
-from mixagent.pipeline.strengths import Dimension, dimension
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.rules import RulePolicy
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mixagent.envs.context import Context
+from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import Settings
 
 __all__ = ["Context", "Decision", "Policy", "Recorded", "laid_over"]
 

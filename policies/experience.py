@@ -25,14 +25,14 @@ import soundfile
 
 from mixagent.envs.context import Context
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
-from mixagent.pipeline.analysis import Analysis
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.diagnosis import Diagnosis
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.errors import InputError, OutputError
-from mixagent.pipeline.features import FEATURE_NAMES
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.folders import user_folder
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.measure.features import FEATURE_NAMES
+from mixagent.pipeline.types import Audio
 
 PATIENCE_S = 5.0
 """How long another program's write is waited for."""

@@ -22,9 +22,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, observe
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import ModelMissingError, UsageError
-from mixagent.pipeline.features import FEATURE_NAMES
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.forward import Array, FrozenActor, Observation, Order
 from mixagent.policies.promotion import CONFIG, LEARNED, find_checkpoint, shipped_folder

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
-from mixagent.pipeline.features import FEATURE_NAMES
+from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.policies.forward import Array, FrozenActor, Observation, Order
 
 KINDS: Mapping[str, str] = {

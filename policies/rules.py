@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from mixagent.pipeline.diagnosis import FOUND, NOWHERE, Diagnosis, Finding
-from mixagent.pipeline.dsp.blinks import DEEPEST_DB
-from mixagent.pipeline.parameters import BELLS
+from mixagent.pipeline.chain.parameters import BELLS
+from mixagent.pipeline.diagnosis.diagnose import FOUND, NOWHERE, Diagnosis, Finding
+from mixagent.pipeline.restoration.blinks import DEEPEST_DB
 from mixagent.policies.base import Context, Decision
 
 ANSWERED: Mapping[str, float] = MappingProxyType(

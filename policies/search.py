@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.envs.context import Trial
+from mixagent.pipeline.chain.parameters import Settings, switch_of
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import Settings, switch_of
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.neutral import NeutralPolicy
 

@@ -27,11 +27,11 @@ from scipy.signal.windows import hann
 from torch import Tensor
 
 from mixagent.envs.cases import Case
-from mixagent.pipeline.audio import Audio, Stems, load
+from mixagent.pipeline.chain.parameters import BELLS, EQ_BANDS, Parameter, ParameterSpace, Settings
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ, band_filters
-from mixagent.pipeline.meters import integrated_lufs, k_weighting
-from mixagent.pipeline.parameters import BELLS, EQ_BANDS, Parameter, ParameterSpace, Settings
+from mixagent.pipeline.measure.meters import integrated_lufs, k_weighting
 from mixagent.pipeline.render import premaster
+from mixagent.pipeline.types import Audio, Stems, load
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
 
 Array = NDArray[np.float32]

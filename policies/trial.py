@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from mixagent.envs.cases import Case, measure_case
 from mixagent.envs.mixing import Material
-from mixagent.pipeline.analysis import Analysis
-from mixagent.pipeline.audio import Audio, Stems
-from mixagent.pipeline.dsp.gaps import measure_gaps
-from mixagent.pipeline.mixing import measure_levels
-from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.chain.mixing import measure_levels
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.render import ChainError
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.restoration.gaps import measure_gaps
+from mixagent.pipeline.types import Audio, Stems
 from mixagent.reward.model import RewardModel
 
 SEGMENTS = 3

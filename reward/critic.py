@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.features import FEATURE_NAMES
+from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.reward.recovery import DIMENSIONS
 
 Array = NDArray[np.float32]

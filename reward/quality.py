@@ -28,10 +28,10 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 
-from mixagent.pipeline.audio import Audio, FloatArray, load
 from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.models import nisqa_path, wheel_files
-from mixagent.pipeline.resampling import resample
+from mixagent.pipeline.types import Audio, FloatArray, load
 from mixagent.reward.scene import Scene
 from mixagent.reward.terms.base import Scores
 

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 from scipy.ndimage import uniform_filter1d
 
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.decibels import power_db
-from mixagent.pipeline.meters import integrated_lufs
+from mixagent.pipeline.measure.meters import integrated_lufs
+from mixagent.pipeline.types import Audio
 
 Array = NDArray[np.float32]
 

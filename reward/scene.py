@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 from scipy.signal.windows import hann
 
-from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import Audio, load
+from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.decibels import power_db
-from mixagent.pipeline.features import describe
-from mixagent.pipeline.finaliser import MAX_GAIN_DB, Finish, finalise
-from mixagent.pipeline.meters import Loudness, measure
-from mixagent.pipeline.parameters import Settings
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.finaliser.loop import MAX_GAIN_DB, Finish, finalise
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.measure.analysis import Analysis, analyse
+from mixagent.pipeline.measure.features import describe
+from mixagent.pipeline.measure.meters import Loudness, measure
+from mixagent.pipeline.types import Audio, load
 from mixagent.reward.recovery import Distance, Original
 
 Array = NDArray[np.float32]

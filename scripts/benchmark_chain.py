@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.audio import Audio, FloatArray, Stems, load
+from mixagent.pipeline.chain.mastering import band_programmes, master_processors
+from mixagent.pipeline.chain.mixing import measure_levels
+from mixagent.pipeline.chain.parameters import BAND_PLACES, DYNAMIC_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
 from mixagent.pipeline.dsp.saturation import Curve, SoftClipper
-from mixagent.pipeline.finishing import finishing_of
-from mixagent.pipeline.mastering import band_programmes, master_processors
-from mixagent.pipeline.mixing import measure_levels
-from mixagent.pipeline.parameters import BAND_PLACES, DYNAMIC_PLACES, ParameterSpace, Settings
+from mixagent.pipeline.dsp.streaming import Processor, process_blocks
+from mixagent.pipeline.finaliser.settings import finishing_of
 from mixagent.pipeline.render import premaster
-from mixagent.pipeline.streaming import Processor, process_blocks
+from mixagent.pipeline.types import Audio, FloatArray, Stems, load
 
 RATE = 44100
 CEILING_DBTP = -1.0

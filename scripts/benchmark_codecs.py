@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.audio import Audio, AudioSource, load
-from mixagent.pipeline.codecs import CODECS, CodecPlan, CodecRender, finalise_through
-from mixagent.pipeline.edits import Faded, Section
-from mixagent.pipeline.files import decode
-from mixagent.pipeline.forecast import measure_source
-from mixagent.pipeline.meters import measure
-from mixagent.pipeline.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.chain.edits import Faded, Section
+from mixagent.pipeline.finaliser.codecs import CODECS, CodecPlan, CodecRender, finalise_through
+from mixagent.pipeline.finaliser.prediction import measure_source
+from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.io import decode
+from mixagent.pipeline.measure.meters import measure
+from mixagent.pipeline.types import Audio, AudioSource, load
 
 FADE_S = 0.05
 

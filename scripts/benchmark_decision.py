@@ -15,7 +15,7 @@ import numpy as np
 
 from mixagent.envs.cases import CaseStore
 from mixagent.envs.corpus import default_corpus
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.policies import load_policy
 
 

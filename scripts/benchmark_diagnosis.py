@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from mixagent.envs.pathologies import KINDS, MECHANISMS, Kind, validation_mechanism
-from mixagent.pipeline.finished_music import finished_music
+from mixagent.pipeline.diagnosis.statistics import finished_music
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 

@@ -28,10 +28,10 @@ from mixagent.envs.corpus import default_corpus
 from mixagent.envs.mixing import Choice, Material, StoredCases, account
 from mixagent.envs.observation import observe
 from mixagent.envs.vector import make_vector
-from mixagent.pipeline.audio import load
-from mixagent.pipeline.finaliser import finalise
-from mixagent.pipeline.parameters import Settings
+from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.render import premaster
+from mixagent.pipeline.types import load
 from mixagent.policies.rules import RulePolicy
 from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.scene import Listening, Scene

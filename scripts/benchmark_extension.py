@@ -30,11 +30,11 @@ import soundfile
 from numpy.typing import NDArray
 from scipy import signal
 
-from mixagent.pipeline.audio import Audio, FloatArray, load
-from mixagent.pipeline.files import decode
-from mixagent.pipeline.highs import measure_highs
-from mixagent.pipeline.meters import integrated_lufs
+from mixagent.pipeline.io import decode
+from mixagent.pipeline.measure.highs import measure_highs
+from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.restoration import declick
+from mixagent.pipeline.types import Audio, FloatArray, load
 
 Float64Array = NDArray[np.float64]
 
@@ -57,12 +57,12 @@ WORKER = """
 import sys
 from pathlib import Path
 import numpy as np, soundfile
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio, Stems
-from mixagent.pipeline.diagnosis import diagnose
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.types import Audio, Stems
+from mixagent.pipeline.diagnosis.diagnose import diagnose
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.render import premaster
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context
 folder, out, repairs = Path(sys.argv[1]), Path(sys.argv[2]), tuple(sys.argv[3:])

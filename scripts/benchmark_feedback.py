@@ -24,12 +24,12 @@ import numpy as np
 from benchmark_recovery import aligned, damages, share_undone, write
 
 from mixagent.envs.corpus import Corpus, Split
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.feedback import song_figures
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import loudness_target
-from mixagent.pipeline.wear import harshness_db
+from mixagent.pipeline.finaliser.targets import loudness_target
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.artefacts import harshness_db
+from mixagent.pipeline.types import Audio
 from mixagent.policies.base import Recorded
 from mixagent.reward.recovery import Original
 from mixagent.session import Request, master_song

@@ -57,15 +57,15 @@ from plain_band import (
     share_removed,
 )
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio, load
-from mixagent.pipeline.finaliser import finalise
-from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finaliser.loop import finalise
+from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.finished.findings import FOUND, findings
 from mixagent.pipeline.finished.measures import SongMeasures, measure_song
-from mixagent.pipeline.graph import program_version
-from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.graph.runner import program_version
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.types import Audio, load
 
 Float64Array = NDArray[np.float64]
 

@@ -31,8 +31,8 @@ from benchmark_master import ROOT, say
 from benchmark_master import measure as meter
 from kinds_of_music import BROKEN, RATE, SOUNDS, FloatArray
 
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.finished.findings import FOUND
+from mixagent.pipeline.types import Audio
 
 STEADY = ("white noise", "pink noise", "tone of 1 kHz", "silence")
 """Sounds that no record is like, and that nobody wants to be like one."""

@@ -32,10 +32,10 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import firwin, resample_poly
 
-from mixagent.pipeline.audio import Audio, FloatArray, collect
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
-from mixagent.pipeline.meters import integrated_lufs, true_peak_dbtp
-from mixagent.pipeline.streaming import process_blocks
+from mixagent.pipeline.dsp.streaming import process_blocks
+from mixagent.pipeline.measure.meters import integrated_lufs, true_peak_dbtp
+from mixagent.pipeline.types import Audio, FloatArray, collect
 
 CEILING_DBTP = -1.0
 DRIVES_DB = (2.0, 4.0, 6.0)

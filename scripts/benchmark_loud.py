@@ -22,12 +22,12 @@ from unittest import mock
 import numpy as np
 from benchmark_recovery import excerpt, find_songs
 
-from mixagent.pipeline import finaliser
-from mixagent.pipeline.audio import Audio, load
 from mixagent.pipeline.dsp.limiter import Ballistics
-from mixagent.pipeline.finishing import Clipper, Finishing
-from mixagent.pipeline.targets import LoudnessTarget
-from mixagent.pipeline.wear import wear
+from mixagent.pipeline.finaliser import loop as finaliser
+from mixagent.pipeline.finaliser.settings import Clipper, Finishing
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.measure.artefacts import wear
+from mixagent.pipeline.types import Audio, load
 from mixagent.reward.recovery import Original
 
 MAX_REDUCTION_DB = 24.0

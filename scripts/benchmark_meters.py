@@ -21,9 +21,9 @@ import numpy as np
 import pyebur128
 import pyloudnorm
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.meters import integrated_lufs, measure
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.meters import integrated_lufs, measure
+from mixagent.pipeline.types import Audio
 
 Reading = tuple[float, float, float]
 

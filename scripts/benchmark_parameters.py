@@ -29,7 +29,7 @@ from mixagent.envs.corpus import SPLITS
 from mixagent.envs.mixing import Material
 from mixagent.evaluation_cases import UNTOUCHED, Item, MadeCases
 from mixagent.evaluation_tables import Estimate, estimate
-from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.search import SearchPolicy

@@ -39,13 +39,13 @@ from peers import CEILING_DBTP, PEERS
 from mixagent.envs.case_building import heal_lines
 from mixagent.envs.cases import read_lines
 from mixagent.envs.pathologies import KINDS
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio, load
-from mixagent.pipeline.codecs import CODECS, round_trip
-from mixagent.pipeline.finaliser import finalise
-from mixagent.pipeline.meters import measure as metered
-from mixagent.pipeline.targets import LoudnessTarget, loudness_target
-from mixagent.pipeline.wear import loudness_jump_lu, wear
+from mixagent.pipeline.finaliser.codecs import CODECS, round_trip
+from mixagent.pipeline.finaliser.loop import finalise
+from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.artefacts import loudness_jump_lu, wear
+from mixagent.pipeline.measure.meters import measure as metered
+from mixagent.pipeline.types import Audio, load
 from mixagent.reward.recovery import Original
 from mixagent.session import Request, master_song
 from mixagent.settings import load_config

@@ -23,14 +23,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.audio import AudioSource, Stems, load
-from mixagent.pipeline.edits import Span, section
-from mixagent.pipeline.files import decode
-from mixagent.pipeline.fingerprint import fingerprint
-from mixagent.pipeline.finished_music import peaks
-from mixagent.pipeline.meters import measure
-from mixagent.pipeline.parameters import BAND_PLACES, ParameterSpace
+from mixagent.pipeline.chain.edits import Span, section
+from mixagent.pipeline.chain.parameters import BAND_PLACES, ParameterSpace
+from mixagent.pipeline.diagnosis.statistics import peaks
+from mixagent.pipeline.io import decode
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.measure.meters import measure
 from mixagent.pipeline.render import premaster
+from mixagent.pipeline.types import AudioSource, Stems, load
 
 RIDE = "master.ride_db"
 SPLIT = {"high_band.width": 1.0 + 1e-6}

@@ -23,8 +23,8 @@ from peers import PEERS
 from scipy.signal import correlate
 
 from mixagent.envs.pathologies import KINDS, damage, damage_all, validation_mechanism
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.finaliser.targets import loudness_target
+from mixagent.pipeline.types import Audio
 from mixagent.reward.recovery import DIMENSIONS, Original
 from mixagent.session import Request, master_song
 from mixagent.settings import load_config

@@ -26,23 +26,23 @@ from benchmark_recovery import excerpt, share_undone
 
 from mixagent.envs.corpus import SPLITS, Corpus
 from mixagent.envs.pathologies import damage_all
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio, Stems, load
-from mixagent.pipeline.decoding import decode
-from mixagent.pipeline.finaliser import finalise
-from mixagent.pipeline.fingerprint import fingerprint
-from mixagent.pipeline.finished.chosen import band_of
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.finished.measures import measure_song
-from mixagent.pipeline.meters import true_peak_dbtp
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.references.matched import match
-from mixagent.pipeline.references.profile import (
+from mixagent.pipeline.io.decoding import decode
+from mixagent.pipeline.matching.chosen import band_of
+from mixagent.pipeline.matching.matchering import match
+from mixagent.pipeline.matching.profiles import (
     HeardSong,
     profile_of,
     tone_distance_db,
     width_distance_db,
 )
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.measure.meters import true_peak_dbtp
 from mixagent.pipeline.render import premaster
+from mixagent.pipeline.types import Audio, Stems, load
 from mixagent.policies.band import towards
 from mixagent.policies.base import Decision
 from mixagent.references import reference_target

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.audio import Audio, AudioSource, FloatArray, load
-from mixagent.pipeline.files import decode
+from mixagent.pipeline.io import decode
 from mixagent.pipeline.restoration import declip, denoise_vocals
+from mixagent.pipeline.types import Audio, AudioSource, FloatArray, load
 
 
 def main() -> None:

@@ -35,9 +35,9 @@ import soundfile
 import torch
 from scipy.stats import pearsonr, spearmanr
 
-from mixagent.pipeline.audio import Audio, FloatArray, blocks, load
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.separation.confidence import stem_confidence
+from mixagent.pipeline.types import Audio, FloatArray, blocks, load
 
 RATE = 44100
 

@@ -43,11 +43,11 @@ from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import KINDS, MOST_SCRAMBLED_DB, damage
 from mixagent.envs.songs import Found, find_songs
 from mixagent.evaluation_tables import Estimate, estimate
-from mixagent.pipeline.audio import Audio, Combination, Stems, load
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import InputError
-from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.separation import Separator, choose_separator
-from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.types import Audio, Combination, Stems, load
 from mixagent.policies import load_policy
 from mixagent.policies.search import SearchPolicy
 from mixagent.policies.trial import blind_part

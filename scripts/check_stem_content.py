@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from mixagent.envs.songs import find_songs
-from mixagent.pipeline.audio import Audio, AudioSource, blocks
-from mixagent.pipeline.files import decode
-from mixagent.pipeline.stem_content import listen, role_of
+from mixagent.pipeline.io import decode
+from mixagent.pipeline.multitrack.content import listen, role_of
+from mixagent.pipeline.types import Audio, AudioSource, blocks
 
 TOLD = ("vocals", "drums", "bass")
 

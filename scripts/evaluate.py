@@ -21,7 +21,7 @@ from mixagent.envs.corpus import SPLITS
 from mixagent.evaluation import Evaluation, evaluate_into, known_policies, known_systems
 from mixagent.evaluation_cases import MadeCases
 from mixagent.evaluation_tables import markdown
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 from mixagent.reward.model import load_reward
 
 

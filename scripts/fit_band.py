@@ -27,9 +27,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.fingerprint import fingerprint
 from mixagent.pipeline.finished.band import JUDGED, Band, FinishedMusic, Kind, Trust, group_deviation, to_json
 from mixagent.pipeline.finished.findings import FAULTS, PRIOR_ODDS
 from mixagent.pipeline.finished.measures import (
@@ -41,6 +38,9 @@ from mixagent.pipeline.finished.measures import (
     SongMeasures,
     measure_song,
 )
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.types import Audio
 
 Float64Array = NDArray[np.float64]
 

@@ -22,9 +22,9 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import Audio, FloatArray, Stems, load
 from mixagent.pipeline.separation import Separator, choose_separator
 from mixagent.pipeline.separation.confidence import stem_confidence
+from mixagent.pipeline.types import Audio, FloatArray, Stems, load
 
 RATE = 44100
 EVIDENCE = ("sharing_db", "share_db")

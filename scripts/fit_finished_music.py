@@ -29,10 +29,10 @@ from rich.console import Console
 from rich.progress import track
 
 from mixagent.envs.pathologies import KINDS, MECHANISMS, damage, damage_all
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ, Fingerprint, fingerprint
-from mixagent.pipeline.finished_music import FEATURES, STANDARD_LIMIT, TONE_HZ, third_octaves_db
-from mixagent.pipeline.meters import integrated_lufs
+from mixagent.pipeline.diagnosis.statistics import FEATURES, STANDARD_LIMIT, TONE_HZ, third_octaves_db
+from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ, Fingerprint, fingerprint
+from mixagent.pipeline.measure.meters import integrated_lufs
+from mixagent.pipeline.types import Audio
 
 Float64Array = NDArray[np.float64]
 Version = tuple[str, str, float]

@@ -20,9 +20,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from mixagent.pipeline.files import decode
-from mixagent.pipeline.playbacks import PLAYBACKS
-from mixagent.pipeline.translation import FOUND, PlaybackLoss, Reference, Usual, measure_losses
+from mixagent.pipeline.io import decode
+from mixagent.pipeline.measure.playbacks import PLAYBACKS
+from mixagent.pipeline.measure.translation import FOUND, PlaybackLoss, Reference, Usual, measure_losses
 
 SUFFIXES = (".ogg", ".opus", ".flac", ".mp3", ".wav")
 OUTPUT = Path(__file__).parents[1] / "checkpoints" / "playbacks" / "reference.json"

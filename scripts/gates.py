@@ -27,13 +27,13 @@ from scipy.stats import spearmanr
 
 from mixagent.envs.cases import STAGES, Curriculum, draw_damage, make_case
 from mixagent.envs.corpus import Corpus
-from mixagent.pipeline.audio import Audio, Stems, load
-from mixagent.pipeline.finaliser import finalise
-from mixagent.pipeline.meters import integrated_lufs
-from mixagent.pipeline.mixing import measure_levels
-from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.chain.mixing import measure_levels
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.finaliser.loop import finalise
+from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.render import render
-from mixagent.pipeline.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.types import Audio, Stems, load
 from mixagent.reward.model import RewardModel, Score, load_reward
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene

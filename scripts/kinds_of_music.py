@@ -17,8 +17,8 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.meters import integrated_lufs
+from mixagent.pipeline.measure.meters import integrated_lufs
+from mixagent.pipeline.types import Audio
 
 FloatArray = NDArray[np.float32]
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from mixagent.envs.pathologies import damage_all
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 
 Signal = NDArray[np.float64]
 

@@ -13,9 +13,9 @@ import argparse
 from pathlib import Path
 
 from mixagent.envs.corpus import Corpus
-from mixagent.pipeline.files import content_hash
-from mixagent.pipeline.references.library import heard, write_profile
-from mixagent.pipeline.references.profile import profile_of
+from mixagent.pipeline.io import content_hash
+from mixagent.pipeline.matching.library import heard, write_profile
+from mixagent.pipeline.matching.profiles import profile_of
 
 GENRES = {
     "game-orchestral": ("wesnoth-1.16-music", "orchestral game score, sampled (The Battle for Wesnoth)"),

@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from mixagent.pipeline.errors import InputError
-from mixagent.pipeline.files import decode, tag_texts
-from mixagent.pipeline.meters import Float64Array, momentary_lufs, programme_loudness
+from mixagent.pipeline.io import decode, tag_texts
+from mixagent.pipeline.measure.meters import Float64Array, momentary_lufs, programme_loudness
 from mixagent.song_files import find_songs
 
 SHORTEST_S = 60.0

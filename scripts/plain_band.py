@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.analysis import Analysis
-from mixagent.pipeline.fingerprint import CREST_HZ, Fingerprint
+from mixagent.pipeline.diagnosis.statistics import peaks
 from mixagent.pipeline.finished.measures import NARROWEST_DB, TONE_HZ, WIDEST_DB, is_mono, tone_db
-from mixagent.pipeline.finished_music import peaks
+from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.measure.fingerprint import CREST_HZ, Fingerprint
 
 Float64Array = NDArray[np.float64]
 

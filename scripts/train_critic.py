@@ -37,10 +37,10 @@ from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import MECHANISMS
 from mixagent.envs.roughening import roughen
-from mixagent.pipeline.audio import Audio, Stems, load
-from mixagent.pipeline.features import FEATURE_NAMES, describe
-from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.measure.features import FEATURE_NAMES, describe
 from mixagent.pipeline.render import render
+from mixagent.pipeline.types import Audio, Stems, load
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.rules import RulePolicy
 from mixagent.policies.search import Method, SearchPolicy

@@ -18,12 +18,12 @@ import numpy as np
 from benchmark_recovery import excerpt, find_songs, share_undone
 
 from mixagent.envs.pathologies import KINDS, damage, damage_all
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio, Stems
-from mixagent.pipeline.diagnosis import diagnose
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import diagnose
+from mixagent.pipeline.finaliser.targets import loudness_target
+from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.render import render
-from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.types import Audio, Stems
 from mixagent.policies.base import Context
 from mixagent.policies.rules import RulePolicy, RuleScales
 from mixagent.reward.recovery import Original

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 from scipy import signal
 
-from mixagent.pipeline.audio import FloatArray
+from mixagent.pipeline.types import FloatArray
 
 RATE = 44100
 

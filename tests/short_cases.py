@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.audio import Audio, AudioSource, Stems, load
 from mixagent.pipeline.separation.base import Progress
+from mixagent.pipeline.types import Audio, AudioSource, Stems, load
 
 RATE = 44100
 

@@ -13,8 +13,8 @@ import numpy as np
 import soxr
 from scipy import signal
 
-from mixagent.pipeline.audio import Audio, FloatArray
 from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.types import Audio, FloatArray
 
 CODECS = {"opus": ("libopus", "ogg"), "aac": ("aac", "adts"), "vorbis": ("libvorbis", "ogg")}
 """By name: ffmpeg's encoder and container."""

@@ -11,7 +11,7 @@ from mixagent.envs.degradation import codecs, dynamics, vocoders
 from mixagent.envs.degradation.fields import draw_field, same_power
 from mixagent.envs.pathologies import KINDS, Kind, damage
 from mixagent.envs.roughening import roughen
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 
 Apply = Callable[[Audio, np.random.Generator], Audio]
 

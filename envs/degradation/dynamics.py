@@ -9,7 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 
 _FLOOR_DB = -80.0
 

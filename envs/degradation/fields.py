@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.song_bands import BANDS, EDGES_HZ, FLOOR_DB, SongBands
+from mixagent.pipeline.types import Audio
 
 Array = NDArray[np.float32]
 Grid = NDArray[np.float64]

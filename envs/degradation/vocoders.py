@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 
 Spectra = NDArray[np.complex64]
 """(channels, frames, bins)."""

@@ -16,13 +16,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.applied import BandGain
-from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
+from mixagent.pipeline.chain.applied import BandGain
+from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, STEM_PLACES, Settings, switch_of
 from mixagent.pipeline.finished.band import Band, Judgement
 from mixagent.pipeline.finished.findings import FOUND, Fault, findings
 from mixagent.pipeline.finished.measures import GROUPS, LEVEL, LOWEST_DB, MEASURES, Group
 from mixagent.pipeline.finished.reasons import reasons_of
-from mixagent.pipeline.parameters import GRAPHIC_HZ, STEM_PLACES, Settings, switch_of
+from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.report.findings import blinking_percent
 from mixagent.report.words import number, parameter_label, parameter_value, place_label
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.parameters import EQ_BANDS
+from mixagent.pipeline.chain.parameters import EQ_BANDS
 from mixagent.report import charts, words
 from mixagent.report.frame import template, write_whole
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.audio import AudioSource, blocks
-from mixagent.pipeline.meters import SHORT_TERM_STEPS, EnergyMeter, windowed_loudness
+from mixagent.pipeline.measure.meters import SHORT_TERM_STEPS, EnergyMeter, windowed_loudness
+from mixagent.pipeline.types import AudioSource, blocks
 from mixagent.report import charts
 from mixagent.report.frame import template, write_whole
 from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate

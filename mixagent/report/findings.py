@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mixagent.pipeline.diagnosis import DEFECTS
+from mixagent.pipeline.diagnosis.diagnose import DEFECTS
 from mixagent.pipeline.finished.band import Judgement, finished_music_band, judge
 from mixagent.pipeline.finished.findings import FAULTS, FOUND, Fault, Found, findings, severity
 from mixagent.pipeline.finished.measures import DEEPEST_WOBBLE_DB, INDEX, MEASURES, Group, SongMeasures

@@ -12,7 +12,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import BLOCK_FRAMES, AudioSource, FloatArray
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray
 
 LONGEST_S = 360.0
 """Longest excerpt that the page embeds: two sides at this bitrate come to about 19 MB as base64."""

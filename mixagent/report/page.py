@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.audio import AudioSource
+from mixagent.pipeline.types import AudioSource
 from mixagent.report import charts, words
 from mixagent.report.actions import answers
 from mixagent.report.frame import template, write_whole

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mixagent.pipeline.audio import AudioSource
+from mixagent.pipeline.types import AudioSource
 from mixagent.report import charts
 from mixagent.report.listening import Excerpt, mp3, peaks
 

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import AudioSource
+from mixagent.pipeline.types import AudioSource
 
 Float64Array = NDArray[np.float64]
 Levels = NDArray[np.uint8]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mixagent.pipeline.parameters import DYNAMIC_PLACES, STEM_NAMES, Parameter, ParameterSpace
+from mixagent.pipeline.chain.parameters import DYNAMIC_PLACES, STEM_NAMES, Parameter, ParameterSpace
 
 MINUS = "\u2212"
 

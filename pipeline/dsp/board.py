@@ -8,7 +8,7 @@ import numpy as np
 from pedalboard import Plugin
 from pedalboard._pedalboard import Pedalboard
 
-from mixagent.pipeline.audio import FloatArray
+from mixagent.pipeline.types import FloatArray
 
 # A plug-in resets when a block is longer than any before it, up to this length; one such block of
 # silence at the start makes every later cut of the input give the same output.

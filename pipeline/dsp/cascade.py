@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import FloatArray
+from mixagent.pipeline.types import FloatArray
 
 Float64Array = NDArray[np.float64]
 

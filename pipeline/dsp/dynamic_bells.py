@@ -15,7 +15,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.programme import (
     LOW_MID,
     SHIMMER,
@@ -26,6 +25,7 @@ from mixagent.pipeline.dsp.programme import (
     bell_core,
     body_filter,
 )
+from mixagent.pipeline.types import FloatArray
 
 Float64Array = NDArray[np.float64]
 

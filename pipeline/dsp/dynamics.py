@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.programme import BODY_HZ, Levelled
+from mixagent.pipeline.types import FloatArray
 
 Float64Array = NDArray[np.float64]
 

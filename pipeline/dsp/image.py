@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.cascade import Butterworth, Cascade, even_rows
-from mixagent.pipeline.streaming import Processor
+from mixagent.pipeline.dsp.streaming import Processor
+from mixagent.pipeline.types import FloatArray
 
 
 def image_matrix(

@@ -15,8 +15,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.oversampling import HOP_FRAMES, LONG_REACH, SHORT_REACH, long_peaks, short_peaks
+from mixagent.pipeline.types import FloatArray
 
 MARGIN_DB = 0.01
 """How far under the ceiling the limiter aims: room for 16-bit dither and for a meter's rounding."""

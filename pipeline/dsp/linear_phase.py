@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
-from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.cascade import Float64Array
 from mixagent.pipeline.dsp.equaliser import responses_db
 from mixagent.pipeline.dsp.spectral import window_frames
+from mixagent.pipeline.types import FloatArray
 
 _REACH_S = 0.37
 _FINER = 4

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.crossover import Crossover
 from mixagent.pipeline.dsp.saturation import Saturation
-from mixagent.pipeline.streaming import Delay, Processor, in_pieces
+from mixagent.pipeline.dsp.streaming import Delay, Processor, in_pieces
+from mixagent.pipeline.types import FloatArray
 
 
 class Multiband:

@@ -18,7 +18,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import FloatArray
+from mixagent.pipeline.types import FloatArray
 
 SHORT_REACH = 16
 LONG_REACH = 256

@@ -19,10 +19,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.dsp.oversampling import in_time, interpolators
 from mixagent.pipeline.dsp.programme import Levelled
-from mixagent.pipeline.streaming import Delay, in_pieces
+from mixagent.pipeline.dsp.streaming import Delay, in_pieces
+from mixagent.pipeline.types import FloatArray
 
 Real = TypeVar("Real", np.float32, np.float64)
 

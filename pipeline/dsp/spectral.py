@@ -9,8 +9,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import fft
 
-from mixagent.pipeline.audio import FloatArray
-from mixagent.pipeline.streaming import in_pieces
+from mixagent.pipeline.dsp.streaming import in_pieces
+from mixagent.pipeline.types import FloatArray
 
 ComplexArray = NDArray[np.complex64]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
+from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import (
     GROUPS,
@@ -30,7 +30,7 @@ from mixagent.pipeline.finished.measures import (
     SongMeasures,
     beyond_end,
 )
-from mixagent.pipeline.parameters import GRAPHIC_HZ
+from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 
 Float64Array = NDArray[np.float64]
 

@@ -15,9 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.analysis import THIRD_OCTAVES_HZ, Analysis
-from mixagent.pipeline.fingerprint import BAND_EDGES_HZ, CREST_HZ, IMAGE_EDGES_HZ, Fingerprint
-from mixagent.pipeline.finished_music import (
+from mixagent.pipeline.diagnosis.statistics import (
     dips,
     gap_curve,
     lean_db,
@@ -26,7 +24,9 @@ from mixagent.pipeline.finished_music import (
     prominence_db,
     resonance_curve,
 )
-from mixagent.pipeline.highs import find_highs
+from mixagent.pipeline.measure.analysis import THIRD_OCTAVES_HZ, Analysis
+from mixagent.pipeline.measure.fingerprint import BAND_EDGES_HZ, CREST_HZ, IMAGE_EDGES_HZ, Fingerprint
+from mixagent.pipeline.measure.highs import find_highs
 
 Float64Array = NDArray[np.float64]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mixagent.pipeline.audio import AudioSource
+from mixagent.pipeline.types import AudioSource
 
 Progress = Callable[[float], None]
 

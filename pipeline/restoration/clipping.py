@@ -13,9 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import AudioSource, FloatArray, blocks, spool
 from mixagent.pipeline.restoration.base import Progress, Restored
 from mixagent.pipeline.restoration.prediction import interpolated, residual_weights
+from mixagent.pipeline.types import AudioSource, FloatArray, blocks, spool
 
 Float64Array = NDArray[np.float64]
 

@@ -14,10 +14,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.audio import AudioSource, FloatArray, spool
-from mixagent.pipeline.clicks import find_clicks
+from mixagent.pipeline.measure.clicks import find_clicks
 from mixagent.pipeline.restoration.base import Progress, Restored
 from mixagent.pipeline.restoration.prediction import interpolated, prediction_filter, residual_weights
+from mixagent.pipeline.types import AudioSource, FloatArray, spool
 
 Float64Array = NDArray[np.float64]
 

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mixagent.pipeline.audio import AudioSource, DiskAudio, FloatArray, blocks, spool
-from mixagent.pipeline.resampling import resample
+from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.restoration.base import Progress
 from mixagent.pipeline.restoration.noise_floor import BAND_EDGES_HZ, NoiseFloor
 from mixagent.pipeline.separation.chunks import run_chunks
+from mixagent.pipeline.types import AudioSource, DiskAudio, FloatArray, blocks, spool
 
 LIMIT_DB = 12.0
 """The most that any part of the voice is turned down."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 
-from mixagent.pipeline.audio import AudioSource, FloatArray
+from mixagent.pipeline.types import AudioSource, FloatArray
 
 Float64Array = NDArray[np.float64]
 

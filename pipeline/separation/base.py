@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mixagent.pipeline.audio import AudioSource, Stems
+from mixagent.pipeline.types import AudioSource, Stems
 
 Progress = Callable[[float], None]
 """Called with the share of the work that is done, 0..1. It may raise to cancel."""

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
-from mixagent.pipeline.audio import AudioSource, Stems
+from mixagent.pipeline.types import AudioSource, Stems
 
 _WINDOW_S = 0.093
 _TAPER = 0.125

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixagent.pipeline.audio import BLOCK_FRAMES, AudioSource, DiskAudio, FloatArray, Stems, blocks, spool
 from mixagent.pipeline.errors import MixagentError, ModelMissingError
-from mixagent.pipeline.resampling import resample
+from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.separation.base import Progress, SeparatedStems
 from mixagent.pipeline.separation.chunks import run_batches, write_stems
 from mixagent.pipeline.separation.demucs_files import STEM_NAMES, BagFiles, find_bag
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, DiskAudio, FloatArray, Stems, blocks, spool
 
 _CHUNK_S = 10.0
 _OVERLAP_S = 1.0

@@ -12,7 +12,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.audio import AudioSource, Stems
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.separation.base import Progress
 from mixagent.pipeline.separation.chunks import run_chunks, write_stems
@@ -25,6 +24,7 @@ from mixagent.pipeline.separation.spleeter import (
     fast_hop,
     weight_files,
 )
+from mixagent.pipeline.types import AudioSource, Stems
 
 STEM_NAMES = ("vocals", "drums", "bass", "other")
 

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mixagent.pipeline.audio import FloatArray
+from mixagent.pipeline.types import FloatArray
 
 NET_HOP = 1024
 NET_FRAMES = 64

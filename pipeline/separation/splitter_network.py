@@ -26,9 +26,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
-from mixagent.pipeline.audio import FloatArray
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.separation.spleeter_network import Masker
+from mixagent.pipeline.types import FloatArray
 
 STEM_NAMES = ("drums", "bass", "other")
 """What an accompaniment is split into, in the order of the network's outputs."""

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from mixagent.envs.corpus import RATE_HZ, Corpus, Song, Split
 from mixagent.envs.degradation import degrade, draw_families
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.song_bands import read_bands
+from mixagent.pipeline.types import Audio
 
 EXCERPT_S = 8.0
 _EDGE_S = 2.0

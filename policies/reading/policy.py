@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
+from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.finished.answers import answer
 from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.finished.measures import (
@@ -36,7 +36,7 @@ from mixagent.pipeline.finished.measures import (
     tone_db,
 )
 from mixagent.pipeline.finished.reasons import reasons_of
-from mixagent.pipeline.parameters import GRAPHIC_HZ
+from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.song_bands import BANDS
 from mixagent.policies.band import REPAIRS
 from mixagent.policies.base import Context, Decision

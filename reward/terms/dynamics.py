@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mixagent.pipeline.features import percentiles
-from mixagent.pipeline.wear import dips_db, undulation
+from mixagent.pipeline.measure.artefacts import dips_db, undulation
+from mixagent.pipeline.measure.features import percentiles
 from mixagent.reward.scene import Array, Scene, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 

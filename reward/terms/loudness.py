@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from mixagent.pipeline.finaliser import Finish
+from mixagent.pipeline.finaliser.loop import Finish
 from mixagent.reward.scene import Listening, Scene
 from mixagent.reward.terms.base import Guard
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.parameters import FINE_PLACES, Settings
+from mixagent.pipeline.chain.parameters import FINE_PLACES, Settings
 from mixagent.reward.scene import Scene
 from mixagent.reward.terms.base import Scores
 

@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from scipy.ndimage import maximum_filter1d
 
-from mixagent.pipeline.features import percentiles
+from mixagent.pipeline.measure.features import percentiles
 from mixagent.reward.scene import Array, Listening, Scene, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 

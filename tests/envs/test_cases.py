@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from mixagent.envs.cases import STAGES, Case, CaseStore, Curriculum, Damage, draw_damage, make_case
 from mixagent.envs.corpus import Corpus
 from mixagent.envs.pathologies import KINDS, MECHANISMS
-from mixagent.pipeline.audio import Audio, load
-from mixagent.pipeline.diagnosis import Diagnosis
+from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.errors import CancelledError, InputError, OutputError, UsageError
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.types import Audio, load
 from mixagent.reward.recovery import Original
 from tests.short_cases import RATE, HalfSeparator, music
 

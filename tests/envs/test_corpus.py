@@ -19,8 +19,8 @@ from mixagent.envs.corpus import Corpus, split_of
 from mixagent.envs.duplicates import bit_errors
 from mixagent.envs.songs import find_songs
 from mixagent.envs.synthetic import SPLITS_OF_TEN, debug_corpus, synthetic_song
-from mixagent.pipeline.audio import load
 from mixagent.pipeline.errors import InputError, OutputError, UsageError
+from mixagent.pipeline.types import load
 
 RATE = 44100
 
@@ -87,7 +87,7 @@ def tune(random: np.random.Generator, rate: int) -> np.ndarray:
 
 def test_a_copy_in_another_format_level_and_place_in_time_is_found_and_another_song_is_not():
     from mixagent.envs.duplicates import fingerprint, same_recording
-    from mixagent.pipeline.audio import Audio
+    from mixagent.pipeline.types import Audio
 
     rate = 8000
     first, other = (tune(np.random.default_rng(seed), rate) for seed in (0, 1))

@@ -16,11 +16,11 @@ from mixagent.envs.context import Context
 from mixagent.envs.mixing import ENV_ID, HeldCases, MixingEnv, StoredCases
 from mixagent.envs.observation import TRUTH_NAMES
 from mixagent.envs.vector import make_vector
-from mixagent.pipeline.audio import load
+from mixagent.pipeline.chain.parameters import MASTER, Settings
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import MASTER, Settings
+from mixagent.pipeline.finaliser.targets import TARGETS, LoudnessTarget
 from mixagent.pipeline.render import render
-from mixagent.pipeline.targets import TARGETS, LoudnessTarget
+from mixagent.pipeline.types import load
 from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.scene import Scene
 from tests.short_cases import HalfSeparator, music

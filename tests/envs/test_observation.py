@@ -13,12 +13,12 @@ from mixagent.envs.observation import (
     truth_of,
 )
 from mixagent.envs.pathologies import KINDS, damage_all
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.diagnosis import Diagnosis, Finding, diagnose
-from mixagent.pipeline.features import FEATURE_NAMES
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import Diagnosis, Finding, diagnose
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.features import FEATURE_NAMES
+from mixagent.pipeline.types import Audio
 from tests.short_cases import HalfSeparator, music
 
 STEMS = ("vocals", "accompaniment")

@@ -13,7 +13,7 @@ from mixagent.envs.pathologies import (
     scramble,
     validation_mechanism,
 )
-from mixagent.pipeline.audio import Audio, Stems, load
+from mixagent.pipeline.types import Audio, Stems, load
 
 RATE = 44100
 EVERY = [(kind, mechanism.name) for kind in KINDS for mechanism in MECHANISMS[kind]]

@@ -8,8 +8,8 @@ import pytest
 from mixagent.envs.cases import Damage, make_case
 from mixagent.envs.roughening import ROUGH, Rough, roughen
 from mixagent.envs.synthetic import synthetic_song
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.types import Audio
 
 SONG = synthetic_song(0, 1.5)
 

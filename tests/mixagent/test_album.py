@@ -12,9 +12,9 @@ import soundfile
 from songs import RATE, song_samples
 
 from mixagent.album_order import ordered
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.meters import integrated_lufs, true_peak_dbtp
+from mixagent.pipeline.measure.meters import integrated_lufs, true_peak_dbtp
+from mixagent.pipeline.types import Audio
 from mixagent.song_files import SongFile, find_songs
 
 QUICK = ("--separator", "none", "--policy", "neutral", "--quiet")

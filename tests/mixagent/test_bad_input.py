@@ -15,8 +15,8 @@ import pytest
 import soundfile
 from songs import RATE, song_samples, write_song
 
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.meters import measure
+from mixagent.pipeline.measure.meters import measure
+from mixagent.pipeline.types import Audio
 
 PROGRAM = [sys.executable, "-m", "mixagent"]
 

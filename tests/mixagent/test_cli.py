@@ -14,10 +14,10 @@ from mutagen.flac import FLAC
 from songs import RATE, write_song
 
 from mixagent import __version__
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.meters import measure
-from mixagent.pipeline.strengths import Strengths, dimension
-from mixagent.pipeline.targets import PLATFORMS, TARGETS
+from mixagent.pipeline.chain.amounts import Strengths, dimension
+from mixagent.pipeline.finaliser.targets import PLATFORMS, TARGETS
+from mixagent.pipeline.measure.meters import measure
+from mixagent.pipeline.types import Audio
 
 DIMENSIONS = [field.name for field in fields(Strengths)]
 

@@ -8,11 +8,11 @@ import soundfile
 from mutagen.flac import FLAC
 from songs import RATE, song_samples, write_song
 
-from mixagent.pipeline.codecs import CODECS, round_trip
-from mixagent.pipeline.decoding import decode
 from mixagent.pipeline.errors import OutputError
-from mixagent.pipeline.meters import measure, true_peak_dbtp
-from mixagent.pipeline.playbacks import PLAYBACKS
+from mixagent.pipeline.finaliser.codecs import CODECS, round_trip
+from mixagent.pipeline.io.decoding import decode
+from mixagent.pipeline.measure.meters import measure, true_peak_dbtp
+from mixagent.pipeline.measure.playbacks import PLAYBACKS
 
 
 @pytest.fixture
@@ -139,7 +139,7 @@ def test_an_mp3_holds_its_ceiling_after_decoding_and_a_wav_beside_it_is_left(mas
 
 
 def test_codecs_are_checked_on_request_and_told_with_what_is_missing(master, song, monkeypatch):
-    monkeypatch.setattr("mixagent.pipeline.codecs.shutil.which", lambda name: None)
+    monkeypatch.setattr("mixagent.pipeline.finaliser.codecs.shutil.which", lambda name: None)
     plain = song.parent / "plain.wav"
     master("-o", plain)
     ran = master("--check-codecs", "--json")

@@ -22,10 +22,10 @@ from mixagent.evaluation import (
 )
 from mixagent.evaluation_cases import ALL, DAMAGES, UNTOUCHED, Item, MadeCases, StoredCases
 from mixagent.evaluation_tables import DAMAGED, KEPT, TRAINED, estimate, markdown, summarise
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import InputError, UsageError
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.types import Audio
 from mixagent.policies import load_policy
 from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.recovery import Original

@@ -18,10 +18,10 @@ from mixagent.commands import command
 from mixagent.envs.cases import CaseStore, Damage, make_case
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
 from mixagent.learning_commands import experience_app, learn, rate, rollback
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import InputError, ModelMissingError, UsageError
-from mixagent.pipeline.features import FEATURE_NAMES
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.policies import promotion
 from mixagent.policies.experience import Experience, ExperienceStore, Preference
 from mixagent.policies.learned import Checkpoint

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from short_cases import HalfSeparator, music
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio, load
-from mixagent.pipeline.diagnosis import diagnose
-from mixagent.pipeline.features import FEATURE_NAMES
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import diagnose
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.pipeline.render import render
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.types import Audio, load
 from mixagent.policies.base import Context
 from mixagent.policies.experience import ExperienceStore
 from mixagent.recording import Made, record

@@ -7,14 +7,14 @@ import pytest
 import soundfile
 from songs import RATE, song_samples
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.finished.measures import measure_song
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.references.goals import understood
-from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.matching.goals import understood
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.types import Audio
 from mixagent.references import Reference, parsed_reference
 from mixagent.wishes import Wishes
 

@@ -15,13 +15,13 @@ from rich.console import Console
 
 from mixagent.account import afterwards
 from mixagent.delivered import platform_rows
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import OutputError
-from mixagent.pipeline.fingerprint import fingerprint
 from mixagent.pipeline.finished.measures import DEEPEST_WOBBLE_DB, SongMeasures, measure_song
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.translation import translate
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.measure.translation import translate
+from mixagent.pipeline.types import Audio
 from mixagent.report.actions import Made, actions, answers
 from mixagent.report.charts import Scale, clock
 from mixagent.report.findings import finding_rows, judged, judged_object

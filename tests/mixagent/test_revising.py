@@ -9,8 +9,8 @@ import soundfile
 from rich.console import Console
 from songs import RATE, song_samples
 
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.types import Audio
 from mixagent.policies.base import Recorded
 from mixagent.report.page import render_page
 from mixagent.report.terminal import summary_text
@@ -123,7 +123,7 @@ def test_half_the_amount_moves_half(beat):
 
 
 def test_the_loop_works_where_rate_and_ends_are_changed(beat):
-    from mixagent.pipeline.edits import Edits
+    from mixagent.pipeline.chain.edits import Edits
 
     report, _ = mastered(
         beat, PUMPING, sample_rate=48_000, edits=Edits(fade_in_s=0.5, fade_out_s=0.5, trim_silence=True)

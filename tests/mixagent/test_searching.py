@@ -10,8 +10,8 @@ import soundfile
 import torch
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
-from mixagent.pipeline.features import FEATURE_NAMES
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.policies.learned import Checkpoint, steered
 from mixagent.policies.network import Actor, Layout, Sizes
 

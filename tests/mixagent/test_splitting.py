@@ -13,8 +13,8 @@ import pytest
 import soundfile
 from songs import RATE, song_samples, write_song
 
-from mixagent.pipeline.audio import AudioSource, Combination, Stems, blocks, spool
 from mixagent.pipeline.separation import Choice
+from mixagent.pipeline.types import AudioSource, Combination, Stems, blocks, spool
 
 FOUR = ("vocals", "drums", "bass", "other")
 SIX = (*FOUR, "piano", "guitar")

@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from mixagent.pipeline.graph import Cache, run_stages
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.finaliser.targets import loudness_target
+from mixagent.pipeline.graph.runner import Cache, run_stages
 from mixagent.pipeline.separation import choose_separator
-from mixagent.pipeline.targets import loudness_target
 from mixagent.session import Request, master_song
 from mixagent.settings import load_config
 from mixagent.stages import (

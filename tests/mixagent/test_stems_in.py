@@ -9,7 +9,7 @@ import soundfile
 from songs import RATE
 from tracks import bass, hats, keys, kick, stereo, write_band, write_track
 
-from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.session import Request, master_song
 from mixagent.stems_in import StemsIn
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixagent.pipeline.applied import BandGain
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.chain.applied import BandGain
+from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, ParameterSpace
 from mixagent.pipeline.finished.band import finished_music_band, judge
 from mixagent.pipeline.finished.findings import BY_NAME, FAULTS, FOUND
 from mixagent.pipeline.finished.measures import GROUPS, INDEX, KIND, MEASURES, TONE_HZ, SongMeasures
-from mixagent.pipeline.parameters import GRAPHIC_HZ, ParameterSpace
+from mixagent.pipeline.types import Audio
 from mixagent.report import charts
 from mixagent.report.actions import UNCERTAIN, Made, actions, answers, hz_words, regions, span_words
 from mixagent.report.findings import PATHOLOGY, finding_rows, found_rows, judged, judged_object

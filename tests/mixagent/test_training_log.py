@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 from mixagent.train_settings import Logging
 from mixagent.training_log import TrainingLog
 

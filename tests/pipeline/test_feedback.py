@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.chain.amounts import dimension
+from mixagent.pipeline.chain.parameters import STEM_NAMES, ParameterSpace
 from mixagent.pipeline.feedback import (
     Aim,
     Lever,
@@ -20,13 +20,13 @@ from mixagent.pipeline.feedback import (
     revise,
     song_figures,
 )
-from mixagent.pipeline.fingerprint import fingerprint
-from mixagent.pipeline.finished.chosen import band_of
+from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.finished.measures import measure_song
-from mixagent.pipeline.parameters import STEM_NAMES, ParameterSpace
-from mixagent.pipeline.references.profile import HeardSong, profile_of
-from mixagent.pipeline.strengths import dimension
-from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.matching.chosen import band_of
+from mixagent.pipeline.matching.profiles import HeardSong, profile_of
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.types import Audio
 
 RATE = 48_000
 SPACE = ParameterSpace.for_stems(("drums", "other"))

@@ -3,11 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mixagent.pipeline.audio import Audio, DiskAudio, Stems, load
-from mixagent.pipeline.mixing import measure_levels
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.chain.mixing import measure_levels
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.render import ChainError, premaster, render, render_stem
-from mixagent.pipeline.targets import LoudnessTarget
+from mixagent.pipeline.types import Audio, DiskAudio, Stems, load
 
 RATE = 44100
 SPACE = ParameterSpace.for_stems(["vocals"])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from mixagent.envs.synthetic import synthetic_song
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.song_bands import (
     BANDS,
     CENTRES_HZ,
@@ -18,6 +17,7 @@ from mixagent.pipeline.song_bands import (
     read_bands,
     read_song,
 )
+from mixagent.pipeline.types import Audio
 
 RATE = 44100
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.diagnosis import Diagnosis, Finding, diagnose
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import Diagnosis, Finding, diagnose
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.types import Audio
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.diagnosis import diagnose
-from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.diagnosis.diagnose import diagnose
+from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.finished.band import Band
 from mixagent.pipeline.finished.measures import INDEX, MEASURES, measure_song
-from mixagent.pipeline.parameters import ParameterSpace, Settings
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.types import Audio
 from mixagent.policies.band import BandPolicy, towards
 from mixagent.policies.base import Context, Decision
 

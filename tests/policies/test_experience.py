@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from mixagent.envs.observation import observe
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.diagnosis import diagnose
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import diagnose
 from mixagent.pipeline.errors import OutputError, UsageError
-from mixagent.pipeline.features import describe
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.features import describe
+from mixagent.pipeline.types import Audio
 from mixagent.policies import experience as module
 from mixagent.policies.base import Context
 from mixagent.policies.experience import (

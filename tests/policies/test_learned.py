@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, observe
-from mixagent.pipeline import parameters
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.diagnosis import diagnose
+from mixagent.pipeline.chain import parameters
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import diagnose
 from mixagent.pipeline.errors import ModelMissingError, UsageError
-from mixagent.pipeline.features import FEATURE_NAMES, describe
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.features import FEATURE_NAMES, describe
+from mixagent.pipeline.types import Audio
 from mixagent.policies import NeutralPolicy, RulePolicy, load_policy
 from mixagent.policies.base import Context, Policy
 from mixagent.policies.learned import (
@@ -132,12 +132,12 @@ def test_a_move_too_small_to_hear_is_left_out() -> None:
 _DECIDES = """
 import sys
 import numpy as np
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.diagnosis import diagnose
-from mixagent.pipeline.features import describe
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.types import Audio
+from mixagent.pipeline.diagnosis.diagnose import diagnose
+from mixagent.pipeline.measure.features import describe
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context
 

@@ -14,10 +14,10 @@ from torch.distributions import Normal, kl_divergence
 from mixagent.envs.cases import Case, CaseStore, Damage, make_case
 from mixagent.envs.context import Context
 from mixagent.envs.mixing import Choice, HeldCases, Material
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import Settings
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.types import Audio
 from mixagent.policies.experience import Experience, Preference
 from mixagent.policies.learned import Checkpoint
 from mixagent.policies.learning import (

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, shapes
-from mixagent.pipeline.features import FEATURE_NAMES
+from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.policies.learned import frozen
 from mixagent.policies.network import Actor, Layout, Sizes
 from mixagent.policies.reasons import _clause, _words, explain

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.diagnosis import FOUND, Diagnosis, Finding
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import FOUND, Diagnosis, Finding
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.types import Audio
 from mixagent.policies import POLICIES, load_policy
 from mixagent.policies.base import Context, Decision, Recorded
 from mixagent.policies.rules import ANSWERED

@@ -13,12 +13,12 @@ from mixagent.envs.cases import Damage, make_case
 from mixagent.envs.context import Context
 from mixagent.envs.mixing import Material
 from mixagent.envs.synthetic import synthetic_song
-from mixagent.pipeline.analysis import Analysis, analyse
-from mixagent.pipeline.audio import Audio, Stems
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import ParameterSpace, Settings
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.render import ChainError
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.types import Audio, Stems
 from mixagent.policies import RulePolicy
 from mixagent.policies.base import Decision
 from mixagent.policies.search import MOST, SearchPolicy, found

@@ -10,10 +10,10 @@ import torch
 
 from mixagent.envs.cases import Case, Damage, make_case
 from mixagent.envs.pathologies import Kind
-from mixagent.pipeline.audio import Audio, load
-from mixagent.pipeline.parameters import ParameterSpace
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.render import premaster
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.types import Audio, load
 from mixagent.policies.surrogate import Response, Surrogate, measure_response, totals
 from mixagent.reward.recovery import DIMENSIONS, Original
 

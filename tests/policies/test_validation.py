@@ -11,9 +11,9 @@ from mixagent.envs.context import Context
 from mixagent.envs.mixing import Choice, HeldCases
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
 from mixagent.envs.synthetic import synthetic_song
-from mixagent.pipeline.features import FEATURE_NAMES
-from mixagent.pipeline.parameters import Settings
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.policies.network import Actor, Layout, Sizes
 from mixagent.policies.validation import Outcome, play, summary
 from mixagent.reward.model import load_reward

@@ -12,10 +12,10 @@ import torch
 from mixagent.envs.cases import CaseStore, Damage, make_case
 from mixagent.envs.context import Context
 from mixagent.envs.mixing import Choice
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.parameters import Settings
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.types import Audio
 from mixagent.policies.network import Actor, Layout, Sizes, measure_statistics
 from mixagent.policies.surrogate import Response, totals
 from mixagent.policies.warm_start import (

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import signal
 
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 from mixagent.reward.scene import Listening, Scene
 
 RATE = 44100

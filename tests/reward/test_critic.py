@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.features import FEATURE_NAMES, describe
+from mixagent.pipeline.measure.features import FEATURE_NAMES, describe
+from mixagent.pipeline.types import Audio
 from mixagent.reward.critic import OUTPUTS, Critic, Layers
 from mixagent.reward.recovery import DIMENSIONS
 from mixagent.reward.vandalism import VANDALISMS, vandalise

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from mixagent.pipeline.audio import Audio, load
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.finaliser import finalise
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.finaliser.loop import finalise
+from mixagent.pipeline.finaliser.targets import loudness_target
+from mixagent.pipeline.types import Audio, load
 from mixagent.reward.model import TERMS, RewardModel, load_reward
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.models import nisqa_path, wheel_files
+from mixagent.pipeline.types import Audio
 from mixagent.reward.model import load_reward
 from mixagent.reward.quality import LEVEL_DBOV, DistillMos, Nisqa, VoiceQuality, levelled, nisqa_term
 from mixagent.reward.vandalism import vandalise

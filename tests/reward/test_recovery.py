@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 from mixagent.reward.recovery import Original
 
 RATE = 44100

@@ -5,8 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.finaliser.targets import loudness_target
+from mixagent.pipeline.types import Audio
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene
 from tests.reward.scenes import RATE, gained, make_song, shelved

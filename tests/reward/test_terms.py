@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from mixagent.envs.pathologies import KINDS, MECHANISMS, Kind, damage
-from mixagent.pipeline.audio import Audio, load
-from mixagent.pipeline.finaliser import finalise
-from mixagent.pipeline.parameters import FINE_PLACES, ParameterSpace
-from mixagent.pipeline.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.chain.parameters import FINE_PLACES, ParameterSpace
+from mixagent.pipeline.finaliser.loop import finalise
+from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.types import Audio, load
 from mixagent.reward.model import TERMS
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene

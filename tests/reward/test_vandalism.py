@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 from mixagent.reward.vandalism import CLIP_DRIVE_DB, NOISE_SNR_DB, VANDALISMS, vandalise
 from tests.songs import RATE, song_samples
 

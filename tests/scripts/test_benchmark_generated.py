@@ -11,7 +11,7 @@ import pytest
 import soundfile as sf
 from script_modules import load_script
 
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.types import Audio
 
 bench = load_script("benchmark_generated")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from script_modules import load_script
 
-from mixagent.pipeline.targets import loudness_target
+from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.reward.model import load_reward
 from mixagent.reward.vandalism import VANDALISMS
 from tests.reward.scenes import make_song

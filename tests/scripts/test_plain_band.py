@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from script_modules import load_script
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.types import Audio
 
 band = load_script("plain_band")
 

@@ -7,8 +7,8 @@ import pytest
 
 from mixagent.envs.degradation import FAMILIES, codecs, degrade, draw_families, vocoders
 from mixagent.envs.synthetic import synthetic_song
-from mixagent.pipeline.audio import Audio
 from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.types import Audio
 
 SONG = synthetic_song(0, 3.0)
 NAMES = [family.name for family in FAMILIES]

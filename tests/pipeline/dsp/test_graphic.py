@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.signal import sosfreqz
 
-from mixagent.pipeline.audio import Audio, Stems, load
+from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, ParameterSpace
 from mixagent.pipeline.dsp.graphic import THIRD_OCTAVES_HZ, graphic_sections
-from mixagent.pipeline.parameters import GRAPHIC_HZ, ParameterSpace
 from mixagent.pipeline.render import premaster
+from mixagent.pipeline.types import Audio, Stems, load
 
 SPACE = ParameterSpace.for_stems(())
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mixagent.pipeline.audio import Audio, FloatArray, collect
 from mixagent.pipeline.dsp.equaliser import Filter
 from mixagent.pipeline.dsp.linear_phase import LinearPhase
-from mixagent.pipeline.streaming import process_blocks
+from mixagent.pipeline.dsp.streaming import process_blocks
+from mixagent.pipeline.types import Audio, FloatArray, collect
 
 FRAMES, AT = 1 << 16, 30_000
 FILTERS = [

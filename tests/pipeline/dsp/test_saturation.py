@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from mixagent.pipeline.audio import Audio, FloatArray, collect
 from mixagent.pipeline.dsp.programme import Level
 from mixagent.pipeline.dsp.saturation import Curve, SoftClipper, kept_db
-from mixagent.pipeline.streaming import process_blocks
+from mixagent.pipeline.dsp.streaming import process_blocks
+from mixagent.pipeline.types import Audio, FloatArray, collect
 
 RATE = 44100
 FRAMES = 1 << 15

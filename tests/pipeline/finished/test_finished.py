@@ -8,9 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixagent.pipeline.analysis import analyse
-from mixagent.pipeline.audio import Audio
-from mixagent.pipeline.fingerprint import fingerprint
+from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, ParameterSpace
 from mixagent.pipeline.finished.answers import (
     CUT_DB,
     INNER,
@@ -40,7 +38,9 @@ from mixagent.pipeline.finished.measures import (
     measure_song,
 )
 from mixagent.pipeline.finished.reasons import reasons_of
-from mixagent.pipeline.parameters import GRAPHIC_HZ, ParameterSpace
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.types import Audio
 
 RATE = 44100
 

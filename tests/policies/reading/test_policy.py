@@ -9,10 +9,10 @@ import torch
 from mixagent.envs.cases import Damage, make_case
 from mixagent.envs.context import Context
 from mixagent.envs.synthetic import synthetic_song
-from mixagent.pipeline.audio import Audio
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.parameters import ParameterSpace
-from mixagent.pipeline.targets import TARGETS
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.types import Audio
 from mixagent.policies.reading.network import ReadingNet, Shape
 from mixagent.policies.reading.policy import ReadingCheckpoint, ReadingPolicy, load_reader
 

@@ -1,0 +1,226 @@
+"""Strips, buses and sends: stems and settings in, mix out.
+
+The mix is made in difference form, the input plus what each active strip changes of its stem. So a
+stem whose strip is neutral costs nothing, a separator's errors stay where they cancel, and a neutral
+mix is the input itself, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pedalboard
+
+from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.dsp.board import BoardProcessor
+from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, first_order_high_pass
+from mixagent.pipeline.dsp.dynamic_bells import dynamic_cut
+from mixagent.pipeline.dsp.dynamics import BODY, Detector, compressor
+from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
+from mixagent.pipeline.dsp.image import Image, image_matrix
+from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Levelled, Programme, measure_programme
+from mixagent.pipeline.dsp.streaming import Processor, process_blocks
+from mixagent.pipeline.dsp.transients import TransientShaper
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, Stems, blocks
+
+Levels = Mapping[str, Programme]
+"""The programme level of each stem by name, and of the mix under `mix`."""
+
+BUSES: Mapping[str, str] = {"drums": "drum_bus", "vocals": "vocal_bus"}
+
+_SEND_OFF_DB = -60.0
+# Two equal first-order sections are 3 dB down at the corner when each stands at this share of it.
+_CASCADED_CORNER = math.sqrt(math.sqrt(2) - 1)
+
+
+def measure_levels(stems: Stems) -> dict[str, Programme]:
+    """The programme level of the mix and of every stem: what `render` measures if not given it."""
+    levels = {name: measure_programme(part) for name, part in stems.parts.items()}
+    return {"mix": measure_programme(stems.mix), **levels}
+
+
+def mix_blocks(
+    stems: Stems, settings: Settings, levels: Levels | None = None, size: int = BLOCK_FRAMES
+) -> Iterator[FloatArray]:
+    """The mix of the stems under these settings, in blocks of `size` frames, of the input's length.
+
+    Active strips run side by side in threads. Stems without a strip in the settings stay as they are.
+    """
+    active = [name for name in stems.parts if is_active(settings, name)]
+    if not active:
+        yield from blocks(stems.mix, size)
+        return
+    strips = [strip_blocks(stems, name, settings, levels, size) for name in active]
+    returns = _Returns(settings, active, stems.mix)
+    with ThreadPoolExecutor(len(active)) as pool:
+        for start in range(0, stems.mix.frames, size):
+            stop = min(start + size, stems.mix.frames)
+            done = list(pool.map(next, strips))
+            block = stems.mix.read(start, stop).copy()
+            for name, part in zip(active, done, strict=True):
+                block += part - stems.parts[name].read(start, stop)
+            returns.add(done, block)
+            yield block
+
+
+def is_active(settings: Settings, stem: str) -> bool:
+    """Whether the strip of this stem, or the bus that it feeds, is off neutral."""
+    return settings.active(stem) or (stem in BUSES and _works(settings.section(BUSES[stem])))
+
+
+def _works(bus: Mapping[str, float]) -> bool:
+    return bool(bus) and (bus["comp_ratio"] > 1 or bus["gain_db"] != 0)
+
+
+def strip_blocks(
+    stems: Stems, name: str, settings: Settings, levels: Levels | None = None, size: int = BLOCK_FRAMES
+) -> Iterator[FloatArray]:
+    """One stem through its strip and its bus, in blocks of `size` frames, of the input's length."""
+    part = stems.parts[name]
+    if not is_active(settings, name):
+        return blocks(part, size)
+    programme = levels[name] if levels is not None else measure_programme(part)
+    processors = strip_processors(settings.section(name), part.rate, part.channels, programme)
+    if name in BUSES:
+        raised = programme.raised(settings[f"{name}.gain_db"])
+        processors += bus_processors(settings.section(BUSES[name]), part.rate, part.channels, raised)
+    return _even(process_blocks(part, processors, size), size)
+
+
+def _even(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
+    """The same frames in blocks of exactly `size`, the last one shorter."""
+    held: list[FloatArray] = []
+    for part in parts:
+        held.append(part)
+        while sum(piece.shape[1] for piece in held) >= size:
+            joined = np.concatenate(held, axis=1)
+            yield joined[:, :size]
+            held = [joined[:, size:]]
+    rest = np.concatenate(held, axis=1) if held else None
+    if rest is not None and rest.shape[1]:
+        yield rest
+
+
+def strip_processors(
+    strip: Mapping[str, float], rate: int, channels: int, programme: Programme
+) -> list[Processor]:
+    """One stem's strip in the order of the signal, without what is neutral or beyond Nyquist."""
+    processors = dynamic_cuts(strip, rate, channels, programme)
+    sections = [*_high_pass(strip["high_pass_hz"], rate), *sections_of(_strip_filters(strip), rate)]
+    if sections:
+        processors.append(Cascade(np.stack(sections), channels))
+    processors += compressors(strip, rate, channels, programme)
+    processors += transient_shapers(strip, rate, channels)
+    if strip["gain_db"] != 0 or (channels == 2 and (strip["pan"] != 0 or strip["width"] != 1)):
+        matrix = image_matrix(strip["gain_db"], strip["pan"], strip["width"])
+        processors.append(Image(matrix, strip["gain_db"]))
+    return processors
+
+
+def bus_processors(
+    bus: Mapping[str, float], rate: int, channels: int, programme: Programme
+) -> list[Processor]:
+    """A bus: its compressor and its fader."""
+    if not bus:
+        return []
+    processors = compressors(bus, rate, channels, programme)
+    if bus["gain_db"] != 0:
+        processors.append(Image(image_matrix(bus["gain_db"]), bus["gain_db"]))
+    return processors
+
+
+def dynamic_cuts(
+    values: Mapping[str, float], rate: int, channels: int, programme: Programme
+) -> list[Processor]:
+    """The dynamic low-mid and shimmer cuts that are on and lie below Nyquist."""
+    pairs = ((LOW_MID, values["low_mid_cut_db"]), (SHIMMER, values["shimmer_cut_db"]))
+    return [
+        dynamic_cut(band, most_db, programme, rate, channels)
+        for band, most_db in pairs
+        if most_db > 0 and band.fits(rate)
+    ]
+
+
+def compressors(
+    values: Mapping[str, float], rate: int, channels: int, programme: Levelled, detector: Detector = BODY
+) -> list[Processor]:
+    """The compressor, unless its ratio is 1."""
+    if values["comp_ratio"] == 1:
+        return []
+    return [
+        compressor(
+            threshold_db=values["comp_threshold_db"],
+            ratio=values["comp_ratio"],
+            attack_ms=values["comp_attack_ms"],
+            release_ms=values["comp_release_ms"],
+            programme=programme,
+            rate=rate,
+            channels=channels,
+            detector=detector,
+        )
+    ]
+
+
+def transient_shapers(values: Mapping[str, float], rate: int, channels: int) -> list[Processor]:
+    """The transient shaper, unless both of its gains are 0."""
+    attack_db, sustain_db = values["transient_attack_db"], values["transient_sustain_db"]
+    return [TransientShaper(attack_db, sustain_db, rate, channels)] if attack_db or sustain_db else []
+
+
+def sections_of(filters: Sequence[Filter], rate: int) -> list[Float64Array]:
+    """The sections of those filters that do something and lie below Nyquist."""
+    return [f.section(rate) for f in filters if f.gain_db != 0 and f.frequency_hz < HIGHEST_SHARE * rate]
+
+
+def _high_pass(corner_hz: float, rate: int) -> list[Float64Array]:
+    if corner_hz <= 20:
+        return []
+    return [first_order_high_pass(corner_hz * _CASCADED_CORNER, rate)] * 2
+
+
+def _strip_filters(strip: Mapping[str, float]) -> list[Filter]:
+    return [
+        Filter("low_shelf", 100.0, strip["low_shelf_db"], math.sqrt(0.5)),
+        Filter("bell", strip["bell_hz"], strip["bell_db"], strip["bell_q"]),
+        Filter("bell", 3500.0, strip["presence_db"], 0.7),
+        Filter("high_shelf", 10000.0, strip["air_db"], math.sqrt(0.5)),
+    ]
+
+
+class _Returns:
+    """The reverb and the delay, fed by the strips' sends after their faders and buses."""
+
+    def __init__(self, settings: Settings, names: Sequence[str], mix: AudioSource) -> None:
+        self._paths = [
+            (sends, BoardProcessor([plugin], mix.rate, mix.channels))
+            for sends, plugin in (
+                (_sends(settings, names, "reverb"), _reverb(settings.section("reverb"))),
+                (_sends(settings, names, "delay"), _delay(settings.section("delay"))),
+            )
+            if any(sends)
+        ]
+
+    def add(self, strips: Sequence[FloatArray], block: FloatArray) -> None:
+        """Add the returns of the strips' blocks to `block`, in place."""
+        for sends, effect in self._paths:
+            sent = np.zeros_like(block)
+            for gain, strip in zip(sends, strips, strict=True):
+                if gain:
+                    sent += np.float32(gain) * strip
+            block += effect.process(sent)
+
+
+def _sends(settings: Settings, names: Sequence[str], effect: str) -> list[float]:
+    levels_db = [settings[f"{name}.{effect}_send_db"] for name in names]
+    return [10 ** (level / 20) if level > _SEND_OFF_DB else 0.0 for level in levels_db]
+
+
+def _reverb(values: Mapping[str, float]) -> pedalboard.Plugin:
+    return pedalboard.Reverb(values["size"], values["damping"], wet_level=1.0, dry_level=0.0)
+
+
+def _delay(values: Mapping[str, float]) -> pedalboard.Plugin:
+    return pedalboard.Delay(values["time_ms"] / 1000, values["feedback"], mix=1.0)

@@ -1,0 +1,211 @@
+"""The stage graph: named stages, run in the order of their needs, with progress and cancellation.
+
+A result is addressed by what made it: the stage's name, version and settings, the program itself and
+the addresses of its inputs. So a second master of one song with another target finds its stems and
+features again, and no program takes over what another version of it made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any, Literal
+
+import mixagent
+from mixagent.pipeline.errors import CancelledError
+from mixagent.pipeline.graph.cache import Cache, Result, audio_reference
+
+__all__ = [
+    "Cache",
+    "Result",
+    "Stage",
+    "StageContext",
+    "StageEvent",
+    "audio_reference",
+    "run_stages",
+    "stage_keys",
+]
+
+Status = Literal["running", "ran", "cached", "skipped"]
+
+_PROGRAM = (
+    "*.py",
+    "*/**/*.py",
+    "conf/reward/*.yaml",
+    "checkpoints/**/*.json",
+    "checkpoints/**/*.safetensors",
+)
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a running stage is given.
+
+    `directory` is an empty folder for its files; `inputs` are the results of the stages it needs;
+    `progress` takes the share done, 0 to 1, and raises `CancelledError` when the run is to stop.
+    """
+
+    directory: Path
+    inputs: Mapping[str, Result]
+    progress: Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named step. Its result may depend on `settings`, `version` and the needed results only.
+
+    `run` writes files into the context's folder and returns JSON-able values, or None when there
+    was nothing to do.
+    """
+
+    name: str
+    run: Callable[[StageContext], Mapping[str, Any] | None]
+    needs: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    version: str = "1"
+
+
+@dataclass(frozen=True)
+class StageEvent:
+    """Where a stage stands: the share done, 0 to 1, and the seconds it has taken."""
+
+    stage: str
+    fraction: float
+    status: Status
+    seconds: float
+
+
+@cache
+def program_version() -> str:
+    """The package's version and a SHA-256 of what its stages are made of: code and fitted statistics.
+
+    The version alone would let a development checkout find what its code made before an edit.
+    """
+    root, digest = Path(mixagent.__file__).parent, hashlib.sha256()
+    for pattern in _PROGRAM:
+        for file in sorted(root.glob(pattern)):
+            digest.update(f"{file.relative_to(root)} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return f"{mixagent.__version__} {digest.hexdigest()}"
+
+
+def stage_keys(stages: Iterable[Stage]) -> dict[str, str]:
+    """The address of each stage's result, SHA-256 in hex, in an order that runs.
+
+    Raises:
+        ValueError: two stages of one name, a need that no stage meets, or a circle.
+    """
+    ordered = list(stages)
+    by_name = {stage.name: stage for stage in ordered}
+    missing = {need for stage in ordered for need in stage.needs} - by_name.keys()
+    if missing or len(by_name) != len(ordered):
+        raise ValueError(f"stage names are not unique, or these are needed and not there: {sorted(missing)}")
+    keys: dict[str, str] = {}
+    for name in TopologicalSorter({s.name: s.needs for s in ordered}).static_order():
+        stage = by_name[name]
+        parts = [name, stage.version, program_version(), stage.settings, [keys[need] for need in stage.needs]]
+        keys[name] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return keys
+
+
+def run_stages(
+    stages: Sequence[Stage],
+    cache: Cache,
+    report: Callable[[StageEvent], None] | None = None,
+    cancel: threading.Event | None = None,
+    workers: int | None = None,
+) -> dict[str, Result]:
+    """Run the stages, those that do not need each other side by side, and give their results by name.
+
+    On an error or Ctrl-C the stages that still run are stopped at their next progress call and
+    waited for, and then the first error is raised.
+
+    Args:
+        stages: in any order.
+        cache: where results are found and kept; they are valid until it is closed.
+        report: called for each event, by one thread at a time.
+        cancel: once set, the run ends with `CancelledError`.
+        workers: stages at a time; the number of cores without it.
+    """
+    keys = stage_keys(stages)
+    run = _Run({stage.name: stage for stage in stages}, keys, cache, report, cancel)
+    order = TopologicalSorter({stage.name: stage.needs for stage in stages})
+    order.prepare()
+    with ThreadPoolExecutor(workers or os.cpu_count() or 1, thread_name_prefix="stage") as pool:
+        try:
+            _drive(run, order, pool)
+        finally:
+            run.stop_and_wait()
+    return {stage.name: run.results[stage.name] for stage in stages}
+
+
+def _drive(run: _Run, order: TopologicalSorter[str], pool: ThreadPoolExecutor) -> None:
+    running: dict[Future[Result], str] = {}
+    while order.is_active():
+        running |= {pool.submit(run.stage, name): name for name in order.get_ready()}
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            name = running.pop(future)
+            run.results[name] = future.result()
+            order.done(name)
+
+
+class _Run:
+    def __init__(
+        self,
+        stages: Mapping[str, Stage],
+        keys: Mapping[str, str],
+        cache: Cache,
+        report: Callable[[StageEvent], None] | None,
+        cancel: threading.Event | None,
+    ) -> None:
+        self.results: dict[str, Result] = {}
+        self._stop, self._running, self._ended = threading.Event(), 0, threading.Condition()
+        self._stages, self._keys, self._cache = stages, keys, cache
+        self._report, self._cancel, self._lock = report, cancel, threading.Lock()
+
+    def stop_and_wait(self) -> None:
+        """Stop the stages that run at their next progress call; no other starts.
+
+        The pool alone would not wait for a thread whose start was interrupted by Ctrl-C.
+        """
+        self._stop.set()
+        with self._ended:
+            self._ended.wait_for(lambda: self._running == 0)
+
+    def stage(self, name: str) -> Result:
+        """The result of a stage, found or made."""
+        with self._ended:
+            self._running += 1
+        try:
+            return self._result(name)
+        finally:
+            with self._ended:
+                self._running -= 1
+                self._ended.notify_all()
+
+    def _result(self, name: str) -> Result:
+        stage, begin = self._stages[name], time.monotonic()
+
+        def tell(fraction: float, status: Status = "running") -> None:
+            if self._stop.is_set() or (self._cancel is not None and self._cancel.is_set()):
+                raise CancelledError("interrupted")
+            if self._report is not None:
+                with self._lock:
+                    self._report(StageEvent(name, fraction, status, time.monotonic() - begin))
+
+        def fill(directory: Path) -> Mapping[str, Any] | None:
+            inputs = {need: self.results[need] for need in stage.needs}
+            return stage.run(StageContext(directory, inputs, tell))
+
+        tell(0.0)
+        result, cached = self._cache.obtain(name, self._keys[name], fill)
+        tell(1.0, "skipped" if result.skipped else "cached" if cached else "ran")
+        return result

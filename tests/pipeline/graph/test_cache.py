@@ -1,0 +1,191 @@
+"""The cache of stage results: atomic, shared, verified, bounded."""
+
+import errno
+import multiprocessing
+import os
+import threading
+
+import pytest
+
+from mixagent.pipeline.errors import OutputError
+from mixagent.pipeline.graph.cache import Cache
+
+KEY = "ab" + "0" * 62
+
+
+def key(number):
+    return f"{number:02x}" + "0" * 62
+
+
+def filled(size=1000, **values):
+    def fill(directory):
+        (directory / "audio.raw").write_bytes(bytes(size))
+        return values
+
+    return fill
+
+
+def must_not_run(directory):
+    raise AssertionError("made again")
+
+
+def files_under(root):
+    return [path for path in root.rglob("*") if path.is_file()]
+
+
+def entries(root):
+    return sorted(path.name for path in root.glob("stems/??/[!.]*"))
+
+
+def test_a_result_is_found_again_by_another_cache_on_the_same_folder(tmp_path):
+    with Cache(tmp_path, 1e9) as cache:
+        _, cached = cache.obtain("stems", KEY, filled(number=7))
+        assert not cached
+    with Cache(tmp_path, 1e9) as cache:
+        result, cached = cache.obtain("stems", KEY, must_not_run)
+    assert cached
+    assert result.values == {"number": 7}
+    assert result.directory == tmp_path / "stems" / "ab" / KEY
+    assert (result.directory / "audio.raw").stat().st_size == 1000
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_an_exception_while_making_leaves_nothing(tmp_path, error):
+    def fill(directory):
+        (directory / "half.raw").write_bytes(b"half")
+        raise error
+
+    with Cache(tmp_path, 1e9) as cache, pytest.raises(error):
+        cache.obtain("stems", KEY, fill)
+    assert not files_under(tmp_path)
+
+
+def damage_by_cutting(entry):
+    os.truncate(entry / "audio.raw", 10)
+
+
+def damage_by_removing(entry):
+    (entry / "audio.raw").unlink()
+
+
+def damage_by_removing_meta(entry):
+    (entry / "meta.json").unlink()
+
+
+def damage_meta(entry):
+    (entry / "meta.json").write_text('{"values": ')
+
+
+@pytest.mark.parametrize(
+    "damage", [damage_by_cutting, damage_by_removing, damage_by_removing_meta, damage_meta]
+)
+def test_a_damaged_entry_is_made_again(tmp_path, damage):
+    with Cache(tmp_path, 1e9) as cache:
+        result, _ = cache.obtain("stems", KEY, filled())
+    damage(result.directory)
+    with Cache(tmp_path, 1e9) as cache:
+        result, cached = cache.obtain("stems", KEY, filled())
+    assert not cached
+    assert (result.directory / "audio.raw").stat().st_size == 1000
+    assert entries(tmp_path) == [KEY]
+
+
+def test_the_least_recently_used_go_first(tmp_path):
+    with Cache(tmp_path, 1e9) as cache:
+        for number in range(4):
+            result, _ = cache.obtain("stems", key(number), filled())
+            os.utime(result.directory / "meta.json", (number, number))
+    with Cache(tmp_path, 1e9) as cache:
+        cache.obtain("stems", key(0), must_not_run)
+    with Cache(tmp_path, 2500):
+        pass
+    assert entries(tmp_path) == [key(0), key(3)]
+
+
+def test_results_in_use_are_never_evicted_also_by_another_program(tmp_path):
+    with Cache(tmp_path, 0) as cache:
+        for number in range(3):
+            cache.obtain("stems", key(number), filled())
+        Cache(tmp_path, 0).evict()
+        assert entries(tmp_path) == [key(0), key(1), key(2)]
+    assert not files_under(tmp_path)
+
+
+def test_two_threads_make_a_result_once(tmp_path):
+    made, results = [], []
+
+    def fill(directory):
+        made.append(directory)
+        return {"number": 1}
+
+    with Cache(tmp_path, 1e9) as cache:
+        threads = [
+            threading.Thread(target=lambda: results.append(cache.obtain("stems", KEY, fill)[0]))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(made) == 1
+    assert len(results) == 4
+    assert all(result == results[0] for result in results)
+
+
+def test_two_programs_that_make_one_result_at_the_same_time_both_get_it(tmp_path):
+    first, second = Cache(tmp_path, 1e9), Cache(tmp_path, 1e9)
+
+    def fill_while_the_other_does(directory):
+        second.obtain("stems", KEY, filled(who="second"))
+        return filled(who="first")(directory)
+
+    result, _ = first.obtain("stems", KEY, fill_while_the_other_does)
+    assert result.values == {"who": "second"}
+    first.close()
+    second.close()
+    assert entries(tmp_path) == [KEY]
+    assert not list(tmp_path.glob("*/*/.*"))
+
+
+def _killed_while_making(root):
+    def fill(directory):
+        (directory / "half.raw").write_bytes(b"half")
+        os._exit(9)
+
+    Cache(root, 1e9).obtain("stems", KEY, fill)
+
+
+def test_a_kill_leaves_no_result_and_its_remains_go_after_a_day(tmp_path):
+    process = multiprocessing.get_context("spawn").Process(target=_killed_while_making, args=(tmp_path,))
+    process.start()
+    process.join()
+    assert entries(tmp_path) == []
+    (remains,) = tmp_path.glob("stems/??/.*")
+    os.utime(remains, (0, 0))
+    with Cache(tmp_path, 1e9) as cache:
+        _, cached = cache.obtain("stems", KEY, filled())
+    assert not cached
+    assert not remains.exists()
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    def fill(directory):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with Cache(tmp_path, 1e9) as cache, pytest.raises(OutputError, match="no space left") as caught:
+        cache.obtain("stems", KEY, fill)
+    assert "\n" not in str(caught.value)
+    assert not files_under(tmp_path)
+
+
+def test_a_cache_folder_that_cannot_be_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cache folder"):
+        Cache(tmp_path / "file" / "cache", 1e9)
+
+
+def test_a_temporary_cache_is_gone_afterwards(tmp_path):
+    with Cache.temporary(tmp_path) as cache:
+        result, _ = cache.obtain("stems", KEY, filled())
+        assert result.directory.exists()
+    assert not list(tmp_path.iterdir())
