@@ -1,5 +1,5 @@
 """`python -m mixagent`."""
 
-from mixagent.cli import main
+from mixagent.cli.app import main
 
 main()

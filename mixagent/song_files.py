@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixagent.accounts import read_account
+from mixagent.manifests import read_account
 from mixagent.pipeline.errors import InputError, UsageError
-from mixagent.running import beside
+from mixagent.session.running import beside
 
 SUFFIXES = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".m4a")
 """What is taken for a song in a folder; a file that is named is taken whatever its suffix."""

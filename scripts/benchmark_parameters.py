@@ -27,8 +27,8 @@ from mixagent.envs.case_building import heal_lines
 from mixagent.envs.cases import read_lines
 from mixagent.envs.corpus import SPLITS
 from mixagent.envs.mixing import Material
-from mixagent.evaluation_cases import UNTOUCHED, Item, MadeCases
-from mixagent.evaluation_tables import Estimate, estimate
+from mixagent.learning.evaluation_cases import UNTOUCHED, Item, MadeCases
+from mixagent.learning.evaluation_tables import Estimate, estimate
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision

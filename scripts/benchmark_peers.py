@@ -47,7 +47,7 @@ from mixagent.pipeline.measure.artefacts import loudness_jump_lu, wear
 from mixagent.pipeline.measure.meters import measure as metered
 from mixagent.pipeline.types import Audio, load
 from mixagent.reward.recovery import Original
-from mixagent.session import Request, master_song
+from mixagent.session.master import Request, master_song
 from mixagent.settings import load_config
 
 OURS = "mixagent"

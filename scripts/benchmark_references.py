@@ -45,8 +45,8 @@ from mixagent.pipeline.render import premaster
 from mixagent.pipeline.types import Audio, Stems, load
 from mixagent.policies.band import towards
 from mixagent.policies.base import Decision
-from mixagent.references import reference_target
 from mixagent.reward.recovery import Original
+from mixagent.session.references import reference_target
 
 Way = Callable[[Audio, Audio], Audio]
 """(song, reference) → the song matched."""

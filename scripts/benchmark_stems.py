@@ -42,7 +42,7 @@ from mixagent.envs.cases import Case, CaseStore, Damage, draw_damage, measure_ca
 from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import KINDS, MOST_SCRAMBLED_DB, damage
 from mixagent.envs.songs import Found, find_songs
-from mixagent.evaluation_tables import Estimate, estimate
+from mixagent.learning.evaluation_tables import Estimate, estimate
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.finaliser.targets import loudness_target

@@ -18,9 +18,9 @@ from benchmark_recovery import aligned, write
 from peers import PEERS
 
 from mixagent.envs.corpus import SPLITS
-from mixagent.evaluation import Evaluation, evaluate_into, known_policies, known_systems
-from mixagent.evaluation_cases import MadeCases
-from mixagent.evaluation_tables import markdown
+from mixagent.learning.evaluation import Evaluation, evaluate_into, known_policies, known_systems
+from mixagent.learning.evaluation_cases import MadeCases
+from mixagent.learning.evaluation_tables import markdown
 from mixagent.pipeline.types import Audio
 from mixagent.reward.model import load_reward
 

@@ -23,9 +23,9 @@ from pathlib import Path
 
 import soundfile
 
+from mixagent.cli.progress import shown_progress
 from mixagent.envs.corpus import Corpus, Split
 from mixagent.envs.synthetic import debug_corpus
-from mixagent.progress import shown_progress
 
 PACKAGES = {
     "train": (

@@ -37,6 +37,7 @@ from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import MECHANISMS
 from mixagent.envs.roughening import roughen
+from mixagent.learning.train_settings import load_train_config
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.measure.features import FEATURE_NAMES, describe
 from mixagent.pipeline.render import render
@@ -50,7 +51,6 @@ from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
 from mixagent.reward.terms.truth import undone
 from mixagent.reward.vandalism import VANDALISMS, vandalise
-from mixagent.train_settings import load_train_config
 
 Array = NDArray[np.float32]
 

@@ -41,7 +41,7 @@ def data_folder(monkeypatch, tmp_path_factory) -> Path:
 @pytest.fixture
 def mixagent(monkeypatch, capsys, cache_folder):
     """Runs the program in this process with the arguments given."""
-    from mixagent import cli
+    from mixagent.cli import app as cli
 
     def run(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["mixagent", *map(str, arguments)])

@@ -14,7 +14,7 @@ Report = Mapping[str, Any]
 
 
 def write_album_page(report: Report, path: Path) -> None:
-    """Write an album's report, schema `mixagent.album/1`, as one self-contained page.
+    """Write an album's report, schema `mixagent.albums.run/1`, as one self-contained page.
 
     Raises:
         OutputError: the page cannot be written.

@@ -19,7 +19,7 @@ def album_text(report: Mapping[str, Any]) -> RenderableType:
     """The songs in their places before and after, what was kept and what was changed.
 
     Args:
-        report: an object of schema `mixagent.album/1`.
+        report: an object of schema `mixagent.albums.run/1`.
     """
     state, title, sentence = album_verdict(report)
     summary = report["summary"]

@@ -1,0 +1,164 @@
+"""`mixagent compare`: versions of a song measured side by side, and made ready to be listened to."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixagent import __version__
+from mixagent.cli.progress import ShowProgress
+from mixagent.pipeline.chain.edits import Span, section
+from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.finaliser.album_levels import BOTH_SPEAKERS_LU
+from mixagent.pipeline.io import content_hash, resample
+from mixagent.pipeline.measure.meters import integrated_lufs
+from mixagent.pipeline.multitrack.versions import Lie, common_spans, lie
+from mixagent.pipeline.types import AudioSource
+from mixagent.report.build import analysis_object
+from mixagent.report.player import match_db
+from mixagent.session.running import Runner, opened_run
+from mixagent.session.stages import listening_stages
+from mixagent.settings import load_config
+
+SCHEMA = "mixagent.comparison/2"
+
+LETTERS = "ABCDEFGHIJ"
+"""Names of the versions on a page, and the keys that choose them: L and M have another meaning."""
+
+_ALIGNED_S = 0.0005
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Versions of a song.
+
+    Attributes:
+        found: an object of schema `SCHEMA`.
+        sides: what is compared of each version: the part that all have, where it lies in its file; empty
+            where nothing is to be listened to.
+    """
+
+    found: dict[str, Any]
+    sides: tuple[AudioSource, ...] = ()
+
+
+def compare_songs(files: Sequence[Path], progress: ShowProgress | None = None) -> dict[str, Any]:
+    """Measures and diagnosis of each file, in one versioned object.
+
+    Raises:
+        InputError: a file that cannot be read.
+    """
+    with opened_run(load_config(), True, progress) as run:
+        return _object([_analysed(run, file)[0] for file in files])
+
+
+@contextmanager
+def laid_together(files: Sequence[Path], progress: ShowProgress | None = None) -> Iterator[Comparison]:
+    """The same, and the versions' sound on one time: it can be read while the context is open.
+
+    Raises:
+        UsageError: more versions than a page has letters for.
+        InputError: a file that cannot be read.
+    """
+    if len(files) > len(LETTERS):
+        raise UsageError(
+            f"a page holds {len(LETTERS)} versions, not {len(files)}: compare them in groups, "
+            "or leave --report out"
+        )
+    with opened_run(load_config(), True, progress) as run:
+        pairs = [_analysed(run, file) for file in files]
+        audio = [source for _, source in pairs]
+        lies = [Lie(), *(_lie(audio[0], other, run) for other in audio[1:])]
+        spans = common_spans([each or Lie() for each in lies], [each.frames / each.rate for each in audio])
+        sides = tuple(section(source, Span(*span)) for source, span in zip(audio, spans, strict=True))
+        levels = _levels_lufs(sides)
+        matched = match_db(dict(zip(LETTERS, levels, strict=False)))
+        versions = [
+            {**found, **_listening(letter, found, lies[k], spans[k], levels[k]), "match_db": matched[letter]}
+            for k, (letter, (found, _)) in enumerate(zip(LETTERS, pairs, strict=False))
+        ]
+        notes = [*_notes(versions), *_same(versions)]
+        yield Comparison({**_object(versions), "notes": notes}, sides)
+
+
+def _object(versions: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"schema": SCHEMA, "version": __version__, "files": versions}
+
+
+def _analysed(run: Runner, file: Path) -> tuple[dict[str, Any], AudioSource]:
+    results = run.stages(listening_stages(file))
+    found = analysis_object(file, results["decode"].values, results["analyse"].values)
+    return found, results["decode"].audio("audio")
+
+
+def _lie(first: AudioSource, other: AudioSource, run: Runner) -> Lie | None:
+    run.show("align", 0.0)
+    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
+        found = lie(first, resample(other, first.rate, Path(scratch) / "resampled.f32"))
+    run.show("align", 1.0)
+    return found
+
+
+def _levels_lufs(sides: Sequence[AudioSource]) -> list[float | None]:
+    """Loudness of what is compared; mono among stereo as it sounds from two loudspeakers."""
+    stereo = any(side.channels > 1 for side in sides)
+    levels = [
+        integrated_lufs(side) + (BOTH_SPEAKERS_LU if stereo and side.channels == 1 else 0.0) for side in sides
+    ]
+    return [level if math.isfinite(level) else None for level in levels]
+
+
+def _listening(
+    letter: str, found: dict[str, Any], lies: Lie | None, span: tuple[float, float], lufs: float | None
+) -> dict[str, Any]:
+    """What the page has to know of a version beside its measures."""
+    path = Path(found["input"]["path"])
+    return {
+        "letter": letter,
+        "name": path.name,
+        "sha256": content_hash(path),
+        "aligned": lies is not None,
+        "later_s": 0.0 if lies is None else round(lies.later_s, 6),
+        "inverted": lies is not None and lies.inverted,
+        "span_s": [round(second, 6) for second in span],
+        "compared_lufs": lufs,
+    }
+
+
+def _notes(versions: Sequence[dict[str, Any]]) -> list[str]:
+    """What a listener should know of how the versions lie to each other."""
+    first, *others = versions
+    notes = []
+    for version in others:
+        name = f"{version['letter']} ({version['name']})"
+        if not version["aligned"]:
+            notes.append(f"{name} is not heard to be the same recording as A: both play from their starts")
+        elif abs(version["later_s"]) >= _ALIGNED_S:
+            side = "later" if version["later_s"] > 0 else "earlier"
+            notes.append(f"{name} comes {abs(version['later_s']):.3f} s {side} than A, which is undone here")
+        if version["inverted"]:
+            notes.append(f"{name} has its polarity turned against A, and is left so")
+    lengths = {version["input"]["frames"] / version["input"]["rate"] for version in versions}
+    if max(lengths) - min(lengths) >= _ALIGNED_S:
+        start_s, stop_s = first["span_s"]
+        notes.append(
+            f"the versions differ in length; what all of them have is compared, {stop_s - start_s:.1f} s"
+        )
+    return notes
+
+
+def _same(versions: Sequence[dict[str, Any]]) -> list[str]:
+    """Versions that are one file: whoever hears a difference hears none."""
+    groups: dict[str, list[str]] = {}
+    for version in versions:
+        groups.setdefault(version["sha256"], []).append(version["letter"])
+    return [
+        f"{' and '.join(letters)} are the same file: nobody can tell them apart"
+        for letters in groups.values()
+        if len(letters) > 1
+    ]

@@ -1,0 +1,165 @@
+"""What `analyze`, `compare`, `targets`, `models` and `doctor` print for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mixagent.cli.doctor import Check
+from mixagent.pipeline.models import ModelInfo
+from mixagent.report.findings import found_rows
+from mixagent.report.terminal import NOTHING_FOUND, judged_text, sentences, translation_table
+from mixagent.report.words import number, percent, property_words
+
+_ROWS = (
+    ("Integrated loudness", "integrated_lufs", "LUFS"),
+    ("Loudness range", "loudness_range_lu", "LU"),
+    ("Loudest short term", "short_term_max_lufs", "LUFS"),
+    ("Loudest momentary", "momentary_max_lufs", "LUFS"),
+    ("True peak", "true_peak_dbtp", "dBTP"),
+    ("Sample peak", "sample_peak_dbfs", "dBFS"),
+    ("Peak to loudness", "plr_db", "dB"),
+    ("Crest factor", "crest_db", "dB"),
+    ("Balance, right against left", "balance_db", "dB"),
+    ("Correlation", "correlation", ""),
+    ("Lost in mono", "mono_fold_loss_db", "dB"),
+    ("Bandwidth", "bandwidth_hz", "Hz"),
+    ("Transients", "transient_density_hz", "/s"),
+    ("Clipped runs", "clipped_runs", ""),
+)
+_DIGITS = {"bandwidth_hz": 0, "clipped_runs": 0, "correlation": 2}
+
+
+def analysis_text(found: Mapping[str, Any]) -> RenderableType:
+    """Measures, findings and translation of one song.
+
+    Args:
+        found: an object of schema `mixagent.analysis/2`.
+    """
+    warnings = [Text(f"! {line}", style="yellow") for line in found["warnings"]]
+    properties = [Text(property_words(row)) for row in found["properties"]]
+    played = translation_table(found["translation"])
+    wrong = [row["sentence"] for row in found_rows(found["findings"])]
+    return Group(
+        _measures([found]),
+        *judged_text(found["judged"]),
+        *sentences("What is wrong", wrong, NOTHING_FOUND),
+        *_likely(found["findings"]),
+        *played,
+        *properties,
+        *warnings,
+    )
+
+
+def comparison_text(found: Mapping[str, Any]) -> RenderableType:
+    """Measures and findings of several versions, a column each.
+
+    Args:
+        found: an object of schema `mixagent.comparison/2`.
+    """
+    return Group(_measures(found["files"]), _severities(found["files"]))
+
+
+def models_text(models: Sequence[ModelInfo]) -> RenderableType:
+    """The models, their licences and whether they are here."""
+    table = _table("model", "stage", "licence", "here", "how to get it")
+    for model in models:
+        table.add_row(
+            model.name,
+            model.kind,
+            model.licence,
+            _mark(model.present),
+            Text("" if model.present else model.how),
+        )
+    return table
+
+
+def targets_text(targets: Mapping[str, Any]) -> RenderableType:
+    """What `--target` takes by name.
+
+    Args:
+        targets: an object of schema `mixagent.targets/1`.
+    """
+    table = _table("target", "LUFS", "dBTP", "level when played", "what it is", "source")
+    for row in targets["targets"]:
+        told = "" if row["official"] else "unofficial: "
+        table.add_row(
+            ", ".join((row["platform"], *row["also"])),
+            number(row["target_lufs"]),
+            number(row["ceiling_dbtp"]),
+            _NORMALISES[row["normalises"]],
+            row["title"],
+            Text(f"{told}{row['source']} ({row['dated']})" if row["source"] else ""),
+        )
+    return table
+
+
+_NORMALISES = {
+    "": "",
+    "never": "as it is",
+    "down": "turned down",
+    "both": "turned down and up",
+    "limiter": "turned down and up, limited",
+    "refuses": "refused where it is off",
+}
+
+
+def doctor_text(checks: Sequence[Check]) -> RenderableType:
+    """The doctor's checks, and what to do about those that are not well."""
+    table = _table("", "what", "state", "to do")
+    for check in checks:
+        colour = "green" if check.ok else "red" if check.needed else "yellow"
+        table.add_row(check.group, check.name, Text(check.state, style=colour), Text(check.remedy or ""))
+    return table
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def _mark(present: bool) -> Text:
+    return Text("yes", style="green") if present else Text("no", style="yellow")
+
+
+def _measures(files: Sequence[Mapping[str, Any]]) -> Table:
+    table = _table("Measured", *(Path(file["input"]["path"]).name for file in files), "")
+    for label, key, unit in _ROWS:
+        values = [number(file["analysis"][key], _DIGITS.get(key, 1)) for file in files]
+        table.add_row(label, *values, unit)
+    return table
+
+
+_LIKELY = 0.2
+"""Least probability of a fault that is listed."""
+
+
+def _likely(findings: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """The faults with their probabilities, as far as there is anything to them."""
+    rows = [row for row in findings if row["kind"] == "fault" and row["severity"] >= _LIKELY]
+    if not rows:
+        return []
+    table = _table("Likely", "", "where", "measured")
+    for row in rows:
+        style = "bold yellow" if row["found"] else "dim"
+        told = row["sentence"].partition(": ")[2] or row["sentence"]
+        table.add_row(row["name"], Text(percent(row["severity"]), style=style), row["place"], told)
+    return [table]
+
+
+def _severities(files: Sequence[Mapping[str, Any]]) -> Table:
+    """What was found in any of the files, with its severity in each."""
+    table = _table("Found", *(Path(file["input"]["path"]).name for file in files))
+    severities = [{row["name"]: row["severity"] for row in file["findings"]} for file in files]
+    names = dict.fromkeys(row["name"] for file in files for row in found_rows(file["findings"]))
+    for name in names:
+        table.add_row(name, *(percent(found.get(name, 0.0)) for found in severities))
+    return table

@@ -1,0 +1,61 @@
+"""Writes reports: a page to listen in, or JSON, which of a master can be replayed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from mixagent.comparing.run import Comparison
+from mixagent.manifests import write_json
+from mixagent.pipeline.errors import OutputError, UsageError
+from mixagent.session.master import Mastered
+
+FORMATS = (".html", ".json")
+
+
+def check_reports(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Whether these can be written, asked before the work is done.
+
+    Raises:
+        UsageError: a suffix that is no report's, or one of the inputs.
+        OutputError: a folder that is not there or may not be written to.
+    """
+    for path in paths:
+        if path.suffix.lower() not in FORMATS:
+            raise UsageError(f"{path}: a report is .html or .json")
+        if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
+            raise UsageError(f"cannot write {path}: it is the input, which is never overwritten")
+        if path.is_dir() or not path.parent.is_dir():
+            raise OutputError(f"cannot write {path}: {path.parent} is not a folder, or {path} is one")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise OutputError(f"cannot write {path}: the folder {path.parent} may not be written to")
+
+
+def write_reports(mastered: Mastered, paths: Sequence[Path]) -> None:
+    """Write each report of a master in the format of its suffix, whole or not at all.
+
+    Raises:
+        OutputError: the disk is full or refuses the file; it says that the master is there all the same.
+    """
+    try:
+        for path in paths:
+            if path.suffix.lower() == ".html":
+                from mixagent.report.page import write_page
+
+                write_page(mastered.report, mastered.before, mastered.after, path)
+            else:
+                write_json(mastered.report, path)
+    except OutputError as error:
+        raise OutputError(f"{error}; the master is written: {mastered.report['output']['path']}") from error
+
+
+def write_comparison(comparison: Comparison, paths: Sequence[Path]) -> None:
+    """Write each report of a comparison, as `write_reports`."""
+    for path in paths:
+        if path.suffix.lower() == ".html":
+            from mixagent.report.compare_page import write_compare_page
+
+            write_compare_page(comparison.found, comparison.sides, path)
+        else:
+            write_json(comparison.found, path)

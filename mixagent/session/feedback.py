@@ -1,0 +1,177 @@
+"""The feedback loop of a master: render, measure, revise what was decided, render again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from mixagent.pipeline.chain.edits import Edits, Span, edited
+from mixagent.pipeline.feedback import (
+    Aim,
+    Change,
+    Figures,
+    deviation,
+    graphic_figures,
+    misses,
+    render_figures,
+    revise,
+    song_figures,
+)
+from mixagent.pipeline.graph.runner import Result, Stage, StageContext
+from mixagent.pipeline.io import resample
+from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.policies.base import Decision
+from mixagent.report.feedback import change_words, feedback_account
+from mixagent.session.running import Runner
+from mixagent.session.stages import song_measures
+
+LEAST_GAIN = 0.5
+"""By how much a render has to come closer to the aims, in tolerances."""
+
+RENDERING = ("mix", "match", "level", "finalise", "measure", "judge")
+"""The stages of a render, which a later one has again."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One render of the loop.
+
+    Attributes:
+        decision: what was rendered.
+        figures: what was measured of it.
+        deviation: how far it is from the aims, `feedback.deviation`.
+        changes: since the render that it revises.
+    """
+
+    decision: Decision
+    figures: Figures
+    deviation: float
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """What is steered, and with what.
+
+    Attributes:
+        renders: the most there are to be.
+        aims: what is steered.
+        held: names of parameters that are not to be touched.
+        stages: those that hear the song, render a decision and measure it.
+        edits: of the song's ends, as in the stages.
+        rate: of the master in Hz, None for the song's own.
+    """
+
+    renders: int
+    aims: Sequence[Aim]
+    held: Collection[str]
+    stages: Callable[[Decision], Sequence[Stage]]
+    edits: Edits
+    rate: int | None
+
+
+def fed_back(loop: Loop, decision: Decision, run: Runner) -> tuple[Decision, dict[str, Any]]:
+    """The decision whose render came closest to the aims, and the account of all renders.
+
+    A render stands unless the one after it is closer by `LEAST_GAIN`, and the first that is not ends the
+    loop: nothing is changed, and no time spent, for what nobody hears.
+    """
+    results = run.stages([*loop.stages(decision), _listening(), _judging(loop)])
+    song = _song(results)
+    renders = [_rendered(loop, decision, results, song, ())]
+    while (revised := _revised(loop, renders, song)) is not None and len(renders) < loop.renders:
+        following, changes = revised
+        labels = {name: f"{name} {len(renders) + 1}" for name in RENDERING}
+        results = run.stages([*loop.stages(following), _judging(loop)], labels=labels)
+        renders.append(_rendered(loop, following, results, song, changes))
+        if renders[-1].deviation > renders[-2].deviation - LEAST_GAIN:
+            break
+    kept = _kept(renders)
+    return renders[kept].decision, feedback_account(loop.aims, song, renders, kept, revised is not None)
+
+
+def _kept(renders: Sequence[Rendered]) -> int:
+    """The last of them, or the one before where that came no closer."""
+    worse = len(renders) > 1 and renders[-1].deviation > renders[-2].deviation - LEAST_GAIN
+    return len(renders) - (2 if worse else 1)
+
+
+def _revised(
+    loop: Loop, renders: Sequence[Rendered], song: Figures
+) -> tuple[Decision, tuple[Change, ...]] | None:
+    """What the last render's misses call for; None where it has none, or nothing answers them."""
+    last = renders[-1]
+    missed = misses(loop.aims, last.figures, song)
+    settings, changes = revise(last.decision.settings, renders[0].decision.settings, missed, loop.held)
+    if not changes:
+        return None
+    return Decision(settings.without_idle(), _reasons(renders, changes)), changes
+
+
+def _reasons(renders: Sequence[Rendered], changes: Sequence[Change]) -> dict[str, str]:
+    """The last render's, and of each parameter why the loop first moved it."""
+    moved_before = {change.name for render in renders for change in render.changes}
+    reasons = dict(renders[-1].decision.reasons)
+    for change in changes:
+        if change.name not in moved_before:
+            reasons[change.name] = "; ".join(
+                [*filter(None, [reasons.get(change.name)]), change_words(change)]
+            )
+    return reasons
+
+
+def _rendered(
+    loop: Loop,
+    decision: Decision,
+    results: Mapping[str, Result],
+    song: Figures,
+    changes: tuple[Change, ...],
+) -> Rendered:
+    judged = results["judge"].values
+    analysis = Analysis.from_json(results["measure"].values["analysis"])
+    figures = render_figures(analysis, _or_silence(judged["harshness_db"]), judged["pumping_db"])
+    measures = song_measures(results["measure"])
+    figures |= {} if measures is None else graphic_figures(measures)
+    return Rendered(decision, figures, deviation(loop.aims, figures, song), changes)
+
+
+def _song(results: Mapping[str, Result]) -> Figures:
+    analysis = Analysis.from_json(results["analyse"].values["analysis"])
+    return song_figures(analysis, _or_silence(results["listen"].values["harshness_db"]))
+
+
+def _or_silence(level_db: float | None) -> float:
+    return -math.inf if level_db is None else level_db
+
+
+def _listening() -> Stage:
+    """What is asked of the song once, to hold every render against."""
+    return Stage("listen", _listen, ("decode",))
+
+
+def _judging(loop: Loop) -> Stage:
+    """What is asked of a render beside its analysis."""
+    settings = {"edits": loop.edits.asked, "rate": loop.rate}
+    return Stage("judge", partial(_judge, loop.edits, loop.rate), ("decode", "mix", "finalise"), settings)
+
+
+def _listen(context: StageContext) -> dict[str, Any]:
+    from mixagent.pipeline.measure.artefacts import harshness_db
+
+    return {"harshness_db": _finite(harshness_db(context.inputs["decode"].audio("audio")))}
+
+
+def _judge(edits: Edits, rate: int | None, context: StageContext) -> dict[str, Any]:
+    from mixagent.pipeline.measure.artefacts import harshness_db, pumping_db
+
+    song, master = (context.inputs[name].audio("audio") for name in ("decode", "finalise"))
+    span = Span(*context.inputs["mix"].values["span_s"])
+    dry = edited(resample(song, rate or song.rate, context.directory / "song.f32"), edits, span)
+    return {"pumping_db": pumping_db(dry, master), "harshness_db": _finite(harshness_db(master))}
+
+
+def _finite(level_db: float) -> float | None:
+    return level_db if math.isfinite(level_db) else None

@@ -1,0 +1,178 @@
+"""`mixagent replay`: a report in, the same master out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from mixagent import __version__
+from mixagent.cli.progress import ShowProgress
+from mixagent.pipeline.chain.amounts import Strengths
+from mixagent.pipeline.chain.edits import Edits
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.errors import InputError, UsageError, reason
+from mixagent.pipeline.finaliser.codecs import CodecPlan
+from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.io import BitDepth, content_hash
+from mixagent.pipeline.multitrack.names import ROLES
+from mixagent.pipeline.separation import choose_separator
+from mixagent.policies.base import Recorded
+from mixagent.report.build import READABLE, SCHEMA
+from mixagent.session.master import SAMPLE_RATES_HZ, Request, master_song
+from mixagent.session.stems_in import check_stems, recorded_stems
+from mixagent.settings import Config, ExperienceConfig, PipelineConfig, PolicyConfig
+
+
+def replay_report(
+    path: Path,
+    output: Path | None = None,
+    song: Path | None = None,
+    progress: ShowProgress | None = None,
+    stems: Path | None = None,
+) -> dict[str, Any]:
+    """Render a report's master again, and say whether it came out the same.
+
+    Args:
+        path: a report written as JSON.
+        output: where the master goes; as the report says without it.
+        song: the song, if it is not where the report says.
+        progress: shown while it runs.
+        stems: folder of the stems, if they are not where the report says.
+
+    Raises:
+        InputError: not a report, or the song is not the one that the report is about.
+    """
+    report = read_report(path)
+    request = _request(path, report, output, song, stems)
+    if request.stems_in is not None:
+        check_stems(report, request.stems_in, path)
+    if request.song is not None and content_hash(request.song) != report["input"]["sha256"]:
+        raise InputError(
+            f"{request.song} is not the song of {path}: its contents differ; name it with --song"
+        )
+    with master_song(request, progress) as result:
+        new = result.report
+    same = _hashes(new) <= _hashes(report)
+    return {
+        "schema": "mixagent.session.replay/1",
+        "output": new["output"],
+        "identical": same,
+        "verdict": _verdict(report, new, same),
+    }
+
+
+def _hashes(report: dict[str, Any]) -> set[str]:
+    """The hash of every file that a report is of; those of one format of the same master are equal."""
+    return {row["sha256"] for row in report.get("outputs", [report["output"]])}
+
+
+def read_report(path: Path) -> dict[str, Any]:
+    """A report from its JSON file.
+
+    Raises:
+        InputError: missing, not JSON, or JSON of another kind.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {reason(error)}") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a report: it is not JSON") from error
+    if not isinstance(report, dict) or report.get("schema") not in READABLE:
+        raise InputError(f"{path} is not a report of schema {SCHEMA}")
+    return report
+
+
+def _request(
+    path: Path, report: dict[str, Any], output: Path | None, song: Path | None, stems: Path | None
+) -> Request:
+    try:
+        return _recorded(report, output, song, stems)
+    except (KeyError, TypeError, ValueError, OmegaConfBaseException, UsageError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path} is damaged, so it cannot be replayed: {reason}") from error
+
+
+def _recorded(report: dict[str, Any], output: Path | None, song: Path | None, stems: Path | None) -> Request:
+    replayed, written, target = report["replay"], report["output"], report["target"]
+    pipeline = OmegaConf.merge(OmegaConf.structured(PipelineConfig), replayed["pipeline"])
+    policy = report["decision"]["policy"]
+    if not all(isinstance(sha256, str) for sha256 in _hashes(report)):
+        raise ValueError("a file has no hash")
+    stems_in = recorded_stems(report, stems)
+    is_song = stems_in is not None and report["stems_in"]["is_song"]
+    request = Request(
+        song=None if is_song else song or Path(report["input"]["path"]),
+        stems_in=stems_in,
+        output=output or Path(written["path"]),
+        also=() if output else tuple(Path(row["path"]) for row in report.get("outputs", [])[1:]),
+        target=LoudnessTarget(
+            name=str(target["name"]), **{key: float(target[key]) for key in target if key != "name"}
+        ),
+        amount=float(replayed["amount"]),
+        strengths=Strengths(**{k: float(v) for k, v in dict(replayed.get("strengths", {})).items()}),
+        edits=Edits(**replayed.get("edits", {})),
+        codecs=CodecPlan(**{k: tuple(v) for k, v in dict(replayed.get("codecs", {})).items()}),
+        replaygain=bool(replayed.get("replaygain", False)),
+        bit_depth=written["bit_depth"],
+        sample_rate=None if replayed["sample_rate"] is None else int(replayed["sample_rate"]),
+        seed=int(replayed["seed"]),
+        matchering=_recorded_reference(replayed.get("match")),
+        config=Config(
+            cast(PipelineConfig, OmegaConf.to_object(pipeline)),
+            PolicyConfig(policy),
+            ExperienceConfig(remember=False, keep_audio=False),
+        ),
+        policy=Recorded(
+            policy, {k: float(v) for k, v in replayed["settings"].items()}, dict(replayed["reasons"])
+        ),
+    )
+    _check(request, replayed["settings"])
+    return request
+
+
+def _recorded_reference(match: Mapping[str, Any] | None) -> Path | None:
+    """The song that matchering listened to."""
+    if match is None:
+        return None
+    if match.get("curve") is not None:
+        raise InputError(
+            "the report holds a curve towards a reference, of an earlier version: master the song again"
+        )
+    path = Path(match["matchering"])
+    if content_hash(path) != match["sha256"]:
+        raise InputError(
+            f"the reference {path} is not the one that matchering listened to: its contents differ"
+        )
+    return path
+
+
+def _check(request: Request, settings: Mapping[str, float]) -> None:
+    if request.stems_in is not None:
+        names: tuple[str, ...] = tuple(role for role in ROLES if role in request.stems_in.roles.values())
+    else:
+        names = choose_separator(request.config.pipeline.separator, request.device).separator.stem_names
+    unknown = settings.keys() - {p.name for p in ParameterSpace.for_stems(names)}
+    loudness_target(str(request.target.integrated_lufs), request.target.ceiling_dbtp)
+    if unknown:
+        raise ValueError(f"no parameter is called {min(unknown)}")
+    if not all(map(math.isfinite, settings.values())) or not 0 <= request.amount <= 1 or request.seed < 0:
+        raise ValueError("a number is out of its range")
+    if request.sample_rate not in (None, *SAMPLE_RATES_HZ) or request.bit_depth not in get_args(BitDepth):
+        raise ValueError("no master has this sample rate or bit depth")
+
+
+def _verdict(old: dict[str, Any], new: dict[str, Any], same: bool) -> str:
+    path = new["output"]["path"]
+    if same:
+        return f"{path}: the same bytes as the report's master"
+    if old["version"] != __version__:
+        maker = f"mixagent {old['version']} (this is {__version__})"
+        return f"{path}: differs from the report's master, which was made by {maker}"
+    return f"{path}: differs from the report's master; other models or library versions are at work here"

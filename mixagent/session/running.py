@@ -1,0 +1,79 @@
+"""What the commands on songs share: the cache, a run of stages, and names beside a song."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import platformdirs
+
+from mixagent.cli.progress import ShowProgress
+from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.folders import user_folder
+from mixagent.pipeline.graph.runner import Cache, Result, Stage, StageEvent, run_stages
+from mixagent.settings import Config
+
+
+def cache_folder() -> Path:
+    """Where finished stages are kept: `MIXAGENT_CACHE`, or the user's cache folder.
+
+    Raises:
+        UsageError: a home that no user has.
+    """
+    return user_folder("MIXAGENT_CACHE", platformdirs.user_cache_path("mixagent"))
+
+
+def beside(song: Path, ending: str) -> Path:
+    """The name of something made of a song, in the song's folder.
+
+    Raises:
+        InputError: what was named as a song is a folder.
+    """
+    if not song.name:
+        raise InputError(f"{song} is a folder: name an audio file")
+    return song.with_name(song.stem + ending)
+
+
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass
+class Runner:
+    """Runs stages against one cache and remembers how each of them went."""
+
+    cache: Cache
+    show: ShowProgress
+    events: dict[str, StageEvent] = field(default_factory=dict)
+
+    def stages(
+        self,
+        stages: Sequence[Stage],
+        cancel: threading.Event | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
+    ) -> dict[str, Result]:
+        """The stages' results by name; see `run_stages`. Those in `labels` are shown by another name."""
+
+        def labelled(event: StageEvent) -> None:
+            self._heard(replace(event, stage=labels.get(event.stage, event.stage)))
+
+        return run_stages(stages, self.cache, labelled, cancel)
+
+    def _heard(self, event: StageEvent) -> None:
+        # A stage that stands in a second list is found in the cache there: its first run counts.
+        if event.stage in self.events and self.events[event.stage].status != "running":
+            return
+        self.events[event.stage] = event
+        self.show(event.stage, event.fraction)
+
+
+@contextmanager
+def opened_run(config: Config, use_cache: bool, progress: ShowProgress | None) -> Iterator[Runner]:
+    """A runner on the user's cache, or on one that is gone when the context ends."""
+    show = progress or (lambda stage, share: None)
+    budget = config.pipeline.cache_gb * 1e9
+    with Cache(cache_folder(), budget) if use_cache else Cache.temporary() as cache:
+        yield Runner(cache, show)

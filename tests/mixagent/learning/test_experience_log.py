@@ -1,0 +1,99 @@
+"""What a master leaves behind: measures, settings and its reward; sound only with consent; no failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from short_cases import HalfSeparator, music
+
+from mixagent.learning.experience_log import Made, record
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import diagnose
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.features import FEATURE_NAMES
+from mixagent.pipeline.render import render
+from mixagent.pipeline.types import Audio, load
+from mixagent.policies.base import Context
+from mixagent.policies.experience import ExperienceStore
+from mixagent.reward.model import load_reward
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    """A master of a short song, as the session has it at hand."""
+    song = music(5.0)
+    stems = HalfSeparator().separate(song)
+    analysis, space = analyse(song), ParameterSpace.for_stems(HalfSeparator.stem_names)
+    heard = {name: analyse(part) for name, part in stems.parts.items()}
+    settings = space.settings({"master.eq_air_db": 2.0})
+    return Made(
+        report={
+            "version": "0.1.0",
+            "input": {"sha256": "a" * 64, "path": "music/song.wav"},
+            "output": {"sha256": "b" * 64},
+            "decision": {"policy": "rules"},
+        },
+        context=Context(analysis, heard, diagnose(song, analysis), TARGETS["streaming"], space),
+        settings=settings,
+        stems=stems,
+        song=song,
+        master=load(render(stems, settings, TARGETS["streaming"]).audio),
+    )
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ExperienceStore:
+    monkeypatch.setenv("MIXAGENT_DATA", str(tmp_path))
+    return ExperienceStore.default()
+
+
+def test_a_master_is_remembered_and_judged_blind(made: Made, store: ExperienceStore) -> None:
+    assert record(made) == []
+    (kept,) = store.all()
+    assert (kept.name, kept.song, kept.policy, kept.policy_sha256) == ("song.wav", "a" * 64, "rules", "")
+    assert kept.settings == {"master.eq_air_db": 2.0}
+    assert kept.context is not None
+    assert set(kept.context.features) == {"mix", "vocals", "accompaniment"}
+    assert all(values.shape == (len(FEATURE_NAMES),) for values in kept.context.features.values())
+    reward = load_reward()
+    assert kept.terms.keys() <= {term.name for term in reward.terms if term.blind}
+    assert kept.blind == pytest.approx(sum(reward.weights[name] * each for name, each in kept.terms.items()))
+    assert store.excerpts(kept.number) == []
+
+
+def test_sound_is_kept_with_consent_only(made: Made, store: ExperienceStore) -> None:
+    assert record(made, keep_audio=True) == []
+    (kept,) = store.all()
+    pieces = store.excerpts(kept.number)
+    assert {piece.side for piece in pieces} == {"before", "after"}
+    start = round(pieces[0].start_s * 44100)
+    first = next(piece for piece in pieces if piece.side == "before")
+    length = first.audio.frames
+    assert np.abs(first.audio.samples - load(made.song).samples[:, start : start + length]).max() <= 2**-15
+
+
+def test_a_broken_store_is_one_warning(made: Made, store: ExperienceStore) -> None:
+    store.path.write_bytes(b"broken" * 1000)
+    (warning,) = record(made)
+    assert "not remembered" in warning
+    assert "\n" not in warning
+
+
+def test_a_song_that_is_silent_is_remembered_without_a_reward(made: Made, store: ExperienceStore) -> None:
+    silence = Audio(np.zeros((2, 44100), np.float32), 44100)
+    analysis = analyse(silence)
+    context = replace(made.context, mix=analysis, diagnosis=diagnose(silence, analysis))
+    stems = HalfSeparator().separate(silence)
+    assert record(replace(made, context=context, stems=stems, song=silence, master=silence)) == []
+    (kept,) = store.all()
+    assert (kept.blind, kept.terms) == (None, {})
+
+
+def test_surround_is_not_remembered(made: Made, store: ExperienceStore) -> None:
+    surround = Audio(np.zeros((6, 44100), np.float32), 44100)
+    assert record(replace(made, song=surround)) == []
+    assert not store.path.exists()

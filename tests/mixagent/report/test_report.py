@@ -1,0 +1,374 @@
+"""The page: self-contained, escaped, complete, and a player that switches in sync."""
+
+import base64
+import html
+import io
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+import soundfile
+from rich.console import Console
+
+from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.errors import OutputError
+from mixagent.pipeline.finished.measures import DEEPEST_WOBBLE_DB, SongMeasures, measure_song
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.measure.translation import translate
+from mixagent.pipeline.types import Audio
+from mixagent.report.actions import Made, actions, answers
+from mixagent.report.build import afterwards
+from mixagent.report.charts import Scale, clock
+from mixagent.report.delivery import platform_rows
+from mixagent.report.findings import finding_rows, judged, judged_object
+from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate, mp3, peaks
+from mixagent.report.page import write_page
+from mixagent.report.player import match_db
+from mixagent.report.terminal import summary_text
+from mixagent.report.words import number, parameter_label, parameter_value
+from tests import browser
+
+RATE = 44_100
+SETTINGS = {
+    "master.bell_1_hz": 320.0,
+    "master.bell_1_db": -3.0,
+    "master.low_mid_cut_db": 4.0,
+    "vocals.pan": -0.25,
+}
+
+
+def song(seconds: float = 4.0, gain: float = 0.1, channels: int = 2, rate: int = RATE) -> Audio:
+    noise = np.random.default_rng(1).standard_normal((channels, round(seconds * rate)))
+    return Audio((gain * noise).clip(-1, 1).astype(np.float32), rate)
+
+
+def measures_of(audio: Audio) -> SongMeasures | None:
+    analysis = analyse(audio)
+    if not math.isfinite(analysis.integrated_lufs):
+        return None
+    return measure_song(analysis, fingerprint(audio, analysis.integrated_lufs))
+
+
+def make_report(before: Audio, after: Audio, name: str = "song.wav") -> dict:
+    rows = [
+        {
+            **{
+                key: getattr(p, key) for key in ("name", "unit", "where", "low", "high", "neutral", "purpose")
+            },
+            "value": SETTINGS.get(p.name, p.neutral),
+            "reason": "mud 0.60" if p.name in SETTINGS else None,
+        }
+        for p in ParameterSpace.for_stems(["vocals", "accompaniment"])
+    ]
+    measured = {side: measures_of(audio) for side, audio in (("before", before), ("after", after))}
+    was = None if measured["before"] is None else judged(measured["before"])
+    now = None if measured["after"] is None else judged(measured["after"], was)
+    settings = ParameterSpace.for_stems(["vocals", "accompaniment"]).settings(SETTINGS)
+    acted = [] if was is None or now is None else actions(was, now, Made(settings, {}))
+    return {
+        "schema": "mixagent.report/2",
+        "version": "0.1.0",
+        "input": {
+            "path": name,
+            "sha256": "0" * 64,
+            "format": "wav",
+            "rate": before.rate,
+            "channels": before.channels,
+            "frames": before.frames,
+            "duration_s": before.frames / before.rate,
+        },
+        "output": {"path": "o.wav", "format": "wav", "bit_depth": 24, "rate": after.rate, "sha256": "1" * 64},
+        "target": {
+            "name": "streaming",
+            "integrated_lufs": -14.0,
+            "ceiling_dbtp": -1.0,
+            "max_reduction_db": 9.0,
+        },
+        "met": True,
+        "missed": None,
+        "summary": {
+            "wrong": ["Mud & more."],
+            "done": ["Cut it.", *(answer.words for answer in answers(acted))],
+            "left": [],
+            "new": [],
+        },
+        "judged": judged_object(was),
+        "findings": {"before": finding_rows(was, []), "after": finding_rows(now, [])},
+        "actions": acted,
+        "measures": {side: None if m is None else m.to_json() for side, m in measured.items()},
+        "before": analyse(before).to_json(),
+        "after": analyse(after).to_json(),
+        "properties": [{"kind": "mono", "evidence": "the file has one channel"}] * (before.channels == 1),
+        "stages": [{"name": "decode", "status": "cached", "seconds": 0.1, "detail": "wav"}],
+        "models": [{"stage": "separation", "name": "spleeter", "why": "no GPU"}],
+        "decision": {"policy": "rules", "amount": 1.0, "parameters": rows},
+        "finaliser": {
+            "gain_db": 3.0,
+            "max_reduction_db": 1.0,
+            "transients_lost_db": 0.4,
+            "tails_lowered_db": 2.4,
+            "renders": [{"gain_db": 3.0, "integrated_lufs": -14.0, "true_peak_dbtp": -1.0}],
+        },
+        "warnings": ["Mind the gap."],
+    }
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.texts: dict[str, str] = {}
+        self._id = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self._id = dict(attrs).get("id", "") if tag == "script" else ""
+
+    def handle_data(self, data):
+        self.texts[self._id] = self.texts.get(self._id, "") + data
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(before, after, **kwargs):
+        path = tmp_path / "report.html"
+        report = make_report(before, after, **kwargs)
+        write_page(report, before, after, path)
+        reader = _Reader()
+        reader.feed(path.read_text("utf-8"))
+        return path, reader, report
+
+    return write
+
+
+def test_the_page_tells_what_platforms_codecs_and_a_phone_make_of_it(tmp_path):
+    source, path = song(), tmp_path / "r.html"
+    report = make_report(source, source)
+    report["platforms"] = platform_rows({"integrated_lufs": -12.0, "true_peak_dbtp": -1.0})
+    check = {"codec": "mp3", "kbps": 320, "true_peak_dbtp": -0.8, "integrated_lufs": -14.0, "over_db": 0.2}
+    report["codecs"] = {"checks": [check]}
+    bare = np.stack([tone := 0.2 * np.sin(2 * np.pi * 70 * np.arange(3 * RATE) / RATE), tone])
+    played = [row.to_json() for row in translate(Audio(bare.astype(np.float32), RATE))]
+    report["translation"] = report["translation_after"] = played
+    report["decision"]["strengths"] = {"eq": 0.5, "width": 1.0}
+    write_page(report, source, source, path)
+    text = " ".join(path.read_text("utf-8").split())
+    assert "TIDAL" in text
+    assert re.search(r"<td[^>]*>−14.0</td><td[^>]*>−2.0</td>", text)
+    assert "0.20 dB over the ceiling" in text
+    lost_lu = number(played[1]["loudness_lost_lu"])
+    assert f"<strong>on a phone {lost_lu} LU of the loudness are lost" in text
+    assert "; the bass line is gone: " in text
+    assert re.search(rf"<td[^>]*>{lost_lu}</td><td[^>]*>{lost_lu}</td>", text)
+    assert "(eq 50 %)" in text
+    printed = Console(width=220, record=True)
+    printed.print(summary_text(report))
+    told = printed.export_text()
+    assert "turned down" in told
+    assert f"on a phone {lost_lu} LU of the loudness are lost" in told
+    assert "0.20 dB over the ceiling" in told
+    assert "Strengths: eq 50 %" in told
+
+
+def test_the_page_needs_no_other_file_and_no_network(written):
+    path, reader, _ = written(song(), song(gain=0.2))
+    for _, attributes in reader.tags:
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "data:").startswith(("data:", "#"))
+    assert not re.search(r"https?://|@import|url\(", path.read_text("utf-8"))
+
+
+def test_hostile_names_stay_text(written):
+    hostile = "<script>alert(1)<\\script><img src=x onerror=alert(1)>\"'&.wav"
+    path, reader, report = written(song(), song(), name=hostile)
+    assert "<script>alert" not in path.read_text("utf-8")
+    sources = [attributes["src"] for tag, attributes in reader.tags if tag == "img"]
+    assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert json.loads(reader.texts["report"]) == report
+
+
+def test_a_closing_tag_in_the_data_does_not_end_the_script(written):
+    _, reader, report = written(song(), song(), name="a</script><b>.wav")
+    assert json.loads(reader.texts["report"])["input"]["path"] == report["input"]["path"]
+
+
+def test_every_parameter_but_neutral_graphic_bands_stands_on_the_page_with_unit_and_reason(written):
+    path, _, report = written(song(), song())
+    text = path.read_text("utf-8")
+    for row in report["decision"]["parameters"]:
+        if row["where"] == "graphic":
+            continue
+        assert row["purpose"].replace("'", "&#39;") in text
+    assert "320 Hz" in text
+    assert "mud 0.60" in text
+
+
+def test_both_sides_are_embedded_at_one_rate_and_length(written):
+    _, reader, _ = written(song(rate=96_000), song(rate=48_000))
+    decoded = [
+        soundfile.read(io.BytesIO(base64.b64decode(reader.texts[f"mp3-{side}"])))
+        for side in ("before", "after")
+    ]
+    assert [rate for _, rate in decoded] == [48_000, 48_000]
+    assert abs(len(decoded[0][0]) - len(decoded[1][0])) <= 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(song(gain=0.0), song(gain=0.0)), (song(0.05), song(0.05)), (song(channels=1), song(channels=1))],
+    ids=["silence", "0.05 s", "mono"],
+)
+def test_odd_songs_get_a_page(written, before, after):
+    path, reader, _ = written(before, after)
+    assert path.stat().st_size > 10_000
+    assert not re.search(r"\b(nan|inf)\b", reader.texts[""], re.IGNORECASE)
+    assert ("Mono: the file has one channel." in reader.texts[""]) == (before.channels == 1)
+
+
+def test_a_page_that_cannot_be_written_is_an_output_error(tmp_path):
+    before = song(0.5)
+    with pytest.raises(OutputError, match="cannot write the report"):
+        write_page(make_report(before, before), before, before, tmp_path / "missing" / "report.html")
+
+
+def test_matching_only_turns_down():
+    assert match_db({"a": -20.0, "b": -14.0}) == {"a": 0.0, "b": -6.0}
+    assert match_db({"a": -9.0, "b": -14.0, "c": -12.0}) == {"a": -5.0, "b": 0.0, "c": -2.0}
+    assert match_db({"a": None, "b": -14.0}) == {"a": 0.0, "b": 0.0}
+
+
+def test_a_long_song_is_cut_to_its_most_energetic_part():
+    lufs = [-40.0] * 600 + [-10.0] * 400 + [-40.0] * 200
+    excerpt = choose_excerpt(1200.0, lufs)
+    assert not excerpt.whole
+    assert excerpt.stop_s - excerpt.start_s == LONGEST_S
+    assert 600 <= excerpt.start_s <= 640
+    assert choose_excerpt(LONGEST_S, lufs).whole
+
+
+def test_six_minutes_of_both_sides_stay_under_twenty_megabytes():
+    minute = choose_excerpt(20.0, [])
+    size = len(mp3(song(20.0), minute, RATE)) * 2 * LONGEST_S / 20.0 * 4 / 3
+    assert size < 20e6
+
+
+@pytest.mark.parametrize(
+    ("rate", "listened"), [(44_100, 44_100), (96_000, 48_000), (88_200, 44_100), (8000, 48_000)]
+)
+def test_rates_that_browsers_decode_are_used(rate, listened):
+    assert listening_rate(rate) == listened
+
+
+def test_peaks_hold_the_extremes():
+    samples = np.zeros((2, 1000), np.float32)
+    samples[0, 10], samples[1, 990] = 0.5, -0.75
+    low, high = peaks(Audio(samples, 1000), choose_excerpt(1.0, []), 10)
+    assert high[0] == np.float32(0.5)
+    assert low[-1] == np.float32(-0.75)
+    assert not low[1:9].any()
+
+
+def test_numbers_are_written_for_people():
+    assert number(-14.04) == "−14.0"
+    assert number(-0.04, sign=True) == "0.0"
+    assert number(None) == "–"
+    assert parameter_value(3500.0, "Hz") == "3.50 kHz"
+    assert parameter_label("master.eq_low_mid_db") == "EQ low mid"
+    assert clock(75.4) == "1:15"
+    assert Scale(10.0, 1000.0, log=True).share(100.0) == pytest.approx(0.5)
+
+
+def test_the_summary_fits_a_small_terminal():
+    console = Console(width=80, file=io.StringIO(), color_system=None)
+    console.print(summary_text(make_report(song(), song(gain=0.2))))
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) <= 30
+    assert max(map(len, lines)) <= 80
+    assert "Integrated loudness" in console.file.getvalue()
+
+
+def test_the_summary_fills_no_line_of_a_pipe_with_blanks():
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console.print(summary_text(make_report(song(), song(gain=0.2))))
+    assert max(map(len, console.file.getvalue().splitlines())) < 160
+
+
+CUT = """
+const document = window.frames[0].document, root = document.documentElement;
+const shown = (each) => each.getBoundingClientRect().width > 0 && !each.closest(".scroll, .sr");
+const cut = (each) => {
+  const box = each.getBoundingClientRect();
+  const hidden = window.frames[0].getComputedStyle(each).overflowX !== "visible";
+  const inside = hidden && each.scrollWidth > each.clientWidth + 1;
+  return inside || box.right > root.clientWidth + 1 || box.left < -1;
+};
+const texts = "h1, h2, h3, p, li, dt, dd, th, td, figcaption, summary, .key, .values, .name, .tick-y";
+const found = [...document.querySelectorAll(texts)].filter(shown).filter(cut);
+const overlapping = [...document.querySelectorAll(".plot, .picture")].flatMap((plot) => {
+  const ticks = [...plot.querySelectorAll(".tick-x")].filter(shown);
+  const boxes = ticks.map((tick) => tick.getBoundingClientRect());
+  boxes.sort((a, b) => a.left - b.left);
+  return boxes.slice(1).filter((box, k) => box.left < boxes[k].right).map(() => "labels overlap");
+});
+const wide = root.scrollWidth > root.clientWidth ? ["the page"] : [];
+return [...wide, ...found.map((each) => each.textContent.slice(0, 60)), ...overlapping];
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not browser.AVAILABLE, reason="chromium and chromedriver are not installed")
+@pytest.mark.parametrize("width", [390, 1200])
+def test_nothing_is_cut_and_no_labels_overlap_on_a_phone_or_a_desk(written, tmp_path, width):
+    path, _, _ = written(song(30.0), song(30.0, gain=0.2), name="a_song_with_a_rather_long_name.wav")
+    # No window is as narrow as a phone, so the page stands in a frame of that width.
+    frame, text = tmp_path / "frame.html", html.escape(path.read_text("utf-8"))
+    frame.write_text(f'<iframe srcdoc="{text}" style="border:0;width:{width}px;height:4000px"></iframe>')
+    with browser.opened(frame, tmp_path / "profile") as run:
+        ready = "return window.frames[0].document.readyState"
+        assert browser.until(lambda: run(ready), lambda state: state == "complete") == "complete"
+        assert run(CUT) == []
+
+
+STATE = 'return document.getElementById("player").state()'
+PRESS_A = 'document.body.dispatchEvent(new KeyboardEvent("keydown", {key: "a", bubbles: true}))'
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not browser.AVAILABLE, reason="chromium and chromedriver are not installed")
+def test_the_player_plays_and_switches_at_once_in_a_browser(written, tmp_path):
+    path, _, _ = written(song(), song(gain=0.2))
+    with browser.opened(path, tmp_path / "profile") as run:
+        run('document.getElementById("play").click()')
+        first = browser.until(lambda: run(STATE), lambda state: state["playing"] and state["positionS"] > 0)
+        run(PRESS_A)
+        switched = lambda state: state["gains"]["after"] < 1e-3 and state["gains"]["before"] > 0.999  # noqa: E731
+        second = browser.until(lambda: run(STATE), switched)
+    assert first["playing"]
+    assert first["lengths"]["before"] == first["lengths"]["after"]
+    assert first["gains"]["before"] == 0
+    assert first["gains"]["after"] == pytest.approx(0.5, rel=0.01)
+    assert second["positionS"] > first["positionS"]
+    assert second["gains"] == pytest.approx({"before": 1.0, "after": 0.0}, abs=1e-3)
+
+
+def test_a_swing_at_the_end_of_its_scale_is_told_as_the_least_that_it_can_be():
+    was = measures_of(song()).to_json()
+    told = {}
+    for wobble in (24.0, DEEPEST_WOBBLE_DB):
+        values = {**was["values"], "sub_wobble": wobble, "bass_wobble": wobble}
+        rows = finding_rows(judged(SongMeasures.from_json({**was, "values": values})), [])
+        told[wobble] = next(row["sentence"] for row in rows if row["name"] == "wobbling lows")
+    assert "at least" not in told[24.0]
+    assert "swings at least" in told[DEEPEST_WOBBLE_DB]
+
+
+def test_what_became_worse_is_not_told_as_left_alone():
+    row = {"name": "hole", "found": True, "severity": 0.7, "sentence": "A band is missing"}
+    now = {**row, "severity": 0.8}
+    assert afterwards([row], [now], []) == {"left": ["A band is missing; more than before"], "new": []}
+    still = "A band is missing; nothing was done about it"
+    assert afterwards([row], [row], []) == {"left": [still], "new": []}
