@@ -10,7 +10,6 @@ from pathlib import Path
 
 from mixagent.manifests import read_account
 from mixagent.pipeline.errors import InputError, UsageError
-from mixagent.session.running import beside
 
 SUFFIXES = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".m4a")
 """What is taken for a song in a folder; a file that is named is taken whatever its suffix."""
@@ -20,6 +19,17 @@ MADE = (".stems", ".vocals", ".mastered")
 
 ACCOUNT = " - split.json"
 """Ending of the file beside the stems of a song that says what was done; see `accounts.read_account`."""
+
+
+def beside(song: Path, ending: str) -> Path:
+    """The name of something made of a song, in the song's folder.
+
+    Raises:
+        InputError: what was named as a song is a folder.
+    """
+    if not song.name:
+        raise InputError(f"{song} is a folder: name an audio file")
+    return song.with_name(song.stem + ending)
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.finaliser.loop import Finish, finalise
 from mixagent.pipeline.finaliser.settings import finishing_of
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.measure.blinks import measure_blinks
 from mixagent.pipeline.measure.highs import measure_highs
-from mixagent.pipeline.restoration.blinks import measure_blinks
 from mixagent.pipeline.restoration.gaps import Gaps, measure_gaps
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Stems, collect, spool
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from mixagent.pipeline.song_bands import BANDS, EDGES_HZ, FLOOR_DB, SongBands
+from mixagent.pipeline.measure.song_bands import BANDS, EDGES_HZ, FLOOR_DB, SongBands
 from mixagent.pipeline.types import Audio
 
 Array = NDArray[np.float32]

@@ -16,7 +16,6 @@ from mixagent import __version__
 from mixagent.albums.cue_sheets import CueSheet, CueTrack, cue_text
 from mixagent.albums.manifest import SCHEMA, album_report
 from mixagent.albums.order import AlbumOrder, Track
-from mixagent.cli.progress import ShowProgress
 from mixagent.manifests import is_whole, read_account, write_json
 from mixagent.pipeline.chain.parameters import EQ_BANDS
 from mixagent.pipeline.errors import InputError, OutputError, reason
@@ -37,6 +36,7 @@ from mixagent.policies.base import Decision, Recorded
 from mixagent.report.words import number
 from mixagent.session.master import Premaster, Request, master_song, premaster_song
 from mixagent.settings import Config, load_config
+from mixagent.types import ShowProgress
 
 ACCOUNT, PAGE, CUE = "album.json", "album.html", "album.cue"
 """The files beside the songs: the report, which is also what a run that goes on knows of, and the rest."""

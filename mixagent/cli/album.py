@@ -21,8 +21,8 @@ from mixagent.cli.common import (
     named_path,
     print_json,
     print_text,
-    say,
 )
+from mixagent.messages import say
 from mixagent.pipeline.errors import EXIT_DONE, EXIT_TARGET_MISSED, InputError, UsageError
 
 MADE_ENDING = ".mastered"

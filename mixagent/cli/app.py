@@ -35,12 +35,12 @@ from mixagent.cli.common import (
     configured,
     print_json,
     print_text,
-    say,
 )
 from mixagent.cli.corpus import corpus_app
 from mixagent.cli.learning import experience_app, learn, rate, rollback
 from mixagent.cli.profile import profile_app
 from mixagent.cli.split import UNFINISHED, split, vocals
+from mixagent.messages import say
 from mixagent.pipeline.errors import (
     EXIT_DONE,
     EXIT_TARGET_MISSED,
@@ -337,7 +337,7 @@ def master(
     )
     check_reports(report or [], request.inputs)
     with shown_progress(quiet) as progress, master_song(request, progress) as result:
-        write_reports(result, report or [])
+        write_reports(result.report, result.before, result.after, report or [])
         if as_json:
             print_json(result.report)
         else:
@@ -411,9 +411,9 @@ def compare(
 ) -> int:
     """Measure versions of a song side by side; with --report, listen to them level-matched and aligned."""
     from mixagent.cli.progress import shown_progress
-    from mixagent.comparing.run import compare_songs, laid_together
+    from mixagent.comparing.run import compare_songs, laid_together, write_comparison
     from mixagent.report.tables import comparison_text
-    from mixagent.report.writer import check_reports, write_comparison
+    from mixagent.report.writer import check_reports
 
     if len(files) < 2:
         raise UsageError("compare needs two files or more")
@@ -435,8 +435,8 @@ def compare(
 @command(app)
 def targets(as_json: AsJson = False) -> int:
     """List the platforms and other names that --target takes, with their sources."""
-    from mixagent.report.delivery import targets_object
     from mixagent.report.tables import targets_text
+    from mixagent.session.reporting.delivery import targets_object
 
     found = targets_object()
     if as_json:
@@ -449,7 +449,7 @@ def targets(as_json: AsJson = False) -> int:
 @command(app)
 def doctor(as_json: AsJson = False) -> int:
     """Say what is installed, which weights and device are there, and what to do about the rest."""
-    from mixagent.cli.doctor import examine, to_json
+    from mixagent.doctor import examine, to_json
     from mixagent.report.tables import doctor_text
     from mixagent.session.running import cache_folder
 

@@ -114,12 +114,6 @@ def named_path(text: str) -> Path:
     return Path(text)
 
 
-def say(message: str) -> None:
-    """A message on stderr, on one line whatever a file's name holds."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
-    print(f"mixagent: {line}", file=sys.stderr)
-
-
 def print_text(text: RenderableType) -> None:
     """Words on stdout; file names and sentences as they are, brackets and colons too."""
     width = None if sys.stdout.isatty() else PIPED_WIDTH

@@ -12,7 +12,8 @@ import typer
 from rich import box
 from rich.table import Table
 
-from mixagent.cli.common import AsJson, Quiet, choice, command, print_json, print_text, say
+from mixagent.cli.common import AsJson, Quiet, choice, command, print_json, print_text
+from mixagent.messages import say
 from mixagent.pipeline.errors import EXIT_DONE, InputError
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from mixagent.cli.common import AsJson, Quiet, choice, command, print_json, prin
 from mixagent.pipeline.errors import EXIT_DONE, InputError, ModelMissingError, UsageError
 
 if TYPE_CHECKING:
-    from mixagent.cli.progress import ShowProgress
     from mixagent.envs.cases import CaseStore
     from mixagent.policies.experience import Experience, ExperienceStore
     from mixagent.policies.learning import Corpus, Learned
+    from mixagent.types import ShowProgress
 
 experience_app = typer.Typer(help="What was remembered of mastered songs, here only.", no_args_is_help=True)
 

@@ -12,7 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mixagent.cli.common import AsJson, Quiet, command, print_json, print_text, say
+from mixagent.cli.common import AsJson, Quiet, command, print_json, print_text
+from mixagent.messages import say
 from mixagent.pipeline.errors import EXIT_DONE, InputError, UsageError
 
 if TYPE_CHECKING:

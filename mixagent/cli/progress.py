@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-ShowProgress = Callable[[str, float], None]
-"""Called with a stage's name and the share of it that is done, 0..1; from any thread."""
+from mixagent.types import ShowProgress
 
 
 @contextmanager

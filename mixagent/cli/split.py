@@ -19,8 +19,8 @@ from mixagent.cli.common import (
     configured,
     named_path,
     print_json,
-    say,
 )
+from mixagent.messages import say
 from mixagent.pipeline.errors import EXIT_DONE, InputError
 
 UNFINISHED = "songs that are finished are kept: the same command goes on from there"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mixagent import __version__
-from mixagent.cli.progress import ShowProgress
+from mixagent.manifests import write_json
 from mixagent.pipeline.chain.edits import Span, section
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.album_levels import BOTH_SPEAKERS_LU
@@ -19,11 +19,12 @@ from mixagent.pipeline.io import content_hash, resample
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.multitrack.versions import Lie, common_spans, lie
 from mixagent.pipeline.types import AudioSource
-from mixagent.report.build import analysis_object
 from mixagent.report.player import match_db
+from mixagent.session.reporting.build import analysis_object
 from mixagent.session.running import Runner, opened_run
 from mixagent.session.stages import listening_stages
 from mixagent.settings import load_config
+from mixagent.types import ShowProgress
 
 SCHEMA = "mixagent.comparison/2"
 
@@ -84,6 +85,17 @@ def laid_together(files: Sequence[Path], progress: ShowProgress | None = None) -
         ]
         notes = [*_notes(versions), *_same(versions)]
         yield Comparison({**_object(versions), "notes": notes}, sides)
+
+
+def write_comparison(comparison: Comparison, paths: Sequence[Path]) -> None:
+    """Write each report of a comparison, as `write_reports`."""
+    for path in paths:
+        if path.suffix.lower() == ".html":
+            from mixagent.report.compare_page import write_compare_page
+
+            write_compare_page(comparison.found, comparison.sides, path)
+        else:
+            write_json(comparison.found, path)
 
 
 def _object(versions: list[dict[str, Any]]) -> dict[str, Any]:

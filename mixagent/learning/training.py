@@ -21,7 +21,6 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3.common.vec_env import VecEnv
 
 from mixagent import __version__
-from mixagent.cli.progress import ShowProgress
 from mixagent.envs.cases import CaseStore, Curriculum, kinds_of, read_lines
 from mixagent.envs.context import Context
 from mixagent.envs.corpus import Split, default_corpus
@@ -47,6 +46,7 @@ from mixagent.policies.validation import play, summary
 from mixagent.policies.warm_start import Examples, Round, fit, load_examples, measure_responses
 from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.scene import Scene
+from mixagent.types import ShowProgress
 
 AT_MOST: Mapping[Curriculum, int] = {"none": 0, "single": 1, "pair": 2, "all": 5}
 """How many pathologies a case may have in each stage of the curriculum."""

@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, TensorBoardOutputFormat
 
-from mixagent.cli.common import say
 from mixagent.learning.train_settings import Logging
+from mixagent.messages import say
 from mixagent.pipeline.types import Audio
 
 

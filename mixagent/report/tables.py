@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mixagent.cli.doctor import Check
+from mixagent.doctor import Check
 from mixagent.pipeline.models import ModelInfo
 from mixagent.report.findings import found_rows
 from mixagent.report.terminal import NOTHING_FOUND, judged_text, sentences, translation_table

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from mixagent.comparing.run import Comparison
 from mixagent.manifests import write_json
 from mixagent.pipeline.errors import OutputError, UsageError
-from mixagent.session.master import Mastered
+from mixagent.pipeline.types import AudioSource
 
 FORMATS = (".html", ".json")
 
@@ -32,7 +32,9 @@ def check_reports(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
             raise OutputError(f"cannot write {path}: the folder {path.parent} may not be written to")
 
 
-def write_reports(mastered: Mastered, paths: Sequence[Path]) -> None:
+def write_reports(
+    report: Mapping[str, Any], before: AudioSource, after: AudioSource, paths: Sequence[Path]
+) -> None:
     """Write each report of a master in the format of its suffix, whole or not at all.
 
     Raises:
@@ -43,19 +45,8 @@ def write_reports(mastered: Mastered, paths: Sequence[Path]) -> None:
             if path.suffix.lower() == ".html":
                 from mixagent.report.page import write_page
 
-                write_page(mastered.report, mastered.before, mastered.after, path)
+                write_page(report, before, after, path)
             else:
-                write_json(mastered.report, path)
+                write_json(report, path)
     except OutputError as error:
-        raise OutputError(f"{error}; the master is written: {mastered.report['output']['path']}") from error
-
-
-def write_comparison(comparison: Comparison, paths: Sequence[Path]) -> None:
-    """Write each report of a comparison, as `write_reports`."""
-    for path in paths:
-        if path.suffix.lower() == ".html":
-            from mixagent.report.compare_page import write_compare_page
-
-            write_compare_page(comparison.found, comparison.sides, path)
-        else:
-            write_json(comparison.found, path)
+        raise OutputError(f"{error}; the master is written: {report['output']['path']}") from error

@@ -24,7 +24,7 @@ from mixagent.pipeline.graph.runner import Result, Stage, StageContext
 from mixagent.pipeline.io import resample
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.policies.base import Decision
-from mixagent.report.feedback import change_words, feedback_account
+from mixagent.session.reporting.feedback import change_words, feedback_account
 from mixagent.session.running import Runner
 from mixagent.session.stages import song_measures
 

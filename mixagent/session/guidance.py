@@ -20,9 +20,9 @@ from mixagent.pipeline.matching.library import GENRE
 from mixagent.pipeline.matching.moves import moved
 from mixagent.policies.band import towards
 from mixagent.policies.base import Decision
-from mixagent.report.references import reference_account
 from mixagent.session.reference_stages import Listened, listen
 from mixagent.session.references import Reference, References, reference_target
+from mixagent.session.reporting.references import reference_account
 from mixagent.session.running import Runner
 
 GOAL_LUFS = (-24.0, -7.0)

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from mixagent.cli.progress import ShowProgress
 from mixagent.pipeline.chain.amounts import ALL, Strengths, dimension
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits, Span, section
 from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace, Settings
@@ -35,18 +34,19 @@ from mixagent.pipeline.io import (
 )
 from mixagent.pipeline.matching.goals import Goal
 from mixagent.pipeline.measure.meters import Float64Array
+from mixagent.pipeline.measure.song_bands import read_song
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
-from mixagent.pipeline.song_bands import read_song
 from mixagent.pipeline.types import AudioSource, Stems
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision, Policy, laid_over
-from mixagent.report.build import analysis_object, build_report
 from mixagent.session.guidance import Wishes, known_wishes
 from mixagent.session.reference_stages import matching_stage
 from mixagent.session.references import References
-from mixagent.session.running import Runner, beside, opened_run
+from mixagent.session.reporting.build import analysis_object, build_report
+from mixagent.session.running import Runner, opened_run
 from mixagent.session.search import Search, searched, searching_stage
+from mixagent.session.separators import stem_separator
 from mixagent.session.stages import (
     ANALYSING,
     REPAIRS,
@@ -62,8 +62,9 @@ from mixagent.session.stages import (
 from mixagent.session.stems_in import StemsIn, title_of
 from mixagent.session.stems_stages import parts_stage, plan_of, stems_in_stages
 from mixagent.settings import Config, load_config
-from mixagent.splitting.run import stem_separator
-from mixagent.splitting.stem_files import StemFormat, all_parts, numbered_files, stem_files, write_stems
+from mixagent.song_files import beside
+from mixagent.stem_files import StemFormat, all_parts, numbered_files, stem_files, write_stems
+from mixagent.types import ShowProgress
 
 LOSSY = (".mp3", ".ogg")
 _OPTIONS = {"fade_in_s": "fade-in", "fade_out_s": "fade-out", "trim_silence": "trim-silence"}
@@ -509,7 +510,7 @@ def _context(request: Request, heard: Heard) -> Context:
         space,
         heard.features,
         heard.measures,
-        read_song(heard.stems.mix),
+        bands=lambda: read_song(heard.stems.mix),
     )
 
 

@@ -12,7 +12,6 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
-from mixagent.cli.progress import ShowProgress
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.edits import Edits
 from mixagent.pipeline.chain.parameters import ParameterSpace
@@ -23,10 +22,11 @@ from mixagent.pipeline.io import BitDepth, content_hash
 from mixagent.pipeline.multitrack.names import ROLES
 from mixagent.pipeline.separation import choose_separator
 from mixagent.policies.base import Recorded
-from mixagent.report.build import READABLE, SCHEMA
 from mixagent.session.master import SAMPLE_RATES_HZ, Request, master_song
+from mixagent.session.reporting.build import READABLE, SCHEMA
 from mixagent.session.stems_in import check_stems, recorded_stems
 from mixagent.settings import Config, ExperienceConfig, PipelineConfig, PolicyConfig
+from mixagent.types import ShowProgress
 
 
 def replay_report(

@@ -11,11 +11,10 @@ from types import MappingProxyType
 
 import platformdirs
 
-from mixagent.cli.progress import ShowProgress
-from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.folders import user_folder
 from mixagent.pipeline.graph.runner import Cache, Result, Stage, StageEvent, run_stages
 from mixagent.settings import Config
+from mixagent.types import ShowProgress
 
 
 def cache_folder() -> Path:
@@ -25,17 +24,6 @@ def cache_folder() -> Path:
         UsageError: a home that no user has.
     """
     return user_folder("MIXAGENT_CACHE", platformdirs.user_cache_path("mixagent"))
-
-
-def beside(song: Path, ending: str) -> Path:
-    """The name of something made of a song, in the song's folder.
-
-    Raises:
-        InputError: what was named as a song is a folder.
-    """
-    if not song.name:
-        raise InputError(f"{song} is a folder: name an audio file")
-    return song.with_name(song.stem + ending)
 
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})

@@ -6,19 +6,19 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mixagent.cli.progress import ShowProgress
 from mixagent.manifests import is_whole, read_account, write_json
-from mixagent.pipeline.errors import InputError, UsageError
+from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.graph.runner import Stage, program_version
 from mixagent.pipeline.io import BitDepth, content_hash
-from mixagent.pipeline.separation import STEM_SETS, Choice, choose_separator, resolve_device
+from mixagent.pipeline.separation import STEM_SETS, Choice, resolve_device
 from mixagent.pipeline.types import AudioSource, Combination
 from mixagent.session.running import Runner, opened_run
+from mixagent.session.separators import stem_separator
 from mixagent.session.stages import listening_stages, separating_stage
 from mixagent.settings import Config, load_config
 from mixagent.song_files import ACCOUNT
@@ -30,7 +30,8 @@ from mixagent.splitting.judging import (
     song_warnings,
     warning,
 )
-from mixagent.splitting.stem_files import STEM_BIT_DEPTH, StemFile, StemFormat, stem_files, write_stems
+from mixagent.stem_files import STEM_BIT_DEPTH, StemFile, StemFormat, stem_files, write_stems
+from mixagent.types import ShowProgress
 
 SCHEMA = "mixagent.split/2"
 
@@ -140,26 +141,6 @@ def split_song(request: SplitRequest, progress: ShowProgress | None = None) -> d
         parts, account = _separated(request, choice, run)
         account["warnings"] += _left_over(before, files, request.folder)
         return _written(request, parts, files, {**account, "key": key}, run.show)
-
-
-def stem_separator(
-    config: Config, device: str, stems: int | None = None, shifts: int = 1, seed: int = 0
-) -> Choice:
-    """The configured separator, run on several shifts where that was asked for.
-
-    Raises:
-        UsageError: it gives no stems, or not these.
-        ModelMissingError: a model is needed and it is not here.
-    """
-    name = config.pipeline.separator
-    choice = choose_separator(name, device, 4 if stems is None and name == "auto" else stems)
-    if not choice.separator.stem_names:
-        raise UsageError("--separator none gives no stems to write")
-    if shifts == 1:
-        return choice
-    from mixagent.pipeline.separation.shifts import ShiftedSeparator
-
-    return replace(choice, separator=ShiftedSeparator(choice.separator, shifts, seed))
 
 
 def _separated(

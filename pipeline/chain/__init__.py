@@ -1,0 +1,1 @@
+"""The parameters, and the mixing and mastering chain that they set."""

@@ -15,8 +15,9 @@ from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
 from mixagent.pipeline.dsp.streaming import Processor, half_overlapping, process_blocks
 from mixagent.pipeline.measure.analysis import THIRD_OCTAVES_HZ
+from mixagent.pipeline.measure.blinks import measure_blinks
 from mixagent.pipeline.measure.highs import measure_highs
-from mixagent.pipeline.restoration.blinks import BlinkFiller, measure_blinks
+from mixagent.pipeline.restoration.blinks import BlinkFiller
 from mixagent.pipeline.restoration.extension import extension
 from mixagent.pipeline.restoration.gaps import GapFiller, measure_gaps
 from mixagent.pipeline.types import AudioSource, FloatArray, blocks

@@ -14,7 +14,14 @@ from mixagent.pipeline.chain.bands import (
     multiband,
 )
 from mixagent.pipeline.chain.mixing import compressors, dynamic_cuts, sections_of, transient_shapers
-from mixagent.pipeline.chain.parameters import BELLS, EQ_BANDS, FINE_PLACES, GRAPHIC_HZ, Settings
+from mixagent.pipeline.chain.parameters import (
+    BELLS,
+    EQ_BANDS,
+    FINALISER_PLACES,
+    FINE_PLACES,
+    GRAPHIC_HZ,
+    Settings,
+)
 from mixagent.pipeline.chain.riding import Ride, Rider
 from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, even_rows
 from mixagent.pipeline.dsp.dynamics import expander
@@ -25,9 +32,9 @@ from mixagent.pipeline.dsp.linear_phase import LinearPhase
 from mixagent.pipeline.dsp.programme import Programme
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
 from mixagent.pipeline.dsp.streaming import Processor, process_blocks
-from mixagent.pipeline.finaliser import settings as finishing
+from mixagent.pipeline.measure.blinks import Blinks
 from mixagent.pipeline.measure.highs import Highs
-from mixagent.pipeline.restoration.blinks import BlinkFiller, Blinks
+from mixagent.pipeline.restoration.blinks import BlinkFiller
 from mixagent.pipeline.restoration.gaps import GapFiller, Gaps
 from mixagent.pipeline.types import AudioSource
 
@@ -37,7 +44,7 @@ _NO_EXTENSION_HZ = 22050.0
 
 def is_mastered(settings: Settings) -> bool:
     """Whether anything between the mix and the finaliser is off neutral."""
-    return any(settings.active(where) for where in ("master", *FINE_PLACES - finishing.PLACES))
+    return any(settings.active(where) for where in ("master", *FINE_PLACES - FINALISER_PLACES))
 
 
 def extends(settings: Settings) -> bool:

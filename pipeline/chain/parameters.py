@@ -417,6 +417,11 @@ What each group of them could add to what is undone: `scripts/benchmark_paramete
 
 FINE_PLACES = frozenset(where for where, _ in FINE)
 
+CLIPPER, PUNCH = "clipper", "punch"
+
+FINALISER_PLACES = frozenset((CLIPPER, PUNCH))
+"""Whose parameters are the finaliser's, not the chain's."""
+
 STEM_PLACES = frozenset((*STEM_NAMES, "drum_bus", "vocal_bus"))
 """The places of a chain that work on stems."""
 

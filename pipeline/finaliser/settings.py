@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mixagent.pipeline.chain.parameters import CLIPPER_OFF_DB, Settings
-
-CLIPPER, PUNCH = "clipper", "punch"
-
-PLACES = frozenset((CLIPPER, PUNCH))
-"""Whose parameters are the finaliser's, not the chain's."""
+from mixagent.pipeline.chain.parameters import CLIPPER, CLIPPER_OFF_DB, PUNCH, Settings
 
 
 @dataclass(frozen=True)

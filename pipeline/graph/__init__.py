@@ -1,0 +1,1 @@
+"""Stages, the runner that orders them, and the cache that keeps what they made."""

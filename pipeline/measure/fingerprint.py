@@ -19,9 +19,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.dsp.cascade import Butterworth
+from mixagent.pipeline.measure.blinks import BlinkListener
 from mixagent.pipeline.measure.clicks import find_clicks
 from mixagent.pipeline.measure.meters import EnergyMeter
-from mixagent.pipeline.restoration.blinks import BlinkListener
 from mixagent.pipeline.types import AudioSource, FloatArray, blocks
 
 Float64Array = NDArray[np.float64]

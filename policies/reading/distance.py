@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mixagent.pipeline.song_bands import BANDS, CENTRES_HZ, EDGES_HZ, THIRDS_HZ
+from mixagent.pipeline.measure.song_bands import BANDS, CENTRES_HZ, EDGES_HZ, THIRDS_HZ
 
 THIRDS = len(THIRDS_HZ)
 _SIDE_FLOOR_DB, _FLOOR_DB, _WORST_DB = 30.0, 70.0, 20.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.song_bands import BANDS, CENTRES_HZ, EDGES_HZ
+from mixagent.pipeline.measure.song_bands import BANDS, CENTRES_HZ, EDGES_HZ
 
 NO_END = BANDS
 """What stands for highs that do not end early."""

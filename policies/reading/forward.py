@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.song_bands import BANDS, FLOOR_DB, THIRDS_HZ
+from mixagent.pipeline.measure.song_bands import BANDS, FLOOR_DB, THIRDS_HZ
 
 Array = NDArray[np.float32]
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mixagent.envs.corpus import RATE_HZ, Corpus, Song, Split
 from mixagent.envs.degradation import degrade, draw_families
 from mixagent.pipeline.errors import InputError
-from mixagent.pipeline.song_bands import read_bands
+from mixagent.pipeline.measure.song_bands import read_bands
 from mixagent.pipeline.types import Audio
 
 EXCERPT_S = 8.0

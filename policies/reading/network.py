@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mixagent.pipeline.song_bands import BANDS, FAST, FLOOR_DB, THIRDS_HZ
+from mixagent.pipeline.measure.song_bands import BANDS, FAST, FLOOR_DB, THIRDS_HZ
 
 THIRDS = len(THIRDS_HZ)
 FRAME_ROWS = 5 * BANDS + FAST

@@ -37,7 +37,7 @@ from mixagent.pipeline.finished.measures import (
 )
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
-from mixagent.pipeline.song_bands import BANDS
+from mixagent.pipeline.measure.song_bands import BANDS
 from mixagent.policies.band import REPAIRS
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.reading.forward import FrozenReader
@@ -103,7 +103,7 @@ class ReadingPolicy:
         if context.bands is None or not math.isfinite(context.mix.integrated_lufs):
             return Decision(context.space.settings(), {})
         reader = _shipped() if self.folder is None else load_reader(self.folder)
-        moves, reasons = read_moves(reader, context.bands), dict[str, str]()
+        moves, reasons = read_moves(reader, context.bands()), dict[str, str]()
         if context.measures is not None and self.rest > 0:
             left = answer(judge(moved_measures(context, moves)))
             moves = _added(moves, {name: self.rest * value for name, value in left.values.items()})

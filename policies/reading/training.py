@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mixagent.envs.degradation.fields import draw_colour, draw_field
-from mixagent.pipeline.song_bands import BANDS, SongBands
+from mixagent.pipeline.measure.song_bands import BANDS, SongBands
 from mixagent.policies.reading.distance import LongTerm, distance
 from mixagent.policies.reading.ends import highest_bands
 from mixagent.policies.reading.material import Pass

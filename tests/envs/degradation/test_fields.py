@@ -7,7 +7,7 @@ import pytest
 
 from mixagent.envs.degradation.fields import KINDS, Field, draw_field, moved
 from mixagent.envs.synthetic import synthetic_song
-from mixagent.pipeline.song_bands import SongBands, read_bands
+from mixagent.pipeline.measure.song_bands import SongBands, read_bands
 from mixagent.pipeline.types import Audio
 
 SONG = synthetic_song(0, 3.0)

@@ -65,7 +65,7 @@ def test_help_says_what_each_command_is_for(mixagent, command):
 
 def test_help_loads_nothing_heavy():
     heavy = {"torch", "numba", "numpy", "scipy", "soundfile", "pedalboard", "hydra"}
-    check = f"import sys; from mixagent import cli; print(sorted({heavy} & sys.modules.keys()))"
+    check = f"import sys; from mixagent.cli import app; print(sorted({heavy} & sys.modules.keys()))"
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
 

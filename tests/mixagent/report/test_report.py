@@ -21,15 +21,15 @@ from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.measure.translation import translate
 from mixagent.pipeline.types import Audio
 from mixagent.report.actions import Made, actions, answers
-from mixagent.report.build import afterwards
 from mixagent.report.charts import Scale, clock
-from mixagent.report.delivery import platform_rows
 from mixagent.report.findings import finding_rows, judged, judged_object
 from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate, mp3, peaks
 from mixagent.report.page import write_page
 from mixagent.report.player import match_db
 from mixagent.report.terminal import summary_text
 from mixagent.report.words import number, parameter_label, parameter_value
+from mixagent.session.reporting.build import afterwards
+from mixagent.session.reporting.delivery import platform_rows
 from tests import browser
 
 RATE = 44_100

@@ -234,7 +234,7 @@ class TestFiles:
         assert account["gain_db"] < -6.9
 
     def test_an_interrupted_write_leaves_no_stem(self, mixagent, shared, song, monkeypatch):
-        import mixagent.splitting.stem_files as module
+        import mixagent.stem_files as module
 
         shared(("vocals", "drums"), (0.5, 0.5))
         encode = module.encode
@@ -479,7 +479,7 @@ def test_what_a_killed_run_left_is_swept_away(mixagent, shared, song):
     shared(("vocals", "drums"), (0.5, 0.5))
     folder = song.with_name("song.stems")
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom mixagent.splitting.stem_files import _hidden\n"
+        "import sys, time\nfrom pathlib import Path\nfrom mixagent.stem_files import _hidden\n"
         "with _hidden(Path(sys.argv[1])) as hidden:\n"
         "    (hidden / 'half.wav').touch()\n    print(hidden.name, flush=True)\n    time.sleep(60)"
     )

@@ -12,7 +12,8 @@ from scipy import signal
 from mixagent.pipeline.diagnosis.diagnose import diagnose
 from mixagent.pipeline.dsp.streaming import process_blocks
 from mixagent.pipeline.measure.analysis import analyse
-from mixagent.pipeline.restoration.blinks import DEEPEST_DB, BlinkFiller, measure_blinks
+from mixagent.pipeline.measure.blinks import measure_blinks
+from mixagent.pipeline.restoration.blinks import DEEPEST_DB, BlinkFiller
 from mixagent.pipeline.types import Audio, FloatArray, collect
 from tests.highs import RATE, bright_music
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from mixagent.envs.synthetic import synthetic_song
-from mixagent.pipeline.song_bands import BANDS, EDGES_HZ, SongBands, read_bands
+from mixagent.pipeline.measure.song_bands import BANDS, EDGES_HZ, SongBands, read_bands
 from mixagent.policies.reading.distance import LongTerm, distance
 from mixagent.policies.reading.ends import NO_END, highest_bands
 from mixagent.policies.reading.forward import FrozenReader

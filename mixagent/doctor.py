@@ -47,7 +47,7 @@ def examine(cache: Path) -> list[Check]:
 def to_json(checks: list[Check]) -> dict[str, Any]:
     """The checks as one versioned object; `healthy` is whether everything that is needed is well."""
     return {
-        "schema": "mixagent.cli.doctor/1",
+        "schema": "mixagent.doctor/1",
         "healthy": all(check.ok for check in checks if check.needed),
         "checks": [asdict(check) for check in checks],
     }

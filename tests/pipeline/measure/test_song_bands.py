@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mixagent.envs.synthetic import synthetic_song
-from mixagent.pipeline.song_bands import (
+from mixagent.pipeline.measure.song_bands import (
     BANDS,
     CENTRES_HZ,
     EDGES_HZ,

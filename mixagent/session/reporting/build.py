@@ -17,7 +17,10 @@ from mixagent.pipeline.graph.runner import Result, StageEvent
 from mixagent.pipeline.io import content_hash
 from mixagent.policies.base import Decision
 from mixagent.report.actions import Made, actions, answers
-from mixagent.report.delivery import (
+from mixagent.report.findings import finding_rows, found_rows, judged, judged_object
+from mixagent.report.words import PROPERTIES, number
+from mixagent.session.guidance import Wishes, goal_words, wishes_account, wishes_warnings
+from mixagent.session.reporting.delivery import (
     codec_account,
     codecs_done,
     delivery_warnings,
@@ -26,11 +29,8 @@ from mixagent.report.delivery import (
     output_rows,
     platform_rows,
 )
-from mixagent.report.feedback import feedback_lines
-from mixagent.report.findings import finding_rows, found_rows, judged, judged_object
-from mixagent.report.references import reference_words
-from mixagent.report.words import PROPERTIES, number
-from mixagent.session.guidance import Wishes, goal_words, wishes_account, wishes_warnings
+from mixagent.session.reporting.feedback import feedback_lines
+from mixagent.session.reporting.references import reference_words
 from mixagent.session.stages import REPAIRS, repaired_song
 from mixagent.session.stems_stages import stems_account, stems_warnings
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from mixagent.cli.doctor import Check, examine, to_json
+from mixagent.doctor import Check, examine, to_json
 
 
 def test_a_machine_that_runs_the_tests_is_healthy(mixagent):
@@ -19,7 +19,7 @@ def test_remedies_are_printed_whole(mixagent):
 
 def test_json_says_the_same(mixagent, cache_folder):
     found = json.loads(mixagent("doctor", "--json").out)
-    assert (found["schema"], found["healthy"]) == ("mixagent.cli.doctor/1", True)
+    assert (found["schema"], found["healthy"]) == ("mixagent.doctor/1", True)
     assert found == to_json(examine(cache_folder)) or found["checks"]
 
 

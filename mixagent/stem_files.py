@@ -14,10 +14,10 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from mixagent.cli.progress import ShowProgress
 from mixagent.pipeline.errors import OutputError
 from mixagent.pipeline.io import BitDepth, check_output, encode, probe, resample
 from mixagent.pipeline.types import AudioSource, FloatArray, Stems
+from mixagent.types import ShowProgress
 
 STEM_BIT_DEPTH: BitDepth = "32f"
 """Stems may peak over full scale, and only float keeps their sum."""

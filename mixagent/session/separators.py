@@ -1,0 +1,30 @@
+"""Which separator takes a song apart."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.separation import choose_separator
+from mixagent.pipeline.separation.choice import Choice
+from mixagent.settings import Config
+
+
+def stem_separator(
+    config: Config, device: str, stems: int | None = None, shifts: int = 1, seed: int = 0
+) -> Choice:
+    """The configured separator, run on several shifts where that was asked for.
+
+    Raises:
+        UsageError: it gives no stems, or not these.
+        ModelMissingError: a model is needed and it is not here.
+    """
+    name = config.pipeline.separator
+    choice = choose_separator(name, device, 4 if stems is None and name == "auto" else stems)
+    if not choice.separator.stem_names:
+        raise UsageError("--separator none gives no stems to write")
+    if shifts == 1:
+        return choice
+    from mixagent.pipeline.separation.shifts import ShiftedSeparator
+
+    return replace(choice, separator=ShiftedSeparator(choice.separator, shifts, seed))
