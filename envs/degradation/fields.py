@@ -129,10 +129,10 @@ def _factor(gain_db: NDArray[np.floating]) -> Array:
 # --- drawing ---------------------------------------------------------------------------------------
 
 
-def draw_field(random: np.random.Generator, count: int) -> Field:
-    """A field of `count` kinds of `KINDS`, drawn with their weights."""
-    names = list(KINDS)
-    weights = np.array([weight for _, weight in KINDS.values()])
+def draw_field(random: np.random.Generator, count: int, still: bool = False) -> Field:
+    """A field of `count` kinds of `KINDS`, drawn with their weights; none of `MOVING` where it is `still`."""
+    names = [name for name in KINDS if not (still and name in MOVING)]
+    weights = np.array([KINDS[name][1] for name in names])
     chosen = random.choice(len(names), min(count, len(names)), replace=False, p=weights / weights.sum())
     mid: list[Gain] = []
     side: list[Gain] = []
@@ -355,3 +355,6 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator], Field], float]] = {
     "wandering": (_wandering, 0.6),
 }
 """What a field may hold, by name: how it is drawn, and its weight."""
+
+MOVING = ("blinking", "wandering")
+"""Kinds that change in time."""

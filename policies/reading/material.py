@@ -1,8 +1,8 @@
 """What the reading net learns from: excerpts of finished songs as bands, each beside damaged ones.
 
 Decoding, codecs and vocoders are slow, so their results are kept: a pass holds one excerpt of each
-song, clean and after `variants` draws of `envs.degradation`. Fields are drawn afresh on top of them
-for every example, which costs next to nothing on bands.
+song, clean and after `variants` draws of `envs.degradation`. Of them the net learns by their summaries
+(`Songs`); more damage is drawn afresh on those for every example, which costs next to nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from mixagent.envs.corpus import RATE_HZ, Corpus, Song, Split
 from mixagent.envs.degradation import degrade, draw_families
 from mixagent.pipeline.errors import InputError
-from mixagent.pipeline.measure.song_bands import read_bands
+from mixagent.pipeline.measure.song_bands import BANDS, read_bands
 from mixagent.pipeline.types import Audio
+from mixagent.policies.reading.summary import FIGURES, Summary
 
 EXCERPT_S = 8.0
 _EDGE_S = 2.0
@@ -45,6 +46,39 @@ class Pass:
     songs: tuple[str, ...]
     bands: Half
     families: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Songs:
+    """The summaries of all excerpts of a split.
+
+    Attributes:
+        powers, spreads, figures: as in `Summary`, each with (songs, passes, 1 + variants) in front.
+        there: which excerpts there are, shape (songs, passes); a silent one is not.
+    """
+
+    powers: NDArray[np.float32]
+    spreads: NDArray[np.float32]
+    figures: NDArray[np.float32]
+    there: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, passes: Sequence[Pass]) -> Songs:
+        """The summaries of passes."""
+        names = sorted({name for done in passes for name in done.songs})
+        place = {name: number for number, name in enumerate(names)}
+        shape = (len(names), len(passes), passes[0].bands.shape[1])
+        powers, spreads = (np.zeros((*shape, 3, BANDS), np.float32) for _ in range(2))
+        figures, there = np.zeros((*shape, FIGURES), np.float32), np.zeros(shape[:2], np.bool_)
+        for number, done in enumerate(passes):
+            for name, bands in zip(done.songs, done.bands, strict=True):
+                there[place[name], number] = True
+                for variant, heard in enumerate(bands):
+                    summary = Summary.of(heard[None])
+                    here = (place[name], number, variant)
+                    powers[here], spreads[here] = summary.powers, summary.spreads
+                    figures[here] = summary.figures
+        return cls(powers, spreads, figures, there)
 
 
 def build_passes(

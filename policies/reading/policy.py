@@ -1,7 +1,8 @@
 """The policy that reads the song: what the net moves, and of the band's answer what is then left.
 
-A checkpoint is a folder of three files: `weights.safetensors`, `config.json` (the net's shape, how it
-was trained, the weights' hash) and `README.md`, the model card. Nothing in it is ever unpickled.
+A checkpoint is a folder of three files: `weights.safetensors` (of one net or of several, whose moves are
+averaged), `config.json` (their shape, how they were trained, the weights' hash) and `README.md`, the model
+card. Nothing in it is ever unpickled.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -24,7 +24,6 @@ from safetensors.numpy import load, save_file
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.finished.answers import answer
 from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.finished.measures import (
     INDEX,
@@ -38,18 +37,19 @@ from mixagent.pipeline.finished.measures import (
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.measure.song_bands import BANDS
-from mixagent.policies.band import REPAIRS
+from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.reading.forward import FrozenReader
-from mixagent.policies.rules import RulePolicy
+from mixagent.policies.reading.summary import Summary, shown
 
 Array = NDArray[np.float32]
+Readers = tuple[FrozenReader, ...]
 Float64Array = NDArray[np.float64]
 
-FORMAT = 1
+FORMAT = 2
 CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "README.md"
 MOST_DB = 18.0
-"""Moves of the equaliser end here, softly."""
+"""Moves of the equaliser end here."""
 
 LEAST_DB = 0.25
 """Smaller moves are left out: nobody hears them."""
@@ -80,38 +80,35 @@ class Moves:
 
 @dataclass(frozen=True)
 class ReadingPolicy:
-    """Reads the song's bands over time; what it leaves outside of finished music the band answers.
+    """Reads the song's bands; what it leaves outside of finished music the band answers.
 
-    Early ends, gaps and rings are repaired as the rules do.
+    So a net that moves nothing leaves the band's decision as it is, repairs and dynamics among it.
 
     Attributes:
         folder: of the checkpoint; None for the shipped one.
-        rest: share of the band's answer to what the net's moves leave, 0..1.
     """
 
     folder: Path | None = None
-    rest: float = 1.0
     name: str = "reading"
     hears_stems: bool = False
 
     def decide(self, context: Context) -> Decision:
-        """The settings; neutral for silence or where the song's bands were not measured.
+        """The settings; the band's for silence or where the song's bands cannot be read.
 
         Raises:
             ModelMissingError: the checkpoint cannot be used.
         """
-        if context.bands is None or not math.isfinite(context.mix.integrated_lufs):
-            return Decision(context.space.settings(), {})
-        reader = _shipped() if self.folder is None else load_reader(self.folder)
-        moves, reasons = read_moves(reader, context.bands()), dict[str, str]()
-        if context.measures is not None and self.rest > 0:
-            left = answer(judge(moved_measures(context, moves)))
-            moves = _added(moves, {name: self.rest * value for name, value in left.values.items()})
-            reasons = reasons_of(judge(context.measures), moves.values())
-        ruled = RulePolicy().decide(context)
-        repairs = {name: v for name, v in ruled.settings.changed().items() if name in REPAIRS}
-        settings = context.space.settings({**repairs, **moves.values()})
-        told = {name: reasons.get(name, ruled.reasons.get(name, READ)) for name in settings.changed()}
+        if context.bands is None or context.measures is None:
+            return BandPolicy().decide(context)
+        readers = _shipped() if self.folder is None else load_readers(self.folder)
+        moves = read_moves(readers, context.bands())
+        left = BandPolicy().decide(replace(context, measures=moved_measures(context, moves)))
+        answered = left.settings.changed()
+        others = {name: value for name, value in answered.items() if not name.startswith("graphic.")}
+        graphic = _added(moves, answered).values()
+        settings = context.space.settings({**others, **graphic})
+        found = reasons_of(judge(context.measures), graphic)
+        told = {name: found.get(name, left.reasons.get(name, READ)) for name in settings.changed()}
         return Decision(settings, told)
 
 
@@ -119,16 +116,17 @@ READ = "the song's bands over time, as the trained net reads them"
 """The reason of a move that answers no finding."""
 
 
-def read_moves(reader: FrozenReader, bands: Array) -> Moves:
-    """The net's moves for a song, the mean over its excerpts.
+def read_moves(readers: Readers, bands: Array) -> Moves:
+    """The moves for a song, the mean over the nets.
 
     Args:
-        reader: the net.
+        readers: the nets.
         bands: `read_song`, (excerpts, rows, frames).
     """
-    answers, _ = reader.moves(bands, np.zeros((len(bands), 3, len(GRAPHIC_HZ)), np.float32))
-    mid, side, balance = np.mean(MOST_DB * np.tanh(answers.astype(np.float64) / MOST_DB), axis=0)
-    return Moves(mid, side, balance)
+    summary = Summary.of(bands)
+    rows, figures = shown(summary.powers[None], summary.spreads[None]), summary.figures[None]
+    answers = [reader.moves(rows, figures)[0] for reader in readers]
+    return Moves(*np.asarray(np.mean(answers, axis=0, dtype=np.float64)))
 
 
 def moved_measures(context: Context, moves: Moves) -> SongMeasures:
@@ -171,13 +169,13 @@ class ReadingCheckpoint:
     """A trained net as it is kept.
 
     Attributes:
-        weights: by name, as in the state of `ReadingNet`.
+        weights: of each net by name, as in the state of `ReadingNet`.
         shape: the fields of `network.Shape`.
         training: how it was trained, for the record.
         results: what was measured of it, for the record.
     """
 
-    weights: Mapping[str, Array]
+    weights: Sequence[Mapping[str, Array]]
     shape: Mapping[str, Any]
     training: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
@@ -185,7 +183,12 @@ class ReadingCheckpoint:
     def save(self, folder: Path, card: str) -> None:
         """Write the three files; the configuration, which names the weights' hash, goes last."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({name: np.ascontiguousarray(w) for name, w in self.weights.items()}, folder / WEIGHTS)
+        tensors = {
+            f"{number}.{name}": np.ascontiguousarray(weight)
+            for number, weights in enumerate(self.weights)
+            for name, weight in weights.items()
+        }
+        save_file(tensors, folder / WEIGHTS)
         (folder / CARD).write_text(card, encoding="utf-8")
         config = {
             "format": FORMAT,
@@ -198,7 +201,7 @@ class ReadingCheckpoint:
         (folder / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def load_reader(folder: Path) -> FrozenReader:
+def load_readers(folder: Path) -> Readers:
     """What decides with the checkpoint in a folder.
 
     Raises:
@@ -214,15 +217,20 @@ def load_reader(folder: Path) -> FrozenReader:
     if _digest(data) != config.get("weights_sha256"):
         raise _unusable(folder, f"{WEIGHTS} is not the file that {CONFIG} was written for")
     try:
-        return FrozenReader(load(data))
+        tensors = load(data)
     except SafetensorError as error:
         raise _unusable(folder, f"{WEIGHTS} is damaged") from error
+    nets: dict[str, dict[str, Array]] = {}
+    for key, weight in tensors.items():
+        number, name = key.split(".", 1)
+        nets.setdefault(number, {})[name] = weight
+    return tuple(FrozenReader(weights) for _, weights in sorted(nets.items()))
 
 
 @cache
-def _shipped() -> FrozenReader:
+def _shipped() -> Readers:
     with resources.as_file(resources.files("mixagent.checkpoints").joinpath("reading")) as folder:
-        return load_reader(folder)
+        return load_readers(folder)
 
 
 def _unusable(folder: Path, why: str) -> ModelMissingError:

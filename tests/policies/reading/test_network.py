@@ -7,17 +7,21 @@ import pytest
 import torch
 
 from mixagent.envs.synthetic import synthetic_song
-from mixagent.pipeline.measure.song_bands import BANDS, EDGES_HZ, SongBands, read_bands
+from mixagent.pipeline.measure.song_bands import BANDS, EDGES_HZ, read_bands
 from mixagent.policies.reading.distance import LongTerm, distance
 from mixagent.policies.reading.ends import NO_END, highest_bands
+from mixagent.policies.reading.examples import swapped
 from mixagent.policies.reading.forward import FrozenReader
-from mixagent.policies.reading.network import GAINS, THIRDS, ReadingNet, Shape
-from mixagent.policies.reading.training import swapped
+from mixagent.policies.reading.network import GAINS, MOST_DB, THIRDS, ReadingNet, Shape
+from mixagent.policies.reading.summary import Summary, shown
 from mixagent.reward.recovery import UNIT_DB, Original
 
-SMALL = Shape(width=16, blocks=2, summary=24, band_width=16, band_blocks=2)
+SMALL = Shape(width=16, blocks=2, summary=24, beside=4)
 SONGS = [synthetic_song(seed, 4.0) for seed in range(2)]
 HEARD = np.stack([read_bands(song).stacked() for song in SONGS])
+SUMMARIES = [Summary.of(heard[None]) for heard in HEARD]
+ROWS = shown(np.stack([s.powers for s in SUMMARIES]), np.stack([s.spreads for s in SUMMARIES]))
+FIGURES = np.stack([s.figures for s in SUMMARIES])
 
 
 def _random_net(seed: int = 0) -> ReadingNet:
@@ -33,30 +37,32 @@ def _frozen(net: ReadingNet) -> FrozenReader:
     return FrozenReader({name: value.numpy() for name, value in net.state_dict().items()})
 
 
-def _advice(seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(0, 3, (len(HEARD), GAINS, THIRDS)).astype(np.float32)
-
-
 def test_an_untrained_net_moves_nothing() -> None:
-    moves, others = ReadingNet(SMALL).eval()(torch.from_numpy(HEARD), torch.from_numpy(_advice()))
-    assert not moves.any()
-    assert not others.any()
+    assert not ReadingNet(SMALL).eval()(torch.from_numpy(ROWS), torch.from_numpy(FIGURES)).any()
 
 
 @torch.no_grad()
 def test_numpy_gives_torchs_moves() -> None:
-    net, advice = _random_net(), _advice()
-    moves, others = net(torch.from_numpy(HEARD), torch.from_numpy(advice))
-    ours, our_others = _frozen(net).moves(HEARD, advice)
+    net = _random_net()
+    moves = net(torch.from_numpy(ROWS), torch.from_numpy(FIGURES))
     assert moves.abs().max() > 0.5
-    np.testing.assert_allclose(ours, moves.numpy(), atol=2e-3)
-    np.testing.assert_allclose(our_others, others.numpy(), atol=2e-4)
+    np.testing.assert_allclose(_frozen(net).moves(ROWS, FIGURES), moves.numpy(), atol=1e-3)
 
 
-def test_the_same_song_gets_the_same_moves() -> None:
-    reader, advice = _frozen(_random_net()), _advice()
-    first, again = (reader.moves(HEARD, advice)[0] for _ in range(2))
-    np.testing.assert_array_equal(first, again)
+def test_moves_end_at_the_most() -> None:
+    net = _random_net()
+    with torch.no_grad():
+        net.leave.bias.fill_(100.0)
+    assert np.abs(_frozen(net).moves(ROWS, FIGURES)).max() <= MOST_DB
+
+
+def test_a_song_is_shown_alike_at_any_level_and_in_any_cut() -> None:
+    song = SONGS[0]
+    quiet = Summary.of(read_bands(type(song)(song.samples * np.float32(0.1), song.rate)).stacked()[None])
+    np.testing.assert_allclose(quiet.powers, SUMMARIES[0].powers, rtol=1e-3, atol=1e-7)
+    twice = Summary.of(np.stack([HEARD[0], HEARD[0]]))
+    np.testing.assert_allclose(twice.powers, SUMMARIES[0].powers, rtol=1e-4)
+    np.testing.assert_allclose(twice.spreads, SUMMARIES[0].spreads, rtol=1e-4, atol=1e-4)
 
 
 def _long_term(stacked: np.ndarray) -> LongTerm:
@@ -101,10 +107,11 @@ def test_the_distance_is_the_rewards_own(mid_db: float, side_db: float) -> None:
 
 
 def test_exchanging_left_and_right_twice_gives_the_song_back() -> None:
-    np.testing.assert_array_equal(swapped(swapped(HEARD[0])), HEARD[0])
+    powers = SUMMARIES[0].powers
+    np.testing.assert_array_equal(swapped(swapped(powers)), powers)
     samples = SONGS[0].samples[::-1].copy()
-    other = read_bands(type(SONGS[0])(samples, SONGS[0].rate))
-    np.testing.assert_allclose(SongBands.of(swapped(HEARD[0])).common, other.common, atol=1e-3)
+    other = Summary.of(read_bands(type(SONGS[0])(samples, SONGS[0].rate)).stacked()[None])
+    np.testing.assert_allclose(swapped(powers), other.powers, rtol=1e-3, atol=1e-6)
 
 
 def test_highs_that_are_cut_off_end_at_the_cut_and_those_that_fade_do_not() -> None:

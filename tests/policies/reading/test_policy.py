@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,10 +15,11 @@ from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.types import Audio
+from mixagent.policies.band import BandPolicy
 from mixagent.policies.reading.network import ReadingNet, Shape
-from mixagent.policies.reading.policy import ReadingCheckpoint, ReadingPolicy, load_reader
+from mixagent.policies.reading.policy import ReadingCheckpoint, ReadingPolicy, load_readers, read_moves
 
-SMALL = Shape(width=16, blocks=2, summary=24, band_width=16, band_blocks=2)
+SMALL = Shape(width=16, blocks=2, summary=24, beside=4)
 SPACE = ParameterSpace.for_stems(())
 
 
@@ -33,37 +36,49 @@ def _checkpoint(spread: float) -> ReadingCheckpoint:
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(spread * torch.randn_like(parameter))
-    return ReadingCheckpoint({name: value.numpy() for name, value in net.state_dict().items()}, vars(SMALL))
+    weights = {name: value.numpy() for name, value in net.state_dict().items()}
+    return ReadingCheckpoint([weights], vars(SMALL))
 
 
 def test_what_is_saved_decides_as_before(tmp_path) -> None:
     checkpoint = _checkpoint(0.05)
     checkpoint.save(tmp_path, "# A card\n")
-    reader = load_reader(tmp_path)
-    for name, value in checkpoint.weights.items():
+    (reader,) = load_readers(tmp_path)
+    for name, value in checkpoint.weights[0].items():
         np.testing.assert_array_equal(reader.weights[name], value)
     first, again = (ReadingPolicy(tmp_path).decide(SONG) for _ in range(2))
     assert first.settings.changed()
     assert first.settings.changed() == again.settings.changed()
 
 
-def test_a_net_that_moves_nothing_leaves_the_bands_answer(tmp_path) -> None:
+def test_several_nets_decide_by_their_mean(tmp_path) -> None:
+    moving, still = _checkpoint(0.05), _checkpoint(0.0)
+    assert SONG.bands is not None
+    moves = {}
+    for name, weights in {"one": moving.weights, "both": [*moving.weights, *still.weights]}.items():
+        ReadingCheckpoint(weights, vars(SMALL)).save(tmp_path / name, "")
+        moves[name] = read_moves(load_readers(tmp_path / name), SONG.bands())
+    np.testing.assert_allclose(moves["both"].mid, moves["one"].mid / 2, rtol=1e-5)
+
+
+def test_a_net_that_moves_nothing_leaves_the_bands_decision(tmp_path) -> None:
     _checkpoint(0.0).save(tmp_path, "")
-    alone = ReadingPolicy(tmp_path, rest=0.0).decide(SONG).settings.changed()
-    assert not [name for name in alone if name.startswith("graphic.")]
+    decision, band = (policy.decide(SONG) for policy in (ReadingPolicy(tmp_path), BandPolicy()))
+    assert decision.settings.changed() == pytest.approx(band.settings.changed())
 
 
 def test_every_move_has_a_reason_and_no_strip_is_set(tmp_path) -> None:
     _checkpoint(0.05).save(tmp_path, "")
     decision = ReadingPolicy(tmp_path).decide(SONG)
     assert set(decision.reasons) == set(decision.settings.changed())
-    assert {name.split(".")[0] for name in decision.reasons} <= {"graphic", "master"}
+    assert not {name.split(".")[0] for name in decision.reasons} & {"vocals", "accompaniment"}
 
 
-def test_silence_and_what_was_not_read_are_left_alone(tmp_path) -> None:
+def test_what_was_not_read_is_left_to_the_band(tmp_path) -> None:
     _checkpoint(0.05).save(tmp_path, "")
-    unread = Context(SONG.mix, SONG.stems, SONG.diagnosis, SONG.target, SPACE)
-    assert not ReadingPolicy(tmp_path).decide(unread).settings.changed()
+    unread = replace(SONG, bands=None)
+    decided = ReadingPolicy(tmp_path).decide(unread).settings.changed()
+    assert decided == BandPolicy().decide(unread).settings.changed()
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "config.json"])
@@ -72,7 +87,7 @@ def test_a_file_that_is_gone_or_changed_is_refused(tmp_path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(path.read_bytes()[:-9] + b"damaged??")
     with pytest.raises(ModelMissingError):
-        load_reader(tmp_path)
+        load_readers(tmp_path)
     path.unlink()
     with pytest.raises(ModelMissingError):
-        load_reader(tmp_path)
+        load_readers(tmp_path)
