@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_damage, make_case, read_lines
+from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_damage, make_case
 from mixagent.envs.corpus import SPLITS, Corpus, Song, Split
 from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.errors import InputError, OutputError, UsageError
+from mixagent.pipeline.files import append_line, heal_lines, read_lines
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.separation.base import Separator
 from mixagent.pipeline.separation.choice import choose_separator
@@ -152,18 +151,16 @@ def build_cases(
     there = {row["number"] for row in made}
     missing = [number for number in range(count) if number not in there]
     used = sum(row.get("bytes", 0) for row in rows)
-    with index.open("a", encoding="utf-8") as file:
-        for done, row in enumerate(_built(builder, missing, workers), count - len(missing) + 1):
-            file.write(json.dumps(row) + "\n")
-            file.flush()
-            used += row.get("bytes", 0)
-            if progress:
-                progress(done / count)
-            if used > disk_gb * 1e9 and done < count:
-                raise OutputError(
-                    f"{builder.store.directory} holds {used / 1e9:.1f} GB, its budget, after {done} of "
-                    f"{count} cases: allow more, or ask for fewer"
-                )
+    for done, row in enumerate(_built(builder, missing, workers), count - len(missing) + 1):
+        append_line(index, row)
+        used += row.get("bytes", 0)
+        if progress:
+            progress(done / count)
+        if used > disk_gb * 1e9 and done < count:
+            raise OutputError(
+                f"{builder.store.directory} holds {used / 1e9:.1f} GB, its budget, after {done} of "
+                f"{count} cases: allow more, or ask for fewer"
+            )
 
 
 def _built(builder: Builder, numbers: list[int], workers: int) -> Iterator[dict[str, Any]]:
@@ -205,12 +202,3 @@ def _start_worker(builder: Builder) -> None:
 
 def _build_here(number: int) -> dict[str, Any]:
     return _here[0].build(number)
-
-
-def heal_lines(path: Path) -> None:
-    """Cut off a last line that a kill left without its end."""
-    if path.is_file():
-        whole = path.read_bytes()
-        if not whole.endswith(b"\n"):
-            with path.open("r+b") as file:
-                file.truncate(whole.rfind(b"\n") + 1)

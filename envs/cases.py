@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -29,6 +27,7 @@ from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
 from mixagent.pipeline.dsp.programme import BandLevel, Programme
 from mixagent.pipeline.errors import InputError, OutputError
+from mixagent.pipeline.files import atomically, read_lines, scratch_folder
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.measures import SongMeasures, measure_song
 from mixagent.pipeline.measure.analysis import Analysis, analyse
@@ -263,8 +262,8 @@ def measure_case(
 
 def separate(mix: Audio, separator: Separator) -> Stems:
     """The stems of a short mix, in memory."""
-    with tempfile.TemporaryDirectory() as folder:
-        stems = separator.separate(mix, Path(folder))
+    with scratch_folder() as folder:
+        stems = separator.separate(mix, folder)
         return Stems(mix, {name: load(part) for name, part in stems.parts.items()})
 
 
@@ -379,13 +378,11 @@ class CaseStore:
         path = self.path(case.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays, data = _packed(case)
-        beside = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            save_file(arrays, beside, {"case": json.dumps(data, allow_nan=False)})
-            beside.replace(path)
-        except (OSError, SafetensorError) as error:
-            beside.unlink(missing_ok=True)
-            raise OutputError(f"{path}: cannot write the case: {error}") from error
+        with atomically(path) as place:
+            try:
+                save_file(arrays, place, {"case": json.dumps(data, allow_nan=False)})
+            except SafetensorError as error:
+                raise OutputError(f"cannot write {path}: {error}") from error
         return path.stat().st_size
 
     def path(self, name: str) -> Path:
@@ -397,14 +394,6 @@ class CaseStore:
 def kinds_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     """`Damage.kinds` of a row of the index."""
     return (*row["severities"], *((ROUGH,) if row.get("rough") else ()))
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The objects of a JSON-lines file; a last line that a kill cut short is left out."""
-    if not path.is_file():
-        return []
-    *lines, _ = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines]
 
 
 def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

@@ -6,10 +6,8 @@ so a run that is killed leaves the last one, and a second run goes on from there
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -39,6 +37,7 @@ from mixagent.envs.songs import (
 )
 from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.errors import InputError, OutputError, UsageError, reason
+from mixagent.pipeline.files import exclusive_lock, scratch_folder, write_atomically
 from mixagent.pipeline.folders import user_folder
 from mixagent.pipeline.io import decode
 from mixagent.pipeline.io.resampling import resample
@@ -205,11 +204,9 @@ class _Index:
             self.save()
 
     def save(self) -> None:
-        """Write the index beside the old one and rename it into its place."""
-        partial_path = self._directory / "index.jsonl.partial"
+        """Write the index whole."""
         rows = [json.dumps(_relative(song.to_json(), self._directory)) for song in self._rows.values()]
-        partial_path.write_text("".join(f"{row}\n" for row in rows), encoding="ascii")
-        partial_path.replace(self._directory / "index.jsonl")
+        write_atomically(self._directory / "index.jsonl", "".join(f"{row}\n" for row in rows))
         self._saved_s = time.monotonic()
 
 
@@ -275,14 +272,15 @@ def _problems(song: Song) -> Iterator[str]:
 @contextmanager
 def _locked(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
-    with (directory / "index.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UsageError(
-                f"another program is adding to the corpus in {directory}: wait for it"
-            ) from error
+    lock = exclusive_lock(directory / "index.lock")
+    try:
+        lock.acquire(blocking=False)
+    except TimeoutError as error:
+        raise UsageError(f"another program is adding to the corpus in {directory}: wait for it") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -328,8 +326,8 @@ def _read(path: Path, start_s: float, seconds: float) -> Audio:
         with soundfile.SoundFile(os.fsencode(path)) as file:
             return _part(_File(file), start_s, seconds)
     except soundfile.LibsndfileError:
-        with tempfile.TemporaryDirectory(prefix="mixagent-corpus-") as scratch:
-            return _part(decode(path, Path(scratch) / "song").audio, start_s, seconds)
+        with scratch_folder() as scratch:
+            return _part(decode(path, scratch / "song").audio, start_s, seconds)
 
 
 def _part(source: AudioSource, start_s: float, seconds: float) -> Audio:

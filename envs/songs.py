@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -18,6 +17,7 @@ import soundfile
 
 from mixagent.envs.duplicates import fingerprint
 from mixagent.pipeline.errors import InputError, OutputError
+from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.io import content_hash as file_hash
 from mixagent.pipeline.io import decode, probe
 from mixagent.pipeline.measure.analysis import Analysis, analyse
@@ -295,8 +295,8 @@ def _measured(song: Song, shortest_s: float) -> Song:
         return replace(song, skipped="its parts differ in sample rate")
     if 0 < duration_s < shortest_s:
         return replace(song, skipped=f"short: {duration_s:.1f} s, under {shortest_s:.0f} s")
-    with tempfile.TemporaryDirectory(prefix="mixagent-corpus-") as scratch:
-        mix, warnings = _mix(song, Path(scratch))
+    with scratch_folder() as scratch:
+        mix, warnings = _mix(song, scratch)
         analysis = analyse(mix)
         song = replace(
             song,

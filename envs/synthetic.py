@@ -6,6 +6,7 @@ reaches 20 kHz and does not clip. The same number gives the same song.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from mixagent.envs.corpus import Corpus, Progress, Split
+from mixagent.pipeline.files import atomically
 from mixagent.pipeline.types import Audio
 
 RATE_HZ = 44100
@@ -44,11 +46,12 @@ def debug_corpus(directory: Path, seconds: float = SECONDS, progress: Progress |
 def _write(path: Path, number: int, seconds: float) -> None:
     if path.exists():
         return
-    partial = path.with_suffix(".partial")
-    with soundfile.SoundFile(partial, "w", RATE_HZ, 2, "PCM_16", format="FLAC") as file:
+    with (
+        atomically(path) as place,
+        soundfile.SoundFile(os.fsencode(place), "w", RATE_HZ, 2, "PCM_16", format="FLAC") as file,
+    ):
         file.artist = f"Synthesised {number}"
         file.write(synthetic_song(number, seconds).samples.T)
-    partial.replace(path)
 
 
 def synthetic_song(number: int, seconds: float = SECONDS) -> Audio:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.errors import OutputError, reason
+from mixagent.pipeline.files import write_atomically
 
 
 def read_account(path: Path) -> dict[str, Any]:
@@ -29,17 +28,9 @@ def is_whole(account: Mapping[str, Any], folder: Path) -> bool:
 
 
 def write_json(value: Mapping[str, Any], path: Path) -> None:
-    """Write an object under a hidden name and rename it into its place.
+    """Write an object as JSON in ASCII, whole or not at all.
 
     Raises:
         OutputError: the disk is full or refuses the file.
     """
-    partial = path.with_name(f".mixagent-{secrets.token_hex(6)}.json")
-    try:
-        # In ASCII: a file name need not be valid text.
-        partial.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="ascii")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {reason(error)}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False) + "\n", through_link=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixagent.manifests import read_account
-from mixagent.pipeline.errors import InputError, UsageError
+from mixagent.pipeline.errors import InputError, UsageError, option
 
 SUFFIXES = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".m4a")
 """What is taken for a song in a folder; a file that is named is taken whatever its suffix."""
@@ -70,7 +70,10 @@ def without_made(songs: Sequence[SongFile], folder: Path) -> list[SongFile]:
     made = folder.resolve()
     left = [song for song in songs if song.below is None or made not in song.path.resolve().parents]
     if not left:
-        raise InputError(f"{folder} is where the masters go: name another folder for them with --output")
+        raise InputError(
+            f"{folder} is where the masters go: name another folder for them with {option('output')}",
+            field="output",
+        )
     return left
 
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from mixagent.pipeline.errors import OutputError
+from mixagent.pipeline.files import atomically, clear_leftovers
 from mixagent.pipeline.io import BitDepth, check_output, encode, probe, resample
 from mixagent.pipeline.types import AudioSource, FloatArray, Stems
 from mixagent.types import ShowProgress
 
 STEM_BIT_DEPTH: BitDepth = "32f"
 """Stems may peak over full scale, and only float keeps their sum."""
-
-
-_HIDDEN = ".mixagent-"
 
 
 @dataclass(frozen=True)
@@ -115,15 +109,15 @@ def write_stems(
     """
     if not files:
         return {}
-    folder = next(iter(files.values())).parent
-    with _hidden(folder) as hidden, _named(folder, hidden):
-        written = {
-            stem: _write(parts[stem], hidden / path.name, (number, len(files), stem), song, show, form)
-            for number, (stem, path) in enumerate(files.items(), 1)
-        }
-        for path in files.values():
-            (hidden / path.name).replace(path)
-    return {stem: StemFile(files[stem], file.peak, file.warnings) for stem, file in written.items()}
+    clear_leftovers(next(iter(files.values())).parent)
+    written = {}
+    with ExitStack() as placed:
+        for number, (stem, path) in enumerate(files.items(), 1):
+            made = placed.enter_context(atomically(path, through_link=True))
+            with _named(path, made):
+                file = _write(parts[stem], made, (number, len(files), stem), song, show, form)
+            written[stem] = replace(file, path=path)
+    return written
 
 
 def _write(
@@ -173,34 +167,9 @@ class _Metered:
 
 
 @contextmanager
-def _hidden(folder: Path) -> Iterator[Path]:
-    """A hidden folder in another, gone afterwards; those that killed programs left are removed."""
-    for left in folder.glob(f"{_HIDDEN}*/"):
-        with _lock(left) as unused:
-            if unused:
-                shutil.rmtree(left, ignore_errors=True)
-    with TemporaryDirectory(dir=folder, prefix=_HIDDEN) as name, _lock(Path(name)):
-        yield Path(name)
-
-
-@contextmanager
-def _lock(folder: Path) -> Iterator[bool]:
-    """Whether a folder could be locked, which it then is while the context lasts or the program lives."""
-    descriptor, locked = os.open(folder, os.O_RDONLY), True
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            locked = False
-        yield locked
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _named(folder: Path, hidden: Path) -> Iterator[None]:
-    """Errors inside name the files where they were to go, not the hidden folder."""
+def _named(path: Path, made: Path) -> Iterator[None]:
+    """Errors inside name the file as it is to be called, not the one that becomes it."""
     try:
         yield
     except OutputError as error:
-        raise OutputError(str(error).replace(str(hidden), str(folder))) from error
+        raise OutputError(error.args[0].replace(str(made), str(path))) from error

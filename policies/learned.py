@@ -23,7 +23,8 @@ from safetensors.numpy import load, save_file
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, observe
 from mixagent.pipeline.chain.parameters import ParameterSpace
-from mixagent.pipeline.errors import ModelMissingError, UsageError
+from mixagent.pipeline.errors import ModelMissingError, UsageError, option
+from mixagent.pipeline.files import atomically, write_atomically
 from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.forward import Array, FrozenActor, Observation, Order
@@ -67,8 +68,9 @@ class Checkpoint:
         """Write the three files; the configuration, which names the weights' hash, goes last."""
         folder.mkdir(parents=True, exist_ok=True)
         encoder = self.actor.encoder
-        save_file(_weights(self.actor), folder / _WEIGHTS)
-        (folder / _CARD).write_text(card, encoding="utf-8")
+        with atomically(folder / _WEIGHTS) as place:
+            save_file(_weights(self.actor), place)
+        write_atomically(folder / _CARD, card)
         config = {
             "format": FORMAT,
             "weights_sha256": _digest((folder / _WEIGHTS).read_bytes()),
@@ -82,7 +84,7 @@ class Checkpoint:
             "results": dict(self.results),
         }
         text = json.dumps(config, indent=1, allow_nan=False) + "\n"
-        (folder / CONFIG).write_text(text, encoding="utf-8")
+        write_atomically(folder / CONFIG, text)
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
@@ -154,7 +156,8 @@ def _weights(actor: Actor) -> dict[str, Array]:
 
 
 def _unusable(folder: Path, why: str) -> ModelMissingError:
-    advice = "`mixagent models rollback`, train it again with `mixagent train`, or choose --policy rules"
+    again = "`mixagent models rollback`, train it again with `mixagent train`"
+    advice = f"{again}, or choose {option('policy', 'rules')}"
     return ModelMissingError(f"the policy in {folder} cannot be used: {why}; {advice}")
 
 

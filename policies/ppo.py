@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from mixagent.envs.cases import Curriculum
 from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.files import atomically
 from mixagent.policies.network import Actor, Value
 
 
@@ -343,15 +344,9 @@ class _Keeper:
         total = figures.get("validation/total", np.inf)
         if total >= self.highest:
             self.highest = total
-            _write_whole(self.best_file, lambda beside: save_file(self._actor.state_dict(), beside))
-
-
-def _write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """A file that is there whole or not at all, whenever the run is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".part")
-    write(beside)
-    beside.replace(path)
+            self.best_file.parent.mkdir(parents=True, exist_ok=True)
+            with atomically(self.best_file) as place:
+                save_file(self._actor.state_dict(), place)
 
 
 def _save_state(model: PPO, keeper: _Keeper, folder: Path, iteration: int) -> None:
@@ -362,7 +357,9 @@ def _save_state(model: PPO, keeper: _Keeper, folder: Path, iteration: int) -> No
         "policy": model.policy.state_dict(),
         "optimizer": model.policy.optimizer.state_dict(),
     }
-    _write_whole(folder / "state.pt", lambda beside: torch.save(state, beside))
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomically(folder / "state.pt", durable=True) as place:
+        torch.save(state, place)
 
 
 def _resume(model: PPO, keeper: _Keeper, folder: Path) -> int:

@@ -7,7 +7,6 @@ is in use and which each came after, so that going back is a change of one name.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mixagent.pipeline.errors import ModelMissingError, OutputError, UsageError
+from mixagent.pipeline.files import write_atomically
 from mixagent.policies.experience import data_folder
 
 LEARNED = "learned"
@@ -122,9 +122,7 @@ class Promotions:
 
     def _point(self, name: str | None, came_after: Mapping[str, str | None]) -> None:
         state: dict[str, Any] = {"schema": _SCHEMA, "current": name, "came_after": dict(came_after)}
-        beside = self._pointer.with_suffix(f".{os.getpid()}.part")
-        beside.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-        beside.replace(self._pointer)
+        write_atomically(self._pointer, json.dumps(state, indent=1) + "\n", durable=True)
 
 
 def shipped_folder() -> Path:

@@ -29,6 +29,7 @@ from torch import Tensor
 from mixagent.envs.cases import Case
 from mixagent.pipeline.chain.parameters import BELLS, EQ_BANDS, Parameter, ParameterSpace, Settings
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ, band_filters
+from mixagent.pipeline.files import atomically
 from mixagent.pipeline.measure.meters import integrated_lufs, k_weighting
 from mixagent.pipeline.render import premaster
 from mixagent.pipeline.types import Audio, Stems, load
@@ -89,9 +90,8 @@ class Response:
         path.parent.mkdir(parents=True, exist_ok=True)
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
         arrays |= {f"effects.{name}": values for name, values in self.effects.items()}
-        beside = path.with_suffix(".part")
-        save_file(arrays, beside)
-        beside.replace(path)
+        with atomically(path) as place:
+            save_file(arrays, place)
 
     @classmethod
     def load(cls, path: Path) -> Response:

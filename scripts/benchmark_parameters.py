@@ -23,13 +23,12 @@ from zlib import crc32
 
 import numpy as np
 
-from mixagent.envs.case_building import heal_lines
-from mixagent.envs.cases import read_lines
 from mixagent.envs.corpus import SPLITS
 from mixagent.envs.mixing import Material
 from mixagent.learning.evaluation_cases import UNTOUCHED, Item, MadeCases
 from mixagent.learning.evaluation_tables import Estimate, estimate
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.files import heal_lines, read_lines
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.search import SearchPolicy

@@ -36,9 +36,8 @@ from benchmark_recovery import excerpt as at_its_rate
 from numpy.typing import NDArray
 from peers import CEILING_DBTP, PEERS
 
-from mixagent.envs.case_building import heal_lines
-from mixagent.envs.cases import read_lines
 from mixagent.envs.pathologies import KINDS
+from mixagent.pipeline.files import heal_lines, read_lines
 from mixagent.pipeline.finaliser.codecs import CODECS, round_trip
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target

@@ -37,14 +37,14 @@ from zlib import crc32
 import numpy as np
 import soundfile
 
-from mixagent.envs.case_building import heal_lines
-from mixagent.envs.cases import Case, CaseStore, Damage, draw_damage, measure_case, read_lines, separate
+from mixagent.envs.cases import Case, CaseStore, Damage, draw_damage, measure_case, separate
 from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import KINDS, MOST_SCRAMBLED_DB, damage
 from mixagent.envs.songs import Found, find_songs
 from mixagent.learning.evaluation_tables import Estimate, estimate
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.files import heal_lines, read_lines
 from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.separation import Separator, choose_separator
 from mixagent.pipeline.types import Audio, Combination, Stems, load

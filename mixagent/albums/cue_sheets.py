@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mixagent.pipeline.errors import InputError, UsageError, reason
+from mixagent.pipeline.errors import InputError, UsageError, option, reason
 
 FRAMES_A_SECOND = 75
 MOST_TRACKS = 99
@@ -128,7 +128,8 @@ def cue_text(sheet: CueSheet) -> str:
     """
     if len(sheet.tracks) > MOST_TRACKS:
         raise UsageError(
-            f"a cue sheet holds {MOST_TRACKS} tracks, not {len(sheet.tracks)}: leave --write-cue out"
+            f"a cue sheet holds {MOST_TRACKS} tracks, not {len(sheet.tracks)}: "
+            f"leave {option('write_cue')} out"
         )
     lines = [*_named("", sheet.title, sheet.performer)]
     for number, track in enumerate(sheet.tracks, 1):

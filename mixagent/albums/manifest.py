@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixagent import __version__
+from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.album_levels import silences_s
 from mixagent.pipeline.io import content_hash, decode
 from mixagent.pipeline.measure.meters import Float64Array, momentary_lufs, programme_loudness
@@ -81,8 +81,8 @@ def album_report(
 
 def _written(path: Path) -> tuple[Float64Array, tuple[float, float]]:
     """400 ms windows of a written master, and the seconds of silence at its ends."""
-    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
-        audio = decode(path, Path(scratch) / "written.f32").audio
+    with scratch_folder() as scratch:
+        audio = decode(path, scratch / "written.f32").audio
         return momentary_lufs(audio), silences_s(audio)
 
 
@@ -177,7 +177,7 @@ def _warnings(heard: Sequence[HeardSong], gaps: Sequence[Mapping[str, Any]]) -> 
     if len(rates) > 1:
         told.append(
             f"the songs have different sample rates ({', '.join(map(str, rates))} Hz), which are kept: "
-            "--sample-rate gives them one"
+            "a sample rate asked for gives them one"
         )
     if len({analysis["channels"] for analysis in analyses}) > 1:
         told.append("mono songs among stereo ones are levelled as they sound from two loudspeakers")

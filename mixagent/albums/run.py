@@ -19,6 +19,7 @@ from mixagent.albums.order import AlbumOrder, Track
 from mixagent.manifests import is_whole, read_account, write_json
 from mixagent.pipeline.chain.parameters import EQ_BANDS
 from mixagent.pipeline.errors import InputError, OutputError, reason
+from mixagent.pipeline.files import write_atomically
 from mixagent.pipeline.finaliser.album_levels import (
     BOTH_SPEAKERS_LU,
     BOUND_LU,
@@ -401,10 +402,7 @@ def _write_cue(request: AlbumRequest, report: Mapping[str, Any]) -> None:
         for song, pause_s in zip(report["songs"], pauses_s, strict=True)
     ]
     sheet = CueSheet(tuple(tracks), report["title"], report["performer"])
-    try:
-        (request.folder / CUE).write_text(cue_text(sheet), encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise OutputError(f"cannot write {request.folder / CUE}: {reason(error)}") from error
+    write_atomically(request.folder / CUE, cue_text(sheet), through_link=True)
 
 
 def _beside(request: AlbumRequest, song: Mapping[str, Any]) -> str:

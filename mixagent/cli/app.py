@@ -33,6 +33,7 @@ from mixagent.cli.common import (
     choice,
     command,
     configured,
+    flag,
     print_json,
     print_text,
 )
@@ -98,7 +99,7 @@ def main() -> None:
     try:
         app(prog_name="mixagent")
     except MixagentError as error:
-        say(str(error))
+        say(error.sentence(flag))
         sys.exit(error.exit_code)
 
 

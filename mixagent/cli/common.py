@@ -72,6 +72,15 @@ def command(
     return register
 
 
+_FLAGS = {"roles": "--map", "song": "a song"}
+
+
+def flag(name: str, value: str | None = None) -> str:
+    """An option of the library as the command line writes it: `--separator embedded`."""
+    named = _FLAGS.get(name, f"--{name.replace('_', '-')}")
+    return named if value is None else f"{named} {value}"
+
+
 def choice(what: str, value: str, allowed: tuple[str, ...]) -> Any:
     """The value, if it is allowed.
 

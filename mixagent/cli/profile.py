@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +14,7 @@ from rich.text import Text
 from mixagent.cli.common import AsJson, Quiet, command, print_json, print_text
 from mixagent.messages import say
 from mixagent.pipeline.errors import EXIT_DONE, InputError, UsageError
+from mixagent.pipeline.files import scratch_folder
 
 if TYPE_CHECKING:
     from mixagent.pipeline.matching.profiles import HeardSong, Profile, Statistic
@@ -76,10 +76,10 @@ def _heard(songs: list[Path], progress: Any) -> tuple[dict[str, HeardSong], list
 
     files = [song.path for song in find_songs(songs)]
     found, left_out = {}, []
-    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
+    with scratch_folder() as scratch:
         for number, file in enumerate(files, 1):
             try:
-                found[content_hash(file)] = heard(file, Path(scratch) / "song.f32")[0]
+                found[content_hash(file)] = heard(file, scratch / "song.f32")[0]
             except InputError as error:
                 left_out.append(str(error))
             progress("measure", number / len(files))
@@ -105,10 +105,8 @@ def show(
     if reference.is_audio:
         assert reference.path is not None
         sha256 = content_hash(reference.path)
-        with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
-            found = profile_of(
-                reference.path.name, {sha256: heard(reference.path, Path(scratch) / "song.f32")[0]}
-            )
+        with scratch_folder() as scratch:
+            found = profile_of(reference.path.name, {sha256: heard(reference.path, scratch / "song.f32")[0]})
     else:
         found = stored_profile(reference)
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from typing import Any
 from mixagent import __version__
 from mixagent.manifests import write_json
 from mixagent.pipeline.chain.edits import Span, section
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
+from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.album_levels import BOTH_SPEAKERS_LU
 from mixagent.pipeline.io import content_hash, resample
 from mixagent.pipeline.measure.meters import integrated_lufs
@@ -69,7 +69,7 @@ def laid_together(files: Sequence[Path], progress: ShowProgress | None = None) -
     if len(files) > len(LETTERS):
         raise UsageError(
             f"a page holds {len(LETTERS)} versions, not {len(files)}: compare them in groups, "
-            "or leave --report out"
+            f"or leave {option('report')} out"
         )
     with opened_run(load_config(), True, progress) as run:
         pairs = [_analysed(run, file) for file in files]
@@ -110,8 +110,8 @@ def _analysed(run: Runner, file: Path) -> tuple[dict[str, Any], AudioSource]:
 
 def _lie(first: AudioSource, other: AudioSource, run: Runner) -> Lie | None:
     run.show("align", 0.0)
-    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
-        found = lie(first, resample(other, first.rate, Path(scratch) / "resampled.f32"))
+    with scratch_folder() as scratch:
+        found = lie(first, resample(other, first.rate, scratch / "resampled.f32"))
     run.show("align", 1.0)
     return found
 

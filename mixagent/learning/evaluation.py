@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import signal
 import time
@@ -22,8 +21,7 @@ from typing import Any, cast, get_args
 from zlib import crc32
 
 from mixagent import __version__
-from mixagent.envs.case_building import heal_lines
-from mixagent.envs.cases import Case, read_lines
+from mixagent.envs.cases import Case
 from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import validation_mechanism
 from mixagent.envs.workers import end_with_parent
@@ -31,6 +29,7 @@ from mixagent.learning.evaluation_cases import DAMAGES, UNTOUCHED, Cases, Item
 from mixagent.learning.evaluation_tables import KEPT, TRAINED, markdown, summarise
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import InputError, UsageError
+from mixagent.pipeline.files import append_line, heal_lines, read_lines, write_atomically
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.types import Audio, load
 from mixagent.policies import ADVISERS, Policy, load_policy
@@ -241,8 +240,8 @@ def evaluate_into(
     rows = evaluate(evaluation, folder, workers, progress)
     names = [*(system.name for system in evaluation.systems), *evaluation.others]
     summary = summarise(evaluation.setup(), rows, names)
-    (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    (folder / "summary.md").write_text(markdown(summary), encoding="utf-8")
+    write_atomically(folder / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_atomically(folder / "summary.md", markdown(summary))
     return summary
 
 
@@ -252,19 +251,10 @@ def _claimed(folder: Path, setup: Mapping[str, Any]) -> Path:
     heal_lines(path)
     rows = read_lines(path)
     if not rows:
-        _append(path, setup)
+        append_line(path, setup)
     elif rows[0] != json.loads(json.dumps(setup)):
         raise UsageError(f"{path} holds an evaluation of other cases or another reward: name another folder")
     return path
-
-
-def _append(path: Path, row: Mapping[str, Any]) -> None:
-    """One line at once, so that processes may write to the same file."""
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        os.write(file, (json.dumps(row) + "\n").encode())
-    finally:
-        os.close(file)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -297,14 +287,14 @@ class _Job:
         except InputError as error:
             for _, system, member in self.wanted:
                 row = {"case": item.name, "system": system, "member": member, "skipped": str(error)}
-                _append(self.path, row)
+                append_line(self.path, row)
             return
         for runs in _families([run for run in self.runs if (run.system.name, run.member) not in here]):
             for row in bench.decided(runs):
-                _append(self.path, row)
+                append_line(self.path, row)
         for name, mastering in self.evaluation.others.items():
             if (name, "") not in here:
-                _append(self.path, bench.mastered(name, mastering))
+                append_line(self.path, bench.mastered(name, mastering))
 
 
 def _families(runs: Sequence[Run]) -> list[list[Run]]:

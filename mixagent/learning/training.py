@@ -6,7 +6,6 @@ start measured, the warm actor and the state of PPO are all kept as they are mad
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3.common.vec_env import VecEnv
 
 from mixagent import __version__
-from mixagent.envs.cases import CaseStore, Curriculum, kinds_of, read_lines
+from mixagent.envs.cases import CaseStore, Curriculum, kinds_of
 from mixagent.envs.context import Context
 from mixagent.envs.corpus import Split, default_corpus
 from mixagent.envs.mixing import Choice, StoredCases
@@ -36,7 +35,8 @@ from mixagent.learning.train_settings import (
 )
 from mixagent.learning.training_log import TrainingLog
 from mixagent.pipeline.chain.parameters import Settings
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
+from mixagent.pipeline.files import append_line, atomically, read_lines, write_atomically
 from mixagent.policies import Policy, load_policy
 from mixagent.policies.learned import Checkpoint
 from mixagent.policies.network import Actor, Layout, Sizes, Value, measure_statistics
@@ -71,7 +71,9 @@ def train(
     """
     combinations = sweep(overrides)
     if len(combinations) > 1 and not multirun:
-        raise UsageError("an override lists several values: add --multirun to train one policy for each")
+        raise UsageError(
+            f"an override lists several values: add {option('multirun')} to train one policy for each"
+        )
     configs = [load_train_config(combination) for combination in combinations]
     named = zip(configs, combinations, strict=True)
     folders = [
@@ -150,7 +152,7 @@ def _claim(config: TrainConfig, folder: Path) -> None:
             f"{folder} holds a run of another configuration: choose another name=…, or delete the folder"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_atomically(path, text)
 
 
 def _cases(config: TrainConfig, folder: Path, show: ShowProgress) -> CaseStore:
@@ -258,7 +260,8 @@ def _warm(run: _Run, networks: Networks, examples: Examples, held_out: Examples)
         fitted = fit(
             networks.actor, networks.order, examples, held_out, settings, run.config.trainer.seed, report
         )
-        save_file(fitted.state_dict(), path)
+        with atomically(path) as place:
+            save_file(fitted.state_dict(), place)
     networks.actor.load_state_dict(load_file(path))
     # PPO compares probabilities before and after an update: dropout would change them by chance.
     for module in networks.actor.modules():
@@ -306,8 +309,7 @@ def _evaluate(run: _Run, actor: Actor, iteration: int) -> dict[str, float]:
 
     cases = StoredCases(run.store, run.validation)
     figures = summary(play(actor, cases, names, run.choice, run.adviser, run.reward, hear), run.choice.names)
-    with (run.folder / "evaluations.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"iteration": iteration, **figures}) + "\n")
+    append_line(run.folder / "evaluations.jsonl", {"iteration": iteration, **figures})
     run.show("train", max(iteration, 0) / max(run.config.trainer.ppo.iterations, 1))
     return {f"validation/{name}": value for name, value in figures.items()}
 

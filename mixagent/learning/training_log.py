@@ -13,6 +13,7 @@ from stable_baselines3.common.logger import CSVOutputFormat, KVWriter, Logger, T
 
 from mixagent.learning.train_settings import Logging
 from mixagent.messages import say
+from mixagent.pipeline.files import atomically
 from mixagent.pipeline.types import Audio
 
 
@@ -41,7 +42,8 @@ class TrainingLog:
         path = self._folder / "audio" / f"{step:07d}" / f"{name}.flac"
         path.parent.mkdir(parents=True, exist_ok=True)
         peak = max(float(np.abs(audio.samples).max(initial=0.0)), 1.0)
-        soundfile.write(path, (audio.samples / peak).T, audio.rate)
+        with atomically(path) as place:
+            soundfile.write(place, (audio.samples / peak).T, audio.rate)
         if self._tensorboard:
             mono = (audio.samples / peak).mean(axis=0, keepdims=True)
             self._tensorboard.writer.add_audio(name, mono, step, audio.rate)

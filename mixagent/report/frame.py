@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from mixagent.pipeline.errors import OutputError
+from mixagent.pipeline.files import write_atomically
 from mixagent.pipeline.finished.findings import FOUND
 from mixagent.report import charts, words
 
@@ -45,16 +45,9 @@ def _source(name: str) -> Markup:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a page beside its place and rename it into it.
+    """Write a page whole or not at all.
 
     Raises:
         OutputError: the disk is full or refuses the file.
     """
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        # A file name need not be valid text.
-        partial.write_text(text, encoding="utf-8", errors="replace")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"cannot write the report {path}: {error.strerror}") from error
+    write_atomically(path, text, through_link=True)

@@ -49,4 +49,4 @@ def write_reports(
             else:
                 write_json(report, path)
     except OutputError as error:
-        raise OutputError(f"{error}; the master is written: {report['output']['path']}") from error
+        raise OutputError(f"{error.args[0]}; the master is written: {report['output']['path']}") from error

@@ -191,10 +191,10 @@ def _goal_warnings(wishes: Wishes, goal: Goal, space: ParameterSpace, target_nam
         for wish in goal.out_of_reach(space)
     ]
     if target_named and goal.loudness_lu:
-        lines.append("the goal's loudness was not followed: --target names one")
+        lines.append("the goal's loudness was not followed: a target was named")
     used = () if wishes.references is None else wishes.references.all
     lines += [
-        f"“{words}” was not followed: --reference says what it is to sound like"
+        f"“{words}” was not followed: a reference says what it is to sound like"
         for words, profile in goal.genres
         if f"{GENRE}{profile}" not in [reference.name for reference in used]
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,8 @@ from mixagent.pipeline.chain.amounts import ALL, Strengths, dimension
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits, Span, section
 from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.diagnosis.diagnose import FOUND, Diagnosis
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
+from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.graph.runner import Result, Stage
@@ -67,7 +67,6 @@ from mixagent.stem_files import StemFormat, all_parts, numbered_files, stem_file
 from mixagent.types import ShowProgress
 
 LOSSY = (".mp3", ".ogg")
-_OPTIONS = {"fade_in_s": "fade-in", "fade_out_s": "fade-out", "trim_silence": "trim-silence"}
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
 """The rates that a master may be asked for."""
 
@@ -116,14 +115,23 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:
-            raise UsageError("nothing to master: name a song, or a folder of stems with --stems-in")
+            raise UsageError(
+                f"nothing to master: name a song, or a folder of stems with {option('stems_in')}",
+                field="song",
+            )
         if len({path.absolute() for path in self.outputs}) < len(self.outputs):
             raise UsageError("two outputs have one name: give each another")
-        ungranted = [*self.strengths.weakened(), *(_OPTIONS[name] for name in self.edits.asked)]
+        ungranted = [*self.strengths.weakened(), *(name.removesuffix("_s") for name in self.edits.asked)]
         if self.amount == 0.0 and ungranted:
-            raise UsageError(f"--amount 0 gives the song back as it is: leave out --{ungranted[0]}")
+            raise UsageError(
+                f"{option('amount', 0)} gives the song back as it is: leave out {option(ungranted[0])}",
+                field="amount",
+            )
         if self.song is not None and self.stems_in is not None and self.stems_in.balance != "keep":
-            raise UsageError("--balance makes a mix of tracks: leave it out, or leave the song out")
+            raise UsageError(
+                f"{option('balance')} makes a mix of tracks: leave it out, or leave the song out",
+                field="balance",
+            )
 
     @property
     def outputs(self) -> tuple[Path, ...]:
@@ -180,9 +188,13 @@ def output_paths(
         return [_default_output(song, stems, format) for format in formats or ("wav",)]
     for output in outputs:
         if formats and output.suffix.lower()[1:] not in formats:
-            raise UsageError(f"--format {','.join(formats)} and the output {output} do not agree")
+            raise UsageError(
+                f"{option('format', ','.join(formats))} and the output {output} do not agree", field="format"
+            )
     if len(outputs) > 1 and len(formats) > 1:
-        raise UsageError("several outputs have their own suffixes: leave --format out")
+        raise UsageError(
+            f"several outputs have their own suffixes: leave {option('format')} out", field="format"
+        )
     return [outputs[0].with_suffix(f".{format}") for format in formats] if len(formats) > 1 else [*outputs]
 
 
@@ -191,7 +203,9 @@ def _default_output(song: Path | None, stems: Path | None, format: str) -> Path:
         return beside(song, f".master.{format}")
     if stems is not None:
         return stems.absolute().with_name(f"{title_of(stems)}.master.{format}")
-    raise UsageError("nothing to master: name a song, or a folder of stems with --stems-in")
+    raise UsageError(
+        f"nothing to master: name a song, or a folder of stems with {option('stems_in')}", field="song"
+    )
 
 
 @dataclass(frozen=True)
@@ -284,20 +298,26 @@ def analyze_song(song: Path, progress: ShowProgress | None = None) -> dict[str, 
 def _untouched(request: Request, run: Runner) -> Mastered:
     """Amount 0: the decoded song is written as it is."""
     if request.stems_folder is not None:
-        raise UsageError("--amount 0 takes no song apart: use `mixagent split` for its stems")
+        raise UsageError(
+            f"{option('amount', 0)} takes no song apart: use `mixagent split` for its stems", field="stems"
+        )
     if request.search:
-        raise UsageError("--amount 0 changes nothing, so there is nothing to search: leave --search out")
+        raise UsageError(
+            f"{option('amount', 0)} changes nothing, so there is nothing to search: "
+            f"leave {option('search')} out",
+            field="search",
+        )
     results = run.stages([*_decoding_stages(request), ANALYSING])
     song = results["decode"].audio("audio")
-    with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
+    with scratch_folder() as scratch:
         rate = request.sample_rate or song.rate
-        copied = resample(song, rate, Path(scratch) / "resampled.f32")
+        copied = resample(song, rate, scratch / "resampled.f32")
         warnings = _export(request, copied, run, lambda: results["analyse"])
     over_db = results["analyse"].values["analysis"]["sample_peak_dbfs"] or -math.inf
     clipping = [path for path in request.outputs if path.suffix.lower() not in LOSSY]
     if over_db > 0 and clipping and request.bit_depth != "32f":
         warnings.append(
-            f"peaks {over_db:.1f} dB over full scale were clipped: write wav with --bit-depth 32f"
+            f"peaks {over_db:.1f} dB over full scale were clipped: write 32-bit float wav to keep them"
         )
     nothing = Decision(ParameterSpace.for_stems(()).settings(), {})
     report = build_report(request, results, run.events, nothing, nothing.settings, [], warnings)

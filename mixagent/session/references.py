@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.finaliser.targets import LOUDEST_LUFS, QUIETEST_LUFS, LoudnessTarget, loudness_target
 from mixagent.pipeline.io.decoding import content_hash
 from mixagent.pipeline.matching.library import GENRE
@@ -111,7 +111,10 @@ def parsed_references(
     general = _parsed(every)
     named = {"tone": _parsed(tone), "dynamics": _parsed(dynamics), "width": _parsed(width)}
     if sets_loudness and not general:
-        raise UsageError("--intent reference takes its loudness from --reference: name one")
+        raise UsageError(
+            f"{option('intent', 'reference')} takes its loudness from {option('reference')}: name one",
+            field="reference",
+        )
     found = {name: own or general for name, own in named.items()}
     if not any(found.values()):
         return None

@@ -15,7 +15,7 @@ from mixagent import __version__
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.edits import Edits
 from mixagent.pipeline.chain.parameters import ParameterSpace
-from mixagent.pipeline.errors import InputError, UsageError, reason
+from mixagent.pipeline.errors import InputError, UsageError, option, reason
 from mixagent.pipeline.finaliser.codecs import CodecPlan
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.io import BitDepth, content_hash
@@ -54,7 +54,7 @@ def replay_report(
         check_stems(report, request.stems_in, path)
     if request.song is not None and content_hash(request.song) != report["input"]["sha256"]:
         raise InputError(
-            f"{request.song} is not the song of {path}: its contents differ; name it with --song"
+            f"{request.song} is not the song of {path}: its contents differ; name it with {option('song')}"
         )
     with master_song(request, progress) as result:
         new = result.report

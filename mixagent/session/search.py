@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext
 from mixagent.policies.base import Context, Decision
 from mixagent.session.stages import Heard
@@ -72,7 +72,10 @@ def _search(heard: Heard, search: Search, context: StageContext) -> dict[str, An
 
     cases = song_cases(heard.stems, heard.analysis, search.context.target)
     if not cases:
-        raise UsageError("the song is silent or too short to judge a render by: leave --search out")
+        raise UsageError(
+            f"the song is silent or too short to judge a render by: leave {option('search')} out",
+            field="search",
+        )
     shown = _Counted(context, search.renders)
     trial = CaseTrial.of(cases, search.context.space, load_reward(), shown)
     free = tuple(p.name for p in search.context.space if p.name not in search.by_hand)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.separation.choice import Choice
 from mixagent.settings import Config
@@ -22,7 +22,7 @@ def stem_separator(
     name = config.pipeline.separator
     choice = choose_separator(name, device, 4 if stems is None and name == "auto" else stems)
     if not choice.separator.stem_names:
-        raise UsageError("--separator none gives no stems to write")
+        raise UsageError(f"{option('separator', 'none')} gives no stems to write", field="separator")
     if shifts == 1:
         return choice
     from mixagent.pipeline.separation.shifts import ShiftedSeparator

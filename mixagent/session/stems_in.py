@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
-from mixagent.pipeline.errors import InputError, UsageError, reason
+from mixagent.pipeline.errors import InputError, UsageError, option, reason
 from mixagent.pipeline.io import content_hash
 from mixagent.pipeline.multitrack.names import LEFT_OUT, RESIDUAL, ROLES
 from mixagent.pipeline.multitrack.plan import Balance
@@ -46,10 +46,13 @@ class StemsIn:
         names = {file.name for file in self.files}
         for name, role in self.roles.items():
             if name not in names:
-                raise UsageError(f"--map {name}={role}: {self.folder} has no track of this name")
+                raise UsageError(
+                    f"{option('roles', f'{name}={role}')}: {self.folder} has no track of this name",
+                    field="roles",
+                )
             if role not in (*ROLES, RESIDUAL, LEFT_OUT):
                 known = ", ".join((*ROLES, RESIDUAL, LEFT_OUT))
-                raise UsageError(f"--map {name}={role}: choose one of {known}")
+                raise UsageError(f"{option('roles', f'{name}={role}')}: choose one of {known}", field="roles")
 
     @classmethod
     def of_folder(
@@ -89,7 +92,9 @@ def _tracks_in(folder: Path, song: Path | None) -> Iterator[Path]:
     except FileNotFoundError as error:
         raise InputError(f"{folder} does not exist: check the name") from error
     except NotADirectoryError as error:
-        raise InputError(f"{folder} is a file: --stems-in takes a folder of tracks") from error
+        raise InputError(
+            f"{folder} is a file: {option('stems_in')} takes a folder of tracks", field="stems_in"
+        ) from error
     except OSError as error:
         raise InputError(f"{folder} cannot be read: {reason(error)}") from error
     tracks = [path for path in inside if path.suffix.lower() in SUFFIXES and not path.is_dir()]
@@ -115,7 +120,7 @@ def _full_name(files: Sequence[Path], name: str) -> str:
     exact = [file.name for file in files if file.name == name]
     loose = [file.name for file in files if name.casefold() in (file.stem.casefold(), file.name.casefold())]
     if not exact and len(loose) > 1:
-        raise UsageError(f"--map {name}: that is {' and '.join(loose)}; name one with its ending")
+        raise UsageError(f"{option('roles', name)}: that is {' and '.join(loose)}; name one with its ending")
     return (exact or loose or [name])[0]
 
 
@@ -134,7 +139,7 @@ def parsed_roles(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         name, equals, role = text.rpartition("=")
         if not equals or not name:
-            raise UsageError(f"--map {text}: write FILE=ROLE, such as 'take 3.wav=vocals'")
+            raise UsageError(f"{option('roles', text)}: write FILE=ROLE, such as 'take 3.wav=vocals'")
         found[name] = role.strip().lower()
     return found
 
@@ -168,5 +173,6 @@ def check_stems(report: Mapping[str, Any], stems_in: StemsIn, path: Path) -> Non
     for file, row in zip(stems_in.files, report["stems_in"]["tracks"], strict=True):
         if content_hash(file) != row["sha256"]:
             raise InputError(
-                f"{file} is not the track of {path}: its contents differ; name its folder with --stems-in"
+                f"{file} is not the track of {path}: its contents differ; "
+                f"name its folder with {option('stems_in')}"
             )

@@ -89,7 +89,7 @@ def _probed(files: Sequence[Path]) -> list[FileInfo]:
         try:
             found.append(probe(file))
         except InputError as error:
-            refused.append(str(error))
+            refused.append(error.args[0])
     if refused:
         more = f"; {len(refused) - 1} more of {len(files)} tracks cannot be read" if len(refused) > 1 else ""
         raise InputError(refused[0] + more)

@@ -99,7 +99,7 @@ def song_warnings(results: Mapping[str, Result]) -> list[dict[str, Any]]:
         return [*warnings, warning("silent", "the song is silent, and so is every stem")]
     if lufs is None or lufs < QUIET_LUFS:
         level = "under -70 LUFS" if lufs is None else f"{lufs:.0f} LUFS"
-        text = f"the song is very quiet ({level}), and so are its stems: --normalise raises them"
+        text = f"the song is very quiet ({level}), and so are its stems: normalising raises them"
         warnings.append(warning("quiet", text))
     for name, stem in judged["stems"].items():
         warnings += _stem_warnings(name, stem, lufs)

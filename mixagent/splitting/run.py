@@ -220,11 +220,11 @@ def _over_full_scale(name: str, file: StemFile, request: SplitRequest) -> list[d
         return []
     over = f"{name} peaks {20 * math.log10(file.peak):.1f} dB over full scale"
     if request.format in ("mp3", "ogg"):
-        text = f"{over}: players clip it; write wav, or use --normalise"
+        text = f"{over}: players clip it; write wav, or normalise"
     elif request.written_as.bit_depth == "32f":
         text = f"{over}: 32-bit float keeps it, a 16 or 24 bit export would clip"
     else:
-        text = f"{over} and was clipped: write wav with --bit-depth 32f, or use --normalise"
+        text = f"{over} and was clipped: write 32-bit float wav, or normalise"
     return [warning("clipping", text, name)]
 
 

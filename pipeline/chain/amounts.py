@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from mixagent.pipeline.chain.parameters import Settings
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
 
 Dimension = Literal["eq", "dynamics", "width", "saturation", "restore"]
 
@@ -51,7 +51,10 @@ class Strengths:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if not 0.0 <= value <= 1.0:
-                raise UsageError(f"--{name} {value:g} is out of range: give 0 (none of it) to 1 (all of it)")
+                raise UsageError(
+                    f"{option(name)} {value:g} is out of range: give 0 (none of it) to 1 (all of it)",
+                    field=name,
+                )
 
     def of(self, dimension: Dimension) -> float:
         """The strength of a dimension."""

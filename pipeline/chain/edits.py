@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.types import AudioSource, FloatArray, View, blocks
 
 SILENCE_DB = -72.0
@@ -31,9 +31,9 @@ class Edits:
     trim_silence: bool = False
 
     def __post_init__(self) -> None:
-        for name, length_s in (("--fade-in", self.fade_in_s), ("--fade-out", self.fade_out_s)):
+        for name, length_s in (("fade_in", self.fade_in_s), ("fade_out", self.fade_out_s)):
             if not 0.0 <= length_s < np.inf:
-                raise UsageError(f"{name} {length_s:g} is not a length in seconds")
+                raise UsageError(f"{option(name)} {length_s:g} is not a length in seconds", field=name)
 
     @property
     def asked(self) -> dict[str, float | bool]:

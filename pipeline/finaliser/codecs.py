@@ -13,12 +13,12 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import soundfile
 
 from mixagent.pipeline.errors import ModelMissingError, OutputError, UsageError
+from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.loop import Finish, finalise
 from mixagent.pipeline.finaliser.prediction import SourceMeasures
 from mixagent.pipeline.finaliser.settings import BY_TARGET, Finishing
@@ -207,7 +207,7 @@ def round_trip(source: AudioSource, codec: Codec, scratch: Path | None = None) -
         OutputError: the files in between cannot be written.
     """
     codec.require()
-    with TemporaryDirectory(prefix="mixagent-", dir=scratch) as name:
+    with scratch_folder(scratch) as name:
         folder = Path(name)
         taken = resample(source, _taken_rate(codec, source.rate), folder / "resampled.f32")
         codec.write(taken, folder / f"encoded{codec.suffix}")
@@ -285,5 +285,5 @@ def _render(ceiling_dbtp: float, finish: Finish, checks: tuple[CodecCheck, ...])
 def _not_held(worst: CodecCheck, target: LoudnessTarget, renders: int) -> str:
     return (
         f"{worst.codec} still peaks at {worst.true_peak_dbtp:.2f} dBTP after {renders} renders, over the "
-        f"ceiling of {target.ceiling_dbtp:g}: lower --ceiling"
+        f"ceiling of {target.ceiling_dbtp:g}: lower the ceiling"
     )

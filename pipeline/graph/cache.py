@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import secrets
 import shutil
-import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import xxhash
 
 from mixagent.pipeline.errors import OutputError, reason
+from mixagent.pipeline.files import exclusive_lock, scratch_folder
 from mixagent.pipeline.types import DiskAudio
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 Values = Mapping[str, Any]
 
 _META = "meta.json"
-_ABANDONED_S = 24 * 3600.0
+_LEASES = ".leases"
+_READ_BYTES = 1 << 20
+_POLL_S = 0.002
 _DISK_ERRORS = frozenset(
     (
         errno.ENOSPC,
@@ -67,16 +72,19 @@ class Cache:
     """Results under `root`, at most `budget_bytes` of them beside those in use.
 
     A result lies in `root/stage/key[:2]/key`. It is made in a folder beside that and renamed into
-    place, so there is never half of one, and programs may share a cache. Whoever uses a result
-    holds a shared lock on its `meta.json` until the cache is closed; of the others, the least
+    place, so there is never half of one, and programs may share a cache. What is read back is held
+    against the hashes that were taken when it was made: a damaged result is made again. Each cache that
+    is open has a lease, a locked file beside a list of what it uses; of what no lease names, the least
     recently used go first.
     """
 
     def __init__(self, root: Path, budget_bytes: float) -> None:
         self._root, self._budget_bytes = root, budget_bytes
-        self._held: dict[Path, int] = {}
+        self._held: set[Path] = set()
         self._busy: dict[Path, threading.Lock] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._token = secrets.token_hex(6)
+        self._lease: BaseFileLock | None = None
         try:
             root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -86,10 +94,7 @@ class Cache:
     @contextmanager
     def temporary(cls, parent: Path | None = None) -> Iterator[Cache]:
         """A cache that keeps everything while it is open and nothing afterwards."""
-        with (
-            tempfile.TemporaryDirectory(prefix="mixagent-", dir=parent) as root,
-            cls(Path(root), float("inf")) as cache,
-        ):
+        with scratch_folder(parent) as root, cls(root, float("inf")) as cache:
             yield cache
 
     def __enter__(self) -> Cache:
@@ -102,9 +107,12 @@ class Cache:
 
     def close(self) -> None:
         """Let go of all results and evict down to the budget."""
-        with self._lock:
-            while self._held:
-                os.close(self._held.popitem()[1])
+        with self._alone():
+            self._held.clear()
+            if self._lease is not None:
+                self._lease.release()
+                self._lease = None
+                _remove_lease(self._leases / self._token)
         self.evict()
 
     def obtain(self, stage: str, key: str, fill: Callable[[Path], Values | None]) -> tuple[Result, bool]:
@@ -131,13 +139,18 @@ class Cache:
         """Remove the least recently used results that nobody holds until the budget is met."""
         entries = sorted(self._entries())
         excess = sum(size for _, size, _ in entries) - self._budget_bytes
-        for _, size, entry in entries:
-            if excess > 0 and _remove_unheld(entry):
-                excess -= size
-        for folder in self._root.glob("*/*/.*"):
-            with suppress(FileNotFoundError):
-                if time.time() - folder.stat().st_mtime > _ABANDONED_S:
-                    shutil.rmtree(folder, ignore_errors=True)
+        doomed = []
+        with self._alone():
+            used = self._used()
+            held = set[str]().union(*used.values())
+            for _, size, entry in entries:
+                if excess > 0 and self._name(entry) not in held:
+                    doomed += _out_of_the_way(entry)
+                    excess -= size
+            # What is being made is named by its lease.
+            doomed += [each for each in self._root.glob("*/??/.*") if each.suffix[1:] not in used]
+        for folder in doomed:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
         """Time of last use, size in bytes and folder of each result."""
@@ -148,64 +161,98 @@ class Cache:
                 yield meta.stat().st_mtime, size, meta.parent
 
     def _find(self, entry: Path) -> Result | None:
-        if not self._hold(entry, entry / _META):
+        known = entry in self._held
+        if not self._hold(entry):
             return None
-        try:
-            meta = json.loads((entry / _META).read_text())
-            whole = all((entry / name).stat().st_size == size for name, size in meta["files"].items())
-        except (OSError, ValueError, KeyError):
-            whole = False
-        if not whole:
-            self._release(entry)
-            _remove(entry)
+        meta = _read_meta(entry)
+        if meta is None or not (known or _is_whole(entry, meta["files"])):
+            with self._alone():
+                self._held.discard(entry)
+                doomed = _out_of_the_way(entry)
+            for folder in doomed:
+                shutil.rmtree(folder, ignore_errors=True)
             return None
         os.utime(entry / _META)
         return Result(entry, meta["values"], meta["skipped"])
 
     def _make(self, entry: Path, fill: Callable[[Path], Values | None]) -> None:
-        folder = entry.with_name(f".{entry.name}.{secrets.token_hex(6)}")
+        with self._alone():
+            self._take_lease()
+        folder = entry.with_name(f".{entry.name}.{secrets.token_hex(4)}.{self._token}")
         folder.mkdir(parents=True)
         try:
             values = fill(folder)
-            files = {str(f.relative_to(folder)): f.stat().st_size for f in folder.rglob("*") if f.is_file()}
+            made = sorted(file for file in folder.rglob("*") if file.is_file())
+            files = {f.relative_to(folder).as_posix(): [f.stat().st_size, _hash(f)] for f in made}
             meta = {"skipped": values is None, "values": dict(values or {}), "files": files}
-            (folder / _META).write_text(json.dumps(meta))
+            (folder / _META).write_text(json.dumps({**meta, "hash": _hash_of_meta(meta)}))
             self._publish(folder, entry)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _publish(self, folder: Path, entry: Path) -> None:
-        # Locked before it can be seen, so that nobody evicts it before its maker has it.
-        self._hold(entry, folder / _META)
-        try:
-            folder.rename(entry)
-        except OSError as error:
-            self._release(entry)
+        with self._alone():
             # Another program was faster: its result serves as well. Half an entry gives way.
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-            if not (entry / _META).exists():
-                _remove(entry)
+            if (entry / _META).exists():
+                return
+            doomed = _out_of_the_way(entry)
+            folder.rename(entry)
+            # Before it can be seen by others, so that nobody evicts it before its maker has it.
+            self._use(entry)
+        for each in doomed:
+            shutil.rmtree(each, ignore_errors=True)
 
-    def _hold(self, entry: Path, meta: Path) -> bool:
+    # --- what is in use ----------------------------------------------------------------------------
+
+    @property
+    def _leases(self) -> Path:
+        return self._root / _LEASES
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other thread or program holds, publishes or evicts meanwhile."""
+        with self._lock, self._disk_errors():
+            self._leases.mkdir(parents=True, exist_ok=True)
+            with exclusive_lock(self._leases / "lock").acquire(poll_interval=_POLL_S):
+                yield
+
+    def _hold(self, entry: Path) -> bool:
         with self._lock:
             if entry in self._held:
                 return True
-            try:
-                descriptor = os.open(meta, os.O_RDONLY)
-            except FileNotFoundError:
+        with self._alone():
+            if not (entry / _META).exists():
                 return False
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            if os.fstat(descriptor).st_nlink == 0:
-                # It was evicted while the lock was waited for.
-                os.close(descriptor)
-                return False
-            self._held[entry] = descriptor
+            self._use(entry)
             return True
 
-    def _release(self, entry: Path) -> None:
-        with self._lock:
-            os.close(self._held.pop(entry))
+    def _use(self, entry: Path) -> None:
+        self._take_lease()
+        with (self._leases / f"{self._token}.used").open("a", encoding="utf-8") as file:
+            file.write(f"{self._name(entry)}\n")
+        self._held.add(entry)
+
+    def _name(self, entry: Path) -> str:
+        return entry.relative_to(self._root).as_posix()
+
+    def _take_lease(self) -> None:
+        if self._lease is None:
+            lease = exclusive_lock(self._leases / f"{self._token}.lease")
+            lease.acquire()
+            self._lease = lease
+
+    def _used(self) -> dict[str, set[str]]:
+        """What each living lease uses, by its token; those of programs that ended are removed."""
+        used = {}
+        for path in self._leases.glob("*.lease"):
+            lease = path.with_suffix("")
+            if path.stem == self._token or not _is_left(path):
+                with suppress(FileNotFoundError):
+                    used[path.stem] = set(lease.with_suffix(".used").read_text("utf-8").splitlines())
+                used.setdefault(path.stem, set())
+            else:
+                _remove_lease(lease)
+        return used
 
     @contextmanager
     def _disk_errors(self) -> Iterator[None]:
@@ -222,24 +269,60 @@ class Cache:
         )
 
 
-def _remove_unheld(entry: Path) -> bool:
+def _is_left(lease: Path) -> bool:
+    lock = exclusive_lock(lease)
     try:
-        descriptor = os.open(entry / _META, os.O_RDONLY)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _remove(entry)
-    except BlockingIOError:
+        lock.acquire(blocking=False)
+    except TimeoutError:
         return False
-    finally:
-        os.close(descriptor)
+    lock.release()
     return True
 
 
-def _remove(entry: Path) -> None:
-    # Renamed first: a result that is half removed must not be found.
-    doomed = entry.with_name(f".{entry.name}.{secrets.token_hex(6)}")
-    with suppress(FileNotFoundError):
+def _remove_lease(lease: Path) -> None:
+    for suffix in (".used", ".lease"):
+        lease.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _out_of_the_way(entry: Path) -> list[Path]:
+    """Rename what is to be removed: a result that is half removed must not be found."""
+    doomed = entry.with_name(f".{entry.name}.{secrets.token_hex(4)}.doomed")
+    try:
         entry.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+    except FileNotFoundError:
+        return []
+    return [doomed]
+
+
+# --- whether it is as it was made ------------------------------------------------------------------
+
+
+def _read_meta(entry: Path) -> dict[str, Any] | None:
+    """What an entry says of itself, or None where that is damaged."""
+    try:
+        meta = json.loads((entry / _META).read_bytes())
+        whole = meta.pop("hash") == _hash_of_meta(meta)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return meta if whole and meta.keys() == {"skipped", "values", "files"} else None
+
+
+def _is_whole(entry: Path, files: Mapping[str, Any]) -> bool:
+    try:
+        return all(
+            [(entry / name).stat().st_size, _hash(entry / name)] == made for name, made in files.items()
+        )
+    except OSError:
+        return False
+
+
+def _hash_of_meta(meta: Mapping[str, Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(json.dumps(meta, sort_keys=True).encode())
+
+
+def _hash(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb") as file:
+        while part := file.read(_READ_BYTES):
+            digest.update(part)
+    return digest.hexdigest()

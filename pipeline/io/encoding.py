@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -16,6 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from mixagent.pipeline.errors import OutputError, UsageError, reason
+from mixagent.pipeline.files import atomically, clear_leftovers, followed
 from mixagent.pipeline.io.decoding import Progress
 from mixagent.pipeline.io.dither import quantise
 from mixagent.pipeline.io.tags import Retag, copy_tags
@@ -62,12 +62,13 @@ def check_output(
         raise UsageError(f"{path}: flac holds 16 or 24 bit: choose one, or write wav for 32f")
     if suffix == ".mp3" and rate not in MP3_RATES_HZ:
         raise UsageError(f"{path}: mp3 has no sample rate of {rate} Hz: choose 44100 or 48000, or write flac")
-    if not path.parent.is_dir():
-        raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist")
+    folder = followed(path).parent
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {path}: the folder {folder} does not exist")
     if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):
         raise UsageError(f"cannot write {path}: it is the input, which is never overwritten")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot write {path}: the folder {path.parent} may not be written to")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write {path}: the folder {folder} may not be written to")
     if path.exists() and not overwrite:
         raise OutputError(f"cannot write {path}: it exists already")
 
@@ -114,9 +115,9 @@ def encode_all(
 
     16 bit is dithered from `seed`; mp3 is 320 kb/s constant (the most that a lower rate has below
     32 kHz), ogg is Vorbis at about 340 kb/s, and both leave `bit_depth` aside. Samples over full
-    scale clip in integer formats. Each file is written under a temporary name in its folder, and once
-    all are whole they are renamed into place: a path is either the old file or the whole new one, and
-    what fails leaves none of them. Equal input gives equal bytes.
+    scale clip in integer formats. Once all files are whole they get their names: a path is either the old
+    file or the whole new one, and what fails leaves none of them. Of an output that is a link, what it
+    leads to is written. Equal input gives equal bytes.
 
     Args:
         source: what to write.
@@ -139,23 +140,20 @@ def encode_all(
     for path in paths:
         check_output(path, source.rate, bit_depth, overwrite=overwrite, inputs=inputs)
     report = progress or (lambda share: None)
-    partials = {
-        path: path.with_name(f".mixagent-{secrets.token_hex(6)}{path.suffix.lower()}") for path in paths
-    }
     warnings: dict[str, None] = {}
-    try:
+    for folder in {followed(path).parent for path in paths}:
+        clear_leftovers(folder)
+    with ExitStack() as files:
+        # Each gets its name as the stack closes: when all are whole.
+        partials = {
+            path: files.enter_context(atomically(path, through_link=True, durable=True)) for path in paths
+        }
         for done, (path, partial) in enumerate(partials.items()):
             with _output_errors(path, partial):
                 _write(source, partial, bit_depth, seed, _part_of(report, done, len(partials)))
                 _make_reproducible(partial)
                 if tags_from is not None or retag is not None:
                     warnings |= dict.fromkeys(copy_tags(tags_from, partial, retag))
-        for path, partial in partials.items():
-            with _output_errors(path, partial):
-                partial.replace(path)
-    finally:
-        for partial in partials.values():
-            partial.unlink(missing_ok=True)
     return tuple(warnings)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import secrets
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from mutagen import flac, id3, mp4, wave
 from mutagen._vorbis import VComment
 
 from mixagent.pipeline.errors import OutputError
+from mixagent.pipeline.files import atomically
 
 Texts = dict[str, list[str]]
 """Vorbis comment names in lower case, each with its texts."""
@@ -104,16 +104,12 @@ def add_texts(path: Path, texts: Mapping[str, list[str]]) -> tuple[str, ...]:
     Raises:
         OutputError: the tags cannot be written.
     """
-    changed = path.with_name(f".mixagent-{secrets.token_hex(6)}{path.suffix}")
-    try:
-        shutil.copyfile(path, changed)
-        warnings = _write(_Tags(dict(texts)), changed)
-        changed.replace(path)
-    except (mutagen.MutagenError, OSError) as error:
-        raise OutputError(f"cannot write tags to {path}: {error}") from error
-    finally:
-        changed.unlink(missing_ok=True)
-    return warnings
+    with atomically(path, through_link=True, durable=True) as changed:
+        try:
+            shutil.copyfile(path, changed)
+            return _write(_Tags(dict(texts)), changed)
+        except (mutagen.MutagenError, OSError) as error:
+            raise OutputError(f"cannot write tags to {path}: {error}") from error
 
 
 def copy_tags(source: Path | None, target: Path, changes: Retag | None = None) -> tuple[str, ...]:

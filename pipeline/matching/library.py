@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import secrets
 from collections.abc import Callable, Iterable
 from importlib import resources
 from pathlib import Path
 
-from mixagent.pipeline.errors import InputError, OutputError, UsageError, reason
+from mixagent.pipeline.errors import InputError, UsageError, reason
+from mixagent.pipeline.files import write_atomically
 from mixagent.pipeline.finished.measures import measure_song
 from mixagent.pipeline.io import decode
 from mixagent.pipeline.matching.profiles import HeardSong, OlderProfileError, Profile, from_json
@@ -67,14 +67,7 @@ def write_profile(profile: Profile, path: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    partial = path.with_name(f".mixagent-{secrets.token_hex(6)}.json")
-    try:
-        partial.write_text(json.dumps(profile.to_json(), indent=1) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write the profile {path}: {reason(error)}") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomically(path, json.dumps(profile.to_json(), indent=1) + "\n", through_link=True)
 
 
 def shipped_names() -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import soundfile
 
-from mixagent.pipeline.errors import InputError, ModelMissingError
+from mixagent.pipeline.errors import InputError, ModelMissingError, option
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.types import AudioSource, DiskAudio, FloatArray, blocks, spool
 
@@ -96,7 +96,7 @@ def _run(files: list[Path], progress: Progress) -> None:
         process.wait()
     if process.returncode:
         why = (said.strip().splitlines() or ["no reason given"])[-1]
-        raise MatcheringError(f"matchering gave up: {why}; leave --reference-method out")
+        raise MatcheringError(f"matchering gave up: {why}; leave {option('reference_method')} out")
 
 
 def _read(path: Path, channels: int, to: Path) -> DiskAudio:

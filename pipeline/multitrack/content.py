@@ -7,13 +7,12 @@ The rules tell apart what can be told apart by simple measures: singing, drums a
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.features import FEATURE_NAMES, describe
 from mixagent.pipeline.multitrack.names import Role
@@ -117,8 +116,8 @@ def _sung_share(excerpt: Audio) -> float | None:
     if excerpt.frames < SHORTEST_SUNG_S * excerpt.rate:
         return None
     try:
-        with tempfile.TemporaryDirectory(prefix="mixagent-") as scratch:
-            parts = SpleeterSeparator().separate(excerpt, Path(scratch)).parts
+        with scratch_folder() as scratch:
+            parts = SpleeterSeparator().separate(excerpt, scratch).parts
             sung, rest = (
                 float(sum(np.square(block).sum(dtype=np.float64) for block in blocks(parts[name])))
                 for name in ("vocals", "accompaniment")

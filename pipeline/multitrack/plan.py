@@ -315,7 +315,7 @@ def _warnings(tracks: Sequence[Track], made: Plan, wish: Wish) -> Iterator[str]:
     if longer := sum(frames > made.frames for frames in lengths):
         yield f"{_of(longer, lengths)} longer than {whole}: cut at its end"
     if wish.song is None and wish.balance == "keep" and (words := _unbalanced(kept)):
-        yield f"{words}: their sum is not a mix; --balance auto gives a starting balance"
+        yield f"{words}: their sum is not a mix; the balance `auto` gives a starting one"
     if made.channels == 1 and any(track.audio.channels == 2 for track in kept):
         yield "stereo tracks were folded to mono, as the song is"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixagent.pipeline.errors import ModelMissingError, UsageError
+from mixagent.pipeline.errors import ModelMissingError, UsageError, option
 from mixagent.pipeline.separation.base import NoSeparator, Separator
 from mixagent.pipeline.separation.demucs_files import STEM_NAMES, find_bag
 
@@ -71,9 +71,12 @@ def gives(separator: Separator, stems: int) -> bool:
 def _cannot(separator: Separator, stems: int) -> UsageError:
     known = ", ".join(separator.stem_names) or "no stems"
     fewer = [number for number in STEM_SETS if number < stems and gives(separator, number)]
-    instead = f", or use --stems {max(fewer)}" if fewer else ""
+    instead = f", or use {option('stems', max(fewer))}" if fewer else ""
     needed = _SIX_STEMS if stems > 4 else "embedded, or a Demucs model"
-    return UsageError(f"{separator.name} gives {known}: for {stems} stems name --separator {needed}{instead}")
+    return UsageError(
+        f"{separator.name} gives {known}: for {stems} stems name {option('separator')} {needed}{instead}",
+        field="separator",
+    )
 
 
 def _numbers() -> str:
@@ -105,7 +108,10 @@ def resolve_device(device: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     if device == "cuda":
-        raise UsageError("no CUDA device was found: use --device cpu, or install a CUDA build of torch")
+        raise UsageError(
+            f"no CUDA device was found: use {option('device', 'cpu')}, or install a CUDA build of torch",
+            field="device",
+        )
     return "cpu"
 
 
@@ -132,8 +138,8 @@ def _six_stems(device: str, stems: int) -> Choice:
     except ModelMissingError as missing:
         apart = "piano" if stems == 5 else "piano and guitar"
         raise ModelMissingError(
-            f"without {_SIX_STEMS} {apart} cannot be told apart: use --stems 4, or run pip install "
-            f"'mixagent[demucs]' and mixagent models pull {_SIX_STEMS}"
+            f"without {_SIX_STEMS} {apart} cannot be told apart: use {option('stems', 4)}, or run "
+            f"pip install 'mixagent[demucs]' and mixagent models pull {_SIX_STEMS}"
         ) from missing
     return Choice(separator, f"{_SIX_STEMS} ran on the {_said(device)}: it alone knows piano and guitar.")
 

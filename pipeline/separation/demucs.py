@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixagent.pipeline.errors import MixagentError, ModelMissingError
+from mixagent.pipeline.errors import MixagentError, ModelMissingError, option
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.separation.base import Progress, SeparatedStems
 from mixagent.pipeline.separation.chunks import run_batches, write_stems
@@ -203,7 +203,7 @@ class Runner:
             if len(chunks) == 1:
                 raise OutOfDeviceMemoryError(
                     f"the GPU has too little free memory for one chunk of {chunks[0].shape[1]} samples: "
-                    "close other programs, or use --device cpu"
+                    f"close other programs, or use {option('device', 'cpu')}"
                 ) from error
         if self._device != "cpu":
             torch.cuda.empty_cache()

@@ -9,7 +9,7 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
-from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.errors import ModelMissingError, option
 
 _FOUR = ("vocals", "drums", "bass", "other")
 STEM_NAMES = {
@@ -113,7 +113,7 @@ def _require_package(name: str) -> None:
     if not installed():
         raise ModelMissingError(
             f"{name} needs the demucs package: run pip install 'mixagent[demucs]' and mixagent models pull "
-            f"{name}, or use --separator embedded"
+            f"{name}, or use {option('separator', 'embedded')}"
         )
 
 
@@ -125,7 +125,7 @@ def _require_hub(name: str) -> None:
 
     from huggingface_hub import constants
 
-    offline = "offline there is --separator embedded"
+    offline = f"offline there is {option('separator', 'embedded')}"
     if constants.HF_HUB_OFFLINE:
         raise ModelMissingError(f"{name} could not be downloaded: HF_HUB_OFFLINE is set; {offline}")
     try:
@@ -147,7 +147,7 @@ def _cached(name: str, cache: Path | None, filename: str) -> Path:
     found = try_to_load_from_cache(REPOSITORIES[name], filename, cache_dir=cache)
     if not isinstance(found, str):
         raise ModelMissingError(
-            f"the weights of {name} are not here: run mixagent models pull {name}, or use --separator "
-            "embedded"
+            f"the weights of {name} are not here: run mixagent models pull {name}, or use "
+            f"{option('separator', 'embedded')}"
         )
     return Path(found)

@@ -255,9 +255,9 @@ def test_a_full_disk_is_one_clear_error_and_the_index_stays(tmp_path, song, monk
     write(tmp_path / "music" / "b.wav", np.flip(song, 1))
 
     def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device", "index.jsonl.partial")
+        raise OSError(28, "No space left on device", "index.jsonl")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="no space left on device"):
         added(tmp_path / "music", tmp_path / "corpus")
     assert Corpus.open(tmp_path / "corpus").rows == before

@@ -174,4 +174,4 @@ def _codec_warnings(codecs: Mapping[str, Any] | None) -> list[str]:
         if check["over_db"] > 0 and check["codec"] not in codecs["held"]
     ]
     absent = [f"{name} was not checked: {CODECS[name].missing()}" for name in codecs["absent"]]
-    return [*(f"{line}: hold it with --codec-safe, or lower --ceiling" for line in over), *absent]
+    return [*(f"{line}: hold the ceiling through it, or lower the ceiling" for line in over), *absent]

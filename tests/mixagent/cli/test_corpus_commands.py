@@ -145,7 +145,7 @@ def test_a_disk_that_takes_no_more_is_one_clear_error_and_what_was_built_stays(r
     assert len(store.names()) == 1
     run(*arguments, "--count", 2)
     assert all(store.load(name).name == name for name in store.names())
-    assert not list(store.directory.rglob("*.part"))
+    assert not list(store.directory.rglob(".mixagent-*"))
 
 
 def test_an_index_that_cannot_be_written_is_one_clear_error_and_the_old_one_stays(run, made, tmp_path):

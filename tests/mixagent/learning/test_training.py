@@ -54,7 +54,7 @@ def test_a_sweep_is_every_combination() -> None:
 
 
 def test_several_values_need_the_word_multirun(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="--multirun"):
+    with pytest.raises(UsageError, match="multirun"):
         train([f"folder={tmp_path}", "trainer.seed=1,2"])
 
 

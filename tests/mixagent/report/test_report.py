@@ -231,7 +231,7 @@ def test_odd_songs_get_a_page(written, before, after):
 
 def test_a_page_that_cannot_be_written_is_an_output_error(tmp_path):
     before = song(0.5)
-    with pytest.raises(OutputError, match="cannot write the report"):
+    with pytest.raises(OutputError, match=r"cannot write .*report\.html"):
         write_page(make_report(before, before), before, before, tmp_path / "missing" / "report.html")
 
 

@@ -273,7 +273,7 @@ def test_normalised_tracks_are_said_to_be_no_mix_and_balanced_only_when_asked(su
         write_track(band[0] / name, 0.95 * samples / np.abs(samples).max())
     account, _, said = summed(band[0])
     assert "as if each had been normalised" in said
-    assert "--balance auto" in said
+    assert "the balance `auto`" in said
     assert all(row["gain_db"] == 0 for row in account["tracks"])
     account, _, said = summed(band[0], "--balance", "auto")
     assert "normalised" not in said

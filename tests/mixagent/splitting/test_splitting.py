@@ -479,8 +479,8 @@ def test_what_a_killed_run_left_is_swept_away(mixagent, shared, song):
     shared(("vocals", "drums"), (0.5, 0.5))
     folder = song.with_name("song.stems")
     script = (
-        "import sys, time\nfrom pathlib import Path\nfrom mixagent.stem_files import _hidden\n"
-        "with _hidden(Path(sys.argv[1])) as hidden:\n"
+        "import sys, time\nfrom pathlib import Path\nfrom mixagent.pipeline.files import hidden_folder\n"
+        "with hidden_folder(Path(sys.argv[1])) as hidden:\n"
         "    (hidden / 'half.wav').touch()\n    print(hidden.name, flush=True)\n    time.sleep(60)"
     )
     folder.mkdir()

@@ -89,5 +89,5 @@ def test_half_the_strength_or_the_amount_of_a_bell_is_half_its_gain_at_the_same_
 
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_a_strength_out_of_range_is_refused(value):
-    with pytest.raises(UsageError, match="--width"):
+    with pytest.raises(UsageError, match="width"):
         Strengths(width=value)

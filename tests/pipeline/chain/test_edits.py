@@ -86,5 +86,5 @@ def test_fades_that_do_not_fit_are_refused_with_both_lengths(edits):
 
 @pytest.mark.parametrize("length_s", [-1.0, float("nan"), float("inf")])
 def test_a_fade_of_no_length_is_refused(length_s):
-    with pytest.raises(UsageError, match="--fade-out"):
+    with pytest.raises(UsageError, match="fade_out"):
         Edits(fade_out_s=length_s)

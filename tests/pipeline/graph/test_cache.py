@@ -30,7 +30,8 @@ def must_not_run(directory):
 
 
 def files_under(root):
-    return [path for path in root.rglob("*") if path.is_file()]
+    """All but the lock that programs meet at."""
+    return [path for path in root.rglob("*") if path.is_file() and path.name != "lock"]
 
 
 def entries(root):
@@ -76,17 +77,49 @@ def damage_meta(entry):
     (entry / "meta.json").write_text('{"values": ')
 
 
+def damage_by_zeros(entry):
+    with (entry / "audio.raw").open("r+b") as file:
+        file.seek(500)
+        file.write(bytes(8))
+
+
+def damage_one_value(entry):
+    text = (entry / "meta.json").read_text()
+    (entry / "meta.json").write_text(text.replace('"number": 7', '"number": 8'))
+
+
+def damage_meta_as(text):
+    def damage(entry):
+        (entry / "meta.json").write_text(text)
+
+    return damage
+
+
 @pytest.mark.parametrize(
-    "damage", [damage_by_cutting, damage_by_removing, damage_by_removing_meta, damage_meta]
+    "damage",
+    [
+        damage_by_cutting,
+        damage_by_zeros,
+        damage_by_removing,
+        damage_by_removing_meta,
+        damage_meta,
+        damage_one_value,
+        *map(damage_meta_as, ("null", "[]", "7", "{}", '{"files": null, "values": {}, "skipped": 1}', "\0")),
+    ],
 )
 def test_a_damaged_entry_is_made_again(tmp_path, damage):
+    def fill(directory):
+        (directory / "audio.raw").write_bytes(b"\x01" * 1000)
+        return {"number": 7}
+
     with Cache(tmp_path, 1e9) as cache:
-        result, _ = cache.obtain("stems", KEY, filled())
+        result, _ = cache.obtain("stems", KEY, fill)
     damage(result.directory)
     with Cache(tmp_path, 1e9) as cache:
-        result, cached = cache.obtain("stems", KEY, filled())
+        result, cached = cache.obtain("stems", KEY, fill)
     assert not cached
-    assert (result.directory / "audio.raw").stat().st_size == 1000
+    assert (result.directory / "audio.raw").read_bytes() == b"\x01" * 1000
+    assert result.values == {"number": 7}
     assert entries(tmp_path) == [KEY]
 
 
@@ -109,6 +142,40 @@ def test_results_in_use_are_never_evicted_also_by_another_program(tmp_path):
         Cache(tmp_path, 0).evict()
         assert entries(tmp_path) == [key(0), key(1), key(2)]
     assert not files_under(tmp_path)
+
+
+def _held_by_another_program(root, held, release):
+    with Cache(root, 1e9) as cache:
+        cache.obtain("stems", KEY, must_not_run)
+        held.set()
+        release.wait()
+
+
+def test_what_another_living_program_found_is_never_evicted_and_goes_when_it_ended(tmp_path):
+    with Cache(tmp_path, 1e9) as cache:
+        cache.obtain("stems", KEY, filled())
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    program = context.Process(target=_held_by_another_program, args=(tmp_path, held, release))
+    program.start()
+    assert held.wait(60)
+    Cache(tmp_path, 0).evict()
+    assert entries(tmp_path) == [KEY]
+    program.kill()
+    program.join()
+    Cache(tmp_path, 0).evict()
+    assert not files_under(tmp_path)
+
+
+def test_what_is_being_made_by_a_living_program_is_left_alone(tmp_path):
+    def fill(directory):
+        (directory / "half.raw").write_bytes(b"half")
+        Cache(tmp_path, 0).evict()
+        assert (directory / "half.raw").exists()
+        return {}
+
+    with Cache(tmp_path, 1e9) as cache:
+        cache.obtain("stems", KEY, fill)
 
 
 def test_two_threads_make_a_result_once(tmp_path):
@@ -155,17 +222,18 @@ def _killed_while_making(root):
     Cache(root, 1e9).obtain("stems", KEY, fill)
 
 
-def test_a_kill_leaves_no_result_and_its_remains_go_after_a_day(tmp_path):
+def test_a_kill_leaves_no_result_and_its_remains_go_with_the_next_run(tmp_path):
     process = multiprocessing.get_context("spawn").Process(target=_killed_while_making, args=(tmp_path,))
     process.start()
     process.join()
     assert entries(tmp_path) == []
     (remains,) = tmp_path.glob("stems/??/.*")
-    os.utime(remains, (0, 0))
+    (lease,) = tmp_path.glob(".leases/*.lease")
     with Cache(tmp_path, 1e9) as cache:
         _, cached = cache.obtain("stems", KEY, filled())
     assert not cached
     assert not remains.exists()
+    assert not lease.exists()
 
 
 def test_a_full_disk_is_one_line(tmp_path):

@@ -107,7 +107,7 @@ class TestAbsent:
     def test_a_model_without_weights_says_how_to_get_them_and_what_to_use(self, monkeypatch, tmp_path, name):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
         with pytest.raises(
-            ModelMissingError, match=f"mixagent models pull {name}, or use --separator embedded"
+            ModelMissingError, match=f"mixagent models pull {name}, or use separator=embedded"
         ):
             choose_separator(name, "cpu")
 
@@ -119,7 +119,7 @@ class TestAbsent:
     @pytest.mark.parametrize(("stems", "apart"), [(5, "piano cannot"), (6, "piano and guitar cannot")])
     def test_more_than_four_stems_offer_four(self, monkeypatch, tmp_path, stems, apart):
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-        with pytest.raises(ModelMissingError, match=f"{apart} be told apart: use --stems 4"):
+        with pytest.raises(ModelMissingError, match=f"{apart} be told apart: use stems=4"):
             choose_separator("auto", "cpu", stems)
 
 
@@ -256,7 +256,7 @@ class TestDevice:
         assert [float(out[0, 0, 0]) for out in stems] == list(range(1, 9))
 
     def test_a_chunk_that_does_not_fit_is_one_clear_line(self):
-        with pytest.raises(OutOfDeviceMemoryError, match="--device cpu"):
+        with pytest.raises(OutOfDeviceMemoryError, match="device=cpu"):
             self.runner(Echo(most=0))([np.ones((2, RATE), np.float32)])
 
     def test_what_overflows_in_half_precision_is_computed_again(self):
@@ -278,5 +278,5 @@ class TestDevice:
     def test_a_device_that_is_not_here_is_a_usage_error(self):
         if torch.cuda.is_available():
             pytest.skip("a CUDA device is here")
-        with pytest.raises(UsageError, match="--device cpu"):
+        with pytest.raises(UsageError, match="device=cpu"):
             choose_separator("embedded", "cuda")
