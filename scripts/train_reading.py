@@ -1,7 +1,7 @@
 """Train the net that reads a song (`mixagent.policies.reading`).
 
     python scripts/train_reading.py material --corpus CORPUS --to STORE [--passes 7] [--held-out 4] [--seed 0]
-    python scripts/train_reading.py train --store STORE --to RUN [--steps 1600] [--seed 0]
+    python scripts/train_reading.py train --store STORE --to RUN [--steps 4000] [--seed 0]
     python scripts/train_reading.py report --store STORE --run RUN
     python scripts/train_reading.py ship --run RUN [--run RUN] --to checkpoints/reading [--card CARD.md]
 

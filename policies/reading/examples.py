@@ -40,7 +40,7 @@ class Drawing:
     light: float = 0.4
     mixed: float = 0.5
     clean: float = 0.12
-    ruined: float = 0.4
+    ruined: float = 0.5
     colour_db: float = 2.5
 
 

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
-from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.errors import ModelMissingError, option
 from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.finished.measures import (
     INDEX,
@@ -234,9 +234,8 @@ def _shipped() -> Readers:
 
 
 def _unusable(folder: Path, why: str) -> ModelMissingError:
-    return ModelMissingError(
-        f"the net in {folder} cannot be used: {why}; choose --policy band, or train it again"
-    )
+    advice = f"choose {option('policy', 'band')}, or train it again"
+    return ModelMissingError(f"the net in {folder} cannot be used: {why}; {advice}")
 
 
 def _digest(data: bytes) -> str:

@@ -46,7 +46,7 @@ class Recipe:
         seed: of weights and examples.
     """
 
-    steps: int = 1600
+    steps: int = 4000
     batch: int = 128
     rate: float = 2e-3
     decay: float = 0.05
