@@ -37,7 +37,7 @@ from mixagent.pipeline.finished.measures import (
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.measure.song_bands import BANDS
-from mixagent.policies.band import BandPolicy
+from mixagent.policies.band import REPAIRS, BandPolicy
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.reading.forward import FrozenReader
 from mixagent.policies.reading.summary import Summary, shown
@@ -50,6 +50,10 @@ FORMAT = 2
 CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "README.md"
 MOST_DB = 18.0
 """Moves of the equaliser end here."""
+
+KNOWN_DB = (0.8, 1.4)
+"""Root mean square of the moves of a net that knows nothing of the song's faults, and of one that knows them:
+what it does to generated songs and to finished ones stays under the first (docs/training.md)."""
 
 LEAST_DB = 0.25
 """Smaller moves are left out: nobody hears them."""
@@ -67,6 +71,13 @@ class Moves:
     side: Float64Array
     balance: Float64Array
 
+    @property
+    def unknown(self) -> float:
+        """How far the song may still have faults that the net does not know, 0..1: less the more it moves."""
+        rows = np.stack((self.mid, self.side - self.mid, self.balance))
+        size_db = float(np.sqrt(np.mean(np.sum(np.square(rows), axis=0))))
+        return float(np.clip((KNOWN_DB[1] - size_db) / (KNOWN_DB[1] - KNOWN_DB[0]), 0.0, 1.0))
+
     def values(self) -> dict[str, float]:
         """Values of the chain's parameters, without what nobody would hear."""
         rows = (("tone", self.mid), ("width", self.side - self.mid), ("balance", self.balance))
@@ -82,7 +93,9 @@ class Moves:
 class ReadingPolicy:
     """Reads the song's bands; what it leaves outside of finished music the band answers.
 
-    So a net that moves nothing leaves the band's decision as it is, repairs and dynamics among it.
+    So a net that moves nothing leaves the band's decision as it is, repairs and dynamics among it. A net
+    that moves much knows what was done to the song, and what is left is the song's own: there the band only
+    repairs.
 
     Attributes:
         folder: of the checkpoint; None for the shipped one.
@@ -103,7 +116,9 @@ class ReadingPolicy:
         readers = _shipped() if self.folder is None else load_readers(self.folder)
         moves = read_moves(readers, context.bands())
         left = BandPolicy().decide(replace(context, measures=moved_measures(context, moves)))
-        answered = left.settings.changed()
+        shares = dict.fromkeys(left.settings.changed(), moves.unknown)
+        shares |= {name: 1.0 for name in shares if name in REPAIRS or name.startswith("master.bell_")}
+        answered = left.settings.scaled(1.0, shares).changed()
         others = {name: value for name, value in answered.items() if not name.startswith("graphic.")}
         graphic = _added(moves, answered).values()
         settings = context.space.settings({**others, **graphic})
@@ -126,7 +141,8 @@ def read_moves(readers: Readers, bands: Array) -> Moves:
     summary = Summary.of(bands)
     rows, figures = shown(summary.powers[None], summary.spreads[None]), summary.figures[None]
     answers = [reader.moves(rows, figures)[0] for reader in readers]
-    return Moves(*np.asarray(np.mean(answers, axis=0, dtype=np.float64)))
+    mid, side, balance = np.asarray(np.mean(answers, axis=0, dtype=np.float64))
+    return Moves(mid - mid.mean(), side - mid.mean(), balance)  # a gain of all of it is no move
 
 
 def moved_measures(context: Context, moves: Moves) -> SongMeasures:
