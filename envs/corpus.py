@@ -41,6 +41,7 @@ from mixagent.pipeline.files import exclusive_lock, scratch_folder, write_atomic
 from mixagent.pipeline.folders import user_folder
 from mixagent.pipeline.io import decode
 from mixagent.pipeline.io.resampling import resample
+from mixagent.pipeline.names import for_libsndfile
 from mixagent.pipeline.types import Audio, AudioSource, Combination, FloatArray, Stems, load
 
 __all__ = ["FITS", "RATE_HZ", "SPLITS", "Corpus", "Fit", "Song", "Split", "default_corpus", "split_of"]
@@ -323,7 +324,7 @@ class _File:
 def _read(path: Path, start_s: float, seconds: float) -> Audio:
     """Part of a file as stereo at `RATE_HZ`; what libsndfile cannot open is decoded whole."""
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
+        with soundfile.SoundFile(for_libsndfile(path)) as file:
             return _part(_File(file), start_s, seconds)
     except soundfile.LibsndfileError:
         with scratch_folder() as scratch:

@@ -6,7 +6,6 @@ reaches 20 kHz and does not clip. The same number gives the same song.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from mixagent.envs.corpus import Corpus, Progress, Split
 from mixagent.pipeline.files import atomically
+from mixagent.pipeline.names import for_libsndfile
 from mixagent.pipeline.types import Audio
 
 RATE_HZ = 44100
@@ -48,7 +48,7 @@ def _write(path: Path, number: int, seconds: float) -> None:
         return
     with (
         atomically(path) as place,
-        soundfile.SoundFile(os.fsencode(place), "w", RATE_HZ, 2, "PCM_16", format="FLAC") as file,
+        soundfile.SoundFile(for_libsndfile(place), "w", RATE_HZ, 2, "PCM_16", format="FLAC") as file,
     ):
         file.artist = f"Synthesised {number}"
         file.write(synthetic_song(number, seconds).samples.T)

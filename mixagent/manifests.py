@@ -11,18 +11,38 @@ from mixagent.pipeline.files import write_atomically
 
 
 def read_account(path: Path) -> dict[str, Any]:
-    """An account with its `key`; empty where there is none that can be read."""
+    """An account with its `key`; empty where there is none that can be read, or a damaged one.
+
+    What it says of files is checked: `files` are paths and `bytes` sizes, by the same names. That goes
+    for each of its `songs` too.
+    """
     try:
         account = json.loads(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return {}
-    return account if isinstance(account, dict) and account.get("key") else {}
+    if not isinstance(account, dict) or not account.get("key"):
+        return {}
+    songs = account.get("songs", [])
+    whole = isinstance(songs, list) and all(map(_names_files, [account, *songs]))
+    return account if whole else {}
+
+
+def _names_files(account: Any) -> bool:
+    if not isinstance(account, dict):
+        return False
+    files, sizes = account.get("files", {}), account.get("bytes", {})
+    return (
+        isinstance(files, dict)
+        and isinstance(sizes, dict)
+        and all(isinstance(path, str) and name in sizes for name, path in files.items())
+        and all(type(size) is int for size in sizes.values())
+    )
 
 
 def is_whole(account: Mapping[str, Any], folder: Path) -> bool:
     """Whether the `files` of an account lie in the folder with the `bytes` that they had."""
-    files = {name: folder / Path(path).name for name, path in account["files"].items()}
-    return all(
+    files = {name: folder / Path(path).name for name, path in account.get("files", {}).items()}
+    return bool(files) and all(
         path.is_file() and path.stat().st_size == account["bytes"][name] for name, path in files.items()
     )
 

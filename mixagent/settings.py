@@ -22,7 +22,8 @@ class PipelineConfig:
     """Stages of a master; the keys are explained in `conf/pipeline/default.yaml`.
 
     A report from before there was a feedback loop has no `renders`: it replays with one; one from before
-    clicks were taken out has no `declick`: it replays without.
+    clicks were taken out has no `declick`, and one from before offsets were has no `offset`: it replays
+    without.
     """
 
     separator: str
@@ -31,6 +32,7 @@ class PipelineConfig:
     cache_gb: float
     renders: int = 1
     declick: bool = False
+    offset: bool = False
 
 
 @dataclass
@@ -101,10 +103,20 @@ def _composed(overrides: Sequence[str]) -> Config:
         config = cast(Config, OmegaConf.to_object(checked))
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(f"configuration: {str(error).splitlines()[0]}") from error
-    if not config.pipeline.cache_gb >= 0:
-        raise UsageError(f"configuration: pipeline.cache_gb={config.pipeline.cache_gb:g} is not a size")
-    check_renders(config.pipeline.renders)
+    check_pipeline(config.pipeline)
     return config
+
+
+def check_pipeline(pipeline: PipelineConfig) -> PipelineConfig:
+    """The stages' settings, if a master can have them; a report's are checked as the user's own.
+
+    Raises:
+        UsageError: a number out of its range.
+    """
+    if not pipeline.cache_gb >= 0:
+        raise UsageError(f"configuration: pipeline.cache_gb={pipeline.cache_gb:g} is not a size")
+    check_renders(pipeline.renders)
+    return pipeline
 
 
 def check_renders(renders: int) -> int:

@@ -10,12 +10,16 @@ from pathlib import Path
 
 from mixagent.manifests import read_account
 from mixagent.pipeline.errors import InputError, UsageError, option
+from mixagent.pipeline.names import place_key
 
 SUFFIXES = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".aifc", ".m4a")
 """What is taken for a song in a folder; a file that is named is taken whatever its suffix."""
 
 MADE = (".stems", ".vocals", ".mastered")
 """Endings of the folders that splitting and albums make: what lies in them is no song."""
+
+MASTER_ENDING = ".master"
+"""What the name of a master ends with, before its suffix, unless it was given another."""
 
 ACCOUNT = " - split.json"
 """Ending of the file beside the stems of a song that says what was done; see `accounts.read_account`."""
@@ -102,12 +106,13 @@ def output_folders(songs: Sequence[SongFile], output: Path | None, ending: str) 
     if output is not None and len(songs) == 1 and songs[0].below is None:
         return [output]
     folders = [_folder(song, output, song.path.stem + ending) for song in songs]
-    count = Counter(folders)
+    count = Counter(map(place_key, folders))
     folders = [
-        folder if count[folder] == 1 else _folder(song, output, song.path.name + ending)
+        folder if count[place_key(folder)] == 1 else _folder(song, output, song.path.name + ending)
         for song, folder in zip(songs, folders, strict=True)
     ]
-    twice = [folder for folder, times in Counter(folders).items() if times > 1]
+    count = Counter(map(place_key, folders))
+    twice = [folder for folder in folders if count[place_key(folder)] > 1]
     if twice:
         raise UsageError(f"two of the songs would go into {twice[0]}: name an output folder for each")
     return folders

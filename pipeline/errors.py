@@ -2,7 +2,7 @@
 
 Exit codes are an interface: 0 done; 2 usage; 3 unreadable or unsupported input; 4 done, but the
 target was not met; 5 a model is missing; 6 the output or its scratch space cannot be written;
-130 interrupted.
+70 a fault of the program itself, of which a log is kept; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 EXIT_DONE = 0
 EXIT_TARGET_MISSED = 4
+EXIT_FAULT = 70
+"""EX_SOFTWARE of sysexits.h."""
 
 _BEGIN, _VALUE, _END = "\x02", "\x1f", "\x03"
 _OPTION = re.compile(f"{_BEGIN}([a-z_]+)(?:{_VALUE}([^{_END}]*))?{_END}")

@@ -126,6 +126,27 @@ def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
                 yield line, row
 
 
+def check_room(folder: Path, needed_bytes: int, what: str) -> None:
+    """Whether a folder's disk has room for what is about to be written to it.
+
+    Raises:
+        OutputError: it has not; `what` begins the sentence.
+    """
+    try:
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError:
+        return  # Some file systems do not say: the writing will.
+    if needed_bytes > free_bytes:
+        raise OutputError(
+            f"{what} takes {_size(needed_bytes)}, and {folder} has {_size(free_bytes)} free: make room, "
+            "or use another disk (MIXAGENT_CACHE names the folder for what is kept, TMPDIR that for the rest)"
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
 def followed(path: Path) -> Path:
     """Where a link leads to; the path itself where it is none.
 

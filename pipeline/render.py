@@ -1,4 +1,8 @@
-"""The one function that training, inference, search and replay call: stems and settings in, master out."""
+"""The one way from stems and settings to a master, for training, inference, search and replay alike.
+
+`render` is `mixed` and then `finished`. A master keeps what `mixed` left between the two, so that another
+target finds it; the samples are the same.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +14,27 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.chain.mastering import band_programmes, extends, is_mastered, master_processors
+from mixagent.pipeline.chain.edits import NO_EDITS, Edits, Span, edited, span_of
+from mixagent.pipeline.chain.mastering import (
+    Chain,
+    band_programmes,
+    equalisers,
+    extends,
+    is_mastered,
+    master_processors,
+)
 from mixagent.pipeline.chain.mixing import Levels, is_active, mix_blocks, strip_blocks
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.chain.riding import measure_ride
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.dsp.streaming import Processor
 from mixagent.pipeline.errors import MixagentError
+from mixagent.pipeline.finaliser.codecs import CodecPlan, CodecRender, finalise_through
 from mixagent.pipeline.finaliser.loop import Finish, finalise
+from mixagent.pipeline.finaliser.prediction import SourceMeasures
 from mixagent.pipeline.finaliser.settings import finishing_of
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.blinks import measure_blinks
 from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.restoration.gaps import Gaps, measure_gaps
@@ -66,18 +81,79 @@ def render(
     """
     chain_share = 0.6 if target else 1.0
     report = progress or _ignore
-    source = premaster(stems, settings, scratch, levels, lambda share: report(share * chain_share), gaps)
+    source, _ = mixed(
+        stems,
+        settings,
+        scratch,
+        levels=levels,
+        progress=lambda share: report(share * chain_share),
+        gaps=gaps,
+    )
     if target is None:
         return Render(source, source, None)
     rest = 1.0 - chain_share
-    finish = finalise(
-        source,
-        target,
-        scratch,
-        lambda share: report(chain_share + share * rest),
-        finishing=finishing_of(settings),
+    finish, _ = finished(
+        source, settings, target, scratch, progress=lambda share: report(chain_share + share * rest)
     )
     return Render(finish.audio, source, finish)
+
+
+def mixed(
+    stems: Stems,
+    settings: Settings,
+    scratch: Path | None = None,
+    rate: int | None = None,
+    edits: Edits = NO_EDITS,
+    levels: Levels | None = None,
+    progress: Progress | None = None,
+    gaps: Gaps | None = None,
+) -> tuple[AudioSource, Span]:
+    """What goes into the finaliser: `premaster` at another rate, its ends edited; and the part that is left.
+
+    Args:
+        stems: the parts of the mix.
+        settings: a value for every parameter.
+        scratch: folder for what lies on disk; None keeps everything in memory.
+        rate: in Hz; None for the song's own. Another rate needs the folder.
+        edits: of the song's ends.
+        levels: `measure_levels(stems)`, where it is known.
+        progress: called with the share done, 0..1; may raise to cancel.
+        gaps: `measure_gaps` of the mix, where it is known.
+    """
+    source = premaster(stems, settings, scratch, levels, progress, gaps)
+    if rate is not None and rate != source.rate:
+        assert scratch is not None, "another rate is made on disk"
+        source = resample(source, rate, scratch / "resampled.f32")
+    span = span_of(source, edits)
+    return edited(source, edits, span), span
+
+
+def finished(
+    source: AudioSource,
+    settings: Settings,
+    target: LoudnessTarget,
+    scratch: Path | None = None,
+    codecs: CodecPlan | None = None,
+    measures: SourceMeasures | None = None,
+    progress: Progress | None = None,
+) -> tuple[Finish, tuple[CodecRender, ...]]:
+    """The finaliser: gain and limiter to the target, and through lossy codecs where these are to hold it.
+
+    Args:
+        source: what `mixed` left.
+        settings: of which the finaliser's own are used.
+        target: loudness and ceiling.
+        scratch: folder for what lies on disk; None keeps everything in memory.
+        codecs: that the master is checked with, and that its ceiling holds through; they need the folder.
+        measures: `measure_source(source)`, where it is known.
+        progress: called with the share done, 0..1; may raise to cancel.
+    """
+    finishing, report = finishing_of(settings), progress or _ignore
+    if codecs is None or not codecs.checked:
+        return finalise(source, target, scratch, report, measures, finishing), ()
+    assert scratch is not None, "codecs are checked on disk"
+    assert measures is not None, "codecs are checked on a measured mix"
+    return finalise_through(source, target, codecs, scratch, report, measures, finishing)
 
 
 def premaster(
@@ -141,17 +217,19 @@ def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps 
     faded = _faded(programme, stems, settings, levels)
     bands = band_programmes(mix, settings)
     most_db = settings["master.ride_db"]
-    return master_processors(
+    chain = Chain(
         settings,
         mix.rate,
         mix.channels,
         faded,
         (gaps or measure_gaps(mix)) if filled else None,
         bands and bands.raised(faded.level_db - programme.level_db),
-        measure_ride(mix, most_db) if most_db else None,
+        # Behind the equalisers: a voice alone may be far under the chorus before they fill its lows.
+        measure_ride(mix, most_db, equalisers(settings, mix.rate, mix.channels)) if most_db else None,
         measure_highs(mix) if extends(settings) else None,
         measure_blinks(mix) if settings["master.blink_fill_db"] > 0 else None,
     )
+    return master_processors(chain)
 
 
 def _through(

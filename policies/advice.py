@@ -18,6 +18,7 @@ class UngatedRules:
 
     name = "ungated-rules"
     hears_stems = False
+    reads_features = False
 
     def decide(self, context: Context) -> Decision:
         """The rules' settings and reasons."""

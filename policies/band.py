@@ -28,9 +28,11 @@ REPAIRS = (
     "master.extend_db",
     "master.gap_fill_db",
     "master.blink_fill_db",
-    "master.resonance_cut_db",
 )
 """What the rules answer: no setting of tone brings back what is gone."""
+
+RINGS: Mapping[str, str] = {"master.resonance_cut_db": "metallic", "master.bell_": "resonant"}
+"""What the rules answer where the band's fault was found: instruments ring as well."""
 
 _TOLD_BY: Mapping[Dimension, tuple[Group, ...]] = {
     "eq": ("tone",),
@@ -46,6 +48,7 @@ class BandPolicy:
 
     name: str = "band"
     hears_stems: bool = False
+    reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:
         """The settings; neutral for a song that was not measured, as silence."""
@@ -99,8 +102,8 @@ def _gains(values: Mapping[str, float], what: str) -> NDArray[np.float64]:
 
 
 def _repairs(context: Context, found: Collection[str]) -> Decision:
-    """The rules' repairs, and their narrow bells where a resonance was found to stand out."""
+    """The rules' repairs, and what they do about rings where those were found to stand out."""
     decided = RulePolicy().decide(context)
-    repairs = (*REPAIRS, "master.bell_") if "resonant" in found else REPAIRS
+    repairs = (*REPAIRS, *(name for name, fault in RINGS.items() if fault in found))
     kept = {k: v for k, v in decided.settings.changed().items() if k.startswith(repairs)}
     return Decision(context.space.settings(kept), {k: v for k, v in decided.reasons.items() if k in kept})

@@ -49,6 +49,10 @@ class Policy(Protocol):
     def hears_stems(self) -> bool:
         """Whether it reads or sets stems: without one that does, no song is taken apart for a master."""
 
+    @property
+    def reads_features(self) -> bool:
+        """Whether it reads `Context.features`, which cost a pass over the song and each of its stems."""
+
     def decide(self, context: Context) -> Decision:
         """The settings for this song. Deterministic."""
 
@@ -64,6 +68,7 @@ class Recorded:
     values: Mapping[str, float]
     reasons: Mapping[str, str]
     hears_stems: bool = False
+    reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:
         """The recorded settings."""

@@ -10,6 +10,7 @@ class NeutralPolicy:
 
     name = "neutral"
     hears_stems = False
+    reads_features = False
 
     def decide(self, context: Context) -> Decision:
         """Neutral settings and no reasons."""

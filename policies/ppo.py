@@ -369,12 +369,13 @@ def _resume(model: PPO, keeper: _Keeper, folder: Path) -> int:
         return 0
     try:
         state = torch.load(path, weights_only=True)
+        iteration, renders, highest = int(state["iteration"]), int(state["renders"]), float(state["highest"])
         model.policy.load_state_dict(state["policy"])
         model.policy.optimizer.load_state_dict(state["optimizer"])
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, UnpicklingError) as error:
         raise InputError(
             f"{path} cannot be taken up: it is broken or of another configuration; name another folder, "
             "or delete it to begin again"
         ) from error
-    model.num_timesteps, keeper.highest = state["renders"], state["highest"]
-    return int(state["iteration"])
+    model.num_timesteps, keeper.highest = renders, highest
+    return iteration

@@ -56,6 +56,7 @@ class RulePolicy:
     scales: RuleScales = RuleScales()
     name: str = "rules"
     hears_stems: bool = False
+    reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:
         """Settings for the findings at hand; a finding under its `ANSWERED` moves nothing."""

@@ -98,6 +98,11 @@ class SearchPolicy:
             raise UsageError(f"a search needs 1 render or more, not {self.renders}")
 
     @property
+    def reads_features(self) -> bool:
+        """As the policy that it starts from."""
+        return self.start.reads_features
+
+    @property
     def hears_stems(self) -> bool:
         """As the policy that it starts from."""
         return self.start.hears_stems

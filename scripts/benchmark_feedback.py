@@ -32,7 +32,8 @@ from mixagent.pipeline.measure.artefacts import harshness_db
 from mixagent.pipeline.types import Audio
 from mixagent.policies.base import Recorded
 from mixagent.reward.recovery import Original
-from mixagent.session.master import Request, master_song
+from mixagent.session.master import master_song
+from mixagent.session.request import Request
 from mixagent.settings import MOST_RENDERS, load_config
 
 SECONDS = 31.0

@@ -96,7 +96,13 @@ GENERATED_ODDS = 0.1
 PROFILE_SONGS = 10
 LEAST_S = 60.0
 """Length of a finished song, whatever is judged of it, so that the songs are always the same."""
-_MEASURED_BY = ("analysis", "meters", "fingerprint", "finished_music", "finished.measures")
+_MEASURED_BY = (
+    "measure.analysis",
+    "measure.meters",
+    "measure.fingerprint",
+    "diagnosis.statistics",
+    "finished.measures",
+)
 
 
 # --- songs -----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import numpy as np
 from benchmark_recovery import excerpt, find_songs
 
 from mixagent.pipeline.dsp.limiter import Ballistics
-from mixagent.pipeline.finaliser.loop import loop as finaliser
+from mixagent.pipeline.finaliser import loop as finaliser
 from mixagent.pipeline.finaliser.settings import Clipper, Finishing
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.artefacts import wear

@@ -46,7 +46,8 @@ from mixagent.pipeline.measure.artefacts import loudness_jump_lu, wear
 from mixagent.pipeline.measure.meters import measure as metered
 from mixagent.pipeline.types import Audio, load
 from mixagent.reward.recovery import Original
-from mixagent.session.master import Request, master_song
+from mixagent.session.master import master_song
+from mixagent.session.request import Request
 from mixagent.settings import load_config
 
 OURS = "mixagent"

@@ -26,7 +26,8 @@ from mixagent.envs.pathologies import KINDS, damage, damage_all, validation_mech
 from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.types import Audio
 from mixagent.reward.recovery import DIMENSIONS, Original
-from mixagent.session.master import Request, master_song
+from mixagent.session.master import master_song
+from mixagent.session.request import Request
 from mixagent.settings import load_config
 
 System = Callable[[Path, Path, Path], None]

@@ -27,8 +27,18 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from mixagent.pipeline.finished.band import JUDGED, Band, FinishedMusic, Kind, Trust, group_deviation, to_json
-from mixagent.pipeline.finished.findings import FAULTS, PRIOR_ODDS
+from mixagent.pipeline.finished.band import (
+    FURTHEST_FAULT,
+    JUDGED,
+    Band,
+    FinishedMusic,
+    Kind,
+    Trust,
+    group_deviation,
+    root_mean_square,
+    to_json,
+)
+from mixagent.pipeline.finished.findings import FAULTS, FOUND, PRIOR_ODDS, WHOLES, whole_severity
 from mixagent.pipeline.finished.measures import (
     GROUPS,
     INDEX,
@@ -62,17 +72,24 @@ FAMILY = 0.1
 """Share of the finished songs that may have any finding at all."""
 GENERATED_SHARE, DAMAGED_SHARE = 0.6, 0.4
 RIDGE = 0.02
-LEAST_SLOPE = 1.2
-"""Of the log-odds of a fault in a song of another kind: too few generated ones are of others to tell."""
+QUIET_SHARE = 0.9
+"""Share of the finished songs whose quiet moments stay under the level told of a band."""
+LEAST_EDGE, MOST_EDGE = 0.5, 6.0
+"""The outer edge of a fault, in spreads: what a few odd finished songs have is a fault still."""
+LEAST_SLOPE = -PRIOR_ODDS
+"""Of the log-odds of a fault in a song of another kind, of which there are too few generated ones to tell: at
+its outer edge a fault counts as found."""
 
 
 @dataclass(frozen=True)
 class Songs:
-    """Measured songs: names, values (songs, measures) and kinds (songs, len(KIND))."""
+    """Measured songs: names, values (songs, measures), kinds (songs, len(KIND)), two by band of the tone."""
 
     names: tuple[str, ...]
     values: Float64Array
     kinds: Float64Array
+    quiet_db: Float64Array
+    moves_db: Float64Array
 
     def __len__(self) -> int:
         return len(self.names)
@@ -80,12 +97,15 @@ class Songs:
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> Songs:
         """Some of them."""
         names = np.array(self.names, object)[rows]
-        return Songs(tuple(names), self.values[rows], self.kinds[rows])
+        return Songs(
+            tuple(names), self.values[rows], self.kinds[rows], self.quiet_db[rows], self.moves_db[rows]
+        )
 
     def measures(self) -> Iterator[SongMeasures]:
         """One by one."""
-        for values, kind in zip(self.values, self.kinds, strict=True):
-            yield SongMeasures(values, kind)
+        rows = zip(self.values, self.kinds, self.quiet_db, self.moves_db, strict=True)
+        for values, kind, quiet_db, moves_db in rows:
+            yield SongMeasures(values, kind, quiet_db=quiet_db, moves_db=moves_db)
 
 
 def main() -> None:
@@ -150,7 +170,7 @@ def load(path: Path) -> Songs:
     return Songs(
         tuple(row["song"] for row in rows),
         np.array([song.values for song in songs]),
-        np.array([song.kind for song in songs]),
+        *(np.array([getattr(song, name) for song in songs]) for name in ("kind", "quiet_db", "moves_db")),
     )
 
 
@@ -179,10 +199,14 @@ def fit_music(finished: Songs, generated: Songs, verbose: bool = False) -> Finis
     trust["other"] = trust["tone"]
     edges = _fit_edges(out)
     alike, their_alike = (1 / (1 + np.exp(-s)) for s in (scores, their_scores))
-    severity = _fit_severity(_outlying(out, edges), alike, _outlying(theirs, edges), their_alike)
-    music = FinishedMusic(band, kind, trust, severity, edges)
+    wholes = _found_wholes(out, scores, trust)
+    severity = _fit_severity(_outlying(out, edges), alike, _outlying(theirs, edges), their_alike, wholes)
+    quiet_db = np.nanquantile(finished.quiet_db, QUIET_SHARE, axis=0)
+    music = FinishedMusic(band, kind, trust, severity, edges, quiet_db)
     if verbose:
         _report(music, out, alike, theirs, their_alike)
+        for name, found in (("finished", wholes), ("generated", _found_wholes(theirs, their_scores, trust))):
+            print(f"{name}: {100 * found.mean():.0f} % have a group that lies outside as a whole")
     return music
 
 
@@ -311,7 +335,7 @@ def _logistic(rows: Float64Array, outside: Float64Array, weights: Float64Array) 
 
 def _sided(deviations: Float64Array) -> Float64Array:
     """How far out each song is on each fault's side, in spreads, shape (songs, faults)."""
-    clipped = np.clip(deviations, -4, 4)
+    clipped = np.clip(deviations, -FURTHEST_FAULT, FURTHEST_FAULT)
     columns = []
     for fault in FAULTS:
         found = clipped[:, [INDEX[name] for name in fault.measures]]
@@ -330,9 +354,9 @@ def _fit_edges(out: Float64Array) -> Mapping[str, float]:
     low, high = 0.5, 1.0 - 0.5 / len(sided)
     for _ in range(40):
         share = (low + high) / 2
-        edges = np.maximum(np.quantile(sided, share, axis=0), 0.5)
+        edges = np.clip(np.quantile(sided, share, axis=0), LEAST_EDGE, MOST_EDGE)
         low, high = (share, high) if np.mean((sided > edges).any(axis=1)) > FAMILY else (low, share)
-    edges = np.maximum(np.quantile(sided, high, axis=0), 0.5)
+    edges = np.clip(np.quantile(sided, high, axis=0), LEAST_EDGE, MOST_EDGE)
     print(f"outer edges: the {100 * high:.1f}th percentile of each fault")
     return {fault.name: float(edge) for fault, edge in zip(FAULTS, edges, strict=True)}
 
@@ -342,15 +366,19 @@ def _outlying(deviations: Float64Array, edges: Mapping[str, float]) -> Float64Ar
 
 
 def _fit_severity(
-    ours: Float64Array, alike: Float64Array, theirs: Float64Array, their_alike: Float64Array
+    ours: Float64Array,
+    alike: Float64Array,
+    theirs: Float64Array,
+    their_alike: Float64Array,
+    wholes: NDArray[np.bool_],
 ) -> tuple[float, float]:
-    """The slopes of the log-odds, by likelihood, then held to the family's share."""
+    """The slopes of the log-odds, by likelihood, then held to the family's share, `wholes` counted in."""
     outlying = np.concatenate([ours.ravel(), theirs.ravel()])
     kinds = np.concatenate([np.repeat(alike, ours.shape[1]), np.repeat(their_alike, theirs.shape[1])])
     outside = np.repeat([0.0, 1.0], [ours.size, theirs.size])
     weights = np.repeat([0.9 / ours.size, 0.1 / theirs.size], [ours.size, theirs.size])
     best, slopes = math.inf, (1.0, 1.0)
-    for slope in np.linspace(LEAST_SLOPE, 3.0, 19):
+    for slope in np.linspace(LEAST_SLOPE, 4.0, 19):
         for alike_slope in np.linspace(0.0, 6.0, 61):
             odds = PRIOR_ODDS + (slope + alike_slope * kinds) * outlying
             loss = float((weights * (np.logaddexp(0, odds) - outside * odds)).sum())
@@ -358,7 +386,7 @@ def _fit_severity(
                 best, slopes = loss, (float(slope), float(alike_slope))
     print(f"slopes of the log-odds by likelihood: {slopes[0]:.2f} + {slopes[1]:.2f} · alike")
     scale = 1.0
-    while _found_share(ours, alike, (scale * slopes[0], scale * slopes[1])) > FAMILY:
+    while _found_share(ours, alike, (scale * slopes[0], scale * slopes[1]), wholes) > FAMILY:
         scale -= 0.01
     return scale * slopes[0], scale * slopes[1]
 
@@ -368,8 +396,28 @@ def _severities(outlying: Float64Array, alike: Float64Array, slopes: tuple[float
     return np.asarray(np.where(outlying > 0, 1 / (1 + np.exp(-odds)), 0.0))
 
 
-def _found_share(outlying: Float64Array, alike: Float64Array, slopes: tuple[float, float]) -> float:
-    return float(np.mean((_severities(outlying, alike, slopes) >= 0.5).any(axis=1)))
+def _found_share(
+    outlying: Float64Array, alike: Float64Array, slopes: tuple[float, float], wholes: NDArray[np.bool_]
+) -> float:
+    return float(np.mean((_severities(outlying, alike, slopes) >= FOUND).any(axis=1) | wholes))
+
+
+def _found_wholes(
+    deviations: Float64Array, scores: Float64Array, trust: Mapping[Group, Trust]
+) -> NDArray[np.bool_]:
+    """Which songs have a group that as a whole lies outside."""
+
+    def lies_outside(row: Float64Array, score: float) -> bool:
+        found = (
+            whole_severity(
+                trust[fault.group].odds(score, group_deviation(row, fault.group)),
+                root_mean_square(row, fault.group),
+            )
+            for fault in WHOLES
+        )
+        return max(found) >= FOUND
+
+    return np.array([lies_outside(row, score) for row, score in zip(deviations, scores, strict=True)])
 
 
 # --- what is printed -------------------------------------------------------------------------------

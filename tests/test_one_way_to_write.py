@@ -15,6 +15,7 @@ TEMPORARY = {"TemporaryDirectory", "NamedTemporaryFile", "TemporaryFile", "mkdte
 
 ALLOWED = {
     "pipeline/files.py:atomically": "the one way to write",
+    "pipeline/folders.py:temporary_folder": "the last place for a cache",
     "pipeline/types.py:DiskAudioWriter.__init__": "raw samples inside a stage's or a run's own folder",
     "pipeline/graph/cache.py:Cache._make": "inside the entry's folder, before it gets its name",
     "pipeline/graph/cache.py:Cache._publish": "the folder gets its name",
@@ -23,12 +24,17 @@ ALLOWED = {
     "pipeline/io/encoding.py:_write": "the place that `atomically` gave",
     "pipeline/io/encoding.py:_make_reproducible": "the place that `atomically` gave",
     "pipeline/io/encoding.py:_refusal": "asks why the place that `atomically` gave cannot be written",
+    "pipeline/io/decoding.py:_mpeg_blocks": "inside a scratch folder",
+    "pipeline/io/wav_chunks.py:append_chunks": "the place that `atomically` gave",
     "pipeline/finaliser/codecs.py:_encode_opus": "inside a scratch folder",
     "pipeline/matching/matchering.py:_write": "inside the stage's folder",
     "pipeline/separation/shifts.py:ShiftedSeparator.separate": "a folder inside the stage's",
-    "mixagent/session/stages.py:_level": "inside the stage's folder",
-    "mixagent/session/stems_stages.py:_tracks": "inside the stage's folder",
+    "mixagent/session/stages.py:level": "inside the stage's folder",
+    "mixagent/session/stems_stages.py:decode_tracks": "inside the stage's folder",
     "mixagent/report/listening.py:mp3": "into memory",
+    "mixagent/cli/app.py:_open_standard_streams": "nothing is kept",
+    "mixagent/cli/streams.py:_read": "inside a scratch folder",
+    "mixagent/cli/streams.py:_send": "into a pipe of the user's",
     "envs/pathologies.py:_mp3": "into memory",
     "policies/experience.py:_flac": "into memory",
 }

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mixagent.pipeline.errors import InputError, UsageError, option, reason
+from mixagent.pipeline.untrusted import file_name, one_line, whole_number
 
 FRAMES_A_SECOND = 75
 MOST_TRACKS = 99
 """What a cue sheet can number."""
 
 _KINDS = {".mp3": "MP3", ".aiff": "AIFF", ".aif": "AIFF"}
+_MOST_BYTES = 1 << 20
+_MOST_MINUTES = _MOST_NUMBERED = 999
+_LINE_END = re.compile(r"\r\n|\n|\r")
 _WORDS = re.compile(r'"([^"]*)"|(\S+)')
 
 
@@ -58,11 +62,14 @@ def read_cue(path: Path) -> CueSheet:
         InputError: it cannot be read, is no cue sheet, or cuts one file into several tracks.
     """
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {reason(error)}") from error
+    if len(raw) > _MOST_BYTES:
+        raise InputError(f"{path} is not a cue sheet: it is over 1 MB long")
     reading = _Reading()
-    for number, line in enumerate(_decoded(raw).splitlines(), 1):
+    for number, line in enumerate(_LINE_END.split(_decoded(raw)), 1):
         words = [quoted or plain for quoted, plain in _WORDS.findall(line)]
         try:
             _take(reading, words)
@@ -88,20 +95,20 @@ def _take(reading: _Reading, words: Sequence[str]) -> None:
     """One line."""
     command = words[0].upper() if words else ""
     if command == "FILE":
-        reading.file = words[1]
+        reading.file = file_name(words[1])
     elif command == "TRACK":
-        int(words[1])
+        _number(words[1], _MOST_NUMBERED)
         reading.track = CueTrack("", pregap_s=reading.postgap_s)
         reading.postgap_s = 0.0
     elif command == "POSTGAP":
         reading.postgap_s = _seconds(words[1])
-    elif command == "INDEX" and int(words[1]) == 1 and reading.track is not None and reading.file:
+    elif command == "INDEX" and _number(words[1], _MOST_NUMBERED) == 1 and reading.track and reading.file:
         _seconds(words[2])
         reading.tracks.append(replace(reading.track, file=reading.file))
     elif command == "PREGAP" and reading.track is not None:
         reading.track = replace(reading.track, pregap_s=reading.track.pregap_s + _seconds(words[1]))
     elif command in ("TITLE", "PERFORMER"):
-        _name(reading, command.lower(), words[1])
+        _name(reading, command.lower(), one_line(words[1]))
 
 
 def _name(reading: _Reading, what: str, text: str) -> None:
@@ -114,10 +121,18 @@ def _name(reading: _Reading, what: str, text: str) -> None:
 
 
 def _seconds(text: str) -> float:
-    minutes, seconds, frames = (int(part) for part in text.split(":"))
-    if not 0 <= seconds < 60 or not 0 <= frames < FRAMES_A_SECOND or minutes < 0:
-        raise ValueError(text)
+    minutes, seconds, frames = (
+        _number(part, most)
+        for part, most in zip(text.split(":"), (_MOST_MINUTES, 59, FRAMES_A_SECOND - 1), strict=True)
+    )
     return 60 * minutes + seconds + frames / FRAMES_A_SECOND
+
+
+def _number(text: str, most: int) -> int:
+    value = whole_number(text, 0, most)
+    if value is None:
+        raise ValueError(f"no number up to {most}")
+    return value
 
 
 def cue_text(sheet: CueSheet) -> str:
@@ -148,8 +163,8 @@ def _named(indent: str, title: str, performer: str) -> list[str]:
 
 
 def _quoted(text: str) -> str:
-    """A cue sheet knows no escape for a quote."""
-    return text.replace('"', "'").replace("\n", " ")
+    """A cue sheet knows no escape for a quote, and a line is a command."""
+    return one_line(text).replace('"', "'")
 
 
 def _clock(seconds: float) -> str:

@@ -12,12 +12,12 @@ from typing import Literal
 from mixagent.albums.cue_sheets import CueSheet, CueTrack, read_cue
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.io import tag_texts
-from mixagent.song_files import SongFile
+from mixagent.pipeline.untrusted import leading_number, one_line
+from mixagent.song_files import MASTER_ENDING, SongFile
 
 PlacedBy = Literal["cue", "tag", "name", "order"]
 
 _NUMBER = re.compile(r"(?:(\d)-)?(\d{1,3})(?=[\s._)-]|$)")
-_OWN_MASTER = ".master"
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,17 @@ def _without_masters(songs: Sequence[SongFile]) -> tuple[list[SongFile], list[Pa
     masters = [
         song
         for song in songs
-        if song.path.stem.endswith(_OWN_MASTER)
-        and song.path.parent / song.path.stem.removesuffix(_OWN_MASTER) in names
+        if song.path.stem.endswith(MASTER_ENDING)
+        and song.path.parent / song.path.stem.removesuffix(MASTER_ENDING) in names
     ]
     return [song for song in songs if song not in masters], [song.path for song in masters]
 
 
 def _check_names(songs: Sequence[SongFile]) -> None:
-    seen: dict[Path, Path] = {}
+    seen: dict[str, Path] = {}
     for song in songs:
-        place = (song.below or Path()) / song.path.stem
+        # In capitals or not: the masters may go to a disk where that makes no difference.
+        place = str((song.below or Path()) / song.path.stem).casefold()
         if place in seen:
             raise UsageError(f"{seen[place]} and {song.path} would become one master: keep one of them")
         seen[place] = song.path
@@ -108,7 +109,7 @@ def _track(song: SongFile, texts: Mapping[str, list[str]]) -> Track:
     stem = song.path.stem
     found = _NUMBER.match(stem)
     named, named_disc = (int(found[2]), int(found[1] or 0)) if found else (None, 0)
-    tagged, tagged_disc = (_leading(texts.get(name, ())) for name in ("tracknumber", "discnumber"))
+    tagged, tagged_disc = (leading_number(_first(texts, name)) for name in ("tracknumber", "discnumber"))
     rest = stem[found.end() :].lstrip(" ._)-") if found else stem
     return Track(
         song,
@@ -120,14 +121,8 @@ def _track(song: SongFile, texts: Mapping[str, list[str]]) -> Track:
     )
 
 
-def _leading(values: Iterable[str]) -> int | None:
-    """The 3 of `3/12`."""
-    found = re.match(r"\s*(\d+)", next(iter(values), ""))
-    return int(found[1]) if found else None
-
-
 def _first(texts: Mapping[str, list[str]], *names: str) -> str:
-    return next((value for name in names for value in texts.get(name, ())), "")
+    return one_line(next((value for name in names for value in texts.get(name, ())), ""))
 
 
 def _shared(texts: Iterable[Mapping[str, list[str]]], *names: str) -> str:

@@ -35,7 +35,8 @@ from mixagent.pipeline.io import BitDepth, add_texts, content_hash, replaygain_t
 from mixagent.pipeline.measure.meters import Float64Array, programme_loudness
 from mixagent.policies.base import Decision, Recorded
 from mixagent.report.words import number
-from mixagent.session.master import Premaster, Request, master_song, premaster_song
+from mixagent.session.master import Premaster, master_song, premaster_song
+from mixagent.session.request import Request
 from mixagent.settings import Config, load_config
 from mixagent.types import ShowProgress
 
@@ -266,7 +267,7 @@ def _song(
     album_tone = _toned(song.premaster.decision, place.tone_db)
     key = _key(request, song, place, album_tone)
     master = request.master_of(song.track)
-    known = next((each for each in before.get("songs", ()) if each["key"] == key), None)
+    known = next((each for each in before.get("songs", ()) if each.get("key") == key), None)
     if known is not None and is_whole(known, master.parent):
         return {**known, "status": "unchanged", **_named(song.track)}
     account = _mastered(request, song, place, album_tone, progress)

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar for each stage at work, none when stderr is not a terminal."""
+"""Progress on stderr: a bar for each stage at work, none where stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from mixagent.messages import printable
 from mixagent.types import ShowProgress
 
 
@@ -16,10 +17,12 @@ from mixagent.types import ShowProgress
 def shown_progress(quiet: bool) -> Iterator[ShowProgress]:
     """A callback that draws bars on stderr while the context lasts."""
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    # Colours may be forced into a file; bars that are drawn over each other are of no use in one.
+    if quiet or not sys.stderr.isatty() or console.is_dumb_terminal:
         yield _silent
         return
-    columns = (TextColumn("{task.description:<12}"), BarColumn(bar_width=32), TimeElapsedColumn())
+    name = TextColumn("{task.description:<12}", markup=False)
+    columns = name, BarColumn(bar_width=32), TimeElapsedColumn()
     # What is printed to the same terminal goes above the bars; to a file or a pipe it goes as it is.
     shared = sys.stdout.isatty()
     with Progress(*columns, console=console, transient=True, redirect_stdout=shared) as bars:
@@ -27,7 +30,7 @@ def shown_progress(quiet: bool) -> Iterator[ShowProgress]:
 
         def show(stage: str, share: float) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=1.0)
+                tasks[stage] = bars.add_task(printable(stage), total=1.0)
             elif share < bars.tasks[tasks[stage]].completed:
                 bars.reset(tasks[stage])
             bars.update(tasks[stage], completed=share)

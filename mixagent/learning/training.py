@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from omegaconf import OmegaConf
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -34,9 +35,17 @@ from mixagent.learning.train_settings import (
     sweep_name,
 )
 from mixagent.learning.training_log import TrainingLog
+from mixagent.messages import say
 from mixagent.pipeline.chain.parameters import Settings
-from mixagent.pipeline.errors import UsageError, option
-from mixagent.pipeline.files import append_line, atomically, read_lines, write_atomically
+from mixagent.pipeline.errors import InputError, UsageError, option
+from mixagent.pipeline.files import (
+    append_line,
+    atomically,
+    clear_leftovers,
+    heal_lines,
+    read_lines,
+    write_atomically,
+)
 from mixagent.policies import Policy, load_policy
 from mixagent.policies.learned import Checkpoint
 from mixagent.policies.network import Actor, Layout, Sizes, Value, measure_statistics
@@ -84,6 +93,9 @@ def train(
     return [_train_one(config, folder, show) for config, folder in zip(configs, folders, strict=True)]
 
 
+_EVALUATIONS = "evaluations.jsonl"
+
+
 @dataclass(frozen=True)
 class _Run:
     """What the parts of a run share."""
@@ -110,6 +122,9 @@ def _train_one(config: TrainConfig, folder: Path, show: ShowProgress) -> Path:
     adviser = load_policy(config.env.adviser)
     reward = load_reward(reward_rows(config))
     _claim(config, folder)
+    clear_leftovers(folder)
+    if damaged := heal_lines(folder / _EVALUATIONS):
+        say(f"{folder / _EVALUATIONS}: {damaged} of its lines were damaged and are left out")
     store = _cases(config, folder, show)
     sizes = {row["name"]: len(kinds_of(row)) for row in store.rows()}
     training = tuple(store.names("train"))[: config.cases.training or None]
@@ -182,7 +197,7 @@ def _trained(run: _Run) -> Path:
     """Warm start, PPO, and the policy's folder."""
     examples, held_out = _examples(run)
     networks = _networks(run, examples)
-    if not _evaluations(run):
+    if NEUTRAL not in {row["iteration"] for row in _evaluations(run)}:
         _evaluate(run, networks.actor, NEUTRAL)
     _warm(run, networks, examples, held_out)
     settings = run.config.trainer
@@ -195,7 +210,8 @@ def _trained(run: _Run) -> Path:
         run.log.logger,
         partial(_evaluate, run, networks.actor),
     )
-    networks.actor.load_state_dict(load_file(best))
+    if not _fits(best, networks.actor):
+        raise InputError(f"{best} is damaged: delete {run.folder / 'state.pt'} to train from the warm start")
     if settings.advice_share > 0.0:
         networks.actor.lean(settings.advice_share)
         _evaluate(run, networks.actor, LEANING)
@@ -256,17 +272,26 @@ def _warm(run: _Run, networks: Networks, examples: Examples, held_out: Examples)
             run.log.logger.record(f"warm_start/{name}", getattr(done, name))
         run.log.logger.dump(done.number)
 
-    if not path.is_file():
+    if not _fits(path, networks.actor):
         fitted = fit(
             networks.actor, networks.order, examples, held_out, settings, run.config.trainer.seed, report
         )
         with atomically(path) as place:
             save_file(fitted.state_dict(), place)
-    networks.actor.load_state_dict(load_file(path))
+        networks.actor.load_state_dict(load_file(path))
     # PPO compares probabilities before and after an update: dropout would change them by chance.
     for module in networks.actor.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+
+
+def _fits(path: Path, actor: Actor) -> bool:
+    """Take the weights in a file over; whether they are there and whole. Damaged ones are made again."""
+    try:
+        actor.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError):
+        return False
+    return True
 
 
 def _vector(run: _Run, stage: Curriculum) -> VecEnv:
@@ -309,20 +334,23 @@ def _evaluate(run: _Run, actor: Actor, iteration: int) -> dict[str, float]:
 
     cases = StoredCases(run.store, run.validation)
     figures = summary(play(actor, cases, names, run.choice, run.adviser, run.reward, hear), run.choice.names)
-    append_line(run.folder / "evaluations.jsonl", {"iteration": iteration, **figures})
+    append_line(run.folder / _EVALUATIONS, {"iteration": iteration, **figures})
     run.show("train", max(iteration, 0) / max(run.config.trainer.ppo.iterations, 1))
     return {f"validation/{name}": value for name, value in figures.items()}
 
 
 def _evaluations(run: _Run) -> list[dict[str, float]]:
-    return read_lines(run.folder / "evaluations.jsonl")
+    """The figures of each evaluation; rows that a kill or a disk damaged are left out."""
+    rows = read_lines(run.folder / _EVALUATIONS)
+    return [row for row in rows if isinstance(row.get("iteration"), int) and "total" in row]
 
 
 def _shipped(run: _Run, actor: Actor) -> Path:
     """Write the policy's folder: what each phase reached stands in its card."""
     by_iteration = {row["iteration"]: row for row in _evaluations(run)}
     later = [row for iteration, row in by_iteration.items() if iteration > 0]
-    phases = {"neutral": by_iteration[NEUTRAL], "warm start": by_iteration[0]}
+    named = {"neutral": NEUTRAL, "warm start": 0}
+    phases = {name: by_iteration[number] for name, number in named.items() if number in by_iteration}
     if later:
         phases["PPO"] = max(later, key=lambda row: row["total"])
     if LEANING in by_iteration:

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.chain.applied import BandGain
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, STEM_PLACES, Settings, switch_of
-from mixagent.pipeline.finished.band import Band, Judgement
+from mixagent.pipeline.finished.band import Band, Judgement, root_mean_square
 from mixagent.pipeline.finished.findings import FOUND, Fault, findings
-from mixagent.pipeline.finished.measures import GROUPS, LEVEL, LOWEST_DB, MEASURES, Group
+from mixagent.pipeline.finished.measures import GROUPS, INDEX, LEVEL, LOWEST_DB, MEASURES, Group
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.report.findings import blinking_percent
-from mixagent.report.words import number, parameter_label, parameter_value, place_label
+from mixagent.report.words import change_words, number, parameter_label, parameter_value, place_label
 
 Float64Array = NDArray[np.float64]
 Row = dict[str, Any]
@@ -38,19 +38,21 @@ TOLD_DB = 0.8
 ASIDE_DB = 1.5
 """The same of bands that nothing was set for."""
 
-UNCERTAIN = "no fault for certain, brought a little towards finished music"
+UNCERTAIN = "no fault for certain, brought towards finished music"
 """Why bands were moved that no finding is about."""
 
 BAND_DYNAMICS = ("transient_attack_db", "ride_db")
 """Settings of dynamics that the band of finished music moves."""
 
 BY_HAND = "set by hand"
+_LIMITED = "the limiter took peaks for the target's loudness, the rest comes with tone and width"
 _ASIDE = "it comes with the level and the rest"
 _TO_THE_MIDDLE = "no fault for certain, brought towards the middle"
 
 _THIRD = 2 ** (1 / 6)
 _WORKED_DB = 0.1
 _LEAST_PART = 0.25
+_LEAST_EASED = 0.1
 _ALWAYS = 0.95
 _NEAR_OCTAVES = 0.2
 _SILENT_DB = 0.05
@@ -268,12 +270,11 @@ class _Told:
                 continue
             answered = self._answered(group, region.change_db, names[region.places]) if asked else []
             why = self._why(group, region, answered) if asked else _ASIDE
-            size = number(abs(region.change_db))
             one = region.places.stop - region.places.start == 1
             most = "" if one else f" (most {number(abs(region.most_db))} dB at {hz_words(region.most_hz)})"
             verb = up if region.change_db > 0 else down
             band = span_words(region.low_hz, region.high_hz)
-            did = f"{band} {verb} by {size} dB{most}"
+            did = f"{band} {change_words(verb, region.change_db)}{most}"
             yield _action(group, did, why, region, [fault.name for fault in answered])
 
     def _changes(self, group: Group) -> Float64Array:
@@ -320,20 +321,44 @@ class _Told:
         return [n for n in changed if not n.startswith("graphic.") and switch_of(n) not in changed]
 
     def _answered(self, group: Group, change: float, names: Sequence[str]) -> list[Fault]:
-        """The faults found that lie in good part in these bands and become less with this change."""
+        """The faults found that lie in good part in these bands and become less with this change.
+
+        Where there is none: that the group as a whole lies outside, if that was found and they came nearer.
+        """
         inside = set(names)
-        return [
+        found = [fault for fault in self.found if fault.group == group]
+        single = [
             fault
-            for fault in self.found
-            if fault.group == group
-            and (fault.side == "low") == (change > 0)
+            for fault in found
+            if fault.side == ("low" if change > 0 else "high")
             and 2 * len(inside & set(fault.measures)) >= len(fault.measures)
         ]
+        if single or not self._came_nearer(names):
+            return single
+        return [fault for fault in found if fault.side == "either"]
+
+    def _came_nearer(self, names: Sequence[str]) -> bool:
+        """Whether some measures lie nearer to finished music's on average than they did."""
+        was, now = self._apart(names)
+        return was * (now - was) < 0.0 and abs(now) < abs(was)
+
+    def _apart(self, names: Sequence[str]) -> tuple[float, float]:
+        """Mean distance of some measures from finished music's mean before and after."""
+        places = [INDEX[name] for name in names]
+        mean = self.before.band.mean[places]
+        was, now = (float(np.nanmean(s.measures.values[places] - mean)) for s in (self.before, self.after))
+        return was, now
 
     def _why(self, group: Literal["tone", "width"], region: Region, answered: Sequence[Fault]) -> str:
+        names = [MEASURES[k].name for k in GROUPS[group]][region.places]
         towards = self._references(group)
-        if towards or answered:
-            return towards or _joined([fault.says for fault in answered])
+        if towards:
+            return towards
+        if answered and answered[0].side == "either":
+            was, _ = self._apart(names)
+            return f"{answered[0].says}, here it was {number(abs(was))} dB {'over' if was > 0 else 'under'}"
+        if answered:
+            return _joined([fault.says for fault in answered])
         given = {
             self.made.reasons.get(name)
             for name in self._graphic(group)
@@ -341,13 +366,7 @@ class _Told:
         }
         if given == {BY_HAND}:
             return BY_HAND
-        mean = self.before.band.mean[GROUPS[group]][region.places]
-        was, now = (
-            float(np.nanmean(song.measures.of(group)[region.places] - mean))
-            for song in (self.before, self.after)
-        )
-        nearer = was * region.change_db < 0 and abs(now) < abs(was)
-        return UNCERTAIN if nearer else "it makes up for what changed beside it"
+        return UNCERTAIN if self._came_nearer(names) else "it makes up for what changed beside it"
 
     def _references(self, group: Group) -> str:
         """What a group of measures was brought towards, where that is not finished music."""
@@ -372,8 +391,8 @@ class _Told:
             otherwise = _ASIDE if not asked or next(leans) <= next(leans) else _TO_THE_MIDDLE
             why = _joined([fault.says for fault in answered]) if answered else otherwise
             side = "right" if region.change_db > 0 else "left"
-            band, size = span_words(region.low_hz, region.high_hz), number(abs(region.change_db))
-            did = f"{band} moved {size} dB to the {side}"
+            band = span_words(region.low_hz, region.high_hz)
+            did = f"{band} {change_words('moved', region.change_db)} to the {side}"
             yield _action("balance", did, why, region, [fault.name for fault in answered])
 
     def effects(self) -> Iterator[Row]:
@@ -430,7 +449,7 @@ class _Told:
         if abs(change) < _SILENT_DB:
             return f"{band} as it was"
         word = {"tone": ("raised", "lowered"), "width": ("widened", "narrowed")}[group][change < 0]
-        return f"{band} {word} by {number(abs(change))} dB"
+        return f"{band} {change_words(word, change)}"
 
     def punch(self) -> Iterator[Row]:
         """Peaks over loudness, and the attacks of each band, where they changed."""
@@ -469,6 +488,9 @@ class _Told:
         """Whether a fault of dynamics became less by what was set for it."""
         if not self._dynamic():
             return False
+        if fault.side == "either":
+            was, now = (root_mean_square(song.deviations, fault.group) for song in (self.before, self.after))
+            return was - now >= _LEAST_EASED
         change = float(np.mean([self._changed(name) for name in fault.measures]))
         return (change if fault.side == "low" else -change) >= HEARD_DB / 2
 
@@ -478,7 +500,9 @@ class _Told:
         if answered:
             return _joined([fault.says for fault in answered])
         if group == "punch" and change < 0 and self.made.reduction_db >= HEARD_DB:
-            return "the limiter took peaks for the target's loudness, the rest comes with tone and width"
+            return _LIMITED
+        if group == "range" and not self._came_nearer(["loudness_range"]):
+            return "it comes with tone and width" if self.made.reduction_db < HEARD_DB else _LIMITED
         given = {name: self.made.reasons[name] for name in self._dynamic() if name in self.made.reasons}
         own = {name: self.made.applied[name] for name in given if name.endswith(BAND_DYNAMICS)}
         by_band = reasons_of(self.before, own)
@@ -521,7 +545,7 @@ def _gains_words(gains: Sequence[BandGain]) -> str:
     share = max(gain.share for gain in gains)
     seldom = "" if share > _ALWAYS else f" in {number(100 * share, 0)} % of the time"
     return (
-        f"{band} {verb} by {number(abs(mean_db))} dB{seldom}, "
+        f"{band} {change_words(verb, mean_db)}{seldom}, "
         f"most {number(abs(most.most_db))} dB at {hz_words(most.most_hz)}"
     )
 

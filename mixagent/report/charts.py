@@ -147,11 +147,9 @@ def _band_chart(report: Mapping[str, Any], group: Literal["tone", "width"], apar
     }
     scale = _thirty(sides.values(), band["mean"] - middle)
     mean, spread = band["mean"] - middle, band["spread"]
-    lowest = np.minimum(_between(band["low"] - middle, mean - spread), mean - spread)
-    highest = np.maximum(_between(band["high"] - middle, mean + spread), mean + spread)
     lines = (
-        Line("outer", _area(hz, lowest, highest, scale)),
         Line("inner", _area(hz, mean - spread, mean + spread, scale)),
+        *(Line("edge", _band_line(hz, band[side] - middle, scale)) for side in ("low", "high")),
         Line("mean", _band_line(hz, mean, scale)),
         *(Line(side, _band_line(hz, values, scale)) for side, values in sides.items()),
     )
@@ -160,15 +158,6 @@ def _band_chart(report: Mapping[str, Any], group: Literal["tone", "width"], apar
 
 def _column(table: Mapping[str, Any], measures: Sequence[Measure], key: str) -> NDArray[np.float64]:
     return np.array([math.nan if (v := table[m.name][key]) is None else v for m in measures], np.float64)
-
-
-def _between(values: NDArray[np.float64], otherwise: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values with what is missing drawn straight between what is there."""
-    known = np.isfinite(values)
-    if not known.any():
-        return otherwise
-    at = np.arange(len(values))
-    return np.interp(at, at[known], values[known])
 
 
 def _thirty(curves: Iterable[NDArray[np.float64]], mean: NDArray[np.float64]) -> Scale:
@@ -214,7 +203,8 @@ class Gauge:
         label, unit: of the figure.
         before, after: its values.
         at: places of before and after.
-        inner, outer: left edge and width of the band's mean ± spread, and of what is no fault for certain.
+        inner: left edge and width of the band's mean ± spread.
+        edges: where a fault begins to count as found, below and above; None where none is looked for.
     """
 
     label: str
@@ -223,7 +213,7 @@ class Gauge:
     after: float
     at: tuple[float, float]
     inner: tuple[float, float]
-    outer: tuple[float, float]
+    edges: tuple[float | None, float | None]
 
 
 _GAUGES = (
@@ -250,8 +240,9 @@ def gauges(report: Mapping[str, Any]) -> list[Gauge]:
         mean, spread = band["mean"], band["spread"]
         reach = _WIDEST_SPREADS * spread
         scale = Scale(mean - reach, mean + reach)
-        low = mean - spread if band["low"] is None else min(band["low"], mean - spread)
-        high = mean + spread if band["high"] is None else max(band["high"], mean + spread)
+        low, high = (
+            None if band[side] is None else 100 * scale.share(band[side]) for side in ("low", "high")
+        )
         unit = MEASURES[INDEX[name]].unit
         places = tuple(100 * scale.share(v) for v in (before, after))
         rows.append(
@@ -262,7 +253,7 @@ def gauges(report: Mapping[str, Any]) -> list[Gauge]:
                 after,
                 (places[0], places[1]),
                 _span(scale, mean - spread, mean + spread),
-                _span(scale, low, high),
+                (low, high),
             )
         )
     return rows
@@ -381,9 +372,12 @@ def _hz_x(hz: float) -> float:
 
 
 def _band_line(centres: Sequence[float], values: NDArray[np.float64], scale: Scale) -> str:
-    """What lies off the scale leaves the box, which cuts it, or it would seem to lie on its edge."""
+    """What lies off the scale leaves the box, which cuts it, or it would seem to lie on its edge.
+
+    Where there is no value the line is interrupted.
+    """
     ys = BOX * (scale.high - values) / (scale.high - scale.low)
-    return polyline([_hz_x(hz) for hz in centres], [float(y) for y in ys])
+    return polyline([_hz_x(hz) for hz in centres], [float(y) if math.isfinite(y) else None for y in ys])
 
 
 def _hz_ticks() -> tuple[Tick, ...]:

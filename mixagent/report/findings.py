@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from mixagent.pipeline.diagnosis.diagnose import DEFECTS
-from mixagent.pipeline.finished.band import Judgement, finished_music_band, judge
-from mixagent.pipeline.finished.findings import FAULTS, FOUND, Fault, Found, findings, severity
+from mixagent.pipeline.finished.band import WHOLE_S, Judgement, judge
+from mixagent.pipeline.finished.findings import (
+    BY_NAME,
+    FAULTS,
+    FOUND,
+    WHOLES,
+    Fault,
+    Found,
+    called_for,
+    findings,
+    outer_edge,
+)
 from mixagent.pipeline.finished.measures import DEEPEST_WOBBLE_DB, INDEX, MEASURES, Group, SongMeasures
 from mixagent.report.words import PROPERTIES, number
 
@@ -30,28 +39,38 @@ PATHOLOGY: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(
             (
                 *("wide", "narrow", "wide low mids", "wide lows"),
-                *("leaning right", "leaning left", "out of phase"),
+                *("leaning right", "leaning left", "out of phase", "other width"),
             ),
             "panning",
         ),
-        **dict.fromkeys(("crushed", "soft", "monotone"), "flatness"),
+        **dict.fromkeys(("crushed", "soft", "monotone", "other dynamics"), "flatness"),
     }
 )
 """Which of the five pathologies of generated songs a fault belongs to; some belong to none."""
 
+UNANSWERED: Mapping[str, str] = MappingProxyType(
+    {
+        "wobbling lows": "notes that are missing cannot be turned up, and compressing the lows left them so",
+        "unsteady mids": "what comes and goes may be the phrasing, and compression hardly steadied it",
+        "pumping": "a gain that went down under the kick cannot be told from the music any more",
+        "smeared": "hiss that sounds along with the music cannot be told from it",
+    }
+)
+"""Why a fault is left that nothing in the chain answers without harm."""
+
+_SIDED, _WHOLES = ({fault.name for fault in faults} for faults in (FAULTS, WHOLES))
+
 _BLINKING = next(fault for fault in FAULTS if fault.name == "blinking")
 
 STRICT = 0.5
-"""Share from which a song counts as of the band's kind, and a group of measures as one to be corrected."""
+"""Share from which a song counts as of the band's kind."""
 
 _GROUPS: tuple[Group, ...] = ("tone", "width", "balance", "punch")
-_MOST_OUTLYING = 8.0
 
 
 def judged(measures: SongMeasures, like: Judgement | None = None) -> Judgement:
     """A song held against finished music, as strictly as the song that it was made of where one is given."""
-    found = judge(measures)
-    return found if like is None else replace(found, alike=like.alike, trust=like.trust)
+    return judge(measures, like=like)
 
 
 def finding_rows(judgement: Judgement | None, diagnosis: Iterable[Mapping[str, Any]]) -> list[Row]:
@@ -64,11 +83,19 @@ def finding_rows(judgement: Judgement | None, diagnosis: Iterable[Mapping[str, A
     Returns:
         For each its `name`, `kind` (`fault` or `defect`), `severity` (of a fault the probability that it is
         outside of finished music), `found`, `place`, the distance from finished music's mean `apart` in
-        `unit` with its sign (None for a defect), `sentence` and `pathology`, None for none of the five.
+        `unit` with its sign (None for a defect), `sentence`, `pathology`, None for none of the five, and
+        `unanswered`, why nothing answers it, None where something does.
     """
     defects = [_defect(row) for row in diagnosis if _is_defect(row) and row["found"]]
     faults = () if judgement is None else findings(judgement)
     return [*defects, *(_row(found, judgement) for found in faults if judgement is not None)]
+
+
+def told_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those that count as found, without the groups of which a single fault was found as well."""
+    found = found_rows(rows)
+    groups = {BY_NAME[row["name"]].group for row in found if row["name"] in _SIDED}
+    return [row for row in found if row["name"] not in _WHOLES or BY_NAME[row["name"]].group not in groups]
 
 
 def found_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -106,12 +133,14 @@ def judged_object(judgement: Judgement | None) -> Row | None:
 def judged_words(judgement: Judgement) -> str:
     """What a song was held against, and how strictly."""
     held = f"Held against {judgement.band.songs} finished songs"
+    if judgement.measures.duration_s < WHOLE_S:
+        held += f", hardly, for {number(judgement.measures.duration_s, 0)} s say little of a song"
     if judgement.alone:
-        return "A voice or an instrument alone, without any bass: no band of mixes is held against it."
+        return "A voice, an instrument or a drone alone: no band of mixes is held against it."
     if judgement.alike >= STRICT:
         return f"{held}; it moves like songs with voice, drums and bass do: judged strictly."
     own = f"{held}; it is a kind of its own"
-    strict = [group for group in _GROUPS if judgement.trust[group] >= STRICT]
+    strict = [group for group in _GROUPS if judgement.trust[group] and called_for(judgement, group)]
     if strict:
         return f"{own}, but so far out in {_listed(strict)} that it is judged there."
     if any(judgement.trust[group] for group in _GROUPS):
@@ -127,6 +156,10 @@ def sentence(found: Found, judgement: Judgement) -> str:
 
 def _measured(found: Found, judgement: Judgement) -> str:
     fault, distance = found.fault, number(abs(found.apart))
+    if fault.side == "either":
+        return (
+            f"{_WHOLE[fault.group].format(place=fault.place)} {distance} dB from finished music, all together"
+        )
     over, more, higher = ("over", "more", "higher") if found.apart > 0 else ("under", "less", "lower")
     if fault.name in _SAID:
         return _SAID[fault.name].format(distance=distance, more=more)
@@ -180,6 +213,12 @@ def _blinks(fault: Fault, judgement: Judgement) -> str:
     return f"{fault.place} is away {number(was)} % of the time, in finished music {number(usual)} %"
 
 
+_WHOLE: Mapping[Group, str] = {
+    "tone": "{place} lies",
+    "width": "the sides of {place} lie",
+    "punch": "peaks over power lie",
+}
+
 _SAID = {
     "metallic": "tones at 7–13 kHz stand out by {distance} dB {more} than in finished music",
     "smeared": "7.5–13 kHz moves {distance} dB {more} than in finished music",
@@ -202,6 +241,7 @@ def _row(found: Found, judgement: Judgement) -> Row:
         "unit": fault.unit,
         "sentence": _capital(sentence(found, judgement)),
         "pathology": PATHOLOGY.get(fault.name),
+        "unanswered": UNANSWERED.get(fault.name),
     }
 
 
@@ -220,17 +260,16 @@ def _defect(row: Mapping[str, Any]) -> Row:
         "unit": "",
         "sentence": _capital(row["evidence"]),
         "pathology": None,
+        "unanswered": None,
     }
 
 
 def _edges(judgement: Judgement) -> dict[str, dict[str, float]]:
     """By side and measure the value at which a fault of that side counts as found, all its measures alike."""
-    grid = np.linspace(0.0, _MOST_OUTLYING, 801)
-    begins = float(np.interp(FOUND, [severity(x, judgement.alike) for x in grid], grid))
     edges: dict[str, dict[str, float]] = {"low": {}, "high": {}}
     for fault in FAULTS:
         sign = 1.0 if fault.side == "high" else -1.0
-        reach = sign * begins * finished_music_band().edges[fault.name]
+        reach = sign * outer_edge(fault, judgement.alike)
         for name in fault.measures:
             k = INDEX[name]
             edge = float(judgement.band.mean[k] + reach * judgement.band.spread[k])

@@ -59,6 +59,19 @@ def summary_text(report: Mapping[str, Any]) -> RenderableType:
     )
 
 
+def planned_text(report: Mapping[str, Any]) -> RenderableType:
+    """What is wrong and what would be done, of a dry run."""
+    return Group(
+        Text.assemble(("Dry run", "bold"), ": nothing was rendered or written."),
+        *(Text(property_words(row)) for row in report["properties"]),
+        *judged_text(report.get("judged")),
+        *sentences("What is wrong", report["summary"]["wrong"], NOTHING_FOUND),
+        *sentences("What would be done", report["summary"]["done"], "nothing"),
+        *_strengths(report["decision"].get("strengths", {})),
+        *(Text(f"! {line}", style="yellow") for line in report["warnings"]),
+    )
+
+
 NOTHING_FOUND = "nothing for certain"
 
 

@@ -61,6 +61,7 @@ DEFECTS: Mapping[str, Explanation] = {
     "mono": Explanation("Mono", "Both channels are the same: there is no stereo picture to work on."),
     "silence": Explanation("Silence", "There is no programme to work on, here or in long stretches."),
     "glitches": Explanation("Glitches", "Clicks or dropouts: jumps that no instrument makes."),
+    "offset": Explanation("Offset", "The wave does not swing around zero: a limiter pays for it with level."),
 }
 
 PROPERTIES = frozenset({"mono"})
@@ -117,6 +118,17 @@ def number(value: float | None, digits: int = 1, sign: bool = False) -> str:
     if float(text) == 0:
         text = text.lstrip("+-")
     return text.replace("-", MINUS)
+
+
+LITTLE_DB, MUCH_DB = 1.5, 4.0
+"""Under the first a change is a little, over the second it is much."""
+
+
+def change_words(verb: str, change_db: float) -> str:
+    """A change by its size: “raised a little, by 1.2 dB”, “raised by 2.3 dB”, “raised much, by 6.0 dB”."""
+    size_db = abs(change_db)
+    much = " a little," if size_db < LITTLE_DB else " much," if size_db > MUCH_DB else ""
+    return f"{verb}{much} by {number(size_db)} dB"
 
 
 def span_words(low: float | None, high: float | None) -> str:

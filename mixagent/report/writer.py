@@ -9,6 +9,7 @@ from typing import Any
 
 from mixagent.manifests import write_json
 from mixagent.pipeline.errors import OutputError, UsageError
+from mixagent.pipeline.names import check_name
 from mixagent.pipeline.types import AudioSource
 
 FORMATS = (".html", ".json")
@@ -22,6 +23,7 @@ def check_reports(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
         OutputError: a folder that is not there or may not be written to.
     """
     for path in paths:
+        check_name(path)
         if path.suffix.lower() not in FORMATS:
             raise UsageError(f"{path}: a report is .html or .json")
         if path.exists() and any(other.exists() and path.samefile(other) for other in inputs):

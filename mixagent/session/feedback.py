@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from mixagent.pipeline.chain.edits import Edits, Span, edited
+from mixagent.pipeline.chain.edits import Edits, edited
 from mixagent.pipeline.feedback import (
     Aim,
     Change,
@@ -20,13 +19,12 @@ from mixagent.pipeline.feedback import (
     revise,
     song_figures,
 )
-from mixagent.pipeline.graph.runner import Result, Stage, StageContext
+from mixagent.pipeline.graph.runner import Stage, StageContext
 from mixagent.pipeline.io import resample
-from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.policies.base import Decision
 from mixagent.session.reporting.feedback import change_words, feedback_account
+from mixagent.session.results import Results
 from mixagent.session.running import Runner
-from mixagent.session.stages import song_measures
 
 LEAST_GAIN = 0.5
 """By how much a render has to come closer to the aims, in tolerances."""
@@ -126,21 +124,21 @@ def _reasons(renders: Sequence[Rendered], changes: Sequence[Change]) -> dict[str
 def _rendered(
     loop: Loop,
     decision: Decision,
-    results: Mapping[str, Result],
+    results: Results,
     song: Figures,
     changes: tuple[Change, ...],
 ) -> Rendered:
     judged = results["judge"].values
-    analysis = Analysis.from_json(results["measure"].values["analysis"])
-    figures = render_figures(analysis, _or_silence(judged["harshness_db"]), judged["pumping_db"])
-    measures = song_measures(results["measure"])
+    measured = results.measured
+    assert measured is not None
+    figures = render_figures(measured.analysis, _or_silence(judged["harshness_db"]), judged["pumping_db"])
+    measures = measured.measures
     figures |= {} if measures is None else graphic_figures(measures)
     return Rendered(decision, figures, deviation(loop.aims, figures, song), changes)
 
 
-def _song(results: Mapping[str, Result]) -> Figures:
-    analysis = Analysis.from_json(results["analyse"].values["analysis"])
-    return song_figures(analysis, _or_silence(results["listen"].values["harshness_db"]))
+def _song(results: Results) -> Figures:
+    return song_figures(results.heard.analysis, _or_silence(results["listen"].values["harshness_db"]))
 
 
 def _or_silence(level_db: float | None) -> float:
@@ -149,27 +147,31 @@ def _or_silence(level_db: float | None) -> float:
 
 def _listening() -> Stage:
     """What is asked of the song once, to hold every render against."""
-    return Stage("listen", _listen, ("decode",))
+    return Stage("listen", listen_to_song, ("decode",))
 
 
 def _judging(loop: Loop) -> Stage:
     """What is asked of a render beside its analysis."""
-    settings = {"edits": loop.edits.asked, "rate": loop.rate}
-    return Stage("judge", partial(_judge, loop.edits, loop.rate), ("decode", "mix", "finalise"), settings)
+    settings = {"edits": asdict(loop.edits), "rate": loop.rate}
+    return Stage("judge", judge_render, ("decode", "mix", "finalise"), settings)
 
 
-def _listen(context: StageContext) -> dict[str, Any]:
+def listen_to_song(context: StageContext) -> dict[str, Any]:
+    """Harshness of the song as it came."""
     from mixagent.pipeline.measure.artefacts import harshness_db
 
-    return {"harshness_db": _finite(harshness_db(context.inputs["decode"].audio("audio")))}
+    return {"harshness_db": _finite(harshness_db(Results(context.inputs).song))}
 
 
-def _judge(edits: Edits, rate: int | None, context: StageContext) -> dict[str, Any]:
+def judge_render(context: StageContext) -> dict[str, Any]:
+    """Pumping and harshness of a render."""
     from mixagent.pipeline.measure.artefacts import harshness_db, pumping_db
 
-    song, master = (context.inputs[name].audio("audio") for name in ("decode", "finalise"))
-    span = Span(*context.inputs["mix"].values["span_s"])
-    dry = edited(resample(song, rate or song.rate, context.directory / "song.f32"), edits, span)
+    inputs, rate = Results(context.inputs), context.settings["rate"]
+    song, master, span = inputs.song, inputs.master, inputs.span
+    assert span is not None
+    resampled = resample(song, rate or song.rate, context.directory / "song.f32")
+    dry = edited(resampled, Edits(**context.settings["edits"]), span)
     return {"pumping_db": pumping_db(dry, master), "harshness_db": _finite(harshness_db(master))}
 
 

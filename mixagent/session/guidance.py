@@ -13,7 +13,6 @@ from mixagent.pipeline.feedback import Aim, aims, graphic_aims, left_alone
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.finished.band import Band, finished_music_band
 from mixagent.pipeline.finished.measures import SongMeasures
-from mixagent.pipeline.graph.runner import Result
 from mixagent.pipeline.matching.chosen import band_of
 from mixagent.pipeline.matching.goals import Goal
 from mixagent.pipeline.matching.library import GENRE
@@ -23,6 +22,7 @@ from mixagent.policies.base import Decision
 from mixagent.session.reference_stages import Listened, listen
 from mixagent.session.references import Reference, References, reference_target
 from mixagent.session.reporting.references import reference_account
+from mixagent.session.results import Results
 from mixagent.session.running import Runner
 
 GOAL_LUFS = (-24.0, -7.0)
@@ -132,7 +132,7 @@ def with_genres(references: References | None, goal: Goal | None) -> References 
     return replace(named, tone=named.tone or found, width=named.width or found)
 
 
-def wishes_account(wishes: Wishes, results: Mapping[str, Result], space: ParameterSpace) -> dict[str, Any]:
+def wishes_account(wishes: Wishes, results: Results, space: ParameterSpace) -> dict[str, Any]:
     """The report's entries `reference` and `goal`, None where there was none."""
     references, listened = wishes.references, wishes.listened
     reference = None

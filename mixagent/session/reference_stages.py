@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +83,14 @@ def _listening_stage(number: int, reference: Reference) -> Stage:
     assert reference.path is not None
     sha256 = content_hash(reference.path)
     name = f"reference {number + 1}" if number else "reference"
-    return Stage(name, partial(_listen, reference.path, sha256), settings={"sha256": sha256})
+    return Stage(name, listen_to_reference, settings={"sha256": sha256}, given={"path": str(reference.path)})
 
 
-def _listen(path: Path, sha256: str, context: StageContext) -> dict[str, Any]:
-    song, warnings = heard(path, context.directory / "song.f32", context.progress)
+def listen_to_reference(context: StageContext) -> dict[str, Any]:
+    """What a reference measures."""
+    song, warnings = heard(Path(context.given["path"]), context.directory / "song.f32", context.progress)
     return {
-        "sha256": sha256,
+        "sha256": context.settings["sha256"],
         "analysis": song.analysis.to_json(),
         "measures": song.measures.to_json(),
         "warnings": list(warnings),
@@ -146,10 +146,12 @@ def matching_stage(reference: Path, amount: float) -> Stage:
         amount: how much of it, 0 to 1.
     """
     settings = {"matchering": content_hash(reference), "amount": amount}
-    return Stage("match", partial(_by_matchering, reference, amount), ("mix",), settings)
+    return Stage("match", match_reference, ("mix",), settings, given={"path": str(reference)})
 
 
-def _by_matchering(path: Path, amount: float, context: StageContext) -> dict[str, Any]:
+def match_reference(context: StageContext) -> dict[str, Any]:
+    """The mix with the tone and width that matchering takes from a song."""
+    path, amount = Path(context.given["path"]), context.settings["amount"]
     mix, folder = context.inputs["mix"].audio("audio"), context.directory
     reference = decode(path, folder / "decoded.f32").audio
     matched = match(mix, reference, folder, context.progress)
@@ -164,6 +166,6 @@ def _by_matchering(path: Path, amount: float, context: StageContext) -> dict[str
     return {
         "audio": audio_reference(audio),
         "matchering": str(path.absolute()),
-        "sha256": content_hash(path),
+        "sha256": context.settings["matchering"],
         "why": "tone, width and level by matchering",
     }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -17,15 +17,23 @@ from mixagent.pipeline.chain.edits import Edits
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import InputError, UsageError, option, reason
 from mixagent.pipeline.finaliser.codecs import CodecPlan
-from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
+from mixagent.pipeline.finaliser.targets import LoudnessTarget, check_target
 from mixagent.pipeline.io import BitDepth, content_hash
 from mixagent.pipeline.multitrack.names import ROLES
 from mixagent.pipeline.separation import choose_separator
 from mixagent.policies.base import Recorded
-from mixagent.session.master import SAMPLE_RATES_HZ, Request, master_song
+from mixagent.session.master import master_song
 from mixagent.session.reporting.build import READABLE, SCHEMA
+from mixagent.session.request import SAMPLE_RATES_HZ, Request
 from mixagent.session.stems_in import check_stems, recorded_stems
-from mixagent.settings import Config, ExperienceConfig, PipelineConfig, PolicyConfig
+from mixagent.settings import (
+    Config,
+    ExperienceConfig,
+    PipelineConfig,
+    PolicyConfig,
+    check_pipeline,
+    load_config,
+)
 from mixagent.types import ShowProgress
 
 
@@ -47,6 +55,7 @@ def replay_report(
 
     Raises:
         InputError: not a report, or the song is not the one that the report is about.
+        UsageError: another file than the report's master lies where that is to go.
     """
     report = read_report(path)
     request = _request(path, report, output, song, stems)
@@ -56,6 +65,8 @@ def replay_report(
         raise InputError(
             f"{request.song} is not the song of {path}: its contents differ; name it with {option('song')}"
         )
+    if output is None:
+        _check_own(path, request, _hashes(report))
     with master_song(request, progress) as result:
         new = result.report
     same = _hashes(new) <= _hashes(report)
@@ -65,6 +76,20 @@ def replay_report(
         "identical": same,
         "verdict": _verdict(report, new, same),
     }
+
+
+def _check_own(report: Path, request: Request, masters: set[str]) -> None:
+    """Whether what lies where a report wants its masters is theirs: a report may come from anyone.
+
+    Raises:
+        UsageError: another file lies there.
+    """
+    for place in request.outputs:
+        if place.is_file() and content_hash(place) not in masters:
+            raise UsageError(
+                f"{place} is not the master of {report}, which would replace it: "
+                f"say where with {option('output')}"
+            )
 
 
 def _hashes(report: dict[str, Any]) -> set[str]:
@@ -101,10 +126,16 @@ def _request(
 
 def _recorded(report: dict[str, Any], output: Path | None, song: Path | None, stems: Path | None) -> Request:
     replayed, written, target = report["replay"], report["output"], report["target"]
-    pipeline = OmegaConf.merge(OmegaConf.structured(PipelineConfig), replayed["pipeline"])
-    policy = report["decision"]["policy"]
-    if not all(isinstance(sha256, str) for sha256 in _hashes(report)):
-        raise ValueError("a file has no hash")
+    merged = OmegaConf.merge(OmegaConf.structured(PipelineConfig), replayed["pipeline"])
+    # How much the cache may hold is for its owner to say, not for a report.
+    pipeline = check_pipeline(
+        dataclasses.replace(
+            cast(PipelineConfig, OmegaConf.to_object(merged)), cache_gb=load_config().pipeline.cache_gb
+        )
+    )
+    policy, reasons = report["decision"]["policy"], dict(replayed["reasons"])
+    if not all(isinstance(text, str) for text in (*_hashes(report), policy, *reasons, *reasons.values())):
+        raise ValueError("a hash, a policy or a reason is no text")
     stems_in = recorded_stems(report, stems)
     is_song = stems_in is not None and report["stems_in"]["is_song"]
     request = Request(
@@ -112,8 +143,10 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None, st
         stems_in=stems_in,
         output=output or Path(written["path"]),
         also=() if output else tuple(Path(row["path"]) for row in report.get("outputs", [])[1:]),
-        target=LoudnessTarget(
-            name=str(target["name"]), **{key: float(target[key]) for key in target if key != "name"}
+        target=check_target(
+            LoudnessTarget(
+                name=str(target["name"]), **{key: float(target[key]) for key in target if key != "name"}
+            )
         ),
         amount=float(replayed["amount"]),
         strengths=Strengths(**{k: float(v) for k, v in dict(replayed.get("strengths", {})).items()}),
@@ -125,13 +158,11 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None, st
         seed=int(replayed["seed"]),
         matchering=_recorded_reference(replayed.get("match")),
         config=Config(
-            cast(PipelineConfig, OmegaConf.to_object(pipeline)),
+            pipeline,
             PolicyConfig(policy),
             ExperienceConfig(remember=False, keep_audio=False),
         ),
-        policy=Recorded(
-            policy, {k: float(v) for k, v in replayed["settings"].items()}, dict(replayed["reasons"])
-        ),
+        policy=Recorded(policy, {k: float(v) for k, v in replayed["settings"].items()}, reasons),
     )
     _check(request, replayed["settings"])
     return request
@@ -158,11 +189,13 @@ def _check(request: Request, settings: Mapping[str, float]) -> None:
         names: tuple[str, ...] = tuple(role for role in ROLES if role in request.stems_in.roles.values())
     else:
         names = choose_separator(request.config.pipeline.separator, request.device).separator.stem_names
-    unknown = settings.keys() - {p.name for p in ParameterSpace.for_stems(names)}
-    loudness_target(str(request.target.integrated_lufs), request.target.ceiling_dbtp)
-    if unknown:
-        raise ValueError(f"no parameter is called {min(unknown)}")
-    if not all(map(math.isfinite, settings.values())) or not 0 <= request.amount <= 1 or request.seed < 0:
+    known = {p.name: p for p in ParameterSpace.for_stems(names)}
+    for name, value in settings.items():
+        if name not in known:
+            raise ValueError(f"no parameter is called {name}")
+        if not known[name].low <= value <= known[name].high:
+            raise ValueError(f"{name} is out of its range")
+    if not 0 <= request.amount <= 1 or request.seed < 0:
         raise ValueError("a number is out of its range")
     if request.sample_rate not in (None, *SAMPLE_RATES_HZ) or request.bit_depth not in get_args(BitDepth):
         raise ValueError("no master has this sample rate or bit depth")

@@ -1,4 +1,4 @@
-"""What the commands on songs share: the cache, a run of stages, and names beside a song."""
+"""What all work on songs shares: the cache, and a run of stages."""
 
 from __future__ import annotations
 
@@ -6,25 +6,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 
-import platformdirs
-
-from mixagent.pipeline.folders import user_folder
-from mixagent.pipeline.graph.runner import Cache, Result, Stage, StageEvent, run_stages
+from mixagent.pipeline.folders import cache_folder
+from mixagent.pipeline.graph.runner import Cache, Stage, StageEvent, run_stages
+from mixagent.session.results import Results
 from mixagent.settings import Config
 from mixagent.types import ShowProgress
-
-
-def cache_folder() -> Path:
-    """Where finished stages are kept: `MIXAGENT_CACHE`, or the user's cache folder.
-
-    Raises:
-        UsageError: a home that no user has.
-    """
-    return user_folder("MIXAGENT_CACHE", platformdirs.user_cache_path("mixagent"))
-
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -42,13 +30,13 @@ class Runner:
         stages: Sequence[Stage],
         cancel: threading.Event | None = None,
         labels: Mapping[str, str] = NO_LABELS,
-    ) -> dict[str, Result]:
+    ) -> Results:
         """The stages' results by name; see `run_stages`. Those in `labels` are shown by another name."""
 
         def labelled(event: StageEvent) -> None:
             self._heard(replace(event, stage=labels.get(event.stage, event.stage)))
 
-        return run_stages(stages, self.cache, labelled, cancel)
+        return Results(run_stages(stages, self.cache, labelled, cancel))
 
     def _heard(self, event: StageEvent) -> None:
         # A stage that stands in a second list is found in the cache there: its first run counts.

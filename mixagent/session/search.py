@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import UsageError, option
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext
 from mixagent.policies.base import Context, Decision
-from mixagent.session.stages import Heard
+from mixagent.session.results import Results
+from mixagent.session.stages import heard_song
 
 if TYPE_CHECKING:
     from mixagent.policies.search import Method
@@ -37,13 +40,13 @@ class Search:
     seed: int
 
 
-def searching_stage(heard: Heard, amount: float, search: Search) -> Stage:
+def searching_stage(search: Search, heard: Iterable[str], restoration: float) -> Stage:
     """The stage that searches; `searched` reads its result.
 
     Args:
-        heard: the song, with `amount` of the restoration applied.
-        amount: as asked for; the search itself tries every setting in full.
         search: what to search.
+        heard: names of the hearing stages.
+        restoration: how much of it is applied, 0..1; the search itself tries every setting in full.
     """
     settings = {
         "begun": search.begun.settings.changed(),
@@ -51,11 +54,10 @@ def searching_stage(heard: Heard, amount: float, search: Search) -> Stage:
         "by_hand": list(search.by_hand),
         "renders": search.renders,
         "seed": search.seed,
-        "amount": amount,
+        "restoration": restoration,
         "target": asdict(search.context.target),
     }
-    needs = tuple(name for name in heard.results if name != "decode")
-    return Stage("search", partial(_search, heard, search), needs, settings)
+    return Stage("search", search_settings, tuple(heard), settings)
 
 
 def searched(search: Search, result: Result) -> tuple[Decision, dict[str, Any]]:
@@ -65,23 +67,37 @@ def searched(search: Search, result: Result) -> tuple[Decision, dict[str, Any]]:
     return Decision(settings, values["reasons"]), dict(values["account"])
 
 
-def _search(heard: Heard, search: Search, context: StageContext) -> dict[str, Any]:
+def search_settings(context: StageContext) -> dict[str, Any]:
+    """Settings that the blind reward likes better than those that were begun with."""
     from mixagent.policies.search import SearchPolicy, found
     from mixagent.policies.trial import SEGMENT_S, CaseTrial, song_cases
     from mixagent.reward.model import load_reward
 
-    cases = song_cases(heard.stems, heard.analysis, search.context.target)
+    wanted = context.settings
+    heard = heard_song(Results(context.inputs), wanted["restoration"])
+    space = ParameterSpace.for_stems(tuple(heard.stems.parts))
+    shown_context = Context(
+        heard.analysis,
+        heard.stem_analyses,
+        heard.diagnosis,
+        LoudnessTarget(**wanted["target"]),
+        space,
+        heard.features,
+        heard.measures,
+    )
+    begun = Decision(space.settings(wanted["begun"]), wanted["reasons"])
+    cases = song_cases(heard.stems, heard.analysis, shown_context.target)
     if not cases:
         raise UsageError(
             f"the song is silent or too short to judge a render by: leave {option('search')} out",
             field="search",
         )
-    shown = _Counted(context, search.renders)
-    trial = CaseTrial.of(cases, search.context.space, load_reward(), shown)
-    free = tuple(p.name for p in search.context.space if p.name not in search.by_hand)
-    policy = SearchPolicy(METHOD, search.renders, seed=search.seed, parameters=free)
-    trace = policy.search(replace(search.context, trial=trial), search.begun.settings)
-    decision = found(search.begun, trace)
+    shown = _Counted(context, wanted["renders"])
+    trial = CaseTrial.of(cases, space, load_reward(), shown)
+    free = tuple(p.name for p in space if p.name not in wanted["by_hand"])
+    policy = SearchPolicy(METHOD, wanted["renders"], seed=wanted["seed"], parameters=free)
+    trace = policy.search(replace(shown_context, trial=trial), begun.settings)
+    decision = found(begun, trace)
     return {
         "settings": decision.settings.changed(),
         "reasons": dict(decision.reasons),

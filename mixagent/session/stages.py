@@ -5,33 +5,34 @@ settings that a policy decided between the two. So another target, policy or amo
 that was heard in the cache.
 
 What a stage alone works with is imported where it works: a stage found in the cache should not cost
-the time to load it.
+the time to load it. A stage closes over nothing: `settings` holds what its result depends on, `given` the
+rest, both JSON-able.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mixagent.pipeline.chain.edits import NO_EDITS, Edits, edited, span_of
-from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.chain.edits import Edits, Span, section
+from mixagent.pipeline.chain.parameters import FINALISER_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
-from mixagent.pipeline.finaliser.settings import BY_TARGET, Finishing, finishing_of
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.measures import SongMeasures, measure_song
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext, audio_reference
-from mixagent.pipeline.io import content_hash, decode, resample
+from mixagent.pipeline.io import content_hash, decode
 from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe_song
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.measure.meters import Loudness, momentary_lufs
+from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import SeparatedStems
 from mixagent.pipeline.types import (
     AudioSource,
@@ -43,6 +44,8 @@ from mixagent.pipeline.types import (
     blocks,
     spool,
 )
+from mixagent.session.results import MIXING, Results
+from mixagent.session.separators import separator_named
 from mixagent.settings import PipelineConfig
 
 if TYPE_CHECKING:
@@ -55,8 +58,15 @@ Progress = Callable[[float], None]
 _LEVELS = "levels.npz"
 
 HEARD_FIRST = ("decode", "analyse")
-REPAIRS = ("declick", "declip")
-"""The stages that repair the song before it is separated, in their order; each repairs what the last left."""
+
+REPAIR_PARAMETERS = (
+    "master.resonance_cut_db",
+    "master.gap_fill_db",
+    "master.blink_fill_db",
+    "master.extend_from_hz",
+    "master.extend_db",
+)
+"""The settings of the chain's own repairs."""
 
 
 @dataclass(frozen=True)
@@ -70,73 +80,91 @@ class Heard:
     measures: SongMeasures | None
     stem_analyses: Mapping[str, Analysis]
     features: Mapping[str, FloatArray]
-    results: Mapping[str, Result]
+    results: Results
 
 
 def listening_stages(song: Path) -> list[Stage]:
     """Decode and analyse: what every command begins with."""
-    decoding = Stage("decode", partial(_decode, song), settings={"sha256": content_hash(song)})
+    decoding = Stage(
+        "decode", decode_song, settings={"sha256": content_hash(song)}, given={"path": os.fspath(song)}
+    )
     return [decoding, ANALYSING]
 
 
-def separating_stage(separator: Separator, *needs: str) -> Stage:
-    """The separation of what the needed stages left of the song."""
+def separating_stage(separator: Separator, device: str, *needs: str, shifts: int = 1, seed: int = 0) -> Stage:
+    """The separation of what the needed stages left of the song.
+
+    Args:
+        separator: as `separator_named` gives it for these shifts.
+        device: to run it on.
+        needs: names of stages, `decode` among them.
+        shifts: times that it runs, on the song shifted at random.
+        seed: of the shifts.
+    """
     settings = {"name": separator.name, "version": separator.version}
-    return Stage("separate", partial(_separate, separator), needs, settings)
+    return Stage(
+        "separate", separate, needs, settings, given={"device": device, "shifts": shifts, "seed": seed}
+    )
 
 
 def hearing_stages(
-    decoding: Sequence[Stage], parting: Stage, stem_names: Sequence[str], config: PipelineConfig
+    decoding: Sequence[Stage],
+    stem_source: Stage,
+    stem_names: Sequence[str],
+    config: PipelineConfig,
+    features: bool = True,
 ) -> list[Stage]:
     """The stages that depend on the song and the models alone.
 
     Args:
         decoding: one of them is called `decode` and leaves the song.
-        parting: leaves `parts`, references to the stems by name; called `separate`, or `stems` where
+        stem_source: leaves `parts`, references to the stems by name; called `separate`, or `stems` where
             they came from the user.
         stem_names: of the stems.
         config: of the pipeline.
+        features: whether what decides reads the features of the song and its stems.
     """
-    # A click goes first: whatever raises or smears the song would make more of it.
-    declicked = Stage("declick", partial(_declick, config.declick), HEARD_FIRST, {"on": config.declick})
-    repaired = Stage(
-        "declip", partial(_declip, config.declip), (*HEARD_FIRST, "declick"), {"on": config.declip}
-    )
-    denoised = Stage("denoise", partial(_denoise, config.denoise), (parting.name,), {"on": config.denoise})
-    features = [
-        Stage("features", _features, ("decode",)),
-        *(
-            Stage(f"hear {name}", partial(_hear, name), (parting.name, "denoise"), {"stem": name})
-            for name in stem_names
-        ),
+    repairs: list[Stage] = []
+    for repair in REPAIRS.values():
+        settings = {"repair": repair.name, "on": getattr(config, repair.name, True)}
+        before = tuple(stage.name for stage in repairs)
+        repairs.append(Stage(repair.name, repair_song, (*HEARD_FIRST, *before), settings, repair.version))
+    denoised = Stage("denoise", denoise_vocals_stem, (stem_source.name,), {"on": config.denoise})
+    described = [Stage("features", song_features, ("decode",))] if features else []
+    needs = (stem_source.name, "denoise")
+    stems = [
+        Stage(f"hear {name}", hear_stem, needs, {"stem": name, "features": features}) for name in stem_names
     ]
-    return [*decoding, ANALYSING, declicked, repaired, parting, denoised, *features]
+    return [*decoding, ANALYSING, *repairs, stem_source, denoised, *described, *stems]
 
 
-def parted(results: Mapping[str, Result]) -> Result:
-    """The result that holds the stems: a separator's, or the user's own."""
-    return results["stems"] if "stems" in results else results["separate"]
+def restored_stems(results: Results, amount: float) -> Stems:
+    """The stems, and the mix that they are of, with `amount` (0..1) of the restoration applied."""
+    stems = split_stems(_blended(results.song, results.repaired, amount), results.stem_source)
+    if not results.ran("denoise"):
+        return stems
+    restored = results["denoise"].audio("audio")
+    return stems.with_part("vocals", _blended(stems.parts["vocals"], restored, amount))
 
 
-def heard_song(results: Mapping[str, Result], amount: float) -> Heard:
+def heard_song(results: Results, amount: float) -> Heard:
     """What the hearing stages found, with `amount` (0..1) of the restoration applied."""
-    song = results["decode"].audio("audio")
-    stems = split_stems(_blended(song, repaired_song(results), amount), parted(results))
-    if not results["denoise"].skipped:
-        restored = results["denoise"].audio("audio")
-        stems = stems.with_part("vocals", _blended(stems.parts["vocals"], restored, amount))
-    heard = {"mix": "features", **{name: f"hear {name}" for name in stems.parts}}
+    stems = restored_stems(results, amount)
+    described = {"mix": "features", **{name: f"hear {name}" for name in stems.parts}}
+    measured = results.heard
     return Heard(
-        song=song,
+        song=results.song,
         stems=stems,
-        analysis=Analysis.from_json(results["analyse"].values["analysis"]),
-        diagnosis=Diagnosis.from_json(results["analyse"].values["diagnosis"]),
-        measures=song_measures(results["analyse"]),
+        analysis=measured.analysis,
+        diagnosis=measured.diagnosis,
+        measures=measured.measures,
         stem_analyses={
             name: Analysis.from_json(results[f"hear {name}"].values["analysis"]) for name in stems.parts
         },
         features={
-            name: np.array(results[stage].values["features"], np.float32) for name, stage in heard.items()
+            name: np.array(results[stage].values["features"], np.float32)
+            for name, stage in described.items()
+            if "features" in results
         },
         results=results,
     )
@@ -147,63 +175,92 @@ def split_stems(mix: AudioSource, separated: Result) -> Stems:
     return Stems(mix, {name: separated.audio("parts", name) for name in separated.values["parts"]})
 
 
-def rendering_stages(
-    heard: Heard,
-    settings: Settings,
-    amount: float,
-    rate: int | None,
-    target: LoudnessTarget,
-    edits: Edits = NO_EDITS,
-    codecs: CodecPlan | None = None,
-    matching: Stage | None = None,
-) -> list[Stage]:
-    """The stages that depend on what was decided.
+@dataclass(frozen=True)
+class Rendering:
+    """What a render depends on beside the song.
 
-    Args:
-        heard: the song.
+    Attributes:
         settings: of the chain.
-        amount: of the restoration, 0..1.
-        rate: in Hz, None for the song's own.
+        restoration: how much of the restoration, 0..1.
+        rate: of the master in Hz; None for the song's own.
         target: of the finaliser.
         edits: of the song's ends.
         codecs: that the master is checked with, and that its ceiling holds through.
+        part: of the song that is rendered; None for all of it.
         matching: the stage `match` in which matchering brings the mix towards a reference, where it does.
     """
-    needs = tuple(name for name in heard.results if name != "decode")
-    mix = {"settings": settings.changed(), "amount": amount, "rate": rate, "edits": edits.asked}
-    finishing = finishing_of(settings)
-    through = {} if codecs is None else {"codecs": asdict(codecs)}
-    by_hand = {} if finishing == BY_TARGET else asdict(finishing)
-    mixing = [Stage("mix", partial(_mix, heard, settings, rate, edits), needs, mix)]
-    if matching is not None:
-        mixing.append(matching)
-    mixed = tuple(stage.name for stage in mixing)
+
+    settings: Settings
+    restoration: float
+    rate: int | None
+    target: LoudnessTarget
+    edits: Edits
+    codecs: CodecPlan
+    part: Span | None = None
+    matching: Stage | None = None
+
+
+def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
+    """The stages that depend on what was decided.
+
+    Args:
+        heard: names of the hearing stages.
+        rendering: what is rendered.
+    """
+    settings = rendering.settings
+    mixing = {
+        "settings": settings.changed(),
+        "restoration": rendering.restoration,
+        "rate": rendering.rate,
+        "edits": asdict(rendering.edits),
+        "part": rendering.part,
+    }
+    finishing = {
+        "settings": {
+            name: value
+            for name, value in settings.changed().items()
+            if name.split(".", 1)[0] in FINALISER_PLACES
+        },
+        "target": asdict(rendering.target),
+        "codecs": asdict(rendering.codecs),
+    }
+    # A render with the same repairs finds what they did.
+    repairs = {name: settings[name] for name in REPAIR_PARAMETERS if name in settings.changed()}
+    repaired = tuple(name for name in REPAIRS if name in set(heard))
+    stages = [Stage("mix", mix, tuple(heard), mixing)]
+    if rendering.matching is not None:
+        stages.append(rendering.matching)
+    mixed = tuple(stage.name for stage in stages)
     return [
-        *mixing,
-        Stage("level", _level, mixed),
-        Stage(
-            "finalise",
-            partial(_finalise, target, codecs, finishing),
-            (*mixed, "level"),
-            {**asdict(target), **through, **by_hand},
-        ),
-        Stage("measure", _measure, ("finalise",)),
+        *stages,
+        Stage("level", level, mixed),
+        Stage("finalise", finalise_mix, (*mixed, "level"), finishing),
+        Stage("repairs", measure_repairs, ("decode", *repaired), repairs),
+        Stage("measure", measure_master, ("finalise",)),
     ]
 
 
-MIXING = ("mix", "match")
-"""The stages that leave what goes into the finaliser, the last one that ran."""
+def measure_repairs(context: StageContext) -> dict[str, Any] | None:
+    """What the chain's repairs do to the song, for the report."""
+    if not context.settings:
+        return None
+    from mixagent.pipeline.chain.applied import repairs_applied
+
+    settings = ParameterSpace.for_stems(()).settings(context.settings)
+    applied = repairs_applied(Results(context.inputs).repaired, settings)
+    return {"applied": {name: [asdict(gain) for gain in gains] for name, gains in applied.items()}}
 
 
 def premaster_stages(rendering: Sequence[Stage]) -> list[Stage]:
     """Of the rendering stages those that no target enters, and what an album asks of song and mix."""
     kept = [stage for stage in rendering if stage.name in (*MIXING, "level")]
     mixed = tuple(stage.name for stage in kept if stage.name in MIXING)
-    return [*kept, Stage("album", _album_measures, ("decode", *mixed))]
+    return [*kept, Stage("album", album_measures, ("decode", *mixed))]
 
 
-def _decode(song: Path, context: StageContext) -> dict[str, Any]:
-    decoded = decode(song, context.directory / "song.f32", context.progress)
+def decode_song(context: StageContext) -> dict[str, Any]:
+    """The song as samples on disk."""
+    decoded = decode(Path(context.given["path"]), context.directory / "song.f32", context.progress)
     return {
         "audio": audio_reference(decoded.audio),
         "info": asdict(decoded.info),
@@ -211,15 +268,17 @@ def _decode(song: Path, context: StageContext) -> dict[str, Any]:
     }
 
 
-def _analyse(context: StageContext) -> dict[str, Any]:
+def analyse_song(context: StageContext) -> dict[str, Any]:
+    """Measures, diagnosis and translation of the song."""
     return _measured(context.inputs["decode"].audio("audio"), context.progress)
 
 
-ANALYSING = Stage("analyse", _analyse, ("decode",))
+ANALYSING = Stage("analyse", analyse_song, ("decode",))
 """Measures, diagnosis and translation of the decoded song."""
 
 
-def _measure(context: StageContext) -> dict[str, Any]:
+def measure_master(context: StageContext) -> dict[str, Any]:
+    """The same of the master."""
     finish = context.inputs["finalise"]
     known_lufs = finish.values["renders"][-1]["integrated_lufs"]
     return _measured(finish.audio("audio"), context.progress, known_lufs)
@@ -259,12 +318,6 @@ def _measured(source: AudioSource, progress: Progress, known_lufs: float | None 
     }
 
 
-def song_measures(measured: Result) -> SongMeasures | None:
-    """What a stage that measures left for the band of finished music; None for silence."""
-    found = measured.values["measures"]
-    return None if found is None else SongMeasures.from_json(found)
-
-
 @dataclass(frozen=True)
 class Watched(View):
     """A source that tells how far it was read, so that a pass over it can be shown and stopped."""
@@ -277,32 +330,21 @@ class Watched(View):
         return self.source.read(start, stop)
 
 
-def _declick(on: bool, context: StageContext) -> dict[str, Any] | None:
-    if not on:
+def repair_song(context: StageContext) -> dict[str, Any] | None:
+    """One repair of the table `pipeline.restoration.table.REPAIRS`, where its defect is found."""
+    if not context.settings["on"]:
         return None
-    from mixagent.pipeline.restoration import declick
-
-    song = context.inputs["decode"].audio("audio")
-    lufs = Analysis.from_json(context.inputs["analyse"].values["analysis"]).integrated_lufs
-    restored = declick(song, lufs, context.directory, context.progress)
+    inputs, repair = Results(context.inputs), REPAIRS[context.settings["repair"]]
+    restored = repair.run(inputs.repaired, inputs.heard.analysis, context.directory, context.progress)
     if not restored.applied:
         return None
     return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
 
 
-def _declip(on: bool, context: StageContext) -> dict[str, Any] | None:
-    if not on:
-        return None
-    from mixagent.pipeline.restoration import declip
-
-    restored = declip(repaired_song(context.inputs), context.directory, context.progress)
-    if not restored.applied:
-        return None
-    return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
-
-
-def _separate(separator: Separator, context: StageContext) -> dict[str, Any]:
-    stems = separator.separate(repaired_song(context.inputs), context.directory, context.progress)
+def separate(context: StageContext) -> dict[str, Any]:
+    """The song taken apart."""
+    separator = separator_named(context.settings["name"], **context.given)
+    stems = separator.separate(Results(context.inputs).repaired, context.directory, context.progress)
     parts = {name: _kept(part, context.directory) for name, part in stems.parts.items()}
     if not isinstance(stems, SeparatedStems):
         return {"parts": parts}
@@ -313,15 +355,10 @@ def _separate(separator: Separator, context: StageContext) -> dict[str, Any]:
     }
 
 
-def repaired_song(inputs: Mapping[str, Result]) -> AudioSource:
-    """The song as the last of `REPAIRS` that ran left it."""
-    found = [inputs[name] for name in REPAIRS if name in inputs and not inputs[name].skipped]
-    return (found[-1] if found else inputs["decode"]).audio("audio")
-
-
-def _denoise(on: bool, context: StageContext) -> dict[str, Any] | None:
-    separated = parted(context.inputs)
-    if not on or "vocals" not in separated.values["parts"]:
+def denoise_vocals_stem(context: StageContext) -> dict[str, Any] | None:
+    """The vocals without the noise of their pauses, where these are noisy."""
+    separated = Results(context.inputs).stem_source
+    if not context.settings["on"] or "vocals" not in separated.values["parts"]:
         return None
     from mixagent.pipeline.restoration import denoise_vocals
 
@@ -331,17 +368,19 @@ def _denoise(on: bool, context: StageContext) -> dict[str, Any] | None:
     return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
 
 
-def _hear(name: str, context: StageContext) -> dict[str, Any]:
-    restored = context.inputs["denoise"]
-    if name == "vocals" and not restored.skipped:
-        stem = restored.audio("audio")
+def hear_stem(context: StageContext) -> dict[str, Any]:
+    """Measures and features of one stem."""
+    inputs, name = Results(context.inputs), context.settings["stem"]
+    if name == "vocals" and inputs.ran("denoise"):
+        stem = inputs["denoise"].audio("audio")
     else:
-        stem = parted(context.inputs).audio("parts", name)
+        stem = inputs.stem_source.audio("parts", name)
     analysis = analyse(Watched(stem, context.progress))
-    return {"analysis": analysis.to_json(), "features": describe_song(stem).tolist()}
+    described = {"features": describe_song(stem).tolist()} if context.settings["features"] else {}
+    return {"analysis": analysis.to_json(), **described}
 
 
-def _features(context: StageContext) -> dict[str, Any]:
+def song_features(context: StageContext) -> dict[str, Any]:
     """What a trained policy is shown of the song."""
     return {"features": describe_song(context.inputs["decode"].audio("audio")).tolist()}
 
@@ -352,32 +391,42 @@ def _blended(before: AudioSource, after: AudioSource, amount: float) -> AudioSou
     return Combination(((1.0 - amount, before), (amount, after)))
 
 
-def _mix(
-    heard: Heard, settings: Settings, rate: int | None, edits: Edits, context: StageContext
-) -> dict[str, Any]:
-    from mixagent.pipeline.render import premaster
+def mix(context: StageContext) -> dict[str, Any]:
+    """Mix and master chain."""
+    from mixagent.pipeline.render import mixed
 
-    mixed = premaster(heard.stems, settings, context.directory, progress=context.progress)
-    resampled = resample(mixed, rate or mixed.rate, context.directory / "resampled.f32")
-    span = span_of(resampled, edits)
-    return {"audio": _kept(edited(resampled, edits, span), context.directory), "span_s": span}
+    wanted = context.settings
+    stems = restored_stems(Results(context.inputs), wanted["restoration"])
+    if wanted["part"] is not None:
+        stems = stems_part(stems, Span(*wanted["part"]))
+    settings = ParameterSpace.for_stems(tuple(stems.parts)).settings(wanted["settings"])
+    audio, span = mixed(
+        stems,
+        settings,
+        context.directory,
+        wanted["rate"],
+        Edits(**wanted["edits"]),
+        progress=context.progress,
+    )
+    if wanted["part"] is not None:
+        span = Span(*wanted["part"])
+    return {"audio": _kept(audio, context.directory), "span_s": span}
 
 
-def _level(context: StageContext) -> dict[str, Any]:
+def stems_part(stems: Stems, part: Span) -> Stems:
+    """The stems of a part of the song."""
+    return Stems(section(stems.mix, part), {name: section(one, part) for name, one in stems.parts.items()})
+
+
+def level(context: StageContext) -> dict[str, Any]:
     """What the finaliser has to know of the mix; no target enters here."""
     from mixagent.pipeline.finaliser.prediction import measure_source
 
-    measures = asdict(measure_source(mixed_audio(context.inputs), context.progress))
+    measures = asdict(measure_source(Results(context.inputs).mixed, context.progress))
     values = {**measures.pop("loudness"), **measures}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     np.savez(context.directory / _LEVELS, allow_pickle=False, **arrays)
     return {name: value for name, value in values.items() if name not in arrays}
-
-
-def mixed_audio(inputs: Mapping[str, Result]) -> AudioSource:
-    """What goes into the finaliser: the mix, or what matchering made of it."""
-    found = [inputs[name] for name in MIXING if name in inputs and not inputs[name].skipped]
-    return found[-1].audio("audio")
 
 
 def levels(level: Result) -> SourceMeasures:
@@ -390,27 +439,34 @@ def levels(level: Result) -> SourceMeasures:
     return SourceMeasures(loudness=loudness, **values)
 
 
-def _album_measures(context: StageContext) -> dict[str, Any]:
+def album_measures(context: StageContext) -> dict[str, Any]:
+    """What an album asks of song and mix."""
     from mixagent.pipeline.finaliser.album_levels import tone_db
 
-    song, mix = context.inputs["decode"].audio("audio"), mixed_audio(context.inputs)
-    tone = tone_db(Watched(mix, context.progress))
-    return {"momentary_lufs": _or_none(momentary_lufs(song)), "tone_db": _or_none(tone)}
+    inputs = Results(context.inputs)
+    tone = tone_db(Watched(inputs.mixed, context.progress))
+    return {"momentary_lufs": _or_none(momentary_lufs(inputs.song)), "tone_db": _or_none(tone)}
 
 
 def _or_none(values: Iterable[float]) -> list[float | None]:
     return [float(value) if math.isfinite(value) else None for value in values]
 
 
-def _finalise(
-    target: LoudnessTarget, codecs: CodecPlan | None, finishing: Finishing, context: StageContext
-) -> dict[str, Any]:
-    from mixagent.pipeline.finaliser.codecs import CodecPlan, finalise_through
+def finalise_mix(context: StageContext) -> dict[str, Any]:
+    """Gain and limiter, to the target."""
+    from mixagent.pipeline.finaliser.codecs import CodecPlan
+    from mixagent.pipeline.render import finished
 
-    mix, measures = mixed_audio(context.inputs), levels(context.inputs["level"])
-    plan = codecs or CodecPlan()
-    finish, through = finalise_through(
-        mix, target, plan, context.directory, context.progress, measures, finishing
+    wanted = context.settings
+    plan = CodecPlan(**{name: tuple(codecs) for name, codecs in wanted["codecs"].items()})
+    finish, through = finished(
+        Results(context.inputs).mixed,
+        ParameterSpace.for_stems(()).settings(wanted["settings"]),
+        LoudnessTarget(**wanted["target"]),
+        context.directory,
+        plan,
+        levels(context.inputs["level"]),
+        context.progress,
     )
     names = ("gain_db", "max_reduction_db", "transients_lost_db", "tails_lowered_db", "met", "missed")
     values = {name: getattr(finish, name) for name in names}

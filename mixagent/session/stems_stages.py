@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from mixagent.pipeline.measure.meters import EnergyMeter, gated_loudness
 from mixagent.pipeline.multitrack.placement import Placement, Plan, summed
 from mixagent.pipeline.multitrack.plan import Track, Wish, plan
 from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, blocks, spool
+from mixagent.session.results import Results
 from mixagent.session.stems_in import StemsIn
 
 NULL_DB = -40.0
@@ -60,15 +60,21 @@ def stems_in_stages(stems_in: StemsIn, song: Stage | None, amount: float) -> lis
         "balance": stems_in.balance,
     }
     decoding = Stage(
-        "tracks", partial(_tracks, stems_in.files, rate), given, {"sha256": hashes, "rate": rate}
+        "tracks",
+        decode_tracks,
+        given,
+        {"sha256": hashes, "rate": rate},
+        given={"paths": [str(file) for file in stems_in.files]},
     )
-    placing = Stage("place", partial(_place, stems_in, align), ("tracks", *given), decided)
-    return [song or Stage("decode", _sum, ("tracks", "place")), decoding, placing]
+    placing = Stage(
+        "place", place_tracks, ("tracks", *given), decided, given={"folder": str(stems_in.folder)}
+    )
+    return [song or Stage("decode", sum_of_tracks, ("tracks", "place")), decoding, placing]
 
 
 def parts_stage() -> Stage:
     """The stage that sums the tracks by role; its result is read like a separation's."""
-    return Stage("stems", _parts, ("decode", "tracks", "place"))
+    return Stage("stems", stems_of_tracks, ("decode", "tracks", "place"))
 
 
 def plan_of(placed: Result) -> Plan:
@@ -102,9 +108,10 @@ def _common_rate(infos: Sequence[FileInfo]) -> int:
     return max(counts, key=lambda rate: (counts[rate], rate))
 
 
-def _tracks(files: Sequence[Path], rate: int | None, context: StageContext) -> dict[str, Any]:
+def decode_tracks(context: StageContext) -> dict[str, Any]:
     """Every track decoded, at one rate, and measured; two at a time."""
-    rate = rate or context.inputs["decode"].audio("audio").rate
+    files = [Path(path) for path in context.given["paths"]]
+    rate = context.settings["rate"] or context.inputs["decode"].audio("audio").rate
     shares = [0.0] * len(files)
 
     def track(k: int) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
@@ -160,19 +167,20 @@ def _audio(decoded: Result, k: int) -> DiskAudio:
     return DiskAudio(decoded.directory / found["file"], found["rate"], found["channels"], found["frames"])
 
 
-def _place(stems_in: StemsIn, align: bool, context: StageContext) -> dict[str, Any]:
+def place_tracks(context: StageContext) -> dict[str, Any]:
+    """The role, the offset and the level of each track."""
     decoded, song = context.inputs["tracks"], context.inputs.get("decode")
-    names = [file.name for file in stems_in.files]
+    names, roles = context.settings["names"], context.settings["roles"]
     wish = Wish(
-        roles={k: stems_in.roles[name] for k, name in enumerate(names) if name in stems_in.roles},
-        align=align,
-        balance=stems_in.balance,
+        roles={k: roles[name] for k, name in enumerate(names) if name in roles},
+        align=context.settings["align"],
+        balance=context.settings["balance"],
         song=song.audio("audio") if song else None,
     )
     tracks = _read_tracks(decoded, names)
     made = plan(tracks, wish, context.progress)
     if made.frames < SHORTEST_S * tracks[0].audio.rate:
-        raise InputError(f"{stems_in.folder} is too short: none of its tracks lasts {SHORTEST_S} s")
+        raise InputError(f"{context.given['folder']} is too short: none of its tracks lasts {SHORTEST_S} s")
     warnings = (*_decoding_words(decoded.values["tracks"], song is not None), *made.warnings)
     return asdict(replace(made, warnings=warnings))
 
@@ -195,7 +203,7 @@ def _sources(context: StageContext) -> tuple[list[AudioSource], Plan]:
     )
 
 
-def _sum(context: StageContext) -> dict[str, Any]:
+def sum_of_tracks(context: StageContext) -> dict[str, Any]:
     """The mix: the sum of all tracks in it."""
     tracks, made = _sources(context)
     mix = _spooled(summed(tracks, made), context, "song", 1.0, 0.0)
@@ -203,7 +211,7 @@ def _sum(context: StageContext) -> dict[str, Any]:
     return {"audio": audio_reference(mix), "info": asdict(info), "warnings": []}
 
 
-def _parts(context: StageContext) -> dict[str, Any]:
+def stems_of_tracks(context: StageContext) -> dict[str, Any]:
     """The sum of the tracks of each role, and what all of them leave of a song that was given."""
     tracks, made = _sources(context)
     parts = {}
@@ -247,10 +255,10 @@ def _left_db(song: AudioSource, tracks: AudioSource) -> float | None:
 # --- account ---------------------------------------------------------------------------------------
 
 
-def stems_account(stems_in: StemsIn, results: Mapping[str, Result]) -> dict[str, Any]:
+def stems_account(stems_in: StemsIn, results: Results) -> dict[str, Any]:
     """The report's `stems_in`: every track with its role and place, and what a replay needs."""
     made, decoded = plan_of(results["place"]), results["tracks"].values["tracks"]
-    rate = results["decode"].values["audio"]["rate"]
+    rate = results.song.rate
     rows = zip(stems_in.files, made.placements, decoded, strict=True)
     return {
         "folder": str(stems_in.folder),
@@ -281,7 +289,7 @@ def _track_row(file: Path, placement: Placement, row: Mapping[str, Any], rate: i
     }
 
 
-def stems_warnings(results: Mapping[str, Result], song: Path | None) -> list[str]:
+def stems_warnings(results: Results, song: Path | None) -> list[str]:
     """What the user should know of the tracks."""
     made = plan_of(results["place"])
     left_db = results["stems"].values["left_db"] if "stems" in results else None

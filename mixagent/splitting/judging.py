@@ -50,13 +50,12 @@ def chosen_stems(results: Mapping[str, Result], count: int | None) -> Stems:
     return Stems(stems.mix, {**parts, last: Combination(tuple(rest))})
 
 
-def judge(count: int | None, context: StageContext) -> dict[str, Any]:
-    """The stage that finds level and confidence of each stem, the song's loudness, the residual's peak.
+def judge_stems(context: StageContext) -> dict[str, Any]:
+    """The level and confidence of each stem, the song's loudness, the residual's peak.
 
-    Args:
-        count: as for `chosen_stems`.
-        context: of a stage that needs "decode" and "separate".
+    The stage needs "decode" and "separate"; its setting `set` is the `count` of `chosen_stems`.
     """
+    count = context.settings["set"]
     from mixagent.pipeline.measure.meters import integrated_lufs
     from mixagent.pipeline.separation.confidence import stem_confidence
 
@@ -90,7 +89,7 @@ def _finite(value: float) -> float | None:
 
 def song_warnings(results: Mapping[str, Result]) -> list[dict[str, Any]]:
     """What to warn of before anything is written, from the results of "decode" and "judge"."""
-    judged, mix = results["judge"].values, results["decode"].audio("audio")
+    judged, mix = results["judge stems"].values, results["decode"].audio("audio")
     warnings = [warning("input", line) for line in results["decode"].values["warnings"]]
     duration_s, lufs = mix.frames / mix.rate, judged["integrated_lufs"]
     if duration_s < SHORT_S:

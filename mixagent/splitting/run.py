@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from mixagent.song_files import ACCOUNT
 from mixagent.splitting.judging import (
     SILENT_PEAK_DBFS,
     chosen_stems,
-    judge,
+    judge_stems,
     peak_dbfs,
     song_warnings,
     warning,
@@ -148,10 +147,12 @@ def _separated(
 ) -> tuple[dict[str, AudioSource], dict[str, Any]]:
     """What is to be written, by name, and the account so far."""
     decoding, _ = listening_stages(request.song)
-    separating = separating_stage(choice.separator, "decode")
-    judging = Stage("judge", partial(judge, request.stems), ("decode", "separate"), {"set": request.stems})
+    separating = separating_stage(
+        choice.separator, request.device, "decode", shifts=request.shifts, seed=request.seed
+    )
+    judging = Stage("judge stems", judge_stems, ("decode", "separate"), {"set": request.stems})
     results = run.stages([decoding, separating, judging])
-    stems, judged = chosen_stems(results, request.stems), results["judge"].values
+    stems, judged = chosen_stems(results, request.stems), results["judge stems"].values
     residual_dbfs, ran = judged["residual_peak_dbfs"], run.events["separate"]
     parts = dict(stems.parts)
     if residual_dbfs is not None and residual_dbfs > SILENT_PEAK_DBFS:

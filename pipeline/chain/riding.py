@@ -3,7 +3,8 @@
 The song is measured first, so that each move is known before it comes. Its short-term loudness is cut
 into sections of steady level; quiet ones go down and loud ones up, at most by what was asked for, and
 never so far that the loudness range passes `WANTED_RANGE_LU`; a song whose loudness wanders is brought
-together the same way. Within a section the gain stands still.
+together the same way, down to `WIDE_RANGE_LU`, and keeps the order of its sections and `LEAST_KEPT` of
+what lies between them. Within a section the gain stands still.
 A move from one section to the next lies in the quieter of the two and has `SLOPE_DB_S`: a chorus has
 its level from its first beat to its last, and the bars around it lead there and back.
 """
@@ -11,14 +12,16 @@ its level from its first beat to its last, and the bars around it lead there and
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.dsp.streaming import Processor, process_blocks
 from mixagent.pipeline.measure.meters import EnergyMeter, loudness_range, windowed_loudness
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
+from mixagent.pipeline.types import AudioSource, FloatArray
 
 Float64Array = NDArray[np.float64]
 
@@ -28,8 +31,14 @@ SLOPE_DB_S = 1.0
 WANTED_RANGE_LU = 5.0
 """A loudness range that is not stretched further: about the median of finished music (5.1, of 30 songs)."""
 
+WIDE_RANGE_LU = 9.0
+"""A loudness range that is not narrowed further: of 316 finished songs every sixth has as much."""
+
 MOST_STRETCH = 3.0
 """dB of gain for each LU of a section's own distance: what is hardly a contrast is not made one."""
+
+LEAST_KEPT = 0.5
+"""Share of the contrast of two sections that is left where they are moved together."""
 
 LEAST_SECTION_S = 8.0
 """The shortest section: longer than a bar."""
@@ -82,13 +91,16 @@ class Ride:
         return time_s, turned * np.maximum(ahead, behind)
 
 
-def measure_ride(source: AudioSource, most_db: float) -> Ride:
+def measure_ride(source: AudioSource, most_db: float, before: Sequence[Processor] = ()) -> Ride:
     """The ride that moves the sections of a source apart by up to `most_db` each way, in one pass.
 
-    Under 0 they are moved together.
+    Args:
+        source: of any length.
+        most_db: under 0 they are moved together.
+        before: what the source goes through before it is ridden; fresh, they are used up.
     """
     meter = EnergyMeter.k_weighted(source.rate, source.channels)
-    for block in blocks(source):
+    for block in process_blocks(source, before):
         meter.update(block)
     return ride_of(meter.energies, most_db)
 
@@ -108,11 +120,11 @@ def ride_of(energies: Float64Array, most_db: float) -> Ride:
     counts = (lufs > _GATE_LUFS) & (lufs > lufs.max() + _GATE_LU)
     low, high = _weighted_percentiles(lufs[counts], lasts_s[counts], (0.10, 0.95))
     middle, half_lu = (low + high) / 2, (high - low) / 2
-    room_db = (WANTED_RANGE_LU - loudness_range(energies)) / 2
+    range_lu = loudness_range(energies)
     if most_db > 0:
-        reach_db = max(min(most_db, room_db, MOST_STRETCH * half_lu), 0.0)
+        reach_db = max(min(most_db, (WANTED_RANGE_LU - range_lu) / 2, MOST_STRETCH * half_lu), 0.0)
     else:
-        reach_db = min(max(most_db, room_db, -half_lu), 0.0)
+        reach_db = min(max(most_db, (WIDE_RANGE_LU - range_lu) / 2, -(1.0 - LEAST_KEPT) * half_lu), 0.0)
     if reach_db == 0:
         return Ride(sections, (0.0,) * len(sections))
     gains_db = reach_db * np.clip((lufs - middle) / half_lu, -1, 1)

@@ -37,6 +37,7 @@ from mixagent.pipeline.diagnosis.statistics import (
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.fingerprint import BAND_EDGES_HZ, IMAGE_EDGES_HZ, Fingerprint, fingerprint
 from mixagent.pipeline.measure.highs import find_highs
+from mixagent.pipeline.measure.offset import LEAST_SHARE, offset_share, offset_words
 from mixagent.pipeline.types import AudioSource
 
 Float64Array = NDArray[np.float64]
@@ -48,7 +49,7 @@ FOUND = 0.3
 """Severity from which a finding counts."""
 
 PATHOLOGIES = ("shimmer", "mud", "holes", "panning", "flatness")
-DEFECTS = ("clipping", "hum", "noise", "mono", "silence", "glitches")
+DEFECTS = ("clipping", "hum", "noise", "mono", "silence", "glitches", "offset")
 
 
 @dataclass(frozen=True)
@@ -452,4 +453,14 @@ def _glitches(measured: Fingerprint, analysis: Analysis) -> Finding | None:
     return Finding("glitches", severity, place, evidence, counts)
 
 
-_DEFECTS = (_clipping, _hum, _noise, _mono, _glitches)
+def _offset(measured: Fingerprint, analysis: Analysis) -> Finding | None:
+    share = offset_share(analysis.dc, analysis.sample_peak_dbfs)
+    if share < LEAST_SHARE:
+        return None
+    severity = _severity(share / LEAST_SHARE)
+    evidence = f"the wave lies {offset_words(analysis.dc)} from zero, {100 * share:.1f} % of its highest peak"
+    values = {f"offset_{channel}": float(mean) for channel, mean in enumerate(analysis.dc)}
+    return Finding("offset", severity, "throughout", evidence, {"share": share, **values})
+
+
+_DEFECTS = (_clipping, _hum, _noise, _mono, _glitches, _offset)

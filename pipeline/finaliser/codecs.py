@@ -7,7 +7,6 @@ goes over it once it was encoded and decoded.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,7 @@ from mixagent.pipeline.io.decoding import decode
 from mixagent.pipeline.io.encoding import MP3_RATES_HZ, encode
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.meters import measure
+from mixagent.pipeline.names import for_libsndfile
 from mixagent.pipeline.types import AudioSource, blocks
 
 MAX_RENDERS = 4
@@ -113,7 +113,7 @@ def _encode_opus(source: AudioSource, path: Path) -> None:
     # libsndfile takes 0 as 256 kb/s a channel and 1 as 6.
     level = 1 - (CODECS["opus"].kbps / 2 - 6) / 250
     options = {"format": "OGG", "subtype": "OPUS", "compression_level": level}
-    with soundfile.SoundFile(os.fsencode(path), "w", source.rate, source.channels, **options) as file:
+    with soundfile.SoundFile(for_libsndfile(path), "w", source.rate, source.channels, **options) as file:
         for part in blocks(source, _FRAMES):
             file.write(np.ascontiguousarray(part.T))
 

@@ -110,6 +110,8 @@ _NAMES: Mapping[str, str] = {
 }
 
 LOUDEST_LUFS, QUIETEST_LUFS = -5.0, -40.0
+MOST_REDUCTION_DB = 24.0
+"""The most that a limiter may be allowed to take off a peak."""
 
 
 def loudness_target(text: str, ceiling_dbtp: float | None = None) -> LoudnessTarget:
@@ -120,11 +122,23 @@ def loudness_target(text: str, ceiling_dbtp: float | None = None) -> LoudnessTar
     """
     name = _NAMES.get("-".join(text.lower().replace("_", " ").split()))
     target = _numbered(text) if name is None else TARGETS[name]
-    if ceiling_dbtp is None:
-        return target
+    return target if ceiling_dbtp is None else check_target(replace(target, ceiling_dbtp=ceiling_dbtp))
+
+
+def check_target(target: LoudnessTarget) -> LoudnessTarget:
+    """The target, if a master can aim at it.
+
+    Raises:
+        UsageError: a loudness, a ceiling or a reduction out of range, or none that is a number.
+    """
+    lufs, ceiling_dbtp, most_db = target.integrated_lufs, target.ceiling_dbtp, target.max_reduction_db
+    if not QUIETEST_LUFS <= lufs <= LOUDEST_LUFS:
+        raise UsageError(f"target {lufs:g} LUFS is out of range {QUIETEST_LUFS:g} to {LOUDEST_LUFS:g}")
     if not -20.0 <= ceiling_dbtp <= 0.0:
         raise UsageError(f"ceiling {ceiling_dbtp:g} dBTP is out of range -20 to 0")
-    return replace(target, ceiling_dbtp=ceiling_dbtp)
+    if not 0.0 <= most_db <= MOST_REDUCTION_DB:
+        raise UsageError(f"a reduction of {most_db:g} dB is out of range 0 to {MOST_REDUCTION_DB:g}")
+    return target
 
 
 def _numbered(text: str) -> LoudnessTarget:
@@ -132,10 +146,8 @@ def _numbered(text: str) -> LoudnessTarget:
         lufs = float(text)
     except ValueError:
         raise UsageError(f"unknown target {text!r}: give LUFS (such as -14) or {_suggestion(text)}") from None
-    if not QUIETEST_LUFS <= lufs <= LOUDEST_LUFS:
-        raise UsageError(f"target {lufs:g} LUFS is out of range {QUIETEST_LUFS:g} to {LOUDEST_LUFS:g}")
     allowed_db = 14.0 if lufs > -10.0 else 11.0 if lufs > -12.0 else 9.0
-    return LoudnessTarget(f"{lufs:g} LUFS", lufs, max_reduction_db=allowed_db)
+    return check_target(LoudnessTarget(f"{lufs:g} LUFS", lufs, max_reduction_db=allowed_db))
 
 
 def _suggestion(text: str) -> str:

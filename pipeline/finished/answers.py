@@ -1,13 +1,16 @@
 """What brings a song to the inner edge of a band, in parameters of the chain.
 
-Nothing that lies within the inner edge is touched, and the edge lies further out the less the band's word
-counts for this song (`Judgement.trust`): so a master that is mastered again is left alone. What lies beyond
-is brought to the edge, smoothed over neighbouring bands and bounded: nothing is raised where there is nothing
-to raise, the lows' sides never.
+Every move has a fault that was found (`findings`): of a group that as a whole lies outside every part is
+answered, else the stretches of bands that a fault of the same side reaches. Nothing that lies within the
+inner edge is touched, and the edge lies further out the less the band's word counts for this song
+(`Judgement.trust`): so a master that is mastered again is left alone. What lies beyond is brought to the
+edge, smoothed over neighbouring bands and bounded: nothing is raised where there is nothing to raise, the
+lows' sides never.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
-from mixagent.pipeline.finished.band import Judgement
+from mixagent.pipeline.finished.band import Judgement, finished_music_band
+from mixagent.pipeline.finished.findings import BY_NAME, Fault, called_for, outer_edge
 from mixagent.pipeline.finished.measures import (
     GROUPS,
     INDEX,
@@ -27,6 +31,7 @@ from mixagent.pipeline.finished.measures import (
     TONE_HZ,
     WIDEST_DB,
     WIDTH_HZ,
+    Group,
     SongMeasures,
     beyond_end,
 )
@@ -34,7 +39,7 @@ from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 
 Float64Array = NDArray[np.float64]
 
-INNER = 0.35
+INNER = 0.25
 """The inner edge in spreads: what lies further out is brought to here."""
 
 INNER_NARROW = 0.5
@@ -46,11 +51,24 @@ DOUBT = 0.5
 CUT_DB, RAISE_DB = 12.0, 10.0
 """Most that a band of tone is lowered and raised."""
 
+ASKED_RAISE_DB = 16.0
+"""Most that a band is raised where somebody chose what the song is to sound like."""
+
+STILL_DB = 3.0
+"""A band that moves so much more than a steady noise holds music; one that moves less is raised by as much
+less, and rumble, hum and hiss not at all."""
+
 LOWS_HZ, LOWS_RAISE_DB = 45.0, 3.0
 """What lies under this is rumble in most songs that lack it."""
 
 NARROW_DB, WIDEN_DB = 10.0, 8.0
 """Most that the sides of a band are lowered and raised against the mid."""
+
+LONE_WIDEN_DB = 2.0
+"""By how much more a band may be widened than the less widened of its neighbours: one alone draws the ear."""
+
+EMPTY_SIDE_DB, FULL_SIDE_DB = -26.0, -18.0
+"""A side so far under its mid holds what a codec or a room left, and is not raised; the other is in full."""
 
 LEAST_WIDENED_HZ = 160.0
 """Below this a side is never raised: wide lows cancel on one loudspeaker."""
@@ -75,8 +93,8 @@ INNER_PUNCH, INNER_BAND_PUNCH = 0.5, 1.0
 ATTACK_DB, BAND_ATTACK_DB = 3.0, 5.0
 """Most that attacks are raised as a whole, and raised or lowered in a band."""
 
-RIDE_DB = 4.0
-"""Most that sections are moved apart or together."""
+RIDE_DB, TOGETHER_DB = 4.0, 2.0
+"""Most that sections are moved apart, and together: an arrangement is no fault."""
 
 LEAST_ACTION = 0.2
 """Moves of attacks and sections smaller than this, in dB, are left out."""
@@ -173,16 +191,63 @@ def _apart_db(
 
 def _tone_db(judgement: Judgement) -> Float64Array:
     hz = np.array(TONE_HZ)
-    moves = _smoothed(-_apart_db(judgement, GROUPS["tone"], INNER))
-    highest = np.where(hz < LOWS_HZ, LOWS_RAISE_DB, RAISE_DB)
+    moves = _answering(judgement, "tone", _smoothed(-_apart_db(judgement, GROUPS["tone"], INNER)))
+    highest = np.where(hz < LOWS_HZ, LOWS_RAISE_DB, ASKED_RAISE_DB if judgement.chosen else RAISE_DB)
+    highest = _over_noise_db(judgement, highest)
     empty = beyond_end(judgement.measures["bandwidth"]) | (judgement.measures.of("tone") < SILENT_DB)
     return np.clip(moves, -CUT_DB, np.where(empty, 0.0, highest))
 
 
+def _over_noise_db(judgement: Judgement, most_db: Float64Array) -> Float64Array:
+    """How far each band of tone may be raised before its noise is heard: one that does not move, not at all.
+
+    Nor is any raised so far that its quiet moments come out louder than those of nine finished songs in ten,
+    unless somebody chose how loud they are to be. What is not known holds nothing back.
+    """
+    song = judgement.measures
+    moving = np.clip(song.moves_db / STILL_DB, 0.0, 1.0)
+    most_db = most_db * np.where(np.isfinite(moving), moving, 1.0)
+    if judgement.chosen:
+        return most_db
+    room_db = np.maximum(finished_music_band().quiet_db - song.quiet_db, 0.0)
+    return np.minimum(most_db, np.where(np.isfinite(room_db), room_db, np.inf))
+
+
+def _answering(judgement: Judgement, group: Group, moves_db: Float64Array) -> Float64Array:
+    """Of the moves of a group's bands those that answer a fault; all of them where somebody chose the band.
+
+    Neighbouring bands that go one way share their cause: they go together.
+    """
+    found = called_for(judgement, group)
+    if judgement.chosen or any(fault.side == "either" for fault in found):
+        return moves_db
+    signs = np.sign(np.round(moves_db, 1))
+    edges = np.flatnonzero(np.diff(np.concatenate([[np.inf], signs, [np.inf]])))
+    kept = np.zeros_like(moves_db)
+    for start, stop in itertools.pairwise(edges):
+        if any(_reaches(fault, group, signs[start], slice(start, stop)) for fault in found):
+            kept[start:stop] = moves_db[start:stop]
+    return kept
+
+
+def _reaches(fault: Fault, group: Group, sign: float, bands: slice) -> bool:
+    """Whether moves of that sign in these bands of its group take something of a fault."""
+    inside = {MEASURES[place].name for place in GROUPS[group][bands]}
+    return sign == (-1.0 if fault.side == "high" else 1.0) and bool(inside & set(fault.measures))
+
+
 def _width_db(judgement: Judgement) -> Float64Array:
     moves = _smoothed(-_apart_db(judgement, GROUPS["width"], INNER, INNER_NARROW))
-    highest = np.where(np.array(WIDTH_HZ) < LEAST_WIDENED_HZ, 0.0, WIDEN_DB)
+    moves = _answering(judgement, "width", moves)
+    sides_db = judgement.measures.of("width")
+    holds = np.clip((sides_db - EMPTY_SIDE_DB) / (FULL_SIDE_DB - EMPTY_SIDE_DB), 0.0, 1.0)
+    highest = np.where(np.array(WIDTH_HZ) < LEAST_WIDENED_HZ, 0.0, WIDEN_DB * np.nan_to_num(holds))
     moves = np.clip(moves, -NARROW_DB, highest)
+    slope = LONE_WIDEN_DB * np.arange(len(moves))
+    raised = np.maximum(moves, 0.0)
+    below = np.minimum.accumulate(raised - slope) + slope
+    above = np.minimum.accumulate((raised + slope)[::-1])[::-1] - slope
+    moves = np.minimum(moves, np.minimum(below, above))
     below = len(TONE_HZ) - len(WIDTH_HZ)
     # Under the lowest band judged the sides go with it, but only down.
     return np.concatenate([np.full(below, min(moves[0], 0.0)), moves])
@@ -204,6 +269,8 @@ def made_up_db(song: SongMeasures, width_db: Float64Array) -> Float64Array:
 
 
 def _balance_db(judgement: Judgement) -> Float64Array:
+    if not _answers_any(judgement, "leaning right", "leaning left"):
+        return np.zeros(len(TONE_HZ))
     leans = np.array([INDEX[f"lean_{hz:.0f}"] for hz in IMAGE_EDGES_HZ[:-1]])
     moves = np.clip(-_apart_db(judgement, leans, INNER_BALANCE), -BALANCE_DB, BALANCE_DB)
     centres = np.sqrt(np.array(IMAGE_EDGES_HZ[:-1]) * np.array(IMAGE_EDGES_HZ[1:]))
@@ -212,6 +279,8 @@ def _balance_db(judgement: Judgement) -> Float64Array:
 
 def _attacks_db(judgement: Judgement) -> dict[str, float]:
     """Attacks raised where the peaks are crushed; in single bands up or down where those stand out."""
+    if not _answers_any(judgement, "crushed", "soft", "spiky", "other dynamics"):
+        return {}
     plr_db, crest_db = (_beyond(judgement, name, INNER_PUNCH) for name in ("plr", "crest_3s"))
     crushed_db = max(-plr_db / _PLR_A_DB, -crest_db / _CREST_A_DB, 0.0)
     moves = {"master.transient_attack_db": min(crushed_db, ATTACK_DB)}
@@ -222,10 +291,25 @@ def _attacks_db(judgement: Judgement) -> dict[str, float]:
 
 
 def _ride_db(judgement: Judgement) -> dict[str, float]:
-    """Sections moved apart where the loudness hardly changes, together where it wanders."""
+    """Sections moved apart where the loudness hardly changes, together where it wanders.
+
+    Apart to the inner edge; together no further than to the outer one: an arrangement may wander so far.
+    """
     apart_lu = _beyond(judgement, "loudness_range", INNER_PUNCH)
-    ride_db = min(max(-apart_lu / _RANGE_A_DB / 2, -RIDE_DB), RIDE_DB)
+    if not judgement.chosen:
+        if _answers_any(judgement, "uneven"):
+            outer = outer_edge(BY_NAME["uneven"], judgement.alike)
+            apart_lu = max(_beyond(judgement, "loudness_range", outer), 0.0)
+        else:
+            apart_lu = min(apart_lu, 0.0) if _answers_any(judgement, "monotone") else 0.0
+    ride_db = min(max(-apart_lu / _RANGE_A_DB / 2, -TOGETHER_DB), RIDE_DB)
     return {"master.ride_db": round(ride_db, 2)} if abs(ride_db) >= LEAST_ACTION else {}
+
+
+def _answers_any(judgement: Judgement, *names: str) -> bool:
+    """Whether one of the faults was found, or somebody chose the band."""
+    group = BY_NAME[names[0]].group
+    return judgement.chosen or any(fault.name in names for fault in called_for(judgement, group))
 
 
 def _beyond(judgement: Judgement, name: str, inner: float) -> float:

@@ -20,14 +20,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.finished.measures import GROUPS, INDEX, KIND, MEASURES, Group, SongMeasures
+from mixagent.pipeline.finished.measures import (
+    GROUPS,
+    INDEX,
+    KIND,
+    MEASURES,
+    TONE_HZ,
+    Group,
+    SongMeasures,
+)
 
 Float64Array = NDArray[np.float64]
 
-SCHEMA = "mixagent.band/1"
+SCHEMA = "mixagent.band/2"
 
 FURTHEST = 4.0
 """Deviations count up to here in what is said of a group, so that no odd measure rules it."""
+
+FURTHEST_FAULT = 12.0
+"""Deviations count up to here in what is said of a single fault: what few finished songs have at all has its
+outer edge far out, and is told only by how much further out a song is."""
 
 JUDGED_HZ = (38.0, 13000.0)
 """Bands of tone outside of this say nothing of the whole: there is little to hear, or codecs cut it."""
@@ -38,6 +50,13 @@ BASS_HZ = (60.0, 110.0)
 NO_BASS = -5.0
 """A song whose bass lies so many spreads under finished music's has none: a voice or an instrument alone, of
 which no band of mixes says anything."""
+
+LITTLE_BASS, PAUSES_DB = -1.5, -45.0
+"""The same of a song with less bass than most that falls silent: for a tenth of the time no band comes within
+so much of its loudness. Speech does, and one finished song in thirty."""
+
+STRIKES_HZ = 0.2
+"""A sound in which fewer onsets than this happen in a second is a drone or a pad: nothing strikes in it."""
 
 DOUBTED, TRUSTED = 0.45, 0.8
 """Probabilities up to which a song is left alone, and from which on it is held to the band."""
@@ -97,16 +116,23 @@ class Kind:
 
 @dataclass(frozen=True)
 class Trust:
-    """Log-odds that a group of measures is to be corrected: bias + kind · score + deviation · RMS."""
+    """Log-odds that a group of measures is to be corrected: bias + kind · score + deviation · RMS.
+
+    They are those among as many songs that are to be corrected as ones that are not.
+    """
 
     bias: float
     kind: float
     deviation: float
 
+    def odds(self, score: float, deviation: float) -> float:
+        """The log-odds of a song of that kind and so far out."""
+        return self.bias + self.kind * score + self.deviation * deviation
+
     def of(self, score: float, deviation: float) -> float:
         """How far the band's word counts, 0 to 1."""
-        odds = self.bias + self.kind * score + self.deviation * deviation
-        return float(np.clip((1 / (1 + math.exp(-odds)) - DOUBTED) / (TRUSTED - DOUBTED), 0.0, 1.0))
+        share = 1 / (1 + math.exp(-self.odds(score, deviation)))
+        return float(np.clip((share - DOUBTED) / (TRUSTED - DOUBTED), 0.0, 1.0))
 
 
 @dataclass(frozen=True)
@@ -119,6 +145,8 @@ class FinishedMusic:
         trust: by group, how strictly a song is held to the band.
         severity: the two slopes of a finding's log-odds against its deviation; see `findings.severity`.
         edges: by finding, the deviation of the outer edge, which hardly any finished song passes.
+        quiet_db: of each band of `TONE_HZ` the `SongMeasures.quiet_db` that nine finished songs in ten stay
+            under.
     """
 
     band: Band
@@ -126,6 +154,7 @@ class FinishedMusic:
     trust: Mapping[str, Trust]
     severity: tuple[float, float]
     edges: Mapping[str, float]
+    quiet_db: Float64Array
 
 
 @dataclass(frozen=True)
@@ -136,28 +165,37 @@ class Judgement:
         measures: of the song.
         band: that it is held against.
         deviations: how far out each measure is, in spreads; NaN where there is none.
-        alike: how much the song is of the kind that the band was made for, 0 to 1; 1 against references,
-            which somebody chose for it.
+        score: log-odds that the song is of the kind that the band was made for.
         trust: by group, how far the band's word counts, 0 to 1.
-        alone: whether it is a voice or an instrument alone, of which no band of mixes says anything.
+        outside: by group the log-odds that it as a whole is not as finished music's, among as many songs of
+            which it is as of which it is not; nothing of references.
+        alone: whether it is a voice, an instrument or a drone alone, of which no band of mixes says anything.
+        chosen: whether somebody chose the band for this song.
     """
 
     measures: SongMeasures
     band: Band
     deviations: Float64Array
-    alike: float
+    score: float
     trust: Mapping[Group, float]
+    outside: Mapping[Group, float]
     alone: bool = False
+    chosen: bool = False
+
+    @property
+    def alike(self) -> float:
+        """How much the song is of the kind that the band was made for, 0 to 1."""
+        return 1 / (1 + math.exp(-self.score))
 
     def of(self, group: Group) -> Float64Array:
         """The deviations of one group, in the order of the table."""
         return self.deviations[GROUPS[group]]
 
     def mean_of(self, names: Sequence[str]) -> float:
-        """Mean deviation of some measures within ±`FURTHEST`; 0 where the song has none of them."""
+        """Mean deviation of some measures within ±`FURTHEST_FAULT`; 0 where the song has none of them."""
         found = self.deviations[[INDEX[name] for name in names]]
         found = found[np.isfinite(found)]
-        return float(np.clip(found, -FURTHEST, FURTHEST).mean()) if found.size else 0.0
+        return float(np.clip(found, -FURTHEST_FAULT, FURTHEST_FAULT).mean()) if found.size else 0.0
 
 
 _JUDGED_BANDS: Mapping[Group, tuple[float, float]] = {"tone": JUDGED_HZ, "width": JUDGED_WIDTH_HZ}
@@ -178,35 +216,57 @@ def group_deviation(deviations: Float64Array, group: Group) -> float:
     A narrow picture is not held against a song of another kind: voices keep finished records narrow, and
     there are few of them among the songs of the band.
     """
+    return root_mean_square(np.maximum(deviations, 0.0) if group == "width" else deviations, group)
+
+
+def root_mean_square(deviations: Float64Array, group: Group) -> float:
+    """Root mean square of a group's judged deviations, on whichever side; 0 where the song has none."""
     found = deviations[JUDGED[group]]
-    lowest = 0.0 if group == "width" else -FURTHEST
-    found = np.clip(found[np.isfinite(found)], lowest, FURTHEST)
+    found = np.clip(found[np.isfinite(found)], -FURTHEST, FURTHEST)
     return float(np.sqrt(np.mean(found**2))) if found.size else 0.0
 
 
-def judge(measures: SongMeasures, against: Band | None = None) -> Judgement:
-    """A song held against finished music or, where one is given, against a band that somebody chose."""
+def judge(measures: SongMeasures, against: Band | None = None, like: Judgement | None = None) -> Judgement:
+    """A song held against finished music or, where one is given, against a band that somebody chose.
+
+    Args:
+        measures: of the song.
+        against: the band that somebody chose.
+        like: of another version of the song, which this one is held as strictly as.
+    """
     music = finished_music_band()
     if against is not None:
         every: Mapping[Group, float] = MappingProxyType(dict.fromkeys(GROUPS, 1.0))
-        return Judgement(measures, against, against.deviations(measures), 1.0, every)
+        deviations = against.deviations(measures)
+        return Judgement(measures, against, deviations, _HIGHEST_SCORE, every, {}, chosen=True)
     deviations = music.band.deviations(measures)
-    alone = _is_alone(deviations)
-    score = _LOWEST_SCORE if alone else music.kind.score(measures.kind)
+    alone = _is_alone(measures, deviations) if like is None else like.alone
+    own_score = _LOWEST_SCORE if alone else music.kind.score(measures.kind)
+    score = own_score if like is None else like.score
     whole = min(max((measures.duration_s - SHORT_S) / (WHOLE_S - SHORT_S), 0.0), 1.0)
     heard = 0.0 if alone else whole
+    out = {group: group_deviation(deviations, group) for group in GROUPS}
     trust = {
-        group: heard
-        * music.trust.get(group, music.trust["other"]).of(score, group_deviation(deviations, group))
-        for group in GROUPS
+        group: heard * music.trust.get(group, music.trust["other"]).of(score, out[group]) for group in GROUPS
     }
-    alike = 1 / (1 + math.exp(-score))
-    return Judgement(measures, music.band, deviations, alike, MappingProxyType(trust), alone)
+    told = {group: music.trust[group].odds(score, out[group]) for group in GROUPS if group in music.trust}
+    return Judgement(
+        measures,
+        music.band,
+        deviations,
+        score,
+        MappingProxyType(trust) if like is None else like.trust,
+        MappingProxyType(told if heard == 1.0 else {}),
+        alone,
+    )
 
 
-def _is_alone(deviations: Float64Array) -> bool:
-    bass = [k for k in GROUPS["tone"] if BASS_HZ[0] <= (MEASURES[k].hz or 0.0) <= BASS_HZ[1]]
-    return float(deviations[bass].mean()) < NO_BASS
+def _is_alone(measures: SongMeasures, deviations: Float64Array) -> bool:
+    places = [k for k in GROUPS["tone"] if BASS_HZ[0] <= (MEASURES[k].hz or 0.0) <= BASS_HZ[1]]
+    bass = float(deviations[places].mean())
+    known = measures.quiet_db[np.isfinite(measures.quiet_db)]
+    pauses = known.size > 0 and float(known.max()) < PAUSES_DB
+    return bass < NO_BASS or (pauses and bass < LITTLE_BASS) or measures.onsets_hz < STRIKES_HZ
 
 
 @cache
@@ -240,6 +300,7 @@ def from_json(data: Mapping[str, Any]) -> FinishedMusic:
         MappingProxyType({group: Trust(**values) for group, values in data["trust"].items()}),
         (float(data["severity"][0]), float(data["severity"][1])),
         MappingProxyType({str(name): float(edge) for name, edge in data["edges"].items()}),
+        np.array([float(data["quiet_db"][f"{hz:.0f}"]) for hz in TONE_HZ]),
     )
 
 
@@ -263,6 +324,7 @@ def to_json(music: FinishedMusic) -> dict[str, Any]:
         "trust": {group: {k: round(v, 4) for k, v in vars(t).items()} for group, t in music.trust.items()},
         "severity": [round(slope, 4) for slope in music.severity],
         "edges": {name: round(edge, 4) for name, edge in music.edges.items()},
+        "quiet_db": {f"{hz:.0f}": round(float(v), 2) for hz, v in zip(TONE_HZ, music.quiet_db, strict=True)},
     }
 
 

@@ -8,23 +8,30 @@ well), and as a family: at most one finished song in ten has any finding of 0.5 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 
-from mixagent.pipeline.finished.band import Judgement, finished_music_band
-from mixagent.pipeline.finished.measures import INDEX, TONE_HZ, WIDTH_HZ, Group
+from mixagent.pipeline.finished.band import JUDGED, Judgement, finished_music_band, root_mean_square
+from mixagent.pipeline.finished.measures import INDEX, MEASURES, TONE_HZ, WIDTH_HZ, Group
 
 PRIOR_ODDS = math.log(1 / 9)
 """A fault is taken to be in one song of ten before anything is measured."""
 
+WHOLE_PRIOR_ODDS = math.log(1 / 5)
+"""A group, of which each of several faults would be enough, is taken to lie outside in one song of six."""
+
 FOUND = 0.5
 """Severity from which a fault counts as found."""
 
-Side = Literal["high", "low"]
+LEAST_WHOLE = 0.6
+"""Deviation of a group, in spreads, under which it is never outside as a whole, of whatever kind the song is:
+what was brought to the inner edge lies under it, and of finished music's songs one in five."""
+
+Side = Literal["high", "low", "either"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Fault:
         name: as findings and reports have it.
         group: of its measures.
         measures: names whose mean deviation it is.
-        side: on which side of the band it lies.
+        side: on which side of the band it lies; `either` of a group that as a whole lies outside.
         place: where in the sound, in words.
         says: what it is, for a report: a clause that stands by itself.
         unit: of the figure that the report tells: the mean distance from finished music's mean.
@@ -172,9 +179,21 @@ FAULTS: tuple[Fault, ...] = (
         "wobbling lows", "lows", ("sub_wobble", "bass_wobble"), "high", "30–120 Hz", "the lows come and go"
     ),
 )
-"""Every fault that is looked for."""
+"""Every fault that lies on one side of the band."""
 
-BY_NAME: Mapping[str, Fault] = MappingProxyType({fault.name: fault for fault in FAULTS})
+
+def _whole(name: str, group: Group, place: str, says: str) -> Fault:
+    return Fault(name, group, tuple(MEASURES[k].name for k in JUDGED[group]), "either", place, says)
+
+
+WHOLES: tuple[Fault, ...] = (
+    _whole("other tone", "tone", "38 Hz–13 kHz", "the tone as a whole lies off finished music's"),
+    _whole("other width", "width", "150 Hz–13 kHz", "the picture as a whole lies off finished music's"),
+    _whole("other dynamics", "punch", "the dynamics", "the dynamics as a whole lie off finished music's"),
+)
+"""Groups of measures that lie outside as a whole, here and there, though no place alone need stand out."""
+
+BY_NAME: Mapping[str, Fault] = MappingProxyType({fault.name: fault for fault in (*FAULTS, *WHOLES)})
 
 
 @dataclass(frozen=True)
@@ -184,7 +203,8 @@ class Found:
     Attributes:
         fault: which.
         severity: 0 to 1, the probability that this is outside of finished music.
-        apart: mean distance of its measures from finished music's mean, in the fault's unit, with its sign.
+        apart: mean distance of its measures from finished music's mean, in the fault's unit, with its sign;
+            of a whole group the root of the mean square.
         deviation: the same in spreads, positive on the fault's side.
     """
 
@@ -198,7 +218,7 @@ def findings(judgement: Judgement, least: float = 0.0) -> tuple[Found, ...]:
     """The faults of a song with a severity of `least` and more, gravest first; none of a voice alone."""
     if judgement.alone:
         return ()
-    found = [_found(fault, judgement) for fault in FAULTS]
+    found = [*(_found(fault, judgement) for fault in FAULTS), *_found_wholes(judgement)]
     return tuple(sorted((f for f in found if f.severity >= least), key=lambda f: -f.severity))
 
 
@@ -213,12 +233,45 @@ def severity(outlying: float, alike: float) -> float:
     return 1 / (1 + math.exp(-(PRIOR_ODDS + (slope + alike_slope * alike) * outlying)))
 
 
+def outer_edge(fault: Fault, alike: float) -> float:
+    """The deviation in spreads from which a fault of one side counts as found in a song of that kind."""
+    slope, alike_slope = finished_music_band().severity
+    return finished_music_band().edges[fault.name] * -PRIOR_ODDS / (slope + alike_slope * alike)
+
+
 def _found(fault: Fault, judgement: Judgement) -> Found:
     sign = 1.0 if fault.side == "high" else -1.0
     deviation = sign * judgement.mean_of(fault.measures)
     outlying = deviation / finished_music_band().edges[fault.name]
     severe = severity(outlying, judgement.alike) if outlying > 0 else 0.0
     return Found(fault, severe, _apart(fault.measures, judgement), deviation)
+
+
+def whole_severity(odds: float, deviation: float) -> float:
+    """The probability that a group as a whole lies outside, by its `Judgement.outside` and its deviation."""
+    if deviation < LEAST_WHOLE or not math.isfinite(odds):
+        return 0.0
+    return 1 / (1 + math.exp(-(WHOLE_PRIOR_ODDS + odds)))
+
+
+def _found_wholes(judgement: Judgement) -> Iterator[Found]:
+    for fault in WHOLES:
+        deviation = root_mean_square(judgement.deviations, fault.group)
+        odds = judgement.outside.get(fault.group, -math.inf)
+        places = [INDEX[name] for name in fault.measures]
+        apart = judgement.measures.values[places] - judgement.band.mean[places]
+        square = float(np.mean(apart[np.isfinite(apart)] ** 2)) if np.isfinite(apart).any() else 0.0
+        yield Found(
+            fault,
+            whole_severity(odds, deviation),
+            math.sqrt(square),
+            deviation,
+        )
+
+
+def called_for(judgement: Judgement, group: Group) -> tuple[Fault, ...]:
+    """The faults of a group that were found, which a move of its measures may answer; `WHOLES` among them."""
+    return tuple(found.fault for found in findings(judgement, FOUND) if found.fault.group == group)
 
 
 def _apart(names: Sequence[str], judgement: Judgement) -> float:

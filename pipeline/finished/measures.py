@@ -7,13 +7,15 @@ measuring costs no further pass over the audio.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaincinv
 
 from mixagent.pipeline.diagnosis.statistics import (
     dips,
@@ -25,7 +27,13 @@ from mixagent.pipeline.diagnosis.statistics import (
     resonance_curve,
 )
 from mixagent.pipeline.measure.analysis import THIRD_OCTAVES_HZ, Analysis
-from mixagent.pipeline.measure.fingerprint import BAND_EDGES_HZ, CREST_HZ, IMAGE_EDGES_HZ, Fingerprint
+from mixagent.pipeline.measure.fingerprint import (
+    BAND_EDGES_HZ,
+    CREST_HZ,
+    IMAGE_EDGES_HZ,
+    REFERENCE_LUFS,
+    Fingerprint,
+)
 from mixagent.pipeline.measure.highs import find_highs
 
 Float64Array = NDArray[np.float64]
@@ -62,6 +70,12 @@ _BLINKS_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
 _METAL_HZ, _PRESENCE_HZ = (7500, 13000), (2000, 6500)
 DEEPEST_WOBBLE_DB = 25.0
 """Where the scale of how far the lows come and go ends: what goes further measures so as well."""
+
+_TONE_EDGES_HZ = 1000.0 * 10 ** ((np.arange(len(TONE_HZ) + 1) - 15.5) / 10)
+_ONSETS_OFFSET_HZ = 0.3
+_QUIET_SHARE, _LOUD_SHARE = 0.1, 0.95
+_STEADY_NOISE_DB = 6.5
+"""Mean over `low_steady_power` of a noise: a bin's power is exponential, and a fifth of it under 0.223."""
 
 _KIND_HZ = ((60, 150), (150, 400), (400, 1000), (1000, 2500), (2500, 6000), (6000, 13000))
 
@@ -132,6 +146,10 @@ KIND = (
 them, nor an equaliser unless it is narrow."""
 
 
+def _unknown() -> Float64Array:
+    return np.full(len(TONE_HZ), math.nan)
+
+
 @dataclass(frozen=True)
 class SongMeasures:
     """What a song measures.
@@ -140,14 +158,25 @@ class SongMeasures:
         values: one for each of `MEASURES`; NaN where the song has no such thing, as the width of a mono song.
         kind: one for each of `KIND`.
         duration_s: how much was heard.
+        quiet_db: level of each band of `TONE_HZ` in the song's quiet moments, against the song's loudness: a
+            tenth of its frames are quieter. NaN where it is not known.
+        moves_db: by how much more each band's level moves in time than that of a steady noise does. A kick
+            moves within a beat and a bass from note to note; rumble, hum and hiss move neither way.
     """
 
     values: Float64Array
     kind: Float64Array
     duration_s: float = math.inf
+    quiet_db: Float64Array = field(default_factory=_unknown)
+    moves_db: Float64Array = field(default_factory=_unknown)
 
     def __getitem__(self, name: str) -> float:
         return float(self.values[INDEX[name]])
+
+    @property
+    def onsets_hz(self) -> float:
+        """Onsets in a second."""
+        return math.exp(self.kind[KIND.index("onsets")]) - _ONSETS_OFFSET_HZ
 
     def of(self, group: Group) -> Float64Array:
         """The values of one group, in the order of the table."""
@@ -156,12 +185,12 @@ class SongMeasures:
     def to_json(self) -> dict[str, Any]:
         """As `from_json` reads it; what is not there is null."""
         values = {m.name: _rounded(v) for m, v in zip(MEASURES, self.values, strict=True)}
-        kind = [_rounded(value) for value in self.kind]
-        return {"values": values, "kind": kind, "duration_s": _rounded(self.duration_s)}
+        rows = {name: [_rounded(v) for v in getattr(self, name)] for name in ("kind", *_BY_BAND)}
+        return {"values": values, **rows, "duration_s": _rounded(self.duration_s)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SongMeasures:
-        """What `to_json` gave.
+        """What `to_json` gave; how the bands move may be missing.
 
         Raises:
             KeyError, TypeError, ValueError: anything else.
@@ -171,11 +200,17 @@ class SongMeasures:
         if kind.shape != (len(KIND),) or not np.isfinite(kind).all():
             raise ValueError("the measures of the song's kind are not these")
         duration_s = data["duration_s"]
-        return cls(
-            np.array([math.nan if v is None else float(v) for v in values]),
-            kind,
-            math.inf if duration_s is None else float(duration_s),
-        )
+        by_band = {name: _numbers(data[name]) for name in _BY_BAND if name in data}
+        if any(row.shape != (len(TONE_HZ),) for row in by_band.values()):
+            raise ValueError("how the song's bands move is not told of these bands")
+        return cls(_numbers(values), kind, math.inf if duration_s is None else float(duration_s), **by_band)
+
+
+_BY_BAND = ("quiet_db", "moves_db")
+
+
+def _numbers(values: Iterable[float | None]) -> Float64Array:
+    return np.array([math.nan if v is None else float(v) for v in values])
 
 
 def _rounded(value: float) -> float | None:
@@ -197,7 +232,13 @@ def measure_song(analysis: Analysis, fingerprint: Fingerprint) -> SongMeasures:
         **_lows(fingerprint),
     }
     kind = [*_kind(analysis, fingerprint), *(values[name] for name in _KIND_VALUES)]
-    return SongMeasures(np.array([values[m.name] for m in MEASURES]), np.array(kind), analysis.duration_s)
+    return SongMeasures(
+        np.array([values[m.name] for m in MEASURES]),
+        np.array(kind),
+        analysis.duration_s,
+        _at_tones(fingerprint.band_percentile_db(_QUIET_SHARE) - REFERENCE_LUFS),
+        _moves_db(fingerprint),
+    )
 
 
 def tone_db(mid_db: Float64Array, side_db: Float64Array) -> Float64Array:
@@ -295,11 +336,45 @@ def _lows(fingerprint: Fingerprint) -> dict[str, float]:
     return {"sub_wobble": wobble_db(30, 60), "bass_wobble": wobble_db(60, 120)}
 
 
+def _moves_db(fingerprint: Fingerprint) -> Float64Array:
+    """How far each band moves beyond a steady noise: from frame to frame, under 1 kHz also in 0.75 s."""
+    frames_db = fingerprint.band_percentile_db(_LOUD_SHARE) - fingerprint.band_percentile_db(_QUIET_SHARE)
+    moves_db = _at_tones(frames_db - _noise_spread_db(fingerprint.bin_hz))
+    hz = np.arange(len(fingerprint.low_power)) * fingerprint.low_bin_hz
+    for band, (low_hz, high_hz) in enumerate(pairwise(_TONE_EDGES_HZ)):
+        inside = (hz >= low_hz) & (hz < high_hz)
+        mean, steady = (
+            float(power[inside].sum()) + 1e-11
+            for power in (fingerprint.low_power, fingerprint.low_steady_power)
+        )
+        if high_hz <= hz[-1]:
+            moves_db[band] = max(moves_db[band], 10 * math.log10(mean / steady) - _STEADY_NOISE_DB)
+    return moves_db
+
+
+def _noise_spread_db(bin_hz: float) -> Float64Array:
+    """What lies between the same shares of the frames of a steady noise, alike in both channels.
+
+    The power of a band of K independent bins has 2 K degrees of freedom; the bins of a Hann window go by
+    one and a half.
+    """
+    freedom = np.maximum(np.diff(BAND_EDGES_HZ) / (1.5 * bin_hz), 1.0)
+    loud, quiet = (gammaincinv(freedom, share) for share in (_LOUD_SHARE, _QUIET_SHARE))
+    return np.asarray(10 * np.log10(loud / quiet))
+
+
+def _at_tones(bands: Float64Array) -> Float64Array:
+    """Figures of the fingerprint's bands at `TONE_HZ`."""
+    centres = np.sqrt(BAND_EDGES_HZ[:-1] * BAND_EDGES_HZ[1:])
+    return np.interp(np.log(TONE_HZ), np.log(centres), bands)
+
+
 def _kind(analysis: Analysis, fingerprint: Fingerprint) -> list[float]:
     middle = fingerprint.band_percentile_db(0.5)
     up = fingerprint.band_percentile_db(0.95) - middle
     down = np.minimum(middle - fingerprint.band_percentile_db(0.15), 25.0)
-    rows = [math.log(analysis.transient_density_hz + 0.3), min(analysis.transient_sharpness_db, 25.0)]
+    onsets_hz = analysis.transient_density_hz
+    rows = [math.log(onsets_hz + _ONSETS_OFFSET_HZ), min(analysis.transient_sharpness_db, 25.0)]
     for low, high in _KIND_HZ:
         inside = _bands(low, high)
         figures = (fingerprint.band_flatness_db, fingerprint.band_flux_db, up, down)

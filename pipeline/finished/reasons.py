@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mixagent.pipeline.finished.answers import INNER
-from mixagent.pipeline.finished.band import Judgement, finished_music_band
-from mixagent.pipeline.finished.findings import BY_NAME, FAULTS, Fault, Found, findings
-from mixagent.pipeline.finished.measures import INDEX
+from mixagent.pipeline.finished.band import Judgement
+from mixagent.pipeline.finished.findings import BY_NAME, FAULTS, FOUND, WHOLES, Fault, Found, findings
+from mixagent.pipeline.finished.measures import INDEX, Group
 
 _DYNAMICS: Mapping[tuple[str, bool], tuple[str, ...]] = {
     ("transient_attack_db", True): ("crushed", "soft"),
@@ -17,6 +17,8 @@ _DYNAMICS: Mapping[tuple[str, bool], tuple[str, ...]] = {
 }
 """The faults that a parameter of dynamics answers, by whether it is raised."""
 
+_GROUPS: Mapping[str, tuple[Group, ...]] = {"tone": ("tone",), "width": ("width",), "dynamics": ("punch",)}
+"""The groups that as a whole are answered by what moves."""
 
 _SUBJECTS: Mapping[str, str] = {
     "tone": "{} is",
@@ -37,6 +39,12 @@ def reasons_of(judgement: Judgement, values: Mapping[str, float]) -> dict[str, s
     return {name: _reason(name, value, judgement, found) for name, value in values.items()}
 
 
+def faults_answered(values: Mapping[str, float]) -> set[str]:
+    """The faults of dynamics for which parameters were moved, to whatever effect."""
+    moved = ((name.rsplit(".", 1)[1], value) for name, value in values.items() if value)
+    return {fault for what, value in moved for fault in _DYNAMICS.get((what, value > 0), ())}
+
+
 def _reason(name: str, value: float, judgement: Judgement, found: Mapping[str, Found]) -> str:
     if name.startswith("graphic."):
         what, hz = name.removeprefix("graphic.").removesuffix("_db").split("_")
@@ -45,11 +53,14 @@ def _reason(name: str, value: float, judgement: Judgement, found: Mapping[str, F
         what = "dynamics"
         answered = [BY_NAME[fault] for fault in _DYNAMICS[name.rsplit(".", 1)[1], value > 0]]
     answered = [fault for fault in answered if found[fault.name].deviation >= INNER]
+    wholes = [fault for fault in WHOLES if fault.group in _GROUPS.get(what, ())]
+    if not any(found[fault.name].severity >= FOUND for fault in answered):
+        answered += [fault for fault in wholes if found[fault.name].severity >= FOUND]
     plain = f"{what} towards {judgement.band.name}"
     if not answered:
         return plain
     gravest = found[max(answered, key=lambda fault: found[fault.name].severity).name]
-    if judgement.band is finished_music_band().band:
+    if not judgement.chosen:
         return words(gravest)
     return _towards(gravest, judgement) or plain
 
@@ -84,6 +95,8 @@ def _answers(fault: Fault, what: str, hz: float, value: float) -> bool:
 def words(found: Found) -> str:
     """A fault as a clause: “the low mids are thick: 180–560 Hz is 5.1 dB over finished music”."""
     side = "over" if found.apart > 0 else "under"
+    if found.fault.side == "either":
+        return f"{found.fault.says}: it lies {found.apart:.1f} dB from it, all together"
     if found.fault.unit != "dB":
         return found.fault.says
     return f"{found.fault.says}: {found.fault.place} is {abs(found.apart):.1f} dB {side} finished music"

@@ -97,6 +97,11 @@ class Cache:
         with scratch_folder(parent) as root, cls(root, float("inf")) as cache:
             yield cache
 
+    @property
+    def folder(self) -> Path:
+        """Where the results lie."""
+        return self._root
+
     def __enter__(self) -> Cache:
         return self
 

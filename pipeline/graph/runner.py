@@ -1,8 +1,11 @@
 """The stage graph: named stages, run in the order of their needs, with progress and cancellation.
 
-A result is addressed by what made it: the stage's name, version and settings, the program itself and
-the addresses of its inputs. So a second master of one song with another target finds its stems and
+A result is addressed by what made it: the stage's name, version and settings, the code that makes sound
+and the addresses of its inputs. So a second master of one song with another target finds its stems and
 features again, and no program takes over what another version of it made.
+
+A stage closes over nothing: all that it works with is in its context. So it can be sent to another
+process, as an order (`order_of`, `run_order`).
 """
 
 from __future__ import annotations
@@ -38,8 +41,7 @@ __all__ = [
 Status = Literal["running", "ran", "cached", "skipped"]
 
 _PROGRAM = (
-    "*.py",
-    "*/**/*.py",
+    *("pipeline/**/*.py", "reward/**/*.py", "envs/**/*.py", "policies/**/*.py", "session/**/*.py"),
     "conf/reward/*.yaml",
     "checkpoints/**/*.json",
     "checkpoints/**/*.safetensors",
@@ -50,28 +52,47 @@ _PROGRAM = (
 class StageContext:
     """What a running stage is given.
 
-    `directory` is an empty folder for its files; `inputs` are the results of the stages it needs;
-    `progress` takes the share done, 0 to 1, and raises `CancelledError` when the run is to stop.
+    Attributes:
+        directory: an empty folder for its files.
+        inputs: the results of the stages it needs, by name.
+        progress: takes the share done, 0 to 1, and raises `CancelledError` when the run is to stop.
+        settings: of the stage.
+        given: of the stage.
     """
 
     directory: Path
     inputs: Mapping[str, Result]
     progress: Callable[[float], None]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+Run = Callable[[StageContext], Mapping[str, Any] | None]
+"""What a stage does: files into the context's folder, JSON-able values back; None where there was nothing
+to do."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """A named step. Its result may depend on `settings`, `version` and the needed results only.
 
-    `run` writes files into the context's folder and returns JSON-able values, or None when there
-    was nothing to do.
+    Attributes:
+        name: of this stage in its run.
+        run: what it does; of a stage that is to be sent to a worker, a function of a table such as
+            `mixagent.session.table.STAGES`.
+        needs: names of the stages whose results it works with.
+        settings: JSON-able; what the result depends on.
+        given: JSON-able; what the result does not depend on: where a file lies whose hash is in the
+            settings, the device.
+        version: changes where `run` makes something else of the same.
     """
 
     name: str
-    run: Callable[[StageContext], Mapping[str, Any] | None]
+    run: Run
     needs: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: str = "1"
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,13 +107,15 @@ class StageEvent:
 
 @cache
 def program_version() -> str:
-    """The package's version and a SHA-256 of what its stages are made of: code and fitted statistics.
+    """The package's version and a SHA-256 of what makes the sound: code and fitted statistics.
 
-    The version alone would let a development checkout find what its code made before an edit.
+    The version alone would let a development checkout find what its code made before an edit. Command
+    line and reports are not among it: another word in a help text makes no other sound.
     """
-    root, digest = Path(mixagent.__file__).parent, hashlib.sha256()
-    for pattern in _PROGRAM:
-        for file in sorted(root.glob(pattern)):
+    digest = hashlib.sha256()
+    # More than one folder in a checkout without symbolic links.
+    for root in (Path(mixagent.__file__).parent, *map(Path, mixagent.__path__[1:])):
+        for file in sorted(file for pattern in _PROGRAM for file in root.glob(pattern)):
             digest.update(f"{file.relative_to(root)} {file.stat().st_size}\n".encode() + file.read_bytes())
     return f"{mixagent.__version__} {digest.hexdigest()}"
 
@@ -203,9 +226,68 @@ class _Run:
 
         def fill(directory: Path) -> Mapping[str, Any] | None:
             inputs = {need: self.results[need] for need in stage.needs}
-            return stage.run(StageContext(directory, inputs, tell))
+            return stage.run(StageContext(directory, inputs, tell, stage.settings, stage.given))
 
         tell(0.0)
         result, cached = self._cache.obtain(name, self._keys[name], fill)
         tell(1.0, "skipped" if result.skipped else "cached" if cached else "ran")
         return result
+
+
+# --- stages for a worker -----------------------------------------------------------------------------
+
+
+def order_of(stage: Stage, stages: Sequence[Stage], table: Mapping[str, Run]) -> dict[str, Any]:
+    """A stage as a JSON-able object with which another process can run it on the same cache.
+
+    Args:
+        stage: one of `stages`.
+        stages: its run.
+        table: the stages that are known by name; the worker has the same.
+
+    Raises:
+        ValueError: the stage is none of the table's.
+    """
+    kind = next((name for name, run in table.items() if run is stage.run), None)
+    if kind is None:
+        raise ValueError(f"{stage.name} is no stage of the table, so no other process knows it")
+    keys = stage_keys(stages)
+    order = {
+        "stage": stage.name,
+        "kind": kind,
+        "key": keys[stage.name],
+        "inputs": {need: keys[need] for need in stage.needs},
+        "settings": stage.settings,
+        "given": stage.given,
+    }
+    # Tuples would come out of another process as lists.
+    found: dict[str, Any] = json.loads(json.dumps(order))
+    return found
+
+
+def run_order(
+    order: Mapping[str, Any],
+    table: Mapping[str, Run],
+    cache: Cache,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Result:
+    """Run an ordered stage, whose inputs are in the cache; what it makes is there for the orderer.
+
+    Raises:
+        KeyError: the order is of a stage that the table has not.
+        LookupError: an input is not in the cache.
+    """
+
+    def missing(name: str) -> Callable[[Path], Mapping[str, Any] | None]:
+        def fill(_: Path) -> Mapping[str, Any] | None:
+            raise LookupError(f"{name}, which {order['stage']} needs, is not in the cache")
+
+        return fill
+
+    run = table[order["kind"]]
+    inputs = {name: cache.obtain(name, key, missing(name))[0] for name, key in order["inputs"].items()}
+
+    def fill(directory: Path) -> Mapping[str, Any] | None:
+        return run(StageContext(directory, inputs, progress, order["settings"], order["given"]))
+
+    return cache.obtain(order["stage"], order["key"], fill)[0]

@@ -3,7 +3,8 @@
 from mixagent.pipeline.io.decoding import Decoded, FileInfo, content_hash, decode, probe
 from mixagent.pipeline.io.encoding import BitDepth, check_output, encode, encode_all
 from mixagent.pipeline.io.resampling import resample
-from mixagent.pipeline.io.tags import Texts, add_texts, copy_tags, replaygain_texts, tag_texts
+from mixagent.pipeline.io.tag_reading import Texts
+from mixagent.pipeline.io.tags import add_texts, copy_tags, replaygain_texts, tag_texts
 
 __all__ = [
     "BitDepth",

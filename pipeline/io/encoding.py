@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial as partial_function
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -19,7 +20,9 @@ from mixagent.pipeline.files import atomically, clear_leftovers, followed
 from mixagent.pipeline.io.decoding import Progress
 from mixagent.pipeline.io.dither import quantise
 from mixagent.pipeline.io.tags import Retag, copy_tags
+from mixagent.pipeline.names import check_name, for_libsndfile
 from mixagent.pipeline.types import AudioSource, blocks
+from mixagent.pipeline.untrusted import file_name
 
 BitDepth = Literal["16", "24", "32f"]
 
@@ -51,6 +54,11 @@ def check_output(
         UsageError: a suffix, rate or bit depth that the format does not have, or one of the `inputs`.
         OutputError: the folder is missing, a file or write-protected, or the name is taken.
     """
+    try:
+        file_name(str(path))
+    except ValueError as error:
+        raise UsageError(f"cannot write {str(path)!r}: that is not a name that a file can have") from error
+    check_name(path)
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder")
     suffix = path.suffix.lower()
@@ -150,11 +158,27 @@ def encode_all(
         }
         for done, (path, partial) in enumerate(partials.items()):
             with _output_errors(path, partial):
-                _write(source, partial, bit_depth, seed, _part_of(report, done, len(partials)))
-                _make_reproducible(partial)
+                again = partial_function(_write_whole, source, partial, bit_depth, seed)
+                again(_part_of(report, done, len(partials)))
                 if tags_from is not None or retag is not None:
-                    warnings |= dict.fromkeys(copy_tags(tags_from, partial, retag))
+                    warnings |= dict.fromkeys(_tagged(partial, tags_from, retag, again))
     return tuple(warnings)
+
+
+def _write_whole(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, progress: Progress) -> None:
+    _write(source, path, bit_depth, seed, progress)
+    _make_reproducible(path)
+
+
+def _tagged(
+    path: Path, tags_from: Path | None, retag: Retag | None, write: Callable[[Progress], None]
+) -> tuple[str, ...]:
+    """Tag a file; where its tags cannot be written, it is written once more without them."""
+    try:
+        return copy_tags(tags_from, path, retag)
+    except OutputError as error:
+        write(lambda share: None)
+        return (f"the song's tags could not be written and were not kept: {error}",)
 
 
 def _part_of(progress: Progress, done: int, parts: int) -> Progress:
@@ -166,7 +190,7 @@ def _write(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, prog
     size = source.frames * source.channels * _SAMPLE_BYTES[bit_depth]
     options = _LOSSY[path.suffix] if lossy else {"subtype": _SUBTYPES[bit_depth]}
     form, done = _container(path.suffix, size), 0
-    name = os.fsencode(path)
+    name = for_libsndfile(path)
     with soundfile.SoundFile(name, "w", source.rate, source.channels, format=form, **options) as file:
         for samples in _samples(source, None if lossy else bit_depth, seed):
             file.write(samples)

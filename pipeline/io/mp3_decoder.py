@@ -22,7 +22,9 @@ _AU_FLOAT = 6
 def main() -> int:
     """Write the samples of the file named by the first argument as 32-bit float AU."""
     try:
-        with soundfile.SoundFile(os.fsencode(sys.argv[1])) as file:
+        # As `pipeline.names.for_libsndfile`, which this program stands apart from.
+        song = sys.argv[1] if os.name == "nt" else os.fsencode(sys.argv[1])
+        with soundfile.SoundFile(song) as file:
             size = min(file.frames * file.channels * 4, _UNKNOWN_SIZE)
             header = struct.pack(">4s5I", b".snd", 24, size, _AU_FLOAT, file.samplerate, file.channels)
             sys.stdout.buffer.write(header)

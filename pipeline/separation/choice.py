@@ -23,8 +23,8 @@ STEM_SETS = {
 _BEST = "htdemucs_ft"
 _SIX_STEMS = "htdemucs_6s"
 
-_GPU_NODES = (Path("/dev/nvidiactl"), Path("/dev/dxg"))
-"""Without one of these there is no GPU on Linux, and torch, which is slow to import, need not be asked."""
+_GPU_NODES = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path(r"C:\Windows\System32\nvcuda.dll"))
+"""Without one of these there is no GPU, on Linux or Windows, and torch, slow to import, need not be asked."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def choose_separator(name: str = "auto", device: str = "auto", stems: int | None
         ModelMissingError: a model is needed and it is not here.
     """
     if name not in NAMES:
-        raise UsageError(f"no separator is called {name!r}: choose one of {', '.join(NAMES)}")
+        raise UsageError(
+            f"no separator is called {name!r}: choose one of {', '.join(NAMES)}", field="separator"
+        )
     if stems is not None and stems not in STEM_SETS:
         raise UsageError(f"a song is not split into {stems} stems: choose {_numbers()}")
     device = "cpu" if name == "none" else resolve_device(device)

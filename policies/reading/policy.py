@@ -37,7 +37,7 @@ from mixagent.pipeline.finished.measures import (
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.measure.song_bands import BANDS
-from mixagent.policies.band import REPAIRS, BandPolicy
+from mixagent.policies.band import REPAIRS, RINGS, BandPolicy
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.reading.forward import FrozenReader
 from mixagent.policies.reading.summary import Summary, shown
@@ -104,6 +104,7 @@ class ReadingPolicy:
     folder: Path | None = None
     name: str = "reading"
     hears_stems: bool = False
+    reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:
         """The settings; the band's for silence or where the song's bands cannot be read.
@@ -117,7 +118,7 @@ class ReadingPolicy:
         moves = read_moves(readers, context.bands())
         left = BandPolicy().decide(replace(context, measures=moved_measures(context, moves)))
         shares = dict.fromkeys(left.settings.changed(), moves.unknown)
-        shares |= {name: 1.0 for name in shares if name in REPAIRS or name.startswith("master.bell_")}
+        shares |= {name: 1.0 for name in shares if name.startswith((*REPAIRS, *RINGS))}
         answered = left.settings.scaled(1.0, shares).changed()
         others = {name: value for name, value in answered.items() if not name.startswith("graphic.")}
         graphic = _added(moves, answered).values()

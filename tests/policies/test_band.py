@@ -31,7 +31,9 @@ def song() -> np.ndarray:
     random, frames = np.random.default_rng(1), 10 * RATE
     spectrum = np.fft.rfft(random.standard_normal((2, frames)))
     pink = np.fft.irfft(spectrum / np.sqrt(np.maximum(np.arange(spectrum.shape[1]), 300)), frames)
-    return 0.05 * pink / pink.std()
+    # A beat, for nothing is raised that moves no more than a steady noise.
+    beat = 0.3 + np.exp(-(np.arange(frames) / RATE % 0.5) / 0.08)
+    return 0.05 * pink * beat / (pink * beat).std()
 
 
 def band_at(context: Context) -> Band:

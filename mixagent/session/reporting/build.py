@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixagent import __version__
-from mixagent.pipeline.chain.applied import repairs_applied
+from mixagent.pipeline.chain.applied import BandGain
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
+from mixagent.pipeline.finished.reasons import faults_answered
 from mixagent.pipeline.graph.runner import Result, StageEvent
 from mixagent.pipeline.io import content_hash
+from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.policies.base import Decision
 from mixagent.report.actions import Made, actions, answers
-from mixagent.report.findings import finding_rows, found_rows, judged, judged_object
+from mixagent.report.findings import finding_rows, found_rows, judged, judged_object, told_rows
 from mixagent.report.words import PROPERTIES, number
-from mixagent.session.guidance import Wishes, goal_words, wishes_account, wishes_warnings
+from mixagent.session.guidance import goal_words, wishes_account, wishes_warnings
 from mixagent.session.reporting.delivery import (
     codec_account,
     codecs_done,
@@ -30,12 +32,14 @@ from mixagent.session.reporting.delivery import (
     platform_rows,
 )
 from mixagent.session.reporting.feedback import feedback_lines
+from mixagent.session.reporting.planned import planned_moves
 from mixagent.session.reporting.references import reference_words
-from mixagent.session.stages import REPAIRS, repaired_song
+from mixagent.session.results import Results
 from mixagent.session.stems_stages import stems_account, stems_warnings
 
 if TYPE_CHECKING:
-    from mixagent.session.master import Request
+    from mixagent.session.decide import Decided
+    from mixagent.session.request import Request
 
 SCHEMA = "mixagent.report/2"
 READABLE = (SCHEMA, "mixagent.report/1")
@@ -63,41 +67,38 @@ def analysis_object(song: Path, decoded: Mapping[str, Any], measured: Mapping[st
     }
 
 
-def build_report(
-    request: Request,
-    results: Mapping[str, Result],
-    events: Mapping[str, StageEvent],
-    decision: Decision,
-    applied: Settings,
-    models: list[dict[str, str]],
-    warnings: list[str],
-    search: Mapping[str, Any] | None = None,
-    wishes: Wishes | None = None,
-    feedback: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """The report object, schema `mixagent.report/2`; it holds all that a replay needs.
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of a master came to.
 
-    Args:
-        request: what was asked for.
-        results: of every stage that ran, by name; without `finalise` the song was left untouched.
-        events: how each stage ended.
-        decision: what the policy chose, before the amount was applied.
-        applied: the settings that were rendered.
+    Attributes:
+        decided: what was asked for and decided.
+        results: of every stage that ran; without `finalise` nothing was rendered.
+        events: how each stage ended, by its name.
         models: which model each neural stage used, and why.
         warnings: for the user, beside those of the decoder.
-        search: the account of the search that bettered the policy's decision, where there was one.
-        wishes: what came of references and goal, where there were any.
-        feedback: the account of the feedback loop, where it was not left out.
     """
-    decoded, heard = results["decode"].values, results["analyse"].values
-    finish = results["finalise"].values if "finalise" in results else None
-    after = results["measure"].values if "measure" in results else heard
-    own, song = request.stems_in, _input(request, decoded["info"])
-    outputs = output_rows(request, decoded["info"]["rate"])
+
+    decided: Decided
+    results: Results
+    events: Mapping[str, StageEvent]
+    models: tuple[dict[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+def build_report(outcome: Outcome) -> dict[str, Any]:
+    """The report object, schema `mixagent.report/2`; it holds all that a replay needs."""
+    decided, results, events = outcome.decided, outcome.results, outcome.events
+    request, decision, search, feedback = decided.request, decided.decision, decided.search, decided.feedback
+    applied = decided.applied
+    heard, finish = results.heard.values, results.finish
+    after = heard if results.measured is None else results.measured.values
+    partial = request.preview_s is not None
+    own, song = request.stems_in, _input(request, results.info)
+    outputs = output_rows(request, results.info["rate"])
     codecs = codec_account(request, finish)
-    mixed = results["mix"].values if "mix" in results else None
-    edits = edits_account(request, mixed, song["duration_s"])
-    wishes = wishes or Wishes()
+    edits = edits_account(request, results.span, song["duration_s"])
+    wishes = decided.wishes
     wished = wishes_account(wishes, results, applied.space)
     judgement = _judged(heard)
     judgement_after = _judged(after, judgement)
@@ -105,35 +106,42 @@ def build_report(
         finding_rows(judgement, heard["diagnosis"]),
         finding_rows(judgement_after, after["diagnosis"]),
     )
-    repairs = {} if finish is None else repairs_applied(repaired_song(results), applied)
+    repairs = _repairs(results)
     acted = []
-    if finish is not None and judgement is not None and judgement_after is not None:
+    if finish is not None and not partial and judgement is not None and judgement_after is not None:
         made = Made(
             applied,
             decision.reasons,
             repairs,
             finish["max_reduction_db"],
             wishes.band,
-            _ran(results, "match"),
+            results.ran("match"),
         )
         acted = actions(judgement, judgement_after, made)
     return {
         "schema": SCHEMA,
         "version": __version__,
         "input": song,
-        "output": outputs[0],
+        "output": outputs[0] if outputs else None,
         "outputs": outputs,
         "target": _target(request),
+        "dry_run": request.dry_run,
+        "preview": None if not partial or results.span is None else results.span._asdict(),
         "met": finish is None or finish["met"],
         "missed": None if finish is None or finish["met"] else finish["missed"],
         "summary": {
-            "wrong": [row["sentence"] for row in found_rows(found)],
+            "wrong": [row["sentence"] for row in told_rows(found)],
             "done": [
-                *_done(results, acted, search, wished, feedback, finish),
+                *_done(outcome, acted, wished),
                 *edits_done(edits),
                 *codecs_done(codecs),
             ],
-            **afterwards(found, [] if finish is None else found_after, acted),
+            **afterwards(
+                found,
+                [] if finish is None or partial else found_after,
+                acted,
+                faults_answered(applied.changed()),
+            ),
         },
         "judged": judged_object(judgement),
         "findings": {"before": found, "after": found_after},
@@ -149,7 +157,7 @@ def build_report(
         "translation_after": after["translation"],
         "edits": edits,
         "stages": [_stage(event, results.get(name)) for name, event in events.items()],
-        "models": models,
+        "models": list(outcome.models),
         **wished,
         "stems_in": None if own is None else stems_account(own, results),
         "decision": {
@@ -162,14 +170,22 @@ def build_report(
         "feedback": feedback,
         "finaliser": None if finish is None else {name: finish[name] for name in _FINALISER},
         "warnings": [
-            *decoded["warnings"],
+            *results.warnings,
             *([] if own is None else stems_warnings(results, request.song)),
             *wishes_warnings(wishes, applied.space, request.target_named),
-            *warnings,
+            *outcome.warnings,
             *delivery_warnings(after, codecs),
         ],
-        "replay": _replay(request, decision, models, _match(results)),
+        "replay": _replay(request, decision, outcome.models, _match(results)),
     }
+
+
+def _repairs(results: Results) -> dict[str, tuple[BandGain, ...]]:
+    """What each repair of the chain did, by the parameter that switches it on."""
+    if not results.ran("repairs"):
+        return {}
+    told = results["repairs"].values["applied"]
+    return {name: tuple(BandGain(**gain) for gain in gains) for name, gains in told.items()}
 
 
 def _input(request: Request, info: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,12 +226,16 @@ def afterwards(
     before: Sequence[Mapping[str, Any]],
     after: Sequence[Mapping[str, Any]],
     acted: Sequence[Mapping[str, Any]],
+    tried: Collection[str] = (),
 ) -> dict[str, list[str]]:
-    """What was found and still is, and what was not found before; sentences."""
+    """What was found and still is, and what was not found before; sentences.
+
+    `tried` names faults for which something was set, though it did little.
+    """
     was = {row["name"]: row["severity"] for row in found_rows(before)}
-    answered = {name for action in acted for name in action["answers"]}
+    answered = {name for action in acted for name in action["answers"]} | {*tried}
     left, new = [], []
-    for row in found_rows(after):
+    for row in told_rows(after):
         if row["name"] not in was:
             new.append(row["sentence"])
         elif row["severity"] - was[row["name"]] >= WORSE:
@@ -223,7 +243,8 @@ def afterwards(
         elif row["name"] in answered:
             left.append(row["sentence"])
         else:
-            left.append(f"{row['sentence']}; nothing was done about it")
+            why = f": {row['unanswered']}" if row["unanswered"] else ""
+            left.append(f"{row['sentence']}; found, not answered{why}")
     return {"left": left, "new": new}
 
 
@@ -232,23 +253,22 @@ def _properties(diagnosis: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: f[k] for k in ("kind", "evidence")} for f in diagnosis if f["kind"] in PROPERTIES]
 
 
-def _done(
-    results: Mapping[str, Result],
-    acted: Sequence[Mapping[str, Any]],
-    search: Mapping[str, Any] | None,
-    wished: Mapping[str, Any],
-    feedback: Mapping[str, Any] | None,
-    finish: Mapping[str, Any] | None,
-) -> list[str]:
-    if finish is None:
+def _done(outcome: Outcome, acted: Sequence[Mapping[str, Any]], wished: Mapping[str, Any]) -> list[str]:
+    """What was done, or in a dry run would be, in words."""
+    decided, results, finish = outcome.decided, outcome.results, outcome.results.finish
+    if finish is None and not decided.request.dry_run:
         return ["Nothing: at amount 0 the song is given back as it was."]
-    restored = [results[name].values["why"] for name in (*REPAIRS, "denoise") if _ran(results, name)]
-    tried = [] if search is None else [_tried(search)]
+    restored = [results[name].values["why"] for name in (*REPAIRS, "denoise") if results.ran(name)]
+    tried = [] if decided.search is None else [_tried(decided.search)]
     goal, reference = wished["goal"], wished["reference"]
     understood = [] if goal is None else [goal_words(goal)]
     matched = [] if reference is None else [reference_words(reference)]
-    moved = [*(answer.words for answer in answers(acted)), *matched, *feedback_lines(feedback)]
-    return [*restored, *tried, *understood, *moved, _finished(finish)]
+    if finish is None or decided.request.preview_s is not None:
+        moved = planned_moves(decided.applied, decided.decision.reasons)
+    else:
+        moved = [*(answer.words for answer in answers(acted)), *matched, *feedback_lines(decided.feedback)]
+    last = [] if finish is None else [_finished(finish)]
+    return [*restored, *tried, *understood, *moved, *last]
 
 
 def _tried(search: Mapping[str, Any]) -> str:
@@ -256,10 +276,6 @@ def _tried(search: Mapping[str, Any]) -> str:
     before, after = (number(search[f"blind_{when}"], 3, sign=True) for when in ("before", "after"))
     of = f"{parts} parts" if parts > 1 else "a part"
     return f"{search['renders']} settings tried on {of} of the song: blind reward {before} to {after}"
-
-
-def _ran(results: Mapping[str, Result], name: str) -> bool:
-    return name in results and not results[name].skipped
 
 
 def _finished(finish: Mapping[str, Any]) -> str:
@@ -298,16 +314,16 @@ def _parameters(decision: Decision, applied: Settings) -> list[dict[str, Any]]:
     ]
 
 
-def _match(results: Mapping[str, Result]) -> dict[str, Any] | None:
+def _match(results: Results) -> dict[str, Any] | None:
     """How matchering matched the mix, so that it can be done again."""
-    if not _ran(results, "match"):
+    if not results.ran("match"):
         return None
     values = results["match"].values
     return {name: values[name] for name in ("matchering", "sha256")}
 
 
 def _replay(
-    request: Request, decision: Decision, models: list[dict[str, str]], match: Mapping[str, Any] | None
+    request: Request, decision: Decision, models: Sequence[Mapping[str, str]], match: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """What a replay sets: the decision before the amount, and every option that reaches a sample.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from mixagent.pipeline.chain.edits import Span
 from mixagent.pipeline.finaliser.codecs import CODECS
 from mixagent.pipeline.finaliser.targets import INTENTS, PLATFORMS, Platform, playback
 from mixagent.pipeline.io import content_hash
@@ -13,7 +14,7 @@ from mixagent.pipeline.measure.translation import told
 from mixagent.report.words import number
 
 if TYPE_CHECKING:
-    from mixagent.session.master import Request
+    from mixagent.session.request import Request
 
 MONO_LOSS_DB = 3.5
 """What vanishes in mono is told from here on: two channels with nothing in common lose 3 dB."""
@@ -109,20 +110,21 @@ def _over_db(check: Mapping[str, Any], ceiling_dbtp: float) -> float:
     return 0.0 if peak_dbtp is None else max(peak_dbtp - ceiling_dbtp, 0.0)
 
 
-def edits_account(request: Request, mixed: Mapping[str, Any] | None, duration_s: float) -> dict[str, Any]:
+def edits_account(request: Request, span: Span | None, duration_s: float) -> dict[str, Any]:
     """What was done to the song's ends, in seconds.
 
     Args:
         request: what was asked for.
-        mixed: what the mix stage left, None where it did not run.
+        span: the part of the song that was rendered; None where none was.
         duration_s: of the song as it came.
     """
-    start_s, stop_s = (0.0, duration_s) if mixed is None else mixed["span_s"]
+    trimmed = span if request.edits.trim_silence else None
+    start_s, stop_s = trimmed or (0.0, duration_s)
     return {
         "fade_in_s": request.edits.fade_in_s,
         "fade_out_s": request.edits.fade_out_s,
         "trimmed_start_s": start_s,
-        "trimmed_end_s": max(duration_s - stop_s, 0.0) if request.edits.trim_silence else 0.0,
+        "trimmed_end_s": max(duration_s - stop_s, 0.0),
     }
 
 

@@ -6,23 +6,21 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mixagent.pipeline.finished.measures import SongMeasures
-from mixagent.pipeline.graph.runner import Result
 from mixagent.pipeline.matching.profiles import Profile, tone_distance_db, width_distance_db
 from mixagent.report.words import number
 from mixagent.session.reference_stages import Listened
 from mixagent.session.references import DIMENSIONS, Aims, References
-from mixagent.session.stages import song_measures
+from mixagent.session.results import Measured, Results
 
 
-def reference_account(
-    references: References, listened: Listened, results: Mapping[str, Result]
-) -> dict[str, Any]:
+def reference_account(references: References, listened: Listened, results: Results) -> dict[str, Any]:
     """The report's entry `reference`.
 
     `rows` say of each thing that was matched how far it was from the references and is now, or what it
     was, is now and is in the references.
     """
-    before, after = (results[stage] for stage in ("analyse", "measure"))
+    after = results.measured
+    assert after is not None
     return {
         "method": "matchering" if listened.matchering is not None else "profile",
         "given": [
@@ -35,12 +33,12 @@ def reference_account(
             }
             for reference in references.all
         ],
-        "rows": _rows(listened.aims, before, after),
+        "rows": _rows(listened.aims, results.heard, after),
     }
 
 
-def _rows(aims: Aims, before: Result, after: Result) -> list[dict[str, Any]]:
-    song, master = song_measures(before), song_measures(after)
+def _rows(aims: Aims, before: Measured, after: Measured) -> list[dict[str, Any]]:
+    song, master = before.measures, after.measures
     if song is None or master is None:
         return []
     rows = []
@@ -52,7 +50,7 @@ def _rows(aims: Aims, before: Result, after: Result) -> list[dict[str, Any]]:
         rows.append(_figure("loudness range", "loudness_range", "LU", aims.dynamics, song, master))
         rows.append(_figure("peak to loudness", "plr", "dB", aims.dynamics, song, master))
     if aims.loudness is not None:
-        old, new = (result.values["analysis"]["integrated_lufs"] for result in (before, after))
+        old, new = (measured.values["analysis"]["integrated_lufs"] for measured in (before, after))
         wanted = aims.loudness.integrated_lufs.mean
         rows.append({"what": "loudness", "unit": "LUFS", "before": old, "after": new, "reference": wanted})
     return [row for row in rows if row["before"] is not None and row["after"] is not None]

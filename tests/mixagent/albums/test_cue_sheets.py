@@ -58,6 +58,11 @@ def test_a_pause_at_the_end_of_the_file_before_leaves_the_track_in_its_own_file(
         ('FILE "a.wav" WAVE\nTRACK one AUDIO\n', "line 2"),
         ('FILE "a.wav" WAVE\nTRACK 01 AUDIO\nPREGAP 00:61:00\n', "line 3"),
         ('FILE "a.wav" WAVE\nTRACK 01 AUDIO\nINDEX 01\n', "line 3"),
+        (f'FILE "a.wav" WAVE\nTRACK 01 AUDIO\nPREGAP {"9" * 400}:00:00\n', "line 3"),
+        (f'FILE "a.wav" WAVE\nTRACK {"9" * 5000} AUDIO\n', "line 2"),
+        ('FILE "a.wav" WAVE\nTRACK 01 AUDIO\nINDEX ٠١٢٣٤٥ 00:00:00\n', "line 3"),
+        ('FILE "a\0b.wav" WAVE\n', "line 1"),
+        ("REM\n" * 300_000, "over 1 MB"),
         (
             'FILE "a.wav" WAVE\nTRACK 01 AUDIO\nINDEX 01 00:00:00\nTRACK 02 AUDIO\nINDEX 01 03:00:00\n',
             "cuts one file into several tracks",
@@ -78,6 +83,22 @@ def test_what_is_written_is_read_back(tmp_path):
     assert '  TRACK 02 AUDIO\n    TITLE "B"\n    PREGAP 00:02:00\n    INDEX 01 00:00:00' in text
     assert 'FILE "CD 2/b.mp3" MP3' in text
     assert read_cue(sheet(tmp_path, text)) == written
+
+
+@pytest.mark.parametrize("breaks", ["\n", "\r", "\r\n", "\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1e"])
+def test_a_title_that_breaks_lines_becomes_no_command(tmp_path, breaks):
+    title = f'Song{breaks}FILE "/etc/passwd" WAVE{breaks}TRACK 02 AUDIO{breaks}INDEX 01 00:00:00'
+    text = cue_text(CueSheet((CueTrack("a.wav", title, title),), title, title))
+    found = read_cue(sheet(tmp_path, text))
+    assert [track.file for track in found.tracks] == ["a.wav"]
+    assert len(text.splitlines()) == 7
+
+
+def test_a_title_with_half_a_character_can_be_written(tmp_path):
+    assert (
+        read_cue(sheet(tmp_path, cue_text(CueSheet((CueTrack("a.wav", "a\ud800b"),))))).tracks[0].title
+        == "a�b"
+    )
 
 
 def test_quotes_and_too_many_tracks_do_not_break_a_sheet():

@@ -97,7 +97,7 @@ CASES = [
     pytest.param(impulses, 4, "more would take", id="full-scale impulse train"),
     pytest.param(lambda f: spoilt(f, np.nan), 3, "NaN samples, the first at 1.000 s", id="NaN"),
     pytest.param(lambda f: spoilt(f, np.inf), 3, "infinite samples", id="Inf"),
-    pytest.param(folder_named_as_song, 3, "is a folder", id="a folder"),
+    pytest.param(folder_named_as_song, 3, "holds no audio files", id="a folder without songs"),
     pytest.param(lambda f: f / "nowhere.wav", 3, "does not exist", id="missing file"),
 ]
 

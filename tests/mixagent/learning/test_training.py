@@ -88,6 +88,13 @@ def test_the_debug_run_makes_a_policy_and_is_taken_up_to_the_same_one(tmp_path: 
     weights = (folder / "actor.safetensors").read_bytes()
     assert train(quick) == [folder]
     assert (folder / "actor.safetensors").read_bytes() == weights
+    run = folder.parent
+    rows = (run / "evaluations.jsonl").read_bytes()
+    (run / "evaluations.jsonl").write_bytes(b"\0" * 40 + rows[:-20])
+    (run / "warm.safetensors").write_bytes(b"cut")
+    assert train(quick) == [folder]
+    assert (folder / "actor.safetensors").read_bytes() == weights
+    assert "PPO" in (folder / "README.md").read_text()
     assert Checkpoint.load(folder).training["cases"]["synthetic"] == 6
     with pytest.raises(UsageError, match="another configuration"):
         train([*quick, "trainer.seed=5"])

@@ -367,8 +367,16 @@ def test_a_swing_at_the_end_of_its_scale_is_told_as_the_least_that_it_can_be():
 
 
 def test_what_became_worse_is_not_told_as_left_alone():
-    row = {"name": "hole", "found": True, "severity": 0.7, "sentence": "A band is missing"}
+    row = {
+        "name": "hole",
+        "found": True,
+        "severity": 0.7,
+        "sentence": "A band is missing",
+        "unanswered": None,
+    }
     now = {**row, "severity": 0.8}
     assert afterwards([row], [now], []) == {"left": ["A band is missing; more than before"], "new": []}
-    still = "A band is missing; nothing was done about it"
+    still = "A band is missing; found, not answered"
     assert afterwards([row], [row], []) == {"left": [still], "new": []}
+    why = "nothing fills it"
+    assert afterwards([row], [{**row, "unanswered": why}], []) == {"left": [f"{still}: {why}"], "new": []}

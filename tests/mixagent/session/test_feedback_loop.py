@@ -14,7 +14,8 @@ from mixagent.pipeline.types import Audio
 from mixagent.policies.base import Recorded
 from mixagent.report.page import render_page
 from mixagent.report.terminal import summary_text
-from mixagent.session.master import Request, master_song
+from mixagent.session.master import master_song
+from mixagent.session.request import Request
 from mixagent.settings import load_config
 
 PUMPING = {

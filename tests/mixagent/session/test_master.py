@@ -23,6 +23,23 @@ def test_another_target_renders_again_and_hears_from_the_cache(mixagent, song, s
     assert second["finalise"] == second["measure"] == "ran"
 
 
+@pytest.mark.parametrize(("policy", "read"), [("band", False), ("learned", True)])
+def test_features_are_taken_for_a_policy_that_reads_them(mixagent, song, policy, read):
+    ran = stages(
+        mixagent("master", song, "--separator", "none", "--renders", "1", "--policy", policy, "--json")
+    )
+    assert ("features" in ran) == read
+
+
+def test_what_repairs_did_is_measured_once_for_all_targets_and_told(mixagent, song):
+    options = "--separator", "none", "--renders", "1", "--set", "master.gap_fill_db=12", "--json"
+    first = mixagent("master", song, *options)
+    assert stages(first)["repairs"] == "ran"
+    assert "master.gap_fill_db" in json.loads(first.out)["repairs"]
+    assert stages(mixagent("master", song, *options, "--target", "apple"))["repairs"] == "cached"
+    assert stages(mixagent("master", song, *options[:-3], "--json"))["repairs"] == "skipped"
+
+
 def test_a_renamed_song_is_found_again(mixagent, song):
     mixagent("master", song, "--separator", "none")
     moved = song.rename(song.with_name("moved.wav"))

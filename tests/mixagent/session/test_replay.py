@@ -88,6 +88,28 @@ def test_an_untouched_song_is_replayed_untouched(mixagent, song):
     assert mixagent("replay", report).code == 0
 
 
+@pytest.mark.parametrize("cache_gb", [0, float("nan"), -1])
+def test_a_report_has_no_say_in_what_the_cache_keeps(mixagent, report, cache_folder, cache_gb):
+    kept = sorted(cache_folder.glob("*/??/[!.]*"))
+    change(report, lambda found: found["replay"]["pipeline"].update(cache_gb=cache_gb))
+    assert mixagent("replay", report).code == 0
+    assert kept
+    assert set(kept) <= set(cache_folder.glob("*/??/[!.]*"))
+
+
+def test_a_replay_replaces_the_report_s_own_master_and_no_other_file(mixagent, song, report):
+    master = song.parent / "song.master.wav"
+    made = master.read_bytes()
+    assert mixagent("replay", report).code == 0
+    master.write_bytes(b"something precious")
+    ran = mixagent("replay", report)
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
+    assert "--output" in ran.err
+    assert master.read_bytes() == b"something precious"
+    assert mixagent("replay", report, "--output", master).code == 0
+    assert master.read_bytes() == made
+
+
 def test_a_song_that_moved_is_named(mixagent, song, report):
     moved = song.rename(song.with_name("moved.wav"))
     ran = mixagent("replay", report)
@@ -145,6 +167,14 @@ def set_to(*keys, value):
         set_to("target", "integrated_lufs", value=500),
         set_to("target", "ceiling_dbtp", value=None),
         set_to("target", "surprise", value=1),
+        set_to("target", "max_reduction_db", value=float("nan")),
+        set_to("target", "max_reduction_db", value=-1),
+        set_to("replay", "pipeline", "cache_gb", value="all"),
+        set_to("replay", "pipeline", "renders", value=0),
+        set_to("replay", "settings", value={"master.balance_db": 99.0}),
+        set_to("replay", "settings", value={"master.balance_db": float("nan")}),
+        set_to("replay", "reasons", value={"master.balance_db": 3}),
+        set_to("decision", "policy", value=None),
         set_to("output", "bit_depth", value="12"),
         set_to("output", "path", value=3),
         set_to("input", "path", value=None),

@@ -10,7 +10,8 @@ from songs import RATE
 from tracks import bass, hats, keys, kick, stereo, write_band, write_track
 
 from mixagent.pipeline.finaliser.targets import loudness_target
-from mixagent.session.master import Request, master_song
+from mixagent.session.master import master_song
+from mixagent.session.request import Request
 from mixagent.session.stems_in import StemsIn
 
 

@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
+from mixagent.pipeline.chain.mastering import equalisers
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.chain.riding import (
+    LEAST_KEPT,
     LEAST_SECTION_S,
     MOST_STRETCH,
     SLOPE_DB_S,
     WANTED_RANGE_LU,
+    WIDE_RANGE_LU,
     Rider,
     measure_ride,
 )
@@ -76,6 +79,37 @@ def test_a_range_that_is_wide_enough_is_left_bit_for_bit() -> None:
 def test_no_range_is_stretched_beyond_the_wanted_one() -> None:
     source = passages([0.0, 2.0, 0.0, 2.0])
     assert measure(ridden(source, 6.0)).range_lu == pytest.approx(WANTED_RANGE_LU, abs=0.15)
+
+
+@pytest.mark.parametrize("levels_db", [[0.0, 14.0, 4.0, 14.0], [0.0, 3.0, 12.0, 6.0]])
+def test_sections_moved_together_keep_their_order_and_half_of_their_contrast(levels_db: list[float]) -> None:
+    source = passages(levels_db)
+    moved_db = gain_db(source.samples, ridden(source, -6.0).samples)
+    middles = 240 * np.arange(len(levels_db)) + 120
+    after_db = np.array(levels_db) + moved_db[middles]
+    before, after = (np.subtract.outer(x, x) for x in (np.array(levels_db), after_db))
+    apart = np.abs(before) > 0
+    assert np.abs(after_db).max() < np.abs(np.array(levels_db)).max()
+    assert (after[apart] / before[apart]).min() >= LEAST_KEPT - 0.02
+
+
+def test_a_range_is_not_narrowed_below_that_of_music_with_a_wide_one() -> None:
+    source = passages([0.0, WIDE_RANGE_LU + 2.0, 0.0, WIDE_RANGE_LU + 2.0])
+    assert measure(ridden(source, -6.0)).range_lu == pytest.approx(WIDE_RANGE_LU, abs=0.2)
+    narrower = passages([0.0, WIDE_RANGE_LU - 1.0, 0.0, WIDE_RANGE_LU - 1.0])
+    assert ridden(narrower, -6.0).samples.tobytes() == narrower.samples.tobytes()
+
+
+def test_a_song_is_ridden_by_the_range_that_it_has_behind_the_equaliser() -> None:
+    """Quiet passages of lows alone, which the equaliser brings up: nothing is left to be ridden."""
+    random, frames = np.random.default_rng(0), 24 * RATE
+    time = np.arange(frames) / RATE
+    lows, highs = 0.04 * np.sin(2 * np.pi * 100 * time), 0.1 * random.standard_normal(frames)
+    sound = np.concatenate([lows, highs, lows, highs])
+    source = Audio(np.stack([sound, sound]).astype(np.float32), RATE)
+    raised = SPACE.settings({"graphic.tone_100_db": 18.0})
+    ride = measure_ride(source, -6.0, equalisers(raised, RATE, 2))
+    assert measure_ride(source, -6.0).gains_db[0] - ride.gains_db[0] > 1.0
 
 
 def test_a_faint_contrast_is_not_blown_up() -> None:

@@ -9,8 +9,8 @@ import soundfile
 from scipy import signal
 
 from mixagent.envs.pathologies import MECHANISMS, damage
+from mixagent.pipeline.diagnosis import diagnose as module
 from mixagent.pipeline.diagnosis.diagnose import PATHOLOGIES, Diagnosis, diagnose, tone_deviation
-from mixagent.pipeline.diagnosis.diagnose import diagnose as module
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.types import Audio

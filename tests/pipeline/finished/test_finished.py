@@ -10,10 +10,14 @@ import pytest
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, ParameterSpace
 from mixagent.pipeline.finished.answers import (
+    ASKED_RAISE_DB,
     CUT_DB,
+    EMPTY_SIDE_DB,
     INNER,
     LEAST_WIDENED_HZ,
+    LONE_WIDEN_DB,
     RAISE_DB,
+    TOGETHER_DB,
     answer,
     reached_by,
 )
@@ -26,7 +30,7 @@ from mixagent.pipeline.finished.band import (
     judge,
     to_json,
 )
-from mixagent.pipeline.finished.findings import FAULTS, findings, severity
+from mixagent.pipeline.finished.findings import BY_NAME, FAULTS, FOUND, findings, outer_edge, severity
 from mixagent.pipeline.finished.measures import (
     GROUPS,
     INDEX,
@@ -63,13 +67,18 @@ def measured(audio: Audio) -> SongMeasures:
 BAND = Band("ten songs", 10, np.zeros(len(MEASURES)), np.full(len(MEASURES), 2.0))
 
 
-def out_by(spreads: dict[str, float], trust: float = 1.0) -> Judgement:
-    """A song at the mean of `BAND` but for some measures, so many spreads out."""
+OF_THE_KIND = 4.0
+"""Log-odds of a song that is of the band's kind."""
+
+
+def out_by(spreads: dict[str, float], trust: float = 1.0, **bands: np.ndarray) -> Judgement:
+    """A song at the mean of `BAND` but for some measures, so many spreads out; no group is out as a whole."""
     values = BAND.mean.copy()
     for name, spread in spreads.items():
         values[INDEX[name]] += spread * BAND.spread[INDEX[name]]
-    measures = SongMeasures(values, np.zeros(len(KIND)))
-    return Judgement(measures, BAND, BAND.deviations(measures), 1.0, dict.fromkeys(GROUPS, trust))
+    measures = SongMeasures(values, np.zeros(len(KIND)), **bands)
+    trusts = dict.fromkeys(GROUPS, trust)
+    return Judgement(measures, BAND, BAND.deviations(measures), OF_THE_KIND, trusts, {})
 
 
 # --- measures --------------------------------------------------------------------------------------
@@ -94,8 +103,34 @@ def test_a_mono_song_has_no_width_and_no_balance() -> None:
 def test_measures_survive_json() -> None:
     found = measured(song())
     again = SongMeasures.from_json(json.loads(json.dumps(found.to_json())))
-    assert np.allclose(found.values, again.values, atol=1e-4, equal_nan=True)
-    assert np.allclose(found.kind, again.kind, atol=1e-4)
+    for name in ("values", "kind", "quiet_db", "moves_db"):
+        assert np.allclose(getattr(found, name), getattr(again, name), atol=1e-4, equal_nan=True)
+
+
+def noise_moving_db(samples: np.ndarray) -> np.ndarray:
+    return measured(Audio(samples.astype(np.float32), RATE)).moves_db
+
+
+def test_steady_noise_hum_and_rumble_do_not_move_and_a_beat_or_a_line_does() -> None:
+    random, time = np.random.default_rng(0), np.arange(20 * RATE) / RATE
+    hiss = 0.1 * random.standard_normal((2, time.size))
+    assert noise_moving_db(hiss).max() < 1.0
+    assert np.abs(noise_moving_db(np.repeat(hiss[:1], 2, axis=0))).max() < 1.5
+    hum = 0.2 * np.sin(2 * np.pi * 100 * time) + 1e-4 * hiss
+    assert noise_moving_db(hum)[TONE_HZ.index(100.0)] < 0.0
+    kick = hiss * np.exp(-(time % 0.5) / 0.05)
+    assert noise_moving_db(kick).min() > 10.0
+    # A bass note holds for a second: it moves from note to note, in each band that one of them leaves.
+    line = 0.2 * np.sin(2 * np.pi * np.cumsum(np.where(time % 2.0 < 1.0, 63.0, 100.0)) / RATE) + 1e-4 * hiss
+    moves = noise_moving_db(line)
+    assert moves[TONE_HZ.index(63.0)] > 5.0
+    assert moves[TONE_HZ.index(100.0)] > 5.0
+
+
+def test_quiet_moments_are_told_against_the_loudness_of_the_song() -> None:
+    """White noise: each third octave holds its share of the power, a tenth of its frames little less."""
+    loud, soft = (measured(song(gain=gain)).quiet_db for gain in (1.0, 0.1))
+    assert loud == pytest.approx(soft, abs=0.6)
 
 
 def test_a_tone_raised_in_one_band_is_measured_there() -> None:
@@ -153,6 +188,24 @@ def test_a_voice_alone_is_held_to_nothing_and_nothing_is_found() -> None:
     assert answer(judgement).values == {}
 
 
+def test_a_drone_and_a_voice_with_pauses_are_held_to_nothing_and_a_song_with_a_quiet_end_is() -> None:
+    music = finished_music_band()
+    values = music.band.mean + 4 * music.band.spread * (np.arange(len(MEASURES)) % 2)
+    kind, pauses = music.kind.mean.copy(), np.full(len(TONE_HZ), -80.0)
+    place = KIND.index("onsets")
+    kind[place] = math.log(0.3 + 0.05)
+    assert judge(SongMeasures(values, kind)).alone
+    kind[place] = math.log(0.3 + 2.0)
+    assert not judge(SongMeasures(values, kind)).alone
+    assert not judge(SongMeasures(values, kind, quiet_db=pauses)).alone
+    for hz in (63, 80, 100):
+        values[INDEX[f"tone_{hz}"]] = (
+            music.band.mean[INDEX[f"tone_{hz}"]] - 2.0 * music.band.spread[INDEX[f"tone_{hz}"]]
+        )
+    assert judge(SongMeasures(values, kind, quiet_db=pauses)).alone
+    assert not judge(SongMeasures(values, kind, quiet_db=pauses + 50.0)).alone
+
+
 def test_a_moment_of_a_song_is_not_held_to_the_band() -> None:
     music = finished_music_band()
     values = music.band.mean + 4 * music.band.spread * (np.arange(len(MEASURES)) % 2)
@@ -165,6 +218,7 @@ def test_a_moment_of_a_song_is_not_held_to_the_band() -> None:
 def test_references_are_taken_at_their_word() -> None:
     judgement = judge(measured(song()), BAND)
     assert set(judgement.trust.values()) == {1.0}
+    assert judgement.chosen
 
 
 # --- findings --------------------------------------------------------------------------------------
@@ -185,6 +239,37 @@ def test_a_fault_has_a_sign(fault) -> None:  # type: ignore[no-untyped-def]
     severities = [{f.fault.name: f.severity for f in findings(j)}[fault.name] for j in (there, opposite)]
     assert severities[0] > 0.1
     assert severities[1] == 0.0
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_fault_is_found_from_its_outer_edge_on_in_a_song_of_any_kind(fault) -> None:  # type: ignore[no-untyped-def]
+    """What hardly any finished song has is plainly there however unlike generated music the song is."""
+    sign = 1.0 if fault.side == "high" else -1.0
+    for score in (-8.0, 0.0, OF_THE_KIND):
+        alike = 1 / (1 + math.exp(-score))
+        for beyond in (0.98, 1.02):
+            spreads = sign * beyond * outer_edge(fault, alike)
+            there = replace(out_by(dict.fromkeys(fault.measures, spreads)), score=score)
+            assert (fault in [found.fault for found in findings(there, FOUND)]) == (beyond > 1.0)
+
+
+def test_a_group_that_is_out_as_a_whole_is_found_at_the_odds_of_one_song_in_six() -> None:
+    even = out_by({measure.name: 0.65 * (-1) ** k for k, measure in enumerate(MEASURES)})
+    assert findings(even, FOUND) == ()
+    for odds, found in ((math.log(5) - 0.01, False), (math.log(9) + 0.01, True)):
+        names = [f.fault.name for f in findings(replace(even, outside={"tone": odds}), FOUND)]
+        assert names == (["other tone"] if found else [])
+    near = out_by({measure.name: 0.5 * (-1) ** k for k, measure in enumerate(MEASURES)})
+    assert findings(replace(near, outside={"tone": 6.0}), FOUND) == ()
+
+
+def test_another_version_of_a_song_is_held_as_strictly_as_the_first() -> None:
+    music = finished_music_band()
+    first = judge(SongMeasures(music.band.mean + music.band.spread, music.kind.mean))
+    values = music.band.mean + 3 * music.band.spread
+    again = judge(SongMeasures(values, music.kind.mean + 3 * music.kind.direction), like=first)
+    assert (again.score, again.trust, again.alone) == (first.score, first.trust, first.alone)
+    assert again.outside["tone"] > first.outside["tone"]
 
 
 def test_severity_rises_with_the_distance_and_with_the_kind() -> None:
@@ -221,8 +306,14 @@ def test_no_band_is_moved_further_than_its_bounds() -> None:
     assert tone.max() <= RAISE_DB + 3.0
 
 
+def narrowed(*spreads: float) -> Judgement:
+    """A narrow song whose sides are loud enough to hold something, by five spreads where none are given."""
+    names = [f"width_{hz:.0f}" for hz in WIDTH_HZ]
+    return out_by(dict(zip(names, spreads or (-5.0,) * len(names), strict=True)))
+
+
 def test_sides_of_the_lows_are_never_raised() -> None:
-    narrow = out_by({f"width_{hz:.0f}": -5.0 for hz in WIDTH_HZ})
+    narrow = narrowed()
     width = gains(answer(narrow).values, "width")
     lows = np.array(GRAPHIC_HZ) < LEAST_WIDENED_HZ
     assert width[lows].max() <= 0.0
@@ -243,11 +334,94 @@ def test_nothing_is_raised_above_the_end_of_the_highs() -> None:
 
 
 def test_crushed_peaks_are_answered_by_attacks_and_a_monotone_song_by_riding() -> None:
-    values = answer(out_by({"plr": -2.0, "crest_3s": -2.0, "loudness_range": -2.0})).values
+    crushed = dict.fromkeys(("plr", "crest_3s", "crest_400ms"), -4.0)
+    monotone = dict.fromkeys(("loudness_range", "section_contrast"), -2.0)
+    values = answer(out_by({**crushed, **monotone})).values
     assert values["master.transient_attack_db"] > 1.0
     assert values["master.ride_db"] > 0.5
-    wandering = answer(out_by({"loudness_range": 3.0})).values
-    assert wandering["master.ride_db"] < -0.5
+
+
+def test_a_song_that_wanders_is_brought_together_to_the_outer_edge_and_no_further() -> None:
+    edge = outer_edge(BY_NAME["uneven"], out_by({}).alike)
+    wanders = dict.fromkeys(("loudness_range", "section_contrast"), edge - 0.05)
+    assert "master.ride_db" not in answer(out_by(wanders)).values
+    beyond = dict.fromkeys(wanders, edge + 0.6)
+    # 0.6 spreads of 2 LU, of which a dB of riding takes 0.9 LU to either side.
+    assert answer(out_by(beyond)).values["master.ride_db"] == pytest.approx(-0.6 * 2 / 0.9 / 2, abs=0.01)
+    assert answer(out_by(dict.fromkeys(wanders, 12.0))).values["master.ride_db"] == -TOGETHER_DB
+
+
+def test_nothing_is_moved_for_a_group_in_which_no_fault_was_found() -> None:
+    """Beyond the inner edge in all groups, but beyond the outer edge of none."""
+    spreads = {}
+    for fault in FAULTS:
+        sign = 1.0 if fault.side == "high" else -1.0
+        for name in fault.measures:
+            spreads[name] = sign * 0.9 * min(outer_edge(fault, out_by({}).alike), abs(spreads.get(name, 9.0)))
+    judgement = out_by(spreads)
+    assert findings(judgement, FOUND) == ()
+    assert answer(judgement).values == {}
+    chosen = answer(replace(judgement, chosen=True)).values
+    assert {name.split("_")[0] for name in chosen} >= {"graphic.tone", "graphic.width"}
+
+
+def test_only_the_stretch_that_a_fault_reaches_is_moved_unless_the_group_is_out_as_a_whole() -> None:
+    muddy = dict.fromkeys(BY_NAME["muddy"].measures, 3.0)
+    slight = {f"tone_{hz:.0f}": -0.6 for hz in TONE_HZ[20:25]} | dict.fromkeys(
+        BY_NAME["hollow"].measures[1:], -0.2
+    )
+    judgement = out_by({**muddy, **slight})
+    assert {f.fault.name for f in findings(judgement, FOUND)} == {"muddy"}
+    alone = gains(answer(judgement).values, "tone")
+    assert alone[8:13].max() < -2.0
+    assert alone[19:] == pytest.approx(0.0, abs=0.01)
+    whole = gains(answer(replace(judgement, outside={"tone": 3.0})).values, "tone")
+    assert whole[21:24].min() > 0.2
+
+
+@pytest.mark.parametrize("hz", [63.0, 100.0, 10000.0])
+def test_a_band_that_moves_no_more_than_a_steady_noise_is_not_raised(hz: float) -> None:
+    place = TONE_HZ.index(hz)
+    low = {f"tone_{hz:.0f}": -4.0 for hz in TONE_HZ[max(place - 4, 1) : place + 5]}
+    moves = np.full(len(TONE_HZ), 12.0)
+    music = gains(answer(out_by(low, moves_db=moves)).values, "tone")
+    moves[place] = 0.0
+    noise = gains(answer(out_by(low, moves_db=moves)).values, "tone")
+    assert music[place] > 3.0
+    assert noise[place] == 0.0
+    assert np.delete(noise, place) == pytest.approx(np.delete(music, place))
+    # What was asked for by a reference is held alike.
+    asked = replace(out_by(low, moves_db=moves), chosen=True)
+    assert gains(answer(asked).values, "tone")[place] == 0.0
+
+
+def test_no_band_is_raised_so_far_that_its_quiet_moments_are_louder_than_those_of_finished_music() -> None:
+    low = {f"tone_{hz:.0f}": -4.0 for hz in TONE_HZ[20:]}
+    quiet = finished_music_band().quiet_db - 2.0
+    tone = gains(answer(out_by(low, quiet_db=quiet)).values, "tone")
+    assert tone[21:26] == pytest.approx(2.0, abs=0.01)
+
+
+def test_a_reference_may_raise_further_than_finished_music() -> None:
+    dark = out_by({f"tone_{hz:.0f}": -9.0 for hz in TONE_HZ[20:]})
+    plain, asked = (gains(answer(j).values, "tone").max() for j in (dark, replace(dark, chosen=True)))
+    assert plain == pytest.approx(RAISE_DB)
+    assert asked == pytest.approx(ASKED_RAISE_DB)
+
+
+def test_a_single_band_is_widened_hardly_more_than_its_neighbours_and_an_empty_side_not_at_all() -> None:
+    place = WIDTH_HZ.index(1000.0)
+    spreads = [-1.0] * len(WIDTH_HZ)
+    spreads[place] = -8.0
+    lone = gains(answer(replace(narrowed(*spreads), outside={"width": 3.0})).values, "width")[
+        -len(WIDTH_HZ) :
+    ]
+    around = max(min(lone[place - 1], lone[place + 1]), 0.0)
+    assert lone[place] <= around + LONE_WIDEN_DB + 0.01
+    empty = narrowed()
+    empty.measures.values[INDEX["width_1000"]] = EMPTY_SIDE_DB
+    wide = gains(answer(replace(empty, outside={"width": 3.0})).values, "width")[-len(WIDTH_HZ) :]
+    assert wide[place] <= 0.0 < wide[place + 3]
 
 
 def test_every_move_has_a_parameter_and_a_reason() -> None:

@@ -1,0 +1,189 @@
+"""The first step of a master: the song decoded, repaired, taken apart where that matters, and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace
+from mixagent.pipeline.diagnosis.diagnose import FOUND
+from mixagent.pipeline.files import check_room
+from mixagent.pipeline.graph.runner import Stage
+from mixagent.pipeline.measure.song_bands import read_song
+from mixagent.pipeline.restoration.table import REPAIRS
+from mixagent.pipeline.separation import NoSeparator, choose_separator
+from mixagent.pipeline.separation.choice import Choice
+from mixagent.pipeline.types import DiskAudio
+from mixagent.policies import load_policy
+from mixagent.policies.base import Context, Policy
+from mixagent.session.reporting.build import analysis_object
+from mixagent.session.request import SAMPLE_RATES_HZ, Request
+from mixagent.session.results import Results
+from mixagent.session.running import Runner, opened_run
+from mixagent.session.separators import stem_separator
+from mixagent.session.stages import (
+    ANALYSING,
+    Heard,
+    heard_song,
+    hearing_stages,
+    listening_stages,
+    separating_stage,
+)
+from mixagent.session.stems_stages import parts_stage, plan_of, stems_in_stages
+from mixagent.settings import load_config
+from mixagent.types import ShowProgress
+
+_FEWEST_STEMS = 4
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request at work: its song is decoded.
+
+    Attributes:
+        request: with the policy that decides.
+        run: where its stages run.
+        decoding: the stages that leave the song, of which `decode` holds it.
+        decoded: their results.
+    """
+
+    request: Request
+    run: Runner
+    decoding: tuple[Stage, ...]
+    decoded: Results
+
+    @property
+    def policy(self) -> Policy:
+        """What decides."""
+        assert self.request.policy is not None
+        return self.request.policy
+
+
+@dataclass(frozen=True)
+class StemSource:
+    """How the stems come about: the stage, the stems' names, and the row of the report."""
+
+    stage: Stage
+    stem_names: tuple[str, ...]
+    model: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class AnalysedSong:
+    """A song that is known: the stages that heard it, and what a policy is shown."""
+
+    stem_source: StemSource
+    hearing: tuple[Stage, ...]
+    heard: Heard
+    context: Context
+
+
+@contextmanager
+def opened_job(request: Request, progress: ShowProgress | None) -> Iterator[Job]:
+    """A request whose outputs were checked and whose song was decoded.
+
+    Raises:
+        MixagentError: of the kind that says what went wrong.
+    """
+    decoding = tuple(_decoding_stages(request))
+    # Before the song is decoded, with any rate, and once its own is known.
+    request.check_outputs(SAMPLE_RATES_HZ[0])
+    with opened_run(request.config, request.use_cache, progress) as run:
+        decoded = run.stages(decoding)
+        song = decoded.song
+        request.check_outputs(song.rate)
+        request.edits.check(song.frames / song.rate)
+        _check_room(request, run, song)
+        if request.amount > 0.0:
+            request = replace(request, policy=request.policy or load_policy(request.config.policy.name))
+        yield Job(request, run, decoding, decoded)
+
+
+def _check_room(request: Request, run: Runner, song: DiskAudio) -> None:
+    """Whether there is room for what a master leaves between its stages, asked before the work is done.
+
+    The mix and the finished song are as long as the song; where stems are asked for, so is each of them.
+    What was kept of an earlier run is not made again, and a song that was heard before is not asked about.
+    """
+    if run.events["decode"].status != "ran":
+        return
+    stems = request.stems_in is not None or request.stems_folder is not None
+    songs = 0 if request.amount == 0.0 else 2 + _FEWEST_STEMS * stems
+    check_room(run.cache.folder, songs * song.frames * song.channels * 4, f"the master of {request.origin}")
+
+
+def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:
+    """All that is known of the song before anything is decided."""
+    request = job.request
+    hearing = hearing_stages(
+        job.decoding,
+        stem_source.stage,
+        stem_source.stem_names,
+        request.config.pipeline,
+        job.policy.reads_features,
+    )
+    heard = heard_song(job.run.stages(hearing), request.restoration)
+    context = Context(
+        heard.analysis,
+        heard.stem_analyses,
+        heard.diagnosis,
+        request.target,
+        ParameterSpace.for_stems(tuple(heard.stems.parts)),
+        heard.features,
+        heard.measures,
+        bands=lambda: read_song(heard.stems.mix),
+    )
+    return AnalysedSong(stem_source, tuple(hearing), heard, context)
+
+
+def measured_song(song: Path, progress: ShowProgress | None = None) -> dict[str, Any]:
+    """Measures and diagnosis of a song as one versioned object, schema `mixagent.analysis/2`."""
+    with opened_run(load_config(), True, progress) as run:
+        results = run.stages(listening_stages(song))
+        return analysis_object(song, results["decode"].values, results["analyse"].values)
+
+
+def _decoding_stages(request: Request) -> list[Stage]:
+    song = None if request.song is None else listening_stages(request.song)[0]
+    if request.stems_in is not None:
+        return stems_in_stages(request.stems_in, song, request.amount)
+    assert song is not None
+    return [song]
+
+
+def stem_source(job: Job) -> StemSource:
+    """The user's own stems, or a separator's.
+
+    Raises:
+        UsageError: stems are to be written, and the separator gives none.
+    """
+    request = job.request
+    if request.stems_in is not None:
+        made = plan_of(job.decoded["place"])
+        why = f"No separator ran: the stems are those of {request.stems_in.folder}."
+        return StemSource(parts_stage(), made.roles, {"stage": "stems", "name": "stems-in", "why": why})
+    config, device = request.config, request.device
+    if request.stems_folder is not None:
+        choice = stem_separator(config, device)
+    elif config.pipeline.separator == "auto" and not _stems_matter(job):
+        choice = Choice(NoSeparator(), "No separator ran: nothing that was to be done works on stems.")
+    else:
+        choice = choose_separator(config.pipeline.separator, device)
+    model = {"stage": "separate", "name": choice.separator.name, "why": choice.why}
+    stage = separating_stage(choice.separator, device, "decode", *REPAIRS)
+    return StemSource(stage, choice.separator.stem_names, model)
+
+
+def _stems_matter(job: Job) -> bool:
+    """Whether anything that decides or was asked for reads or sets stems, or there is noise under a voice."""
+    request = job.request
+    by_goal = () if request.goal is None else [name for wish in request.goal.wishes for name in wish.moves]
+    if any(name.split(".", 1)[0] in STEM_PLACES for name in (*request.config.chain, *by_goal)):
+        return True
+    if job.policy.hears_stems:
+        return True
+    noise = job.run.stages([*job.decoding, ANALYSING]).heard.diagnosis.finding("noise")
+    return request.config.pipeline.denoise and noise is not None and noise.severity >= FOUND

@@ -1,0 +1,54 @@
+"""The second step of a master: what the policy decides, bettered by a search, bent to references and goal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from mixagent.pipeline.chain.parameters import Settings
+from mixagent.policies.base import Decision, laid_over
+from mixagent.session.analyse import AnalysedSong, Job
+from mixagent.session.guidance import Wishes, known_wishes
+from mixagent.session.request import Request
+from mixagent.session.search import Search, searched, searching_stage
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What is to be done with a song.
+
+    Attributes:
+        request: with the target that came of references and goal.
+        wishes: what references and goal come to.
+        decision: what the policy decided, as it was bent to them, before the amount is applied.
+        search: how a search bettered it; None where none ran.
+        feedback: how the feedback loop revised it; None where it was left out.
+    """
+
+    request: Request
+    wishes: Wishes
+    decision: Decision
+    search: Mapping[str, Any] | None = None
+    feedback: Mapping[str, Any] | None = None
+
+    @property
+    def applied(self) -> Settings:
+        """The settings that are rendered: as much of what was decided as was asked for."""
+        return self.request.strengths.applied(self.decision.settings, self.request.amount)
+
+
+def decide(job: Job, song: AnalysedSong) -> Decided:
+    """What is to be done; what was set by hand holds before the search and after it."""
+    duration_s = song.heard.song.frames / song.heard.song.rate
+    wishes = known_wishes(job.request.references, job.request.goal, duration_s, job.run)
+    target = wishes.target(job.request.target, job.request.target_named)
+    request, context = replace(job.request, target=target), replace(song.context, target=target)
+    by_hand = partial(laid_over, values=request.config.chain, reason="set by hand")
+    decision, account = by_hand(job.policy.decide(context)), None
+    if request.search:
+        search = Search(context, decision, tuple(request.config.chain), request.search, request.seed)
+        stage = searching_stage(search, song.heard.results, request.restoration)
+        decision, account = searched(search, job.run.stages([*song.hearing, stage])[stage.name])
+    return Decided(request, wishes, by_hand(wishes.decided(decision, song.heard.measures)), account)
