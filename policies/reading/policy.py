@@ -107,12 +107,12 @@ class ReadingPolicy:
     reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:
-        """The settings; the band's for silence or where the song's bands cannot be read.
+        """The settings; the band's for silence, for a voice or instrument alone, or where nothing is read.
 
         Raises:
             ModelMissingError: the checkpoint cannot be used.
         """
-        if context.bands is None or context.measures is None:
+        if context.bands is None or context.measures is None or judge(context.measures).alone:
             return BandPolicy().decide(context)
         readers = _shipped() if self.folder is None else load_readers(self.folder)
         moves = read_moves(readers, context.bands())

@@ -14,10 +14,19 @@ from mixagent.envs.synthetic import synthetic_song
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.finished.band import judge
+from mixagent.pipeline.finished.measures import INDEX
 from mixagent.pipeline.types import Audio
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.reading.network import ReadingNet, Shape
-from mixagent.policies.reading.policy import ReadingCheckpoint, ReadingPolicy, load_readers, read_moves
+from mixagent.policies.reading.policy import (
+    KNOWN_DB,
+    Moves,
+    ReadingCheckpoint,
+    ReadingPolicy,
+    load_readers,
+    read_moves,
+)
 
 SMALL = Shape(width=16, blocks=2, summary=24, beside=4)
 SPACE = ParameterSpace.for_stems(())
@@ -79,6 +88,27 @@ def test_what_was_not_read_is_left_to_the_band(tmp_path) -> None:
     unread = replace(SONG, bands=None)
     decided = ReadingPolicy(tmp_path).decide(unread).settings.changed()
     assert decided == BandPolicy().decide(unread).settings.changed()
+
+
+def test_a_voice_alone_is_left_to_the_band(tmp_path) -> None:
+    _checkpoint(0.05).save(tmp_path, "")
+    assert SONG.measures is not None
+    values = SONG.measures.values.copy()
+    values[[INDEX[f"tone_{hz}"] for hz in (63, 80, 100)]] = -70.0
+    voice = replace(SONG, measures=replace(SONG.measures, values=values))
+    assert judge(voice.measures).alone
+    decided = ReadingPolicy(tmp_path).decide(voice).settings.changed()
+    assert decided == BandPolicy().decide(voice).settings.changed()
+
+
+def test_the_band_leaves_a_song_whose_damage_the_net_knows() -> None:
+    """The more a net moves, the less the song may still have that it does not know."""
+    still = np.zeros(28)
+    sizes_db = (0.0, KNOWN_DB[0], np.mean(KNOWN_DB), KNOWN_DB[1], 6.0)
+    unknown = [Moves(np.full(28, size), still, still).unknown for size in sizes_db]
+    half = [Moves(still, still, np.full(28, size)).unknown for size in sizes_db]
+    assert half == pytest.approx([1.0, 1.0, 0.5, 0.0, 0.0])
+    assert unknown == sorted(unknown, reverse=True)
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "config.json"])
