@@ -110,14 +110,14 @@ def album(songs: Songs, *, given: AlbumFlags, printing: Printing) -> int:
     The masters go into DIR.mastered with the songs' names and tags, beside album.html and album.json.
     A song that was mastered this way before is left as it is.
     """
-    from mixagent.albums.run import master_album
-    from mixagent.cli.progress import shown_progress
-    from mixagent.options import album_request
+    from mixagent import api
+    from mixagent.cli.progress import shown_events
     from mixagent.report.album_text import album_text
 
-    request = album_request(songs, cast("AlbumOptions", keywords(given)))
-    with shown_progress(printing.quiet) as progress:
-        report = master_album(request, progress, None if printing.as_json else _show)
+    options = cast("AlbumOptions", keywords(given))
+    on_song = None if printing.as_json else _show
+    with shown_events(printing.quiet) as show:
+        report = api.album(*songs, on_event=show, on_song=on_song, **options).report
     if printing.as_json:
         print_json(report)
     else:

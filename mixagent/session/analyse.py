@@ -139,11 +139,16 @@ def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:
     return AnalysedSong(stem_source, tuple(hearing), heard, context)
 
 
-def measured_song(song: Path, progress: ShowProgress | None = None) -> dict[str, Any]:
-    """Measures and diagnosis of a song as one versioned object, schema `mixagent.analysis/2`."""
+def measured_song(
+    song: Path, progress: ShowProgress | None = None, dual_mono: bool = False
+) -> dict[str, Any]:
+    """Measures and diagnosis of a song as one versioned object, schema `mixagent.analysis/2`.
+
+    With `dual_mono` the loudness of one channel is counted as of two.
+    """
     with opened_run(load_config(), True, progress) as run:
         results = run.stages(listening_stages(song))
-        return analysis_object(song, results["decode"].values, results["analyse"].values)
+        return analysis_object(song, results["decode"].values, results["analyse"].values, dual_mono)
 
 
 def _decoding_stages(request: Request) -> list[Stage]:

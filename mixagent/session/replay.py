@@ -153,6 +153,7 @@ def _recorded(report: dict[str, Any], output: Path | None, song: Path | None, st
         edits=Edits(**replayed.get("edits", {})),
         codecs=CodecPlan(**{k: tuple(v) for k, v in dict(replayed.get("codecs", {})).items()}),
         replaygain=bool(replayed.get("replaygain", False)),
+        dual_mono=bool(replayed.get("dual_mono", False)),
         bit_depth=written["bit_depth"],
         sample_rate=None if replayed["sample_rate"] is None else int(replayed["sample_rate"]),
         seed=int(replayed["seed"]),

@@ -19,8 +19,9 @@ from mixagent.pipeline.io import content_hash
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.policies.base import Decision
 from mixagent.report.actions import Made, actions, answers
-from mixagent.report.findings import finding_rows, found_rows, judged, judged_object, told_rows
+from mixagent.report.findings import finding_rows, found_rows, judged, judged_object, told_rows, with_wholes
 from mixagent.report.words import PROPERTIES, number
+from mixagent.session.dual_mono import counted, counts_twice, missed_words, mono_words
 from mixagent.session.guidance import goal_words, wishes_account, wishes_warnings
 from mixagent.session.reporting.delivery import (
     codec_account,
@@ -51,19 +52,21 @@ WORSE = 0.05
 _FINALISER = ("gain_db", "max_reduction_db", "transients_lost_db", "tails_lowered_db", "renders")
 
 
-def analysis_object(song: Path, decoded: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
+def analysis_object(
+    song: Path, decoded: Mapping[str, Any], measured: Mapping[str, Any], dual_mono: bool = False
+) -> dict[str, Any]:
     """What `mixagent analyze --json` prints."""
     judgement = _judged(measured)
     return {
         "schema": "mixagent.analysis/2",
         "version": __version__,
         "input": {"path": str(song), **decoded["info"]},
-        "analysis": measured["analysis"],
+        "analysis": counted(measured["analysis"], dual_mono),
         "judged": judged_object(judgement),
         "findings": finding_rows(judgement, measured["diagnosis"]),
         "properties": _properties(measured["diagnosis"]),
         "translation": measured["translation"],
-        "warnings": decoded["warnings"],
+        "warnings": [*decoded["warnings"], *mono_words(dual_mono, decoded["info"]["channels"])],
     }
 
 
@@ -95,6 +98,7 @@ def build_report(outcome: Outcome) -> dict[str, Any]:
     after = heard if results.measured is None else results.measured.values
     partial = request.preview_s is not None
     own, song = request.stems_in, _input(request, results.info)
+    counted_twice = counts_twice(request.dual_mono, results.info["channels"])
     outputs = output_rows(request, results.info["rate"])
     codecs = codec_account(request, finish)
     edits = edits_account(request, results.span, song["duration_s"])
@@ -128,9 +132,9 @@ def build_report(outcome: Outcome) -> dict[str, Any]:
         "dry_run": request.dry_run,
         "preview": None if not partial or results.span is None else results.span._asdict(),
         "met": finish is None or finish["met"],
-        "missed": None if finish is None or finish["met"] else finish["missed"],
+        "missed": None if finish is None or finish["met"] else missed_words(finish["missed"], counted_twice),
         "summary": {
-            "wrong": [row["sentence"] for row in told_rows(found)],
+            "wrong": [row["sentence"] for row in told_rows(found, _answered(acted))],
             "done": [
                 *_done(outcome, acted, wished),
                 *edits_done(edits),
@@ -148,10 +152,10 @@ def build_report(outcome: Outcome) -> dict[str, Any]:
         "actions": acted,
         "repairs": {name: [asdict(gain) for gain in gains] for name, gains in repairs.items()},
         "measures": {"before": heard["measures"], "after": after["measures"]},
-        "before": heard["analysis"],
-        "after": after["analysis"],
+        "before": counted(heard["analysis"], request.dual_mono),
+        "after": counted(after["analysis"], request.dual_mono),
         "properties": _properties(heard["diagnosis"]),
-        "platforms": platform_rows(after["analysis"]),
+        "platforms": platform_rows(counted(after["analysis"], request.dual_mono)),
         "codecs": codecs,
         "translation": heard["translation"],
         "translation_after": after["translation"],
@@ -174,6 +178,7 @@ def build_report(outcome: Outcome) -> dict[str, Any]:
             *([] if own is None else stems_warnings(results, request.song)),
             *wishes_warnings(wishes, applied.space, request.target_named),
             *outcome.warnings,
+            *mono_words(request.dual_mono, results.info["channels"]),
             *delivery_warnings(after, codecs),
         ],
         "replay": _replay(request, decision, outcome.models, _match(results)),
@@ -233,7 +238,7 @@ def afterwards(
     `tried` names faults for which something was set, though it did little.
     """
     was = {row["name"]: row["severity"] for row in found_rows(before)}
-    answered = {name for action in acted for name in action["answers"]} | {*tried}
+    answered = with_wholes({*_answered(acted), *tried})
     left, new = [], []
     for row in told_rows(after):
         if row["name"] not in was:
@@ -246,6 +251,11 @@ def afterwards(
             why = f": {row['unanswered']}" if row["unanswered"] else ""
             left.append(f"{row['sentence']}; found, not answered{why}")
     return {"left": left, "new": new}
+
+
+def _answered(acted: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The names of the faults that actions answer."""
+    return {name for action in acted for name in action["answers"]}
 
 
 def _properties(diagnosis: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -342,6 +352,7 @@ def _replay(
         "edits": asdict(request.edits),
         "codecs": {"checked": list(request.codec_plan.checked), "held": list(request.codec_plan.held)},
         "replaygain": request.replaygain,
+        "dual_mono": request.dual_mono,
         "sample_rate": request.sample_rate,
         "seed": request.seed,
         "match": match,
