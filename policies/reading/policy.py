@@ -23,12 +23,13 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save_file
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
+from mixagent.pipeline.dsp.third_octaves import MUSIC
 from mixagent.pipeline.errors import ModelMissingError, option
 from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.finished.measures import (
+    GROUPS,
     INDEX,
     NARROWEST_DB,
-    TONE_HZ,
     WIDEST_DB,
     WIDTH_HZ,
     SongMeasures,
@@ -151,18 +152,18 @@ def moved_measures(context: Context, moves: Moves) -> SongMeasures:
     assert context.measures is not None
     values = context.measures.values.copy()
     mid, side = (
-        np.array(levels[1:29])
+        np.array(levels[MUSIC])
         for levels in (context.mix.third_octave_mid_db, context.mix.third_octave_side_db)
     )
     mid, side = mid + moves.mid, side + moves.side
-    values[[INDEX[f"tone_{hz:.0f}"] for hz in TONE_HZ]] = tone_db(mid, side)
-    widths = [INDEX[f"width_{hz:.0f}"] for hz in WIDTH_HZ]
+    values[GROUPS["tone"]] = tone_db(mid, side)
+    widths = GROUPS["width"]
     width = np.clip(side - mid, NARROWEST_DB, WIDEST_DB)[-len(WIDTH_HZ) :]
     values[widths] = np.where(np.isnan(values[widths]), np.nan, width)
     for low, high in itertools.pairwise(IMAGE_EDGES_HZ):
         inside = (np.array(GRAPHIC_HZ) >= low) & (np.array(GRAPHIC_HZ) < high)
         if inside.any():
-            values[INDEX[f"lean_{low:.0f}"]] += float(moves.balance[inside].mean())
+            values[INDEX[f"lean_{int(low)}"]] += float(moves.balance[inside].mean())
     return replace(context.measures, values=values)
 
 
