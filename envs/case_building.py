@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -18,12 +18,11 @@ from mixagent.pipeline.files import append_line, heal_lines, read_lines
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.separation.base import Separator
 from mixagent.pipeline.separation.choice import choose_separator
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, Progress
 
 MIXTURE: Mapping[Curriculum, float] = {"none": 0.15, "single": 0.35, "pair": 0.15, "all": 0.35}
 """Share of each stage in a store."""
 
-Progress = Callable[[float], None]
 
 _CANDIDATES = 3
 _ATTEMPTS = 6

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -36,13 +36,12 @@ from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.measure.song_bands import read_song
 from mixagent.pipeline.restoration.gaps import Gap, Gaps, measure_gaps
 from mixagent.pipeline.separation.base import NoSeparator, Separator
-from mixagent.pipeline.types import Audio, AudioSource, Stems, load
+from mixagent.pipeline.types import Audio, AudioSource, Progress, Stems, load
 from mixagent.reward.recovery import Distance, Original
 
 if TYPE_CHECKING:
     from mixagent.envs.corpus import Corpus, Split
 
-Progress = Callable[[float], None]
 
 Curriculum = Literal["none", "single", "pair", "all"]
 """How many pathologies a case has."""

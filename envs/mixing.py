@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.context import Context
-from mixagent.envs.observation import Array, Last, Observation, observe, shapes, truth_of
+from mixagent.envs.observation import Last, Observation, observe, shapes, truth_of
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.render import render, render_stem
-from mixagent.pipeline.types import load
+from mixagent.pipeline.types import FloatArray, load
 from mixagent.reward.model import RewardModel, Score
 from mixagent.reward.recovery import UNIT_DB, Distance, Original
 from mixagent.reward.scene import Listening, Scene
@@ -176,13 +176,13 @@ class Choice:
         pairs = zip(self.names, action, strict=True)
         return self.space.settings({name: self.space[name].value(float(a)) for name, a in pairs})
 
-    def action(self, settings: Settings) -> Array:
+    def action(self, settings: Settings) -> FloatArray:
         """The action of settings, shape (len(names),)."""
         actions = dict(zip((p.name for p in settings.space), settings.to_action(), strict=True))
         return np.array([actions[name] for name in self.names], np.float32)
 
 
-class MixingEnv(gymnasium.Env[Observation, Array]):
+class MixingEnv(gymnasium.Env[Observation, FloatArray]):
     """`mixagent/Mixing-v0`: choose the settings of the chain for a damaged segment.
 
     The action is one number in [−1, 1] for each chosen parameter, 0 is neutral. The observation is
@@ -258,7 +258,7 @@ class MixingEnv(gymnasium.Env[Observation, Array]):
         assert self._material is not None
         return self._observation(), {"case": self._material.case.name, "parameters": {}}
 
-    def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: FloatArray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Render an action.
 
         Raises:

@@ -11,13 +11,11 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage, signal
 
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, Float64Array
 
-Samples = NDArray[np.float64]
-Rough = Callable[[Samples, int, np.random.Generator], Samples]
+Rough = Callable[[Float64Array, int, np.random.Generator], Float64Array]
 
 _EDGES_HZ = (40.0, 16000.0)
 
@@ -32,11 +30,11 @@ def roughen(audio: Audio, random: np.random.Generator) -> Audio:
     return Audio(samples.astype(np.float32), audio.rate)
 
 
-def _tone(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _tone(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     return _filtered(samples, rate, _curve_db(random))
 
 
-def _bells(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _bells(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """A few bells, broad or narrow, alone in an otherwise untouched spectrum."""
     count = int(random.integers(1, 4))
     centres = random.uniform(np.log2(_EDGES_HZ[0]), np.log2(_EDGES_HZ[1]), count)
@@ -45,14 +43,14 @@ def _bells(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
         np.exp(random.uniform(np.log(0.1), np.log(1.5), count)),
     )
 
-    def gain_db(hz: Samples) -> Samples:
+    def gain_db(hz: Float64Array) -> Float64Array:
         away = (np.log2(np.maximum(hz, 1.0))[:, None] - centres) / octaves
         return np.asarray((gains_db * np.exp(-np.square(away))).sum(axis=1))
 
     return _filtered(samples, rate, gain_db)
 
 
-def _grain(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _grain(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """Noise that follows the level of one band is added to another, or takes its place."""
     source, target = (_random_band_db(random) for _ in range(2))
     level = np.sqrt(ndimage.uniform_filter1d(np.square(_filtered(samples, rate, source)), int(0.02 * rate)))
@@ -63,7 +61,7 @@ def _grain(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
     return np.asarray(samples + added - random.uniform(0, 1) * band)
 
 
-def _image(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _image(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """Each band of mid and side, or of left and right, raised against the other."""
     curve = _curve_db(random)
     if samples.shape[0] < 2:
@@ -75,7 +73,7 @@ def _image(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
     return np.stack([mid + side, mid - side])
 
 
-def _thinned(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _thinned(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """What lies far under the loudest of its frame is left out, more of it the higher it is."""
     _, _, spectrum = signal.stft(samples, rate, nperseg=1024)
     hz = np.fft.rfftfreq(1024, 1 / rate)[:, None]
@@ -86,7 +84,7 @@ def _thinned(samples: Samples, rate: int, random: np.random.Generator) -> Sample
     return np.asarray(signal.istft(spectrum, rate, nperseg=1024)[1][:, : samples.shape[1]])
 
 
-def _levelled(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _levelled(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """Bands whose level is raised to a power, over 15 to 200 ms."""
     edges_hz = np.sort(np.exp(random.uniform(np.log(80.0), np.log(8000.0), random.integers(0, 4))))
     power = random.uniform(-0.7, 0.3)
@@ -100,7 +98,7 @@ def _levelled(samples: Samples, rate: int, random: np.random.Generator) -> Sampl
     return done
 
 
-def _room(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _room(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     length_s, level_db = random.uniform(0.05, 0.6), random.uniform(-24.0, -6.0)
     time_s = np.arange(int(length_s * rate)) / rate
     tail = random.standard_normal((samples.shape[0], time_s.size)) * 10 ** (-3.0 * time_s / length_s)
@@ -111,7 +109,7 @@ def _room(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
 
 ROUGH: tuple[Rough, ...] = (_tone, _bells, _image, _thinned, _levelled, _grain, _room)
 
-Gain = Callable[[Samples], Samples]
+Gain = Callable[[Float64Array], Float64Array]
 
 
 def _curve_db(random: np.random.Generator) -> Gain:
@@ -131,7 +129,7 @@ def _band_db(low_hz: float, high_hz: float) -> Gain:
     return lambda hz: np.where((hz >= low_hz) & (hz < high_hz), 0.0, -120.0)
 
 
-def _filtered(samples: Samples, rate: int, gain_db: Gain) -> Samples:
+def _filtered(samples: Float64Array, rate: int, gain_db: Gain) -> Float64Array:
     frames = samples.shape[-1]
     size = int(2 ** np.ceil(np.log2(frames + rate // 10)))
     hz = np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,9 +38,7 @@ from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.blinks import measure_blinks
 from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.restoration.gaps import Gaps, measure_gaps
-from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Stems, collect, spool
-
-Progress = Callable[[float], None]
+from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Progress, Stems, collect, spool
 
 
 class ChainError(MixagentError):

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -27,14 +27,13 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from mixagent.envs.mixing import Adviser, CaseSource, Choice
+from mixagent.pipeline.types import ShowProgress
 from mixagent.policies.experience import Experience, Preference
 from mixagent.policies.learned import Checkpoint
 from mixagent.policies.lessons import Anchors, Lessons, anchors, lessons
 from mixagent.policies.network import Actor
 from mixagent.policies.validation import Outcome, play
 from mixagent.reward.model import RewardModel
-
-Progress = Callable[[str, float], None]
 
 LEAST_GAIN = 1e-4
 """A candidate that lowers the loss of the lessons by less has learned nothing."""
@@ -88,7 +87,7 @@ def fine_tune(
     held: Anchors,
     settings: LearnSettings,
     seed: int,
-    progress: Progress | None = None,
+    progress: ShowProgress | None = None,
 ) -> Actor:
     """The actor after the lessons; the one given is not changed.
 
@@ -299,7 +298,7 @@ def learn(
     adviser: Adviser,
     settings: LearnSettings | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ShowProgress | None = None,
 ) -> Learned:
     """Fine-tune the policy in use and say whether the result may take its place.
 
@@ -388,7 +387,7 @@ def _user_loss(actor: Actor, current: Actor, taught: Sequence[Lessons], settings
 
 
 def _played(
-    actor: Actor, corpus: Corpus, choice: Choice, adviser: Adviser, show: Progress, part: str
+    actor: Actor, corpus: Corpus, choice: Choice, adviser: Adviser, show: ShowProgress, part: str
 ) -> list[Outcome]:
     """What the actor does with the validation cases."""
     outcomes: list[Outcome] = []

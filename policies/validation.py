@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.envs.mixing import Adviser, CaseSource, Choice, Material, account
 from mixagent.envs.observation import observe
+from mixagent.pipeline.types import FloatArray
 from mixagent.policies.forward import FrozenActor, Order
 from mixagent.policies.learned import decided, frozen
 from mixagent.policies.network import Actor
@@ -18,7 +18,6 @@ from mixagent.reward.model import RewardModel
 from mixagent.reward.recovery import DIMENSIONS, Distance
 from mixagent.reward.scene import Scene
 
-Array = NDArray[np.float32]
 Hear = Callable[[str, Scene], None]
 
 
@@ -37,7 +36,7 @@ class Outcome:
 
     case: str
     damaged: tuple[str, ...]
-    action: Array
+    action: FloatArray
     info: Mapping[str, Any]
     before: Mapping[str, float] = field(default_factory=dict)
     after: Mapping[str, float] = field(default_factory=dict)

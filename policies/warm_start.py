@@ -27,10 +27,9 @@ from mixagent.envs.mixing import Adviser, Choice
 from mixagent.envs.observation import observe, truth_of
 from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.types import Progress
 from mixagent.policies.network import Actor
 from mixagent.policies.surrogate import NO_CUTOFF_HZ, Response, Surrogate, measure_response, totals
-
-Progress = Callable[[float], None]
 
 LEAST_DISTANCE = 0.25
 """A case that is nearer to its original counts as if it were as far as this, as in the reward."""

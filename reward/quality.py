@@ -31,9 +31,8 @@ import torch
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.models import nisqa_path, wheel_files
-from mixagent.pipeline.types import Audio, FloatArray, load
+from mixagent.pipeline.types import Audio, Float64Array, FloatArray, load
 from mixagent.reward.scene import Scene
-from mixagent.reward.terms.base import Scores
 
 LEVEL_DBOV = -26.0
 """The level of speech material in ITU-T P.800 tests, by which both models were trained."""
@@ -97,7 +96,7 @@ class VoiceQuality:
                 raise
             _log.warning("the reward goes without %s: %s", self.name, error)
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
+    def score(self, scenes: Sequence[Scene]) -> Float64Array:
         """One score a scene; NaN without the model, without a voice, or where `every` passes it over."""
         return np.array([self._score(scene) for scene in scenes])
 

@@ -25,10 +25,8 @@ from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe
 from mixagent.pipeline.measure.meters import Loudness, measure
-from mixagent.pipeline.types import Audio, load
+from mixagent.pipeline.types import Audio, FloatArray, load
 from mixagent.reward.recovery import Distance, Original
-
-Array = NDArray[np.float32]
 
 BAND_EDGES_HZ = (
     *(40.0, 100.0, 160.0, 220.0, 320.0, 500.0, 800.0, 1250.0, 2000.0, 3150.0, 5000.0),
@@ -57,27 +55,27 @@ class Spectra:
         frame_s: step from frame to frame.
     """
 
-    mid: Array
-    side: Array
-    left: Array
-    right: Array
-    fine: Array
+    mid: FloatArray
+    side: FloatArray
+    left: FloatArray
+    right: FloatArray
+    fine: FloatArray
     bin_hz: float
     edges_hz: tuple[float, ...]
     frame_s: float
 
     @cached_property
-    def power(self) -> Array:
+    def power(self) -> FloatArray:
         """Mean power of the channels, shape (bands, frames)."""
         return self.mid + self.side
 
     @cached_property
-    def bands_db(self) -> Array:
+    def bands_db(self) -> FloatArray:
         """`power` in dB, floored at `FLOOR_DB`."""
         return decibels(self.power)
 
     @cached_property
-    def level_db(self) -> Array:
+    def level_db(self) -> FloatArray:
         """Level of each frame over all bands, shape (frames,)."""
         return decibels(self.power.sum(axis=0))
 
@@ -97,7 +95,7 @@ class Listening:
         features: `describe(audio)`, where it is known already.
     """
 
-    def __init__(self, audio: Audio, features: Array | None = None) -> None:
+    def __init__(self, audio: Audio, features: FloatArray | None = None) -> None:
         self.audio = audio
         self._distance: tuple[Original, Distance] | None = None
         self._finished: tuple[LoudnessTarget, Finished] | None = None
@@ -105,7 +103,7 @@ class Listening:
             self.features = features
 
     @cached_property
-    def features(self) -> Array:
+    def features(self) -> FloatArray:
         """`pipeline.features.describe` of the audio."""
         return describe(self.audio)
 
@@ -223,24 +221,24 @@ class Scene:
         return self.neutral.heard
 
     @cached_property
-    def gain_db(self) -> Array:
+    def gain_db(self) -> FloatArray:
         """By how much the chain raised each band of each frame, shape (bands, frames)."""
-        gain_db: Array = self.after.spectra.bands_db - self.base.spectra.bands_db
+        gain_db: FloatArray = self.after.spectra.bands_db - self.base.spectra.bands_db
         return gain_db
 
     @cached_property
-    def tilt_db(self) -> Array:
+    def tilt_db(self) -> FloatArray:
         """The gain of each band over the whole segment against the median band, shape (bands,).
 
         Mean levels of the logarithm of single bins, so that a narrow line weighs little.
         """
         before, after = (_bin_levels_db(side.spectra) for side in (self.base, self.after))
         gain_db = after - before
-        tilt_db: Array = gain_db - np.median(gain_db)
+        tilt_db: FloatArray = gain_db - np.median(gain_db)
         return tilt_db
 
 
-def decibels(power: Array, floor_db: float = FLOOR_DB) -> Array:
+def decibels(power: FloatArray, floor_db: float = FLOOR_DB) -> FloatArray:
     """Power in dB, floored."""
     return power_db(power, 10.0 ** (floor_db / 10.0))
 
@@ -289,17 +287,17 @@ def _frames(audio: Audio, size: int) -> Iterator[NDArray[np.complex64]]:
         yield np.asarray(rfft(frames[:, start : start + _PIECE // size] * window, axis=2))
 
 
-def _power(spectrum: NDArray[np.complex64]) -> Array:
-    power: Array = spectrum.real**2 + spectrum.imag**2
+def _power(spectrum: NDArray[np.complex64]) -> FloatArray:
+    power: FloatArray = spectrum.real**2 + spectrum.imag**2
     return power
 
 
-def _banded(power: Array, starts: list[int]) -> Array:
+def _banded(power: FloatArray, starts: list[int]) -> FloatArray:
     sums = np.add.reduceat(power[:, : starts[-1]], starts[:-1], axis=1)
     return np.ascontiguousarray(sums.T)
 
 
-def _bin_levels_db(spectra: Spectra) -> Array:
+def _bin_levels_db(spectra: Spectra) -> FloatArray:
     levels = decibels(spectra.fine, FLOOR_DB - 10.0)
     starts = [max(round(edge / spectra.bin_hz), 1) for edge in spectra.edges_hz]
     return np.array([levels[a:b].mean() for a, b in itertools.pairwise(starts)], np.float32)

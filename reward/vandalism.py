@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, Float64Array
 
-Samples = NDArray[np.float64]
-Vandalism = Callable[[Samples, int, np.random.Generator], Samples]
+Vandalism = Callable[[Float64Array, int, np.random.Generator], Float64Array]
 
 NOISE_SNR_DB = 20.0
 CLIP_DRIVE_DB = 12.0
@@ -52,7 +51,7 @@ def vandalise(audio: Audio, name: str, seed: int = 0) -> Audio:
 
 
 def _low_pass(cutoff_hz: float) -> Vandalism:
-    def apply(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+    def apply(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
         if cutoff_hz >= 0.49 * rate:
             return samples
         return _filtered(samples, signal.butter(8, cutoff_hz, "lowpass", fs=rate, output="sos"))
@@ -60,22 +59,22 @@ def _low_pass(cutoff_hz: float) -> Vandalism:
     return apply
 
 
-def _telephone(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _telephone(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     low_hz, high_hz = TELEPHONE_HZ
     edges_hz = (low_hz, min(high_hz, 0.49 * rate))
     return _filtered(samples, signal.butter(6, edges_hz, "bandpass", fs=rate, output="sos"))
 
 
-def _white_noise(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _white_noise(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     return samples + random.standard_normal(samples.shape) * _rms(samples) * 10 ** (-NOISE_SNR_DB / 20)
 
 
-def _hard_clip(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _hard_clip(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     ceiling = float(np.max(np.abs(samples))) * 10 ** (-CLIP_DRIVE_DB / 20)
     return np.clip(samples, -ceiling, ceiling)
 
 
-def _compression(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _compression(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """20:1 over a threshold 20 dB under the programme, so that every passage is held at one level."""
     envelope = _follow(np.abs(samples).max(axis=0), rate, attack_s=0.001, release_s=0.08)
     threshold = _rms(samples) * 10 ** (-20.0 / 20)
@@ -83,7 +82,7 @@ def _compression(samples: Samples, rate: int, random: np.random.Generator) -> Sa
     return np.asarray(samples * 10 ** (-over_db * (1 - 1 / RATIO) / 20))
 
 
-def _gating(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _gating(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """Shut whenever the song is under its own median level, with abrupt edges."""
     power = ndimage.uniform_filter1d(np.square(samples).max(axis=0), _frames(0.03, rate))
     open_ = (power > np.median(power)).astype(np.float64)
@@ -91,11 +90,11 @@ def _gating(samples: Samples, rate: int, random: np.random.Generator) -> Samples
     return np.asarray(samples * gain)
 
 
-def _mono_fold(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _mono_fold(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     return np.broadcast_to(samples.mean(axis=0), samples.shape)
 
 
-def _one_sided(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _one_sided(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """Both channels into one loudspeaker; the other keeps a trace 30 dB lower."""
     if samples.shape[0] < 2:
         return samples
@@ -104,7 +103,7 @@ def _one_sided(samples: Samples, rate: int, random: np.random.Generator) -> Samp
     return np.asarray(samples.mean(axis=0) * gains)
 
 
-def _mud(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _mud(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """A peaking filter over 200–500 Hz (Bristow-Johnson's cookbook)."""
     amplitude, angle = 10 ** (MUD_DB / 40), 2 * np.pi * 316.0 / rate
     alpha, cosine = np.sin(angle) / 2.0, -2 * np.cos(angle)
@@ -113,7 +112,7 @@ def _mud(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
     return _filtered(samples, np.concatenate([above, below])[None] / below[0])
 
 
-def _dropouts(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _dropouts(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """Holes of 50 ms, four a second on average."""
     gain = np.ones(samples.shape[1])
     hole = _frames(0.05, rate)
@@ -123,7 +122,7 @@ def _dropouts(samples: Samples, rate: int, random: np.random.Generator) -> Sampl
     return np.asarray(samples * ndimage.uniform_filter1d(gain, _frames(0.002, rate)))
 
 
-def _reverb(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _reverb(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """As much power from a 2 s room as from the song (Moorer's exponentially decaying noise)."""
     time_s = np.arange(_frames(_REVERB_S, rate)) / rate
     tail = random.standard_normal((samples.shape[0], time_s.size)) * 10 ** (-3.0 * time_s / _REVERB_S)
@@ -151,11 +150,11 @@ VANDALISMS: Mapping[str, Vandalism] = MappingProxyType(
 """Every way there is, by name."""
 
 
-def _filtered(samples: Samples, sections: NDArray[np.float64]) -> Samples:
+def _filtered(samples: Float64Array, sections: NDArray[np.float64]) -> Float64Array:
     return np.asarray(signal.sosfilt(sections, samples))
 
 
-def _follow(level: Samples, rate: int, attack_s: float, release_s: float) -> Samples:
+def _follow(level: Float64Array, rate: int, attack_s: float, release_s: float) -> Float64Array:
     """A peak follower: the highest level of the last moment, let go exponentially."""
     held = ndimage.maximum_filter1d(level, 2 * _frames(attack_s, rate) + 1)
     pole = np.exp(-1.0 / (release_s * rate))
@@ -173,5 +172,5 @@ def _frames(seconds: float, rate: int) -> int:
     return max(round(seconds * rate), 1)
 
 
-def _rms(samples: Samples) -> float:
+def _rms(samples: Float64Array) -> float:
     return float(np.sqrt(np.mean(np.square(samples))))

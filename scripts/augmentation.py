@@ -6,15 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, iirpeak, sosfilt, tf2sos
 
+from mixagent.pipeline.types import FloatArray
+
 RATE = 44100
 
-Array = NDArray[np.float32]
 Random = np.random.Generator
 
 SILENT_RMS = 1e-4
 
 
-def driven(stem: Array, random: Random) -> Array:
+def driven(stem: FloatArray, random: Random) -> FloatArray:
     """A stem, float32 (2, samples), with some of it overdriven and through a loudspeaker, at its own RMS."""
     level = _rms(stem)
     if level < SILENT_RMS:
@@ -28,7 +29,7 @@ def driven(stem: Array, random: Random) -> Array:
     return np.asarray(both * (level / max(_rms(both), 1e-6)), np.float32)
 
 
-def leaked_voice(samples: int, random: Random) -> Array:
+def leaked_voice(samples: int, random: Random) -> FloatArray:
     """What a separator leaves of a made-up voice, float32 (2, samples), its RMS 1."""
     starts = np.cumsum(random.uniform(0.08, 0.6, samples // round(0.08 * RATE) + 2)) * RATE
     note = np.searchsorted(starts, np.arange(samples))

@@ -27,16 +27,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 from scipy import signal
 
 from mixagent.pipeline.io import decode
 from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.restoration import declick
-from mixagent.pipeline.types import Audio, FloatArray, load
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Audio, Float64Array, FloatArray, load
 
 CUTS_HZ = (4000.0, 5600.0, 8000.0, 11000.0, 13000.0, 14900.0)
 CODECS: Mapping[str, tuple[str, ...]] = {

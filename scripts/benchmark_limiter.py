@@ -35,7 +35,7 @@ from scipy.signal import firwin, resample_poly
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
 from mixagent.pipeline.dsp.streaming import process_blocks
 from mixagent.pipeline.measure.meters import integrated_lufs, true_peak_dbtp
-from mixagent.pipeline.types import Audio, FloatArray, collect
+from mixagent.pipeline.types import Audio, Float64Array, FloatArray, collect
 
 CEILING_DBTP = -1.0
 DRIVES_DB = (2.0, 4.0, 6.0)
@@ -44,7 +44,6 @@ FRAME = 2048
 HEARING = 1e-4
 """Power in a band at the threshold of hearing, for full scale at 100 dB SPL: −100 dBFS in `spectra`."""
 Limit = Callable[[FloatArray, int], FloatArray]
-Float64Array = NDArray[np.float64]
 Products = Callable[[FloatArray, int], float]
 
 

@@ -22,7 +22,6 @@ from pathlib import Path
 
 import numpy as np
 from benchmark_recovery import excerpt, find_songs
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from mixagent.envs.cases import STAGES, Curriculum, draw_damage, make_case
@@ -33,7 +32,7 @@ from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.render import render
-from mixagent.pipeline.types import Audio, Stems, load
+from mixagent.pipeline.types import Audio, Float64Array, Stems, load
 from mixagent.reward.model import RewardModel, Score, load_reward
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene
@@ -43,7 +42,6 @@ from mixagent.reward.vandalism import VANDALISMS, vandalise
 MATTERS = 0.02
 """The change of the total that counts: a fall is at least this, and a gain moves it by less."""
 
-Values = NDArray[np.float64]
 
 TRACE = LEAST_DISTANCE
 """A ruin that leaves the render nearer than this to its input did nothing: a fold of a mono song."""
@@ -315,7 +313,7 @@ def random_settings(random: np.random.Generator, reach: float | None = None) -> 
 
 
 def _print_agreement(table: Sequence[Agreement]) -> None:
-    rhos: Values = np.array([row.rho for row in table])
+    rhos: Float64Array = np.array([row.rho for row in table])
     median = float(np.median(rhos))
     verdict = _verdict(median >= AGREEMENT)
     print(f"\nGate 2: median Spearman's ρ {median:.3f} over {len(table)} songs; {verdict}\n")
@@ -349,17 +347,19 @@ def _print_choice(table: Sequence[Agreement]) -> None:
     print(f"{min(chosen):+.1%} at worst; the best by the truth undoes {most:+.1%}")
 
 
-def _rho(a: Values, b: Values) -> float:
+def _rho(a: Float64Array, b: Float64Array) -> float:
     return float(spearmanr(a, b).statistic)
 
 
-def _partial_rho(a: Values, b: Values, given: Values) -> float:
+def _partial_rho(a: Float64Array, b: Float64Array, given: Float64Array) -> float:
     """Spearman's ρ of a and b with the ranks of a third taken out of both."""
     ab, ac, bc = _rho(a, b), _rho(a, given), _rho(b, given)
     return (ab - ac * bc) / float(np.sqrt((1 - ac**2) * (1 - bc**2)))
 
 
-def _better_halves(rows: Sequence[tuple[Values, Values, Values]]) -> list[tuple[Values, Values, Values]]:
+def _better_halves(
+    rows: Sequence[tuple[Float64Array, Float64Array, Float64Array]],
+) -> list[tuple[Float64Array, Float64Array, Float64Array]]:
     return [(blind, true, true >= np.median(true)) for blind, true, _ in rows]
 
 

@@ -18,9 +18,7 @@ import soxr
 from numpy.typing import NDArray
 
 from mixagent.pipeline.measure.meters import integrated_lufs
-from mixagent.pipeline.types import Audio
-
-FloatArray = NDArray[np.float32]
+from mixagent.pipeline.types import Audio, FloatArray
 
 RATE = 44100
 CLIPPED_LUFS = -6.0

@@ -17,11 +17,11 @@ import numpy as np
 import soundfile
 import soxr
 from midi import Score
-from numpy.typing import NDArray
+
+from mixagent.pipeline.types import FloatArray
 
 RATE = 44100
 
-Samples = NDArray[np.float32]
 
 NOISES = re.compile(r"nois|scrape|perc|mute|finger|rel[e_/\\]|release", re.IGNORECASE)
 """In a sample's path, what is no note."""
@@ -86,7 +86,7 @@ class Instrument:
         return fit[int(random.integers(len(fit)))], key
 
 
-def perform(score: Score, instrument: Instrument, frames: int, random: np.random.Generator) -> Samples:
+def perform(score: Score, instrument: Instrument, frames: int, random: np.random.Generator) -> FloatArray:
     """The score's notes, float32 (2, frames); channels stand where their pan controls (10) place them."""
     places = {c.channel: c.data[1] for c in reversed(score.controls) if c.kind == 0xB0 and c.data[0] == 10}
     curve = random.uniform(0.3, 1.0)
@@ -108,7 +108,7 @@ def _distance(value: int, lowest: int, highest: int) -> int:
     return max(lowest - value, value - highest, 0)
 
 
-def _released(sound: Samples, held_s: float, release_s: float) -> Samples:
+def _released(sound: FloatArray, held_s: float, release_s: float) -> FloatArray:
     """Of a sound what is heard of a note that is held so long, fading to −60 dB over the release."""
     held = round(held_s * RATE)
     tail = round(max(release_s, 0.04) * RATE)
@@ -118,13 +118,13 @@ def _released(sound: Samples, held_s: float, release_s: float) -> Samples:
     return kept
 
 
-def _tuned(region: Region, key: int) -> Samples:
+def _tuned(region: Region, key: int) -> FloatArray:
     semitones = key - region.centre + region.tune_cents / 100
     return _at_speed(region.path, round(2 ** (semitones / 12), 5))
 
 
 @lru_cache(maxsize=256)
-def _at_speed(path: Path, speed: float) -> Samples:
+def _at_speed(path: Path, speed: float) -> FloatArray:
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True, frames=12 * RATE)
     played = soxr.resample(samples[:, :2], rate * speed, RATE, "LQ") if rate * speed != RATE else samples
     return np.ascontiguousarray(played[:, :2].T)

@@ -41,7 +41,7 @@ from mixagent.learning.train_settings import load_train_config
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.measure.features import FEATURE_NAMES, describe
 from mixagent.pipeline.render import render
-from mixagent.pipeline.types import Audio, Stems, load
+from mixagent.pipeline.types import Audio, FloatArray, Stems, load
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.rules import RulePolicy
 from mixagent.policies.search import Method, SearchPolicy
@@ -51,8 +51,6 @@ from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
 from mixagent.reward.terms.truth import undone
 from mixagent.reward.vandalism import VANDALISMS, vandalise
-
-Array = NDArray[np.float32]
 
 SCALES = np.array([0.5 * unit for unit in (1.0, *(UNIT_DB[name] for name in DIMENSIONS))], np.float32)
 """Where the logarithm of each output bends: half of what a trained listener notices."""
@@ -248,8 +246,8 @@ class Examples:
     name: str
     unseen_mechanisms: bool
     kinds: NDArray[np.str_]
-    features: Array
-    distances: Array
+    features: FloatArray
+    distances: FloatArray
 
 
 @dataclass(frozen=True)
@@ -323,7 +321,7 @@ class Standard:
         return torch.from_numpy(np.column_stack([logarithms, shares_undone(case, beside)]))
 
 
-def shares_undone(case: Examples, beside: int) -> Array:
+def shares_undone(case: Examples, beside: int) -> FloatArray:
     """What the reward's `truth` says of each render against the render of this number, (renders,)."""
     totals = case.distances[:, 0]
     return undone(np.full_like(totals, totals[beside]), totals).astype(np.float32)
@@ -449,7 +447,7 @@ def save(critic: Critic, folder: Path) -> None:
 # --- agreement -------------------------------------------------------------------------------------
 
 
-def predicted(critic: Critic, case: Examples, beside: str | None) -> Array:
+def predicted(critic: Critic, case: Examples, beside: str | None) -> FloatArray:
     """Distances of each render, heard alone or beside the case's render of this kind."""
     if beside is None:
         return critic.distance(case.features)
@@ -458,7 +456,7 @@ def predicted(critic: Critic, case: Examples, beside: str | None) -> Array:
 
 
 def agreement(
-    examples: Sequence[Examples], distances: Sequence[Array], kind: str | None
+    examples: Sequence[Examples], distances: Sequence[FloatArray], kind: str | None
 ) -> list[tuple[float, float, float]]:
     """By output: Pearson's and Spearman's correlation over all renders, and the latter's median by case.
 
@@ -476,7 +474,7 @@ def agreement(
     return rows
 
 
-def spearman(first: Array, second: Array) -> float:
+def spearman(first: FloatArray, second: FloatArray) -> float:
     """Spearman's rank correlation."""
     return float(spearmanr(first, second).statistic)
 

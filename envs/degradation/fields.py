@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from mixagent.pipeline.measure.song_bands import BANDS, EDGES_HZ, FLOOR_DB, SongBands
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, FloatArray
 
-Array = NDArray[np.float32]
 Grid = NDArray[np.float64]
 
 Gain = Callable[[Grid, Grid], Grid]
@@ -42,11 +41,13 @@ class Field:
     side: tuple[Gain, ...] = ()
     balance: tuple[Gain, ...] = ()
 
-    def gains_db(self, hz: Grid, times_s: Grid, severity: float = 1.0) -> tuple[Array, Array, Array]:
+    def gains_db(
+        self, hz: Grid, times_s: Grid, severity: float = 1.0
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The gains of mid and side and the balance, each of shape (F, T), at a share of their strength."""
         shape = (hz.size, times_s.size)
 
-        def total(gains: tuple[Gain, ...]) -> Array:
+        def total(gains: tuple[Gain, ...]) -> FloatArray:
             summed = np.zeros(shape)
             for gain in gains:
                 summed = summed + gain(hz, times_s)
@@ -122,7 +123,7 @@ def same_power(audio: Audio, as_: Audio) -> Audio:
     return Audio((audio.samples * np.sqrt(wanted / max(now, 1e-20))).astype(np.float32), audio.rate)
 
 
-def _factor(gain_db: NDArray[np.floating]) -> Array:
+def _factor(gain_db: NDArray[np.floating]) -> FloatArray:
     return np.asarray(10 ** (gain_db / 20), np.float32)
 
 

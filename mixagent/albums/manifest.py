@@ -14,7 +14,8 @@ from mixagent import __version__
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.album_levels import silences_s
 from mixagent.pipeline.io import content_hash, decode
-from mixagent.pipeline.measure.meters import Float64Array, momentary_lufs, programme_loudness
+from mixagent.pipeline.measure.meters import momentary_lufs, programme_loudness
+from mixagent.pipeline.types import Float64Array
 from mixagent.report.words import number
 
 if TYPE_CHECKING:

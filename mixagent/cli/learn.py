@@ -15,9 +15,9 @@ from mixagent.pipeline.errors import EXIT_DONE, ModelMissingError, UsageError
 
 if TYPE_CHECKING:
     from mixagent.envs.cases import CaseStore
+    from mixagent.pipeline.types import ShowProgress
     from mixagent.policies.experience import ExperienceStore
     from mixagent.policies.learning import Corpus, Learned
-    from mixagent.types import ShowProgress
 
 ANCHORS = 256
 """Cases of the training split on which learning holds the policy."""

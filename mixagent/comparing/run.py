@@ -18,13 +18,12 @@ from mixagent.pipeline.finaliser.album_levels import BOTH_SPEAKERS_LU
 from mixagent.pipeline.io import content_hash, resample
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.multitrack.versions import Lie, common_spans, lie
-from mixagent.pipeline.types import AudioSource
+from mixagent.pipeline.types import AudioSource, ShowProgress
 from mixagent.report.player import match_db
 from mixagent.session.reporting.build import analysis_object
 from mixagent.session.running import Runner, opened_run
 from mixagent.session.stages import listening_stages
 from mixagent.settings import load_config
-from mixagent.types import ShowProgress
 
 SCHEMA = "mixagent.comparison/2"
 

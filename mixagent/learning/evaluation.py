@@ -31,7 +31,7 @@ from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.files import append_line, heal_lines, read_lines, write_atomically
 from mixagent.pipeline.finaliser.loop import finalise
-from mixagent.pipeline.types import Audio, load
+from mixagent.pipeline.types import Audio, Progress, load
 from mixagent.policies import ADVISERS, Policy, load_policy
 from mixagent.policies.promotion import CONFIG, LEARNED, find_checkpoint, shipped_folder
 from mixagent.policies.search import STEERED, Method, SearchPolicy
@@ -49,7 +49,6 @@ SYSTEMS = (
 )
 """The systems of the published table."""
 
-Progress = Callable[[float], None]
 Row = dict[str, Any]
 
 Mastering = Callable[[Audio, Audio], Audio]

@@ -46,6 +46,7 @@ from mixagent.pipeline.files import (
     read_lines,
     write_atomically,
 )
+from mixagent.pipeline.types import ShowProgress
 from mixagent.policies import Policy, load_policy
 from mixagent.policies.learned import Checkpoint
 from mixagent.policies.network import Actor, Layout, Sizes, Value, measure_statistics
@@ -55,7 +56,6 @@ from mixagent.policies.validation import play, summary
 from mixagent.policies.warm_start import Examples, Round, fit, load_examples, measure_responses
 from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.scene import Scene
-from mixagent.types import ShowProgress
 
 AT_MOST: Mapping[Curriculum, int] = {"none": 0, "single": 1, "pair": 2, "all": 5}
 """How many pathologies a case may have in each stage of the curriculum."""

@@ -23,10 +23,10 @@ from mixagent.pipeline.finished.findings import FOUND, Fault, findings
 from mixagent.pipeline.finished.measures import GROUPS, INDEX, LEVEL, LOWEST_DB, MEASURES, Group
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
+from mixagent.pipeline.types import Float64Array
 from mixagent.report.findings import blinking_percent
 from mixagent.report.words import change_words, number, parameter_label, parameter_value, place_label
 
-Float64Array = NDArray[np.float64]
 Row = dict[str, Any]
 
 HEARD_DB = 0.5

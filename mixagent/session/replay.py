@@ -21,6 +21,7 @@ from mixagent.pipeline.finaliser.targets import LoudnessTarget, check_target
 from mixagent.pipeline.io import BitDepth, content_hash
 from mixagent.pipeline.multitrack.names import ROLES
 from mixagent.pipeline.separation import choose_separator
+from mixagent.pipeline.types import ShowProgress
 from mixagent.policies.base import Recorded
 from mixagent.session.master import master_song
 from mixagent.session.reporting.build import READABLE, SCHEMA
@@ -34,7 +35,6 @@ from mixagent.settings import (
     check_pipeline,
     load_config,
 )
-from mixagent.types import ShowProgress
 
 
 def replay_report(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -39,6 +39,7 @@ from mixagent.pipeline.types import (
     Combination,
     DiskAudio,
     FloatArray,
+    Progress,
     Stems,
     View,
     blocks,
@@ -53,7 +54,6 @@ if TYPE_CHECKING:
     from mixagent.pipeline.finaliser.prediction import SourceMeasures
     from mixagent.pipeline.separation import Separator
 
-Progress = Callable[[float], None]
 
 _LEVELS = "levels.npz"
 

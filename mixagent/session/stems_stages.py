@@ -20,11 +20,11 @@ import numpy as np
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext, audio_reference
 from mixagent.pipeline.io import content_hash, decode, probe, resample
-from mixagent.pipeline.io.decoding import SHORTEST_S, FileInfo, Progress
+from mixagent.pipeline.io.decoding import SHORTEST_S, FileInfo
 from mixagent.pipeline.measure.meters import EnergyMeter, gated_loudness
 from mixagent.pipeline.multitrack.placement import Placement, Plan, summed
 from mixagent.pipeline.multitrack.plan import Track, Wish, plan
-from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, blocks, spool
+from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, Progress, blocks, spool
 from mixagent.session.results import Results
 from mixagent.session.stems_in import StemsIn
 

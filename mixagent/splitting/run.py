@@ -15,7 +15,7 @@ from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.graph.runner import Stage, program_version
 from mixagent.pipeline.io import BitDepth, content_hash
 from mixagent.pipeline.separation import STEM_SETS, Choice, resolve_device
-from mixagent.pipeline.types import AudioSource, Combination
+from mixagent.pipeline.types import AudioSource, Combination, ShowProgress
 from mixagent.session.running import Runner, opened_run
 from mixagent.session.separators import stem_separator
 from mixagent.session.stages import listening_stages, separating_stage
@@ -30,7 +30,6 @@ from mixagent.splitting.judging import (
     warning,
 )
 from mixagent.stem_files import STEM_BIT_DEPTH, StemFile, StemFormat, stem_files, write_stems
-from mixagent.types import ShowProgress
 
 SCHEMA = "mixagent.split/2"
 

@@ -20,9 +20,7 @@ from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.restoration.blinks import BlinkFiller
 from mixagent.pipeline.restoration.extension import extension
 from mixagent.pipeline.restoration.gaps import GapFiller, measure_gaps
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 MOST_DB = 60.0
 """No gain is told as more than this: over next to nothing a gain says nothing."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 from mixagent.pipeline.chain.mixing import compressors, transient_shapers
 from mixagent.pipeline.chain.parameters import BAND_PLACES, DYNAMIC_PLACES, Settings
-from mixagent.pipeline.dsp.cascade import Float64Array
 from mixagent.pipeline.dsp.crossover import Crossover
 from mixagent.pipeline.dsp.dynamic_equaliser import DynamicBell, DynamicEqualiser
 from mixagent.pipeline.dsp.dynamics import Detector, expander
@@ -30,7 +29,7 @@ from mixagent.pipeline.dsp.programme import (
 )
 from mixagent.pipeline.dsp.saturation import Curve, Saturation, kept_db
 from mixagent.pipeline.dsp.streaming import Processor
-from mixagent.pipeline.types import FloatArray
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 _CORNERS = ("low_hz", "mid_hz", "high_hz")
 _NO_CORNER_HZ = 20.0

@@ -16,7 +16,7 @@ import pedalboard
 
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.dsp.board import BoardProcessor
-from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, first_order_high_pass
+from mixagent.pipeline.dsp.cascade import Cascade, first_order_high_pass
 from mixagent.pipeline.dsp.dynamic_bells import dynamic_cut
 from mixagent.pipeline.dsp.dynamics import BODY, Detector, compressor
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
@@ -24,7 +24,7 @@ from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Levelled, Programme, measure_programme
 from mixagent.pipeline.dsp.streaming import Processor, process_blocks
 from mixagent.pipeline.dsp.transients import TransientShaper
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, Stems, blocks
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, FloatArray, Stems, blocks
 
 Levels = Mapping[str, Programme]
 """The programme level of each stem by name, and of the mix under `mix`."""

@@ -17,13 +17,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.dsp.streaming import Processor, process_blocks
 from mixagent.pipeline.measure.meters import EnergyMeter, loudness_range, windowed_loudness
-from mixagent.pipeline.types import AudioSource, FloatArray
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray
 
 SLOPE_DB_S = 1.0
 """The fastest that the gain moves."""

@@ -15,7 +15,6 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.diagnosis.statistics import (
     FEATURES,
@@ -38,9 +37,7 @@ from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.fingerprint import BAND_EDGES_HZ, IMAGE_EDGES_HZ, Fingerprint, fingerprint
 from mixagent.pipeline.measure.highs import find_highs
 from mixagent.pipeline.measure.offset import LEAST_SHARE, offset_share, offset_words
-from mixagent.pipeline.types import AudioSource
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array
 
 NOWHERE = "nowhere"
 """The place of what could not be looked for."""

@@ -29,8 +29,7 @@ from mixagent.pipeline.measure.fingerprint import (
     WIDTHS_DB,
     Fingerprint,
 )
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 TONE_HZ = (
     *(63.0, 80.0, 100.0, 125.0, 160.0, 200.0, 250.0, 315.0, 400.0, 500.0, 630.0, 800.0, 1000.0),

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from mixagent.pipeline.dsp.programme import (
     LOW_MID,
@@ -25,9 +24,7 @@ from mixagent.pipeline.dsp.programme import (
     bell_core,
     body_filter,
 )
-from mixagent.pipeline.types import FloatArray
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 MARGIN_DB = 3.0
 """What a band may exceed its usual level by before it is taken down."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from mixagent.pipeline.dsp.cascade import TINY, Float64Array
+from mixagent.pipeline.dsp.cascade import TINY
 from mixagent.pipeline.dsp.programme import bell_core
-from mixagent.pipeline.types import FloatArray
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 _KNEE_DB = 4.0
 _TICK_S = 0.00036

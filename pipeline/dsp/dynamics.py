@@ -12,12 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from mixagent.pipeline.dsp.programme import BODY_HZ, Levelled
-from mixagent.pipeline.types import FloatArray
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 KNEE_DB = 6.0
 

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 HIGHEST_SHARE = 0.45
 """A filter whose frequency lies above this share of the rate is left out."""

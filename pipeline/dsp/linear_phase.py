@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
-from mixagent.pipeline.dsp.cascade import Float64Array
 from mixagent.pipeline.dsp.equaliser import responses_db
 from mixagent.pipeline.dsp.spectral import window_frames
-from mixagent.pipeline.types import FloatArray
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 _REACH_S = 0.37
 _FINER = 4

@@ -17,8 +17,8 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from mixagent.pipeline.dsp.cascade import UNCHANGED, Float64Array
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
+from mixagent.pipeline.dsp.cascade import UNCHANGED
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 WINDOW_S = 0.1
 FLOOR_DB = -120.0

@@ -15,8 +15,8 @@ import numpy as np
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ
 from mixagent.pipeline.dsp.third_octaves import THIRD_OCTAVES_HZ
 from mixagent.pipeline.measure.analysis import MidSideSpectrum, third_octaves_db
-from mixagent.pipeline.measure.meters import Float64Array, programme_loudness
-from mixagent.pipeline.types import AudioSource, blocks
+from mixagent.pipeline.measure.meters import programme_loudness
+from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 BOUND_LU = 6.0
 """How far from the album's loudness a song may lie unless another bound is given.

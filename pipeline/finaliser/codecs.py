@@ -27,15 +27,13 @@ from mixagent.pipeline.io.encoding import MP3_RATES_HZ, encode
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.meters import measure
 from mixagent.pipeline.names import for_libsndfile
-from mixagent.pipeline.types import AudioSource, blocks
+from mixagent.pipeline.types import AudioSource, Progress, blocks
 
 MAX_RENDERS = 4
 """Times that a song is finished at most until its ceiling holds."""
 
 _ROOM_DB = 0.02
 _FRAMES = 1 << 14
-
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ from mixagent.pipeline.types import (
     Combination,
     DiskAudio,
     FloatArray,
+    Progress,
     blocks,
     collect,
     spool,
@@ -86,8 +87,6 @@ _FIRST_SHARE = _MEASURING_SHARE + (1.0 - _MEASURING_SHARE) / 2
 """Of the work is done when a search has made its first render."""
 
 _QUIETER = "quieter.raw"
-
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)

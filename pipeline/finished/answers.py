@@ -36,8 +36,7 @@ from mixagent.pipeline.finished.measures import (
     beyond_end,
 )
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 INNER = 0.25
 """The inner edge in spreads: what lies further out is brought to here."""

@@ -29,8 +29,7 @@ from mixagent.pipeline.finished.measures import (
     Group,
     SongMeasures,
 )
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 SCHEMA = "mixagent.band/2"
 

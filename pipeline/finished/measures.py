@@ -36,8 +36,7 @@ from mixagent.pipeline.measure.fingerprint import (
     Fingerprint,
 )
 from mixagent.pipeline.measure.highs import find_highs
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 Group = Literal["tone", "width", "balance", "punch", "range", "steadiness", "top", "texture", "lows"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
@@ -15,8 +15,7 @@ from mixagent.pipeline.io import decode
 from mixagent.pipeline.matching.profiles import HeardSong, OlderProfileError, Profile, from_json
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
-
-Progress = Callable[[float], None]
+from mixagent.pipeline.types import Progress
 
 GENRE = "genre:"
 """What a shipped profile's name begins with where a file could stand."""

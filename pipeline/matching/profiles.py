@@ -13,12 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.finished.measures import INDEX, MEASURES, TONE_HZ, WIDTH_HZ, SongMeasures
 from mixagent.pipeline.measure.analysis import Analysis
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 SCHEMA, OLDER = "mixagent.profile/2", "mixagent.profile/1"
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from mixagent.pipeline.dsp.third_octaves import EDGES_HZ, THIRD_OCTAVES_HZ
-from mixagent.pipeline.measure.meters import EnergyMeter, Float64Array, Loudness, LoudnessMeter
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
+from mixagent.pipeline.measure.meters import EnergyMeter, Loudness, LoudnessMeter
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 BANDS_HZ: Mapping[str, tuple[float, float]] = {
     "sub": (20.0, 60.0),

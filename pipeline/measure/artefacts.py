@@ -18,9 +18,7 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
 from mixagent.pipeline.dsp.spectral import ComplexArray, window_frames
 from mixagent.pipeline.measure.meters import Loudness
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, blocks
 
 _WINDOW_S = 0.046
 _SEGMENT_WINDOWS = 32

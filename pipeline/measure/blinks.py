@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.dsp.spectral import ComplexArray, SpectralProcessor, window_frames
-from mixagent.pipeline.types import AudioSource, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 LOW_HZ, HIGH_HZ = 4000.0, 16000.0
 _PER_OCTAVE = 6

@@ -19,9 +19,7 @@ from scipy.fft import next_fast_len, rfft
 from scipy.ndimage import median_filter, uniform_filter1d
 
 from mixagent.pipeline.decibels import power_db
-from mixagent.pipeline.types import Audio, AudioSource
-
-Array = NDArray[np.float32]
+from mixagent.pipeline.types import Audio, AudioSource, FloatArray
 
 THIRDS_HZ = tuple(1000.0 * 2.0 ** (n / 3.0) for n in range(-14, 14))
 """Centres of the bands of tone, 39 Hz to 20 kHz; those from 125 Hz are also followed in time."""
@@ -54,7 +52,7 @@ _PER_OCTAVE = 24
 _CLIFF_HZ = 2500.0
 
 
-def describe(audio: Audio) -> Array:
+def describe(audio: Audio) -> FloatArray:
     """The features of a segment, float32 of shape (len(FEATURE_NAMES),).
 
     Finite for any finite samples, silence and mono included; a change of level alone changes nothing.
@@ -66,7 +64,7 @@ def describe(audio: Audio) -> Array:
     return np.concatenate([group.measure(heard) for group in _GROUPS]).astype(np.float32)
 
 
-def describe_song(source: AudioSource, segments: int = 8, segment_s: float = 4.0) -> Array:
+def describe_song(source: AudioSource, segments: int = 8, segment_s: float = 4.0) -> FloatArray:
     """Mean features of evenly spaced segments, those that are silent left out; streamed.
 
     Args:
@@ -102,17 +100,17 @@ class _MidSide:
         product: mean over time of the complex product, (bins,): what side and mid have in common.
     """
 
-    mid: Array
-    side: Array
-    cross: Array
-    log: Array
-    thirds: Array
-    mean_mid: Array
-    mean_side: Array
+    mid: FloatArray
+    side: FloatArray
+    cross: FloatArray
+    log: FloatArray
+    thirds: FloatArray
+    mean_mid: FloatArray
+    mean_side: FloatArray
     product: NDArray[np.complex64]
 
     @classmethod
-    def of(cls, both: Array, rate: int, scale: np.float32) -> _MidSide:
+    def of(cls, both: FloatArray, rate: int, scale: np.float32) -> _MidSide:
         bins = _size(rate, _WINDOW_S) // 2 + 1
         octaves = _weights(rate, bins, _octave_edges())
         thirds = _weights(rate, bins, _thirds_edges()[_MOVING.start :])
@@ -139,19 +137,19 @@ class _Heard:
     """
 
     rate: int
-    samples: Array
+    samples: FloatArray
     spectra: _MidSide
-    fast: Array
-    fine: Array
-    fine_log: Array
+    fast: FloatArray
+    fine: FloatArray
+    fine_log: FloatArray
 
     @cached_property
-    def loud(self) -> Array:
+    def loud(self) -> FloatArray:
         """Magnitudes of the samples, (channels, frames)."""
         return np.abs(self.samples)
 
     @cached_property
-    def fine_db(self) -> Array:
+    def fine_db(self) -> FloatArray:
         """Density of the fine spectrum in dB, (bins,)."""
         return _db(self.fine * self.fine.size, 1e-10)
 
@@ -177,7 +175,7 @@ def _heard(audio: Audio) -> _Heard:
     )
 
 
-def _fine(both: Array, rate: int, scale: np.float32) -> tuple[Array, Array]:
+def _fine(both: FloatArray, rate: int, scale: np.float32) -> tuple[FloatArray, FloatArray]:
     """Mean power of mid and side together, and the mean of its logarithm, (bins,) each."""
     powers, logs, count = np.float32(0.0), np.float32(0.0), 0
     for spectra in _spectra(both, rate, _FINE_WINDOW_S):
@@ -188,7 +186,7 @@ def _fine(both: Array, rate: int, scale: np.float32) -> tuple[Array, Array]:
     return np.asarray(powers / count), np.asarray(logs / count)
 
 
-def _spectra(signals: Array, rate: int, seconds: float) -> Iterator[NDArray[np.complex64]]:
+def _spectra(signals: FloatArray, rate: int, seconds: float) -> Iterator[NDArray[np.complex64]]:
     """Spectra (signals, some frames, bins) whose squares sum over the bins to a frame's mean power.
 
     In pieces that stay in the processor's cache: whole they would take three times as long.
@@ -205,17 +203,17 @@ def _size(rate: int, seconds: float) -> int:
 
 
 @lru_cache
-def _window(size: int) -> Array:
+def _window(size: int) -> FloatArray:
     window = np.sin(np.pi * (np.arange(size) + 0.5) / size)
     return np.asarray(window * (2.0 / size), np.float32)
 
 
-def _squared(spectrum: NDArray[np.complex64]) -> Array:
+def _squared(spectrum: NDArray[np.complex64]) -> FloatArray:
     return spectrum.real**2 + spectrum.imag**2
 
 
 @lru_cache
-def _weights(rate: int, bins: int, edges_hz: tuple[tuple[float, float], ...]) -> Array:
+def _weights(rate: int, bins: int, edges_hz: tuple[tuple[float, float], ...]) -> FloatArray:
     """Share of each bin in each band, (bins, bands): a bin is as wide as its spacing."""
     width = rate / 2 / (bins - 1)
     low = (np.arange(bins)[:, None] - 0.5) * width
@@ -237,7 +235,7 @@ def _octave_edges() -> tuple[tuple[float, float], ...]:
 @lru_cache
 def _step_weights(
     rate: int, bins: int, hz: tuple[float, float], per_octave: int
-) -> tuple[slice, Array, Array]:
+) -> tuple[slice, FloatArray, FloatArray]:
     """The bins from `hz` to `hz`, their shares in logarithmic steps (bins, steps), and their sums."""
     count = round(per_octave * math.log2(hz[1] / hz[0]))
     edges = hz[0] * 2 ** (np.arange(count + 1) / per_octave)
@@ -247,11 +245,11 @@ def _step_weights(
     return used, weights[used].copy(), np.maximum(weights.sum(axis=0), 1e-3)
 
 
-def _db(power: NDArray[np.floating] | float, floor: float = _FLOOR) -> Array:
+def _db(power: NDArray[np.floating] | float, floor: float = _FLOOR) -> FloatArray:
     return power_db(power, floor)
 
 
-def percentiles(values: Array, percents: Sequence[float]) -> Array:
+def percentiles(values: FloatArray, percents: Sequence[float]) -> FloatArray:
     """Percentiles over the last axis, linear between two ranks, shape (percents, …).
 
     What `np.percentile` gives, in a fifth of its time for the few hundred frames of a segment.
@@ -271,16 +269,16 @@ class _Group:
     """Some features that one function measures, and their names in its order."""
 
     names: tuple[str, ...]
-    measure: Callable[[_Heard], Array]
+    measure: Callable[[_Heard], FloatArray]
 
 
-def _tone(heard: _Heard) -> Array:
+def _tone(heard: _Heard) -> FloatArray:
     """Long-term third octaves of mid and side together, against the mean of 98 Hz to 8 kHz."""
     level_db = _db(heard.fine @ _weights(heard.rate, heard.fine.size, _thirds_edges()))
     return np.asarray(level_db - level_db[_TONE_CORE].mean())
 
 
-def _movement(heard: _Heard) -> Array:
+def _movement(heard: _Heard) -> FloatArray:
     """10th and 90th percentile over time of mid's third octaves, against their mean power."""
     thirds = heard.spectra.thirds
     mean_db = _db(thirds.mean(axis=0))
@@ -288,7 +286,7 @@ def _movement(heard: _Heard) -> Array:
     return np.concatenate([low - mean_db, high - mean_db])
 
 
-def _width(heard: _Heard) -> Array:
+def _width(heard: _Heard) -> FloatArray:
     """Side to mid by octave: in all, and the 10th and 90th percentile over time; then coherence."""
     spectra, weights = heard.spectra, _weights(heard.rate, heard.spectra.product.size, _octave_edges())
     mid, side = spectra.mid, spectra.side
@@ -299,7 +297,7 @@ def _width(heard: _Heard) -> Array:
     return np.concatenate([whole, *over_time, 20.0 * in_phase])
 
 
-def _lean(heard: _Heard) -> Array:
+def _lean(heard: _Heard) -> FloatArray:
     """Right against left by octave, its spread over time by octave, and that of the whole."""
     both, cross = heard.spectra.mid + heard.spectra.side, heard.spectra.cross
     over_time = _lean_db(both, cross)
@@ -313,7 +311,7 @@ def _lean(heard: _Heard) -> Array:
     return np.concatenate([leans, spread, figures])
 
 
-def _correlation(heard: _Heard) -> Array:
+def _correlation(heard: _Heard) -> FloatArray:
     """Correlation of left and right, −20 to 20."""
     mid, side = float(heard.spectra.mean_mid.mean()), float(heard.spectra.mean_side.mean())
     both, lean = mid + side, 2.0 * float(heard.spectra.product.real.mean())
@@ -321,20 +319,20 @@ def _correlation(heard: _Heard) -> Array:
     return np.array([20.0 * (mid - side) / powers if powers > 1e-9 else 20.0], np.float32)
 
 
-def _punch(heard: _Heard) -> Array:
+def _punch(heard: _Heard) -> FloatArray:
     """Percentiles over time of fast over slow level, by band."""
     slow = uniform_filter1d(heard.fast, round(2 * _SLOW_S / _FAST_WINDOW_S), axis=1, mode="nearest")
     contrast = _db((heard.fast + _FLOOR) / (slow + _FLOOR), 1e-6)
     return percentiles(contrast, _CONTRAST_PERCENTILES).T.ravel()
 
 
-def _dynamics(heard: _Heard) -> Array:
+def _dynamics(heard: _Heard) -> FloatArray:
     """Percentiles over time of the fast level over its mean power, by band."""
     level_db = _db(heard.fast / (heard.fast.mean(axis=1, keepdims=True) + _FLOOR), 1e-6)
     return percentiles(level_db, _LEVEL_PERCENTILES).T.ravel()
 
 
-def _modulation(heard: _Heard) -> Array:
+def _modulation(heard: _Heard) -> FloatArray:
     """How much the level in dB moves at each rate, in four bands: dB of dB²."""
     level_db = _db(heard.fast, 1e-6)
     level_db -= level_db.mean(axis=1, keepdims=True)
@@ -349,7 +347,7 @@ def _modulation(heard: _Heard) -> Array:
     )
 
 
-def _crest(heard: _Heard) -> Array:
+def _crest(heard: _Heard) -> FloatArray:
     """Peak over RMS within windows of three lengths (10th, 50th, 90th percentile), then of all."""
     loud = heard.loud
     step = round(_CREST_S[0] * heard.rate)
@@ -360,7 +358,7 @@ def _crest(heard: _Heard) -> Array:
     return np.concatenate([*values, _crests(peak, power, count)[:1]])
 
 
-def _crests(peak: Array, power: Array, width: int) -> Array:
+def _crests(peak: FloatArray, power: FloatArray, width: int) -> FloatArray:
     count = max(peak.shape[1] // width, 1)
     peaks = peak[:, : count * width].reshape(peak.shape[0], count, -1).max(axis=2)
     powers = power[:, : count * width].reshape(peak.shape[0], count, -1).mean(axis=2)
@@ -371,7 +369,7 @@ def _crests(peak: Array, power: Array, width: int) -> Array:
     return percentiles(crest_db, (10.0, 50.0, 90.0))
 
 
-def _near_peak(heard: _Heard) -> Array:
+def _near_peak(heard: _Heard) -> FloatArray:
     """Share of samples within some dB of the highest, in dB."""
     peak = float(heard.loud.max(initial=0.0))
     if peak <= 0.0:
@@ -381,7 +379,7 @@ def _near_peak(heard: _Heard) -> Array:
     return _db(np.array(counts) / heard.loud.size, 1e-6)
 
 
-def _lines(heard: _Heard) -> Array:
+def _lines(heard: _Heard) -> FloatArray:
     """The highest steady lines of 6 to 14 kHz over the median around them, and their number over 6 dB."""
     inside = heard.fine_db[_range(heard, _LINES_HZ)]
     if inside.size < 64:
@@ -397,14 +395,14 @@ def _range(heard: _Heard, hz: tuple[float, float]) -> slice:
     return slice(round(hz[0] * scale), round(hz[1] * scale))
 
 
-def _resonances(heard: _Heard) -> Array:
+def _resonances(heard: _Heard) -> FloatArray:
     """How far 1/24 octaves of 150 to 650 Hz stand over their surroundings: the highest ones."""
     level_db = _log_spectrum(heard, *_RESONANCES_HZ)
     standing = np.sort(level_db - median_filter(level_db, _PER_OCTAVE | 1, mode="nearest"))[::-1]
     return np.array([standing[0], standing[2], standing[5], standing[11], -standing[-1]], np.float32)
 
 
-def _bump(heard: _Heard) -> Array:
+def _bump(heard: _Heard) -> FloatArray:
     """Geometric mean over time of 1/12 octaves of 90 Hz to 1.4 kHz, which notes hardly move."""
     inside, weights, width = _step_weights(heard.rate, heard.fine.size, _BUMP_HZ, 12)
     level = heard.fine_log[inside] @ weights / width
@@ -412,7 +410,7 @@ def _bump(heard: _Heard) -> Array:
     return np.asarray(level_db - level_db.mean())
 
 
-def _gaps(heard: _Heard) -> Array:
+def _gaps(heard: _Heard) -> FloatArray:
     """Depth of the deepest static gaps, each against the lower of its shoulders."""
     level_db = _log_spectrum(heard, *_GAPS_HZ)
     inner, outer = _PER_OCTAVE // 4, _PER_OCTAVE // 2
@@ -429,13 +427,13 @@ def _gaps(heard: _Heard) -> Array:
     return np.array(found, np.float32)
 
 
-def _log_spectrum(heard: _Heard, low_hz: float, high_hz: float) -> Array:
+def _log_spectrum(heard: _Heard, low_hz: float, high_hz: float) -> FloatArray:
     """The fine spectrum's density in dB in steps of 1/24 octave; flat above half the rate."""
     inside, weights, width = _step_weights(heard.rate, heard.fine.size, (low_hz, high_hz), _PER_OCTAVE)
     return _db(heard.fine[inside] @ weights * heard.fine.size / width, 1e-10)
 
 
-def _cut_off(heard: _Heard) -> Array:
+def _cut_off(heard: _Heard) -> FloatArray:
     """Octaves from 16 kHz to where the spectrum ends for good, and the fall there in dB."""
     nyquist = heard.rate / 2
     level_db = _log_spectrum(heard, _CLIFF_HZ, 0.97 * nyquist)
@@ -448,7 +446,7 @@ def _cut_off(heard: _Heard) -> Array:
     return np.array([10.0 * min(math.log2(end_hz / 16000.0), 0.0), cliff], np.float32)
 
 
-def _flatness(heard: _Heard) -> Array:
+def _flatness(heard: _Heard) -> FloatArray:
     """Geometric over arithmetic mean of a frame's bins, by octave, in dB."""
     spectra, top = heard.spectra, slice(3, None)
     weights = _weights(heard.rate, spectra.product.size, _octave_edges())[:, top]
@@ -458,7 +456,7 @@ def _flatness(heard: _Heard) -> Array:
     return np.asarray((geometric - arithmetic).mean(axis=0) * (10 / math.log(10)), np.float32)
 
 
-def _blinks(heard: _Heard) -> Array:
+def _blinks(heard: _Heard) -> FloatArray:
     """Share of frames in which a third octave from 1 kHz falls 14 dB under its neighbours, in dB."""
     level_db = _db(heard.spectra.thirds[:, 9:], 1e-9)
     beside = np.minimum(level_db[:, :-2], level_db[:, 2:])
@@ -467,12 +465,12 @@ def _blinks(heard: _Heard) -> Array:
     return _db(np.array([quarter.mean() for quarter in quarters]), 1e-3)
 
 
-def _ratio_db(over: Array, under: Array) -> Array:
+def _ratio_db(over: FloatArray, under: FloatArray) -> FloatArray:
     least = np.float32(10 ** (-_SIDE_FLOOR_DB / 10))
     return np.clip(_db((over + least * under + 1e-9) / (under + 1e-9)), -_SIDE_FLOOR_DB, 20.0)
 
 
-def _lean_db(both: Array, cross: Array) -> Array:
+def _lean_db(both: FloatArray, cross: FloatArray) -> FloatArray:
     """Right over left, from |mid|² + |side|² and the product of mid and side."""
     right, left = both - 2 * cross, both + 2 * cross
     floor = np.float32(1e-2) * both + np.float32(1e-9)

@@ -22,9 +22,7 @@ from mixagent.pipeline.dsp.cascade import Butterworth
 from mixagent.pipeline.measure.blinks import BlinkListener
 from mixagent.pipeline.measure.clicks import find_clicks
 from mixagent.pipeline.measure.meters import EnergyMeter
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 REFERENCE_LUFS = -20.0
 FLOOR_DB = -110.0

@@ -12,13 +12,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import rfft
 
 from mixagent.pipeline.dsp.streaming import half_overlapping
-from mixagent.pipeline.types import AudioSource, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 USUAL_END_HZ = 15400.0
 """Finished music's highs reach at least this far: a song that does is not called short."""

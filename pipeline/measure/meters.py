@@ -12,11 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 CHANNEL_WEIGHTS: tuple[tuple[float, ...], ...] = (
     (1.0,),

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.measure.analysis import BANDS_HZ
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 
 @dataclass(frozen=True)

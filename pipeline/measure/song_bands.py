@@ -18,8 +18,6 @@ from scipy.fft import next_fast_len, rfft
 
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray
 
-Array = NDArray[np.float32]
-
 THIRDS_HZ = tuple(1000.0 * 2.0 ** (n / 3.0) for n in range(-15, 13))
 """Centres of the third octaves, 31 Hz to 16 kHz."""
 
@@ -56,22 +54,22 @@ class SongBands:
         fast: figures of the fast dynamics, shape (FAST, frames).
     """
 
-    mid_db: Array
-    side_db: Array
-    common: Array
-    fast: Array
+    mid_db: FloatArray
+    side_db: FloatArray
+    common: FloatArray
+    fast: FloatArray
 
     @property
     def frames(self) -> int:
         """How many frames of 46 ms there are."""
         return int(self.mid_db.shape[1])
 
-    def stacked(self) -> Array:
+    def stacked(self) -> FloatArray:
         """All of it as one array of shape (3 · BANDS + FAST, frames)."""
         return np.concatenate((self.mid_db, self.side_db, self.common, self.fast))
 
     @classmethod
-    def of(cls, stacked: Array) -> SongBands:
+    def of(cls, stacked: FloatArray) -> SongBands:
         """What `stacked` gave."""
         mid, side, common, fast = np.split(stacked, (BANDS, 2 * BANDS, 3 * BANDS))
         return cls(mid, side, common, fast)
@@ -114,7 +112,7 @@ def excerpts(source: AudioSource, count: int = 12, seconds: float = 10.0) -> lis
     return [a for a, power in zip(heard, powers, strict=True) if power >= 1e-3 * powers.max()]
 
 
-def read_song(source: AudioSource) -> Array:
+def read_song(source: AudioSource) -> FloatArray:
     """The excerpts of a song, stacked: (excerpts, 3 · BANDS + FAST, frames)."""
     return np.stack([read_bands(excerpt).stacked() for excerpt in excerpts(source)])
 
@@ -124,7 +122,7 @@ def _long_enough(samples: FloatArray, rate: int) -> FloatArray:
     return np.pad(samples, ((0, 0), (0, missing))) if missing > 0 else samples
 
 
-def _spectra(signal: Array, size: int) -> NDArray[np.complex64]:
+def _spectra(signal: FloatArray, size: int) -> NDArray[np.complex64]:
     """Half-overlapped Hann windows whose powers add up to the signal's, shape (frames, bins)."""
     padded = np.pad(signal, (size // 2, size))
     starts = signal.size // (size // 2) + 1
@@ -135,7 +133,7 @@ def _spectra(signal: Array, size: int) -> NDArray[np.complex64]:
 
 
 @lru_cache
-def _weights(size: int, rate: int) -> Array:
+def _weights(size: int, rate: int) -> FloatArray:
     """The share of each bin in each band, shape (bins, BANDS): a bin is as wide as their spacing."""
     bins = np.arange(size // 2 + 1) * rate / size
     width = rate / size
@@ -144,7 +142,7 @@ def _weights(size: int, rate: int) -> Array:
     return np.asarray(np.clip(over / width, 0.0, 1.0), np.float32)
 
 
-def _fast(mid: Array, level: Array, rate: int, size: int, frames: int) -> Array:
+def _fast(mid: FloatArray, level: FloatArray, rate: int, size: int, frames: int) -> FloatArray:
     """Figures of the fast dynamics, shape (FAST, frames)."""
     hop = size // 2 // _FAST_PER_FRAME
     short = 2 * hop

@@ -25,9 +25,7 @@ from mixagent.pipeline.dsp.third_octaves import EDGES_HZ
 from mixagent.pipeline.measure.analysis import BANDS_HZ
 from mixagent.pipeline.measure.meters import k_weighting
 from mixagent.pipeline.measure.playbacks import PLAYBACKS, Noise, Playback
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 FOUND = 0.5
 """Severity from which a loss is told: one finished song in ten has any loss of as much."""

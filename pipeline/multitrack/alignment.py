@@ -17,9 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.types import AudioSource
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array
 
 LONGEST_MS = 30.0
 """Offsets beyond this are an echo or another take, not a microphone's place or a converter's delay."""

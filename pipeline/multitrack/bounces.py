@@ -10,11 +10,8 @@ import math
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mixagent.pipeline.types import AudioSource
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array
 
 LEFT_DB, CALLED_SO_LEFT_DB = -30.0, -10.0
 """What the others may leave of a bounce, against it; and of one whose name says that it is one."""

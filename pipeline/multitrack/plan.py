@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.multitrack.alignment import (
     INVERTED,
@@ -24,10 +23,8 @@ from mixagent.pipeline.multitrack.bounces import bounces
 from mixagent.pipeline.multitrack.content import listen, role_of
 from mixagent.pipeline.multitrack.names import LEFT_OUT, RESIDUAL, ROLES, Named, names_of, sides_of, words_of
 from mixagent.pipeline.multitrack.placement import Placement, Plan, summed
-from mixagent.pipeline.types import AudioSource
+from mixagent.pipeline.types import AudioSource, Float64Array, Progress
 
-Float64Array = NDArray[np.float64]
-Progress = Callable[[float], None]
 Balance = Literal["keep", "auto"]
 
 STEP_S = 0.1

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixagent.pipeline.measure.meters import EnergyMeter, Float64Array
+from mixagent.pipeline.measure.meters import EnergyMeter
 from mixagent.pipeline.multitrack.alignment import Relation, loud_starts, relation
 from mixagent.pipeline.multitrack.placement import Placed, Placement
-from mixagent.pipeline.types import AudioSource, blocks
+from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 LONGEST_S = 60.0
 """Offsets beyond this are not looked for."""

@@ -13,11 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.restoration.base import Progress, Restored
+from mixagent.pipeline.restoration.base import Restored
 from mixagent.pipeline.restoration.prediction import interpolated, residual_weights
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks, spool
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, blocks, spool
 
 FEWEST_RUNS = 20
 """Runs that a song must have before any is touched: a limiter's ceiling leaves a few by chance."""

@@ -15,11 +15,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.measure.clicks import find_clicks
-from mixagent.pipeline.restoration.base import Progress, Restored
+from mixagent.pipeline.restoration.base import Restored
 from mixagent.pipeline.restoration.prediction import interpolated, prediction_filter, residual_weights
-from mixagent.pipeline.types import AudioSource, FloatArray, spool
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, spool
 
 REFERENCE_LUFS = -20.0
 

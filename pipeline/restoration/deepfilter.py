@@ -15,10 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mixagent.pipeline.io.resampling import resample
-from mixagent.pipeline.restoration.base import Progress
 from mixagent.pipeline.restoration.noise_floor import BAND_EDGES_HZ, NoiseFloor
 from mixagent.pipeline.separation.chunks import run_chunks
-from mixagent.pipeline.types import AudioSource, DiskAudio, FloatArray, blocks, spool
+from mixagent.pipeline.types import AudioSource, DiskAudio, FloatArray, Progress, blocks, spool
 
 LIMIT_DB = 12.0
 """The most that any part of the voice is turned down."""

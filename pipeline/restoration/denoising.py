@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.restoration.base import Progress, Restored
+from mixagent.pipeline.restoration.base import Restored
 from mixagent.pipeline.restoration.noise_floor import (
     BAND_EDGES_HZ,
     NoiseFloor,
@@ -22,7 +22,7 @@ from mixagent.pipeline.restoration.noise_floor import (
     band_powers,
     noise_floor,
 )
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, spool
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, Progress, spool
 
 MOST_LOSS_DB = 1.0
 """The most that a band of the voice itself may lose; beyond it the result is rejected."""

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.dsp.spectral import ComplexArray, SpectralProcessor, window_frames
 from mixagent.pipeline.measure.highs import USUAL_END_HZ, Highs, continuation_db, reference_hz
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 _WINDOW_S = 0.0116
 _TOP_HZ = 20000.0

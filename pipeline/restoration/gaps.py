@@ -18,9 +18,7 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.dsp.spectral import OVERLAP, ComplexArray, SpectralProcessor, window_frames
 from mixagent.pipeline.measure.analysis import MidSideSpectrum, band_power
-from mixagent.pipeline.types import AudioSource, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 LOW_HZ, HIGH_HZ = 700.0, 16000.0
 LIFT_DB = 18.0

@@ -11,12 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 
-from mixagent.pipeline.types import AudioSource, FloatArray
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray
 
 BAND_EDGES_HZ = tuple(62.5 * 2 ** (step / 2) for step in range(17))
 """Half octaves from 62.5 Hz to 16 kHz."""

@@ -20,10 +20,19 @@ from torch import Tensor
 
 from mixagent.pipeline.errors import MixagentError, ModelMissingError, option
 from mixagent.pipeline.io.resampling import resample
-from mixagent.pipeline.separation.base import Progress, SeparatedStems
+from mixagent.pipeline.separation.base import SeparatedStems
 from mixagent.pipeline.separation.chunks import run_batches, write_stems
 from mixagent.pipeline.separation.demucs_files import STEM_NAMES, BagFiles, find_bag
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, DiskAudio, FloatArray, Stems, blocks, spool
+from mixagent.pipeline.types import (
+    BLOCK_FRAMES,
+    AudioSource,
+    DiskAudio,
+    FloatArray,
+    Progress,
+    Stems,
+    blocks,
+    spool,
+)
 
 _CHUNK_S = 10.0
 _OVERLAP_S = 1.0

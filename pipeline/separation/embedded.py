@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.separation.base import Progress
 from mixagent.pipeline.separation.chunks import run_chunks, write_stems
 from mixagent.pipeline.separation.spleeter import (
     CHUNK_HOPS,
@@ -24,7 +23,7 @@ from mixagent.pipeline.separation.spleeter import (
     fast_hop,
     weight_files,
 )
-from mixagent.pipeline.types import AudioSource, Stems
+from mixagent.pipeline.types import AudioSource, Progress, Stems
 
 STEM_NAMES = ("vocals", "drums", "bass", "other")
 

@@ -14,8 +14,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from mixagent.pipeline.separation.base import Progress, SeparatedStems, Separator
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, DiskAudioWriter, FloatArray, Stems, View
+from mixagent.pipeline.separation.base import SeparatedStems, Separator
+from mixagent.pipeline.types import (
+    BLOCK_FRAMES,
+    AudioSource,
+    DiskAudioWriter,
+    FloatArray,
+    Progress,
+    Stems,
+    View,
+)
 
 MOST_S = 0.5
 """Shifts are drawn evenly from 0 to this many seconds."""

@@ -14,9 +14,8 @@ import numpy as np
 from scipy.fft import next_fast_len
 
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.separation.base import Progress
 from mixagent.pipeline.separation.chunks import run_chunks, write_stems
-from mixagent.pipeline.types import AudioSource, Stems, blocks
+from mixagent.pipeline.types import AudioSource, Progress, Stems, blocks
 
 STEM_NAMES = ("vocals", "accompaniment")
 

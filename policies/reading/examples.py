@@ -6,17 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mixagent.envs.degradation.fields import draw_colour, draw_field
 from mixagent.envs.degradation.powers import Powers, pathologies, under_field
+from mixagent.pipeline.types import FloatArray
 from mixagent.policies.reading.distance import LongTerm
 from mixagent.policies.reading.ends import highest_bands
 from mixagent.policies.reading.material import Songs
 from mixagent.policies.reading.summary import shown
-
-Array = NDArray[np.float32]
 
 MOST_EXCERPTS = 5
 _COUNTS, _PATHOLOGIES, _FIELDS = (1, 2, 4), (0.35, 0.2, 0.45), (0.5, 0.3, 0.2)
@@ -66,7 +64,7 @@ class Examples:
         drawn = [self._one() for _ in range(size)]
         return batch_of(*(np.stack(part).astype(np.float32) for part in zip(*drawn, strict=True)))
 
-    def _one(self) -> tuple[Powers, Powers, Array, Array]:
+    def _one(self) -> tuple[Powers, Powers, FloatArray, FloatArray]:
         """Powers of the original and of what is heard, then spreads and figures of what is heard."""
         random, drawing = self._random, self._drawing
         if random.random() < drawing.variants:
@@ -93,7 +91,7 @@ class Examples:
             original, heard = swapped(original), swapped(heard)
         return _levelled(original), _levelled(heard), spreads, figures
 
-    def _song(self) -> tuple[Powers, Array, Array]:
+    def _song(self) -> tuple[Powers, FloatArray, FloatArray]:
         """A clean song by a few of its excerpts: powers, spreads, figures."""
         random, songs = self._random, self._songs
         song = int(random.integers(len(songs.powers)))
@@ -108,7 +106,7 @@ class Examples:
         )
         return powers, spreads, figures
 
-    def _variant(self) -> tuple[Powers, Powers, Array, Array]:
+    def _variant(self) -> tuple[Powers, Powers, FloatArray, FloatArray]:
         """One excerpt and a variant of it, all of it or part of it."""
         random, songs = self._random, self._songs
         song = int(random.integers(len(songs.powers)))
@@ -140,7 +138,7 @@ def swapped(powers: Powers) -> Powers:
     return np.asarray(powers * np.array([1.0, 1.0, -1.0])[:, None])
 
 
-def batch_of(original: Array, heard: Array, spreads: Array, figures: Array) -> Batch:
+def batch_of(original: FloatArray, heard: FloatArray, spreads: FloatArray, figures: FloatArray) -> Batch:
     """Examples as a batch; powers (N, 3, BANDS) at a power of one."""
     return Batch(
         torch.from_numpy(shown(heard, spreads)),
@@ -151,6 +149,6 @@ def batch_of(original: Array, heard: Array, spreads: Array, figures: Array) -> B
     )
 
 
-def _long_term(powers: Array) -> LongTerm:
+def _long_term(powers: FloatArray) -> LongTerm:
     mid, side, cross = (torch.from_numpy(np.ascontiguousarray(powers[:, k])) for k in range(3))
     return LongTerm(mid.clamp(min=1e-12), side.clamp(min=1e-12), cross)

@@ -8,7 +8,7 @@ song, clean and after `variants` draws of `envs.degradation`. Of them the net le
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from mixagent.envs.corpus import RATE_HZ, Corpus, Song, Split
 from mixagent.envs.degradation import degrade, draw_families
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.measure.song_bands import BANDS, read_bands
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, Progress
 from mixagent.policies.reading.summary import FIGURES, Summary
 
 EXCERPT_S = 8.0
@@ -29,7 +29,6 @@ _ATTEMPTS = 4
 _COUNTS = (0.5, 0.35, 0.15)
 """Share of the draws that hold one, two and three families."""
 
-Progress = Callable[[float], None]
 Half = NDArray[np.float16]
 
 

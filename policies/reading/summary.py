@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.measure.song_bands import BANDS, FAST, FLOOR_DB
+from mixagent.pipeline.types import FloatArray
 
-Array = NDArray[np.float32]
 Floats = NDArray[np.floating[Any]]
 
 ROWS = 8
@@ -35,12 +35,12 @@ class Summary:
         figures: shape (FIGURES,).
     """
 
-    powers: Array
-    spreads: Array
-    figures: Array
+    powers: FloatArray
+    spreads: FloatArray
+    figures: FloatArray
 
     @classmethod
-    def of(cls, bands: Array) -> Summary:
+    def of(cls, bands: FloatArray) -> Summary:
         """The long term of excerpts, `read_song`'s (excerpts, rows, frames)."""
         whole = np.concatenate(list(bands.astype(np.float32)), -1)
         mid_db, side_db, common, fast = np.split(whole, (BANDS, 2 * BANDS, 3 * BANDS))
@@ -54,7 +54,7 @@ class Summary:
         return cls(*(part.astype(np.float32) for part in parts))
 
 
-def shown(powers: Array, spreads: Array) -> Array:
+def shown(powers: FloatArray, spreads: FloatArray) -> FloatArray:
     """What a net is shown of summaries: (N, ROWS, BANDS).
 
     Args:
@@ -74,7 +74,7 @@ def shown(powers: Array, spreads: Array) -> Array:
     return np.stack(rows, 1).astype(np.float32)
 
 
-def balance_db(mid: Floats, side: Floats, cross: Floats) -> Array:
+def balance_db(mid: Floats, side: Floats, cross: Floats) -> FloatArray:
     """Right against left in dB, within ±20, where there is anything to tell it by."""
     floor = np.float32(10 ** ((FLOOR_DB + 5) / 10))
     right, left = np.maximum(mid + side - 2 * cross, 0), np.maximum(mid + side + 2 * cross, 0)

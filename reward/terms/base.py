@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mixagent.pipeline.types import Float64Array
 from mixagent.reward.scene import Scene
-
-Scores = NDArray[np.float64]
 
 
 class Term(Protocol):
@@ -35,7 +33,7 @@ class Term(Protocol):
     def blind(self) -> bool:
         """Whether it does without the original."""
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
+    def score(self, scenes: Sequence[Scene]) -> Float64Array:
         """One score a scene, shape (len(scenes),): 0 as the input; NaN for no opinion."""
 
 
@@ -66,7 +64,7 @@ class Guard(ABC):
     def harm(self, scene: Scene) -> float:
         """How much of this harm the render has and the input has not, 0 or more."""
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
+    def score(self, scenes: Sequence[Scene]) -> Float64Array:
         """−tanh of what exceeds `free`; 0 for an input that is silent."""
         return np.array([self._score(scene) for scene in scenes])
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from mixagent.pipeline.types import Float64Array
 from mixagent.reward.critic import Critic
 from mixagent.reward.scene import Scene
-from mixagent.reward.terms.base import Scores
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Judgement:
     high: ClassVar[float] = 1.0
     blind: ClassVar[bool] = True
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
+    def score(self, scenes: Sequence[Scene]) -> Float64Array:
         """One score a scene, all of them in one pass of the critic; an unchanged render scores 0."""
         before, after = (
             np.stack([getattr(scene, side).features for scene in scenes]) for side in ("before", "after")

@@ -9,7 +9,8 @@ import numpy as np
 
 from mixagent.pipeline.measure.artefacts import dips_db, undulation
 from mixagent.pipeline.measure.features import percentiles
-from mixagent.reward.scene import Array, Scene, Spectra, decibels
+from mixagent.pipeline.types import FloatArray
+from mixagent.reward.scene import Scene, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 
 _REGIONS_HZ = ((40.0, 220.0), (220.0, 1250.0), (1250.0, 5000.0), (5000.0, 16000.0))
@@ -73,7 +74,7 @@ class OverCompression(Guard):
         before, after = (_with_whole(side.spectra) for side in (scene.base, scene.after))
         return max(float(np.mean([self._lost_db(b, a) for b, a in zip(before, after, strict=True)])), 0.0)
 
-    def _lost_db(self, before_db: Array, after_db: Array) -> float:
+    def _lost_db(self, before_db: FloatArray, after_db: FloatArray) -> float:
         heard = before_db > max(float(percentiles(before_db, (95,))[0]) - self.range_db, self.audible_db)
         if not heard.any():
             return 0.0
@@ -130,28 +131,28 @@ class Pumping(Guard):
         return max(float(dips_db(moved, bass).mean()), 0.0)
 
 
-def _region_levels_db(spectra: Spectra) -> Array:
+def _region_levels_db(spectra: Spectra) -> FloatArray:
     """Level of each of four regions in each frame, shape (4, frames)."""
     sums = [spectra.power[spectra.bands(low, high)].sum(axis=0) for low, high in _REGIONS_HZ]
     return decibels(np.stack(sums), -60.0)
 
 
-def _with_whole(spectra: Spectra) -> Array:
+def _with_whole(spectra: Spectra) -> FloatArray:
     """`_region_levels_db` and the level of all bands together, shape (5, frames)."""
     return np.vstack([_region_levels_db(spectra), spectra.level_db])
 
 
-def _onset_rises_db(spectra: Spectra) -> Array:
+def _onset_rises_db(spectra: Spectra) -> FloatArray:
     level_db = _region_levels_db(spectra)
     rises = level_db[:, _RISE_FRAMES:] - level_db[:, :-_RISE_FRAMES]
     count = max(int(rises.shape[1] * _ONSET_SHARE), 1)
     if rises.shape[1] <= count:
         return np.zeros(len(_REGIONS_HZ), np.float32)
-    steepest: Array = np.partition(rises, -count, axis=1)[:, -count:].mean(axis=1)
+    steepest: FloatArray = np.partition(rises, -count, axis=1)[:, -count:].mean(axis=1)
     return steepest
 
 
-def _level_spreads_db(spectra: Spectra) -> Array:
+def _level_spreads_db(spectra: Spectra) -> FloatArray:
     low_db, high_db = percentiles(_region_levels_db(spectra), (20, 95))
-    spreads: Array = high_db - low_db
+    spreads: FloatArray = high_db - low_db
     return spreads

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.chain.parameters import FINE_PLACES, Settings
+from mixagent.pipeline.types import Float64Array
 from mixagent.reward.scene import Scene
-from mixagent.reward.terms.base import Scores
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Prior:
     high: ClassVar[float] = 0.0
     blind: ClassVar[bool] = True
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
+    def score(self, scenes: Sequence[Scene]) -> Float64Array:
         """One score a scene; NaN where the settings are not known."""
         return np.array([_minus_mean_square(scene) for scene in scenes])
 

@@ -10,7 +10,8 @@ from numba import njit
 from scipy.ndimage import maximum_filter1d
 
 from mixagent.pipeline.measure.features import percentiles
-from mixagent.reward.scene import Array, Listening, Scene, Spectra, decibels
+from mixagent.pipeline.types import FloatArray
+from mixagent.reward.scene import Listening, Scene, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 
 _TOP = 0.97
@@ -60,7 +61,7 @@ class Smear(Guard):
         ]
         return max(min(sum(sides) / 2, self._jump_db(before.mid, after.mid, before)), 0.0)
 
-    def _jump_db(self, before: Array, after: Array, spectra: Spectra) -> float:
+    def _jump_db(self, before: FloatArray, after: FloatArray, spectra: Spectra) -> float:
         inside = spectra.bands(220.0, 10000.0)
         level_db = decibels(before[inside])
         steps_db = np.diff(level_db, axis=1)
@@ -113,24 +114,24 @@ class AddedClipping(Guard):
         return max(100.0 * (after - before), 0.0)
 
 
-def _spread_db(heard: Listening) -> Array:
+def _spread_db(heard: Listening) -> FloatArray:
     spectra = heard.spectra
     level_db = decibels(spectra.power[spectra.bands(2000.0, 16000.0)], -70.0)
     floor_db, top_db = percentiles(level_db, (10, 90))
-    spread_db: Array = top_db - floor_db
+    spread_db: FloatArray = top_db - floor_db
     return spread_db
 
 
-def _mean(values: Array, where: np.ndarray) -> float:
+def _mean(values: FloatArray, where: np.ndarray) -> float:
     return float(values[where].mean()) if where.any() else 0.0
 
 
-def _top_share(samples: Array, rate: int) -> float:
+def _top_share(samples: FloatArray, rate: int) -> float:
     return float(_count_tops(samples, max(int(rate * _BLOCK_S), 1), _TOP)) / max(samples.size, 1)
 
 
 @njit(cache=True, nogil=True)
-def _count_tops(samples: Array, block: int, top: float) -> int:
+def _count_tops(samples: FloatArray, block: int, top: float) -> int:
     count = 0
     for channel in range(samples.shape[0]):
         for start in range(0, samples.shape[1], block):

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
+from mixagent.pipeline.types import Float64Array
 from mixagent.reward.scene import Scene
-from mixagent.reward.terms.base import Scores
 
 LEAST_DISTANCE = 0.25
 """An input nearer than this to a finished record is judged as if it were this far, in units of the
@@ -25,7 +25,7 @@ class Truth:
     high: ClassVar[float] = 1.0
     blind: ClassVar[bool] = False
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
+    def score(self, scenes: Sequence[Scene]) -> Float64Array:
         """1 the original itself, 0 as far from it as the input; NaN where it is not known."""
         return np.array([_undone(scene) for scene in scenes])
 
@@ -40,7 +40,7 @@ def _undone(scene: Scene) -> float:
     return float(undone(np.array(before), np.array(after)))
 
 
-def undone(before: Scores, after: Scores) -> Scores:
+def undone(before: Float64Array, after: Float64Array) -> Float64Array:
     """(before − after) / before, with `before` at least `LEAST_DISTANCE`; what is negative through tanh.
 
     So the worst is −1, and of two renders far worse than the input the less bad one still scores more.
