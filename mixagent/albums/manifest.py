@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixagent import __version__
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.album_levels import silences_s
 from mixagent.pipeline.io import content_hash, decode
@@ -68,8 +69,8 @@ def album_report(
         "target": target,
         "bound_lu": request.bound_lu,
         "tone_share": request.tone_share,
-        "before": {"integrated_lufs": _finite(programme_loudness(before))},
-        "after": {"integrated_lufs": _finite(album_lufs), **_highest_peaks(entries)},
+        "before": {"integrated_lufs": finite_or_none(programme_loudness(before), 3)},
+        "after": {"integrated_lufs": finite_or_none(album_lufs, 3), **_highest_peaks(entries)},
         "met": not missed,
         "missed": missed,
         "songs": entries,
@@ -92,13 +93,12 @@ def _with_album(
 ) -> dict[str, Any]:
     """The account with where the master stands in the album that was written."""
     lufs = programme_loudness([windows])
-    level = {**song["level"], "after_lu": _finite(lufs - album_lufs if math.isfinite(lufs) else lufs)}
+    level = {
+        **song["level"],
+        "after_lu": finite_or_none(lufs - album_lufs if math.isfinite(lufs) else lufs, 3),
+    }
     lead_s, trail_s = (round(seconds, 3) for seconds in silences)
     return {**song, "level": level, "silence_s": {"start": lead_s, "end": trail_s}}
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 3) if math.isfinite(value) else None
 
 
 def _highest_peaks(songs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from mixagent import __version__
 from mixagent.manifests import write_json
 from mixagent.pipeline.chain.edits import Span, section
 from mixagent.pipeline.errors import UsageError, option
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.album_levels import BOTH_SPEAKERS_LU
 from mixagent.pipeline.io import content_hash, resample
@@ -121,7 +121,7 @@ def _levels_lufs(sides: Sequence[AudioSource]) -> list[float | None]:
     levels = [
         integrated_lufs(side) + (BOTH_SPEAKERS_LU if stereo and side.channels == 1 else 0.0) for side in sides
     ]
-    return [level if math.isfinite(level) else None for level in levels]
+    return [finite_or_none(level) for level in levels]
 
 
 def _listening(

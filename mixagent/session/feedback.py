@@ -19,6 +19,7 @@ from mixagent.pipeline.feedback import (
     revise,
     song_figures,
 )
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.graph.runner import Stage, StageContext
 from mixagent.pipeline.io import resample
 from mixagent.policies.base import Decision
@@ -160,7 +161,7 @@ def listen_to_song(context: StageContext) -> dict[str, Any]:
     """Harshness of the song as it came."""
     from mixagent.pipeline.measure.artefacts import harshness_db
 
-    return {"harshness_db": _finite(harshness_db(Results(context.inputs).song))}
+    return {"harshness_db": finite_or_none(harshness_db(Results(context.inputs).song))}
 
 
 def judge_render(context: StageContext) -> dict[str, Any]:
@@ -172,8 +173,4 @@ def judge_render(context: StageContext) -> dict[str, Any]:
     assert span is not None
     resampled = resample(song, rate or song.rate, context.directory / "song.f32")
     dry = edited(resampled, Edits(**context.settings["edits"]), span)
-    return {"pumping_db": pumping_db(dry, master), "harshness_db": _finite(harshness_db(master))}
-
-
-def _finite(level_db: float) -> float | None:
-    return level_db if math.isfinite(level_db) else None
+    return {"pumping_db": pumping_db(dry, master), "harshness_db": finite_or_none(harshness_db(master))}

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext, audio_reference
 from mixagent.pipeline.io import content_hash, decode, probe, resample
 from mixagent.pipeline.io.decoding import SHORTEST_S, FileInfo
@@ -143,7 +144,7 @@ def _track(file: Path, to: Path, rate: int, shown: Progress) -> tuple[dict[str, 
         "audio": audio_reference(audio),
         "info": asdict(decoded.info),
         "warnings": list(decoded.warnings),
-        "lufs": lufs if math.isfinite(lufs) else None,
+        "lufs": finite_or_none(lufs),
         "peak_dbfs": 20 * math.log10(peak) if peak > 0 else None,
     }, meter.energies
 

@@ -27,6 +27,7 @@ from mixagent.pipeline.diagnosis.statistics import (
     resonance_curve,
 )
 from mixagent.pipeline.dsp.third_octaves import EDGES_HZ, MUSIC, THIRD_OCTAVES_HZ
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.fingerprint import (
     BAND_EDGES_HZ,
@@ -184,9 +185,9 @@ class SongMeasures:
 
     def to_json(self) -> dict[str, Any]:
         """As `from_json` reads it; what is not there is null."""
-        values = {m.name: _rounded(v) for m, v in zip(MEASURES, self.values, strict=True)}
-        rows = {name: [_rounded(v) for v in getattr(self, name)] for name in ("kind", *_BY_BAND)}
-        return {"values": values, **rows, "duration_s": _rounded(self.duration_s)}
+        values = {m.name: finite_or_none(v, 4) for m, v in zip(MEASURES, self.values, strict=True)}
+        rows = {name: [finite_or_none(v, 4) for v in getattr(self, name)] for name in ("kind", *_BY_BAND)}
+        return {"values": values, **rows, "duration_s": finite_or_none(self.duration_s, 4)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SongMeasures:
@@ -211,10 +212,6 @@ _BY_BAND = ("quiet_db", "moves_db")
 
 def _numbers(values: Iterable[float | None]) -> Float64Array:
     return np.array([math.nan if v is None else float(v) for v in values])
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 4) if math.isfinite(value) else None
 
 
 def measure_song(analysis: Analysis, fingerprint: Fingerprint) -> SongMeasures:
