@@ -13,6 +13,7 @@ import numpy as np
 from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_damage, make_case
 from mixagent.envs.corpus import SPLITS, Corpus, Song, Split
 from mixagent.envs.workers import end_with_parent
+from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import InputError, OutputError, UsageError
 from mixagent.pipeline.files import append_line, heal_lines, read_lines
 from mixagent.pipeline.finaliser.targets import TARGETS
@@ -26,7 +27,7 @@ MIXTURE: Mapping[Curriculum, float] = {"none": 0.15, "single": 0.35, "pair": 0.1
 
 _CANDIDATES = 3
 _ATTEMPTS = 6
-_LEAST_POWER = 10 ** (-50 / 10)
+_LEAST_POWER = db_to_power(-50)
 _EDGE_S = 2.0
 
 

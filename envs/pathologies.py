@@ -22,6 +22,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy import fft, ndimage, signal
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude, powers_to_db
 from mixagent.pipeline.types import Audio, AudioSource, Combination, Float64Array, Stems
 
 Kind = Literal["mud", "shimmer", "holes", "panning", "flatness"]
@@ -91,7 +92,7 @@ def rebalance(stems: Stems, balance_db: Mapping[str, float]) -> Stems:
     Raises:
         KeyError: a stem that is not there.
     """
-    gains = {name: 10 ** (db / 20) for name, db in balance_db.items()}
+    gains = {name: db_to_amplitude(db) for name, db in balance_db.items()}
     raised: dict[str, AudioSource] = {
         name: Combination(((gain, stems.parts[name]),)) for name, gain in gains.items()
     }
@@ -185,7 +186,7 @@ def _shimmer_smear(
 
 
 def _at_shimmer_level(wet: Float64Array, presence: Float64Array) -> Float64Array:
-    level = _rms(presence) * 10 ** (-_SHIMMER_UNDER_PRESENCE_DB / 20)
+    level = _rms(presence) * db_to_amplitude(-_SHIMMER_UNDER_PRESENCE_DB)
     return wet * (level / max(_rms(wet), 1e-12))
 
 
@@ -263,7 +264,7 @@ def _panning_lean(
         return samples
     side = random.choice((-1.0, 1.0))
     gains_db = np.array([[-0.5], [0.5]]) * 9.0 * severity * side
-    return np.asarray(samples * 10 ** (gains_db / 20))
+    return np.asarray(samples * db_to_amplitude(gains_db))
 
 
 def _panning_widening(
@@ -276,7 +277,7 @@ def _panning_widening(
     made = _band(mid[None], rate, 200, 0.5 * rate)[0]
     for delay_s in random.uniform(0.004, 0.02, 3):
         made = _all_pass(made, int(delay_s * rate), 0.6)
-    side = side * 10 ** (9.0 * severity / 20) + 0.9 * severity * made
+    side = side * db_to_amplitude(9.0 * severity) + 0.9 * severity * made
     return np.stack([mid + side, mid - side])
 
 
@@ -293,7 +294,7 @@ def _panning_hard(
     def gain_db(hz: Float64Array) -> Float64Array:
         steps = (side * (1 - _below(hz, edge, width=0.1)) for side, edge in zip(sides, edges_hz, strict=True))
         pan = np.clip(sum(steps), -1, 1)
-        return np.asarray(20 * np.log10(1 - 0.95 * severity * np.maximum(np.stack([-pan, pan]), 0.0)))
+        return np.asarray(amplitudes_to_db(1 - 0.95 * severity * np.maximum(np.stack([-pan, pan]), 0.0)))
 
     return _shape(samples, rate, gain_db)
 
@@ -338,19 +339,19 @@ def _flat_multiband(
     crushed = np.zeros_like(samples)
     for band in _bands(samples, rate, *itertools.pairwise(edges_hz)):
         power = ndimage.uniform_filter1d(np.square(band).max(axis=0), int(0.008 * rate) | 1)
-        over_db = 10 * np.log10(np.maximum(power, 1e-14) / max(float(power.mean()), 1e-14))
+        over_db = powers_to_db(np.maximum(power, 1e-14) / max(float(power.mean()), 1e-14))
         gain_db = np.clip(-0.92 * severity * over_db, -30.0, 15.0 * severity)
-        crushed += band * 10 ** (gain_db / 20)
+        crushed += band * db_to_amplitude(gain_db)
     return crushed
 
 
 def _ceiling(samples: Float64Array, rate: int, severity: float) -> float:
     window = max(int(0.1 * rate), 1)
     power = ndimage.uniform_filter1d(np.square(samples).mean(axis=0), window)[::window]
-    loud_db = 10 * np.log10(max(float(np.percentile(power, 90)), 1e-14))
-    peak_db = 20 * np.log10(float(np.max(np.abs(samples))))
+    loud_db = powers_to_db(max(float(np.percentile(power, 90)), 1e-14))
+    peak_db = amplitudes_to_db(float(np.max(np.abs(samples))))
     crushed_db = min(loud_db + _CRUSHED_CREST_DB, peak_db)
-    return float(10 ** ((peak_db + severity * (crushed_db - peak_db)) / 20))
+    return float(db_to_amplitude(peak_db + severity * (crushed_db - peak_db)))
 
 
 MECHANISMS: Mapping[Kind, tuple[Mechanism, ...]] = MappingProxyType(
@@ -391,7 +392,7 @@ def _shape(samples: Float64Array, rate: int, gain_db: Callable[[Float64Array], F
     """The samples through a zero-phase filter of gain `gain_db(hz)`, over the last axis."""
     frames, size = samples.shape[-1], _transform_size(samples, rate)
     spectrum = fft.rfft(samples, size)
-    spectrum *= 10 ** (gain_db(np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)) / 20)
+    spectrum *= db_to_amplitude(gain_db(np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)))
     return np.asarray(fft.irfft(spectrum, size, overwrite_x=True)[..., :frames])
 
 

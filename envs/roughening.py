@@ -13,6 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import ndimage, signal
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude
 from mixagent.pipeline.types import Audio, Float64Array
 
 Rough = Callable[[Float64Array, int, np.random.Generator], Float64Array]
@@ -57,7 +58,7 @@ def _grain(samples: Float64Array, rate: int, random: np.random.Generator) -> Flo
     noise = _filtered(random.standard_normal(samples.shape) * level, rate, target)
     band = _filtered(samples, rate, target)
     strength = np.sqrt(np.mean(band**2) / max(float(np.mean(noise**2)), 1e-24))
-    added = 10 ** (random.uniform(-12.0, 12.0) / 20) * strength * noise
+    added = db_to_amplitude(random.uniform(-12.0, 12.0)) * strength * noise
     return np.asarray(samples + added - random.uniform(0, 1) * band)
 
 
@@ -77,7 +78,7 @@ def _thinned(samples: Float64Array, rate: int, random: np.random.Generator) -> F
     """What lies far under the loudest of its frame is left out, more of it the higher it is."""
     _, _, spectrum = signal.stft(samples, rate, nperseg=1024)
     hz = np.fft.rfftfreq(1024, 1 / rate)[:, None]
-    level_db = 20 * np.log10(np.abs(spectrum) + 1e-9)
+    level_db = amplitudes_to_db(np.abs(spectrum) + 1e-9)
     smooth_db = ndimage.uniform_filter1d(level_db, 31, axis=1)
     depth_db = random.uniform(-6.0, 12.0) - 4.0 * random.random() * np.log2(np.maximum(hz, 500.0) / 4000.0)
     spectrum[level_db < smooth_db - np.maximum(depth_db, -12.0)] = 0.0
@@ -104,7 +105,7 @@ def _room(samples: Float64Array, rate: int, random: np.random.Generator) -> Floa
     tail = random.standard_normal((samples.shape[0], time_s.size)) * 10 ** (-3.0 * time_s / length_s)
     tail /= np.sqrt(np.square(tail).sum(axis=1, keepdims=True))
     wet = signal.oaconvolve(samples, tail, axes=1)[:, : samples.shape[1]]
-    return np.asarray(samples + 10 ** (level_db / 20) * wet)
+    return np.asarray(samples + db_to_amplitude(level_db) * wet)
 
 
 ROUGH: tuple[Rough, ...] = (_tone, _bells, _image, _thinned, _levelled, _grain, _room)
@@ -133,4 +134,6 @@ def _filtered(samples: Float64Array, rate: int, gain_db: Gain) -> Float64Array:
     frames = samples.shape[-1]
     size = int(2 ** np.ceil(np.log2(frames + rate // 10)))
     hz = np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)
-    return np.asarray(np.fft.irfft(np.fft.rfft(samples, size) * 10 ** (gain_db(hz) / 20), size)[..., :frames])
+    return np.asarray(
+        np.fft.irfft(np.fft.rfft(samples, size) * db_to_amplitude(gain_db(hz)), size)[..., :frames]
+    )

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 
 from mixagent.envs.corpus import Corpus, Split
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.files import atomically
 from mixagent.pipeline.names import for_libsndfile
 from mixagent.pipeline.types import Audio, Float64Array, ShowProgress
@@ -67,7 +68,7 @@ def synthetic_song(number: int, seconds: float = SECONDS) -> Audio:
         _play_harmony(mix, start_s, beat_s, chord, random)
         _play_lead(mix, start_s, beat_s, chord, random)
     mix += 1e-4 * random.standard_normal(mix.shape)
-    mix *= 10 ** (-1 / 20) / np.max(np.abs(mix))
+    mix *= db_to_amplitude(-1) / np.max(np.abs(mix))
     return Audio(mix.astype(np.float32), RATE_HZ)
 
 

@@ -7,7 +7,6 @@ target finds it; the samples are the same.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from mixagent.pipeline.chain.mastering import (
 from mixagent.pipeline.chain.mixing import Levels, is_active, mix_blocks, strip_blocks
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.chain.riding import measure_ride
+from mixagent.pipeline.decibels import db_to_power, power_to_db
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.dsp.streaming import Processor
 from mixagent.pipeline.errors import MixagentError
@@ -249,9 +249,9 @@ def _faded(programme: Programme, stems: Stems, settings: Settings, levels: Level
     gains = {name: settings[f"{name}.gain_db"] for name in stems.parts if is_active(settings, name)}
     if levels is None or not any(gains.values()):
         return programme
-    powers = {name: 10 ** (levels[name].level_db / 10) for name in stems.parts}
-    after = sum(power * 10 ** (gains.get(name, 0.0) / 10) for name, power in powers.items())
-    return programme.raised(10 * math.log10(after / sum(powers.values())))
+    powers = {name: db_to_power(levels[name].level_db) for name in stems.parts}
+    after = sum(power * db_to_power(gains.get(name, 0.0)) for name, power in powers.items())
+    return programme.raised(power_to_db(after / sum(powers.values())))
 
 
 def _finite(parts: Iterator[FloatArray], settings: Settings) -> Iterator[FloatArray]:

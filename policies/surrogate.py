@@ -28,6 +28,7 @@ from torch import Tensor
 
 from mixagent.envs.cases import Case
 from mixagent.pipeline.chain.parameters import BELLS, EQ_BANDS, Parameter, ParameterSpace, Settings
+from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ, band_filters
 from mixagent.pipeline.files import atomically
 from mixagent.pipeline.measure.meters import integrated_lufs, k_weighting
@@ -157,7 +158,7 @@ class _Renders:
         audio = load(premaster(stems, settings, levels={"mix": self.case.levels["mix"]}))
         if np.array_equal(audio.samples, self.mix.samples):
             return np.zeros(2 * BANDS + 2, np.float32)
-        change_db = 10 * np.log10(band_powers(audio)[:2] / self.powers[:2])
+        change_db = powers_to_db(band_powers(audio)[:2] / self.powers[:2])
         return np.concatenate([change_db.ravel(), (self._distance(audio) - self.before)[2:]])
 
     def _distance(self, audio: Audio) -> FloatArray:
@@ -167,7 +168,7 @@ class _Renders:
 
 def band_powers(audio: Audio) -> FloatArray:
     """Mean power of mid, of side, and of mid times side, by third octave, at −20 LUFS: (3, 27)."""
-    scale = np.float32(10 ** (-(integrated_lufs(audio) + 20) / 20))
+    scale = np.float32(db_to_amplitude(-(integrated_lufs(audio) + 20)))
     left, right = audio.samples[0] * scale, audio.samples[-1] * scale
     mid, side = (_spectra((left + sign * right) / 2, audio.rate) for sign in (1, -1))
     powers = [np.mean(np.abs(x) ** 2, axis=0) for x in (mid, side)]

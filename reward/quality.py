@@ -28,6 +28,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.models import nisqa_path, wheel_files
@@ -138,8 +139,8 @@ def levelled(audio: Audio) -> FloatArray | None:
     powers = np.square(mono[: mono.size // frame * frame], dtype=np.float64).reshape(-1, frame).mean(axis=1)
     if powers.max() < _SILENT**2:
         return None
-    active = powers[powers > powers.max() * 10 ** (_ACTIVE_DB / 10)].mean()
-    gained: FloatArray = (mono * (10 ** (LEVEL_DBOV / 20) / np.sqrt(active))).astype(np.float32)
+    active = powers[powers > powers.max() * db_to_power(_ACTIVE_DB)].mean()
+    gained: FloatArray = (mono * (db_to_amplitude(LEVEL_DBOV) / np.sqrt(active))).astype(np.float32)
     return gained
 
 

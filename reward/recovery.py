@@ -22,7 +22,7 @@ import numpy as np
 from scipy.fft import rfft
 from scipy.ndimage import uniform_filter1d
 
-from mixagent.pipeline.decibels import power_db
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power, floored_powers_to_db, powers_to_db
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.types import Audio, FloatArray
 
@@ -113,13 +113,13 @@ def _features(audio: Audio) -> _Features:
     level_db = integrated_lufs(audio)
     if not np.isfinite(level_db):
         raise ValueError("silent, or shorter than 0.4 s")
-    samples = audio.samples * np.float32(10.0 ** (-(level_db + 20.0) / 20.0))
+    samples = audio.samples * np.float32(db_to_amplitude(-(level_db + 20.0)))
     left, right = samples[0], samples[-1]
     mid, side = (left + right) * np.float32(0.5), (left - right) * np.float32(0.5)
     powers = [_power(mid, audio.rate, seconds) for seconds in _WINDOWS_S]
     mid_mean = powers[1].mean(axis=0)
     side_mean = _power(side, audio.rate, _WINDOWS_S[1]).mean(axis=0)
-    heard_side = side_mean + np.float32(10.0 ** (-_SIDE_FLOOR_DB / 10.0)) * mid_mean
+    heard_side = side_mean + np.float32(db_to_power(-_SIDE_FLOOR_DB)) * mid_mean
     punch_db, punch_weight = _punch(powers[0], audio.rate)
     return _Features(
         thirds_db=_db(np.stack([_thirds(mid_mean, audio.rate), _thirds(heard_side, audio.rate)])),
@@ -171,7 +171,7 @@ def _largest_prime(n: int) -> int:
 
 def _db(power: FloatArray) -> FloatArray:
     """Decibels, floored: what is 70 dB under the level-matched programme is not heard as a difference."""
-    return power_db(power, 10.0 ** (-(20.0 + _FLOOR_DB) / 10.0))
+    return floored_powers_to_db(power, db_to_power(-(20.0 + _FLOOR_DB)))
 
 
 def _bins(low_hz: float, high_hz: float, bins: int, rate: int) -> slice:
@@ -193,9 +193,9 @@ def _thirds(power: FloatArray, rate: int) -> FloatArray:
 
 def _image(mid: FloatArray, side: FloatArray, left: FloatArray, right: FloatArray, rate: int) -> FloatArray:
     edges = [(f / 2**0.5, f * 2**0.5) for f in _OCTAVES_HZ if f * 2**0.5 < rate / 2]
-    mid_db, side_db = (10.0 * np.log10(_band_sums(p, edges, rate) + 1e-9) for p in (mid, side))
+    mid_db, side_db = (powers_to_db(_band_sums(p, edges, rate) + 1e-9) for p in (mid, side))
     ratio = np.clip(side_db - mid_db, -_SIDE_FLOOR_DB, 12.0)
-    lean = 10.0 * np.log10((np.mean(right**2) + 1e-9) / (np.mean(left**2) + 1e-9))
+    lean = powers_to_db((np.mean(right**2) + 1e-9) / (np.mean(left**2) + 1e-9))
     return np.append(ratio, np.clip(lean, -_WORST_DB, _WORST_DB)).astype(np.float32)
 
 
@@ -205,7 +205,7 @@ def _punch(power: FloatArray, rate: int) -> tuple[FloatArray, FloatArray]:
     frame_s = _WINDOWS_S[0] / 2.0
     slow = uniform_filter1d(bands, round(_SLOW_S / frame_s), axis=1, mode="nearest")
     floor = np.float32(1e-8)
-    contrast = 10.0 * np.log10((bands + floor) / (slow + floor))
+    contrast = powers_to_db((bands + floor) / (slow + floor))
     weight = slow / (slow.mean(axis=1, keepdims=True) + floor)
     return contrast.astype(np.float32), np.sqrt(weight).astype(np.float32)
 

@@ -19,7 +19,7 @@ from scipy.fft import next_fast_len, rfft
 from scipy.signal.windows import hann
 
 from mixagent.pipeline.chain.parameters import Settings
-from mixagent.pipeline.decibels import power_db
+from mixagent.pipeline.decibels import db_to_power, floored_powers_to_db
 from mixagent.pipeline.finaliser.loop import MAX_GAIN_DB, Finish, finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.analysis import Analysis, analyse
@@ -240,7 +240,7 @@ class Scene:
 
 def decibels(power: FloatArray, floor_db: float = FLOOR_DB) -> FloatArray:
     """Power in dB, floored."""
-    return power_db(power, 10.0 ** (floor_db / 10.0))
+    return floored_powers_to_db(power, db_to_power(floor_db))
 
 
 def _finished(heard: Listening, target: LoudnessTarget) -> Finished:

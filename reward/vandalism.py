@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, signal
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude
 from mixagent.pipeline.types import Audio, Float64Array
 
 Vandalism = Callable[[Float64Array, int, np.random.Generator], Float64Array]
@@ -66,20 +67,20 @@ def _telephone(samples: Float64Array, rate: int, random: np.random.Generator) ->
 
 
 def _white_noise(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
-    return samples + random.standard_normal(samples.shape) * _rms(samples) * 10 ** (-NOISE_SNR_DB / 20)
+    return samples + random.standard_normal(samples.shape) * _rms(samples) * db_to_amplitude(-NOISE_SNR_DB)
 
 
 def _hard_clip(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
-    ceiling = float(np.max(np.abs(samples))) * 10 ** (-CLIP_DRIVE_DB / 20)
+    ceiling = float(np.max(np.abs(samples))) * db_to_amplitude(-CLIP_DRIVE_DB)
     return np.clip(samples, -ceiling, ceiling)
 
 
 def _compression(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """20:1 over a threshold 20 dB under the programme, so that every passage is held at one level."""
     envelope = _follow(np.abs(samples).max(axis=0), rate, attack_s=0.001, release_s=0.08)
-    threshold = _rms(samples) * 10 ** (-20.0 / 20)
-    over_db = np.maximum(20 * np.log10(np.maximum(envelope, 1e-9) / threshold), 0.0)
-    return np.asarray(samples * 10 ** (-over_db * (1 - 1 / RATIO) / 20))
+    threshold = _rms(samples) * db_to_amplitude(-20.0)
+    over_db = np.maximum(amplitudes_to_db(np.maximum(envelope, 1e-9) / threshold), 0.0)
+    return np.asarray(samples * db_to_amplitude(-over_db * (1 - 1 / RATIO)))
 
 
 def _gating(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
@@ -98,7 +99,7 @@ def _one_sided(samples: Float64Array, rate: int, random: np.random.Generator) ->
     """Both channels into one loudspeaker; the other keeps a trace 30 dB lower."""
     if samples.shape[0] < 2:
         return samples
-    gains = np.full((samples.shape[0], 1), 10 ** (-30.0 / 20))
+    gains = np.full((samples.shape[0], 1), db_to_amplitude(-30.0))
     gains[int(random.integers(samples.shape[0]))] = 1.0
     return np.asarray(samples.mean(axis=0) * gains)
 

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from peers import CEILING_DBTP, PEERS
 
 from mixagent.envs.pathologies import KINDS
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.files import heal_lines, read_lines
 from mixagent.pipeline.finaliser.codecs import CODECS, round_trip
 from mixagent.pipeline.finaliser.loop import finalise
@@ -216,7 +217,7 @@ def signals() -> dict[str, NDArray[np.float64]]:
         "square wave": _both(1.2 * np.sign(np.sin(2 * np.pi * 440 * seconds + 0.1))),
         "impulses": _both(impulses),
         "clipped noise": np.clip(0.8 * noise, -1, 1),
-        "noise of −60 LUFS": 10 ** (-60 / 20) * noise,
+        "noise of −60 LUFS": db_to_amplitude(-60) * noise,
         "offset of 0.3": 0.3 + 0.1 * noise,
         "left side only": np.stack([0.5 * music, 0 * music]),
         "sides turned against each other": np.stack([0.5 * music, -0.5 * music]),

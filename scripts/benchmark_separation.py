@@ -35,6 +35,7 @@ import soundfile
 import torch
 from scipy.stats import pearsonr, spearmanr
 
+from mixagent.pipeline.decibels import amplitudes_to_db, powers_to_db
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.separation.confidence import stem_confidence
 from mixagent.pipeline.types import Audio, FloatArray, blocks, load
@@ -214,7 +215,7 @@ def _ideal(song: Song) -> dict[str, FloatArray]:
 def _null_db(mix: FloatArray, estimates: Parts) -> float:
     sums = {"backing", "accompaniment"} if "drums" in estimates else {"backing"}
     parts = [x for name, x in estimates.items() if name not in sums]
-    return 20 * float(np.log10(np.abs(mix - np.sum(parts, axis=0)).max() + 1e-10))
+    return float(amplitudes_to_db(np.abs(mix - np.sum(parts, axis=0)).max() + 1e-10))
 
 
 def _print_table(
@@ -293,7 +294,7 @@ def _stream(clip: Path, number: int) -> FloatArray:
 
 
 def _sdr_db(truth: FloatArray, estimate: FloatArray) -> float:
-    return float(10 * np.log10(np.square(truth).sum() / np.square(truth - estimate).sum()))
+    return float(powers_to_db(np.square(truth).sum() / np.square(truth - estimate).sum()))
 
 
 # --- cost ------------------------------------------------------------------------------------------
@@ -345,7 +346,7 @@ def measured_cost(separator: str, minutes: float) -> dict[str, float]:
         for whole, *parts in zip(*map(blocks, (mix, stems.residual, *stems.parts.values())), strict=True):
             left = max(left, float(np.abs(whole - np.sum(parts, axis=0)).max()))
     peak_mb = int(status[1]) / 1024 if status else float("nan")
-    null_db = 20 * float(np.log10(max(left, 1e-10)))
+    null_db = float(amplitudes_to_db(max(left, 1e-10)))
     return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mb": peak_mb, "null_db": null_db}
 
 

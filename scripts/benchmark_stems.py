@@ -43,6 +43,7 @@ from mixagent.envs.pathologies import KINDS, MOST_SCRAMBLED_DB, damage
 from mixagent.envs.songs import Found, find_songs
 from mixagent.learning.evaluation_tables import Estimate, estimate
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.files import heal_lines, read_lines
 from mixagent.pipeline.finaliser.targets import loudness_target
@@ -66,7 +67,7 @@ SEARCHED = (
 """What a search moves: the master's equaliser and image, and tone and level of each stem."""
 
 _CANDIDATES, _EDGE_S = 5, 2.0
-_SILENT = 10 ** (-60 / 10)
+_SILENT = db_to_power(-60)
 
 Row = dict[str, Any]
 
@@ -145,7 +146,7 @@ def _spoilt(clean: Stems, done: StemDamage) -> dict[str, Audio]:
     """The stems damaged; each keeps its own power but for the balance."""
     found = {}
     for name, part in clean.parts.items():
-        audio = load(Combination(((10 ** (done.whole.balance_db.get(name, 0.0) / 20), part),)))
+        audio = load(Combination(((db_to_amplitude(done.whole.balance_db.get(name, 0.0)), part),)))
         for kind in KINDS if name in done.stems else ():
             if kind in done.whole.severities:
                 severity, mechanism = done.whole.severities[kind], done.whole.mechanisms[kind]

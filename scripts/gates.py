@@ -28,6 +28,7 @@ from mixagent.envs.cases import STAGES, Curriculum, draw_damage, make_case
 from mixagent.envs.corpus import Corpus
 from mixagent.pipeline.chain.mixing import measure_levels
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.measure.meters import integrated_lufs
@@ -204,7 +205,7 @@ def _moved_by_gain(model: RewardModel, before: Listening, neutral: Score, target
     """The most by which a pure gain moves the total: of the render, finished or not, or of the input."""
     audio = before.audio
     quieter, louder = (
-        Audio(audio.samples * np.float32(10.0 ** (gain_db / 20.0)), audio.rate) for gain_db in GAINS_DB
+        Audio(audio.samples * np.float32(db_to_amplitude(gain_db)), audio.rate) for gain_db in GAINS_DB
     )
     raw = [model.score(Scene(before, Listening(gained))) for gained in (quieter, louder)]
     finished = [judge(model, before, gained, target)[0] for gained in (quieter, louder)]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from mixagent.envs.pathologies import damage_all
+from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
 from mixagent.pipeline.types import Audio, Float64Array
 
 RATE = 44_100
@@ -130,20 +131,20 @@ def _master(mix: Float64Array) -> NDArray[np.float32]:
     mix = signal.sosfilt(signal.butter(2, 28, "high", fs=RATE, output="sos"), mix)
     mix = mix + 0.25 * signal.sosfilt(signal.butter(1, 7000, "high", fs=RATE, output="sos"), mix)
     mix /= np.sqrt(np.mean(mix**2))
-    level_db = 10 * np.log10(_smooth(np.mean(mix**2, axis=0), 0.08) + 1e-6)
-    mix *= 10 ** (-0.5 * np.maximum(level_db - 1.0, 0.0) / 20)
+    level_db = powers_to_db(_smooth(np.mean(mix**2, axis=0), 0.08) + 1e-6)
+    mix *= db_to_amplitude(-0.5 * np.maximum(level_db - 1.0, 0.0))
     mix = np.tanh(mix / 4.5) * 4.5
     fade = np.clip((mix.shape[1] - np.arange(mix.shape[1])) / (1.5 * RATE), 0, 1)
     return _to_peak((mix * fade**2).astype(np.float32))
 
 
 def _to_peak(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    return samples * np.float32(10 ** (PEAK_DBFS / 20) / np.max(np.abs(samples)))
+    return samples * np.float32(db_to_amplitude(PEAK_DBFS) / np.max(np.abs(samples)))
 
 
 def _at(track: Float64Array, level_db: float) -> Float64Array:
     """The track at an RMS level over the whole song, in dB."""
-    return np.asarray(track * 10 ** (level_db / 20) / np.sqrt(np.mean(track**2)))
+    return np.asarray(track * db_to_amplitude(level_db) / np.sqrt(np.mean(track**2)))
 
 
 def _pan(mono: Float64Array, position: float) -> Float64Array:

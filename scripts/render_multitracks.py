@@ -40,6 +40,7 @@ from sfz import Instrument, perform
 from train_splitter import is_kept_back
 
 from mixagent.envs.corpus import Corpus
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.types import FloatArray
 
 RATE = 44100
@@ -504,7 +505,7 @@ def synthesise(score: Score, soundfont: Path, frames: int) -> FloatArray:
 
 def _amplified(dry: FloatArray, random: np.random.Generator) -> FloatArray:
     """Through a compressor, an overdriven stage and a loudspeaker, all drawn."""
-    level = np.float32(10 ** (-18 / 20) / max(_playing_rms(dry), 1e-6))
+    level = np.float32(db_to_amplitude(-18) / max(_playing_rms(dry), 1e-6))
     amplifier = Pedalboard(
         [
             Compressor(float(random.uniform(-30, -12)), float(random.uniform(1.5, 4.0)), 5.0, 120.0),
@@ -522,18 +523,18 @@ def _amplified(dry: FloatArray, random: np.random.Generator) -> FloatArray:
 def _in_room(dry: FloatArray, variation: Variation, stem: str) -> FloatArray:
     room = Reverb(variation.room_size, variation.damping, wet_level=1.0, dry_level=0.0, width=1.0)
     wet: FloatArray = room(dry, RATE)
-    return dry + np.float32(10 ** (variation.send_db[stem] / 20)) * wet
+    return dry + np.float32(db_to_amplitude(variation.send_db[stem])) * wet
 
 
 def _balanced(stems: dict[str, FloatArray], level_db: Mapping[str, float]) -> dict[str, FloatArray]:
     """The stems at their levels, the sum's peak at `MIX_PEAK_DBFS`, and no stem over full scale."""
     placed = {
-        name: samples * np.float32(10 ** (level_db.get(name, 0.0) / 20) / _playing_rms(samples))
+        name: samples * np.float32(db_to_amplitude(level_db.get(name, 0.0)) / _playing_rms(samples))
         for name, samples in stems.items()
     }
     peaks = [np.max(np.abs(samples)) for samples in placed.values()]
     peak = max(float(np.max(np.abs(sum(placed.values())))), *map(float, peaks))
-    gain = np.float32(10 ** (MIX_PEAK_DBFS / 20) / peak)
+    gain = np.float32(db_to_amplitude(MIX_PEAK_DBFS) / peak)
     return {name: samples * gain for name, samples in placed.items()}
 
 

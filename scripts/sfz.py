@@ -18,6 +18,7 @@ import soundfile
 import soxr
 from midi import Score
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.types import FloatArray
 
 RATE = 44100
@@ -96,7 +97,7 @@ def perform(score: Score, instrument: Instrument, frames: int, random: np.random
         held_s = max(note.end_s - note.start_s, 0.03)
         sound = _released(_tuned(region, key), held_s, region.release_s)
         angle = places.get(note.channel, 64) / 127 * np.pi / 2
-        gain = 10 ** (region.gain_db / 20) * (note.velocity / 127) ** curve * 2**0.5
+        gain = db_to_amplitude(region.gain_db) * (note.velocity / 127) ** curve * 2**0.5
         sides = np.array([[np.cos(angle)], [np.sin(angle)]], np.float32) * np.float32(gain)
         start = round(note.start_s * RATE)
         stop = min(start + sound.shape[1], frames)

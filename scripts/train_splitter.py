@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude, db_to_power
 from mixagent.pipeline.separation.embedded import SPLITTER_VERSION
 from mixagent.pipeline.separation.splitter_network import (
     BANDS,
@@ -236,7 +237,7 @@ class Excerpts:
             sources = np.broadcast_to(sources, 3)
             stems = np.stack([self.kept[int(source)][0][stem] for stem, source in enumerate(sources)])
             rms = np.array([self.kept[int(source)][1][stem] for stem, source in enumerate(sources)])
-            even = -20 * np.log10(np.maximum(rms, 1e-4)) + np.array([0.0, -2.0, 0.0])
+            even = -amplitudes_to_db(np.maximum(rms, 1e-4)) + np.array([0.0, -2.0, 0.0])
             gains = random.normal(0, 2.5, 3) if coherent else even + random.normal(0, 4.0, 3)
             examples.append(_mixed(stems, gains, random))
         return examples
@@ -262,7 +263,7 @@ def _excerpt(song: Song, random: Random) -> FloatArray:
             stem[:] = driven(stem, random)
         _widen(stem, random)
     if random.random() < LEAKED_SHARE:
-        level = 10 ** (random.uniform(-26, -8) / 20) * np.sqrt(np.mean(np.square(stems.sum(axis=0))))
+        level = db_to_amplitude(random.uniform(-26, -8)) * np.sqrt(np.mean(np.square(stems.sum(axis=0))))
         stems[2] += np.float32(level) * leaked_voice(stems.shape[2], random)
     lacking = max(needed - stems.shape[2], 0)
     return np.pad(stems[..., :needed], ((0, 0), (0, 0), (0, lacking)))
@@ -297,10 +298,10 @@ def _mixed(stems: NDArray[np.complex64], gains_db: NDArray[np.float64], random: 
     gain_db = gain_db + np.clip(random.normal(0, (0.7, 0.3, 1.5)), -4, 4)[:, None, None] * [[[1], [-1]]]
     gain_db[random.random(3) < 0.05] = -200.0
     polarity = random.choice((-1, 1), (3, 1, 1))
-    example = Example.of(stems, (polarity * 10 ** (gain_db / 20)).astype(np.float32))
+    example = Example.of(stems, (polarity * db_to_amplitude(gain_db)).astype(np.float32))
     loudness = (example.powers[0] + example.powers[1]).sum(axis=0)
     level = max(float(loudness.mean()) / 2, 1e-12)
-    gain = _compression(loudness, random) * 10 ** (random.normal(0, 3) / 10) / level
+    gain = _compression(loudness, random) * db_to_power(random.normal(0, 3)) / level
     return example.scaled(_bandwidth(random) * gain.astype(np.float32))
 
 

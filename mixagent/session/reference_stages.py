@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.finished.measures import SongMeasures, is_mono
 from mixagent.pipeline.graph.runner import Stage, StageContext, audio_reference
 from mixagent.pipeline.io import content_hash, decode
@@ -158,7 +159,7 @@ def match_reference(context: StageContext) -> dict[str, Any]:
     audio = matched
     if amount < 1.0:
         # At equal loudness, or the louder of the two would take more than its share.
-        gain = 10 ** ((integrated_lufs(mix) - integrated_lufs(matched)) / 20)
+        gain = db_to_amplitude(integrated_lufs(mix) - integrated_lufs(matched))
         blend = Combination(((1.0 - amount, mix), (amount * gain, matched)))
         audio = spool(blocks(blend), folder / "blended.f32", mix.rate, mix.channels)
     for file in {reference.path, matched.path} - {audio.path}:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from mixagent.pipeline.decibels import amplitude_to_db, power_to_db
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext, audio_reference
@@ -145,7 +146,7 @@ def _track(file: Path, to: Path, rate: int, shown: Progress) -> tuple[dict[str, 
         "info": asdict(decoded.info),
         "warnings": list(decoded.warnings),
         "lufs": finite_or_none(lufs),
-        "peak_dbfs": 20 * math.log10(peak) if peak > 0 else None,
+        "peak_dbfs": amplitude_to_db(peak) if peak > 0 else None,
     }, meter.energies
 
 
@@ -250,7 +251,7 @@ def _left_db(song: AudioSource, tracks: AudioSource) -> float | None:
         sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks(source))
         for source in (rest, song)
     )
-    return 10 * math.log10(left / whole) if left > 0 and whole > 0 else None
+    return power_to_db(left / whole) if left > 0 and whole > 0 else None
 
 
 # --- account ---------------------------------------------------------------------------------------

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
+from mixagent.pipeline.decibels import amplitude_to_db
 from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.graph.runner import Result, StageContext
 from mixagent.pipeline.separation import STEM_SETS
@@ -81,7 +81,7 @@ def judge_stems(context: StageContext) -> dict[str, Any]:
 def peak_dbfs(source: AudioSource) -> float | None:
     """The highest sample in dBFS; None for silence."""
     peak = max((float(abs(block).max(initial=0.0)) for block in blocks(source)), default=0.0)
-    return round(20 * math.log10(peak), 2) if peak > 0 else None
+    return round(amplitude_to_db(peak), 2) if peak > 0 else None
 
 
 def song_warnings(results: Mapping[str, Result]) -> list[dict[str, Any]]:

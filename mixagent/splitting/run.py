@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mixagent.manifests import is_whole, read_account, write_json
+from mixagent.pipeline.decibels import amplitude_to_db, db_to_amplitude
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.graph.runner import Stage, program_version
 from mixagent.pipeline.io import BitDepth, content_hash
@@ -186,7 +186,7 @@ def _written(
 ) -> dict[str, Any]:
     """The files written, and the account of them finished."""
     gain_db = _gain_db(request, parts)
-    gain = 10 ** (gain_db / 20)
+    gain = db_to_amplitude(gain_db)
     scaled = {name: Combination(((gain, part),)) if gain_db else part for name, part in parts.items()}
     files = {name: files[name] for name in parts}
     # Gone before the files change: it must never vouch for others.
@@ -218,7 +218,7 @@ def _over_full_scale(name: str, file: StemFile, request: SplitRequest) -> list[d
     """What became of samples over full scale."""
     if file.peak <= 1.0:
         return []
-    over = f"{name} peaks {20 * math.log10(file.peak):.1f} dB over full scale"
+    over = f"{name} peaks {amplitude_to_db(file.peak):.1f} dB over full scale"
     if request.format in ("mp3", "ogg"):
         text = f"{over}: players clip it; write wav, or normalise"
     elif request.written_as.bit_depth == "32f":

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from mixagent.pipeline.chain.mixing import compressors, transient_shapers
 from mixagent.pipeline.chain.parameters import BAND_PLACES, DYNAMIC_PLACES, Settings
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.crossover import Crossover
 from mixagent.pipeline.dsp.dynamic_equaliser import DynamicBell, DynamicEqualiser
 from mixagent.pipeline.dsp.dynamics import Detector, expander
@@ -164,11 +165,11 @@ class _Bend:
 def _bend(drive_db: float, level: Level | None) -> _Bend | None:
     if drive_db == 0 or level is None:
         return None
-    knee = 10 ** ((level.level_db + _KNEE_OVER_PROGRAMME_DB - drive_db) / 20)
+    knee = db_to_amplitude(level.level_db + _KNEE_OVER_PROGRAMME_DB - drive_db)
     plain = Curve(0.0, knee)
     gain_db = -kept_db(plain, level)
     # The gain comes first, so that one filter takes all bands back to the rate.
-    return _Bend(plain.scaled(10 ** (gain_db / 20)), gain_db)
+    return _Bend(plain.scaled(db_to_amplitude(gain_db)), gain_db)
 
 
 def _crossover(settings: Settings, rate: int, channels: int) -> tuple[Crossover, tuple[str, ...]]:

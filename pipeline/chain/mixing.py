@@ -15,6 +15,7 @@ import numpy as np
 import pedalboard
 
 from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.board import BoardProcessor
 from mixagent.pipeline.dsp.cascade import Cascade, first_order_high_pass
 from mixagent.pipeline.dsp.dynamic_bells import dynamic_cut
@@ -215,7 +216,7 @@ class _Returns:
 
 def _sends(settings: Settings, names: Sequence[str], effect: str) -> list[float]:
     levels_db = [settings[f"{name}.{effect}_send_db"] for name in names]
-    return [10 ** (level / 20) if level > _SEND_OFF_DB else 0.0 for level in levels_db]
+    return [db_to_amplitude(level) if level > _SEND_OFF_DB else 0.0 for level in levels_db]
 
 
 def _reverb(values: Mapping[str, float]) -> pedalboard.Plugin:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mixagent.pipeline.decibels import db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.diagnosis.statistics import (
     FEATURES,
     TONE_HZ,
@@ -122,12 +123,12 @@ class ToneDeviation:
 def tone_deviation(analysis: Analysis) -> ToneDeviation:
     """The third octaves of mid and side together against finished music's mean curve."""
     power = {
-        hz: 10 ** (mid / 10) + 10 ** (side / 10)
+        hz: db_to_power(mid) + db_to_power(side)
         for hz, mid, side in zip(
             analysis.third_octave_hz, analysis.third_octave_mid_db, analysis.third_octave_side_db, strict=True
         )
     }
-    tone_db = 10 * np.log10([power[hz] + 1e-12 for hz in TONE_HZ])
+    tone_db = powers_to_db(np.array([power[hz] + 1e-12 for hz in TONE_HZ]))
     music = finished_music()
     core = slice(TONE_HZ.index(100.0), TONE_HZ.index(8000.0) + 1)
     apart = tone_db - music.tone_mean_db
@@ -388,7 +389,7 @@ def _clipping(measured: Fingerprint, analysis: Analysis) -> Finding | None:
 
 
 def _hum(measured: Fingerprint, analysis: Analysis) -> Finding | None:
-    level = 10 * np.log10(measured.low_steady_power + 1e-14)
+    level = powers_to_db(measured.low_steady_power + 1e-14)
     best: tuple[float, float, int] = (0.0, 0.0, 0)
     for mains_hz in (50.0, 60.0):
         lines = [_line_db(level, measured.low_bin_hz, mains_hz * k) for k in range(1, 9)]
@@ -419,7 +420,7 @@ def _noise(measured: Fingerprint, analysis: Analysis) -> Finding | None:
     steady = inside & (low - lowest < 2.1) & (usual - low > 6.0) & (lowest > -85.0)
     if steady.sum() < 0.7 * inside.sum():
         return None
-    floor_db = 10 * math.log10(float(np.sum(10 ** (low[steady] / 10)))) + 20.0
+    floor_db = power_to_db(float(np.sum(db_to_power(low[steady])))) + 20.0
     severity = float(np.clip((floor_db + 70.0) / 40.0, 0.0, 1.0))
     if severity < 0.05:
         return None

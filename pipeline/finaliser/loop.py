@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.limiter import Ballistics, TruePeakLimiter
 from mixagent.pipeline.dsp.saturation import Curve, SoftClipper
 from mixagent.pipeline.dsp.streaming import process_blocks
@@ -241,7 +242,7 @@ def _render(
     before: SourceMeasures | None,
 ) -> tuple[Audio | DiskAudio, FinishRender]:
     """The source at one gain, held where a ceiling is given, and what the meters read of it."""
-    gained = Combination(((10.0 ** (gain_db / 20.0), source),))
+    gained = Combination(((db_to_amplitude(gain_db), source),))
     meter, deepest = LoudnessMeter(source.rate, source.channels), np.zeros(0)
     if ceiling_dbtp is None:
         audio = _store(_metered(blocks(gained), meter, source.frames, report), source, scratch)

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude
 from mixagent.pipeline.dsp.limiter import Ballistics, GainComputer, needed_reductions, shaping_ceiling
 from mixagent.pipeline.dsp.oversampling import HOP_FRAMES, PeakEnvelope
 from mixagent.pipeline.dsp.saturation import Curve
@@ -108,7 +109,7 @@ def forecast(
     group, step = measures.group_frames, (measures.rate + 5) // 10
     moves = _of_groups(ballistics or Ballistics(), group / measures.rate)
     computer = GainComputer(measures.rate / group, moves)
-    gain, ceiling = 10.0 ** (gain_db / 20.0), shaping_ceiling(ceiling_dbtp)
+    gain, ceiling = db_to_amplitude(gain_db), shaping_ceiling(ceiling_dbtp)
     source = measures.energies
     if curve is not None:
         clipped = _clipped(measures, gain_db, curve)
@@ -144,7 +145,7 @@ def _clipped(
     measures: SourceMeasures, gain_db: float, curve: Curve
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The groups whose peak a curve bends at a gain, and the share of each peak that it leaves."""
-    peaks = measures.peaks.astype(np.float64) * 10.0 ** (gain_db / 20.0)
+    peaks = measures.peaks.astype(np.float64) * db_to_amplitude(gain_db)
     over = np.flatnonzero(peaks > curve.threshold)
     return over, curve.of(peaks[over]) / peaks[over]
 
@@ -153,7 +154,7 @@ def _deepest_db(
     measures: SourceMeasures, over: NDArray[np.intp], left: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     deepest = np.zeros(measures.peaks.size * measures.group_frames // HOP_FRAMES + 2)
-    np.maximum.at(deepest, over * measures.group_frames // HOP_FRAMES, -20 * np.log10(left))
+    np.maximum.at(deepest, over * measures.group_frames // HOP_FRAMES, -amplitudes_to_db(left))
     return deepest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mixagent.pipeline.chain.parameters import CLIPPER, CLIPPER_OFF_DB, PUNCH, Settings
+from mixagent.pipeline.decibels import db_to_amplitude
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Clipper:
 
     def bounds(self, ceiling_dbtp: float) -> tuple[float, float]:
         """Where the curve begins to bend, and how much further it ends, both linear."""
-        end = 10 ** ((ceiling_dbtp + self.over_db) / 20)
-        begin = end * 10 ** (-self.knee_db / 20)
+        end = db_to_amplitude(ceiling_dbtp + self.over_db)
+        begin = end * db_to_amplitude(-self.knee_db)
         return begin, end - begin
 
 

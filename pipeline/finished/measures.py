@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
+from mixagent.pipeline.decibels import db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.diagnosis.statistics import (
     dips,
     gap_curve,
@@ -243,7 +244,7 @@ def tone_db(mid_db: Float64Array, side_db: Float64Array) -> Float64Array:
 
     The mean is that of 100 Hz to 8 kHz in dB, so that the tone does not depend on the level.
     """
-    both = 10 * np.log10(10 ** (mid_db / 10) + 10 ** (side_db / 10))
+    both = powers_to_db(db_to_power(mid_db) + db_to_power(side_db))
     return np.asarray(np.maximum(both - both[LEVEL].mean(), LOWEST_DB))
 
 
@@ -328,7 +329,7 @@ def _lows(fingerprint: Fingerprint) -> dict[str, float]:
             float(power[inside].sum()) + 1e-11
             for power in (fingerprint.low_power, fingerprint.low_steady_power)
         )
-        return min(10 * math.log10(mean / steady), DEEPEST_WOBBLE_DB)
+        return min(power_to_db(mean / steady), DEEPEST_WOBBLE_DB)
 
     return {"sub_wobble": wobble_db(30, 60), "bass_wobble": wobble_db(60, 120)}
 
@@ -345,7 +346,7 @@ def _moves_db(fingerprint: Fingerprint) -> Float64Array:
             for power in (fingerprint.low_power, fingerprint.low_steady_power)
         )
         if high_hz <= hz[-1]:
-            moves_db[band] = max(moves_db[band], 10 * math.log10(mean / steady) - _STEADY_NOISE_DB)
+            moves_db[band] = max(moves_db[band], power_to_db(mean / steady) - _STEADY_NOISE_DB)
     return moves_db
 
 
@@ -357,7 +358,7 @@ def _noise_spread_db(bin_hz: float) -> Float64Array:
     """
     freedom = np.maximum(np.diff(BAND_EDGES_HZ) / (1.5 * bin_hz), 1.0)
     loud, quiet = (gammaincinv(freedom, share) for share in (_LOUD_SHARE, _QUIET_SHARE))
-    return np.asarray(10 * np.log10(loud / quiet))
+    return np.asarray(powers_to_db(loud / quiet))
 
 
 def _at_tones(bands: Float64Array) -> Float64Array:

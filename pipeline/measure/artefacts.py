@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.dsp.spectral import ComplexArray, window_frames
 from mixagent.pipeline.measure.meters import Loudness
 from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, blocks
@@ -75,7 +76,7 @@ def distortion_db(dry: AudioSource, wet: AudioSource) -> float:
         cross = np.abs((x.conj() * y).sum(axis=1)) ** 2
         left += float(np.maximum(power_y - cross / (power_x + _TINY), 0.0).sum())
         whole += float(power_y.sum())
-    return 10 * math.log10(left / whole) if left > 0 else -math.inf
+    return power_to_db(left / whole) if left > 0 else -math.inf
 
 
 def pumping_db(dry: AudioSource, wet: AudioSource) -> float:
@@ -147,8 +148,8 @@ def harshness_db(source: AudioSource) -> float:
             power[:, (hz >= low) & (hz < high)].sum(axis=1) / math.log2(high / low)
             for low, high in (_HARSH_HZ, _BODY_HZ)
         )
-        ratios.append(10 * np.log10((harsh + _TINY) / (body + _TINY)))
-        levels.append(10 * np.log10(power.sum(axis=1) + _TINY))
+        ratios.append(powers_to_db((harsh + _TINY) / (body + _TINY)))
+        levels.append(powers_to_db(power.sum(axis=1) + _TINY))
     if not levels or (loudest := max(float(level.max()) for level in levels)) <= -150.0:
         return -math.inf
     heard = np.concatenate(levels) > loudest + _AUDIBLE_DB
@@ -201,7 +202,7 @@ def _band_levels_db(dry: AudioSource, wet: AudioSource) -> tuple[Float64Array, F
     for pair in _paired(dry, wet, _SEGMENT_WINDOWS):
         for spectra, levels in zip(pair, sides, strict=True):
             power = (spectra.real**2 + spectra.imag**2).sum(axis=0) @ to_bands
-            levels.append(10 * np.log10(power.T + _TINY))
+            levels.append(powers_to_db(power.T + _TINY))
     empty = np.zeros((to_bands.shape[1], 0))
     before, after = (np.concatenate(levels or [empty], axis=1) for levels in sides)
     return before, after
@@ -220,7 +221,7 @@ class _Envelope:
         reach, span = max(round(_PEAK_S / hop_s), 1), max(round(_BODY_S / hop_s), 1)
         ahead = maximum_filter1d(self.peaks, reach, origin=-(reach // 2))
         body_db = uniform_filter1d(self.levels_db, span, mode="nearest")
-        return np.asarray(20 * np.log10(ahead + 1e-10) - body_db)
+        return np.asarray(amplitudes_to_db(ahead + 1e-10) - body_db)
 
 
 def _envelope(source: AudioSource) -> _Envelope:
@@ -233,7 +234,7 @@ def _envelope(source: AudioSource) -> _Envelope:
         powers = [(part.astype(np.float64) ** 2).mean(axis=(0, 2)) for part in (cut, np.diff(cut))]
         found.append(np.stack([peaks, *powers]))
     peaks, *powers = np.concatenate(found, axis=1)
-    levels_db, slopes_db = (10 * np.log10(power + 1e-10) for power in powers)
+    levels_db, slopes_db = (powers_to_db(power + 1e-10) for power in powers)
     return _Envelope(peaks, levels_db, slopes_db)
 
 
@@ -242,11 +243,11 @@ def _onsets(levels_db: Float64Array, hop_s: float) -> NDArray[np.int64]:
     span, reach = max(round(_BEFORE_S / hop_s), 1), max(round(_PEAK_S / hop_s), 1)
     if levels_db.size <= span + 2:
         return np.zeros(0, np.int64)
-    power = 10 ** (levels_db / 10)
+    power = db_to_power(levels_db)
     sums = np.concatenate(([0.0], np.cumsum(power)))
     before = (sums[span:-2] - sums[: -span - 2]) / span
     now = (sums[span + 2 :] - sums[span:-2]) / 2
-    rises = 10 * np.log10(now / before)
-    loud = 10 * np.log10(now) > levels_db.max() + _AUDIBLE_DB / 2
+    rises = powers_to_db(now / before)
+    loud = powers_to_db(now) > levels_db.max() + _AUDIBLE_DB / 2
     first = (rises >= maximum_filter1d(rises, 2 * reach + 1)) & (rises > _RISE_DB) & loud
     return np.flatnonzero(first) + span

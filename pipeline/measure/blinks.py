@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import powers_to_db
 from mixagent.pipeline.dsp.spectral import ComplexArray, SpectralProcessor, window_frames
 from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
@@ -88,7 +89,7 @@ class BlinkListener(SpectralProcessor):
         """Mean power of the bins of each band by window in dB, shape (bands, windows)."""
         bands = max(self.edges_hz.size - 1, 0)
         levels = np.concatenate([np.zeros((0, bands)), *self._levels])
-        return np.asarray(10 * np.log10(levels + 1e-20)).T
+        return np.asarray(powers_to_db(levels + 1e-20)).T
 
 
 def _edges_hz(rate: int) -> Float64Array:

@@ -18,7 +18,13 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 from scipy.ndimage import median_filter, uniform_filter1d
 
-from mixagent.pipeline.decibels import power_db
+from mixagent.pipeline.decibels import (
+    db_to_amplitude,
+    db_to_power,
+    floored_powers_to_db,
+    power_to_db,
+    powers_to_db,
+)
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray
 
 THIRDS_HZ = tuple(1000.0 * 2.0 ** (n / 3.0) for n in range(-14, 14))
@@ -246,7 +252,7 @@ def _step_weights(
 
 
 def _db(power: NDArray[np.floating] | float, floor: float = _FLOOR) -> FloatArray:
-    return power_db(power, floor)
+    return floored_powers_to_db(power, floor)
 
 
 def percentiles(values: FloatArray, percents: Sequence[float]) -> FloatArray:
@@ -374,8 +380,8 @@ def _near_peak(heard: _Heard) -> FloatArray:
     peak = float(heard.loud.max(initial=0.0))
     if peak <= 0.0:
         return np.full(len(_NEAR_PEAK_DB), -60.0, np.float32)
-    near = heard.loud[heard.loud >= peak * 10 ** (-_NEAR_PEAK_DB[-1] / 20)]
-    counts = [np.count_nonzero(near >= peak * 10 ** (-db / 20)) for db in _NEAR_PEAK_DB]
+    near = heard.loud[heard.loud >= peak * db_to_amplitude(-_NEAR_PEAK_DB[-1])]
+    counts = [np.count_nonzero(near >= peak * db_to_amplitude(-db)) for db in _NEAR_PEAK_DB]
     return _db(np.array(counts) / heard.loud.size, 1e-6)
 
 
@@ -387,7 +393,7 @@ def _lines(heard: _Heard) -> FloatArray:
     reach = round(600.0 * inside.size / (_LINES_HZ[1] - _LINES_HZ[0])) | 1
     standing = np.sort(inside - median_filter(inside, reach, mode="nearest"))[::-1]
     top = [standing[0], standing[3], standing[11], standing[31]]
-    return np.array([*top, 10.0 * math.log10(1.0 + np.count_nonzero(standing > 6.0))], np.float32)
+    return np.array([*top, power_to_db(1.0 + np.count_nonzero(standing > 6.0))], np.float32)
 
 
 def _range(heard: _Heard, hz: tuple[float, float]) -> slice:
@@ -466,7 +472,7 @@ def _blinks(heard: _Heard) -> FloatArray:
 
 
 def _ratio_db(over: FloatArray, under: FloatArray) -> FloatArray:
-    least = np.float32(10 ** (-_SIDE_FLOOR_DB / 10))
+    least = np.float32(db_to_power(-_SIDE_FLOOR_DB))
     return np.clip(_db((over + least * under + 1e-9) / (under + 1e-9)), -_SIDE_FLOOR_DB, 20.0)
 
 
@@ -475,7 +481,7 @@ def _lean_db(both: FloatArray, cross: FloatArray) -> FloatArray:
     right, left = both - 2 * cross, both + 2 * cross
     floor = np.float32(1e-2) * both + np.float32(1e-9)
     return np.asarray(
-        10.0 * np.log10((np.maximum(right, 0) + floor) / (np.maximum(left, 0) + floor)), np.float32
+        powers_to_db((np.maximum(right, 0) + floor) / (np.maximum(left, 0) + floor)), np.float32
     )
 
 

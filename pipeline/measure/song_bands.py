@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude, powers_to_db
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray
 
 THIRDS_HZ = tuple(1000.0 * 2.0 ** (n / 3.0) for n in range(-15, 13))
@@ -38,7 +39,7 @@ that lie within 0.1 dB of the excerpt's peak."""
 
 _WINDOW_S, _FAST_S = 0.0929, 0.0116
 _FAST_PER_FRAME = 8
-_NEAR_PEAK = 10 ** (-0.1 / 20)
+_NEAR_PEAK = db_to_amplitude(-0.1)
 _LEAST_S = 0.5
 
 
@@ -89,7 +90,7 @@ def read_bands(audio: Audio) -> SongBands:
     powers = [(x.real**2 + x.imag**2) @ weights for x in (mids, sides)]
     cross = (mids.real * sides.real + mids.imag * sides.imag) @ weights
     common = cross / np.sqrt(np.maximum(powers[0] * powers[1], 1e-18))
-    mid_db, side_db = (np.maximum(10 * np.log10(p.T + 1e-12), FLOOR_DB).astype(np.float32) for p in powers)
+    mid_db, side_db = (np.maximum(powers_to_db(p.T + 1e-12), FLOOR_DB).astype(np.float32) for p in powers)
     return SongBands(
         mid_db,
         side_db,
@@ -156,12 +157,12 @@ def _fast(mid: FloatArray, level: FloatArray, rate: int, size: int, frames: int)
         inside = (hz >= low_hz) & (hz < high_hz)
         inside[min(int(np.ceil(low_hz * short / rate)), inside.size - 1)] = True
         band = power[:, inside].sum(axis=1).reshape(frames, _FAST_PER_FRAME) + np.float32(1e-9)
-        mean_db = 10 * np.log10(band.mean(axis=1))
-        band_db = 10 * np.log10(band)
+        mean_db = powers_to_db(band.mean(axis=1))
+        band_db = powers_to_db(band)
         rows += [band_db.max(axis=1) - mean_db, band_db.min(axis=1) - mean_db, band_db.mean(axis=1) - mean_db]
     step = size // 2
     loud = np.pad(level, (step // 2, 2 * step))[: frames * step].reshape(frames, step)
     peak, rms = loud.max(axis=1), np.sqrt(np.mean(loud**2, axis=1))
-    crest_db = np.where(rms > 1e-4, 20 * np.log10((peak + 1e-9) / (rms + 1e-9)), 0.0)
+    crest_db = np.where(rms > 1e-4, amplitudes_to_db((peak + 1e-9) / (rms + 1e-9)), 0.0)
     near = np.mean(loud >= _NEAR_PEAK * max(float(level.max()), 1e-9), axis=1)
     return np.stack([*rows, crest_db, near]).clip(-40.0, 40.0).astype(np.float32)

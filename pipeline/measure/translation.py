@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 from scipy.ndimage import uniform_filter1d
 
+from mixagent.pipeline.decibels import db_to_power, power_to_db
 from mixagent.pipeline.dsp.third_octaves import EDGES_HZ
 from mixagent.pipeline.measure.analysis import BANDS_HZ
 from mixagent.pipeline.measure.meters import k_weighting
@@ -261,8 +262,8 @@ def _stand_out(power: NDArray[np.float32], notes: Float64Array, bin_hz: float) -
     half = notes[:, None] / 2
     beside = [_picked(power, centres + sign * half, step) for sign in (-1, 1) for step in (-1, 0, 1)]
     low, high = (round(hz / bin_hz) for hz in (200.0, 2000.0))
-    floor = power[:, low:high].sum(axis=1, keepdims=True) * 10 ** (_HEARD_DB / 10)
-    clear = top > np.mean(beside, axis=0) * 10 ** (_STANDS_OUT_DB / 10)
+    floor = power[:, low:high].sum(axis=1, keepdims=True) * db_to_power(_HEARD_DB)
+    clear = top > np.mean(beside, axis=0) * db_to_power(_STANDS_OUT_DB)
     return np.asarray(clear & (top > floor) & (centres * bin_hz < _OVERTONES_TO_HZ))
 
 
@@ -281,7 +282,7 @@ def _loss(playback: Playback, heard: _Heard) -> PlaybackLoss:
     loud = k_power(hz, rate)
     bands = {name: (hz >= low) & (hz < high) for name, (low, high) in BANDS_HZ.items()}
     lost_db = {name: _ratio_db(whole[band].sum(), played[band].sum()) for name, band in bands.items()}
-    least = (loud * whole).sum() * 10 ** (_AUDIBLE_LOUD_DB / 10)
+    least = (loud * whole).sum() * db_to_power(_AUDIBLE_LOUD_DB)
     cancels_db = {
         # What is hardly heard has nothing to lose.
         name: _ratio_db((gain * whole)[band].sum(), played[band].sum())
@@ -348,18 +349,18 @@ def _masked(playback: Playback, heard: _Heard) -> tuple[float, float]:
     loud = heard.loud_power
     if playback.noise is None or not loud.any():
         return 0.0, 0.0
-    gated = loud > loud.mean() * 10 ** (_GATE_DB / 10)
+    gated = loud > loud.mean() * db_to_power(_GATE_DB)
     programme = float(loud[gated].mean())
     frames = max(round(_WINDOW_S / heard.frame_s), 1)
     level = uniform_filter1d(heard.band_power[playback.name], frames, axis=0, mode="nearest")
-    sounding = uniform_filter1d(loud, frames, mode="nearest") > programme * 10 ** (_SOUNDING_DB / 10)
+    sounding = uniform_filter1d(loud, frames, mode="nearest") > programme * db_to_power(_SOUNDING_DB)
     masked = sounding & _under(level / programme, playback.noise)
     return float(masked.sum() * heard.frame_s), float(masked.sum() / max(sounding.sum(), 1))
 
 
 def _under(level: Float64Array, noise: Noise) -> NDArray[np.bool_]:
     """Whether the noise is over the music in every band, of powers against the programme's, (…, bands)."""
-    against = 10 ** ((np.array(noise.band_db) - noise.listening_db) / 10)
+    against = db_to_power(np.array(noise.band_db) - noise.listening_db)
     return np.asarray((level < against).all(axis=-1))
 
 
@@ -367,7 +368,7 @@ def _ratio_db(above: float, below: float) -> float:
     """A power ratio in dB, within ±`MOST_DB`; 0 where there was nothing."""
     if above <= 0:
         return 0.0
-    return float(np.clip(10 * math.log10(above / max(below, 1e-30 * above)), -MOST_DB, MOST_DB))
+    return float(np.clip(power_to_db(above / max(below, 1e-30 * above)), -MOST_DB, MOST_DB))
 
 
 # --- judging ---------------------------------------------------------------------------------------

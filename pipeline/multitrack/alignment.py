@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.types import AudioSource, Float64Array
 
 LONGEST_MS = 30.0
@@ -119,7 +120,7 @@ def relation(
         inverted=height < 0,
         low_correlation=shared(0) / math.sqrt(one * other),
         undone_s=undone / first.rate,
-        gain_db=10 * math.log10(after / before),
+        gain_db=power_to_db(after / before),
     )
 
 
@@ -198,7 +199,7 @@ def correction_to(song: AudioSource, tracks: AudioSource, starts: Sequence[int])
     if not lies.one_sound or found == Correction():
         return None
     before, after = (_left(song, tracks, how, starts) for how in (Correction(), found))
-    return found if after <= 10 ** (-LEAST_NULL_DB / 10) * before else None
+    return found if after <= db_to_power(-LEAST_NULL_DB) * before else None
 
 
 def _left(song: AudioSource, tracks: AudioSource, how: Correction, starts: Sequence[int]) -> float:
@@ -260,7 +261,7 @@ def _gain_db(
         )
         before += float(np.square(np.abs(_windowed(np.asarray(plain))[low])).sum())
         after += float(np.square(np.abs(_windowed(np.asarray(moved))[low])).sum())
-    return float(10 * np.log10((after + 1e-30) / (before + 1e-30)))
+    return float(powers_to_db((after + 1e-30) / (before + 1e-30)))
 
 
 def _corrected(track: AudioSource, correction: Correction, start: int, size: int) -> Float64Array:

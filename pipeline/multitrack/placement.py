@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.multitrack.names import LEFT_OUT, ROLES
 from mixagent.pipeline.types import AudioSource, Combination, FloatArray
 
@@ -110,7 +111,7 @@ class Placed:
         else:
             gains = np.array([[0.5, 0.5]])
         turned = -1.0 if self.placement.invert else 1.0
-        return np.asarray(turned * 10 ** (self.placement.gain_db / 20) * gains, np.float32)
+        return np.asarray(turned * db_to_amplitude(self.placement.gain_db) * gains, np.float32)
 
 
 def summed(tracks: Sequence[AudioSource], plan: Plan, role: str | None = None) -> AudioSource:

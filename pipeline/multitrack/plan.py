@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from mixagent.pipeline.decibels import power_to_db
 from mixagent.pipeline.multitrack.alignment import (
     INVERTED,
     Correction,
@@ -192,7 +193,7 @@ def _balanced(tracks: Sequence[Track], placements: Sequence[Placement]) -> list[
     """The starting balance: only attenuation, so that the sum comes out no louder than it has to be."""
     roles = [placement.role for placement in placements]
     wanted = {
-        k: BALANCE_LU[role] - 10 * math.log10(roles.count(role)) - tracks[k].lufs
+        k: BALANCE_LU[role] - power_to_db(roles.count(role)) - tracks[k].lufs
         for k, role in enumerate(roles)
         if role in BALANCE_LU and math.isfinite(tracks[k].lufs)
     }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.measure.meters import EnergyMeter
 from mixagent.pipeline.multitrack.alignment import Relation, loud_starts, relation
 from mixagent.pipeline.multitrack.placement import Placed, Placement
@@ -95,7 +96,7 @@ def _candidates(one: Float64Array, other: Float64Array) -> list[int]:
 
 def _rises_db(energies: Float64Array) -> Float64Array:
     """How the level changes from step to step: a compressed version changes at the same places, by less."""
-    level = 10 * np.log10(np.maximum(energies / energies.max(), 10 ** (_FLOOR_DB / 10)))
+    level = powers_to_db(np.maximum(energies / energies.max(), db_to_power(_FLOOR_DB)))
     return np.asarray(np.clip(np.diff(level), -_MOST_RISE_DB, _MOST_RISE_DB))
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.restoration.noise_floor import BAND_EDGES_HZ, NoiseFloor
 from mixagent.pipeline.separation.chunks import run_chunks
@@ -130,7 +131,7 @@ class _Subtraction:
         """Spectral subtraction's gain, over power smoothed in time and frequency against musical noise."""
         power = F.avg_pool2d(dry.abs().square()[:, None], (3, 5), 1, (1, 2), count_include_pad=False)[:, 0]
         share = 1 - _OVERSUBTRACTION * self._noise / power.clamp_min(1e-18)
-        return share.clamp_min(10 ** (-LIMIT_DB / 10)).sqrt()
+        return share.clamp_min(db_to_power(-LIMIT_DB)).sqrt()
 
 
 def _spectrum(wave: Tensor) -> Tensor:

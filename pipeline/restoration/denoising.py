@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixagent.pipeline.decibels import powers_to_db
 from mixagent.pipeline.restoration.base import Restored
 from mixagent.pipeline.restoration.noise_floor import (
     BAND_EDGES_HZ,
@@ -67,7 +68,7 @@ def voice_loss_db(before: AudioSource, after: AudioSource, floor: NoiseFloor) ->
     noise = np.where(noisy, np.percentile(old, 10, axis=0), 0.0)
     voice = active_power(old) - noise
     heard = (voice > noise) & (voice > voice.max() * 1e-6)
-    return float(np.max(-10 * np.log10(new[active].mean(0)[heard] / voice[heard]), initial=0.0))
+    return float(np.max(-powers_to_db(new[active].mean(0)[heard] / voice[heard]), initial=0.0))
 
 
 def _summed(first: AudioSource, second: AudioSource) -> Iterator[FloatArray]:

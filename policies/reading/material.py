@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mixagent.envs.corpus import RATE_HZ, Corpus, Song, Split
 from mixagent.envs.degradation import degrade, draw_families
+from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.measure.song_bands import BANDS, read_bands
 from mixagent.pipeline.types import Audio, Progress
@@ -24,7 +25,7 @@ from mixagent.policies.reading.summary import FIGURES, Summary
 
 EXCERPT_S = 8.0
 _EDGE_S = 2.0
-_LEAST_POWER = 10 ** (-50 / 10)
+_LEAST_POWER = db_to_power(-50)
 _ATTEMPTS = 4
 _COUNTS = (0.5, 0.35, 0.15)
 """Share of the draws that hold one, two and three families."""

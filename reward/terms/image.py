@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from mixagent.pipeline.decibels import power_to_db, powers_to_db
 from mixagent.reward.scene import Listening, Scene
 from mixagent.reward.terms.base import Guard
 
@@ -59,17 +59,17 @@ class Lean(Guard):
 def _fold_losses_db(heard: Listening) -> tuple[float, float]:
     spectra = heard.spectra
     mid, both = spectra.mid.mean(axis=1) + 1e-9, spectra.power.mean(axis=1) + 1e-9
-    return 10 * math.log10(float(both.sum() / mid.sum())), float(np.mean(10 * np.log10(both / mid)))
+    return power_to_db(float(both.sum() / mid.sum())), float(np.mean(powers_to_db(both / mid)))
 
 
 def _width_db(heard: Listening) -> np.ndarray:
     spectra = heard.spectra
     inside = spectra.bands(_FROM_HZ, _TO_HZ)
     mid, side = spectra.mid[inside].mean(axis=1) + 1e-9, spectra.side[inside].mean(axis=1)
-    return np.asarray(10 * np.log10(side / mid + _FLOOR))
+    return np.asarray(powers_to_db(side / mid + _FLOOR))
 
 
 def _lean_db(heard: Listening) -> float:
     left, right = float(heard.spectra.left.mean()), float(heard.spectra.right.mean())
     floor = _FLOOR * (left + right)
-    return 10 * math.log10((right + floor) / (left + floor))
+    return power_to_db((right + floor) / (left + floor))
