@@ -52,6 +52,7 @@ def atomically(path: Path, *, through_link: bool = False, durable: bool = False)
     place = followed(path) if through_link else path
     try:
         with hidden_folder(place.parent) as folder:
+            # A link may lead to a name of another suffix, or of none: the format is that of the output named.
             made = folder / f"{place.stem}{path.suffix.lower()}"
             yield made
             if durable:
@@ -231,9 +232,10 @@ def _locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
         yield folder
     finally:
         # The lock goes last: what is half removed must still look taken.
-        for each in folder.iterdir():
-            if each.name != _LOCK:
-                shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+        with suppress(OSError):
+            for each in folder.iterdir():
+                if each.name != _LOCK:
+                    _remove(each)
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -249,6 +251,13 @@ def _new_locked_folder(parent: Path, prefix: str) -> tuple[Path, BaseFileLock]:
             if (folder / _LOCK).exists():
                 return folder, lock
             lock.release()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _take_permissions(made: Path, place: Path) -> None:

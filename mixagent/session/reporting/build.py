@@ -19,7 +19,7 @@ from mixagent.pipeline.io import content_hash
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.policies.base import Decision
 from mixagent.report.actions import Made, actions, answers
-from mixagent.report.findings import finding_rows, found_rows, judged, judged_object, told_rows
+from mixagent.report.findings import finding_rows, found_rows, judged, judged_object, told_rows, with_wholes
 from mixagent.report.words import PROPERTIES, number
 from mixagent.session.dual_mono import counted, counts_twice, missed_words, mono_words
 from mixagent.session.guidance import goal_words, wishes_account, wishes_warnings
@@ -134,7 +134,7 @@ def build_report(outcome: Outcome) -> dict[str, Any]:
         "met": finish is None or finish["met"],
         "missed": None if finish is None or finish["met"] else missed_words(finish["missed"], counted_twice),
         "summary": {
-            "wrong": [row["sentence"] for row in told_rows(found)],
+            "wrong": [row["sentence"] for row in told_rows(found, _answered(acted))],
             "done": [
                 *_done(outcome, acted, wished),
                 *edits_done(edits),
@@ -238,7 +238,7 @@ def afterwards(
     `tried` names faults for which something was set, though it did little.
     """
     was = {row["name"]: row["severity"] for row in found_rows(before)}
-    answered = {name for action in acted for name in action["answers"]} | {*tried}
+    answered = with_wholes({*_answered(acted), *tried})
     left, new = [], []
     for row in told_rows(after):
         if row["name"] not in was:
@@ -251,6 +251,11 @@ def afterwards(
             why = f": {row['unanswered']}" if row["unanswered"] else ""
             left.append(f"{row['sentence']}; found, not answered{why}")
     return {"left": left, "new": new}
+
+
+def _answered(acted: Sequence[Mapping[str, Any]]) -> set[str]:
+    """The names of the faults that actions answer."""
+    return {name for action in acted for name in action["answers"]}
 
 
 def _properties(diagnosis: list[dict[str, Any]]) -> list[dict[str, Any]]:

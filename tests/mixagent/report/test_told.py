@@ -19,7 +19,15 @@ from mixagent.pipeline.finished.reasons import faults_answered
 from mixagent.pipeline.types import Audio
 from mixagent.report import charts
 from mixagent.report.actions import UNCERTAIN, Made, actions, answers, hz_words, regions, span_words
-from mixagent.report.findings import PATHOLOGY, finding_rows, found_rows, judged, judged_object, told_rows
+from mixagent.report.findings import (
+    PATHOLOGY,
+    finding_rows,
+    found_rows,
+    judged,
+    judged_object,
+    told_rows,
+    with_wholes,
+)
 from mixagent.report.spectrogram import COLUMNS, ROWS, band_levels_db, png, spectrograms
 from mixagent.report.words import FIRST_PLATFORMS, change_words, percent, platforms_first
 
@@ -252,6 +260,8 @@ def test_a_group_is_named_where_no_single_fault_stands_for_it():
     muddy = judge(song(**{**spread, **of("muddy", 3.0)}))
     assert {"muddy", "other tone"} <= {row["name"] for row in found_rows(finding_rows(muddy, []))}
     assert "other tone" not in {row["name"] for row in told_rows(finding_rows(muddy, []))}
+    assert "other tone" in {row["name"] for row in told_rows(finding_rows(muddy, []), {"other tone"})}
+    assert with_wholes({"muddy", "hole"}) == {"muddy", "hole", "other tone"}
 
 
 def test_what_was_moved_for_a_group_as_a_whole_says_how_far_out_it_was_there():
