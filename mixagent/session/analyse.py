@@ -12,6 +12,7 @@ from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import FOUND
 from mixagent.pipeline.files import check_room
 from mixagent.pipeline.graph.runner import Stage
+from mixagent.pipeline.measure.song_bands import read_song
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
@@ -133,6 +134,7 @@ def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:
         ParameterSpace.for_stems(tuple(heard.stems.parts)),
         heard.features,
         heard.measures,
+        bands=lambda: read_song(heard.stems.mix),
     )
     return AnalysedSong(stem_source, tuple(hearing), heard, context)
 
