@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +23,9 @@ from mixagent.cli.common import (
 )
 from mixagent.messages import print_line, say
 from mixagent.pipeline.errors import EXIT_DONE, EXIT_TARGET_MISSED, InputError, UsageError
+
+if TYPE_CHECKING:
+    from mixagent.report.album_model import AlbumReport, AlbumSong
 
 MADE_ENDING = ".mastered"
 
@@ -147,18 +149,18 @@ def album(
     with shown_progress(quiet) as progress:
         report = master_album(request, progress, None if as_json else _show)
     if as_json:
-        print_json(report)
+        print_json(report.to_dict())
     else:
         print_text(album_text(report))
-    for failure in report["failed"]:
-        say(failure["error"])
+    for failure in report.failed:
+        say(failure.error)
     return _exit_code(report)
 
 
-def _exit_code(report: Mapping[str, Any]) -> int:
-    if report["failed"]:
+def _exit_code(report: AlbumReport) -> int:
+    if report.failed:
         return InputError.exit_code
-    return EXIT_DONE if report["met"] else EXIT_TARGET_MISSED
+    return EXIT_DONE if report.met else EXIT_TARGET_MISSED
 
 
 def _folder(named: list[Path]) -> Path:
@@ -189,14 +191,14 @@ def _gap(value: float, write_cue: bool) -> float:
     return _within("--gap", value, _LONGEST_GAP_S, "s")
 
 
-def _show(song: Mapping[str, Any]) -> None:
+def _show(song: AlbumSong) -> None:
     """How a song went on stderr, its file on stdout."""
     state = {
         "unchanged": "was mastered this way before: left as it is",
         "untouched": "silent: given back as it is",
-        "mastered": "mastered" if song["met"] else f"target missed: {song['missed']}",
-    }[song["status"]]
-    say(f"{song['song']}: {state}")
-    for warning in song["warnings"]:
-        say(f"{song['song']}: {warning}")
-    print_line(song["files"]["master"])
+        "mastered": "mastered" if song.met else f"target missed: {song.missed}",
+    }[song.status]
+    say(f"{song.song}: {state}")
+    for warning in song.warnings:
+        say(f"{song.song}: {warning}")
+    print_line(song.master)

@@ -352,10 +352,10 @@ def master(
     with shown_progress(quiet) as progress, master_song(request, progress) as result:
         write_reports(result.report, result.before, result.after, report or [])
         if as_json:
-            print_json(result.report)
+            print_json(result.report.to_dict())
         else:
             print_text(summary_text(result.report))
-        return EXIT_DONE if result.report["met"] else EXIT_TARGET_MISSED
+        return EXIT_DONE if result.report.met else EXIT_TARGET_MISSED
 
 
 @command(app)
@@ -381,10 +381,10 @@ def replay(
     with shown_progress(quiet) as progress:
         outcome = replay_report(report, output, song, progress, stems_in)
     if as_json:
-        print_json(outcome)
+        print_json(outcome.to_dict())
     else:
-        print_text(outcome["verdict"])
-    return EXIT_DONE if outcome["identical"] else EXIT_TARGET_MISSED
+        print_text(outcome.verdict)
+    return EXIT_DONE if outcome.identical else EXIT_TARGET_MISSED
 
 
 @command(app)
@@ -397,7 +397,7 @@ def analyze(song: Song, as_json: AsJson = False, quiet: Quiet = False) -> int:
     with shown_progress(quiet) as progress:
         found = measured_song(song, progress)
     if as_json:
-        print_json(found)
+        print_json(found.to_dict())
     else:
         print_text(analysis_text(found))
     return EXIT_DONE
@@ -425,12 +425,14 @@ def compare(
     """Measure versions of a song side by side; with --report, listen to them level-matched and aligned."""
     from mixagent.cli.progress import shown_progress
     from mixagent.comparing.run import compare_songs, laid_together, write_comparison
+    from mixagent.report.model import ComparisonReport, ListeningReport
     from mixagent.report.tables import comparison_text
     from mixagent.report.writer import check_reports
 
     if len(files) < 2:
         raise UsageError("compare needs two files or more")
     check_reports(report or [], files)
+    found: ComparisonReport | ListeningReport
     with shown_progress(quiet) as progress:
         if report:
             with laid_together(files, progress) as comparison:
@@ -439,9 +441,9 @@ def compare(
         else:
             found = compare_songs(files, progress)
     if as_json:
-        print_json(found)
+        print_json(found.to_dict())
     else:
-        print_text(comparison_text(found))
+        print_text(comparison_text(found.files))
     return EXIT_DONE
 
 
@@ -449,11 +451,11 @@ def compare(
 def targets(as_json: AsJson = False) -> int:
     """List the platforms and other names that --target takes, with their sources."""
     from mixagent.report.tables import targets_text
-    from mixagent.session.reporting.delivery import targets_object
+    from mixagent.session.reporting.delivery import targets_report
 
-    found = targets_object()
+    found = targets_report()
     if as_json:
-        print_json(found)
+        print_json(found.to_dict())
     else:
         print_text(targets_text(found))
     return EXIT_DONE

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,10 @@ from mixagent.pipeline.finished.measures import GROUPS, INDEX, LEVEL, LOWEST_DB,
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.report.findings import blinking_percent
+from mixagent.report.model import ActionRow
 from mixagent.report.words import change_words, number, parameter_label, parameter_value, place_label
 
 Float64Array = NDArray[np.float64]
-Row = dict[str, Any]
 
 HEARD_DB = 0.5
 """A change of a band, or of a figure of dynamics in dB or LU, that counts from here on."""
@@ -146,18 +146,13 @@ class Made:
     matched: bool = False
 
 
-def actions(before: Judgement, after: Judgement, made: Made) -> list[Row]:
+def actions(before: Judgement, after: Judgement, made: Made) -> list[ActionRow]:
     """What was done, in the order of tone, width, balance, repairs, dynamics and the strips.
 
     Args:
         before: the song as it came, held against finished music.
         after: the master, held against the same.
         made: how it was made.
-
-    Returns:
-        For each action `what` it is, `low_hz` and `high_hz`, the mean `change` and the `most` of it at
-        `most_hz` in `unit` (None where there is no such figure), what it `did` and `why` in words, and the
-        names of the findings that it `answers`.
     """
     told = _Told(before, after, tuple(f.fault for f in findings(before, FOUND)), made)
     return [
@@ -192,12 +187,12 @@ class Answer:
         return f"{title}{'; '.join(self.did)}{why}"
 
 
-def answers(acted: Sequence[Mapping[str, Any]]) -> list[Answer]:
+def answers(acted: Sequence[ActionRow]) -> list[Answer]:
     """The actions by kind and reason, those that answer a finding first."""
     told: dict[tuple[str, str], list[str]] = {}
-    kinds = list(dict.fromkeys(row["what"] for row in acted))
-    for row in sorted(acted, key=lambda row: (kinds.index(row["what"]), not row["answers"])):
-        told.setdefault((row["what"], row["why"]), []).append(row["did"])
+    kinds = list(dict.fromkeys(row.what for row in acted))
+    for row in sorted(acted, key=lambda row: (kinds.index(row.what), not row.answers)):
+        told.setdefault((row.what, row.why), []).append(row.did)
     return [
         Answer("" if what == "effect" else what.capitalize(), tuple(did), why)
         for (what, why), did in told.items()
@@ -258,7 +253,7 @@ class _Told:
     found: tuple[Fault, ...]
     made: Made
 
-    def regions(self, group: Literal["tone", "width"]) -> Iterator[Row]:
+    def regions(self, group: Literal["tone", "width"]) -> Iterator[ActionRow]:
         """Tone or width by region, and why."""
         names = [MEASURES[k].name for k in GROUPS[group]]
         hz = [float(MEASURES[k].hz or 0.0) for k in GROUPS[group]]
@@ -375,7 +370,7 @@ class _Told:
         references = self.made.references
         return "" if references is None or not references.tells(group) else f"towards {references.name}"
 
-    def balance(self) -> Iterator[Row]:
+    def balance(self) -> Iterator[ActionRow]:
         """What moved from one side to the other."""
         if not any(_BALANCE.fullmatch(name) for name in self.made.applied.changed()):
             return
@@ -395,7 +390,7 @@ class _Told:
             did = f"{band} {change_words('moved', region.change_db)} to the {side}"
             yield _action("balance", did, why, region, [fault.name for fault in answered])
 
-    def effects(self) -> Iterator[Row]:
+    def effects(self) -> Iterator[ActionRow]:
         """Each other effect of the master by what was measured of what it works on."""
         for name in self._others():
             if _STRIPS.fullmatch(name) or _DYNAMICS.fullmatch(name) or _BALANCE.fullmatch(name):
@@ -451,7 +446,7 @@ class _Told:
         word = {"tone": ("raised", "lowered"), "width": ("widened", "narrowed")}[group][change < 0]
         return f"{band} {change_words(word, change)}"
 
-    def punch(self) -> Iterator[Row]:
+    def punch(self) -> Iterator[ActionRow]:
         """Peaks over loudness, and the attacks of each band, where they changed."""
         change = self._changed("plr")
         was, now = (number(song.measures["plr"]) for song in (self.before, self.after))
@@ -469,7 +464,7 @@ class _Told:
         why = self._dynamics_why("punch", answered, change)
         yield _row(what="punch", did=", ".join(told), why=why, change=change, unit="dB", answers=names)
 
-    def range(self) -> Iterator[Row]:
+    def range(self) -> Iterator[ActionRow]:
         """How far the loudness wanders."""
         change = self._changed("loudness_range")
         if abs(change) < HEARD_DB:
@@ -517,7 +512,7 @@ class _Told:
         """The settings of dynamics that were moved."""
         return [name for name in self._others() if _DYNAMICS.fullmatch(name)]
 
-    def strips(self) -> Iterator[Row]:
+    def strips(self) -> Iterator[ActionRow]:
         """What was set on single stems, which no measure of the whole song tells apart."""
         moved: dict[str, list[str]] = {}
         for name in self._others():
@@ -592,7 +587,7 @@ def _joined(clauses: Sequence[str]) -> str:
     return clauses[0] if len(clauses) == 1 else f"{', '.join(clauses[:-1])} and {clauses[-1]}"
 
 
-def _action(what: str, did: str, why: str, region: Region, answers: list[str]) -> Row:
+def _action(what: str, did: str, why: str, region: Region, answers: list[str]) -> ActionRow:
     return _row(
         what=what,
         did=did,
@@ -619,16 +614,17 @@ def _row(
     most_hz: float | None = None,
     unit: str = "",
     answers: Sequence[str] = (),
-) -> Row:
-    figures = {"change": change, "most": most}
-    return {
-        "what": what,
-        "did": did,
-        "why": why,
-        "low_hz": low_hz,
-        "high_hz": high_hz,
-        **{name: None if value is None else round(value, 2) + 0.0 for name, value in figures.items()},
-        "most_hz": most_hz,
-        "unit": unit,
-        "answers": list(answers),
-    }
+) -> ActionRow:
+    change, most = (None if value is None else round(value, 2) + 0.0 for value in (change, most))
+    return ActionRow(
+        what=what,
+        did=did,
+        why=why,
+        low_hz=low_hz,
+        high_hz=high_hz,
+        change=change,
+        most=most,
+        most_hz=most_hz,
+        unit=unit,
+        answers=tuple(answers),
+    )
