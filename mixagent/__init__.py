@@ -1,9 +1,104 @@
-"""mixagent: automatic mixing and mastering, with an account of what was done."""
+"""mixagent: automatic mixing and mastering, with an account of what was done.
+
+The functions here are the product; the command line is one of their users.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mixagent.api import album, analyze, compare, master, replay, split, vocals
+    from mixagent.pipeline.errors import (
+        CancelledError,
+        InputError,
+        MixagentError,
+        ModelMissingError,
+        OutputError,
+        UsageError,
+    )
+    from mixagent.pipeline.types import Audio
+    from mixagent.results import (
+        AlbumResult,
+        AnalysisResult,
+        ComparisonResult,
+        Finding,
+        Levels,
+        MasterResult,
+        Move,
+        OutputFile,
+        ReplayResult,
+        SplitResult,
+    )
+    from mixagent.types import Cancel, Event
 
 __version__ = "0.1.0"
 
-from pathlib import Path as _Path
+_PUBLIC = {
+    "mixagent.api": ("album", "analyze", "compare", "master", "replay", "split", "vocals"),
+    "mixagent.pipeline.errors": (
+        "CancelledError",
+        "InputError",
+        "MixagentError",
+        "ModelMissingError",
+        "OutputError",
+        "UsageError",
+    ),
+    "mixagent.pipeline.types": ("Audio",),
+    "mixagent.results": (
+        "AlbumResult",
+        "AnalysisResult",
+        "ComparisonResult",
+        "Finding",
+        "Levels",
+        "MasterResult",
+        "Move",
+        "OutputFile",
+        "ReplayResult",
+        "SplitResult",
+    ),
+    "mixagent.types": ("Cancel", "Event"),
+}
+_HOMES = {name: module for module, names in _PUBLIC.items() for name in names}
 
-# In a checkout without symbolic links, as on Windows, these folders lie beside this one and not in it.
-if (_Path(__file__).parent / "pipeline").is_file():
-    __path__.append(str(_Path(__file__).parents[1]))
+__all__ = [
+    "AlbumResult",
+    "AnalysisResult",
+    "Audio",
+    "Cancel",
+    "CancelledError",
+    "ComparisonResult",
+    "Event",
+    "Finding",
+    "InputError",
+    "Levels",
+    "MasterResult",
+    "MixagentError",
+    "ModelMissingError",
+    "Move",
+    "OutputError",
+    "OutputFile",
+    "ReplayResult",
+    "SplitResult",
+    "UsageError",
+    "__version__",
+    "album",
+    "analyze",
+    "compare",
+    "master",
+    "replay",
+    "split",
+    "vocals",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, loaded when it is first asked for: this file is read before any part of the package."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mixagent' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -18,6 +18,9 @@ SUFFIXES = (".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", "
 MADE = (".stems", ".vocals", ".mastered")
 """Endings of the folders that splitting and albums make: what lies in them is no song."""
 
+MASTER_ENDING = ".master"
+"""What the name of a master ends with, before its suffix, unless it was given another."""
+
 ACCOUNT = " - split.json"
 """Ending of the file beside the stems of a song that says what was done; see `accounts.read_account`."""
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits, Span, edited, span_of
 from mixagent.pipeline.chain.mastering import (
+    Chain,
     band_programmes,
     equalisers,
     extends,
@@ -216,7 +217,7 @@ def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps 
     faded = _faded(programme, stems, settings, levels)
     bands = band_programmes(mix, settings)
     most_db = settings["master.ride_db"]
-    return master_processors(
+    chain = Chain(
         settings,
         mix.rate,
         mix.channels,
@@ -228,6 +229,7 @@ def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps 
         measure_highs(mix) if extends(settings) else None,
         measure_blinks(mix) if settings["master.blink_fill_db"] > 0 else None,
     )
+    return master_processors(chain)
 
 
 def _through(

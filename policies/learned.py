@@ -253,7 +253,9 @@ def load_learned(name: str, advisers: Mapping[str, Callable[[], Policy]]) -> Lea
     if found is None:
         there = sorted(folder.name for folder in shipped_folder().glob("*") if (folder / CONFIG).is_file())
         choices = ", ".join((*advisers, *there))
-        raise UsageError(f"no policy is called {name!r}: choose one of {choices}, or a checkpoint's folder")
+        raise UsageError(
+            f"no policy is called {name!r}: choose one of {choices}, or a checkpoint's folder", field="policy"
+        )
     config, _, actor = _read(found)
     if config["adviser"] not in advisers:
         raise _unusable(found, f"it takes advice from a policy called {config['adviser']!r}, which is gone")

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.chain.mastering import band_programmes, master_processors
+from mixagent.pipeline.chain.mastering import Chain, band_programmes, master_processors
 from mixagent.pipeline.chain.mixing import measure_levels
 from mixagent.pipeline.chain.parameters import BAND_PLACES, DYNAMIC_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
@@ -132,7 +132,7 @@ def _chain(settings: Settings, source: Audio | Endless) -> list[Processor]:
     """Everything from the mix to the finished song, at one gain."""
     level = measure_levels(Stems(source, {}))["mix"]
     bands = band_programmes(source, settings)
-    chain = master_processors(settings, RATE, 2, level, None, bands)
+    chain = master_processors(Chain(settings, RATE, 2, level, None, bands))
     return [*chain, _clipper(settings), _limiter()]
 
 

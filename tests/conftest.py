@@ -46,7 +46,8 @@ def mixagent(monkeypatch, capsys, cache_folder):
     def run(*arguments: object) -> Ran:
         monkeypatch.setattr(sys, "argv", ["mixagent", *map(str, arguments)])
         # The program's signal handlers end with it.
-        monkeypatch.setattr(cli.signal, "signal", lambda number, handler: None)
+        monkeypatch.setattr(cli, "catch_interrupts", lambda: None)
+        monkeypatch.setattr(cli, "ignore_interrupts", lambda: None)
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             cli.main()

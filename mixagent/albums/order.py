@@ -13,12 +13,11 @@ from mixagent.albums.cue_sheets import CueSheet, CueTrack, read_cue
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.io import tag_texts
 from mixagent.pipeline.untrusted import leading_number, one_line
-from mixagent.song_files import SongFile
+from mixagent.song_files import MASTER_ENDING, SongFile
 
 PlacedBy = Literal["cue", "tag", "name", "order"]
 
 _NUMBER = re.compile(r"(?:(\d)-)?(\d{1,3})(?=[\s._)-]|$)")
-_OWN_MASTER = ".master"
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,8 @@ def _without_masters(songs: Sequence[SongFile]) -> tuple[list[SongFile], list[Pa
     masters = [
         song
         for song in songs
-        if song.path.stem.endswith(_OWN_MASTER)
-        and song.path.parent / song.path.stem.removesuffix(_OWN_MASTER) in names
+        if song.path.stem.endswith(MASTER_ENDING)
+        and song.path.parent / song.path.stem.removesuffix(MASTER_ENDING) in names
     ]
     return [song for song in songs if song not in masters], [song.path for song in masters]
 

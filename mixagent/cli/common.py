@@ -1,81 +1,100 @@
-"""What the modules of commands share: registering a command, options, and how results are printed."""
+"""What the commands share: how each is run, its flags in bundles, and how results are printed."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import sys
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 
+from mixagent import __version__
+from mixagent.cli.app import EXIT_READER_LEFT
 from mixagent.messages import printable
-from mixagent.pipeline.errors import CancelledError, InputError, OutputError, UsageError
-
-if TYPE_CHECKING:
-    from mixagent.settings import Config
-
-P = ParamSpec("P")
+from mixagent.pipeline.errors import CancelledError, ModelMissingError, OutputError, UsageError
 
 PIPED_WIDTH = 200
 """Columns of a table that does not go to a terminal."""
 
-FORMATS = ("wav", "flac", "mp3", "ogg")
-"""Suffixes of the files that are written."""
+UNFINISHED = "songs that are finished are kept: the same command goes on from there"
+"""What an interruption leaves of several songs."""
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of words.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-NoCache = Annotated[bool, typer.Option("--no-cache", help="Neither use nor leave finished stages.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Override a value of conf/, e.g. pipeline.declip=false."),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Separation = Annotated[
-    str | None,
-    typer.Option(
-        "--separator", help="auto, embedded, spleeter, none, or a Demucs model.", show_default="auto"
-    ),
-]
+Body = Callable[..., int]
+"""A command: it returns its exit code."""
 
 
-def command(
-    group: typer.Typer, name: str | None = None, interrupted: str = "nothing was written"
-) -> Callable[[Callable[P, int | None]], Callable[P, None]]:
-    """Register a command whose return value is the exit code; interruptions and disk errors become words.
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """Print the version where it was asked for."""
+    if version:
+        typer.echo(f"mixagent {__version__}")
+        raise typer.Exit
+
+
+def command(interrupted: str = "nothing was written") -> Callable[[Body], Callable[..., None]]:
+    """A function as a command: its return value is the exit code, interruptions and disk errors are words.
+
+    A parameter that is a dataclass stands for a bundle of options, one for each of its fields.
 
     Args:
-        group: what the command is added to.
-        name: what it is called, by default as the function is.
         interrupted: what an interruption leaves behind.
     """
 
-    def register(body: Callable[P, int | None]) -> Callable[P, None]:
-        @group.command(name)
+    def decorate(body: Body) -> Callable[..., None]:
+        hints = get_type_hints(body, include_extras=True)
+        bundles: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+
         @functools.wraps(body)
-        def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        def guarded(**given: Any) -> None:
+            for name, bundle in bundles.items():
+                given[name] = bundle(**{field.name: given.pop(field.name) for field in fields(bundle)})
             try:
-                code = body(*args, **kwargs)
+                code = body(**given)
             except KeyboardInterrupt:
                 raise CancelledError(f"interrupted; {interrupted}") from None
             except BrokenPipeError:
-                raise
+                code = EXIT_READER_LEFT
             except OSError as error:
                 raise OutputError(f"cannot write {error.filename or 'to disk'}: {error.strerror}") from error
             if code:
                 raise typer.Exit(code)
 
+        parameters = list(_parameters(body, hints, bundles))
+        guarded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        guarded.__annotations__ = {each.name: each.annotation for each in parameters}
         return guarded
 
-    return register
+    return decorate
 
 
-_FLAGS = {"roles": "--map", "song": "a song"}
+def _parameters(body: Body, hints: dict[str, Any], bundles: dict[str, Any]) -> Iterator[inspect.Parameter]:
+    """The parameters of a command, bundles opened."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    for parameter in inspect.signature(body).parameters.values():
+        bundle = bundles.get(parameter.name)
+        if bundle is None:
+            yield parameter.replace(kind=keyword, annotation=hints[parameter.name])
+            continue
+        own = get_type_hints(bundle, include_extras=True)
+        for field in fields(bundle):
+            yield inspect.Parameter(field.name, keyword, default=field.default, annotation=own[field.name])
+
+
+_FLAGS = {
+    "song": "a song",
+    "roles": "--map",
+    "align": "--no-align",
+    "overrides": "--set",
+}
+"""Options that the command line writes otherwise than by their name."""
 
 
 def flag(name: str, value: str | None = None) -> str:
@@ -84,8 +103,23 @@ def flag(name: str, value: str | None = None) -> str:
     return named if value is None else f"{named} {value}"
 
 
+def keywords(bundle: Any) -> dict[str, Any]:
+    """The options of a bundle that were given, by their names in the library."""
+    values = {field.name: getattr(bundle, field.name) for field in fields(bundle)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Inside, a package that is not installed becomes a line that names the extra which has it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ModelMissingError(f"{error.name} is not installed: pip install 'mixagent[{name}]'") from error
+
+
 def choice(what: str, value: str, allowed: tuple[str, ...]) -> Any:
-    """The value, if it is allowed.
+    """The value, if it is one of the words that are allowed.
 
     Raises:
         UsageError: it is not.
@@ -95,41 +129,11 @@ def choice(what: str, value: str, allowed: tuple[str, ...]) -> Any:
     return value
 
 
-def configured(
-    overrides: list[str] | None,
-    separator: str | None,
-    policy: str | None = None,
-    renders: int | None = None,
-) -> Config:
-    """The configuration with what the command line says of it.
-
-    Raises:
-        UsageError: an override that `conf/` does not know.
-    """
-    from mixagent.settings import load_config
-
-    config = load_config(overrides or [])
-    config.pipeline.separator = separator or config.pipeline.separator
-    config.policy.name = policy or config.policy.name
-    config.pipeline.renders = renders or config.pipeline.renders
-    return config
-
-
-def named_path(text: str) -> Path:
-    """A path that was given; an empty one would be the current folder.
-
-    Raises:
-        InputError: it is empty.
-    """
-    if not text:
-        raise InputError("a song without a name was given: name audio files or folders")
-    return Path(text)
-
-
-def print_text(text: RenderableType) -> None:
+def print_text(text: RenderableType, *, to_stderr: bool = False) -> None:
     """Words on stdout; file names and sentences as they are, brackets and colons too, made `printable`."""
-    width = None if sys.stdout.isatty() else PIPED_WIDTH
-    Console(markup=False, emoji=False, highlight=False, width=width).print(
+    stream = sys.stderr if to_stderr else sys.stdout
+    width = None if stream.isatty() else PIPED_WIDTH
+    Console(markup=False, emoji=False, highlight=False, width=width, stderr=to_stderr).print(
         printable(text, keep="\n") if isinstance(text, str) else _Printable(text),
         soft_wrap=isinstance(text, str),
     )
@@ -151,6 +155,6 @@ class _Printable:
             yield Segment(printable(segment.text, keep="\n"), segment.style, segment.control)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: Any, *, to_stderr: bool = False) -> None:
     """One JSON object on stdout, in ASCII: a file name need not be valid text."""
-    typer.echo(json.dumps(value, indent=2, allow_nan=False))
+    typer.echo(json.dumps(value, indent=2, allow_nan=False), err=to_stderr)

@@ -12,14 +12,13 @@ import typer
 from rich import box
 from rich.table import Table
 
-from mixagent.cli.common import AsJson, Quiet, choice, command, print_json, print_lines, print_text
+from mixagent.cli.common import choice, command, print_json, print_lines, print_text
+from mixagent.cli.flags import AsJson, Printing
 from mixagent.messages import say
 from mixagent.pipeline.errors import EXIT_DONE, InputError
 
 if TYPE_CHECKING:
     from mixagent.envs.corpus import Corpus, Song
-
-corpus_app = typer.Typer(help="The songs that training learns from.", no_args_is_help=True)
 
 SCHEMA = "mixagent.corpus/1"
 _KEPT = "what was done is kept: the same command goes on from there"
@@ -33,7 +32,7 @@ Directory = Annotated[
 Splits = Annotated[str | None, typer.Option("--split", help="train, validation or test.", show_default="all")]
 
 
-@command(corpus_app, interrupted=_KEPT)
+@command(interrupted=_KEPT)
 def add(
     folders: Annotated[
         list[Path],
@@ -48,8 +47,8 @@ def add(
         float, typer.Option(min=0.4, help="Skip what is shorter than this many seconds.")
     ] = 30.0,
     workers: Annotated[int, typer.Option(min=1, help="Processes that measure.")] = 1,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    printing: Printing,
 ) -> int:
     """Measure the songs in folders and index them; nothing is copied or moved."""
     from mixagent.cli.progress import shown_progress
@@ -57,14 +56,14 @@ def add(
 
     forced = choice("split", split, SPLITS) if split else None
     before = {song.path for song in Corpus.open(corpus).rows}
-    with shown_progress(quiet) as progress:
+    with shown_progress(printing.quiet) as progress:
         found = Corpus.open(corpus).add(
             folders, forced, shortest_s=shortest, workers=workers, progress=progress
         )
     if not found.rows:
         raise InputError(f"no audio file in {', '.join(map(str, folders))}: name a folder of songs")
     skipped = [song for song in found.skipped() if song.path not in before]
-    if as_json:
+    if printing.as_json:
         print_json({**_overview(found), "skipped": [_skip(song) for song in skipped]})
         return EXIT_DONE
     for song in skipped:
@@ -73,7 +72,7 @@ def add(
     return EXIT_DONE
 
 
-@command(corpus_app, "list")
+@command()
 def list_songs(
     corpus: Directory = None,
     split: Splits = None,
@@ -103,7 +102,7 @@ def list_songs(
     return EXIT_DONE
 
 
-@command(corpus_app, interrupted=_KEPT)
+@command(interrupted=_KEPT)
 def build(
     corpus: Directory = None,
     cases: Annotated[
@@ -129,8 +128,8 @@ def build(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a value of conf/corpus, e.g. seconds=3."),
     ] = None,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    printing: Printing,
 ) -> int:
     """Cut, damage, separate and measure segments of the songs, so that training need not."""
     from mixagent.cli.progress import shown_progress
@@ -148,7 +147,7 @@ def build(
     store = CaseStore(cases or opened.directory / "cases")
     filled = tuple(one for one in SPLITS if opened.songs(one, "clean truth")) or SPLITS[:1]
     splits = (choice("split", split, SPLITS),) if split else filled
-    with shown_progress(quiet) as progress:
+    with shown_progress(printing.quiet) as progress:
         for one in splits:
             store.build(
                 opened,
@@ -164,23 +163,23 @@ def build(
                 rough_share=settings.rough_share,
             )
     counts = {one: len(store.names(one)) for one in SPLITS}
-    if as_json:
+    if printing.as_json:
         print_json({"schema": SCHEMA, "cases": str(store.directory), "counts": counts})
     else:
         print_text(f"{store.directory}: {', '.join(f'{n} {one}' for one, n in counts.items())}")
     return EXIT_DONE
 
 
-@command(corpus_app)
-def check(corpus: Directory = None, as_json: AsJson = False, quiet: Quiet = False) -> int:
+@command()
+def check(corpus: Directory = None, *, printing: Printing) -> int:
     """Say which songs are gone or have changed since they were indexed; exit code 3 if any."""
     from mixagent.cli.progress import shown_progress
     from mixagent.envs.corpus import Corpus
 
     opened = Corpus.open(corpus)
-    with shown_progress(quiet) as progress:
+    with shown_progress(printing.quiet) as progress:
         problems = opened.check(progress)
-    if as_json:
+    if printing.as_json:
         print_json({**_overview(opened), "problems": problems})
     else:
         print_lines([*problems, _summary(opened)])

@@ -11,17 +11,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mixagent.cli.common import AsJson, Quiet, command, print_json, print_text
+from mixagent.cli.common import command, print_json, print_text
+from mixagent.cli.flags import AsJson, Printing
 from mixagent.messages import say
 from mixagent.pipeline.errors import EXIT_DONE, InputError, UsageError
 from mixagent.pipeline.files import scratch_folder
 
 if TYPE_CHECKING:
     from mixagent.pipeline.matching.profiles import HeardSong, Profile, Statistic
-
-profile_app = typer.Typer(
-    help="Profiles: what songs measure, to master towards without their audio.", no_args_is_help=True
-)
 
 
 _LABELS = {
@@ -35,7 +32,7 @@ _LABELS = {
 """The dynamics that are shown, by the name of their measure."""
 
 
-@command(profile_app)
+@command()
 def make(
     songs: Annotated[list[Path], typer.Argument(help="Audio files, or folders of them.", show_default=False)],
     output: Annotated[
@@ -43,8 +40,8 @@ def make(
     ],
     name: Annotated[str | None, typer.Option(help="What to call it.", show_default="as the file")] = None,
     about: Annotated[str, typer.Option(help="What the songs are, in one line.")] = "",
-    as_json: AsJson = False,
-    quiet: Quiet = False,
+    *,
+    printing: Printing,
 ) -> int:
     """Make a profile of songs, to be used as a --reference: loudness, dynamics, tone and width in numbers."""
     from mixagent.cli.progress import shown_progress
@@ -53,7 +50,7 @@ def make(
 
     if output.suffix.lower() != ".json":
         raise UsageError(f"{output}: a profile is a .json file")
-    with shown_progress(quiet) as progress:
+    with shown_progress(printing.quiet) as progress:
         heard, left_out = _heard(songs, progress)
     if not heard:
         raise InputError(f"no profile was made: {left_out[0]}")
@@ -61,7 +58,7 @@ def make(
         say(f"left out: {line}")
     profile = profile_of(name or output.stem, heard, about)
     write_profile(profile, output)
-    if as_json:
+    if printing.as_json:
         print_json(profile.to_json())
     else:
         print_text(f"{output}: the profile of {_songs(len(heard))}")
@@ -86,7 +83,7 @@ def _heard(songs: list[Path], progress: Any) -> tuple[dict[str, HeardSong], list
     return found, left_out
 
 
-@command(profile_app)
+@command()
 def show(
     profile: Annotated[
         str,
@@ -116,7 +113,7 @@ def show(
     return EXIT_DONE
 
 
-@command(profile_app, "list")
+@command()
 def list_profiles(as_json: AsJson = False) -> int:
     """List the profiles that ship, for --reference genre:NAME."""
     from mixagent.pipeline.matching.library import GENRE, shipped_names, shipped_profile
@@ -158,7 +155,7 @@ def _profile_text(profile: Profile) -> RenderableType:
     for column in ("Hz", "tone, dB", "±", "side over mid, dB", "±"):
         bands.add_column(column, justify="right")
     for hz in TONE_HZ:
-        rows = (measured.get(f"{what}_{hz:.0f}") for what in ("tone", "width"))
+        rows = (measured.get(f"{what}_{int(hz)}") for what in ("tone", "width"))
         bands.add_row(f"{hz:g}", *(text for row in rows for text in _figures(row)))
     title = f"{profile.name}, {_songs(len(profile.songs))}{': ' if profile.about else ''}{profile.about}"
     level = "Tone is over the mean level of 100 Hz to 8 kHz."

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar for each stage at work, none when stderr is not a terminal."""
+"""Progress on stderr: a bar for each stage at work, none where stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from mixagent.messages import printable
-from mixagent.types import ShowProgress
+from mixagent.types import Event, OnEvent, ShowProgress
 
 
 @contextmanager
 def shown_progress(quiet: bool) -> Iterator[ShowProgress]:
     """A callback that draws bars on stderr while the context lasts."""
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    # Colours may be forced into a file; bars that are drawn over each other are of no use in one.
+    if quiet or not sys.stderr.isatty() or console.is_dumb_terminal:
         yield _silent
         return
     name = TextColumn("{task.description:<12}", markup=False)
@@ -34,6 +35,17 @@ def shown_progress(quiet: bool) -> Iterator[ShowProgress]:
                 bars.reset(tasks[stage])
             bars.update(tasks[stage], completed=share)
 
+        yield show
+
+
+@contextmanager
+def shown_events(quiet: bool) -> Iterator[OnEvent]:
+    """The same for the library's events."""
+
+    def show(event: Event) -> None:
+        progress(event.stage, event.share)
+
+    with shown_progress(quiet) as progress:
         yield show
 
 

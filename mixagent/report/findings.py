@@ -7,7 +7,7 @@ that a severity falls exactly where the song came nearer to finished music.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -84,11 +84,21 @@ def finding_rows(judgement: Judgement | None, diagnosis: Iterable[Finding]) -> t
     return (*defects, *(_row(found, judgement) for found in faults if judgement is not None))
 
 
-def told_rows(rows: Iterable[FindingRow]) -> list[FindingRow]:
-    """Those that count as found, without the groups of which a single fault was found as well."""
+def told_rows(rows: Iterable[FindingRow], answered: Collection[str] = ()) -> list[FindingRow]:
+    """Those that count as found, without the groups of which a single fault was found as well.
+
+    `answered` names faults that are told all the same, since something was done for them.
+    """
     found = found_rows(rows)
     groups = {BY_NAME[row.name].group for row in found if row.name in _SIDED}
-    return [row for row in found if row.name not in _WHOLES or BY_NAME[row.name].group not in groups]
+    idle = {name for name in _WHOLES if BY_NAME[name].group in groups} - {*answered}
+    return [row for row in found if row.name not in idle]
+
+
+def with_wholes(answered: Collection[str]) -> set[str]:
+    """Faults that were answered, and the groups as a whole that an answer to one of them is an answer to."""
+    groups = {BY_NAME[name].group for name in answered if name in BY_NAME}
+    return {*answered, *(name for name in _WHOLES if BY_NAME[name].group in groups)}
 
 
 def found_rows(rows: Iterable[FindingRow]) -> list[FindingRow]:

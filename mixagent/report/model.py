@@ -580,6 +580,7 @@ class ReplaySection:
     edits: Edits = field(default_factory=Edits, metadata=EXACT)
     codecs: RecordedCodecs = field(default_factory=RecordedCodecs, metadata=EXACT)
     replaygain: bool = False
+    dual_mono: bool = False
     sample_rate: int | None
     seed: int
     match: RecordedMatch | None = None
@@ -750,6 +751,20 @@ class ListeningReport:
     version: str
     files: tuple[ComparedVersion, ...]
     notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Json]:
+        """The report as JSON values."""
+        return cast(dict[str, Json], to_json(self))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayReport:
+    """The outcome of a replay: the first file, whether its bytes are the report's, and that in words."""
+
+    schema: str = "mixagent.session.replay/1"
+    output: Output
+    identical: bool
+    verdict: str
 
     def to_dict(self) -> dict[str, Json]:
         """The report as JSON values."""

@@ -58,6 +58,19 @@ def summary_text(report: Report) -> RenderableType:
     )
 
 
+def planned_text(report: Report) -> RenderableType:
+    """The findings of a dry run, and what would be done."""
+    return Group(
+        Text.assemble(("Dry run", "bold"), ": nothing was rendered or written."),
+        *(Text(property_words(row)) for row in report.properties),
+        *judged_text(report.judged),
+        *sentences("What is wrong", report.summary.wrong, NOTHING_FOUND),
+        *sentences("What would be done", report.summary.done, "nothing"),
+        *_strengths(report.decision.strengths),
+        *(Text(f"! {line}", style="yellow") for line in report.warnings),
+    )
+
+
 NOTHING_FOUND = "nothing for certain"
 
 

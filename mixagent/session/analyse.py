@@ -11,6 +11,7 @@ from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import FOUND
 from mixagent.pipeline.files import check_room
 from mixagent.pipeline.graph.runner import Stage
+from mixagent.pipeline.measure.song_bands import read_song
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
@@ -133,14 +134,17 @@ def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:
         ParameterSpace.for_stems(tuple(heard.stems.parts)),
         heard.features,
         heard.measures,
+        bands=lambda: read_song(heard.stems.mix),
     )
     return AnalysedSong(stem_source, tuple(hearing), heard, context)
 
 
-def measured_song(song: Path, progress: ShowProgress | None = None) -> AnalysisReport:
-    """Measures and findings of a song."""
+def measured_song(
+    song: Path, progress: ShowProgress | None = None, dual_mono: bool = False
+) -> AnalysisReport:
+    """Measures and findings of a song; with `dual_mono` the loudness of one channel is counted as of two."""
     with opened_run(load_config(), True, progress) as run:
-        return analysis_report(song, run.stages(listening_stages(song)))
+        return analysis_report(song, run.stages(listening_stages(song)), dual_mono)
 
 
 def _decoding_stages(request: Request) -> list[Stage]:

@@ -43,7 +43,8 @@ def decide(job: Job, song: AnalysedSong) -> Decided:
     duration_s = song.heard.song.frames / song.heard.song.rate
     wishes = known_wishes(job.request.references, job.request.goal, duration_s, job.run)
     target = wishes.target(job.request.target, job.request.target_named)
-    request, context = replace(job.request, target=target), replace(song.context, target=target)
+    request = replace(job.request, target=target)
+    context = replace(song.context, target=request.target_of(song.heard.song.channels))
     by_hand = partial(laid_over, values=request.config.chain, reason="set by hand")
     decision, section = by_hand(job.policy.decide(context)), None
     if request.search:

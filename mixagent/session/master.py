@@ -126,7 +126,9 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
     idle = {p.name for p in space if request.strengths.of(dimension(p.name)) == 0.0}
     loop = Loop(
         renders=request.config.pipeline.renders,
-        aims=decided.wishes.steered(request.target, decided.applied, song.context.measures),
+        aims=decided.wishes.steered(
+            request.target_of(song.heard.song.channels), decided.applied, song.context.measures
+        ),
         held={*request.config.chain, *idle},
         stages=lambda decision: every_stage(song, replace(decided, decision=decision)),
         edits=request.edits,

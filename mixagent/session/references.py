@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from mixagent.pipeline.errors import UsageError, option
+from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.targets import LOUDEST_LUFS, QUIETEST_LUFS, LoudnessTarget, loudness_target
 from mixagent.pipeline.io.decoding import content_hash
 from mixagent.pipeline.matching.library import GENRE
@@ -85,62 +84,6 @@ class Aims:
     dynamics: Profile | None
     width: Profile | None
     loudness: Profile | None
-
-
-def parsed_references(
-    every: Sequence[str],
-    tone: Sequence[str],
-    dynamics: Sequence[str],
-    width: Sequence[str],
-    sets_loudness: bool,
-    method: Method,
-) -> References | None:
-    """The references that options name; None where they name none.
-
-    Args:
-        every: for all dimensions that have none of their own.
-        tone: for the tone alone.
-        dynamics: for the dynamics alone.
-        width: for the width alone.
-        sets_loudness: whether the target is the loudness of those for all.
-        method: how tone and width are matched.
-
-    Raises:
-        UsageError: a weight that is no positive number, or a loudness that nothing gives.
-    """
-    general = _parsed(every)
-    named = {"tone": _parsed(tone), "dynamics": _parsed(dynamics), "width": _parsed(width)}
-    if sets_loudness and not general:
-        raise UsageError(
-            f"{option('intent', 'reference')} takes its loudness from {option('reference')}: name one",
-            field="reference",
-        )
-    found = {name: own or general for name, own in named.items()}
-    if not any(found.values()):
-        return None
-    return References(**found, loudness=general if sets_loudness else (), method=method)
-
-
-def _parsed(texts: Sequence[str]) -> tuple[Reference, ...]:
-    return tuple(map(parsed_reference, texts))
-
-
-def parsed_reference(text: str) -> Reference:
-    """`NAME` or `NAME=WEIGHT`; a file may have `=` in its name.
-
-    Raises:
-        UsageError: no name, or a weight that is no positive number.
-    """
-    name, equals, weight = text.rpartition("=")
-    if not equals or Path(text).exists():
-        name, weight = text, "1"
-    try:
-        share = float(weight)
-    except ValueError:
-        raise UsageError(f"reference {text!r}: the weight {weight!r} is no number") from None
-    if not name or not 0 < share < math.inf:
-        raise UsageError(f"reference {text!r}: give FILE=WEIGHT with a weight over 0")
-    return Reference(name, share)
 
 
 def check_references(references: References, song: Path | None) -> None:

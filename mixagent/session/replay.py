@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -21,8 +20,7 @@ from mixagent.pipeline.io import content_hash
 from mixagent.pipeline.multitrack.names import ROLES
 from mixagent.pipeline.separation import choose_separator
 from mixagent.policies.base import Recorded
-from mixagent.report.model import READABLE, SCHEMA, Output, RecordedMaster, RecordedMatch
-from mixagent.report.serial import Json, to_json
+from mixagent.report.model import READABLE, SCHEMA, RecordedMaster, RecordedMatch, ReplayReport
 from mixagent.session.master import master_song
 from mixagent.session.request import SAMPLE_RATES_HZ, Request
 from mixagent.session.stems_in import check_stems, recorded_stems
@@ -37,27 +35,13 @@ from mixagent.settings import (
 from mixagent.types import ShowProgress
 
 
-@dataclass(frozen=True, kw_only=True)
-class Replayed:
-    """The outcome of a replay: the first file, whether its bytes are the report's, and that in words."""
-
-    schema: str = "mixagent.session.replay/1"
-    output: Output
-    identical: bool
-    verdict: str
-
-    def to_dict(self) -> dict[str, Json]:
-        """The outcome as JSON values."""
-        return cast(dict[str, Json], to_json(self))
-
-
 def replay_report(
     path: Path,
     output: Path | None = None,
     song: Path | None = None,
     progress: ShowProgress | None = None,
     stems: Path | None = None,
-) -> Replayed:
+) -> ReplayReport:
     """Render a report's master again, and say whether it came out the same.
 
     Args:
@@ -87,7 +71,7 @@ def replay_report(
     made = new.output
     assert made is not None
     same = {row.sha256 for row in new.outputs} <= masters
-    return Replayed(output=made, identical=same, verdict=_verdict(report.version, made.path, same))
+    return ReplayReport(output=made, identical=same, verdict=_verdict(report.version, made.path, same))
 
 
 def _check_own(report: Path, request: Request, masters: set[str]) -> None:
@@ -170,6 +154,7 @@ def _recorded(report: RecordedMaster, output: Path | None, song: Path | None, st
         edits=replayed.edits,
         codecs=CodecPlan(replayed.codecs.checked, replayed.codecs.held),
         replaygain=replayed.replaygain,
+        dual_mono=replayed.dual_mono,
         bit_depth=report.output.bit_depth,
         sample_rate=replayed.sample_rate,
         seed=replayed.seed,

@@ -130,21 +130,6 @@ def title_of(folder: Path) -> str:
     return folder.absolute().name.removesuffix(".stems")
 
 
-def parsed_roles(texts: Sequence[str]) -> dict[str, str]:
-    """`FILE=ROLE` of the command line, by file.
-
-    Raises:
-        UsageError: no equals sign.
-    """
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, role = text.rpartition("=")
-        if not equals or not name:
-            raise UsageError(f"{option('roles', text)}: write FILE=ROLE, such as 'take 3.wav=vocals'")
-        found[name] = role.strip().lower()
-    return found
-
-
 def recorded_stems(found: RecordedStems, folder: Path | None = None) -> StemsIn:
     """The stems that a report's master was made of, each with the role that it had.
 

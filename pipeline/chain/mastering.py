@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -63,21 +64,12 @@ def band_programmes(source: AudioSource, settings: Settings) -> BandProgrammes |
     return measure_bands(process_blocks(source, before), source.rate, source.channels, settings)
 
 
-def master_processors(
-    settings: Settings,
-    rate: int,
-    channels: int,
-    programme: Programme,
-    gaps: Gaps | None = None,
-    bands: BandProgrammes | None = None,
-    ride: Ride | None = None,
-    highs: Highs | None = None,
-    blinks: Blinks | None = None,
-) -> list[Processor]:
-    """The master chain in the order of the signal, without what is neutral or beyond Nyquist.
+@dataclass(frozen=True)
+class Chain:
+    """What an effect of the master is built from.
 
-    Args:
-        settings: their `master` section and its finer tools are used.
+    Attributes:
+        settings: of every parameter.
         rate: sample rate in Hz.
         channels: width, balance and mono lows work on two and are left out otherwise.
         programme: the level of the mix that goes in, which the thresholds stand against.
@@ -86,39 +78,145 @@ def master_processors(
         ride: `measure_ride` of the mix, for `ride_db`; no level is ridden without it.
         highs: where the highs of the mix end, for `extend_from_hz`; taken at its word without them.
         blinks: the bands of the mix that blink, for `blink_fill_db`; nothing is filled without them.
+        late: frames by which the effects before it are late.
     """
-    master = settings.section("master")
+
+    settings: Settings
+    rate: int
+    channels: int
+    programme: Programme
+    gaps: Gaps | None = None
+    bands: BandProgrammes | None = None
+    ride: Ride | None = None
+    highs: Highs | None = None
+    blinks: Blinks | None = None
+    late: int = 0
+
+    @property
+    def master(self) -> Mapping[str, float]:
+        """The values of the place `master`."""
+        return self.settings.section("master")
+
+
+Effect = Callable[[Chain], list[Processor]]
+"""Builds an effect's processors; none where its parameters are neutral or the sound has no place for it."""
+
+
+def master_processors(chain: Chain) -> list[Processor]:
+    """The master chain in the order of the signal, without what is neutral or beyond Nyquist."""
     processors: list[Processor] = []
-    if channels == 2 and master["balance_db"] != 0:
-        processors.append(Image(image_matrix(balance_db=master["balance_db"])))
-    # First of what is late: it counts the windows of the mix that the blinks were measured in.
-    if blinks is not None and blinks.found and master["blink_fill_db"] > 0:
-        processors.append(BlinkFiller(blinks, master["blink_fill_db"], rate, channels))
-    processors += dynamic_cuts(master, rate, channels, programme)
-    processors += _repairs(master, rate, channels)
-    if gaps is not None and gaps.gaps and master["gap_fill_db"] > 0:
-        processors.append(GapFiller(gaps, master["gap_fill_db"], rate, channels))
-    processors += equalisers(settings, rate, channels)
-    if bands is not None:
-        processors += dynamic_equaliser(settings, rate, channels, bands)
-    processors += _extension(master, rate, channels, highs)
-    if ride is not None and ride.moves:
-        processors.append(Rider(ride, rate, late=sum(processor.latency for processor in processors)))
-    processors += transient_shapers(master, rate, channels)
-    if master["expand_ratio"] > 1:
-        processors.append(expander(master["expand_ratio"], programme, rate, channels))
-    processors += compressors(master, rate, channels, programme)
-    processors += multiband(settings, rate, channels, bands)
-    if channels == 2:
-        processors += _image(master, rate)
+    for effect in EFFECTS.values():
+        late = sum(processor.latency for processor in processors)
+        processors += effect(replace(chain, late=late))
     return processors
 
 
-def _repairs(master: Mapping[str, float], rate: int, channels: int) -> list[Processor]:
-    most_db = master["resonance_cut_db"]
-    if most_db == 0 or not ResonanceSuppressor.fits(rate):
+def _balance(chain: Chain) -> list[Processor]:
+    balance_db = chain.master["balance_db"]
+    return [Image(image_matrix(balance_db=balance_db))] if chain.channels == 2 and balance_db else []
+
+
+def _blink_filler(chain: Chain) -> list[Processor]:
+    most_db = chain.master["blink_fill_db"]
+    if chain.blinks is None or not chain.blinks.found or most_db <= 0:
         return []
-    return [ResonanceSuppressor(most_db, rate, channels)]
+    return [BlinkFiller(chain.blinks, most_db, chain.rate, chain.channels)]
+
+
+def _cuts(chain: Chain) -> list[Processor]:
+    return dynamic_cuts(chain.master, chain.rate, chain.channels, chain.programme)
+
+
+def _resonances(chain: Chain) -> list[Processor]:
+    most_db = chain.master["resonance_cut_db"]
+    if most_db == 0 or not ResonanceSuppressor.fits(chain.rate):
+        return []
+    return [ResonanceSuppressor(most_db, chain.rate, chain.channels)]
+
+
+def _gap_filler(chain: Chain) -> list[Processor]:
+    most_db = chain.master["gap_fill_db"]
+    if chain.gaps is None or not chain.gaps.gaps or most_db <= 0:
+        return []
+    return [GapFiller(chain.gaps, most_db, chain.rate, chain.channels)]
+
+
+def _equalisers(chain: Chain) -> list[Processor]:
+    return equalisers(chain.settings, chain.rate, chain.channels)
+
+
+def _dynamic_equaliser(chain: Chain) -> list[Processor]:
+    if chain.bands is None:
+        return []
+    return [*dynamic_equaliser(chain.settings, chain.rate, chain.channels, chain.bands)]
+
+
+def _extension(chain: Chain) -> list[Processor]:
+    master = chain.master
+    if master["extend_from_hz"] >= _NO_EXTENSION_HZ:
+        return []
+    from mixagent.pipeline.restoration.extension import extension
+
+    found = extension(master["extend_from_hz"], master["extend_db"], chain.rate, chain.channels, chain.highs)
+    return [] if found is None else [found]
+
+
+def _rider(chain: Chain) -> list[Processor]:
+    if chain.ride is None or not chain.ride.moves:
+        return []
+    return [Rider(chain.ride, chain.rate, late=chain.late)]
+
+
+def _transients(chain: Chain) -> list[Processor]:
+    return transient_shapers(chain.master, chain.rate, chain.channels)
+
+
+def _expander(chain: Chain) -> list[Processor]:
+    ratio = chain.master["expand_ratio"]
+    return [expander(ratio, chain.programme, chain.rate, chain.channels)] if ratio > 1 else []
+
+
+def _compressors(chain: Chain) -> list[Processor]:
+    return compressors(chain.master, chain.rate, chain.channels, chain.programme)
+
+
+def _multiband(chain: Chain) -> list[Processor]:
+    return [*multiband(chain.settings, chain.rate, chain.channels, chain.bands)]
+
+
+def _width(chain: Chain) -> list[Processor]:
+    width = chain.master["width"]
+    return [Image(image_matrix(width=width))] if chain.channels == 2 and width != 1 else []
+
+
+def _mono_lows(chain: Chain) -> list[Processor]:
+    below_hz = chain.master["mono_below_hz"]
+    return [mono_below(below_hz, chain.rate)] if chain.channels == 2 and below_hz > 20 else []
+
+
+EFFECTS: dict[str, Effect] = {
+    "balance": _balance,
+    # First of what is late: it counts the windows of the mix that the blinks were measured in.
+    "blinks": _blink_filler,
+    "dynamic cuts": _cuts,
+    "resonances": _resonances,
+    "gaps": _gap_filler,
+    "equalisers": _equalisers,
+    "dynamic equaliser": _dynamic_equaliser,
+    "extension": _extension,
+    "ride": _rider,
+    "transients": _transients,
+    "expander": _expander,
+    "compressors": _compressors,
+    "multiband": _multiband,
+    "width": _width,
+    "mono lows": _mono_lows,
+}
+"""The effects of the master in the order of the signal.
+
+A new one is a builder in a file of its own, a row here, and the rows of its parameters in
+`mixagent.pipeline.chain.parameters`.
+"""
 
 
 def equalisers(settings: Settings, rate: int, channels: int) -> list[Processor]:
@@ -168,21 +266,3 @@ def _band_filters(values: Mapping[str, float], rate: int) -> tuple[Filter, ...]:
 
 def _filtered(sections: Float64Array, rate: int, channels: int, linear: bool) -> Processor:
     return LinearPhase(sections, rate, channels) if linear else Cascade(sections, channels)
-
-
-def _extension(master: Mapping[str, float], rate: int, channels: int, highs: Highs | None) -> list[Processor]:
-    if master["extend_from_hz"] >= _NO_EXTENSION_HZ:
-        return []
-    from mixagent.pipeline.restoration.extension import extension
-
-    found = extension(master["extend_from_hz"], master["extend_db"], rate, channels, highs)
-    return [] if found is None else [found]
-
-
-def _image(master: Mapping[str, float], rate: int) -> list[Processor]:
-    processors: list[Processor] = []
-    if master["width"] != 1:
-        processors.append(Image(image_matrix(width=master["width"])))
-    if master["mono_below_hz"] > 20:
-        processors.append(mono_below(master["mono_below_hz"], rate))
-    return processors

@@ -112,9 +112,10 @@ def program_version() -> str:
     The version alone would let a development checkout find what its code made before an edit. Command
     line and reports are not among it: another word in a help text makes no other sound.
     """
-    root, digest = Path(mixagent.__file__).parent, hashlib.sha256()
-    for pattern in _PROGRAM:
-        for file in sorted(root.glob(pattern)):
+    digest = hashlib.sha256()
+    # More than one folder in a checkout without symbolic links.
+    for root in (Path(mixagent.__file__).parent, *map(Path, mixagent.__path__[1:])):
+        for file in sorted(file for pattern in _PROGRAM for file in root.glob(pattern)):
             digest.update(f"{file.relative_to(root)} {file.stat().st_size}\n".encode() + file.read_bytes())
     return f"{mixagent.__version__} {digest.hexdigest()}"
 

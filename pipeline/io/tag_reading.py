@@ -15,8 +15,9 @@ import shutil
 import struct
 import subprocess
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -136,15 +137,29 @@ def read_tags(path: Path) -> Tags:
     Raises:
         TAG_ERRORS: they cannot be read.
     """
+    errors: list[Exception] = []
     with path.open("rb") as file:
-        front, after = _front_id3(file)
+        after = _front_end(file)
         file.seek(after)
         head = file.read(16)
-    found = _native(path, head, after)
-    for other in (front, _appended(path) if head[:4] not in (*_RIFF, b"OggS", b"\x1aE\xdf\xa3") else Tags()):
-        found = found.with_missing(other)
+    alone = head[:4] in (*_RIFF, b"OggS", b"\x1aE\xdf\xa3")
+    found = Tags()
+    # One that is broken does not cost the others.
+    reads: tuple[Callable[[], Tags], ...] = (
+        partial(_native, path, head, after),
+        partial(_front_id3, path),
+        partial(_appended, path),
+    )
+    for read in reads[:1] if alone else reads:
+        try:
+            found = found.with_missing(read())
+        except TAG_ERRORS as error:
+            errors.append(error)
+    if errors and not (found.texts or found.pictures or found.frames):
+        raise errors[0]
+    lost = dict.fromkeys([*found.lost, *("tags that are damaged" for _ in errors)])
     texts = {name: values for name, values in found.texts.items() if values and not is_stale(name)}
-    return replace(found, texts=texts, lost=tuple(dict.fromkeys(found.lost)))
+    return replace(found, texts=texts, lost=tuple(lost))
 
 
 def is_stale(name: str) -> bool:
@@ -182,23 +197,35 @@ def _add(texts: Texts, name: str, values: Iterable[str], lost: list[str] | None 
             if lost is not None:
                 lost.append(f"{name} of {size_words(len(value))}")
             continue
-        # No format holds a NUL within a text, nor half of a surrogate pair.
-        value = value.replace("\0", "").encode("utf-8", "replace").decode()
-        if value and name:
-            texts.setdefault(name, []).append(value)
+        if (text := fit_text(value)) and name:
+            texts.setdefault(name, []).append(text)
+
+
+def fit_text(text: str) -> str:
+    """The text as every format can hold it: without NUL, and with `?` for half of a surrogate pair."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 # --- ID3 ---------------------------------------------------------------------------------------
 
 
-def _front_id3(file: io.BufferedReader) -> tuple[Tags, int]:
-    """The ID3 tag at the beginning of a file, and where it ends."""
+def _front_end(file: io.BufferedReader) -> int:
+    """Where the ID3 tag at the beginning of a file ends; 0 where there is none."""
     head = file.read(10)
     if head[:3] != b"ID3" or len(head) < 10 or max(head[6:10]) > 127:
-        return Tags(), 0
-    size = _synchsafe(head[6:10])
-    data, lost = _id3_bytes(file, head, size)
-    return replace(_from_id3(data), lost=tuple(lost)), 10 + size + 10 * bool(head[5] & 16)
+        return 0
+    return 10 + _synchsafe(head[6:10]) + 10 * bool(head[5] & 16)
+
+
+def _front_id3(path: Path) -> Tags:
+    with path.open("rb") as file:
+        if not _front_end(file):
+            return Tags()
+        file.seek(0)
+        head = file.read(10)
+        data, lost = _id3_bytes(file, head, _synchsafe(head[6:10]))
+    found = _from_id3(data)
+    return replace(found, lost=(*found.lost, *lost))
 
 
 def _synchsafe(data: bytes) -> int:

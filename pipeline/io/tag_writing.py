@@ -69,6 +69,12 @@ def write_tags(
     return lost
 
 
+def has_times(tags: Tags) -> bool:
+    """Whether the tags name places in the song."""
+    timed = any(frame.FrameID in _TIMED_FRAMES for frame in tags.frames)
+    return bool(tags.chapters or tags.chunks) or timed
+
+
 def _says_something(tags: Tags, chapters: Collection[Chapter]) -> bool:
     return bool(tags.texts or tags.pictures or chapters or tags.frames or tags.blocks)
 

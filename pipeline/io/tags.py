@@ -12,12 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import mutagen
-
-from mixagent.pipeline.errors import OutputError
+from mixagent.pipeline.errors import InputError, OutputError
 from mixagent.pipeline.files import atomically
-from mixagent.pipeline.io.tag_reading import TAG_ERRORS, Tags, Texts, chunk_chapters, read_tags
-from mixagent.pipeline.io.tag_writing import write_tags
+from mixagent.pipeline.io.decoding import probe
+from mixagent.pipeline.io.tag_reading import TAG_ERRORS, Tags, Texts, chunk_chapters, fit_text, read_tags
+from mixagent.pipeline.io.tag_writing import has_times, write_tags
 from mixagent.pipeline.untrusted import one_line
 
 Retag = Callable[[Texts], Mapping[str, list[str]]]
@@ -81,12 +80,14 @@ def copy_tags(source: Path | None, target: Path, changes: Retag | None = None) -
     except TAG_ERRORS as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         warnings = (f"the tags of {source} cannot be read ({reason}) and were not kept",)
-    changed = {} if changes is None else dict(changes(tags.texts))
+    asked = {} if changes is None else changes(tags.texts)
+    changed = {name: [fit_text(text) for text in texts] for name, texts in asked.items()}
     try:
-        timed = bool(tags.chapters or tags.chunks or tags.frames)
-        ratio, same_length = (1.0, True) if source is None or not timed else _compared(source, target)
-        if source is not None and target.suffix.lower() != ".wav":
-            tags = _with_markers_as_chapters(tags, source)
+        ratio, same_length = 1.0, True
+        if source is not None and has_times(tags):
+            ratio, same_length = _compared(source, target)
+            if target.suffix.lower() != ".wav":
+                tags = _with_markers_as_chapters(tags, source)
         written = replace(tags, texts={**tags.texts, **changed})
         return (*warnings, *_told(write_tags(written, target, changed, ratio, same_length), target))
     except TAG_ERRORS as error:
@@ -113,17 +114,19 @@ def _told(lost: Sequence[str], target: Path) -> tuple[str, ...]:
 def _compared(source: Path, target: Path) -> tuple[float, bool]:
     """The target's rate over the source's, and whether both are as long; as if where that is not known."""
     try:
-        clocks = [mutagen.File(path).info for path in (source, target)]
-        (before_s, before_hz), (after_s, after_hz) = ((info.length, info.sample_rate) for info in clocks)
-    except TAG_ERRORS:
+        before, after = probe(source), probe(target)
+    except InputError:
         return 1.0, True
-    return after_hz / before_hz if before_hz else 1.0, abs(after_s - before_s) <= _SAME_LENGTH_S
+    same_length = abs(after.duration_s - before.duration_s) <= _SAME_LENGTH_S
+    return after.rate / before.rate, same_length or not before.frames
 
 
 def _with_markers_as_chapters(tags: Tags, source: Path) -> Tags:
     if not any(chunk.name == b"cue " for chunk in tags.chunks):
         return tags
-    rate = mutagen.File(source).info.sample_rate
-    chapters = tags.chapters or chunk_chapters(tags.chunks, rate)
+    try:
+        chapters = tags.chapters or chunk_chapters(tags.chunks, probe(source).rate)
+    except InputError:
+        return tags
     others = tuple(chunk for chunk in tags.chunks if chunk.name not in (b"cue ", b"LIST"))
     return replace(tags, chapters=chapters, chunks=others)

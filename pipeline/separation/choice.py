@@ -52,7 +52,9 @@ def choose_separator(name: str = "auto", device: str = "auto", stems: int | None
         ModelMissingError: a model is needed and it is not here.
     """
     if name not in NAMES:
-        raise UsageError(f"no separator is called {name!r}: choose one of {', '.join(NAMES)}")
+        raise UsageError(
+            f"no separator is called {name!r}: choose one of {', '.join(NAMES)}", field="separator"
+        )
     if stems is not None and stems not in STEM_SETS:
         raise UsageError(f"a song is not split into {stems} stems: choose {_numbers()}")
     device = "cpu" if name == "none" else resolve_device(device)

@@ -2,7 +2,7 @@
 
 import pytest
 
-import mixagent.session.master as session
+import mixagent.session.analyse as session
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ def test_a_fault_of_the_program_is_one_line_and_a_log(mixagent, monkeypatch, son
     def broken(*arguments):
         raise error
 
-    monkeypatch.setattr(session, "analyze_song", broken)
+    monkeypatch.setattr(session, "measured_song", broken)
     ran = mixagent("analyze", song)
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (70, "", 1)
     (log,) = (cache_folder / "logs").glob("*.log")
@@ -28,7 +28,7 @@ def test_old_logs_go(mixagent, monkeypatch, song, cache_folder):
     folder.mkdir()
     for day in range(30):
         (folder / f"202001{day:02d}.log").touch()
-    monkeypatch.setattr(session, "analyze_song", None)
+    monkeypatch.setattr(session, "measured_song", None)
     assert mixagent("analyze", song).code == 70
     assert len(list(folder.iterdir())) == 20
 
@@ -37,7 +37,7 @@ def test_where_no_log_can_be_written_the_line_is_said_all_the_same(mixagent, mon
     (tmp_path / "file").touch()
     monkeypatch.setenv("MIXAGENT_CACHE", str(tmp_path / "file"))
     monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "file"))
-    monkeypatch.setattr(session, "analyze_song", None)
+    monkeypatch.setattr(session, "measured_song", None)
     ran = mixagent("analyze", song)
     assert (ran.code, len(ran.err.splitlines())) == (70, 1)
     assert ".log" not in ran.err

@@ -20,7 +20,14 @@ from mixagent.pipeline.io import FileInfo, content_hash
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.policies.base import Decision
 from mixagent.report.actions import Made, actions, answers
-from mixagent.report.findings import finding_rows, found_rows, judged, judged_section, told_rows
+from mixagent.report.findings import (
+    finding_rows,
+    found_rows,
+    judged,
+    judged_section,
+    told_rows,
+    with_wholes,
+)
 from mixagent.report.model import (
     ANALYSIS_SCHEMA,
     SCHEMA,
@@ -48,6 +55,7 @@ from mixagent.report.model import (
     Summary,
 )
 from mixagent.report.words import PROPERTIES, number
+from mixagent.session.dual_mono import counted, counts_twice, missed_words, mono_words
 from mixagent.session.guidance import goal_words, guidance_sections, wishes_warnings
 from mixagent.session.reporting.delivery import (
     codec_section,
@@ -72,12 +80,13 @@ WORSE = 0.05
 """A finding whose severity rose by so much is told to have become more."""
 
 
-def analysis_report(song: Path, results: Results) -> AnalysisReport:
+def analysis_report(song: Path, results: Results, dual_mono: bool = False) -> AnalysisReport:
     """The report of `mixagent analyze`.
 
     Args:
         song: that was analysed.
         results: of its decoding and its analysis.
+        dual_mono: whether the loudness of one channel is counted as of two.
     """
     heard = results.heard
     judgement, diagnosis = _judged(heard.measures), heard.diagnosis
@@ -85,12 +94,12 @@ def analysis_report(song: Path, results: Results) -> AnalysisReport:
         schema=ANALYSIS_SCHEMA,
         version=__version__,
         input=AnalysedFile(path=str(song), **asdict(results.info)),
-        analysis=heard.analysis,
+        analysis=counted(heard.analysis, dual_mono),
         judged=judged_section(judgement),
         findings=finding_rows(judgement, diagnosis.findings),
         properties=_properties(diagnosis),
         translation=heard.translation,
-        warnings=tuple(results.warnings),
+        warnings=(*results.warnings, *mono_words(dual_mono, results.info.channels)),
     )
 
 
@@ -124,7 +133,7 @@ def build_report(outcome: Outcome) -> Report:
     request, decision, applied = decided.request, decided.decision, decided.applied
     heard, finish = results.heard, results.finish
     master = heard if results.measured is None else results.measured
-    before, after = heard.analysis, master.analysis
+    before, after = (counted(each.analysis, request.dual_mono) for each in (heard, master))
     measures = Measures(before=heard.measures, after=master.measures)
     judgement = _judged(measures.before)
     judgement_after = _judged(measures.after, judgement)
@@ -155,9 +164,9 @@ def build_report(outcome: Outcome) -> Report:
         dry_run=request.dry_run,
         preview=_preview(outcome),
         met=finish is None or finish.met,
-        missed=None if finish is None or finish.met else finish.missed,
+        missed=_missed(outcome),
         summary=Summary(
-            wrong=tuple(row.sentence for row in told_rows(findings.before)),
+            wrong=tuple(row.sentence for row in told_rows(findings.before, _answered(acted))),
             done=(*_done(outcome, acted, reference, goal), *edits_done(edits), *codecs_done(codecs)),
             left=tuple(left),
             new=tuple(new),
@@ -194,10 +203,19 @@ def build_report(outcome: Outcome) -> Report:
             *([] if own is None else stems_warnings(results, request.song)),
             *wishes_warnings(decided.wishes, applied.space, request.target_named),
             *outcome.warnings,
+            *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),
         ),
         replay=_replay(request, decision, outcome.models, _match(results)),
     )
+
+
+def _missed(outcome: Outcome) -> str | None:
+    """Why the target was missed; None where it was met, or none was aimed at."""
+    finish, info = outcome.results.finish, outcome.results.info
+    if finish is None or finish.met:
+        return None
+    return missed_words(finish.missed, counts_twice(outcome.decided.request.dual_mono, info.channels))
 
 
 def _preview(outcome: Outcome) -> Preview | None:
@@ -270,7 +288,7 @@ def afterwards(
     `tried` names faults for which something was set, though it did little.
     """
     was = {row.name: row.severity for row in found_rows(before)}
-    answered = {name for action in acted for name in action.answers} | {*tried}
+    answered = with_wholes({*_answered(acted), *tried})
     left, new = [], []
     for row in told_rows(after):
         if row.name not in was:
@@ -283,6 +301,11 @@ def afterwards(
             why = f": {row.unanswered}" if row.unanswered else ""
             left.append(f"{row.sentence}; found, not answered{why}")
     return left, new
+
+
+def _answered(acted: Sequence[ActionRow]) -> set[str]:
+    """The names of the faults that actions answer."""
+    return {name for action in acted for name in action.answers}
 
 
 def _properties(diagnosis: Diagnosis) -> tuple[Property, ...]:
@@ -397,6 +420,7 @@ def _replay(
         edits=request.edits,
         codecs=RecordedCodecs(checked=request.codec_plan.checked, held=request.codec_plan.held),
         replaygain=request.replaygain,
+        dual_mono=request.dual_mono,
         sample_rate=request.sample_rate,
         seed=request.seed,
         match=match,

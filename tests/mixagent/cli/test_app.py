@@ -65,7 +65,10 @@ def test_help_says_what_each_command_is_for(mixagent, command):
 
 def test_help_loads_nothing_heavy():
     heavy = {"torch", "numba", "numpy", "scipy", "soundfile", "pedalboard", "hydra"}
-    check = f"import sys; from mixagent.cli import app; print(sorted({heavy} & sys.modules.keys()))"
+    check = (
+        "import sys; from mixagent.cli.app import command_line; command_line(); "
+        f"print(sorted({heavy} & sys.modules.keys()))"
+    )
     ran = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert ran.stdout == "[]\n"
 
@@ -88,7 +91,7 @@ def test_the_package_runs_as_a_module():
         (["--target", ""], "unknown target ''"),
         (["--intent", "quiet"], "unknown intent"),
         (["--ceiling", "1"], "out of range"),
-        (["--ceiling", "nan"], "out of range"),
+        (["--ceiling", "nan"], "not a number"),
         (["--ceiling", "loud"], "ceiling"),
         (["--amount", "2"], "--amount"),
         (["--amount", "nan"], "amount"),
@@ -134,12 +137,20 @@ def test_the_input_is_never_the_output(mixagent, song):
     assert song.read_bytes() == before
 
 
-@pytest.mark.parametrize("command", ["master", "analyze"])
-@pytest.mark.parametrize("name", ["", ".", "/"])
-def test_no_name_is_no_song(mixagent, command, name):
+@pytest.mark.parametrize(
+    ("command", "name", "words"),
+    [
+        ("master", "", "without a name"),
+        ("master", "/", "a whole disk"),
+        ("analyze", "", "without a name"),
+        ("analyze", ".", "is a folder: name an audio file"),
+        ("analyze", "/", "is a folder: name an audio file"),
+    ],
+)
+def test_no_name_is_no_song(mixagent, command, name, words):
     ran = mixagent(command, name)
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (3, "", 1)
-    assert "is a folder: name an audio file" in ran.err
+    assert words in ran.err
 
 
 @pytest.mark.parametrize(
@@ -172,12 +183,16 @@ def test_two_runs_at_once_share_a_cache(song, cache_folder):
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
-def test_an_output_that_links_elsewhere_leaves_what_it_links_to(mixagent, song, tmp_path):
-    (tmp_path / "kept").write_text("kept")
-    (tmp_path / "m.wav").symlink_to("kept")
-    assert master(mixagent, song, "-o", tmp_path / "m.wav").code == 0
-    assert (tmp_path / "kept").read_text() == "kept"
-    assert soundfile.info(tmp_path / "m.wav").frames == soundfile.info(song).frames
+@pytest.mark.parametrize("name", ["kept.wav", "kept", "kept.old"])
+def test_an_output_that_is_a_link_is_written_through(mixagent, song, tmp_path, name):
+    (tmp_path / "elsewhere").mkdir()
+    kept, link = tmp_path / "elsewhere" / name, tmp_path / "m.wav"
+    kept.write_text("old")
+    link.symlink_to(kept)
+    assert master(mixagent, song, "-o", link).code == 0
+    assert link.is_symlink()
+    assert soundfile.info(kept).frames == soundfile.info(song).frames
+    assert [path.name for path in kept.parent.iterdir()] == [name]
 
 
 def test_a_report_never_replaces_the_input(mixagent, song, tmp_path):

@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-import typer
 from short_cases import music
 from typer.testing import CliRunner
 
-from mixagent.cli.common import command
-from mixagent.cli.learning import experience_app, learn, rate, rollback
+from mixagent.cli.app import command_line
 from mixagent.envs.cases import CaseStore, Damage, make_case
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
 from mixagent.pipeline.chain.parameters import ParameterSpace
@@ -38,12 +36,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     """Runs a command with an empty data folder of its own; its JSON, or the error that it ends with."""
     monkeypatch.setenv("MIXAGENT_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("MIXAGENT_CORPUS", str(tmp_path / "corpus"))
-    app, models = typer.Typer(), typer.Typer()
-    command(app, "rate")(rate)
-    command(app, "learn")(learn)
-    command(models, "rollback")(rollback)
-    app.add_typer(models, name="models")
-    app.add_typer(experience_app, name="experience")
+    app = command_line()
 
     def run(*arguments: object) -> Any:
         result = CliRunner().invoke(app, [str(each) for each in arguments], catch_exceptions=False)

@@ -16,12 +16,21 @@ from mixagent.pipeline.finaliser.targets import PLATFORMS
 from mixagent.pipeline.finished.band import finished_music_band, judge
 from mixagent.pipeline.finished.findings import BY_NAME, FAULTS, FOUND
 from mixagent.pipeline.finished.measures import GROUPS, INDEX, KIND, MEASURES, TONE_HZ, SongMeasures
+from mixagent.pipeline.finished.reasons import faults_answered
 from mixagent.pipeline.types import Audio
 from mixagent.report import charts
 from mixagent.report.actions import UNCERTAIN, Made, actions, answers, hz_words, regions, span_words
-from mixagent.report.findings import PATHOLOGY, finding_rows, found_rows, judged, judged_section
+from mixagent.report.findings import (
+    PATHOLOGY,
+    finding_rows,
+    found_rows,
+    judged,
+    judged_section,
+    told_rows,
+    with_wholes,
+)
 from mixagent.report.spectrogram import COLUMNS, ROWS, band_levels_db, png, spectrograms
-from mixagent.report.words import FIRST_PLATFORMS, percent, platforms_first
+from mixagent.report.words import FIRST_PLATFORMS, change_words, percent, platforms_first
 from mixagent.session.reporting.delivery import platform_facts
 
 SPACE = ParameterSpace.for_stems(())
@@ -184,8 +193,8 @@ def test_what_came_of_other_things_is_not_told_as_what_the_equaliser_did():
 def test_bands_that_nothing_reached_are_no_action_though_the_level_of_the_rest_moved_them():
     gains = {hz: -8.0 for hz in GRAPHIC_HZ if 200 <= hz <= 500}
     start = song()
-    others = {f"tone_{hz:.0f}": 1.9 for hz in TONE_HZ if not 200 <= hz <= 500}
-    inside = {f"tone_{hz:.0f}": -6.1 for hz in TONE_HZ if 200 <= hz <= 500}
+    others = {f"tone_{int(hz)}": 1.9 for hz in TONE_HZ if not 200 <= hz <= 500}
+    inside = {f"tone_{int(hz)}": -6.1 for hz in TONE_HZ if 200 <= hz <= 500}
     before = judged(start)
     told = actions(before, judged(moved(start, **others, **inside), before), made(graphic("tone", gains)))
     assert [(row.what, row.change) for row in told] == [("tone", pytest.approx(-6.1))]
@@ -235,6 +244,47 @@ def test_a_repair_is_told_by_what_it_did_and_not_at_all_where_it_found_nothing()
     assert actions(before, after, made(values, repairs={"master.resonance_cut_db": []})) == []
 
 
+def test_changes_are_told_by_their_size():
+    told = [change_words("raised", change_db) for change_db in (1.4, 1.5, -4.0, 4.1)]
+    assert told == [
+        "raised a little, by 1.4 dB",
+        "raised by 1.5 dB",
+        "raised by 4.0 dB",
+        "raised much, by 4.1 dB",
+    ]
+
+
+def test_a_group_is_named_where_no_single_fault_stands_for_it():
+    spread = {f"tone_{int(hz)}": 0.7 * (-1) ** k for k, hz in enumerate(TONE_HZ)}
+    whole = judge(song(**spread))
+    assert [row.name for row in told_rows(finding_rows(whole, []))] == ["other tone"]
+    muddy = judge(song(**{**spread, **of("muddy", 3.0)}))
+    assert {"muddy", "other tone"} <= {row.name for row in found_rows(finding_rows(muddy, []))}
+    assert "other tone" not in {row.name for row in told_rows(finding_rows(muddy, []))}
+    assert "other tone" in {row.name for row in told_rows(finding_rows(muddy, []), {"other tone"})}
+    assert with_wholes({"muddy", "hole"}) == {"muddy", "hole", "other tone"}
+
+
+def test_what_was_moved_for_a_group_as_a_whole_says_how_far_out_it_was_there():
+    start = song(**{f"tone_{int(hz)}": 0.7 * (-1) ** (k // 7) for k, hz in enumerate(TONE_HZ)})
+    before = judged(start)
+    back = {f"tone_{int(hz)}": -0.5 * BAND.spread[INDEX[f"tone_{int(hz)}"]] for hz in TONE_HZ[14:21]}
+    gains = {int(hz): -2.0 for hz in TONE_HZ[14:21]}
+    (action,) = actions(before, judged(moved(start, **back), before), made(graphic("tone", gains)))
+    out_db = 0.7 * np.mean([BAND.spread[INDEX[name]] for name in back])
+    assert action.answers == ("other tone",)
+    assert action.why.endswith(f"here it was {out_db:.1f} dB over")
+
+
+def test_what_was_set_for_dynamics_counts_as_tried():
+    assert faults_answered({"master.ride_db": 1.0, "graphic.tone_31_db": 2.0}) == {"monotone"}
+    assert faults_answered({"master.ride_db": -1.0, "high_band.transient_attack_db": -2.0}) == {
+        "uneven",
+        "spiky",
+    }
+    assert faults_answered({}) == set()
+
+
 def test_spans_are_told_in_two_digits():
     assert span_words(178.2, 561.2) == "180–560 Hz"
     assert span_words(449.0, 4490.0) == "450 Hz–4.5 kHz"
@@ -270,7 +320,7 @@ def test_the_tone_chart_spans_thirty_db_about_finished_music_with_its_band_behin
 
 def test_the_middle_of_finished_music_stays_in_sight_however_far_out_a_song_is():
     for by in (-60.0, 60.0):
-        far = moved(song(), **{f"tone_{hz:.0f}": by for hz in TONE_HZ[:20]})
+        far = moved(song(), **{f"tone_{int(hz)}": by for hz in TONE_HZ[:20]})
         drawn = charts.tone_chart(sides(far, far))
         middle = heights(next(line.path for line in drawn.lines if line.kind == "mean"))
         assert all(charts.BOX / 4 < y < 3 * charts.BOX / 4 for y in middle)

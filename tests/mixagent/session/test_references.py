@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from songs import RATE, song_samples
 
+from mixagent.options import reference as parsed_reference
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.targets import loudness_target
@@ -16,7 +17,7 @@ from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.types import Audio
 from mixagent.session.guidance import Wishes
-from mixagent.session.references import Reference, parsed_reference
+from mixagent.session.references import Reference
 
 FAST = ("--separator", "none", "--policy", "neutral")
 

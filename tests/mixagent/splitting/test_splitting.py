@@ -40,13 +40,13 @@ class Shared:
 @pytest.fixture
 def shared(monkeypatch):
     """Makes a `Shared` separator of these stems the one that is named unless another is."""
-    from mixagent.cli.common import configured
+    from mixagent.options import config
 
     def use(names: tuple[str, ...], shares: tuple[float, ...] = SHARES) -> None:
         choice = Choice(Shared(names, shares), "for a test")
         monkeypatch.setattr("mixagent.pipeline.separation.choice._named", lambda *arguments: choice)
         monkeypatch.setattr(
-            "mixagent.cli.split.configured", lambda sets, name: configured(sets, name or "spleeter")
+            "mixagent.options.config", lambda options: config({"separator": "spleeter", **options})
         )
 
     return use
@@ -441,8 +441,8 @@ def test_memory_does_not_grow_with_the_song(tmp_path, cache_folder):
             for _ in range(seconds // 10):
                 file.write(0.1 * np.random.default_rng(0).standard_normal(160_000))
         script = (
-            "import re, sys\nfrom mixagent.cli.app import app\n"
-            "app(sys.argv[1:], standalone_mode=False)\n"
+            "import re, sys\nfrom mixagent.cli.app import command_line\n"
+            "command_line()(sys.argv[1:], standalone_mode=False)\n"
             "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1], file=sys.stderr)"
         )
         command = [sys.executable, "-c", script, "split", str(path), "--stems", "2", "--no-cache"]

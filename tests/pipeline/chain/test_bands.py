@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mixagent.pipeline.chain.bands import measure_bands
-from mixagent.pipeline.chain.mastering import band_programmes, master_processors
+from mixagent.pipeline.chain.mastering import Chain, band_programmes, master_processors
 from mixagent.pipeline.chain.parameters import BAND_PLACES, FINE, ParameterSpace
 from mixagent.pipeline.dsp.dynamics import Curve
 from mixagent.pipeline.dsp.programme import measure_programme
@@ -44,7 +44,7 @@ def mastered(
 ) -> FloatArray:
     source, settings = Audio(samples, rate), SPACE.settings(values)
     bands = band_programmes(source, settings)
-    chain = master_processors(settings, rate, source.channels, measure_programme(source), None, bands)
+    chain = master_processors(Chain(settings, rate, source.channels, measure_programme(source), None, bands))
     return collect(process_blocks(source, chain, size), rate, source.channels).samples
 
 
@@ -207,7 +207,7 @@ def test_memory_does_not_grow_with_the_length_of_the_stream() -> None:
     bands = band_programmes(heard, settings)
 
     def peak_bytes(frames: int) -> int:
-        chain = master_processors(settings, RATE, 2, measure_programme(heard), None, bands)
+        chain = master_processors(Chain(settings, RATE, 2, measure_programme(heard), None, bands))
         tracemalloc.reset_peak()
         before = tracemalloc.get_traced_memory()[0]
         sum(part.shape[1] for part in process_blocks(Endless(frames), chain, 1 << 14))

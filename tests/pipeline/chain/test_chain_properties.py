@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mixagent.pipeline.chain.amounts import Strengths
-from mixagent.pipeline.chain.mastering import band_programmes, master_processors
+from mixagent.pipeline.chain.mastering import Chain, band_programmes, master_processors
 from mixagent.pipeline.chain.mixing import Levels, measure_levels, mix_blocks
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.dsp.programme import measure_programme
@@ -73,7 +73,7 @@ def in_blocks(source: AudioSource, size: int, action: NDArray[np.floating], kind
     stems, levels, gaps = heard(kind, source.channels)
     mix = collect(mix_blocks(stems, of(action), levels, size), 44100, source.channels)
     bands = band_programmes(source, of(action))
-    chain = master_processors(of(action), 44100, source.channels, levels["mix"], gaps, bands)
+    chain = master_processors(Chain(of(action), 44100, source.channels, levels["mix"], gaps, bands))
     return collect(process_blocks(mix, chain, size), 44100, source.channels).samples
 
 
@@ -147,7 +147,7 @@ def mastered(samples: FloatArray, setting: Settings, heard_as: FloatArray | None
     source = Audio(np.ascontiguousarray(samples), 44100)
     known = source if heard_as is None else Audio(heard_as, 44100)
     levels, bands = measure_programme(known), band_programmes(known, setting)
-    chain = master_processors(setting, 44100, source.channels, levels, None, bands)
+    chain = master_processors(Chain(setting, 44100, source.channels, levels, None, bands))
     return collect(process_blocks(source, chain), 44100, source.channels).samples
 
 

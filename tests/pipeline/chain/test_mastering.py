@@ -5,7 +5,7 @@ import pedalboard
 import pytest
 from scipy import signal
 
-from mixagent.pipeline.chain.mastering import master_processors
+from mixagent.pipeline.chain.mastering import Chain, master_processors
 from mixagent.pipeline.chain.parameters import EQ_BANDS, MASTER, ParameterSpace
 from mixagent.pipeline.dsp.cascade import Cascade
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ, Filter
@@ -34,7 +34,7 @@ EFFECTS = {
 def mastered(samples: FloatArray, size: int = 1 << 17, rate: int = RATE, **values: float) -> FloatArray:
     source = Audio(samples, rate)
     settings = SPACE.settings({f"master.{name}": value for name, value in values.items()})
-    chain = master_processors(settings, rate, source.channels, measure_programme(source))
+    chain = master_processors(Chain(settings, rate, source.channels, measure_programme(source)))
     return collect(process_blocks(source, chain, size), rate, source.channels).samples
 
 
@@ -51,7 +51,7 @@ def level_db(samples: FloatArray, low_hz: float, high_hz: float, rate: int = RAT
 
 def test_neutral_settings_need_no_processor() -> None:
     programme = measure_programme(Audio(noise(0.5), RATE))
-    assert master_processors(SPACE.settings(), RATE, 2, programme) == []
+    assert master_processors(Chain(SPACE.settings(), RATE, 2, programme)) == []
 
 
 @pytest.mark.parametrize("channels", [1, 2])

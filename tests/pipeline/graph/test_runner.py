@@ -106,7 +106,9 @@ def test_another_version_of_the_program_finds_nothing(cache, monkeypatch):
         assert len(song.runs) == remade
 
 
-@pytest.mark.parametrize("edited", ["stages.py", "pipeline/dsp/limiter.py", "checkpoints/statistics.json"])
+@pytest.mark.parametrize(
+    "edited", ["session/stages.py", "pipeline/dsp/limiter.py", "checkpoints/statistics.json"]
+)
 def test_an_edit_of_the_code_or_the_statistics_is_another_version(tmp_path, monkeypatch, edited):
     monkeypatch.setattr(mixagent, "__file__", str(tmp_path / "__init__.py"))
     (tmp_path / edited).parent.mkdir(parents=True, exist_ok=True)
