@@ -49,17 +49,17 @@ def test_a_mono_master_counted_as_two_channels_plays_at_the_target(mono):
     assert soundfile.info(master).channels == 1
     # The same samples on two channels, by the same meter.
     assert lufs(master, 2) == pytest.approx(-18, abs=0.1)
-    assert report["after"]["integrated_lufs"] == pytest.approx(lufs(master, 2), abs=0.05)
-    assert report["target"]["integrated_lufs"] == -18
-    assert report["met"]
-    assert report["replay"]["dual_mono"]
-    assert any("counted as two (dual mono)" in line for line in report["warnings"])
+    assert report.after.integrated_lufs == pytest.approx(lufs(master, 2), abs=0.05)
+    assert report.target.integrated_lufs == -18
+    assert report.met
+    assert report.replay.dual_mono
+    assert any("counted as two (dual mono)" in line for line in report.warnings)
 
 
 def test_without_it_the_file_is_at_the_target_and_the_difference_is_told(mono):
     report = mastered(mono, dual_mono=False)
     assert lufs(mono.with_name("master.wav"), 1) == pytest.approx(-18, abs=0.1)
-    assert any("plays 3.0 dB louder on two loudspeakers" in line for line in report["warnings"])
+    assert any("plays 3.0 dB louder on two loudspeakers" in line for line in report.warnings)
 
 
 def test_an_analysis_counts_every_loudness_twice_and_nothing_else(mono):
