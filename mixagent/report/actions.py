@@ -1,4 +1,4 @@
-"""What was done to a song, told by what it did to the sound: measured before and after, level removed.
+"""Changes of a song, told by what became of the sound: measured before and after, level removed.
 
 Neighbouring third octaves that went one way are one action. Its reason is the finding that it answers;
 where nothing was found for certain, that is what it says.
@@ -102,7 +102,7 @@ class Region:
 
 @dataclass(frozen=True)
 class _Repair:
-    """What a repair is called and told by: a measure of the song, and the faults that it answers."""
+    """A repair's title, the measure of the song that tells it, and the faults that it answers."""
 
     title: str
     measure: str
@@ -147,7 +147,7 @@ class Made:
 
 
 def actions(before: Judgement, after: Judgement, made: Made) -> list[ActionRow]:
-    """What was done, in the order of tone, width, balance, repairs, dynamics and the strips.
+    """All changes, in the order of tone, width, balance, repairs, dynamics and the strips.
 
     Args:
         before: the song as it came, held against finished music.
@@ -295,12 +295,12 @@ class _Told:
         return [n for n in changed if n.startswith(moving) and abs(self.made.applied[n]) >= _WORKED_DB]
 
     def _is_repaired(self, region: Region) -> bool:
-        """Whether a repair, which is told by itself, works in the region."""
+        """True where a repair, which is told by itself, works in the region."""
         centres = [gain.centre_hz for gains in self.made.repairs.values() for gain in gains]
         return any(region.low_hz < hz < region.high_hz for hz in centres)
 
     def _asked(self, group: Literal["tone", "width", "balance"], region: Region) -> bool:
-        """Whether the change of a region is what was set, in good part, and not what came of all else."""
+        """True where the change of a region was set, in good part, and did not come of all else."""
         if self.made.matched or any(n.startswith(("master.balance", "master.width")) for n in self._others()):
             return True
         places = np.array(GRAPHIC_HZ)
@@ -311,7 +311,7 @@ class _Told:
         return asked_db * region.change_db > 0 and abs(asked_db) >= _LEAST_PART * abs(region.change_db)
 
     def _others(self) -> list[str]:
-        """What switches on an effect other than the graphic equaliser."""
+        """Parameters that switch on an effect other than the graphic equaliser."""
         changed = self.made.applied.changed()
         return [n for n in changed if not n.startswith("graphic.") and switch_of(n) not in changed]
 
@@ -333,7 +333,7 @@ class _Told:
         return [fault for fault in found if fault.side == "either"]
 
     def _came_nearer(self, names: Sequence[str]) -> bool:
-        """Whether some measures lie nearer to finished music's on average than they did."""
+        """True where some measures lie nearer to finished music's on average than they did."""
         was, now = self._apart(names)
         return was * (now - was) < 0.0 and abs(now) < abs(was)
 
@@ -364,14 +364,14 @@ class _Told:
         return UNCERTAIN if self._came_nearer(names) else "it makes up for what changed beside it"
 
     def _references(self, group: Group) -> str:
-        """What a group of measures was brought towards, where that is not finished music."""
+        """The aim of a group of measures, where that is not finished music."""
         if self.made.matched:
             return "matchering gave it the reference's"
         references = self.made.references
         return "" if references is None or not references.tells(group) else f"towards {references.name}"
 
     def balance(self) -> Iterator[ActionRow]:
-        """What moved from one side to the other."""
+        """Bands that moved from one side to the other."""
         if not any(_BALANCE.fullmatch(name) for name in self.made.applied.changed()):
             return
         names = [MEASURES[k].name for k in GROUPS["balance"]][: len(IMAGE_EDGES_HZ) - 1]
@@ -410,7 +410,7 @@ class _Told:
         return label if where == "master" else f"{place_label(where)}, {label[:1].lower()}{label[1:]}"
 
     def _repaired(self, name: str, repair: _Repair) -> str | None:
-        """What a repair did; None where it found nothing to do."""
+        """The work of a repair in words; None where it found nothing to do."""
         gains = self.made.repairs.get(name, ())
         if not gains:
             return None
@@ -427,7 +427,7 @@ class _Told:
         return f"{_gains_words(gains)}; {figures}"
 
     def _in_band(self, name: str) -> str | None:
-        """What changed where an effect works; the graphic equaliser works there as well, or does not."""
+        """The change of the band that an effect works in; the graphic equaliser may work there as well."""
         reach = _reach(name, self.made.applied)
         group: Literal["tone", "width"] = "width" if _is_width(name) else "tone"
         hz = [float(MEASURES[k].hz or 0.0) for k in GROUPS[group]]
@@ -480,7 +480,7 @@ class _Told:
         return change if math.isfinite(change) else 0.0
 
     def _eased(self, fault: Fault) -> bool:
-        """Whether a fault of dynamics became less by what was set for it."""
+        """True where a fault of dynamics became less by what was set for it."""
         if not self._dynamic():
             return False
         if fault.side == "either":
@@ -513,7 +513,7 @@ class _Told:
         return [name for name in self._others() if _DYNAMICS.fullmatch(name)]
 
     def strips(self) -> Iterator[ActionRow]:
-        """What was set on single stems, which no measure of the whole song tells apart."""
+        """Settings of single stems, which no measure of the whole song tells apart."""
         moved: dict[str, list[str]] = {}
         for name in self._others():
             if _STRIPS.fullmatch(name):
@@ -531,7 +531,7 @@ class _Told:
 
 
 def _gains_words(gains: Sequence[BandGain]) -> str:
-    """What a repair did where it works: “7.1–14 kHz lowered by 0.4 dB, most 11.2 dB at 9.3 kHz”."""
+    """The gains of a repair in the band where it works: “7.1–14 kHz lowered by 0.4 dB, most 11.2 dB at 9.3 kHz”."""
     mean_db = sum(gain.mean_db for gain in gains) / len(gains)
     most = max(gains, key=lambda gain: abs(gain.most_db))
     verb = "raised" if most.most_db > 0 else "lowered"

@@ -20,10 +20,10 @@ from mixagent.report.model import Judged, MeasureBand
 BOX = 1000.0
 
 SPAN_DB = 30.0
-"""What the charts of tone and width show."""
+"""Height of the charts of tone and width."""
 
 AROUND_DB = 10.0
-"""What they show at least over and under the middle of finished music."""
+"""Least height of theirs over and under the middle of finished music."""
 
 _LOW_HZ, _HIGH_HZ = 22.0, 20_000.0
 _HZ_TICKS = (30, 60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
@@ -41,7 +41,7 @@ class Scale:
     log: bool = False
 
     def share(self, value: float) -> float:
-        """Where `value` lies between the ends, clipped to 0..1."""
+        """The place of `value` between the ends, clipped to 0..1."""
         low, high = self.low, self.high
         if self.log:
             low, high, value = math.log(low), math.log(high), math.log(max(value, low))

@@ -1,4 +1,4 @@
-"""What the report says is wrong with a song: every fault that is looked for, as a row with its sentence.
+"""The faults of a song: every one that is looked for, as a row with its sentence.
 
 Before and after are held against the same band, and the kind of song is that of the song as it came, so
 that a severity falls exactly where the song came nearer to finished music.
@@ -131,7 +131,7 @@ def judged_section(judgement: Judgement | None) -> Judged | None:
 
 
 def judged_words(judgement: Judgement) -> str:
-    """What a song was held against, and how strictly."""
+    """The music that a song was held against, and how strictly."""
     held = f"Held against {judgement.band.songs} finished songs"
     if judgement.measures.duration_s < WHOLE_S:
         held += f", hardly, for {number(judgement.measures.duration_s, 0)} s say little of a song"
@@ -191,7 +191,7 @@ def _measured(found: Found, judgement: Judgement) -> str:
 
 
 def _figures(judgement: Judgement, name: str) -> tuple[float, float]:
-    """What the song measures, and what finished music does on average."""
+    """A measure of the song, and its average over finished music."""
     return judgement.measures[name], float(judgement.band.mean[INDEX[name]])
 
 

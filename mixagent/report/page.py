@@ -351,7 +351,7 @@ class SettingShown:
 
     @property
     def is_set(self) -> bool:
-        """Whether it was moved."""
+        """True where it was moved."""
         return self.parameter.value != self.parameter.neutral
 
 

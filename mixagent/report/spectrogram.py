@@ -24,7 +24,7 @@ LOW_HZ, HIGH_HZ = 30.0, 20_000.0
 COLUMNS, ROWS = 480, 144
 
 RANGE_DB = 48.0
-"""What lies further under the loudest band is drawn as silence."""
+"""A level further under the loudest band is drawn as silence."""
 
 CHANGE_DB = 12.0
 """A change from here on has the full colour."""

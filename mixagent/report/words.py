@@ -27,7 +27,7 @@ MINUS = "\u2212"
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a finding is called, how it sounds and where it comes from."""
+    """The name of a finding, how it sounds and where it comes from."""
 
     name: str
     text: str
@@ -78,7 +78,7 @@ DEFECTS: Mapping[str, Explanation] = {
 }
 
 PROPERTIES = frozenset({"mono"})
-"""What the diagnosis tells of a song that is neither right nor wrong."""
+"""Findings of the diagnosis that are neither right nor wrong."""
 
 PLACES: Mapping[str, str] = {
     "vocals": "Vocals",
@@ -145,7 +145,7 @@ def change_words(verb: str, change_db: float) -> str:
 
 
 def span_words(low: float | None, high: float | None) -> str:
-    """What lies from a lower to an upper bound, either of which there may not be."""
+    """A span in words; either of its bounds may be missing."""
     if low is None:
         return f"up to {number(high)}"
     return number(low) if low == high else f"{number(low)} to {number(high)}"
@@ -226,7 +226,7 @@ def platforms_first(rows: Iterable[Facts], target: str) -> tuple[list[Facts], li
 
 
 _AUDIBLE_DB = 0.05
-"""What rounds to 0.0 dB is not told."""
+"""A gain under this rounds to 0.0 dB and is not told."""
 
 
 def playback_words(row: PlatformRow) -> str:

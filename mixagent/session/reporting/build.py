@@ -123,7 +123,7 @@ class Outcome:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the whole song was rendered."""
+        """True where the whole song was rendered."""
         return self.results.finish is not None and self.decided.request.preview_s is None
 
 
