@@ -531,7 +531,7 @@ class _Told:
 
 
 def _gains_words(gains: Sequence[BandGain]) -> str:
-    """The gains of a repair in the band where it works: “7.1–14 kHz lowered by 0.4 dB, most 11.2 dB at 9.3 kHz”."""
+    """The gains of a repair in its band: “7.1–14 kHz lowered by 0.4 dB, most 11.2 dB at 9.3 kHz”."""
     mean_db = sum(gain.mean_db for gain in gains) / len(gains)
     most = max(gains, key=lambda gain: abs(gain.most_db))
     verb = "raised" if most.most_db > 0 else "lowered"
