@@ -25,6 +25,7 @@ from safetensors.numpy import load, save_file
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
 from mixagent.pipeline.dsp.third_octaves import MUSIC
 from mixagent.pipeline.errors import ModelMissingError, option
+from mixagent.pipeline.files import atomically, write_atomically
 from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.finished.measures import (
     GROUPS,
@@ -206,8 +207,9 @@ class ReadingCheckpoint:
             for number, weights in enumerate(self.weights)
             for name, weight in weights.items()
         }
-        save_file(tensors, folder / WEIGHTS)
-        (folder / CARD).write_text(card, encoding="utf-8")
+        with atomically(folder / WEIGHTS) as place:
+            save_file(tensors, place)
+        write_atomically(folder / CARD, card)
         config = {
             "format": FORMAT,
             "weights_sha256": _digest((folder / WEIGHTS).read_bytes()),
@@ -216,7 +218,7 @@ class ReadingCheckpoint:
             "training": dict(self.training),
             "results": dict(self.results),
         }
-        (folder / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_atomically(folder / CONFIG, json.dumps(config, indent=1, allow_nan=False) + "\n")
 
 
 def load_readers(folder: Path) -> Readers:
