@@ -29,7 +29,8 @@ from mixagent.options import (
 )
 from mixagent.pipeline.errors import InputError, UsageError, option
 from mixagent.pipeline.files import scratch_folder
-from mixagent.pipeline.types import Audio, ShowProgress, load
+from mixagent.pipeline.types import Audio, load
+from mixagent.report.album_model import AlbumSong
 from mixagent.results import (
     AlbumResult,
     AnalysisResult,
@@ -44,7 +45,7 @@ Song = PathLike | Audio
 """A song: a file, or samples with their rate."""
 
 OnSong = Callable[[Mapping[str, Any]], None]
-"""Told of each of several songs as it is done."""
+"""Told of each song that was split: its row of the report."""
 
 
 def master(
@@ -183,7 +184,7 @@ def _split(
 def album(
     *songs: PathLike,
     on_event: OnEvent | None = None,
-    on_song: OnSong | None = None,
+    on_song: Callable[[AlbumSong], None] | None = None,
     cancel: Cancel | None = None,
     **options: Unpack[AlbumOptions],
 ) -> AlbumResult:

@@ -18,7 +18,7 @@ def analyze(song: Song, *, dual_mono: DualMono = False, printing: Printing) -> i
     with spooled([song]) as files, shown_events(printing.quiet) as show:
         found = api.analyze(files[0], dual_mono=dual_mono, on_event=show).report
     if printing.as_json:
-        print_json(found)
+        print_json(found.to_dict())
     else:
         print_text(analysis_text(found))
     return EXIT_DONE

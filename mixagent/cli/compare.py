@@ -48,7 +48,7 @@ def compare(
     with spooled(files) as songs, shown_events(printing.quiet) as show:
         found = api.compare(*songs, report=reports, on_event=show).report
     if printing.as_json:
-        print_json(found)
+        print_json(found.to_dict())
     else:
-        print_text(comparison_text(found))
+        print_text(comparison_text(found.files))
     return EXIT_DONE

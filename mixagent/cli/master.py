@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -28,6 +28,7 @@ from mixagent.types import Event
 
 if TYPE_CHECKING:
     from mixagent.options import MasterOptions
+    from mixagent.report.model import Report
     from mixagent.types import OnEvent
 
 SCHEMA = "mixagent.masters/1"
@@ -297,16 +298,16 @@ def _one(named: list[Path], options: dict[str, Any], printing: Printing) -> int:
     with spooled(named) as files, sent(options) as own, shown_events(printing.quiet) as show:
         report = _mastered(files[0] if files else None, cast("MasterOptions", own), show)
     if printing.as_json:
-        print_json(report, to_stderr=to_stderr)
+        print_json(report.to_dict(), to_stderr=to_stderr)
     else:
         from mixagent.report.terminal import planned_text, summary_text
 
-        text = planned_text(report) if report["dry_run"] else summary_text(report)
+        text = planned_text(report) if report.dry_run else summary_text(report)
         print_text(text, to_stderr=to_stderr)
-    return EXIT_DONE if report["met"] else EXIT_TARGET_MISSED
+    return EXIT_DONE if report.met else EXIT_TARGET_MISSED
 
 
-def _mastered(song: Path | None, options: MasterOptions, show: OnEvent) -> Mapping[str, Any]:
+def _mastered(song: Path | None, options: MasterOptions, show: OnEvent) -> Report:
     """The report of a master, which is written, as its reports are."""
     from mixagent import api
     from mixagent.options import with_outputs
@@ -330,7 +331,7 @@ def _each(songs: list[Path], options: dict[str, Any], printing: Printing) -> int
         for path in request.outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
         report_paths(request, own)
-    reports: list[Mapping[str, Any]] = []
+    reports: list[Report] = []
     failed: list[tuple[Path, MixagentError]] = []
     with shown_events(printing.quiet) as show:
         for done, (song, own) in enumerate(planned):
@@ -347,21 +348,17 @@ def _each(songs: list[Path], options: dict[str, Any], printing: Printing) -> int
             reports.append(report)
     if printing.as_json:
         rows = [{"song": str(song), "code": e.code, "error": e.sentence(flag)} for song, e in failed]
-        print_json({"schema": SCHEMA, "songs": reports, "failed": rows})
+        print_json({"schema": SCHEMA, "songs": [report.to_dict() for report in reports], "failed": rows})
     if failed:
         return max(error.exit_code for _, error in failed)
-    return EXIT_DONE if all(report["met"] for report in reports) else EXIT_TARGET_MISSED
+    return EXIT_DONE if all(report.met for report in reports) else EXIT_TARGET_MISSED
 
 
-def _line(song: Path, report: Mapping[str, Any]) -> str:
-    """What became of a song, in one line."""
-    if report["dry_run"]:
-        return f"{song}: {'; '.join(report['summary']['done']) or 'nothing would be done'}"
-    after = report["after"]
-    level = ", ".join(
-        f"{after[name]:.1f} {unit}"
-        for name, unit in (("integrated_lufs", "LUFS"), ("true_peak_dbtp", "dBTP"))
-        if after[name] is not None
-    )
-    missed = "" if report["met"] else f"; target missed: {report['missed']}"
-    return f"{song}: {report['output']['path']}: {level or 'silent'}{missed}"
+def _line(song: Path, report: Report) -> str:
+    """The outcome of a song, in one line."""
+    if report.output is None:
+        return f"{song}: {'; '.join(report.summary.done) or 'nothing would be done'}"
+    levels = ((report.after.integrated_lufs, "LUFS"), (report.after.true_peak_dbtp, "dBTP"))
+    level = ", ".join(f"{value:.1f} {unit}" for value, unit in levels if math.isfinite(value))
+    missed = "" if report.met else f"; target missed: {report.missed}"
+    return f"{song}: {report.output.path}: {level or 'silent'}{missed}"

@@ -35,7 +35,7 @@ def replay(
     with shown_events(printing.quiet) as show:
         made = api.replay(report, output=output, song=song, stems_in=stems_in, on_event=show)
     if printing.as_json:
-        print_json(made.report)
+        print_json(made.to_dict())
     else:
         print_text(made.verdict)
     return EXIT_DONE if made.identical else EXIT_TARGET_MISSED

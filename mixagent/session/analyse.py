@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import FOUND
@@ -19,7 +18,8 @@ from mixagent.pipeline.separation.choice import Choice
 from mixagent.pipeline.types import DiskAudio, ShowProgress
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Policy
-from mixagent.session.reporting.build import analysis_object
+from mixagent.report.model import AnalysisReport, ModelRow
+from mixagent.session.reporting.build import analysis_report
 from mixagent.session.request import SAMPLE_RATES_HZ, Request
 from mixagent.session.results import Results
 from mixagent.session.running import Runner, opened_run
@@ -67,7 +67,7 @@ class StemSource:
 
     stage: Stage
     stem_names: tuple[str, ...]
-    model: Mapping[str, str]
+    model: ModelRow
 
 
 @dataclass(frozen=True)
@@ -140,14 +140,10 @@ def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:
 
 def measured_song(
     song: Path, progress: ShowProgress | None = None, dual_mono: bool = False
-) -> dict[str, Any]:
-    """Measures and diagnosis of a song as one versioned object, schema `mixagent.analysis/2`.
-
-    With `dual_mono` the loudness of one channel is counted as of two.
-    """
+) -> AnalysisReport:
+    """Measures and findings of a song; with `dual_mono` the loudness of one channel is counted as of two."""
     with opened_run(load_config(), True, progress) as run:
-        results = run.stages(listening_stages(song))
-        return analysis_object(song, results["decode"].values, results["analyse"].values, dual_mono)
+        return analysis_report(song, run.stages(listening_stages(song)), dual_mono)
 
 
 def _decoding_stages(request: Request) -> list[Stage]:
@@ -168,7 +164,7 @@ def stem_source(job: Job) -> StemSource:
     if request.stems_in is not None:
         made = plan_of(job.decoded["place"])
         why = f"No separator ran: the stems are those of {request.stems_in.folder}."
-        return StemSource(parts_stage(), made.roles, {"stage": "stems", "name": "stems-in", "why": why})
+        return StemSource(parts_stage(), made.roles, ModelRow(stage="stems", name="stems-in", why=why))
     config, device = request.config, request.device
     if request.stems_folder is not None:
         choice = stem_separator(config, device)
@@ -176,7 +172,7 @@ def stem_source(job: Job) -> StemSource:
         choice = Choice(NoSeparator(), "No separator ran: nothing that was to be done works on stems.")
     else:
         choice = choose_separator(config.pipeline.separator, device)
-    model = {"stage": "separate", "name": choice.separator.name, "why": choice.why}
+    model = ModelRow(stage="separate", name=choice.separator.name, why=choice.why)
     stage = separating_stage(choice.separator, device, "decode", *REPAIRS)
     return StemSource(stage, choice.separator.stem_names, model)
 

@@ -7,14 +7,12 @@ LUFS it plays 3 dB louder than a song of two channels. Most measuring programs o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import replace
-from typing import Any
 
 from mixagent.pipeline.finaliser.album_levels import BOTH_SPEAKERS_LU
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
-
-_LOUDER = ("integrated_lufs", "momentary_max_lufs", "short_term_max_lufs")
+from mixagent.pipeline.measure.analysis import Analysis
 
 
 def counts_twice(dual_mono: bool, channels: int) -> bool:
@@ -29,19 +27,19 @@ def file_target(target: LoudnessTarget, dual_mono: bool, channels: int) -> Loudn
     return replace(target, integrated_lufs=target.integrated_lufs - BOTH_SPEAKERS_LU)
 
 
-def counted(analysis: Mapping[str, Any], dual_mono: bool) -> dict[str, Any]:
-    """An analysis as JSON with the loudness of its one channel counted as two, where that is asked for."""
-    if not counts_twice(dual_mono, analysis["channels"]):
-        return dict(analysis)
-    higher = {name: _moved(analysis[name], BOTH_SPEAKERS_LU) for name in _LOUDER}
-    curve = [_moved(value, BOTH_SPEAKERS_LU) for value in analysis["short_term_lufs"]]
-    silent = analysis["integrated_lufs"] is None
-    plr_db = analysis["plr_db"] if silent else _moved(analysis["plr_db"], -BOTH_SPEAKERS_LU)
-    return {**analysis, **higher, "short_term_lufs": curve, "plr_db": plr_db}
-
-
-def _moved(value: float | None, by: float) -> float | None:
-    return None if value is None else value + by
+def counted(analysis: Analysis, dual_mono: bool) -> Analysis:
+    """An analysis with the loudness of its one channel counted as two, where that is asked for."""
+    if not counts_twice(dual_mono, analysis.channels):
+        return analysis
+    sounds = math.isfinite(analysis.integrated_lufs)
+    return replace(
+        analysis,
+        integrated_lufs=analysis.integrated_lufs + BOTH_SPEAKERS_LU,
+        momentary_max_lufs=analysis.momentary_max_lufs + BOTH_SPEAKERS_LU,
+        short_term_max_lufs=analysis.short_term_max_lufs + BOTH_SPEAKERS_LU,
+        short_term_lufs=tuple(lufs + BOTH_SPEAKERS_LU for lufs in analysis.short_term_lufs),
+        plr_db=analysis.plr_db - BOTH_SPEAKERS_LU if sounds else analysis.plr_db,
+    )
 
 
 def missed_words(missed: str, twice: bool) -> str:

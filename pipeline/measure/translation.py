@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
@@ -472,10 +472,9 @@ def judged(loss: PlaybackLoss, reference: Reference) -> Translation:
     return Translation(loss, tuple(sorted(found, key=lambda lost: -lost.severity)))
 
 
-def told(translations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every loss that finished music does not have, the worst first, from rows as `to_json` gives them."""
-    found = [lost for row in translations for lost in row["found"]]
-    return [lost["says"] for lost in sorted(found, key=lambda lost: -lost["severity"])]
+def told(found: Iterable[Lost]) -> list[str]:
+    """Losses that finished music does not have, in words, the worst first."""
+    return [lost.says for lost in sorted(found, key=lambda lost: -lost.severity)]
 
 
 # --- words -----------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from mixagent.envs.corpus import RATE_HZ, Corpus, Song, Split
 from mixagent.envs.degradation import degrade, draw_families
 from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.files import atomically, write_atomically
 from mixagent.pipeline.measure.song_bands import BANDS, read_bands
 from mixagent.pipeline.types import Audio, Progress
 from mixagent.policies.reading.summary import FIGURES, Summary
@@ -145,12 +146,10 @@ def _path(folder: Path, split: Split, number: int) -> Path:
 
 
 def _write(done: Pass, path: Path) -> None:
-    beside = path.with_suffix(".part")
     told = {"songs": done.songs, "families": done.families}
-    path.with_suffix(".json").write_text(json.dumps(told), encoding="utf-8")
-    with beside.open("wb") as file:
-        np.save(file, done.bands)
-    beside.replace(path)
+    write_atomically(path.with_suffix(".json"), json.dumps(told))
+    with atomically(path) as place:
+        np.save(place, done.bands)
 
 
 def _read(path: Path) -> Pass:

@@ -19,11 +19,12 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load, save_file
+from safetensors.numpy import load, save
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
 from mixagent.pipeline.dsp.third_octaves import MUSIC
 from mixagent.pipeline.errors import ModelMissingError, option
+from mixagent.pipeline.files import write_atomically
 from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.finished.measures import (
     GROUPS,
@@ -204,17 +205,18 @@ class ReadingCheckpoint:
             for number, weights in enumerate(self.weights)
             for name, weight in weights.items()
         }
-        save_file(tensors, folder / WEIGHTS)
-        (folder / CARD).write_text(card, encoding="utf-8")
+        weights = save(tensors)
+        write_atomically(folder / WEIGHTS, weights)
+        write_atomically(folder / CARD, card)
         config = {
             "format": FORMAT,
-            "weights_sha256": _digest((folder / WEIGHTS).read_bytes()),
+            "weights_sha256": _digest(weights),
             "bands": BANDS,
             "shape": dict(self.shape),
             "training": dict(self.training),
             "results": dict(self.results),
         }
-        (folder / CONFIG).write_text(json.dumps(config, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_atomically(folder / CONFIG, json.dumps(config, indent=1, allow_nan=False) + "\n")
 
 
 def load_readers(folder: Path) -> Readers:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mixagent.pipeline.files import atomically, write_atomically
 from mixagent.policies.reading.distance import LongTerm, distance
 from mixagent.policies.reading.examples import Batch, Drawing, Examples
 from mixagent.policies.reading.material import Songs
@@ -125,7 +126,8 @@ def train(
             log({"step": step, **mean, **judged})
             if judged[SCORE] > best:
                 best = judged[SCORE]
-                torch.save({"average": average.state_dict(), "step": step, SCORE: best}, folder / "best.pt")
+                with atomically(folder / "best.pt") as place:
+                    torch.save({"average": average.state_dict(), "step": step, SCORE: best}, place)
             figures.clear()
             _keep(path, net, average, optimiser, step)
             kept_s = time.monotonic()
@@ -148,7 +150,6 @@ def _keep(
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {"net": net.state_dict(), "average": average.state_dict(), "optimiser": optimiser.state_dict()}
-    beside = path.with_suffix(".part")
-    torch.save({**state, "step": step}, beside)
-    beside.replace(path)
-    (path.parent / "shape.json").write_text(json.dumps(asdict(net.shape)), encoding="utf-8")
+    with atomically(path, durable=True) as place:
+        torch.save({**state, "step": step}, place)
+    write_atomically(path.parent / "shape.json", json.dumps(asdict(net.shape)))

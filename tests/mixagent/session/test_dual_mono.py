@@ -5,6 +5,7 @@ import pytest
 import soundfile
 
 from mixagent.pipeline.finaliser.targets import loudness_target
+from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.types import Audio
 from mixagent.session.analyse import measured_song
@@ -48,21 +49,21 @@ def test_a_mono_master_counted_as_two_channels_plays_at_the_target(mono):
     assert soundfile.info(master).channels == 1
     # The same samples on two channels, by the same meter.
     assert lufs(master, 2) == pytest.approx(-18, abs=0.1)
-    assert report["after"]["integrated_lufs"] == pytest.approx(lufs(master, 2), abs=0.05)
-    assert report["target"]["integrated_lufs"] == -18
-    assert report["met"]
-    assert report["replay"]["dual_mono"]
-    assert any("counted as two (dual mono)" in line for line in report["warnings"])
+    assert report.after.integrated_lufs == pytest.approx(lufs(master, 2), abs=0.05)
+    assert report.target.integrated_lufs == -18
+    assert report.met
+    assert report.replay.dual_mono
+    assert any("counted as two (dual mono)" in line for line in report.warnings)
 
 
 def test_without_it_the_file_is_at_the_target_and_the_difference_is_told(mono):
     report = mastered(mono, dual_mono=False)
     assert lufs(mono.with_name("master.wav"), 1) == pytest.approx(-18, abs=0.1)
-    assert any("plays 3.0 dB louder on two loudspeakers" in line for line in report["warnings"])
+    assert any("plays 3.0 dB louder on two loudspeakers" in line for line in report.warnings)
 
 
 def test_an_analysis_counts_every_loudness_twice_and_nothing_else(mono):
-    once, twice = (measured_song(mono, dual_mono=dual)["analysis"] for dual in (False, True))
+    once, twice = (measured_song(mono, dual_mono=dual).analysis.to_json() for dual in (False, True))
     assert twice["integrated_lufs"] == pytest.approx(lufs(mono, 2), abs=0.01)
     moved = {name for name in once if once[name] != twice[name]}
     assert moved == {
@@ -75,5 +76,6 @@ def test_two_channels_are_never_counted_again():
     target = loudness_target("streaming")
     assert file_target(target, True, 2) is target
     assert file_target(target, True, 1).integrated_lufs == pytest.approx(target.integrated_lufs - TWICE_LU)
-    assert counted({"channels": 2, "integrated_lufs": -14.0}, True)["integrated_lufs"] == -14.0
+    stereo = analyse(Audio(np.full((2, RATE), 0.1, np.float32), RATE))
+    assert counted(stereo, True) is stereo
     assert mono_words(True, 2) == mono_words(False, 2) == []
