@@ -29,7 +29,7 @@ from mixagent.options import (
 )
 from mixagent.pipeline.errors import InputError, UsageError, option
 from mixagent.pipeline.files import scratch_folder
-from mixagent.pipeline.types import Audio, load
+from mixagent.pipeline.types import Audio, ShowProgress, load
 from mixagent.report.album_model import AlbumSong
 from mixagent.results import (
     AlbumResult,

@@ -17,7 +17,7 @@ from mixagent.pipeline.finaliser.album_levels import BOTH_SPEAKERS_LU
 from mixagent.pipeline.io import content_hash, resample
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.multitrack.versions import Lie, common_spans, lie
-from mixagent.pipeline.types import AudioSource
+from mixagent.pipeline.types import AudioSource, ShowProgress
 from mixagent.report.model import (
     COMPARISON_SCHEMA,
     AnalysisReport,

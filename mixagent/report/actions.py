@@ -28,8 +28,6 @@ from mixagent.report.findings import blinking_percent
 from mixagent.report.model import ActionRow
 from mixagent.report.words import change_words, number, parameter_label, parameter_value, place_label
 
-Float64Array = NDArray[np.float64]
-
 HEARD_DB = 0.5
 """A change of a band, or of a figure of dynamics in dB or LU, that counts from here on."""
 

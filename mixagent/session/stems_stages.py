@@ -26,7 +26,7 @@ from mixagent.pipeline.io.decoding import SHORTEST_S, FileInfo
 from mixagent.pipeline.measure.meters import EnergyMeter, gated_loudness
 from mixagent.pipeline.multitrack.placement import Placement, Plan, summed
 from mixagent.pipeline.multitrack.plan import Track, Wish, plan
-from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, blocks, spool
+from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, Progress, blocks, spool
 from mixagent.report.model import StemsSection, TrackRow
 from mixagent.session.results import Results
 from mixagent.session.stems_in import StemsIn

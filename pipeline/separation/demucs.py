@@ -24,7 +24,16 @@ from mixagent.pipeline.separation.base import SeparatedStems
 from mixagent.pipeline.separation.chunks import run_batches, write_stems
 from mixagent.pipeline.separation.demucs_files import STEM_NAMES, BagFiles, find_bag
 from mixagent.pipeline.separation.stopping import stoppable
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, DiskAudio, FloatArray, Stems, blocks, spool
+from mixagent.pipeline.types import (
+    BLOCK_FRAMES,
+    AudioSource,
+    DiskAudio,
+    FloatArray,
+    Progress,
+    Stems,
+    blocks,
+    spool,
+)
 
 _CHUNK_S = 10.0
 _OVERLAP_S = 1.0
