@@ -183,7 +183,7 @@ def song_figures(analysis: Analysis, harshness_db: float) -> dict[str, float]:
 
     Args:
         analysis: of the sound.
-        harshness_db: of the same, by `wear.harshness_db`.
+        harshness_db: of the same, by `harshness_db`.
     """
     if not (math.isfinite(analysis.integrated_lufs) and math.isfinite(harshness_db)):
         return {}
@@ -201,8 +201,8 @@ def render_figures(analysis: Analysis, harshness_db: float, pumping_db: float) -
 
     Args:
         analysis: of the render.
-        harshness_db: of the render, by `wear.harshness_db`.
-        pumping_db: of the render against the song, by `wear.pumping_db`.
+        harshness_db: of the render, by `harshness_db`.
+        pumping_db: of the render against the song, by `pumping_db`.
     """
     figures = song_figures(analysis, harshness_db)
     finished = {"loudness": analysis.integrated_lufs, "ceiling": analysis.true_peak_dbtp}

@@ -6,7 +6,7 @@
 The middle of each finished song is brought to each loudness in every way, also in those that the
 loudness would not ask for by itself: the clipper (`--over`, `--knee`; 24 is none), the release of the
 limiter behind it (`--release`, in ms) and how much punch is kept (`--punch`). What came out is held
-against what went in (`pipeline.wear`), and its distance to it is taken in all that recovery is measured
+against what went in (`measure_artefacts`), and its distance to it is taken in all that recovery is measured
 in. Medians over songs, without those that any of the ways left short of the loudness.
 """
 
@@ -26,7 +26,7 @@ from mixagent.pipeline.dsp.limiter import Ballistics
 from mixagent.pipeline.finaliser import loop as finaliser
 from mixagent.pipeline.finaliser.settings import Clipper, Finishing
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
-from mixagent.pipeline.measure.artefacts import wear
+from mixagent.pipeline.measure.artefacts import measure_artefacts
 from mixagent.pipeline.types import Audio, load
 from mixagent.reward.recovery import Original
 
@@ -102,8 +102,8 @@ def tried(songs: Iterator[Audio], ways: Sequence[Way], lufs: float) -> Iterator[
             if not finish.met:
                 break
             after = load(finish.audio)
-            worn = wear(song, after)
-            row.append(Found(finish.max_reduction_db, *astuple(worn), original.distance(after).total))
+            artefacts = measure_artefacts(song, after)
+            row.append(Found(finish.max_reduction_db, *astuple(artefacts), original.distance(after).total))
         else:
             yield row
 

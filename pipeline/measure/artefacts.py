@@ -1,4 +1,4 @@
-"""What processing wears off a song: pure measures of a render beside the sound that it was made of.
+"""Artefacts of processing: pure measures of a render beside the sound that it was made of.
 
 Both are read in blocks and have to be of one length, rate and alignment, as everything behind
 `process_blocks` is. None of the measures minds a gain or, but for harshness, a linear filter.
@@ -42,21 +42,21 @@ _TINY = 1e-20
 
 
 @dataclass(frozen=True)
-class Wear:
-    """What a render wore off; see the functions of these names. 0 dB or less is none, but for distortion."""
+class Artefacts:
+    """A render's artefacts, each by the function of its name; 0 dB or less is none, but for distortion."""
 
     distortion_db: float
     pumping_db: float
     transient_loss_db: float
 
 
-def wear(dry: AudioSource, wet: AudioSource) -> Wear:
-    """All that needs both sides.
+def measure_artefacts(dry: AudioSource, wet: AudioSource) -> Artefacts:
+    """Distortion, pumping and lost transients of `wet` beside `dry`.
 
     Raises:
         ValueError: the two differ in length, rate or channels.
     """
-    return Wear(distortion_db(dry, wet), pumping_db(dry, wet), transient_loss_db(dry, wet))
+    return Artefacts(distortion_db(dry, wet), pumping_db(dry, wet), transient_loss_db(dry, wet))
 
 
 def distortion_db(dry: AudioSource, wet: AudioSource) -> float:
