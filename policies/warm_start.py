@@ -253,7 +253,7 @@ def _noisy(observation: dict[str, Tensor], actor: Actor, noise: float) -> dict[s
 
 
 def share_undone(surrogate: Surrogate, cases: Tensor, action: Tensor) -> Tensor:
-    """What the reward's `truth` would be, (B,): share of the total distance undone, foretold."""
+    """What the reward's `truth` would be, (B,): share of the total distance undone, as predicted."""
     before, after = totals(surrogate.before[cases]), totals(surrogate.distance(cases, action))
     return (before - after) / before.clamp(min=LEAST_DISTANCE)
 

@@ -1,4 +1,4 @@
-"""What a gain and the limiter would make of a source, foretold without rendering it.
+"""What a gain and the limiter would make of a source, predicted without rendering it.
 
 One pass over the source gives the peak and the K-weighted energy of every 0.7 ms or so, and neither
 depends on the gain. The limiter's own gain computer, run over the groups, then tells the reductions
@@ -62,7 +62,7 @@ class SourceMeasures:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Prediction:
     """The loudness and the reduction (see `reduction_db`) that a gain is expected to give."""
 
     integrated_lufs: float
@@ -94,13 +94,13 @@ def _group_frames(rate: int) -> int:
     return next((8 << k for k in range(4) if rate < 16000 << k), 128)
 
 
-def forecast(
+def predict(
     measures: SourceMeasures,
     gain_db: float,
     ceiling_dbtp: float,
     curve: Curve | None = None,
     ballistics: Ballistics | None = None,
-) -> Forecast:
+) -> Prediction:
     """What the source comes to at a gain, clipped by a curve if there is one, and limited to a ceiling.
 
     What is left out are the limiter's corrections and the gain's motion within a group; of the energy
@@ -133,7 +133,7 @@ def forecast(
         deepest += _deepest_db(measures, *clipped)[: deepest.size]
     energies = energies[: measures.frames // step] * (gain**2 / step)
     momentary = windowed_loudness(energies, MOMENTARY_STEPS)
-    return Forecast(gated_loudness(energies), reduction_db(deepest, momentary, measures.rate))
+    return Prediction(gated_loudness(energies), reduction_db(deepest, momentary, measures.rate))
 
 
 def clipped_db(measures: SourceMeasures, gain_db: float, curve: Curve) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 A separator that is sure gives each bin of the spectrum to one stem; one that is not divides it. Were
 the shares of a bin right on average, what is wrong in a stem would be p(1 − p) of the bin's power (the
-variance of a Wiener estimate), so the shares foretell the signal-to-distortion ratio; and what leaks
+variance of a Wiener estimate), so the shares predict the signal-to-distortion ratio; and what leaks
 into a stem weighs the more, the less there is of it. `scripts/fit_confidence.py` fitted the two to the
 true ratio.
 """

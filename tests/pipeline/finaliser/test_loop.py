@@ -105,7 +105,7 @@ def test_a_song_is_rendered_once(lufs):
 
 
 @pytest.mark.parametrize("over_db", [0.0, 2.0])
-def test_with_the_clipper_the_ceiling_and_the_loudness_hold_and_the_forecast_knows_of_it(over_db):
+def test_with_the_clipper_the_ceiling_and_the_loudness_hold_and_the_prediction_knows_of_it(over_db):
     finish = finalise(
         noise(0.1), LoudnessTarget("test", -9.0), None, finishing=Finishing(Clipper(over_db, 4.0))
     )
@@ -218,7 +218,7 @@ def test_a_source_too_short_for_loudness_is_rendered_again_too(monkeypatch):
     assert finish.renders[0].true_peak_dbtp > -1.0 >= finish.true_peak_dbtp
 
 
-def test_a_wrong_forecast_is_put_right_by_what_was_rendered():
+def test_a_wrong_prediction_is_put_right_by_what_was_rendered():
     """Measures of a source 3 dB quieter: the first render is too loud, the next ones find the target."""
     source, target = noise(0.1), LoudnessTarget("test", -14.0)
     finish = finalise(source, target, None, measures=measure_source(noise(0.1 * 10 ** (-3 / 20))))
