@@ -32,7 +32,7 @@ from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.finaliser.codecs import CodecPlan, CodecRender, finalise_through
 from mixagent.pipeline.finaliser.loop import Finish, finalise
 from mixagent.pipeline.finaliser.prediction import SourceMeasures
-from mixagent.pipeline.finaliser.settings import finishing_of
+from mixagent.pipeline.finaliser.settings import finaliser_settings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.blinks import measure_blinks
@@ -146,12 +146,12 @@ def finished(
         measures: `measure_source(source)`, where it is known.
         progress: called with the share done, 0..1; may raise to cancel.
     """
-    finishing, report = finishing_of(settings), progress or _ignore
+    by_hand, report = finaliser_settings(settings), progress or _ignore
     if codecs is None or not codecs.checked:
-        return finalise(source, target, scratch, report, measures, finishing), ()
+        return finalise(source, target, scratch, report, measures, by_hand), ()
     assert scratch is not None, "codecs are checked on disk"
     assert measures is not None, "codecs are checked on a measured mix"
-    return finalise_through(source, target, codecs, scratch, report, measures, finishing)
+    return finalise_through(source, target, codecs, scratch, report, measures, by_hand)
 
 
 def premaster(

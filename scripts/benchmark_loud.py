@@ -24,7 +24,7 @@ from benchmark_recovery import excerpt, find_songs
 
 from mixagent.pipeline.dsp.limiter import Ballistics
 from mixagent.pipeline.finaliser import loop as finaliser
-from mixagent.pipeline.finaliser.settings import Clipper, Finishing
+from mixagent.pipeline.finaliser.settings import Clipper, FinaliserSettings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.artefacts import measure_artefacts
 from mixagent.pipeline.types import Audio, load
@@ -46,10 +46,10 @@ class Way:
     def finished(self, song: Audio, lufs: float) -> finaliser.Finish:
         """The song at a loudness."""
         target = LoudnessTarget("benchmark", lufs, max_reduction_db=MAX_REDUCTION_DB)
-        asked = Finishing(Clipper(self.over_db, self.knee_db), self.punch)
+        asked = FinaliserSettings(Clipper(self.over_db, self.knee_db), self.punch)
         moves = Ballistics(release_ms=self.release_ms)
         with mock.patch.multiple(finaliser, LOUD_BALLISTICS=moves, LOUD_LUFS=-np.inf):
-            return finaliser.finalise(song, target, None, finishing=asked)
+            return finaliser.finalise(song, target, None, by_hand=asked)
 
 
 @dataclass(frozen=True)

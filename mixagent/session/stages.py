@@ -216,7 +216,7 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
         "edits": asdict(rendering.edits),
         "part": rendering.part,
     }
-    finishing = {
+    finaliser = {
         "settings": {
             name: value
             for name, value in settings.changed().items()
@@ -235,7 +235,7 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
     return [
         *stages,
         Stage("level", level, mixed),
-        Stage("finalise", finalise_mix, (*mixed, "level"), finishing),
+        Stage("finalise", finalise_mix, (*mixed, "level"), finaliser),
         Stage("repairs", measure_repairs, ("decode", *repaired), repairs),
         Stage("measure", measure_master, ("finalise",)),
     ]

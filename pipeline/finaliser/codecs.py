@@ -20,7 +20,7 @@ from mixagent.pipeline.errors import ModelMissingError, OutputError, UsageError
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.loop import Finish, finalise
 from mixagent.pipeline.finaliser.prediction import SourceMeasures
-from mixagent.pipeline.finaliser.settings import BY_TARGET, Finishing
+from mixagent.pipeline.finaliser.settings import BY_TARGET, FinaliserSettings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.io.decoding import decode
 from mixagent.pipeline.io.encoding import MP3_RATES_HZ, encode
@@ -228,7 +228,7 @@ def finalise_through(
     scratch: Path,
     progress: Progress,
     measures: SourceMeasures,
-    finishing: Finishing = BY_TARGET,
+    by_hand: FinaliserSettings = BY_TARGET,
 ) -> tuple[Finish, tuple[CodecRender, ...]]:
     """`finalise`, with the ceiling lowered until what codecs make of the song holds it too.
 
@@ -243,7 +243,7 @@ def finalise_through(
     ceiling_dbtp = target.ceiling_dbtp
     while True:
         lowered = replace(target, ceiling_dbtp=ceiling_dbtp)
-        finish = finalise(source, lowered, scratch, progress, measures, finishing)
+        finish = finalise(source, lowered, scratch, progress, measures, by_hand)
         checks = _checked(finish.audio, plan.held, scratch, progress)
         over_db = max((check.true_peak_dbtp for check in checks), default=-np.inf) - target.ceiling_dbtp
         last = over_db <= 0.0 or len(renders) + 1 == MAX_RENDERS

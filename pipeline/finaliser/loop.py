@@ -31,7 +31,7 @@ from mixagent.pipeline.finaliser.prediction import (
     predict,
     reduction_db,
 )
-from mixagent.pipeline.finaliser.settings import BY_TARGET, Clipper, Finishing
+from mixagent.pipeline.finaliser.settings import BY_TARGET, Clipper, FinaliserSettings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.artefacts import transient_loss_db
 from mixagent.pipeline.measure.meters import Loudness, LoudnessMeter
@@ -65,7 +65,7 @@ _SLOW_BEHIND_DB = 4.0
 """The most that a clipper may leave over the ceiling for the limiter to be slow."""
 
 PUNCH_DB = 6.0
-"""How far what rings out is lowered at most, for a `Finishing.punch` of 1."""
+"""How far what rings out is lowered at most, for a `FinaliserSettings.punch` of 1."""
 
 _LOST_FOR_ALL_DB = 0.5
 _ROOM_FOR_ALL_DB = 2.0
@@ -129,7 +129,7 @@ def finalise(
     scratch: Path | None,
     progress: Progress | None = None,
     measures: SourceMeasures | None = None,
-    finishing: Finishing = BY_TARGET,
+    by_hand: FinaliserSettings = BY_TARGET,
 ) -> Finish:
     """Bring a source to the target's loudness with no true peak over its ceiling.
 
@@ -143,7 +143,7 @@ def finalise(
         scratch: a folder for the result, `finished.raw`; without it the result is in memory.
         progress: called with the share done, 0 to 1; what it raises ends the work.
         measures: `measure_source(source)`, for a caller that has it.
-        finishing: what was set by hand. What a clipper takes counts as reduction; without one, targets
+        by_hand: what was set by hand. What a clipper takes counts as reduction; without one, targets
             over `LOUD_LUFS` have `LOUD_CLIPPER`. One that is off clips nothing.
     """
     report = progress or (lambda share: None)
@@ -151,12 +151,12 @@ def finalise(
     unmeasurable = _unmeasurable(source, before.loudness)
     if unmeasurable:
         return _enforce_ceiling(source, target, scratch, before.loudness, unmeasurable, report)
-    peaks = _taken(target, finishing.clipper)
+    peaks = _taken(target, by_hand.clipper)
     search = _Search(source, target, scratch, before, report, peaks)
-    if target.integrated_lufs <= LOUD_LUFS or not finishing.punch:
+    if target.integrated_lufs <= LOUD_LUFS or not by_hand.punch:
         return search.run()
     lost_db, lowered_db = search.tails_to_lower()
-    lowered_db *= finishing.punch
+    lowered_db *= by_hand.punch
     if not lowered_db:
         return replace(search.run(), transients_lost_db=lost_db)
 

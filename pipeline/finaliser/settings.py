@@ -32,7 +32,7 @@ class Clipper:
 
 
 @dataclass(frozen=True)
-class Finishing:
+class FinaliserSettings:
     """How the finaliser is to work.
 
     Attributes:
@@ -45,13 +45,13 @@ class Finishing:
     punch: float = 1.0
 
 
-BY_TARGET = Finishing()
+BY_TARGET = FinaliserSettings()
 """All is left to the target."""
 
 
-def finishing_of(settings: Settings) -> Finishing:
+def finaliser_settings(settings: Settings) -> FinaliserSettings:
     """What the settings ask for; `BY_TARGET` where they are neutral."""
     values = settings.section(CLIPPER)
     left = values["over_db"] == settings.space[f"{CLIPPER}.over_db"].neutral
     clipper = None if left else Clipper(values["over_db"], values["knee_db"])
-    return Finishing(clipper, settings[f"{PUNCH}.keep"])
+    return FinaliserSettings(clipper, settings[f"{PUNCH}.keep"])
