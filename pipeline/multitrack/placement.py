@@ -57,7 +57,7 @@ class Plan:
         channels: of the mix.
         frames: length of the mix.
         warnings: what the user should know.
-        pairs: which tracks carry one sound and do not lie on each other, and whether that was undone.
+        pairs: the misaligned tracks of one sound, and whether that was undone.
     """
 
     placements: tuple[Placement, ...]

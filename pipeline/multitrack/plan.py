@@ -107,16 +107,16 @@ def plan(tracks: Sequence[Track], wish: Wish, progress: Progress | None = None) 
     placements = _with_sides(tracks, _with_content(tracks, named, lambda share: report(0.5 * share)))
     if wish.balance == "auto":
         placements = _balanced(tracks, placements)
-    lies = _relations(tracks, placements, lambda share: report(0.5 + 0.5 * share))
+    relations = _relations(tracks, placements, lambda share: report(0.5 + 0.5 * share))
     made = Plan(tuple(placements), *_shape(tracks, placements, wish.song))
     if wish.song is not None:
         made = _laid_onto(wish.song, tracks, made) if wish.align else made
         found: Mapping[int, Correction] = {}
     else:
-        found = _corrected(tracks, placements, lies) if wish.align else {}
+        found = _corrected(tracks, placements, relations) if wish.align else {}
         made = replace(made, placements=tuple(_moved(p, found.get(k)) for k, p in enumerate(placements)))
     warnings = (*made.warnings, *_warnings(tracks, made, wish))
-    return replace(made, warnings=warnings, pairs=tuple(_told(tracks, lies, found)))
+    return replace(made, warnings=warnings, pairs=tuple(_told(tracks, relations, found)))
 
 
 def _shape(
@@ -217,7 +217,7 @@ def _energies(tracks: Sequence[Track]) -> list[Float64Array]:
 
 
 def _relations(tracks: Sequence[Track], placements: Sequence[Placement], report: Progress) -> Pairs:
-    """How the tracks of each role lie to each other, where two are loud together."""
+    """The relation of each two tracks of one role that are loud together."""
     energies = _energies(tracks)
     groups = [[k for k, placement in enumerate(placements) if placement.role == role] for role in ROLES]
     pairs = [pair for group in groups for pair in related_pairs({k: energies[k] for k in group})]
@@ -231,14 +231,14 @@ def _relations(tracks: Sequence[Track], placements: Sequence[Placement], report:
 
 
 def _corrected(
-    tracks: Sequence[Track], placements: Sequence[Placement], lies: Pairs
+    tracks: Sequence[Track], placements: Sequence[Placement], relations: Pairs
 ) -> dict[int, Correction]:
     """Offsets and polarity to undo, role by role, without what is meant to be apart."""
     energies = _energies(tracks)
     far = {k for k, track in enumerate(tracks) if _FAR & set(words_of(track.name))}
     near = {
         (a, b): one
-        for (a, b), one in lies.items()
+        for (a, b), one in relations.items()
         if not {a, b} & far and not _sides_apart(placements[a], placements[b], one)
     }
     found: dict[int, Correction] = {}
@@ -250,9 +250,9 @@ def _corrected(
     return found
 
 
-def _sides_apart(one: Placement, other: Placement, lies: Relation) -> bool:
+def _sides_apart(one: Placement, other: Placement, relation: Relation) -> bool:
     """Two sides of a picture: an offset between them is its width; only an inverted side is wrong."""
-    return one.side * other.side < 0 and abs(lies.undone_s) >= _LEAST_DELAY_S
+    return one.side * other.side < 0 and abs(relation.undone_s) >= _LEAST_DELAY_S
 
 
 def _moved(placement: Placement, found: Correction | None) -> Placement:
@@ -262,7 +262,7 @@ def _moved(placement: Placement, found: Correction | None) -> Placement:
 
 
 def _laid_onto(song: AudioSource, tracks: Sequence[Track], made: Plan) -> Plan:
-    """All tracks brought to where their sum lies in the song."""
+    """All tracks moved by what aligns their sum with the song."""
     heard = [e for e, p in zip(_energies(tracks), made.placements, strict=True) if p.heard]
     energies = np.sum(heard, axis=0) if heard else np.zeros(1)
     starts = loud_starts(energies, energies, _step(tracks))
@@ -277,9 +277,9 @@ def _laid_onto(song: AudioSource, tracks: Sequence[Track], made: Plan) -> Plan:
     )
 
 
-def _told(tracks: Sequence[Track], lies: Pairs, found: Mapping[int, Correction]) -> Iterator[str]:
-    """One sentence for each pair that does not lie as it should."""
-    for (a, b), one in lies.items():
+def _told(tracks: Sequence[Track], relations: Pairs, found: Mapping[int, Correction]) -> Iterator[str]:
+    """One sentence for each misaligned pair."""
+    for (a, b), one in relations.items():
         name, other = tracks[a].name, tracks[b].name
         faults = _faults(one)
         undone = (
@@ -292,10 +292,10 @@ def _told(tracks: Sequence[Track], lies: Pairs, found: Mapping[int, Correction])
             yield f"{name} and {other} cancel each other in the lows (correlation {low}): left as they are"
 
 
-def _faults(lies: Relation) -> list[str]:
-    ms = 1000 * lies.delay_s
+def _faults(relation: Relation) -> list[str]:
+    ms = 1000 * relation.delay_s
     offset = [f"{abs(ms):.1f} ms {'later' if ms > 0 else 'earlier'}"]
-    return offset * (abs(lies.delay_s) >= _LEAST_DELAY_S) + ["upside down"] * lies.inverted
+    return offset * (abs(relation.delay_s) >= _LEAST_DELAY_S) + ["upside down"] * relation.inverted
 
 
 # --- what the user should know ---------------------------------------------------------------------
