@@ -16,10 +16,10 @@ from mixagent.pipeline.chain.bands import (
 )
 from mixagent.pipeline.chain.mixing import compressors, dynamic_cuts, sections_of, transient_shapers
 from mixagent.pipeline.chain.parameters import (
+    ADVANCED_PLACES,
     BELLS,
     EQ_BANDS,
     FINALISER_PLACES,
-    FINE_PLACES,
     GRAPHIC_HZ,
     Settings,
 )
@@ -45,7 +45,7 @@ _NO_EXTENSION_HZ = 22050.0
 
 def is_mastered(settings: Settings) -> bool:
     """Whether anything between the mix and the finaliser is off neutral."""
-    return any(settings.active(where) for where in ("master", *FINE_PLACES - FINALISER_PLACES))
+    return any(settings.active(where) for where in ("master", *ADVANCED_PLACES - FINALISER_PLACES))
 
 
 def extends(settings: Settings) -> bool:

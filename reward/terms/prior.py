@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.chain.parameters import FINE_PLACES, Settings
+from mixagent.pipeline.chain.parameters import ADVANCED_PLACES, Settings
 from mixagent.pipeline.types import Float64Array
 from mixagent.reward.scene import Scene
 
@@ -39,4 +39,4 @@ def _minus_mean_square(scene: Scene) -> float:
 
 def _counted(settings: Settings) -> NDArray[np.float32]:
     pairs = zip(settings.space, settings.to_action(), strict=True)
-    return np.array([action for p, action in pairs if p.where not in FINE_PLACES], np.float32)
+    return np.array([action for p, action in pairs if p.where not in ADVANCED_PLACES], np.float32)

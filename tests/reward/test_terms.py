@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mixagent.envs.pathologies import KINDS, MECHANISMS, Kind, damage
-from mixagent.pipeline.chain.parameters import FINE_PLACES, ParameterSpace
+from mixagent.pipeline.chain.parameters import ADVANCED_PLACES, ParameterSpace
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.types import Audio, load
@@ -266,7 +266,7 @@ def test_the_prior_is_the_mean_square_of_what_policies_may_move():
     action = np.zeros(len(space), np.float32)
     action[:3] = 1.0
     settings = space.from_action(action)
-    movable = sum(parameter.where not in FINE_PLACES for parameter in space)
+    movable = sum(parameter.where not in ADVANCED_PLACES for parameter in space)
     expected = -float(np.sum(settings.to_action() ** 2)) / movable
     moved, neutral = (scene(SONG, SONG, settings=s) for s in (settings, space.settings()))
     assert Prior().score([moved, neutral]) == pytest.approx([expected, 0.0])
