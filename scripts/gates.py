@@ -1,9 +1,9 @@
 """The two gates that a reward passes before any policy counts.
 
-vandalism  Every song is ruined in every way of `reward/vandalism.py`, finished as the product would,
-           and judged against its input: the blind total must fall in at least 98 % of cases. Once
-           with the song itself as the input, once with a damaged song. A pure change of gain must
-           move the total by nothing that matters.
+adversarial  Every song is ruined in every way of `reward/adversarial_edits.py`, finished as the product would,
+             and judged against its input: the blind total must fall in at least 98 % of cases. Once
+             with the song itself as the input, once with a damaged song. A pure change of gain must
+             move the total by nothing that matters.
 agreement  Damaged songs are rendered with random settings of the master chain. Spearman's ρ between
            the blind total and the true recovery is taken over the settings of each song; its median
            must be at least 0.7.
@@ -34,11 +34,11 @@ from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.render import render
 from mixagent.pipeline.types import Audio, Float64Array, Stems, load
+from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS, edit_adversarially
 from mixagent.reward.model import RewardModel, Score, load_reward
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene
 from mixagent.reward.terms.truth import LEAST_DISTANCE
-from mixagent.reward.vandalism import VANDALISMS, vandalise
 
 MATTERS = 0.02
 """The change of the total that counts: a fall is at least this, and a gain moves it by less."""
@@ -72,7 +72,7 @@ class Ruin:
 
     song: str
     base: str
-    vandalism: str
+    edit: str
     fall: float
     trace: float
     terms: Mapping[str, float]
@@ -100,9 +100,9 @@ def main() -> None:
     print(f"{len(songs)} songs, {options.seconds:g} s each, target {target.name}; weights:")
     print(", ".join(f"{name} {weight:g}" for name, weight in model.weights.items()))
     found: dict[str, object] = {}
-    if options.gate in ("vandalism", "both"):
-        ruins = vandalism_gate(model, songs, target, options.seed)
-        found["vandalism"], found["fallen_share"] = [asdict(ruin) for ruin in ruins], fallen_share(ruins)
+    if options.gate in ("adversarial", "both"):
+        ruins = adversarial_gate(model, songs, target, options.seed)
+        found["adversarial"], found["fallen_share"] = [asdict(ruin) for ruin in ruins], fallen_share(ruins)
     if options.gate in ("agreement", "both"):
         table = agreement_gate(model, songs, target, options)
         found["agreement"] = [asdict(row) for row in table]
@@ -117,7 +117,7 @@ def _options() -> argparse.Namespace:
     source.add_argument("--split", choices=("train", "validation", "test"), help="of a corpus")
     source.add_argument("--songs", type=Path, nargs="+", help="folders of finished songs")
     parser.add_argument("--corpus", type=Path, help="with --split; default: the user's corpus")
-    parser.add_argument("--gate", choices=("vandalism", "agreement", "both"), default="both")
+    parser.add_argument("--gate", choices=("adversarial", "agreement", "both"), default="both")
     parser.add_argument(
         "--count", type=int, default=40, help="segments, each of its own song if there are enough"
     )
@@ -169,10 +169,10 @@ def _damaged(segment: Segment, stage: Curriculum, number: int, target: LoudnessT
     return load(make_case(segment.name, segment.audio, done, None, target).stems.mix)
 
 
-# --- vandalism -------------------------------------------------------------------------------------
+# --- adversarial edits -------------------------------------------------------------------------------
 
 
-def vandalism_gate(
+def adversarial_gate(
     model: RewardModel, songs: Sequence[Segment], target: LoudnessTarget, seed: int
 ) -> list[Ruin]:
     """Ruin every song in every way, print what does not fall, and give every case."""
@@ -183,8 +183,8 @@ def vandalism_gate(
         for base, audio in zip(BASES, (song.audio, damaged), strict=True):
             before = Listening(audio)
             neutral, finished = judge(model, before, audio, target)
-            for name in VANDALISMS:
-                score, render = judge(model, before, vandalise(audio, name, seed + number), target)
+            for name in ADVERSARIAL_EDITS:
+                score, render = judge(model, before, edit_adversarially(audio, name, seed + number), target)
                 trace = Original(finished).distance(render).total
                 fall = neutral.blind - score.blind
                 ruins.append(Ruin(song.name, base, name, fall, trace, dict(score.terms)))
@@ -229,16 +229,14 @@ def _print_ruins(ruins: Sequence[Ruin], moved: Sequence[float]) -> None:
     share = fallen_share(ruins)
     print(f"\nGate 1: {fallen} of {len(traced)} fall ({share:.1%}); {_verdict(share >= FALLS_SHARE)}")
     print(f"{len(ruins) - len(traced)} left no trace (nothing to take away) and are not counted\n")
-    print("| vandalism | " + " | ".join(f"fell, of {base} | least | median" for base in BASES) + " |")
+    print("| adversarial edit | " + " | ".join(f"fell, of {base} | least | median" for base in BASES) + " |")
     print("|---|" + "--:|" * 3 * len(BASES))
-    for name in VANDALISMS:
-        cells = [_cells([r for r in traced if (r.vandalism, r.base) == (name, base)]) for base in BASES]
+    for name in ADVERSARIAL_EDITS:
+        cells = [_cells([r for r in traced if (r.edit, r.base) == (name, base)]) for base in BASES]
         print(f"| {name} | " + " | ".join(cells) + " |")
     print("\nDid not fall:")
-    for ruin in sorted((r for r in traced if r.fall < MATTERS), key=lambda r: (r.vandalism, r.fall)):
-        print(
-            f"  {ruin.vandalism} of {ruin.base}, {ruin.song}: {-ruin.fall:+.3f} (distance {ruin.trace:.2f})"
-        )
+    for ruin in sorted((r for r in traced if r.fall < MATTERS), key=lambda r: (r.edit, r.fall)):
+        print(f"  {ruin.edit} of {ruin.base}, {ruin.song}: {-ruin.fall:+.3f} (distance {ruin.trace:.2f})")
     steady = _verdict(max(moved) < MATTERS)
     print(f"\nA gain of −20 or +6 dB moves the total by at most {max(moved):.4f}; {steady}")
 

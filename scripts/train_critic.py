@@ -46,11 +46,11 @@ from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.rules import RulePolicy
 from mixagent.policies.search import Method, SearchPolicy
 from mixagent.policies.trial import blind_part
+from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS, edit_adversarially
 from mixagent.reward.critic import OUTPUTS, VERSION, Critic, Layers
 from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
 from mixagent.reward.terms.truth import undone
-from mixagent.reward.vandalism import VANDALISMS, vandalise
 
 SCALES = np.array([0.5 * unit for unit in (1.0, *(UNIT_DB[name] for name in DIMENSIONS))], np.float32)
 """Where the logarithm of each output bends: half of what a trained listener notices."""
@@ -80,7 +80,7 @@ class Counts:
     over_processed: int = 1
     rules: int = 2
     partial: int = 1
-    vandalism: int = 1
+    adversarial: int = 1
     rough: int = 0
     searched: int = 0
     search_step: int = 1
@@ -89,7 +89,7 @@ class Counts:
 COUNTS = {
     "train": Counts(),
     "validation": Counts(),
-    "rough": Counts(0, 0, 0, 0, vandalism=2, rough=4),
+    "rough": Counts(0, 0, 0, 0, adversarial=2, rough=4),
     "searched": Counts(0, 0, 0, 0, 0, searched=24),
     "hunted": Counts(0, 0, 0, 0, 0, searched=32, search_step=8),
     "agreement": Counts(64, 0, 0, 0, 0),
@@ -121,8 +121,8 @@ class Renders:
             yield "rules", self._rendered(self._mix, self._by_rules(), True)
         for _ in range(counts.partial):
             yield "partial", self._blended(self._original, self._mix)
-        for _ in range(counts.vandalism):
-            yield "vandalism", self._vandalised()
+        for _ in range(counts.adversarial):
+            yield "vandalism", self._edited_adversarially()
         for _ in range(counts.rough):
             audio = self._original if self._random.random() < 0.75 else self._mix
             yield "rough", self._rendered(roughen(audio, self._random), self._space.settings(), False)
@@ -162,10 +162,10 @@ class Renders:
         share = np.float32(self._random.uniform(0.1, 0.9))
         return Audio(first.samples * share + second.samples * (1 - share), first.rate)
 
-    def _vandalised(self) -> Audio:
+    def _edited_adversarially(self) -> Audio:
         audio = self._original if self._random.random() < 0.5 else self._mix
-        ruined = vandalise(
-            audio, str(self._random.choice(list(VANDALISMS))), int(self._random.integers(2**31))
+        ruined = edit_adversarially(
+            audio, str(self._random.choice(list(ADVERSARIAL_EDITS))), int(self._random.integers(2**31))
         )
         if self._random.random() < 0.5:
             ruined = self._blended(ruined, audio)

@@ -11,12 +11,12 @@ from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.types import Audio, load
+from mixagent.reward.adversarial_edits import edit_adversarially
 from mixagent.reward.model import TERMS, RewardModel, load_reward
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene
 from mixagent.reward.terms.prior import Prior
 from mixagent.reward.terms.truth import Truth
-from mixagent.reward.vandalism import vandalise
 from tests.reward.scenes import RATE, gained, make_song, scene
 
 SONG = make_song()
@@ -24,7 +24,7 @@ GUARDS_ONLY = {"terms": {"lost_highs": {"weight": 0.5}, "lean": {"weight": 0.25}
 
 
 def test_the_total_is_the_weighted_sum_and_the_blind_total_leaves_the_truth_out():
-    ruined = vandalise(SONG, "low_pass_4k")
+    ruined = edit_adversarially(SONG, "low_pass_4k")
     score = load_reward(GUARDS_ONLY).score(scene(SONG, ruined, original=Original(SONG)))
     blind = 0.5 * score.terms["lost_highs"] + 0.25 * score.terms["lean"]
     assert score.blind == pytest.approx(blind)
@@ -41,7 +41,9 @@ def test_a_term_without_an_opinion_is_left_out():
 def test_a_batch_gives_what_single_scenes_give_in_their_order():
     model = load_reward("default")
     before = Listening(SONG)
-    scenes = [Scene(before, Listening(vandalise(SONG, name))) for name in ("mud", "reverb", "mono_fold")]
+    scenes = [
+        Scene(before, Listening(edit_adversarially(SONG, name))) for name in ("mud", "reverb", "mono_fold")
+    ]
     together = [score.total for score in model.score_batch(scenes)]
     assert together == pytest.approx([model.score(one).total for one in scenes], abs=1e-4)
     assert len(set(together)) == 3
@@ -52,7 +54,7 @@ def test_the_default_reward_stays_in_its_range_and_knows_the_input_as_zero():
     model = load_reward("default")
     low, high = model.range()
     assert low < 0 < high
-    for after in (SONG, vandalise(SONG, "telephone"), Audio(np.zeros_like(SONG.samples), RATE)):
+    for after in (SONG, edit_adversarially(SONG, "telephone"), Audio(np.zeros_like(SONG.samples), RATE)):
         assert low <= model.score(scene(SONG, after, original=Original(SONG))).total <= high
     settings = ParameterSpace.for_stems(()).settings()
     assert model.score(scene(SONG, SONG, settings=settings)).total == pytest.approx(0.0, abs=1e-6)
@@ -86,7 +88,7 @@ def test_a_weight_of_zero_leaves_the_term_out_and_loads_nothing_for_it():
 
 def test_the_limits_of_a_guard_can_be_set():
     strict = {"terms": {"lost_highs": {"weight": 1.0, "free": 0.0, "full": 1.0}}}
-    ruined = vandalise(SONG, "low_pass_8k")
+    ruined = edit_adversarially(SONG, "low_pass_8k")
     lenient = {"terms": {"lost_highs": {"weight": 1.0}}}
     assert (
         load_reward(strict).score(scene(SONG, ruined)).total

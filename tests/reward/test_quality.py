@@ -11,9 +11,9 @@ import torch
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.models import nisqa_path, wheel_files
 from mixagent.pipeline.types import Audio
+from mixagent.reward.adversarial_edits import edit_adversarially
 from mixagent.reward.model import load_reward
 from mixagent.reward.quality import LEVEL_DBOV, DistillMos, Nisqa, VoiceQuality, levelled, nisqa_term
-from mixagent.reward.vandalism import vandalise
 from tests.reward.scenes import RATE, gained, make_song, scene
 
 SONG = make_song(seconds=1.0)
@@ -175,7 +175,7 @@ def test_nisqas_own_network_loads_from_a_file_and_rates_a_voice(tmp_path):
 @pytest.mark.skipif(not here["nisqa"], reason="NISQA's weights are not on this machine")
 def test_nisqa_with_its_official_weights_hears_a_clipped_voice():
     rater = Nisqa(Path(nisqa_path()))
-    whole, ruined = (rater.rate(levelled(a), RATE) for a in (SONG, vandalise(SONG, "dropouts")))
+    whole, ruined = (rater.rate(levelled(a), RATE) for a in (SONG, edit_adversarially(SONG, "dropouts")))
     assert 0.5 < ruined < 5.0
     assert 0.5 < whole < 5.0
 

@@ -11,6 +11,7 @@ from mixagent.pipeline.chain.parameters import ADVANCED_PLACES, ParameterSpace
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.types import Audio, load
+from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS, edit_adversarially
 from mixagent.reward.model import TERMS
 from mixagent.reward.recovery import Original
 from mixagent.reward.scene import Listening, Scene
@@ -22,7 +23,6 @@ from mixagent.reward.terms.prior import Prior
 from mixagent.reward.terms.residue import AddedClipping, AddedNoise, AddedTail, Smear
 from mixagent.reward.terms.tone import AddedMud, LostHighs, LostLows
 from mixagent.reward.terms.truth import LEAST_DISTANCE, Truth, undone
-from mixagent.reward.vandalism import VANDALISMS, vandalise
 from tests.reward.scenes import RATE, gained, make_song, scene, shelved
 
 SONG = make_song()
@@ -66,7 +66,7 @@ HEARD_BY = {
 @pytest.fixture(scope="module")
 def ruins() -> dict[str, Scene]:
     before = Listening(SONG)
-    return {name: Scene(before, Listening(vandalise(SONG, name))) for name in VANDALISMS}
+    return {name: Scene(before, Listening(edit_adversarially(SONG, name))) for name in ADVERSARIAL_EDITS}
 
 
 def _score(guard: Guard, judged: Scene) -> float:
@@ -92,10 +92,10 @@ def test_a_change_of_level_costs_nothing(guard, gain_db):
     assert _score(guard, scene(gained(SONG, gain_db), SONG)) == pytest.approx(0.0, abs=1e-6)
 
 
-@pytest.mark.parametrize("vandalism", VANDALISMS)
-def test_each_ruin_is_heard_by_the_guard_against_it(vandalism, ruins):
-    guard = GUARDS[NAMES.index(HEARD_BY[vandalism])]
-    assert _score(guard, ruins[vandalism]) < -0.4
+@pytest.mark.parametrize("edit", ADVERSARIAL_EDITS)
+def test_each_ruin_is_heard_by_the_guard_against_it(edit, ruins):
+    guard = GUARDS[NAMES.index(HEARD_BY[edit])]
+    assert _score(guard, ruins[edit]) < -0.4
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=NAMES)
@@ -197,7 +197,7 @@ def test_a_gain_that_ducks_with_the_bass_pumps_and_one_that_ducks_by_itself_does
 
 def test_noise_is_heard_where_an_equaliser_that_lifts_the_floor_is_not():
     assert _score(AddedNoise(), scene(SONG, shelved(SONG, 2000.0, 9.0))) > -0.05
-    assert _score(AddedNoise(), scene(SONG, vandalise(SONG, "white_noise"))) < -0.7
+    assert _score(AddedNoise(), scene(SONG, edit_adversarially(SONG, "white_noise"))) < -0.7
 
 
 def test_an_expander_and_a_fader_do_not_smear_and_a_reverb_does():
@@ -205,7 +205,7 @@ def test_an_expander_and_a_fader_do_not_smear_and_a_reverb_does():
     smooth = np.convolve(envelope, np.ones(2000) / 2000, "same")
     expanded = Audio((SONG.samples * (smooth / smooth.max()) ** 0.5).astype(np.float32), RATE)
     assert _score(Smear(), scene(SONG, expanded)) > -0.1
-    assert _score(Smear(), scene(SONG, vandalise(SONG, "reverb"))) < -0.3
+    assert _score(Smear(), scene(SONG, edit_adversarially(SONG, "reverb"))) < -0.3
 
 
 def test_a_compressor_rides_against_the_level_and_an_expander_with_it():
@@ -218,7 +218,7 @@ def test_a_compressor_rides_against_the_level_and_an_expander_with_it():
 
 def test_only_what_is_missed_beyond_the_inputs_own_miss_counts():
     target = LoudnessTarget("far", -5.0, max_reduction_db=1.0)
-    dense = vandalise(SONG, "hard_clip")
+    dense = edit_adversarially(SONG, "hard_clip")
     ends = {name: finalise(audio, target, None) for name, audio in (("song", SONG), ("dense", dense))}
     more_peaks = scene(dense, load(ends["song"].audio), finish=ends["song"], target=target)
     further = ends["dense"].integrated_lufs - ends["song"].integrated_lufs
@@ -247,7 +247,7 @@ def test_limiting_that_the_target_asks_of_the_input_is_free_and_more_is_not():
 
 
 def test_the_truth_is_one_for_the_original_zero_for_the_input_and_silent_without_one():
-    ruined = vandalise(SONG, "mud")
+    ruined = edit_adversarially(SONG, "mud")
     original = Original(SONG)
     scores = Truth().score([scene(ruined, SONG, original=original), scene(ruined, ruined, original=original)])
     assert scores == pytest.approx([1.0, 0.0], abs=1e-6)

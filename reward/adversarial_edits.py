@@ -1,4 +1,4 @@
-"""Ways to ruin a song that a reward must never pay for.
+"""Adversarial edits: ways to ruin a song that a reward must never pay for.
 
 Each was seen to raise the score of a quality model made for speech, so each is what a policy that
 climbs a bad reward would learn. They serve the gate (`scripts/gates.py`) and, as examples of what is
@@ -17,7 +17,7 @@ from scipy import ndimage, signal
 from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude
 from mixagent.pipeline.types import Audio, Float64Array
 
-Vandalism = Callable[[Float64Array, int, np.random.Generator], Float64Array]
+AdversarialEdit = Callable[[Float64Array, int, np.random.Generator], Float64Array]
 
 NOISE_SNR_DB = 20.0
 CLIP_DRIVE_DB = 12.0
@@ -29,29 +29,29 @@ _GATE_FLOOR_DB = -50.0
 _REVERB_S = 2.0
 
 
-def vandalise(audio: Audio, name: str, seed: int = 0) -> Audio:
-    """The audio ruined in one of the ways of `VANDALISMS`, of the same shape and rate.
+def edit_adversarially(audio: Audio, name: str, seed: int = 0) -> Audio:
+    """The audio ruined in one of the ways of `ADVERSARIAL_EDITS`, of the same shape and rate.
 
-    The level is whatever the vandalism makes of it, and may pass full scale. What it takes away must
+    The level is whatever the edit makes of it, and may pass full scale. What it takes away must
     be there: a fold leaves mono as it is.
 
     Args:
         audio: mono or stereo, in memory.
-        name: a key of `VANDALISMS`.
+        name: a key of `ADVERSARIAL_EDITS`.
         seed: draws noise, sides and the places of dropouts.
 
     Raises:
-        KeyError: no such vandalism.
+        KeyError: no such edit.
     """
-    ruin = VANDALISMS[name]
-    random = np.random.default_rng([seed, list(VANDALISMS).index(name)])
+    ruin = ADVERSARIAL_EDITS[name]
+    random = np.random.default_rng([seed, list(ADVERSARIAL_EDITS).index(name)])
     samples = audio.samples.astype(np.float64)
     if not np.any(samples):
         return audio
     return Audio(ruin(samples, audio.rate, random).astype(np.float32), audio.rate)
 
 
-def _low_pass(cutoff_hz: float) -> Vandalism:
+def _low_pass(cutoff_hz: float) -> AdversarialEdit:
     def apply(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
         if cutoff_hz >= 0.49 * rate:
             return samples
@@ -131,7 +131,7 @@ def _reverb(samples: Float64Array, rate: int, random: np.random.Generator) -> Fl
     return np.asarray(samples + wet * (_rms(samples) / max(_rms(wet), 1e-12)))
 
 
-VANDALISMS: Mapping[str, Vandalism] = MappingProxyType(
+ADVERSARIAL_EDITS: Mapping[str, AdversarialEdit] = MappingProxyType(
     {
         "low_pass_2k": _low_pass(2000.0),
         "low_pass_4k": _low_pass(4000.0),
