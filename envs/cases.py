@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from mixagent.envs.context import Context
 from mixagent.envs.pathologies import KINDS, MECHANISMS, MOST_SCRAMBLED_DB, Kind, damage, rebalance
-from mixagent.envs.roughening import roughen
+from mixagent.envs.random_degradation import degrade_randomly
 from mixagent.pipeline.chain.mixing import Levels, measure_levels
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
@@ -70,7 +70,7 @@ class Damage:
         mechanisms: by which mechanism of `MECHANISMS` each was.
         balance_db: by how much each stem was raised before that.
         seed: what the mechanisms drew their frequencies and sides from.
-        rough: after that, damage of no particular kind was done, see `envs.roughening`.
+        rough: after that, damage of no particular kind was done, see `envs.random_degradation`.
     """
 
     severities: Mapping[Kind, float]
@@ -210,7 +210,7 @@ def make_case(
         if kind in done.severities:
             mix = damage(mix, kind, done.severities[kind], done.mechanisms[kind], done.seed)
     if done.rough:
-        mix = roughen(mix, np.random.default_rng(done.seed))
+        mix = degrade_randomly(mix, np.random.default_rng(done.seed))
     done, stems = replace(done, balance_db=balance_db), separate(mix, apart)
     if segment is None:
         return measure_case(name, stems, target, original, done)

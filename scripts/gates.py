@@ -1,12 +1,12 @@
 """The two gates that a reward passes before any policy counts.
 
-adversarial  Every song is ruined in every way of `reward/adversarial_edits.py`, finished as the product would,
-             and judged against its input: the blind total must fall in at least 98 % of cases. Once
+adversarial  Every song is ruined in every way of `reward/adversarial_edits.py`, finished as the product
+             would, and judged against its input: the blind total must fall in at least 98 % of cases. Once
              with the song itself as the input, once with a damaged song. A pure change of gain must
              move the total by nothing that matters.
-agreement  Damaged songs are rendered with random settings of the master chain. Spearman's ρ between
-           the blind total and the true recovery is taken over the settings of each song; its median
-           must be at least 0.7.
+agreement    Damaged songs are rendered with random settings of the master chain. Spearman's ρ between
+             the blind total and the true recovery is taken over the settings of each song; its median
+             must be at least 0.7.
 
     python scripts/gates.py --split validation [--corpus DIR] [--quick]
     python scripts/gates.py --songs DIR [DIR …] --count 40

@@ -36,7 +36,7 @@ from torch.nn.functional import huber_loss, mse_loss
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import MECHANISMS
-from mixagent.envs.roughening import roughen
+from mixagent.envs.random_degradation import degrade_randomly
 from mixagent.learning.train_settings import load_train_config
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.measure.features import FEATURE_NAMES, describe
@@ -125,7 +125,10 @@ class Renders:
             yield "vandalism", self._edited_adversarially()
         for _ in range(counts.rough):
             audio = self._original if self._random.random() < 0.75 else self._mix
-            yield "rough", self._rendered(roughen(audio, self._random), self._space.settings(), False)
+            yield (
+                "rough",
+                self._rendered(degrade_randomly(audio, self._random), self._space.settings(), False),
+            )
         for audio in self._searched(counts.searched, counts.search_step):
             yield "searched", audio
 

@@ -1,4 +1,4 @@
-"""Damage of no particular kind, for what should not only know the mechanisms of `envs.pathologies`.
+"""Random degradation: damage of no particular kind, beside the mechanisms of `envs.pathologies`.
 
 None of it is a mechanism that is kept for validation: long-term tone and image bent along random curves
 or by bells, quiet parts of the spectrum left out, levels of random bands pressed together or driven
@@ -16,16 +16,16 @@ from scipy import ndimage, signal
 from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude
 from mixagent.pipeline.types import Audio, Float64Array
 
-Rough = Callable[[Float64Array, int, np.random.Generator], Float64Array]
+RandomDegradation = Callable[[Float64Array, int, np.random.Generator], Float64Array]
 
 _EDGES_HZ = (40.0, 16000.0)
 
 
-def roughen(audio: Audio, random: np.random.Generator) -> Audio:
+def degrade_randomly(audio: Audio, random: np.random.Generator) -> Audio:
     """The audio, of the same shape, after one or two kinds of damage of random strength."""
     samples = audio.samples.astype(np.float64)
-    for index in random.permutation(len(ROUGH))[: random.integers(1, 3)]:
-        samples = ROUGH[index](samples, audio.rate, random)
+    for index in random.permutation(len(RANDOM_DEGRADATIONS))[: random.integers(1, 3)]:
+        samples = RANDOM_DEGRADATIONS[index](samples, audio.rate, random)
     before, after = (float(np.mean(np.square(x, dtype=np.float64))) for x in (audio.samples, samples))
     samples *= np.sqrt(before / max(after, 1e-24))
     return Audio(samples.astype(np.float32), audio.rate)
@@ -108,7 +108,15 @@ def _room(samples: Float64Array, rate: int, random: np.random.Generator) -> Floa
     return np.asarray(samples + db_to_amplitude(level_db) * wet)
 
 
-ROUGH: tuple[Rough, ...] = (_tone, _bells, _image, _thinned, _levelled, _grain, _room)
+RANDOM_DEGRADATIONS: tuple[RandomDegradation, ...] = (
+    _tone,
+    _bells,
+    _image,
+    _thinned,
+    _levelled,
+    _grain,
+    _room,
+)
 
 Gain = Callable[[Float64Array], Float64Array]
 
