@@ -60,13 +60,13 @@ class CaseTrial:
         return np.array([self._worth(blind, one) for one in settings])
 
     def _worth(self, blind: RewardModel, settings: Settings) -> float:
-        # One at a time: a scene with all that was measured of it is some ten megabytes.
+        # One at a time: a pair with all that was measured of it is some ten megabytes.
         try:
-            scenes = [material.scene(settings) for material in self.materials]
+            pairs = [material.render_pair(settings) for material in self.materials]
         except ChainError:
             worth = -np.inf
         else:
-            worth = float(np.mean([score.blind for score in blind.score_batch(scenes)]))
+            worth = float(np.mean([score.blind for score in blind.score_batch(pairs)]))
         if self.rendered:
             self.rendered()
         return worth

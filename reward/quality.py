@@ -5,7 +5,7 @@ wheel `distillmos`) predict a mean opinion score from 1 to 5. On a full mix both
 reward: a low-pass or a lower level raises them. So they hear the voice alone, at the level that
 speech models are trained at, and only a fall against the input counts.
 
-They cost 0.04 s (NISQA) and 0.24 s (DistillMOS) of CPU a second of audio: `every` leaves most scenes
+They cost 0.04 s (NISQA) and 0.24 s (DistillMOS) of CPU a second of audio: `every` leaves most pairs
 out, and `conf/reward/default.yaml` leaves both terms out of training. Where a model's weights are not
 here, its term has no opinion and says so once in the log; with `required` it is an error instead.
 """
@@ -33,7 +33,7 @@ from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.models import nisqa_path, wheel_files
 from mixagent.pipeline.types import Audio, Float64Array, FloatArray, load
-from mixagent.reward.scene import Scene
+from mixagent.reward.render_pair import RenderPair
 
 LEVEL_DBOV = -26.0
 """The level of speech material in ITU-T P.800 tests, by which both models were trained."""
@@ -67,7 +67,7 @@ class VoiceQuality:
         name: of the term.
         load_rater: gives the model; raises ModelMissingError where its weights are not here.
         free, full: falls in points of the opinion score.
-        every: judge one scene in so many, chosen by its own samples.
+        every: judge one pair in so many, chosen by its own samples.
         required: whether missing weights are an error.
     """
 
@@ -97,12 +97,12 @@ class VoiceQuality:
                 raise
             _log.warning("the reward goes without %s: %s", self.name, error)
 
-    def score(self, scenes: Sequence[Scene]) -> Float64Array:
-        """One score a scene; NaN without the model, without a voice, or where `every` passes it over."""
-        return np.array([self._score(scene) for scene in scenes])
+    def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
+        """One score a pair; NaN without the model, without a voice, or where `every` passes it over."""
+        return np.array([self._score(pair) for pair in pairs])
 
-    def _score(self, scene: Scene) -> float:
-        before, after = scene.vocals_before, scene.vocals_after
+    def _score(self, pair: RenderPair) -> float:
+        before, after = pair.vocals_before, pair.vocals_after
         if self._rater is None or before is None or after is None or not _chosen(after, self.every):
             return float("nan")
         if self._heard is None or not np.array_equal(self._heard[0].samples, before.samples):

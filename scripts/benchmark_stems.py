@@ -191,7 +191,7 @@ def decided(system: str, material: Material, rewards: dict[str, RewardModel], se
 
 
 def _worth(material: Material, settings: Settings, reward: RewardModel) -> float:
-    score = reward.score(material.scene(settings))
+    score = reward.score(material.render_pair(settings))
     return score.total
 
 
@@ -216,16 +216,16 @@ def _row(
     material = Material(case, ParameterSpace.for_stems(tuple(case.stems.parts)))
     settings = decided(system, material, rewards, bench.seed)
     seconds = time.perf_counter() - since
-    scene = material.scene(settings)
+    pair = material.render_pair(settings)
     assert material.original is not None
-    before, after = (side.distance(material.original) for side in (scene.before, scene.after))
+    before, after = (side.distance(material.original) for side in (pair.before, pair.after))
     return {
         "song": song.path.name,
         "damage": damaged,
         "stems": stems,
         "maker": maker(stems),
         "system": system,
-        "blind": rewards["blind"].score(scene).blind,
+        "blind": rewards["blind"].score(pair).blind,
         "before": {**asdict(before), "total": before.total},
         "after": {**asdict(after), "total": after.total},
         "seconds": round(seconds, 3),

@@ -37,7 +37,7 @@ from mixagent.pipeline.types import Audio, Float64Array, Stems, load
 from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS, edit_adversarially
 from mixagent.reward.model import RewardModel, Score, load_reward
 from mixagent.reward.recovery import Original
-from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.render_pair import Listening, RenderPair
 from mixagent.reward.terms.truth import LEAST_DISTANCE
 
 MATTERS = 0.02
@@ -198,7 +198,7 @@ def judge(model: RewardModel, before: Listening, audio: Audio, target: LoudnessT
     finish = finalise(audio, target, None)
     after = load(finish.audio)
     settings = ParameterSpace.for_stems(()).settings()
-    return model.score(Scene(before, Listening(after), settings, finish, target=target)), after
+    return model.score(RenderPair(before, Listening(after), settings, finish, target=target)), after
 
 
 def _moved_by_gain(model: RewardModel, before: Listening, neutral: Score, target: LoudnessTarget) -> float:
@@ -207,10 +207,10 @@ def _moved_by_gain(model: RewardModel, before: Listening, neutral: Score, target
     quieter, louder = (
         Audio(audio.samples * np.float32(db_to_amplitude(gain_db)), audio.rate) for gain_db in GAINS_DB
     )
-    raw = [model.score(Scene(before, Listening(gained))) for gained in (quieter, louder)]
+    raw = [model.score(RenderPair(before, Listening(gained))) for gained in (quieter, louder)]
     finished = [judge(model, before, gained, target)[0] for gained in (quieter, louder)]
     inputs = [judge(model, Listening(gained), audio, target)[0] for gained in (quieter, louder)]
-    same = model.score(Scene(before, before))
+    same = model.score(RenderPair(before, before))
     return max(
         *(abs(score.blind - same.blind) for score in raw),
         *(abs(score.blind - neutral.blind) for score in (*finished, *inputs)),
@@ -288,7 +288,7 @@ def _agreement(
     for settings in chosen:
         rendered = render(stems, settings, target, levels=levels)
         after = Listening(load(rendered.audio))
-        scores.append(model.score(Scene(before, after, settings, rendered.finish, target=target)))
+        scores.append(model.score(RenderPair(before, after, settings, rendered.finish, target=target)))
         recoveries.append(1.0 - after.distance(original).total / distance)
     blind = [score.blind for score in scores]
     rho = float(spearmanr(blind, recoveries).statistic)

@@ -186,15 +186,13 @@ class _KeptTrial:
     heard: list[Audio] = field(default_factory=list)
 
     def __call__(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
-        scenes = [self.material.scene(one) for one in settings]
-        numbers = range(self.rendered + 1, self.rendered + len(scenes) + 1)
-        self.rendered += len(scenes)
+        pairs = [self.material.render_pair(one) for one in settings]
+        numbers = range(self.rendered + 1, self.rendered + len(pairs) + 1)
+        self.rendered += len(pairs)
         self.heard += [
-            scene.after.audio
-            for number, scene in zip(numbers, scenes, strict=True)
-            if number % self.step == 0
+            pair.after.audio for number, pair in zip(numbers, pairs, strict=True) if number % self.step == 0
         ]
-        return np.array([score.blind for score in self.reward.score_batch(scenes)])
+        return np.array([score.blind for score in self.reward.score_batch(pairs)])
 
 
 def make_examples(store: CaseStore, name: str, counts: Counts, folder: Path) -> None:

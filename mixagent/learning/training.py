@@ -55,7 +55,7 @@ from mixagent.policies.ppo import train as train_by_ppo
 from mixagent.policies.validation import play, summary
 from mixagent.policies.warm_start import Examples, Round, fit, load_examples, measure_responses
 from mixagent.reward.model import RewardModel, load_reward
-from mixagent.reward.scene import Scene
+from mixagent.reward.render_pair import RenderPair
 
 AT_MOST: Mapping[Curriculum, int] = {"none": 0, "single": 1, "pair": 2, "all": 5}
 """How many pathologies a case may have in each stage of the curriculum."""
@@ -326,11 +326,11 @@ def _evaluate(run: _Run, actor: Actor, iteration: int) -> dict[str, float]:
     names = run.validation[: run.config.cases.validation]
     heard = set(names[: run.config.logging.audio]) if iteration >= 0 else set()
 
-    def hear(name: str, scene: Scene) -> None:
+    def hear(name: str, pair: RenderPair) -> None:
         if name in heard:
             plain = re.sub(r"[^\w.-]", "_", name)
-            run.log.sound(f"{plain}.before", scene.before.audio, iteration)
-            run.log.sound(f"{plain}.after", scene.after.audio, iteration)
+            run.log.sound(f"{plain}.before", pair.before.audio, iteration)
+            run.log.sound(f"{plain}.after", pair.after.audio, iteration)
 
     cases = StoredCases(run.store, run.validation)
     figures = summary(play(actor, cases, names, run.choice, run.adviser, run.reward, hear), run.choice.names)

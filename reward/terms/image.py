@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from mixagent.pipeline.decibels import power_to_db, powers_to_db
-from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.render_pair import Listening, RenderPair
 from mixagent.reward.terms.base import Guard
 
 _FLOOR = 1e-4
@@ -23,9 +23,9 @@ class MonoFoldLoss(Guard):
     full: float = 4.0
     name: ClassVar[str] = "mono_fold"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """The larger of two losses: of the power as a whole, and of the mean over the bands."""
-        before, after = (_fold_losses_db(heard) for heard in (scene.base, scene.after))
+        before, after = (_fold_losses_db(heard) for heard in (pair.base, pair.after))
         return max(after[0] - before[0], after[1] - before[1], 0.0)
 
 
@@ -37,9 +37,9 @@ class LostSides(Guard):
     full: float = 18.0
     name: ClassVar[str] = "lost_sides"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean fall of side against mid over the bands; sides under −40 dB were not there."""
-        before, after = (_width_db(heard) for heard in (scene.base, scene.after))
+        before, after = (_width_db(heard) for heard in (pair.base, pair.after))
         return float(np.maximum(before - after, 0.0).mean())
 
 
@@ -51,9 +51,9 @@ class Lean(Guard):
     full: float = 6.0
     name: ClassVar[str] = "lean"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """How far the louder channel came to stand further out."""
-        return max(abs(_lean_db(scene.after)) - abs(_lean_db(scene.base)), 0.0)
+        return max(abs(_lean_db(pair.after)) - abs(_lean_db(pair.base)), 0.0)
 
 
 def _fold_losses_db(heard: Listening) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from scipy.ndimage import maximum_filter1d
 
 from mixagent.pipeline.measure.features import percentiles
 from mixagent.pipeline.types import FloatArray
-from mixagent.reward.scene import Listening, Scene, Spectra, decibels
+from mixagent.reward.render_pair import Listening, RenderPair, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 
 _TOP = 0.97
@@ -31,9 +31,9 @@ class AddedNoise(Guard):
     full: float = 4.0
     name: ClassVar[str] = "added_noise"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean fall of the spread of the bands from 2 to 16 kHz."""
-        before, after = (_spread_db(side) for side in (scene.base, scene.after))
+        before, after = (_spread_db(side) for side in (pair.base, pair.after))
         return float(np.maximum(before - after, 0.0).mean())
 
 
@@ -53,9 +53,9 @@ class Smear(Guard):
 
     audible_db: ClassVar[float] = -45.0
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Median jump from 220 Hz to 10 kHz, where the input is audible."""
-        before, after = scene.base.spectra, scene.after.spectra
+        before, after = pair.base.spectra, pair.after.spectra
         sides = [
             self._jump_db(b, a, before) for b, a in ((before.left, after.left), (before.right, after.right))
         ]
@@ -85,11 +85,11 @@ class AddedTail(Guard):
     reach_s: ClassVar[float] = 0.25
     fallen_db: ClassVar[float] = 10.0
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Gain of the decaying frames against the others, on average over 220 Hz to 8 kHz."""
-        spectra = scene.base.spectra
+        spectra = pair.base.spectra
         inside = spectra.bands(220.0, 8000.0)
-        level_db, gain_db = spectra.bands_db[inside], scene.gain_db[inside]
+        level_db, gain_db = spectra.bands_db[inside], pair.gain_db[inside]
         span = max(round(self.reach_s / spectra.frame_s), 1)
         held_db = maximum_filter1d(level_db, span, axis=1, origin=(span - 1) // 2)
         decaying = (held_db - level_db >= self.fallen_db) & (held_db > -50.0)
@@ -108,9 +108,9 @@ class AddedClipping(Guard):
     full: float = 8.0
     name: ClassVar[str] = "clipping"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Percentage points above the input."""
-        before, after = (_top_share(h.audio.samples, h.audio.rate) for h in (scene.base, scene.after))
+        before, after = (_top_share(h.audio.samples, h.audio.rate) for h in (pair.base, pair.after))
         return max(100.0 * (after - before), 0.0)
 
 

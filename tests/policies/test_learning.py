@@ -168,7 +168,7 @@ def _undone(outcomes: Sequence[Outcome]) -> float:
 
 
 def _mastered(case: Case, settings: Settings, number: int) -> Experience:
-    score = REWARD.score(Material(case, CHOICE.space).scene(settings))
+    score = REWARD.score(Material(case, CHOICE.space).render_pair(settings))
     return Experience(
         song=case.name,
         master=str(number),
@@ -193,8 +193,10 @@ def told(world: World) -> tuple[list[Experience], list[Preference]]:
         by_hand = CHOICE.space.settings({"master.eq_low_mid_db": -6.0})
         both = (CHOICE.settings(outcome.action), by_hand)
         pair = [_mastered(case, each, number + k) for k, each in enumerate(both)]
-        undone = [Material(case, CHOICE.space).scene(CHOICE.space.settings(each.settings)) for each in pair]
-        distances = [scene.after.distance(scene.original).total for scene in undone if scene.original]
+        undone = [
+            Material(case, CHOICE.space).render_pair(CHOICE.space.settings(each.settings)) for each in pair
+        ]
+        distances = [pair.after.distance(pair.original).total for pair in undone if pair.original]
         better = int(np.argmin(distances))
         experiences += pair
         preferences.append(Preference(case.name, number + better, number + 1 - better))

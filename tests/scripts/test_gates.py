@@ -9,7 +9,7 @@ from script_modules import load_script
 from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS
 from mixagent.reward.model import load_reward
-from tests.reward.scenes import make_song
+from tests.reward.render_pairs import make_song
 
 TARGET = loudness_target("streaming")
 

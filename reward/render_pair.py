@@ -174,7 +174,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Scene:
+class RenderPair:
     """One render to be judged, and all that a term may ask about it.
 
     Attributes:

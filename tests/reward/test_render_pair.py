@@ -8,8 +8,8 @@ import pytest
 from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.types import Audio
 from mixagent.reward.recovery import Original
-from mixagent.reward.scene import Listening, Scene
-from tests.reward.scenes import RATE, gained, make_song, shelved
+from mixagent.reward.render_pair import Listening, RenderPair
+from tests.reward.render_pairs import RATE, gained, make_song, shelved
 
 SONG = make_song()
 
@@ -32,7 +32,7 @@ def test_a_tone_lies_in_the_band_that_holds_it():
 
 
 def test_the_tilt_is_the_equalisers_gain_against_the_median_band():
-    tilt_db = Scene(Listening(SONG), Listening(shelved(SONG, 4000.0, 6.0))).tilt_db
+    tilt_db = RenderPair(Listening(SONG), Listening(shelved(SONG, 4000.0, 6.0))).tilt_db
     edges_hz = np.array(Listening(SONG).spectra.edges_hz)
     assert tilt_db[edges_hz[:-1] >= 5000] == pytest.approx(6.0, abs=0.3)
     assert tilt_db[edges_hz[1:] <= 2000] == pytest.approx(0.0, abs=0.3)
@@ -58,7 +58,7 @@ def test_what_is_too_short_to_hear_is_silent(frames):
 
 def test_a_render_that_does_not_fit_its_input_is_refused():
     with pytest.raises(ValueError, match="differ"):
-        Scene(Listening(SONG), Listening(Audio(SONG.samples[:, :-1], RATE)))
+        RenderPair(Listening(SONG), Listening(Audio(SONG.samples[:, :-1], RATE)))
 
 
 def test_an_input_that_needs_no_limiting_is_held_against_itself_and_a_peaky_one_finished_once():
