@@ -45,7 +45,7 @@ def learn(
     """Fine-tune the policy on your songs and ratings; it is used if it does not lose on other songs."""
     from mixagent.cli.progress import shown_progress
     from mixagent.policies.experience import ExperienceStore
-    from mixagent.policies.lessons import usable
+    from mixagent.policies.preference_data import usable
 
     experiences = ExperienceStore.default()
     usable(experiences.all())
