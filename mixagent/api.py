@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import Unpack, cast
 
 import numpy as np
 import soundfile
@@ -31,6 +31,7 @@ from mixagent.pipeline.errors import InputError, UsageError, option
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.types import Audio, load
 from mixagent.report.album_model import AlbumSong
+from mixagent.report.split_model import SplitSong
 from mixagent.results import (
     AlbumResult,
     AnalysisResult,
@@ -44,7 +45,7 @@ from mixagent.types import Cancel, Event, OnEvent, ShowProgress
 Song = PathLike | Audio
 """A song: a file, or samples with their rate."""
 
-OnSong = Callable[[Mapping[str, Any]], None]
+OnSong = Callable[[SplitSong], None]
 """Told of each song that was split: its row of the report."""
 
 
