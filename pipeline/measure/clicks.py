@@ -79,7 +79,7 @@ def _lone_jumps(x: FloatArray, margin: int, reach: int, gap: int, least: float) 
 @njit(cache=True, nogil=True)
 def _any_over(jumps: FloatArray, start: int, stop: int, jump: float, times: float) -> bool:
     """Whether so many times any of the jumps from `start` to `stop` is more than `jump`."""
-    for n in range(start, stop):
+    for n in range(start, stop):  # noqa: SIM110 - compiled, and any() would make a generator
         if times * jumps[n] > jump:
             return True
     return False
