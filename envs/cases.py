@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -28,11 +29,14 @@ from mixagent.pipeline.dsp.programme import BandLevel, Programme
 from mixagent.pipeline.errors import InputError, OutputError
 from mixagent.pipeline.files import atomically, read_lines, scratch_folder
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.finished.measures import SongMeasures, measure_song
 from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe
+from mixagent.pipeline.measure.fingerprint import fingerprint
+from mixagent.pipeline.measure.song_bands import read_song
 from mixagent.pipeline.restoration.gaps import Gap, Gaps, measure_gaps
 from mixagent.pipeline.separation.base import NoSeparator, Separator
-from mixagent.pipeline.types import Audio, Stems, load
+from mixagent.pipeline.types import Audio, AudioSource, Stems, load
 from mixagent.reward.recovery import Distance, Original
 
 if TYPE_CHECKING:
@@ -83,6 +87,26 @@ class Damage:
 
 
 @dataclass(frozen=True)
+class SongAnalysis:
+    """What is measured of as much of a song as was damaged, as the product measures whole songs.
+
+    Attributes:
+        analysis, diagnosis: of the damaged mix.
+        measures: what it is held against finished music by; None for silence.
+        bands: `read_song` of it.
+        stems: what each stem of it measures.
+        features: `describe` of the mix (`mix`) and of each stem by name.
+    """
+
+    analysis: Analysis
+    diagnosis: Diagnosis
+    measures: SongMeasures | None
+    bands: NDArray[np.float32]
+    stems: Mapping[str, Analysis]
+    features: Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
 class Case:
     """A damaged segment and what was measured of it.
 
@@ -99,6 +123,7 @@ class Case:
         features: `describe` of the mix (`mix`) and of each stem by name.
         damage: what was done to the original, where it is known.
         distance: of the mix to the original, where it is known.
+        song: what was heard of the song around the segment; None where the segment is all there is.
     """
 
     name: str
@@ -113,10 +138,28 @@ class Case:
     features: Mapping[str, NDArray[np.float32]]
     damage: Damage | None
     distance: Distance | None
+    song: SongAnalysis | None = None
 
     def context(self, space: ParameterSpace) -> Context:
         """What a policy is shown of this case."""
-        return Context(self.analysis, self.stem_analyses, self.diagnosis, self.target, space, self.features)
+        heard, mix = self.song, self.stems.mix
+        if heard is None:
+            return Context(
+                *(self.analysis, self.stem_analyses, self.diagnosis, self.target, space, self.features),
+                measures=_measures(mix, self.analysis),
+                bands=lambda: read_song(mix),
+            )
+        return Context(
+            *(heard.analysis, heard.stems, heard.diagnosis, self.target, space, heard.features),
+            measures=heard.measures,
+            bands=lambda: heard.bands,
+        )
+
+
+def _measures(mix: AudioSource, analysis: Analysis) -> SongMeasures | None:
+    if not math.isfinite(analysis.integrated_lufs):
+        return None
+    return measure_song(analysis, fingerprint(mix, analysis.integrated_lufs))
 
 
 def draw_damage(random: np.random.Generator, stage: Curriculum, validation: bool = False) -> Damage:
@@ -142,17 +185,24 @@ def draw_damage(random: np.random.Generator, stage: Curriculum, validation: bool
 
 
 def make_case(
-    name: str, original: Audio, done: Damage, separator: Separator | None, target: LoudnessTarget
+    name: str,
+    original: Audio,
+    done: Damage,
+    separator: Separator | None,
+    target: LoudnessTarget,
+    segment: slice | None = None,
 ) -> Case:
     """Damage an original and measure what came of it, as the product would.
 
     Args:
         name: the case's name.
-        original: the finished segment, mono or stereo, 0.4 s or longer.
+        original: the finished music, mono or stereo, 0.4 s or longer.
         done: what to do to it. A balance of stems that the separator does not give is left out.
         separator: takes both the original (for the balance) and the damaged mix apart; None for
             a case without stems.
         target: what the finaliser will aim at.
+        segment: frames of the case within the original; the whole is then damaged and heard, as the product
+            hears whole songs, and only the segment is rendered and judged. None for all of it.
     """
     apart: Separator = separator or NoSeparator()
     balance_db = {stem: db for stem, db in done.balance_db.items() if stem in apart.stem_names}
@@ -162,7 +212,26 @@ def make_case(
             mix = damage(mix, kind, done.severities[kind], done.mechanisms[kind], done.seed)
     if done.rough:
         mix = roughen(mix, np.random.default_rng(done.seed))
-    return measure_case(name, separate(mix, apart), target, original, replace(done, balance_db=balance_db))
+    done, stems = replace(done, balance_db=balance_db), separate(mix, apart)
+    if segment is None:
+        return measure_case(name, stems, target, original, done)
+    parts = {stem: load(part) for stem, part in stems.parts.items()}
+    cut = Stems(_cut(mix, segment), {stem: _cut(part, segment) for stem, part in parts.items()})
+    analysis = analyse(mix)
+    song = SongAnalysis(
+        analysis=analysis,
+        diagnosis=diagnose(mix, analysis),
+        measures=_measures(mix, analysis),
+        bands=read_song(mix),
+        stems={stem: analyse(part) for stem, part in parts.items()},
+        features={stem: describe(audio) for stem, audio in {"mix": mix, **parts}.items()},
+    )
+    case = measure_case(name, cut, target, _cut(original, segment), done)
+    return replace(case, levels=measure_levels(stems), gaps=measure_gaps(mix), song=song)
+
+
+def _cut(audio: Audio, segment: slice) -> Audio:
+    return Audio(np.ascontiguousarray(audio.samples[:, segment]), audio.rate)
 
 
 def measure_case(

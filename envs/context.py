@@ -31,6 +31,8 @@ class Context:
         features: `describe` of the mix (`mix`) and of each stem by name, shape (features,) each;
             empty where no policy needs them.
         measures: what the mix is held against finished music by; None for silence.
+        bands: reads the mix as bands over time (`read_song`), for a policy that needs them; None where they
+            cannot be read.
         trial: tries settings on this song, for a policy that searches; None where none can.
     """
 
@@ -41,4 +43,5 @@ class Context:
     space: ParameterSpace
     features: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     measures: SongMeasures | None = None
+    bands: Callable[[], NDArray[np.float32]] | None = None
     trial: Trial | None = None

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Unpack, cast
+from typing import Any, Unpack, cast
 
 import numpy as np
 import soundfile
@@ -31,6 +30,7 @@ from mixagent.options import (
 from mixagent.pipeline.errors import InputError, UsageError, option
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.types import Audio, load
+from mixagent.report.album_model import AlbumSong
 from mixagent.results import (
     AlbumResult,
     AnalysisResult,
@@ -43,6 +43,9 @@ from mixagent.types import Cancel, Event, OnEvent, ShowProgress
 
 Song = PathLike | Audio
 """A song: a file, or samples with their rate."""
+
+OnSong = Callable[[Mapping[str, Any]], None]
+"""Told of each song that was split: its row of the report."""
 
 
 def master(
@@ -78,21 +81,26 @@ def master(
     with _song_file(song) as path:
         request = master_request(path, options)
         reports = report_paths(request, options)
-        in_memory = options.get("output") is None
-        if in_memory:
-            request = replace(request, output=None, also=())
         with master_song(request, _progress(on_event, cancel)) as made:
             if request.dry_run:
                 return MasterResult(made.report)
             write_reports(made.report, made.before, made.after, reports)
-            if not in_memory:
+            if request.outputs:
                 return MasterResult(made.report)
             before, after = load(made.before), load(made.after)
             return MasterResult(made.report, after, (before, after))
 
 
-def analyze(song: Song, *, on_event: OnEvent | None = None, cancel: Cancel | None = None) -> AnalysisResult:
+def analyze(
+    song: Song, *, dual_mono: bool = False, on_event: OnEvent | None = None, cancel: Cancel | None = None
+) -> AnalysisResult:
     """Measure a song and say what is wrong with it; nothing is written.
+
+    Args:
+        song: a file, or samples.
+        dual_mono: whether the loudness of one channel is counted as of two, 3 LU more.
+        on_event: is told how far it is.
+        cancel: stops it.
 
     Raises:
         InputError: it cannot be read.
@@ -106,12 +114,13 @@ def analyze(song: Song, *, on_event: OnEvent | None = None, cancel: Cancel | Non
 
     with _song_file(song) as path:
         assert path is not None
-        return AnalysisResult(measured_song(Path(path), _progress(on_event, cancel)))
+        return AnalysisResult(measured_song(Path(path), _progress(on_event, cancel), dual_mono))
 
 
 def split(
     *songs: Song,
     on_event: OnEvent | None = None,
+    on_song: OnSong | None = None,
     cancel: Cancel | None = None,
     **options: Unpack[SplitOptions],
 ) -> SplitResult:
@@ -120,6 +129,7 @@ def split(
     Args:
         songs: files and folders; samples need an `output`.
         on_event: is told how far it is.
+        on_song: is told of each song when its files are there: its row of the report.
         cancel: stops it; songs that are finished are kept.
         options: see `mixagent.options.SplitOptions`.
 
@@ -131,12 +141,13 @@ def split(
     >>> sorted(stems.files[pathlib.Path("song.wav")])
     ['instrumental', 'vocals']
     """
-    return _split(songs, options, ".stems", on_event, cancel)
+    return _split(songs, options, ".stems", _progress(on_event, cancel), on_song)
 
 
 def vocals(
     *songs: Song,
     on_event: OnEvent | None = None,
+    on_song: OnSong | None = None,
     cancel: Cancel | None = None,
     **options: Unpack[SplitOptions],
 ) -> SplitResult:
@@ -148,15 +159,16 @@ def vocals(
     """
     if "stems" in options:
         raise UsageError(f"{option('stems')} is for split: these are vocals and instrumental", field="stems")
-    return _split(songs, cast(SplitOptions, {**options, "stems": 2}), ".vocals", on_event, cancel)
+    two = cast(SplitOptions, {**options, "stems": 2})
+    return _split(songs, two, ".vocals", _progress(on_event, cancel), on_song)
 
 
 def _split(
     songs: Sequence[Song],
     options: SplitOptions,
     ending: str,
-    on_event: OnEvent | None,
-    cancel: Cancel | None,
+    progress: ShowProgress,
+    on_song: OnSong | None,
 ) -> SplitResult:
     from mixagent.splitting.run import split_songs
 
@@ -166,12 +178,13 @@ def _split(
         raise UsageError(f"samples have no folder: name one with {option('output')}", field="output")
     with _song_files(songs) as paths:
         requests = split_requests(paths, options, ending)
-        return SplitResult(split_songs(requests, _progress(on_event, cancel)))
+        return SplitResult(split_songs(requests, progress, on_song))
 
 
 def album(
     *songs: PathLike,
     on_event: OnEvent | None = None,
+    on_song: Callable[[AlbumSong], None] | None = None,
     cancel: Cancel | None = None,
     **options: Unpack[AlbumOptions],
 ) -> AlbumResult:
@@ -180,6 +193,7 @@ def album(
     Args:
         songs: its folder, or its files.
         on_event: is told how far it is.
+        on_song: is told of each song when its master is there: its row of the report.
         cancel: stops it; masters that are finished are kept.
         options: see `mixagent.options.AlbumOptions`.
 
@@ -194,7 +208,8 @@ def album(
 
     if not songs:
         raise InputError("no song was named", field="songs")
-    return AlbumResult(master_album(album_request(songs, options), _progress(on_event, cancel)))
+    request = album_request(songs, options)
+    return AlbumResult(master_album(request, _progress(on_event, cancel), on_song))
 
 
 def compare(

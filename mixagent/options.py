@@ -174,6 +174,8 @@ class MasterOptions(MasteringOptions, total=False):
     """Say what is found and what would be done; render and write nothing. Default False."""
     preview: Number | None
     """Render the loudest part of so many seconds alone, 1 to 600. Default: all of the song."""
+    dual_mono: bool
+    """Count the loudness of a song of one channel as of two, 3 LU more. Default False."""
     no_overwrite: bool
     """Refuse outputs and reports that are there already, before any work. Default False."""
     no_cache: bool
@@ -271,6 +273,7 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         ),
         codecs=_codecs(options, outputs, amount),
         replaygain=switch("replaygain", options.get("replaygain", False)),
+        dual_mono=switch("dual_mono", options.get("dual_mono", False)),
         dry_run=dry_run,
         preview_s=None if preview is None else number("preview", preview, *_PREVIEW_S, "s"),
     )

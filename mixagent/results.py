@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mixagent.manifests import write_json
 from mixagent.pipeline.errors import UsageError, option
+from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.types import Audio
+from mixagent.report.album_model import AlbumReport
+from mixagent.report.model import (
+    AnalysisReport,
+    ComparisonReport,
+    FindingRow,
+    ListeningReport,
+    ReplayReport,
+    Report,
+)
+from mixagent.report.serial import Json
 from mixagent.report.writer import check_reports, write_reports
-
-Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,9 +43,10 @@ class Levels:
     plr_db: float | None
 
     @classmethod
-    def of(cls, analysis: Json) -> Levels:
+    def of(cls, analysis: Analysis) -> Levels:
         """Those of an analysis of the report."""
-        return cls(**{name: analysis[name] for name in cls.__dataclass_fields__})
+        values = {name: getattr(analysis, name) for name in cls.__dataclass_fields__}
+        return cls(**{name: value if math.isfinite(value) else None for name, value in values.items()})
 
 
 @dataclass(frozen=True)
@@ -79,99 +90,113 @@ class OutputFile:
     sha256: str
 
 
+class _Reported(Protocol):
+    def to_dict(self) -> dict[str, Json]: ...
+
+
 @dataclass(frozen=True)
 class _Result:
     """A report, and how it is read."""
 
-    report: Json = field(repr=False)
+    report: _Reported = field(repr=False)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON-able values, under its `schema`."""
-        return copy.deepcopy(dict(self.report))
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the user should know."""
-        return tuple(self.report["warnings"])
+    def to_dict(self) -> dict[str, Json]:
+        """The report as JSON values, under its `schema`."""
+        return self.report.to_dict()
 
 
-def _findings(rows: list[Json]) -> tuple[Finding, ...]:
-    found = [row for row in rows if row["severity"] >= 0.5]
-    return tuple(Finding(row["name"], row["severity"], row["sentence"]) for row in found)
+def _findings(rows: Sequence[FindingRow]) -> tuple[Finding, ...]:
+    found = [row for row in rows if row.severity >= 0.5]
+    return tuple(Finding(row.name, row.severity, row.sentence) for row in found)
 
 
 @dataclass(frozen=True)
 class AnalysisResult(_Result):
     """What a song measures and what is wrong with it."""
 
+    report: AnalysisReport = field(repr=False)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return self.report.warnings
+
     @property
     def levels(self) -> Levels:
         """Loudness and peaks."""
-        return Levels.of(self.report["analysis"])
+        return Levels.of(self.report.analysis)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What is wrong, the gravest first."""
-        return _findings(self.report["findings"])
+        return _findings(self.report.findings)
 
 
 @dataclass(frozen=True)
 class MasterResult(_Result):
-    """A master and the account of it.
+    """A master and its report.
 
     Attributes:
         audio: the master, where no file was asked for; None where files were written, and in a dry run.
         sides: song and master, kept for a page where the master is in memory.
     """
 
+    report: Report = field(repr=False)
     audio: Audio | None = field(default=None, repr=False)
     sides: tuple[Audio, Audio] | None = field(default=None, repr=False)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return self.report.warnings
+
+    @property
     def outputs(self) -> tuple[OutputFile, ...]:
         """The files of the master."""
-        return tuple(OutputFile(**{**row, "path": Path(row["path"])}) for row in self.report["outputs"])
+        return tuple(
+            OutputFile(Path(row.path), row.format, row.bit_depth, row.rate, row.sha256)
+            for row in self.report.outputs
+        )
 
     @property
     def met(self) -> bool:
         """Whether loudness and ceiling are those of the target; `missed` says why not."""
-        return bool(self.report["met"])
+        return self.report.met
 
     @property
     def missed(self) -> str | None:
         """Why the target was missed; None where it was met."""
-        found: str | None = self.report["missed"]
-        return found
+        return self.report.missed
 
     @property
     def before(self) -> Levels:
         """The song as it came."""
-        return Levels.of(self.report["before"])
+        return Levels.of(self.report.before)
 
     @property
     def after(self) -> Levels:
         """The master; the song itself in a dry run."""
-        return Levels.of(self.report["after"])
+        return Levels.of(self.report.after)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """What was wrong, the gravest first."""
-        return _findings(self.report["findings"]["before"])
+        return _findings(self.report.findings.before)
 
     @property
     def moves(self) -> tuple[Move, ...]:
         """What was done to the sound, measured; nothing in a dry run, where `plan` says what would be."""
-        return tuple(Move(row["what"], row["did"], row["why"]) for row in self.report["actions"])
+        return tuple(Move(row.what, row.did, row.why) for row in self.report.actions)
 
     @property
     def plan(self) -> tuple[str, ...]:
         """What was done, or in a dry run would be, line by line."""
-        return tuple(self.report["summary"]["done"])
+        return self.report.summary.done
 
     @property
     def timings(self) -> Mapping[str, float]:
         """Seconds by stage; those that were found in the cache took next to nothing."""
-        return {row["name"]: row["seconds"] for row in self.report["stages"]}
+        return {row.name: row.seconds for row in self.report.stages}
 
     def save_report(self, path: str | Path) -> None:
         """Write the report: `.json`, which can be replayed, or `.html`, a page to listen in.
@@ -183,7 +208,7 @@ class MasterResult(_Result):
         place = Path(path)
         check_reports([place], [])
         if place.suffix.lower() == ".json":
-            write_json(self.report, place)
+            write_json(self.report.to_dict(), place)
             return
         if self.sides is None:
             raise UsageError(
@@ -191,12 +216,18 @@ class MasterResult(_Result):
                 f"ask for it with {option('report')}",
                 field="report",
             )
-        write_reports(dict(self.report), *self.sides, [place])
+        write_reports(self.report, *self.sides, [place])
 
 
 @dataclass(frozen=True)
-class SplitResult(_Result):
+class SplitResult:
     """Songs taken apart."""
+
+    report: Mapping[str, Any] = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values, under its `schema`."""
+        return copy.deepcopy(dict(self.report))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -229,40 +260,51 @@ class SplitResult(_Result):
 class AlbumResult(_Result):
     """An album mastered as one."""
 
+    report: AlbumReport = field(repr=False)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return self.report.warnings
+
     @property
     def outputs(self) -> tuple[Path, ...]:
         """The masters, in the album's order."""
-        return tuple(Path(song["files"]["master"]) for song in self.report["songs"])
+        return tuple(Path(song.master) for song in self.report.songs)
 
     @property
     def met(self) -> bool:
         """Whether the album and every song met their targets."""
-        return bool(self.report["met"])
+        return self.report.met
 
     @property
     def failed(self) -> Mapping[Path, str]:
         """Songs that could not be mastered, with the reason."""
-        return {Path(row["song"]): row["error"] for row in self.report["failed"]}
+        return {Path(row.song): row.error for row in self.report.failed}
 
 
 @dataclass(frozen=True)
 class ComparisonResult(_Result):
     """Versions of a song side by side."""
 
+    report: ComparisonReport | ListeningReport = field(repr=False)
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a listener should know of how the versions lie to each other."""
-        return tuple(self.report.get("notes", ()))
+        return self.report.notes if isinstance(self.report, ListeningReport) else ()
 
     @property
     def versions(self) -> tuple[AnalysisResult, ...]:
         """Each version, measured."""
-        return tuple(AnalysisResult(row) for row in self.report["files"])
+        return tuple(AnalysisResult(row) for row in self.report.files)
 
 
 @dataclass(frozen=True)
 class ReplayResult(_Result):
     """A master made again from its report."""
+
+    report: ReplayReport = field(repr=False)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -272,14 +314,14 @@ class ReplayResult(_Result):
     @property
     def identical(self) -> bool:
         """Whether the bytes are the same."""
-        return bool(self.report["identical"])
+        return self.report.identical
 
     @property
     def verdict(self) -> str:
         """The same in words, with what has changed."""
-        return str(self.report["verdict"])
+        return self.report.verdict
 
     @property
     def output(self) -> Path:
         """The file that was written."""
-        return Path(self.report["output"]["path"])
+        return Path(self.report.output.path)

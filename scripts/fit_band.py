@@ -195,7 +195,9 @@ def fit_music(finished: Songs, generated: Songs, verbose: bool = False) -> Finis
     out, scores = _held_out(finished, generated)
     theirs = np.array([band.deviations(song) for song in generated.measures()])
     their_scores = np.array([_score_without(k, finished, generated) for k in range(len(generated))])
-    trust = {group: _fit_trust(group, band, out, scores, theirs, their_scores) for group in TRUSTED}
+    trust: dict[str, Trust] = {
+        group: _fit_trust(group, band, out, scores, theirs, their_scores) for group in TRUSTED
+    }
     trust["other"] = trust["tone"]
     edges = _fit_edges(out)
     alike, their_alike = (1 / (1 + np.exp(-s)) for s in (scores, their_scores))
@@ -215,7 +217,7 @@ def fit_kind(finished: Songs, generated: Songs) -> Kind:
     mean, spread = np.median(finished.kinds, axis=0), finished.kinds.std(axis=0) + 1e-6
 
     def standard(kinds: Float64Array) -> Float64Array:
-        return np.clip((kinds - mean) / spread, -3, 3)
+        return np.asarray(np.clip((kinds - mean) / spread, -3, 3))
 
     ours, theirs = standard(finished.kinds), standard(generated.kinds)
     covariance = 0.7 * np.cov(ours.T) + 0.3 * np.cov(theirs.T) + SHRINKAGE * np.eye(len(KIND))
@@ -339,13 +341,10 @@ def _sided(deviations: Float64Array) -> Float64Array:
     columns = []
     for fault in FAULTS:
         found = clipped[:, [INDEX[name] for name in fault.measures]]
-        mean = np.where(
-            np.isfinite(found).any(axis=1),
-            np.nanmean(np.where(np.isfinite(found).any(axis=1)[:, None], found, 0.0), axis=1),
-            0.0,
-        )
+        there = np.isfinite(found).any(axis=1, keepdims=True)
+        mean = np.nanmean(np.where(there, found, 0.0), axis=1)
         columns.append(mean if fault.side == "high" else -mean)
-    return np.maximum(np.stack(columns, axis=1), 0.0)
+    return np.asarray(np.maximum(np.stack(columns, axis=1), 0.0))
 
 
 def _fit_edges(out: Float64Array) -> Mapping[str, float]:
@@ -362,7 +361,7 @@ def _fit_edges(out: Float64Array) -> Mapping[str, float]:
 
 
 def _outlying(deviations: Float64Array, edges: Mapping[str, float]) -> Float64Array:
-    return _sided(deviations) / np.array([edges[fault.name] for fault in FAULTS])
+    return np.asarray(_sided(deviations) / np.array([edges[fault.name] for fault in FAULTS]))
 
 
 def _fit_severity(
@@ -403,7 +402,7 @@ def _found_share(
 
 
 def _found_wholes(
-    deviations: Float64Array, scores: Float64Array, trust: Mapping[Group, Trust]
+    deviations: Float64Array, scores: Float64Array, trust: Mapping[str, Trust]
 ) -> NDArray[np.bool_]:
     """Which songs have a group that as a whole lies outside."""
 
@@ -526,10 +525,10 @@ def _report(
             counts = f"{inside[0].sum()} of finished, {inside[1].sum()} of generated songs"
             print(f"  {stated.mean():.2f} → {true:.2f} ({counts})")
     for k, fault in enumerate(FAULTS):
-        shares = (
+        counted = (
             f"{np.mean(ours[:, k] >= 0.5):.3f} of finished, {np.mean(made[:, k] >= 0.5):.2f} of generated"
         )
-        print(f"  {fault.name:16s} edge {music.edges[fault.name]:.2f}; found in {shares} songs")
+        print(f"  {fault.name:16s} edge {music.edges[fault.name]:.2f}; found in {counted} songs")
 
 
 if __name__ == "__main__":

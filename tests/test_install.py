@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+from script_modules import load_script
+
+release = load_script("release")
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,7 +22,8 @@ pytestmark = pytest.mark.install
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of sdist and wheel."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
@@ -27,15 +32,19 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sys.executable,
         "-m",
         "build",
-        "--wheel",
         "--no-isolation",
         "--outdir",
         str(folder),
         str(source),
     ]
-    built = subprocess.run(command, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
-    return next(folder.glob("*.whl"))
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    return next(built.glob("*.whl"))
 
 
 def _copy_uncommitted(source: Path) -> None:
@@ -85,11 +94,25 @@ def test_the_wheel_adds_one_top_level_name_and_holds_configs_and_weights(wheel: 
         "mixagent/conf/config.yaml",
         "mixagent/conf/pipeline/default.yaml",
         "mixagent/checkpoints/finished_music/statistics.json",
-        "mixagent/pipeline/finaliser.py",
+        "mixagent/pipeline/finaliser/loop.py",
         "mixagent/report/page.html",
         "mixagent/report/player.js",
     ):
         assert needed in names
+
+
+def test_neither_sdist_nor_wheel_holds_a_link_or_lacks_a_file(built: Path) -> None:
+    files = sorted(path for path in built.iterdir() if path.is_file())
+    assert [path.suffix for path in files] == [".whl", ".gz"]
+    assert [problem for path in files for problem in release.problems_of(path)] == []
+
+
+def test_the_sdist_has_every_module_that_the_wheel_has(built: Path, wheel: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    modules = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    assert modules <= packed
 
 
 def test_the_installed_package_is_not_the_checkout(installed: Path, tmp_path: Path) -> None:

@@ -47,10 +47,10 @@ def test_a_parameter_and_its_effect_are_a_row_each(song, monkeypatch):
     options = {"policy": "neutral", "renders": 1}
     before = mixagent.master(song, **options)
     after = mixagent.master(song, overrides=["master.toy_gain_db=6"], **options)
-    gains = [made.report["finaliser"]["gain_db"] for made in (before, after)]
+    gains = [made.report.finaliser.gain_db for made in (before, after)]
     assert gains[0] - gains[1] == pytest.approx(6, abs=0.05)
-    (told,) = [row for row in after.report["decision"]["parameters"] if row["name"] == "master.toy_gain_db"]
-    assert (told["value"], told["reason"]) == (6.0, "set by hand")
+    (told,) = [row for row in after.report.decision.parameters if row.name == "master.toy_gain_db"]
+    assert (told.value, told.reason) == (6.0, "set by hand")
 
 
 def test_a_reward_term_is_a_row_and_a_class(monkeypatch):

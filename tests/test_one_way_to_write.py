@@ -31,6 +31,7 @@ ALLOWED = {
     "pipeline/separation/shifts.py:ShiftedSeparator.separate": "a folder inside the stage's",
     "mixagent/session/stages.py:level": "inside the stage's folder",
     "mixagent/session/stems_stages.py:decode_tracks": "inside the stage's folder",
+    "mixagent/api.py:_song_files": "inside a scratch folder",
     "mixagent/report/listening.py:mp3": "into memory",
     "mixagent/cli/app.py:_open_standard_streams": "nothing is kept",
     "mixagent/cli/streams.py:_read": "inside a scratch folder",

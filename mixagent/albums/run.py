@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from mixagent import __version__
 from mixagent.albums.cue_sheets import CueSheet, CueTrack, cue_text
-from mixagent.albums.manifest import SCHEMA, album_report
+from mixagent.albums.manifest import album_report
 from mixagent.albums.order import AlbumOrder, Track
 from mixagent.manifests import is_whole, read_account, write_json
 from mixagent.pipeline.chain.parameters import EQ_BANDS
@@ -34,13 +35,15 @@ from mixagent.pipeline.graph.runner import program_version
 from mixagent.pipeline.io import BitDepth, add_texts, content_hash, replaygain_texts
 from mixagent.pipeline.measure.meters import Float64Array, programme_loudness
 from mixagent.policies.base import Decision, Recorded
+from mixagent.report.album_model import AlbumReport, AlbumSong, FailedSong, SongLevelRow, UnfinishedAlbum
+from mixagent.report.serial import from_json
 from mixagent.report.words import number
 from mixagent.session.master import Premaster, master_song, premaster_song
 from mixagent.session.request import Request
 from mixagent.settings import Config, load_config
 from mixagent.types import ShowProgress
 
-ACCOUNT, PAGE, CUE = "album.json", "album.html", "album.cue"
+REPORT, PAGE, CUE = "album.json", "album.html", "album.cue"
 """The files beside the songs: the report, which is also what a run that goes on knows of, and the rest."""
 
 
@@ -108,8 +111,8 @@ class HeardSong:
     @property
     def lufs(self) -> float | None:
         """Its loudness as it came; None where it is silent or too short or quiet to have one."""
-        value = self.premaster.analysis["integrated_lufs"]
-        return None if value is None else float(value)
+        value = self.premaster.analysis.integrated_lufs
+        return value if math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -134,8 +137,8 @@ class _Place:
 def master_album(
     request: AlbumRequest,
     progress: ShowProgress | None = None,
-    done: Callable[[Mapping[str, Any]], None] | None = None,
-) -> dict[str, Any]:
+    done: Callable[[AlbumSong], None] | None = None,
+) -> AlbumReport:
     """Master every song of an album; one that cannot be read does not stop the others.
 
     A song that was mastered the same way before, and whose file is there, is left as it is.
@@ -143,24 +146,25 @@ def master_album(
     Args:
         request: what to do.
         progress: called for each stage, and as "songs" for all of them.
-        done: called with the account of each song when its file is there.
+        done: called with each song when its master is there.
 
     Returns:
-        An object of schema `SCHEMA`, which lies as `ACCOUNT` in the folder too, beside the page `PAGE`.
+        The report, which lies as `REPORT` in the folder too, beside the page `PAGE`.
 
     Raises:
         MixagentError: what would stop every song: a model, the options, the disk. Where there is one
             song only, or none that can be read, a song's own error too.
     """
-    before = read_account(request.folder / ACCOUNT)
+    before = _songs_before(request.folder / REPORT)
     with _folders(request):
         heard, failed = _heard_songs(request, progress)
         places = _places(request, heard)
-        songs: list[dict[str, Any]] = []
+        songs: list[AlbumSong] = []
         for index, (song, place) in enumerate(zip(heard, places, strict=True)):
             _show(progress, (len(heard) + index) / (2 * len(heard)))
             songs.append(_song(request, song, place, before, progress))
-            write_json(_unfinished([*songs, *_rest(before, songs)]), request.folder / ACCOUNT)
+            unfinished = UnfinishedAlbum(version=__version__, songs=(*songs, *_rest(before, songs)))
+            write_json(unfinished.to_dict(), request.folder / REPORT)
             if done:
                 done(songs[-1])
         report = album_report(request, heard, songs, failed)
@@ -198,10 +202,10 @@ def _show(progress: ShowProgress | None, share: float) -> None:
 
 def _heard_songs(
     request: AlbumRequest, progress: ShowProgress | None
-) -> tuple[list[HeardSong], list[dict[str, str]]]:
+) -> tuple[list[HeardSong], list[FailedSong]]:
     tracks = request.order.tracks
     heard: list[HeardSong] = []
-    failed: list[dict[str, str]] = []
+    failed: list[FailedSong] = []
     for index, track in enumerate(tracks):
         _show(progress, index / (2 * len(tracks)))
         try:
@@ -209,9 +213,9 @@ def _heard_songs(
         except InputError as error:
             if len(tracks) == 1:
                 raise
-            failed.append({"song": str(track.path), "error": str(error)})
+            failed.append(FailedSong(song=str(track.path), error=str(error)))
     if not heard:
-        raise InputError(f"none of the {len(tracks)} songs can be read: {failed[0]['error']}")
+        raise InputError(f"none of the {len(tracks)} songs can be read: {failed[0].error}")
     return heard, failed
 
 
@@ -242,13 +246,13 @@ def _place(known: tuple[float, SongLevel] | None, speakers_lu: float, tone_db: F
 
 def _speakers_lu(heard: Sequence[HeardSong]) -> dict[Path, float]:
     """A mono song among stereo ones comes from both loudspeakers, which BS.1770 does not count."""
-    channels = {song.track.path: song.premaster.analysis["channels"] for song in heard}
+    channels = {song.track.path: song.premaster.analysis.channels for song in heard}
     stereo = max(channels.values()) > 1
     return {path: BOTH_SPEAKERS_LU if stereo and count == 1 else 0.0 for path, count in channels.items()}
 
 
 def _tones(request: AlbumRequest, loud: Sequence[HeardSong]) -> dict[Path, Float64Array]:
-    long = [song for song in loud if song.premaster.analysis["duration_s"] >= SHORTEST_TONE_S]
+    long = [song for song in loud if song.premaster.analysis.duration_s >= SHORTEST_TONE_S]
     moves = tone_moves_db([song.premaster.tone_db for song in long], request.tone_share)
     return {song.track.path: move for song, move in zip(long, moves, strict=True)}
 
@@ -260,37 +264,32 @@ def _song(
     request: AlbumRequest,
     song: HeardSong,
     place: _Place,
-    before: Mapping[str, Any],
+    before: Sequence[AlbumSong],
     progress: ShowProgress | None,
-) -> dict[str, Any]:
-    """The account of a song whose master is there: made now, or before in the same way."""
+) -> AlbumSong:
+    """The song when its master is there: made now, or before in the same way."""
     album_tone = _toned(song.premaster.decision, place.tone_db)
     key = _key(request, song, place, album_tone)
     master = request.master_of(song.track)
-    known = next((each for each in before.get("songs", ()) if each.get("key") == key), None)
-    if known is not None and is_whole(known, master.parent):
-        return {**known, "status": "unchanged", **_named(song.track)}
-    account = _mastered(request, song, place, album_tone, progress)
-    return account | {
-        "key": key,
-        "files": {"master": str(master)},
-        "bytes": {"master": master.stat().st_size},
-    }
+    known = next((each for each in before if each.key == key), None)
+    if known is not None and is_whole({"files": known.files, "bytes": known.bytes}, master.parent):
+        return replace(known, status="unchanged", **_named(song.track))
+    return _mastered(request, song, place, album_tone, key, progress)
 
 
-def _tag_album(report: dict[str, Any]) -> dict[str, Any]:
+def _tag_album(report: AlbumReport) -> AlbumReport:
     """The report with its masters tagged: only now is the album's gain known."""
-    levels = report["after"]["integrated_lufs"], report["after"]["sample_peak_dbfs"]
-    if None in levels:
+    lufs, peak_dbfs = report.after.integrated_lufs, report.after.sample_peak_dbfs
+    if lufs is None or peak_dbfs is None:
         return report
     songs = []
-    for song in report["songs"]:
-        master = Path(song["files"]["master"])
-        warnings = add_texts(master, replaygain_texts(*levels, "album"))
-        told = [line for line in warnings if line not in song["warnings"]]
+    for song in report.songs:
+        master = Path(song.master)
+        warnings = add_texts(master, replaygain_texts(lufs, peak_dbfs, "album"))
+        told = [line for line in warnings if line not in song.warnings]
         size = {"master": master.stat().st_size}
-        songs.append({**song, "bytes": size, "warnings": [*song["warnings"], *told]})
-    return {**report, "songs": songs}
+        songs.append(replace(song, bytes=size, warnings=(*song.warnings, *told)))
+    return replace(report, songs=tuple(songs))
 
 
 def _mastered(
@@ -298,8 +297,9 @@ def _mastered(
     song: HeardSong,
     place: _Place,
     decision: Decision,
+    key: str,
     progress: ShowProgress | None,
-) -> dict[str, Any]:
+) -> AlbumSong:
     policy = Recorded(request.config.policy.name, decision.settings.changed(), decision.reasons)
     if place.target_lufs is None:
         wanted = replace(request.request(song.track, request.target), amount=0.0)
@@ -308,35 +308,49 @@ def _mastered(
         wanted = request.request(song.track, target, policy)
     with master_song(wanted, progress) as result:
         report = result.report
-    return {
+    master = request.master_of(song.track)
+    return AlbumSong(
         **_named(song.track),
-        "status": "untouched" if place.target_lufs is None else "mastered",
-        "before": report["before"],
-        "after": report["after"],
-        "level": {
-            "before_lu": _rounded(place.own_lu),
-            "moved_lu": round(place.moved_lu, 3),
-            "target_lufs": _rounded(place.target_lufs),
-            "both_speakers_lu": round(place.speakers_lu, 2),
-        },
-        "tone_db": _moved(place.tone_db),
-        "done": report["summary"]["done"],
-        "met": place.target_lufs is None or report["met"],
-        "missed": None if place.target_lufs is None else report["missed"],
-        "warnings": report["warnings"],
-    }
+        status="untouched" if place.target_lufs is None else "mastered",
+        before=report.before,
+        after=report.after,
+        level=SongLevelRow(
+            before_lu=_rounded(place.own_lu),
+            moved_lu=round(place.moved_lu, 3),
+            target_lufs=_rounded(place.target_lufs),
+            both_speakers_lu=round(place.speakers_lu, 2),
+        ),
+        tone_db=_moved(place.tone_db),
+        done=report.summary.done,
+        met=place.target_lufs is None or report.met,
+        missed=None if place.target_lufs is None else report.missed,
+        warnings=report.warnings,
+        key=key,
+        files={"master": str(master)},
+        bytes={"master": master.stat().st_size},
+    )
 
 
-def _named(track: Track) -> dict[str, Any]:
-    return {
-        "song": str(track.path),
-        "title": track.title,
-        "performer": track.performer,
-        "number": track.number,
-        "disc": track.disc,
-        "placed_by": track.placed_by,
-        "pregap_s": track.pregap_s,
-    }
+class _Named(TypedDict):
+    song: str
+    title: str
+    performer: str
+    number: int | None
+    disc: int
+    placed_by: str
+    pregap_s: float
+
+
+def _named(track: Track) -> _Named:
+    return _Named(
+        song=str(track.path),
+        title=track.title,
+        performer=track.performer,
+        number=track.number,
+        disc=track.disc,
+        placed_by=track.placed_by,
+        pregap_s=track.pregap_s,
+    )
 
 
 def _rounded(value: float | None) -> float | None:
@@ -373,38 +387,42 @@ def _key(request: AlbumRequest, song: HeardSong, place: _Place, decision: Decisi
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _unfinished(songs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"schema": SCHEMA, "version": __version__, "key": "unfinished", "songs": list(songs)}
+def _songs_before(path: Path) -> tuple[AlbumSong, ...]:
+    """The masters of an earlier run; of a report that is not this version's, none."""
+    try:
+        return from_json(tuple[AlbumSong, ...], read_account(path).get("songs", []))
+    except ValueError:
+        return ()
 
 
-def _rest(before: Mapping[str, Any], songs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """What an earlier run did of the songs that this one has not come to."""
-    there = {song["song"] for song in songs}
-    return [song for song in before.get("songs", ()) if song["song"] not in there]
+def _rest(before: Sequence[AlbumSong], songs: Sequence[AlbumSong]) -> list[AlbumSong]:
+    """The masters of an earlier run of the songs that this one has not come to."""
+    there = {song.song for song in songs}
+    return [song for song in before if song.song not in there]
 
 
 # --- writing ----------------------------------------------------------------------------------------
 
 
-def _write_report(request: AlbumRequest, report: Mapping[str, Any]) -> None:
-    """The page, the cue sheet, and the account last: it says that all is done."""
+def _write_report(request: AlbumRequest, report: AlbumReport) -> None:
+    """Write the page, the cue sheet, and the report last: it says that all is done."""
     from mixagent.report.album_page import write_album_page
 
     write_album_page(report, request.folder / PAGE)
     if request.write_cue:
         _write_cue(request, report)
-    write_json(report, request.folder / ACCOUNT)
+    write_json(report.to_dict(), request.folder / REPORT)
 
 
-def _write_cue(request: AlbumRequest, report: Mapping[str, Any]) -> None:
-    pauses_s = [0.0, *(gap["added_s"] for gap in report["gaps"])]
+def _write_cue(request: AlbumRequest, report: AlbumReport) -> None:
+    pauses_s = [0.0, *(gap.added_s for gap in report.gaps)]
     tracks = [
-        CueTrack(_beside(request, song), song["title"], song["performer"], pause_s)
-        for song, pause_s in zip(report["songs"], pauses_s, strict=True)
+        CueTrack(_beside(request, song), song.title, song.performer, pause_s)
+        for song, pause_s in zip(report.songs, pauses_s, strict=True)
     ]
-    sheet = CueSheet(tuple(tracks), report["title"], report["performer"])
+    sheet = CueSheet(tuple(tracks), report.title, report.performer)
     write_atomically(request.folder / CUE, cue_text(sheet), through_link=True)
 
 
-def _beside(request: AlbumRequest, song: Mapping[str, Any]) -> str:
-    return Path(song["files"]["master"]).relative_to(request.folder).as_posix()
+def _beside(request: AlbumRequest, song: AlbumSong) -> str:
+    return Path(song.master).relative_to(request.folder).as_posix()

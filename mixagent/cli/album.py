@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -17,6 +16,7 @@ from mixagent.pipeline.errors import EXIT_DONE, EXIT_TARGET_MISSED, InputError
 
 if TYPE_CHECKING:
     from mixagent.options import AlbumOptions
+    from mixagent.report.album_model import AlbumReport, AlbumSong
 
 Songs = Annotated[
     list[Path],
@@ -110,37 +110,37 @@ def album(songs: Songs, *, given: AlbumFlags, printing: Printing) -> int:
     The masters go into DIR.mastered with the songs' names and tags, beside album.html and album.json.
     A song that was mastered this way before is left as it is.
     """
-    from mixagent.albums.run import master_album
-    from mixagent.cli.progress import shown_progress
-    from mixagent.options import album_request
+    from mixagent import api
+    from mixagent.cli.progress import shown_events
     from mixagent.report.album_text import album_text
 
-    request = album_request(songs, cast("AlbumOptions", keywords(given)))
-    with shown_progress(printing.quiet) as progress:
-        report = master_album(request, progress, None if printing.as_json else _show)
+    options = cast("AlbumOptions", keywords(given))
+    on_song = None if printing.as_json else _show
+    with shown_events(printing.quiet) as show:
+        report = api.album(*songs, on_event=show, on_song=on_song, **options).report
     if printing.as_json:
-        print_json(report)
+        print_json(report.to_dict())
     else:
         print_text(album_text(report))
-    for failure in report["failed"]:
-        say(failure["error"])
+    for failure in report.failed:
+        say(failure.error)
     return _exit_code(report)
 
 
-def _exit_code(report: Mapping[str, Any]) -> int:
-    if report["failed"]:
+def _exit_code(report: AlbumReport) -> int:
+    if report.failed:
         return InputError.exit_code
-    return EXIT_DONE if report["met"] else EXIT_TARGET_MISSED
+    return EXIT_DONE if report.met else EXIT_TARGET_MISSED
 
 
-def _show(song: Mapping[str, Any]) -> None:
+def _show(song: AlbumSong) -> None:
     """How a song went on stderr, its file on stdout."""
     state = {
         "unchanged": "was mastered this way before: left as it is",
         "untouched": "silent: given back as it is",
-        "mastered": "mastered" if song["met"] else f"target missed: {song['missed']}",
-    }[song["status"]]
-    say(f"{song['song']}: {state}")
-    for warning in song["warnings"]:
-        say(f"{song['song']}: {warning}")
-    print_line(song["files"]["master"])
+        "mastered": "mastered" if song.met else f"target missed: {song.missed}",
+    }[song.status]
+    say(f"{song.song}: {state}")
+    for warning in song.warnings:
+        say(f"{song.song}: {warning}")
+    print_line(song.master)

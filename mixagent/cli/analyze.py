@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from mixagent.cli.common import command, print_json, print_text
-from mixagent.cli.flags import Printing, Song
+from mixagent.cli.flags import DualMono, Printing, Song
 from mixagent.cli.streams import spooled
 from mixagent.pipeline.errors import EXIT_DONE
 
 
 @command()
-def analyze(song: Song, *, printing: Printing) -> int:
+def analyze(song: Song, *, dual_mono: DualMono = False, printing: Printing) -> int:
     """Measure a song and say what is wrong with it; nothing is written."""
-    from mixagent.cli.progress import shown_progress
+    from mixagent import api
+    from mixagent.cli.progress import shown_events
     from mixagent.report.tables import analysis_text
-    from mixagent.session.analyse import measured_song
 
-    with spooled([song]) as files, shown_progress(printing.quiet) as progress:
-        found = measured_song(files[0], progress)
+    with spooled([song]) as files, shown_events(printing.quiet) as show:
+        found = api.analyze(files[0], dual_mono=dual_mono, on_event=show).report
     if printing.as_json:
-        print_json(found)
+        print_json(found.to_dict())
     else:
         print_text(analysis_text(found))
     return EXIT_DONE

@@ -10,7 +10,7 @@ import typer
 from mixagent.cli.common import command, print_json, print_text
 from mixagent.cli.flags import NoOverwrite, Printing, named_path
 from mixagent.cli.streams import spooled
-from mixagent.pipeline.errors import EXIT_DONE, UsageError
+from mixagent.pipeline.errors import EXIT_DONE
 
 
 @command()
@@ -37,27 +37,18 @@ def compare(
     printing: Printing,
 ) -> int:
     """Measure versions of a song side by side; with --report, listen to them level-matched and aligned."""
-    from mixagent.cli.progress import shown_progress
-    from mixagent.comparing.run import compare_songs, laid_together, write_comparison
+    from mixagent import api
+    from mixagent.cli.progress import shown_events
     from mixagent.options import check_free
     from mixagent.report.tables import comparison_text
-    from mixagent.report.writer import check_reports
 
-    if len(files) < 2:
-        raise UsageError("compare needs two files or more")
     reports = report or []
-    check_reports(reports, files)
     if no_overwrite:
         check_free("report", reports)
-    with spooled(files) as songs, shown_progress(printing.quiet) as progress:
-        if reports:
-            with laid_together(songs, progress) as comparison:
-                write_comparison(comparison, reports)
-                found = comparison.found
-        else:
-            found = compare_songs(songs, progress)
+    with spooled(files) as songs, shown_events(printing.quiet) as show:
+        found = api.compare(*songs, report=reports, on_event=show).report
     if printing.as_json:
-        print_json(found)
+        print_json(found.to_dict())
     else:
-        print_text(comparison_text(found))
+        print_text(comparison_text(found.files))
     return EXIT_DONE

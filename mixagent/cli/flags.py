@@ -57,6 +57,14 @@ MasterBitDepth = Annotated[
 MasterSampleRate = Annotated[
     str, typer.Option("--sample-rate", help="keep, 44100, 48000 or 96000.", rich_help_panel=FILES)
 ]
+DualMono = Annotated[
+    bool,
+    typer.Option(
+        "--dual-mono",
+        help="Count the loudness of a song of one channel as of two, as it plays.",
+        rich_help_panel=LOUDNESS,
+    ),
+]
 Amount = Annotated[
     float,
     typer.Option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -24,10 +24,12 @@ from mixagent.pipeline.errors import (
     UsageError,
     option,
 )
+from mixagent.types import Event
 
 if TYPE_CHECKING:
     from mixagent.options import MasterOptions
-    from mixagent.types import ShowProgress
+    from mixagent.report.model import Report
+    from mixagent.types import OnEvent
 
 SCHEMA = "mixagent.masters/1"
 """Of the object that several songs print: their reports, and the songs that failed."""
@@ -218,6 +220,7 @@ class MasterFlags:
     bit_depth: flags.MasterBitDepth = "24"
     sample_rate: flags.MasterSampleRate = "keep"
     replaygain: flags.ReplayGain = False
+    dual_mono: flags.DualMono = False
     no_overwrite: flags.NoOverwrite = False
     check_codecs: Annotated[
         bool,
@@ -284,7 +287,7 @@ def master(songs: Songs = None, *, given: MasterFlags, printing: Printing) -> in
 
 def _one(named: list[Path], options: dict[str, Any], printing: Printing) -> int:
     """One song, or the stems that stand for it."""
-    from mixagent.cli.progress import shown_progress
+    from mixagent.cli.progress import shown_events
 
     if any(map(is_stream, named)) and not options.get("output"):
         raise UsageError(
@@ -292,30 +295,24 @@ def _one(named: list[Path], options: dict[str, Any], printing: Printing) -> int:
             field="output",
         )
     to_stderr = goes_to_stdout(options)
-    with spooled(named) as files, sent(options) as own, shown_progress(printing.quiet) as progress:
-        report = _mastered(files[0] if files else None, cast("MasterOptions", own), progress)
+    with spooled(named) as files, sent(options) as own, shown_events(printing.quiet) as show:
+        report = _mastered(files[0] if files else None, cast("MasterOptions", own), show)
     if printing.as_json:
-        print_json(report, to_stderr=to_stderr)
+        print_json(report.to_dict(), to_stderr=to_stderr)
     else:
         from mixagent.report.terminal import planned_text, summary_text
 
-        text = planned_text(report) if report["dry_run"] else summary_text(report)
+        text = planned_text(report) if report.dry_run else summary_text(report)
         print_text(text, to_stderr=to_stderr)
-    return EXIT_DONE if report["met"] else EXIT_TARGET_MISSED
+    return EXIT_DONE if report.met else EXIT_TARGET_MISSED
 
 
-def _mastered(song: Path | None, options: MasterOptions, progress: ShowProgress) -> dict[str, Any]:
+def _mastered(song: Path | None, options: MasterOptions, show: OnEvent) -> Report:
     """The report of a master, which is written, as its reports are."""
-    from mixagent.options import master_request, report_paths, with_outputs
-    from mixagent.report.writer import write_reports
-    from mixagent.session.master import master_song
+    from mixagent import api
+    from mixagent.options import with_outputs
 
-    options = with_outputs(song, options)
-    request = master_request(song, options)
-    reports = report_paths(request, options)
-    with master_song(request, progress) as result:
-        write_reports(result.report, result.before, result.after, reports)
-        return result.report
+    return api.master(song, on_event=show, **with_outputs(song, options)).report
 
 
 def _each(songs: list[Path], options: dict[str, Any], printing: Printing) -> int:
@@ -323,7 +320,7 @@ def _each(songs: list[Path], options: dict[str, Any], printing: Printing) -> int
 
     What is wrong with the options is found before the first begins. The exit code is the gravest.
     """
-    from mixagent.cli.progress import shown_progress
+    from mixagent.cli.progress import shown_events
     from mixagent.options import master_request, options_of_each, report_paths
 
     if any(is_stream(path) for path in (*songs, *options.get("output", ()))):
@@ -334,13 +331,13 @@ def _each(songs: list[Path], options: dict[str, Any], printing: Printing) -> int
         for path in request.outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
         report_paths(request, own)
-    reports: list[dict[str, Any]] = []
+    reports: list[Report] = []
     failed: list[tuple[Path, MixagentError]] = []
-    with shown_progress(printing.quiet) as progress:
+    with shown_events(printing.quiet) as show:
         for done, (song, own) in enumerate(planned):
-            progress("songs", done / len(planned))
+            show(Event("songs", done / len(planned), 0.0))
             try:
-                report = _mastered(song, own, progress)
+                report = _mastered(song, own, show)
             except (InputError, OutputError, UsageError) as error:
                 failed.append((song, error))
                 sentence = error.sentence(flag)
@@ -351,21 +348,17 @@ def _each(songs: list[Path], options: dict[str, Any], printing: Printing) -> int
             reports.append(report)
     if printing.as_json:
         rows = [{"song": str(song), "code": e.code, "error": e.sentence(flag)} for song, e in failed]
-        print_json({"schema": SCHEMA, "songs": reports, "failed": rows})
+        print_json({"schema": SCHEMA, "songs": [report.to_dict() for report in reports], "failed": rows})
     if failed:
         return max(error.exit_code for _, error in failed)
-    return EXIT_DONE if all(report["met"] for report in reports) else EXIT_TARGET_MISSED
+    return EXIT_DONE if all(report.met for report in reports) else EXIT_TARGET_MISSED
 
 
-def _line(song: Path, report: Mapping[str, Any]) -> str:
-    """What became of a song, in one line."""
-    if report["dry_run"]:
-        return f"{song}: {'; '.join(report['summary']['done']) or 'nothing would be done'}"
-    after = report["after"]
-    level = ", ".join(
-        f"{after[name]:.1f} {unit}"
-        for name, unit in (("integrated_lufs", "LUFS"), ("true_peak_dbtp", "dBTP"))
-        if after[name] is not None
-    )
-    missed = "" if report["met"] else f"; target missed: {report['missed']}"
-    return f"{song}: {report['output']['path']}: {level or 'silent'}{missed}"
+def _line(song: Path, report: Report) -> str:
+    """The outcome of a song, in one line."""
+    if report.output is None:
+        return f"{song}: {'; '.join(report.summary.done) or 'nothing would be done'}"
+    levels = ((report.after.integrated_lufs, "LUFS"), (report.after.true_peak_dbtp, "dBTP"))
+    level = ", ".join(f"{value:.1f} {unit}" for value, unit in levels if math.isfinite(value))
+    missed = "" if report.met else f"; target missed: {report.missed}"
+    return f"{song}: {report.output.path}: {level or 'silent'}{missed}"

@@ -155,7 +155,7 @@ def _profile_text(profile: Profile) -> RenderableType:
     for column in ("Hz", "tone, dB", "±", "side over mid, dB", "±"):
         bands.add_column(column, justify="right")
     for hz in TONE_HZ:
-        rows = (measured.get(f"{what}_{hz:.0f}") for what in ("tone", "width"))
+        rows = (measured.get(f"{what}_{int(hz)}") for what in ("tone", "width"))
         bands.add_row(f"{hz:g}", *(text for row in rows for text in _figures(row)))
     title = f"{profile.name}, {_songs(len(profile.songs))}{': ' if profile.about else ''}{profile.about}"
     level = "Tone is over the mean level of 100 Hz to 8 kHz."

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from mixagent.messages import printable
-from mixagent.types import ShowProgress
+from mixagent.types import Event, OnEvent, ShowProgress
 
 
 @contextmanager
@@ -35,6 +35,17 @@ def shown_progress(quiet: bool) -> Iterator[ShowProgress]:
                 bars.reset(tasks[stage])
             bars.update(tasks[stage], completed=share)
 
+        yield show
+
+
+@contextmanager
+def shown_events(quiet: bool) -> Iterator[OnEvent]:
+    """The same for the library's events."""
+
+    def show(event: Event) -> None:
+        progress(event.stage, event.share)
+
+    with shown_progress(quiet) as progress:
         yield show
 
 

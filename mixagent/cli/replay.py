@@ -29,13 +29,13 @@ def replay(
     printing: Printing,
 ) -> int:
     """Render a master again from its report; the same bytes, or exit code 4 and a word on what changed."""
-    from mixagent.cli.progress import shown_progress
-    from mixagent.session.replay import replay_report
+    from mixagent import api
+    from mixagent.cli.progress import shown_events
 
-    with shown_progress(printing.quiet) as progress:
-        outcome = replay_report(report, output, song, progress, stems_in)
+    with shown_events(printing.quiet) as show:
+        made = api.replay(report, output=output, song=song, stems_in=stems_in, on_event=show)
     if printing.as_json:
-        print_json(outcome)
+        print_json(made.to_dict())
     else:
-        print_text(outcome["verdict"])
-    return EXIT_DONE if outcome["identical"] else EXIT_TARGET_MISSED
+        print_text(made.verdict)
+    return EXIT_DONE if made.identical else EXIT_TARGET_MISSED

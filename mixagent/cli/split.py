@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -18,6 +18,7 @@ from mixagent.pipeline.errors import EXIT_DONE, InputError, UsageError, option
 
 if TYPE_CHECKING:
     from mixagent.options import SplitOptions
+    from mixagent.results import SplitResult
 
 Stems = Annotated[
     str | None,
@@ -83,7 +84,9 @@ def split(songs: flags.Songs, stems: Stems = None, *, given: SplitFlags, printin
     They go into SONG.stems as "SONG - 01 vocals.wav" and so on, tagged as the song is.
     A song that was split with these settings before is left as it is.
     """
-    return _split(songs, {**keywords(given), "stems": stems}, ".stems", printing)
+    from mixagent import api
+
+    return _split(api.split, songs, {**keywords(given), "stems": stems}, printing)
 
 
 @command(interrupted=UNFINISHED)
@@ -93,26 +96,28 @@ def vocals(songs: flags.Songs, *, given: SplitFlags, printing: Printing) -> int:
     They go into SONG.vocals as "SONG - 01 vocals.wav" and so on, tagged as the song is.
     A song that was split with these settings before is left as it is.
     """
-    return _split(songs, {**keywords(given), "stems": 2}, ".vocals", printing)
+    from mixagent import api
+
+    return _split(api.vocals, songs, keywords(given), printing)
 
 
-def _split(songs: list[Path], options: dict[str, Any], ending: str, printing: Printing) -> int:
-    from mixagent.cli.progress import shown_progress
-    from mixagent.options import split_requests
-    from mixagent.splitting.run import split_songs
+def _split(
+    function: Callable[..., SplitResult], songs: list[Path], options: dict[str, Any], printing: Printing
+) -> int:
+    from mixagent.cli.progress import shown_events
 
     if any(map(is_stream, songs)) and not options.get("output"):
         raise UsageError(
             f"a song in a pipe has no name: say where its stems go with {option('output')}", field="output"
         )
-    with spooled(songs) as files, shown_progress(printing.quiet) as progress:
-        requests = split_requests(files, cast("SplitOptions", options), ending)
-        outcome = split_songs(requests, progress, None if printing.as_json else _show)
+    on_song = None if printing.as_json else _show
+    with spooled(songs) as files, shown_events(printing.quiet) as show:
+        made = function(*files, on_event=show, on_song=on_song, **cast("SplitOptions", options))
     if printing.as_json:
-        print_json(outcome)
-    for failure in outcome["failed"]:
-        say(failure["error"])
-    return InputError.exit_code if outcome["failed"] else EXIT_DONE
+        print_json(made.report)
+    for error in made.failed.values():
+        say(error)
+    return InputError.exit_code if made.failed else EXIT_DONE
 
 
 def _show(song: Mapping[str, Any]) -> None:

@@ -11,11 +11,11 @@ from mixagent.pipeline.errors import EXIT_DONE
 def targets(as_json: AsJson = False) -> int:
     """List the platforms and other names that --target takes, with their sources."""
     from mixagent.report.tables import targets_text
-    from mixagent.session.reporting.delivery import targets_object
+    from mixagent.session.reporting.delivery import targets_report
 
-    found = targets_object()
+    found = targets_report()
     if as_json:
-        print_json(found)
+        print_json(found.to_dict())
     else:
         print_text(targets_text(found))
     return EXIT_DONE

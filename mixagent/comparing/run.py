@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mixagent import __version__
 from mixagent.manifests import write_json
@@ -19,14 +18,19 @@ from mixagent.pipeline.io import content_hash, resample
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.multitrack.versions import Lie, common_spans, lie
 from mixagent.pipeline.types import AudioSource
+from mixagent.report.model import (
+    COMPARISON_SCHEMA,
+    AnalysisReport,
+    ComparedVersion,
+    ComparisonReport,
+    ListeningReport,
+)
 from mixagent.report.player import match_db
-from mixagent.session.reporting.build import analysis_object
+from mixagent.session.reporting.build import analysis_report
 from mixagent.session.running import Runner, opened_run
 from mixagent.session.stages import listening_stages
 from mixagent.settings import load_config
 from mixagent.types import ShowProgress
-
-SCHEMA = "mixagent.comparison/2"
 
 LETTERS = "ABCDEFGHIJ"
 """Names of the versions on a page, and the keys that choose them: L and M have another meaning."""
@@ -39,23 +43,23 @@ class Comparison:
     """Versions of a song.
 
     Attributes:
-        found: an object of schema `SCHEMA`.
-        sides: what is compared of each version: the part that all have, where it lies in its file; empty
-            where nothing is to be listened to.
+        found: the report.
+        sides: what is compared of each version: the part that all have, where it lies in its file.
     """
 
-    found: dict[str, Any]
-    sides: tuple[AudioSource, ...] = ()
+    found: ListeningReport
+    sides: tuple[AudioSource, ...]
 
 
-def compare_songs(files: Sequence[Path], progress: ShowProgress | None = None) -> dict[str, Any]:
-    """Measures and diagnosis of each file, in one versioned object.
+def compare_songs(files: Sequence[Path], progress: ShowProgress | None = None) -> ComparisonReport:
+    """Measures and findings of each file.
 
     Raises:
         InputError: a file that cannot be read.
     """
     with opened_run(load_config(), True, progress) as run:
-        return _object([_analysed(run, file)[0] for file in files])
+        versions = tuple(_analysed(run, file)[0] for file in files)
+        return ComparisonReport(schema=COMPARISON_SCHEMA, version=__version__, files=versions)
 
 
 @contextmanager
@@ -79,12 +83,17 @@ def laid_together(files: Sequence[Path], progress: ShowProgress | None = None) -
         sides = tuple(section(source, Span(*span)) for source, span in zip(audio, spans, strict=True))
         levels = _levels_lufs(sides)
         matched = match_db(dict(zip(LETTERS, levels, strict=False)))
-        versions = [
-            {**found, **_listening(letter, found, lies[k], spans[k], levels[k]), "match_db": matched[letter]}
+        versions = tuple(
+            _compared(found, letter, lies[k], spans[k], levels[k], matched[letter])
             for k, (letter, (found, _)) in enumerate(zip(LETTERS, pairs, strict=False))
-        ]
-        notes = [*_notes(versions), *_same(versions)]
-        yield Comparison({**_object(versions), "notes": notes}, sides)
+        )
+        report = ListeningReport(
+            schema=COMPARISON_SCHEMA,
+            version=__version__,
+            files=versions,
+            notes=(*_notes(versions), *_same(versions)),
+        )
+        yield Comparison(report, sides)
 
 
 def write_comparison(comparison: Comparison, paths: Sequence[Path]) -> None:
@@ -95,17 +104,12 @@ def write_comparison(comparison: Comparison, paths: Sequence[Path]) -> None:
 
             write_compare_page(comparison.found, comparison.sides, path)
         else:
-            write_json(comparison.found, path)
+            write_json(comparison.found.to_dict(), path)
 
 
-def _object(versions: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"schema": SCHEMA, "version": __version__, "files": versions}
-
-
-def _analysed(run: Runner, file: Path) -> tuple[dict[str, Any], AudioSource]:
+def _analysed(run: Runner, file: Path) -> tuple[AnalysisReport, AudioSource]:
     results = run.stages(listening_stages(file))
-    found = analysis_object(file, results["decode"].values, results["analyse"].values)
-    return found, results["decode"].audio("audio")
+    return analysis_report(file, results), results.song
 
 
 def _lie(first: AudioSource, other: AudioSource, run: Runner) -> Lie | None:
@@ -125,50 +129,57 @@ def _levels_lufs(sides: Sequence[AudioSource]) -> list[float | None]:
     return [level if math.isfinite(level) else None for level in levels]
 
 
-def _listening(
-    letter: str, found: dict[str, Any], lies: Lie | None, span: tuple[float, float], lufs: float | None
-) -> dict[str, Any]:
-    """What the page has to know of a version beside its measures."""
-    path = Path(found["input"]["path"])
-    return {
-        "letter": letter,
-        "name": path.name,
-        "sha256": content_hash(path),
-        "aligned": lies is not None,
-        "later_s": 0.0 if lies is None else round(lies.later_s, 6),
-        "inverted": lies is not None and lies.inverted,
-        "span_s": [round(second, 6) for second in span],
-        "compared_lufs": lufs,
-    }
+def _compared(
+    found: AnalysisReport,
+    letter: str,
+    lies: Lie | None,
+    span: tuple[float, float],
+    lufs: float | None,
+    matched_db: float,
+) -> ComparedVersion:
+    """A version with its place beside the others."""
+    path, (start_s, stop_s) = Path(found.input.path), span
+    return ComparedVersion(
+        **vars(found),
+        letter=letter,
+        name=path.name,
+        sha256=content_hash(path),
+        aligned=lies is not None,
+        later_s=0.0 if lies is None else round(lies.later_s, 6),
+        inverted=lies is not None and lies.inverted,
+        span_s=(round(start_s, 6), round(stop_s, 6)),
+        compared_lufs=lufs,
+        match_db=matched_db,
+    )
 
 
-def _notes(versions: Sequence[dict[str, Any]]) -> list[str]:
+def _notes(versions: Sequence[ComparedVersion]) -> list[str]:
     """What a listener should know of how the versions lie to each other."""
     first, *others = versions
     notes = []
     for version in others:
-        name = f"{version['letter']} ({version['name']})"
-        if not version["aligned"]:
+        name = f"{version.letter} ({version.name})"
+        if not version.aligned:
             notes.append(f"{name} is not heard to be the same recording as A: both play from their starts")
-        elif abs(version["later_s"]) >= _ALIGNED_S:
-            side = "later" if version["later_s"] > 0 else "earlier"
-            notes.append(f"{name} comes {abs(version['later_s']):.3f} s {side} than A, which is undone here")
-        if version["inverted"]:
+        elif abs(version.later_s) >= _ALIGNED_S:
+            side = "later" if version.later_s > 0 else "earlier"
+            notes.append(f"{name} comes {abs(version.later_s):.3f} s {side} than A, which is undone here")
+        if version.inverted:
             notes.append(f"{name} has its polarity turned against A, and is left so")
-    lengths = {version["input"]["frames"] / version["input"]["rate"] for version in versions}
+    lengths = {version.input.frames / version.input.rate for version in versions}
     if max(lengths) - min(lengths) >= _ALIGNED_S:
-        start_s, stop_s = first["span_s"]
+        start_s, stop_s = first.span_s
         notes.append(
             f"the versions differ in length; what all of them have is compared, {stop_s - start_s:.1f} s"
         )
     return notes
 
 
-def _same(versions: Sequence[dict[str, Any]]) -> list[str]:
+def _same(versions: Sequence[ComparedVersion]) -> list[str]:
     """Versions that are one file: whoever hears a difference hears none."""
     groups: dict[str, list[str]] = {}
     for version in versions:
-        groups.setdefault(version["sha256"], []).append(version["letter"])
+        groups.setdefault(version.sha256, []).append(version.letter)
     return [
         f"{' and '.join(letters)} are the same file: nobody can tell them apart"
         for letters in groups.values()

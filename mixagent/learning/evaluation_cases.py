@@ -57,6 +57,8 @@ class MadeCases:
         corpus: its folder.
         split: which songs.
         seconds: length of a segment.
+        heard_s: so much of the song around it is damaged alike, and is what the systems hear; less in a short
+            song, and never less than the segment.
         seed: with the song it decides everything.
         separator: takes the damaged segment apart, `none` for cases without stems.
         target: by name, what renders are finished to.
@@ -65,6 +67,7 @@ class MadeCases:
     corpus: str
     split: Split = "test"
     seconds: float = 4.0
+    heard_s: float = 30.0
     seed: int = 0
     separator: str = "spleeter"
     target: str = "streaming"
@@ -89,13 +92,18 @@ class MadeCases:
         random = np.random.default_rng([self.seed, key])
         latest_s = max(song.duration_s - self.seconds - _EDGE_S, 0.0)
         starts_s = np.round(random.uniform(min(_EDGE_S, latest_s), latest_s, _CANDIDATES), 2)
-        heard = [corpus.segment(song, float(start_s), self.seconds) for start_s in starts_s]
-        original = max(heard, key=_power)
-        if _power(original) < _LEAST_POWER:
+        powers = [_power(corpus.segment(song, float(start_s), self.seconds)) for start_s in starts_s]
+        if max(powers) < _LEAST_POWER:
             raise InputError(f"{song.path} is silent where it was cut")
+        start_s = float(starts_s[int(np.argmax(powers))])
+        heard_s = max(min(self.heard_s, song.duration_s), self.seconds)
+        from_s = round(min(max(start_s - (heard_s - self.seconds) / 2, 0.0), song.duration_s - heard_s), 2)
+        original = corpus.segment(song, max(from_s, 0.0), heard_s)
+        first = round((start_s - max(from_s, 0.0)) * original.rate)
+        segment = slice(first, first + round(self.seconds * original.rate))
         done = _only(item.damage, draw_damage(random, "all", validation=bool(key % 2)))
         separator = choose_separator(self.separator, "cpu").separator
-        return make_case(item.name, original, done, separator, TARGETS[self.target])
+        return make_case(item.name, original, done, separator, TARGETS[self.target], segment)
 
     def _songs(self) -> dict[str, Any]:
         return {song.id: song for song in Corpus.open(Path(self.corpus)).songs(self.split, "clean truth")}

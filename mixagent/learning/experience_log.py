@@ -15,6 +15,7 @@ from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Stems
 from mixagent.policies.base import Context
 from mixagent.policies.experience import Excerpt, Experience, ExperienceStore
 from mixagent.policies.promotion import weights_sha256
+from mixagent.report.model import Report
 
 PATIENCE_S = 2.0
 """How long a master waits for another program to let go of the store."""
@@ -28,17 +29,22 @@ KEPT_S = 4.0
 class Made:
     """One master, as the session has it at hand.
 
-    Attributes:
-        report: the report object.
-        context: what the policy was shown.
-        features: of the song, as "mix", and of its stems; those that are missing are taken from the stems.
-        settings: what was rendered.
-        stems: of the restored song.
-        song: as it came.
-        master: the finished song.
+        Attributes:
+    <<<<<<< HEAD
+            report: the report object.
+            context: what the policy was shown.
+            features: of the song, as "mix", and of its stems; those that are missing are taken from the stems.
+    =======
+            report: of the master.
+            context: what the policy was shown; features that are missing are taken from the stems.
+    >>>>>>> main
+            settings: what was rendered.
+            stems: of the restored song.
+            song: as it came.
+            master: the finished song.
     """
 
-    report: Mapping[str, Any]
+    report: Report
     context: Context
     features: Mapping[str, FloatArray]
     settings: Settings
@@ -70,8 +76,8 @@ def record(made: Made, keep_audio: bool = False) -> list[str]:
 
 def _judged_before(store: ExperienceStore, made: Made) -> tuple[float | None, Mapping[str, float]] | None:
     """What was said of these settings at another target: that changes little, and listening takes time."""
-    for earlier in reversed(store.of(made.report["input"]["sha256"])):
-        same = dict(earlier.settings) == made.settings.changed() and earlier.version == made.report["version"]
+    for earlier in reversed(store.of(made.report.input.sha256)):
+        same = dict(earlier.settings) == made.settings.changed() and earlier.version == made.report.version
         if same and earlier.blind is not None:
             return earlier.blind, earlier.terms
     return None
@@ -79,17 +85,18 @@ def _judged_before(store: ExperienceStore, made: Made) -> tuple[float | None, Ma
 
 def _experience(made: Made, blind: float | None, terms: Mapping[str, float]) -> Experience:
     report = made.report
+    assert report.output is not None
     return Experience(
-        song=report["input"]["sha256"],
-        master=report["output"]["sha256"],
-        name=_printable(made.report["input"]["path"].replace("\\", "/").rpartition("/")[2]),
+        song=report.input.sha256,
+        master=report.output.sha256,
+        name=_printable(report.input.path.replace("\\", "/").rpartition("/")[2]),
         context=replace(made.context, features=_features(made), trial=None),
         settings=made.settings.changed(),
-        policy=report["decision"]["policy"],
-        policy_sha256=weights_sha256(report["decision"]["policy"]),
+        policy=report.decision.policy,
+        policy_sha256=weights_sha256(report.decision.policy),
         terms=terms,
         blind=blind,
-        version=report["version"],
+        version=report.version,
     )
 
 

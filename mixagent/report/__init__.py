@@ -1,1 +1,1 @@
-"""What a person is shown after a master: one page with an A/B player, and a summary for the terminal."""
+"""The report of a run and its views: one page with an A/B player, and a summary for the terminal."""

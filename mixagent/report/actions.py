@@ -1,4 +1,4 @@
-"""What was done to a song, told by what it did to the sound: measured before and after, level removed.
+"""Changes of a song, told by what became of the sound: measured before and after, level removed.
 
 Neighbouring third octaves that went one way are one action. Its reason is the finding that it answers;
 where nothing was found for certain, that is what it says.
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +24,10 @@ from mixagent.pipeline.finished.measures import GROUPS, INDEX, LEVEL, LOWEST_DB,
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.report.findings import blinking_percent
+from mixagent.report.model import ActionRow
 from mixagent.report.words import change_words, number, parameter_label, parameter_value, place_label
 
 Float64Array = NDArray[np.float64]
-Row = dict[str, Any]
 
 HEARD_DB = 0.5
 """A change of a band, or of a figure of dynamics in dB or LU, that counts from here on."""
@@ -102,7 +102,7 @@ class Region:
 
 @dataclass(frozen=True)
 class _Repair:
-    """What a repair is called and told by: a measure of the song, and the faults that it answers."""
+    """A repair's title, the measure of the song that tells it, and the faults that it answers."""
 
     title: str
     measure: str
@@ -146,18 +146,13 @@ class Made:
     matched: bool = False
 
 
-def actions(before: Judgement, after: Judgement, made: Made) -> list[Row]:
-    """What was done, in the order of tone, width, balance, repairs, dynamics and the strips.
+def actions(before: Judgement, after: Judgement, made: Made) -> list[ActionRow]:
+    """All changes, in the order of tone, width, balance, repairs, dynamics and the strips.
 
     Args:
         before: the song as it came, held against finished music.
         after: the master, held against the same.
         made: how it was made.
-
-    Returns:
-        For each action `what` it is, `low_hz` and `high_hz`, the mean `change` and the `most` of it at
-        `most_hz` in `unit` (None where there is no such figure), what it `did` and `why` in words, and the
-        names of the findings that it `answers`.
     """
     told = _Told(before, after, tuple(f.fault for f in findings(before, FOUND)), made)
     return [
@@ -192,12 +187,12 @@ class Answer:
         return f"{title}{'; '.join(self.did)}{why}"
 
 
-def answers(acted: Sequence[Mapping[str, Any]]) -> list[Answer]:
+def answers(acted: Sequence[ActionRow]) -> list[Answer]:
     """The actions by kind and reason, those that answer a finding first."""
     told: dict[tuple[str, str], list[str]] = {}
-    kinds = list(dict.fromkeys(row["what"] for row in acted))
-    for row in sorted(acted, key=lambda row: (kinds.index(row["what"]), not row["answers"])):
-        told.setdefault((row["what"], row["why"]), []).append(row["did"])
+    kinds = list(dict.fromkeys(row.what for row in acted))
+    for row in sorted(acted, key=lambda row: (kinds.index(row.what), not row.answers)):
+        told.setdefault((row.what, row.why), []).append(row.did)
     return [
         Answer("" if what == "effect" else what.capitalize(), tuple(did), why)
         for (what, why), did in told.items()
@@ -258,7 +253,7 @@ class _Told:
     found: tuple[Fault, ...]
     made: Made
 
-    def regions(self, group: Literal["tone", "width"]) -> Iterator[Row]:
+    def regions(self, group: Literal["tone", "width"]) -> Iterator[ActionRow]:
         """Tone or width by region, and why."""
         names = [MEASURES[k].name for k in GROUPS[group]]
         hz = [float(MEASURES[k].hz or 0.0) for k in GROUPS[group]]
@@ -300,12 +295,12 @@ class _Told:
         return [n for n in changed if n.startswith(moving) and abs(self.made.applied[n]) >= _WORKED_DB]
 
     def _is_repaired(self, region: Region) -> bool:
-        """Whether a repair, which is told by itself, works in the region."""
+        """True where a repair, which is told by itself, works in the region."""
         centres = [gain.centre_hz for gains in self.made.repairs.values() for gain in gains]
         return any(region.low_hz < hz < region.high_hz for hz in centres)
 
     def _asked(self, group: Literal["tone", "width", "balance"], region: Region) -> bool:
-        """Whether the change of a region is what was set, in good part, and not what came of all else."""
+        """True where the change of a region was set, in good part, and did not come of all else."""
         if self.made.matched or any(n.startswith(("master.balance", "master.width")) for n in self._others()):
             return True
         places = np.array(GRAPHIC_HZ)
@@ -316,7 +311,7 @@ class _Told:
         return asked_db * region.change_db > 0 and abs(asked_db) >= _LEAST_PART * abs(region.change_db)
 
     def _others(self) -> list[str]:
-        """What switches on an effect other than the graphic equaliser."""
+        """Parameters that switch on an effect other than the graphic equaliser."""
         changed = self.made.applied.changed()
         return [n for n in changed if not n.startswith("graphic.") and switch_of(n) not in changed]
 
@@ -338,7 +333,7 @@ class _Told:
         return [fault for fault in found if fault.side == "either"]
 
     def _came_nearer(self, names: Sequence[str]) -> bool:
-        """Whether some measures lie nearer to finished music's on average than they did."""
+        """True where some measures lie nearer to finished music's on average than they did."""
         was, now = self._apart(names)
         return was * (now - was) < 0.0 and abs(now) < abs(was)
 
@@ -369,14 +364,14 @@ class _Told:
         return UNCERTAIN if self._came_nearer(names) else "it makes up for what changed beside it"
 
     def _references(self, group: Group) -> str:
-        """What a group of measures was brought towards, where that is not finished music."""
+        """The aim of a group of measures, where that is not finished music."""
         if self.made.matched:
             return "matchering gave it the reference's"
         references = self.made.references
         return "" if references is None or not references.tells(group) else f"towards {references.name}"
 
-    def balance(self) -> Iterator[Row]:
-        """What moved from one side to the other."""
+    def balance(self) -> Iterator[ActionRow]:
+        """Bands that moved from one side to the other."""
         if not any(_BALANCE.fullmatch(name) for name in self.made.applied.changed()):
             return
         names = [MEASURES[k].name for k in GROUPS["balance"]][: len(IMAGE_EDGES_HZ) - 1]
@@ -395,7 +390,7 @@ class _Told:
             did = f"{band} {change_words('moved', region.change_db)} to the {side}"
             yield _action("balance", did, why, region, [fault.name for fault in answered])
 
-    def effects(self) -> Iterator[Row]:
+    def effects(self) -> Iterator[ActionRow]:
         """Each other effect of the master by what was measured of what it works on."""
         for name in self._others():
             if _STRIPS.fullmatch(name) or _DYNAMICS.fullmatch(name) or _BALANCE.fullmatch(name):
@@ -415,7 +410,7 @@ class _Told:
         return label if where == "master" else f"{place_label(where)}, {label[:1].lower()}{label[1:]}"
 
     def _repaired(self, name: str, repair: _Repair) -> str | None:
-        """What a repair did; None where it found nothing to do."""
+        """The work of a repair in words; None where it found nothing to do."""
         gains = self.made.repairs.get(name, ())
         if not gains:
             return None
@@ -432,7 +427,7 @@ class _Told:
         return f"{_gains_words(gains)}; {figures}"
 
     def _in_band(self, name: str) -> str | None:
-        """What changed where an effect works; the graphic equaliser works there as well, or does not."""
+        """The change of the band that an effect works in; the graphic equaliser may work there as well."""
         reach = _reach(name, self.made.applied)
         group: Literal["tone", "width"] = "width" if _is_width(name) else "tone"
         hz = [float(MEASURES[k].hz or 0.0) for k in GROUPS[group]]
@@ -451,7 +446,7 @@ class _Told:
         word = {"tone": ("raised", "lowered"), "width": ("widened", "narrowed")}[group][change < 0]
         return f"{band} {change_words(word, change)}"
 
-    def punch(self) -> Iterator[Row]:
+    def punch(self) -> Iterator[ActionRow]:
         """Peaks over loudness, and the attacks of each band, where they changed."""
         change = self._changed("plr")
         was, now = (number(song.measures["plr"]) for song in (self.before, self.after))
@@ -469,7 +464,7 @@ class _Told:
         why = self._dynamics_why("punch", answered, change)
         yield _row(what="punch", did=", ".join(told), why=why, change=change, unit="dB", answers=names)
 
-    def range(self) -> Iterator[Row]:
+    def range(self) -> Iterator[ActionRow]:
         """How far the loudness wanders."""
         change = self._changed("loudness_range")
         if abs(change) < HEARD_DB:
@@ -485,7 +480,7 @@ class _Told:
         return change if math.isfinite(change) else 0.0
 
     def _eased(self, fault: Fault) -> bool:
-        """Whether a fault of dynamics became less by what was set for it."""
+        """True where a fault of dynamics became less by what was set for it."""
         if not self._dynamic():
             return False
         if fault.side == "either":
@@ -517,8 +512,8 @@ class _Told:
         """The settings of dynamics that were moved."""
         return [name for name in self._others() if _DYNAMICS.fullmatch(name)]
 
-    def strips(self) -> Iterator[Row]:
-        """What was set on single stems, which no measure of the whole song tells apart."""
+    def strips(self) -> Iterator[ActionRow]:
+        """Settings of single stems, which no measure of the whole song tells apart."""
         moved: dict[str, list[str]] = {}
         for name in self._others():
             if _STRIPS.fullmatch(name):
@@ -536,7 +531,7 @@ class _Told:
 
 
 def _gains_words(gains: Sequence[BandGain]) -> str:
-    """What a repair did where it works: “7.1–14 kHz lowered by 0.4 dB, most 11.2 dB at 9.3 kHz”."""
+    """The gains of a repair in its band: “7.1–14 kHz lowered by 0.4 dB, most 11.2 dB at 9.3 kHz”."""
     mean_db = sum(gain.mean_db for gain in gains) / len(gains)
     most = max(gains, key=lambda gain: abs(gain.most_db))
     verb = "raised" if most.most_db > 0 else "lowered"
@@ -592,7 +587,7 @@ def _joined(clauses: Sequence[str]) -> str:
     return clauses[0] if len(clauses) == 1 else f"{', '.join(clauses[:-1])} and {clauses[-1]}"
 
 
-def _action(what: str, did: str, why: str, region: Region, answers: list[str]) -> Row:
+def _action(what: str, did: str, why: str, region: Region, answers: list[str]) -> ActionRow:
     return _row(
         what=what,
         did=did,
@@ -619,16 +614,17 @@ def _row(
     most_hz: float | None = None,
     unit: str = "",
     answers: Sequence[str] = (),
-) -> Row:
-    figures = {"change": change, "most": most}
-    return {
-        "what": what,
-        "did": did,
-        "why": why,
-        "low_hz": low_hz,
-        "high_hz": high_hz,
-        **{name: None if value is None else round(value, 2) + 0.0 for name, value in figures.items()},
-        "most_hz": most_hz,
-        "unit": unit,
-        "answers": list(answers),
-    }
+) -> ActionRow:
+    change, most = (None if value is None else round(value, 2) + 0.0 for value in (change, most))
+    return ActionRow(
+        what=what,
+        did=did,
+        why=why,
+        low_hz=low_hz,
+        high_hz=high_hz,
+        change=change,
+        most=most,
+        most_hz=most_hz,
+        unit=unit,
+        answers=tuple(answers),
+    )

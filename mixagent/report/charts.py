@@ -8,20 +8,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.finished.measures import INDEX, MEASURES, WIDTH_HZ, Measure
+from mixagent.pipeline.finished.measures import INDEX, MEASURES, WIDTH_HZ, Measure, SongMeasures
+from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.report.model import Judged, MeasureBand
 
 BOX = 1000.0
 
 SPAN_DB = 30.0
-"""What the charts of tone and width show."""
+"""Height of the charts of tone and width."""
 
 AROUND_DB = 10.0
-"""What they show at least over and under the middle of finished music."""
+"""Least height of theirs over and under the middle of finished music."""
 
 _LOW_HZ, _HIGH_HZ = 22.0, 20_000.0
 _HZ_TICKS = (30, 60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
@@ -39,7 +41,7 @@ class Scale:
     log: bool = False
 
     def share(self, value: float) -> float:
-        """Where `value` lies between the ends, clipped to 0..1."""
+        """The place of `value` between the ends, clipped to 0..1."""
         low, high = self.low, self.high
         if self.log:
             low, high, value = math.log(low), math.log(high), math.log(max(value, low))
@@ -98,52 +100,59 @@ def _amplitude_y(samples: NDArray[np.float32]) -> NDArray[np.float32]:
     return (1 - np.clip(samples, -1.0, 1.0)) * np.float32(BOX / 2)
 
 
-def third_octaves_db(analysis: Mapping[str, Any]) -> NDArray[np.float64]:
+def third_octaves_db(analysis: Analysis) -> NDArray[np.float64]:
     """Mean power per third octave over both channels in dB, as if the song stood at 0 LUFS."""
-    mid = np.array(analysis["third_octave_mid_db"], np.float64)
-    side = np.array(analysis["third_octave_side_db"], np.float64)
+    mid = np.array(analysis.third_octave_mid_db, np.float64)
+    side = np.array(analysis.third_octave_side_db, np.float64)
     total = 10 * np.log10(10 ** (mid / 10) + 10 ** (side / 10))
-    return np.asarray(total - (analysis["integrated_lufs"] or 0.0))
+    level_lufs = analysis.integrated_lufs if math.isfinite(analysis.integrated_lufs) else 0.0
+    return np.asarray(total - level_lufs)
 
 
-def spectrum_chart(sides: Mapping[str, Mapping[str, Any]]) -> Chart:
+def spectrum_chart(sides: Mapping[str, Analysis]) -> Chart:
     """Third octaves of every side at equal loudness, a line of each side's name."""
     levels = {name: third_octaves_db(side) for name, side in sides.items()}
     top = 10 * math.ceil((max(float(level.max()) for level in levels.values()) + 1) / 10)
     scale = Scale(top - 60.0, top)
     lines = tuple(
-        Line(name, _band_line(side["third_octave_hz"], levels[name], scale)) for name, side in sides.items()
+        Line(name, _band_line(side.third_octave_hz, levels[name], scale)) for name, side in sides.items()
     )
     return Chart(lines, _hz_ticks(), _level_ticks(scale, 10, "{:.0f}"))
 
 
-def tone_chart(report: Mapping[str, Any]) -> Chart:
-    """Tone before and after, in dB against the middle of finished music, over its band.
+@dataclass(frozen=True)
+class Sides:
+    """A song before and after, neither of them silent, and the music that both were held against."""
 
-    Args:
-        report: with `judged` and `measures`, neither None.
-    """
-    return _band_chart(report, "tone", apart=True)
+    judged: Judged
+    before: SongMeasures
+    after: SongMeasures
+
+    def of(self, name: str) -> tuple[float, float]:
+        """A measure before and after; NaN where it is not there."""
+        return self.before[name], self.after[name]
 
 
-def width_chart(report: Mapping[str, Any]) -> Chart | None:
+def tone_chart(sides: Sides) -> Chart:
+    """Tone before and after, in dB against the middle of finished music, over its band."""
+    return _band_chart(sides, "tone", apart=True)
+
+
+def width_chart(sides: Sides) -> Chart | None:
     """Side against mid before and after in dB, over the band of finished music; None for a mono song."""
-    values = [report["measures"][side]["values"] for side in ("before", "after")]
-    if any(value[f"width_{WIDTH_HZ[0]:.0f}"] is None for value in values):
+    if any(math.isnan(value) for value in sides.of(f"width_{WIDTH_HZ[0]:.0f}")):
         return None
-    return _band_chart(report, "width", apart=False)
+    return _band_chart(sides, "width", apart=False)
 
 
-def _band_chart(report: Mapping[str, Any], group: Literal["tone", "width"], apart: bool) -> Chart:
+def _band_chart(shown: Sides, group: Literal["tone", "width"], apart: bool) -> Chart:
     measures = [m for m in MEASURES if m.group == group]
     hz = [float(m.hz or 0.0) for m in measures]
-    band = {
-        key: _column(report["judged"]["measures"], measures, key) for key in ("mean", "spread", "low", "high")
-    }
+    band = {key: _column(shown.judged.measures, measures, key) for key in ("mean", "spread", "low", "high")}
     middle = band["mean"] if apart else np.zeros(len(hz))
     sides = {
-        side: np.array([report["measures"][side]["values"][m.name] for m in measures], np.float64) - middle
-        for side in ("before", "after")
+        side: np.array([song[m.name] for m in measures], np.float64) - middle
+        for side, song in (("before", shown.before), ("after", shown.after))
     }
     scale = _thirty(sides.values(), band["mean"] - middle)
     mean, spread = band["mean"] - middle, band["spread"]
@@ -156,8 +165,9 @@ def _band_chart(report: Mapping[str, Any], group: Literal["tone", "width"], apar
     return Chart(lines, _hz_ticks(), _level_ticks(scale, 5, "{:+.0f}"))
 
 
-def _column(table: Mapping[str, Any], measures: Sequence[Measure], key: str) -> NDArray[np.float64]:
-    return np.array([math.nan if (v := table[m.name][key]) is None else v for m in measures], np.float64)
+def _column(table: Mapping[str, MeasureBand], measures: Sequence[Measure], key: str) -> NDArray[np.float64]:
+    values = (getattr(table[m.name], key) for m in measures)
+    return np.array([math.nan if value is None else value for value in values], np.float64)
 
 
 def _thirty(curves: Iterable[NDArray[np.float64]], mean: NDArray[np.float64]) -> Scale:
@@ -177,13 +187,12 @@ def _area(hz: Sequence[float], low: NDArray[np.float64], high: NDArray[np.float6
     return f"{there}{back.replace('M', 'L', 1)}Z"
 
 
-def change_chart(report: Mapping[str, Any], group: Literal["tone", "width"]) -> Chart:
+def change_chart(sides: Sides, group: Literal["tone", "width"]) -> Chart:
     """After minus before per third octave, as an area around 0 dB."""
     measures = [m for m in MEASURES if m.group == group]
     hz = [float(m.hz or 0.0) for m in measures]
     before, after = (
-        np.array([report["measures"][side]["values"][m.name] for m in measures], np.float64)
-        for side in ("before", "after")
+        np.array([song[m.name] for m in measures], np.float64) for song in (sides.before, sides.after)
     )
     change = np.where(np.isfinite(after - before), after - before, 0.0)
     reach = 6.0 * max(1, math.ceil(float(np.abs(change).max(initial=0.0)) / 6))
@@ -229,20 +238,18 @@ _GAUGES = (
 _WIDEST_SPREADS = 4.0
 
 
-def gauges(report: Mapping[str, Any]) -> list[Gauge]:
+def gauges(sides: Sides) -> list[Gauge]:
     """The figures of dynamics that the song has; each on a scale of four spreads to either side."""
     rows = []
     for name, label in _GAUGES:
-        before, after = (report["measures"][side]["values"][name] for side in ("before", "after"))
-        if before is None or after is None:
+        before, after = sides.of(name)
+        band = sides.judged.measures[name]
+        mean, spread = band.mean, band.spread
+        if math.isnan(before) or math.isnan(after) or mean is None or spread is None:
             continue
-        band = report["judged"]["measures"][name]
-        mean, spread = band["mean"], band["spread"]
         reach = _WIDEST_SPREADS * spread
         scale = Scale(mean - reach, mean + reach)
-        low, high = (
-            None if band[side] is None else 100 * scale.share(band[side]) for side in ("low", "high")
-        )
+        low, high = (None if edge is None else 100 * scale.share(edge) for edge in (band.low, band.high))
         unit = MEASURES[INDEX[name]].unit
         places = tuple(100 * scale.share(v) for v in (before, after))
         rows.append(
@@ -326,13 +333,17 @@ def _part_line(
         xs, levels = [start_s, start_s + duration_s], [values[0], values[0]]
     else:
         xs, levels = [start_s + second + 1 for second in range(len(values))], list(values)
-    ys = [None if level is None else BOX * (1 - scale.share(level)) for level in levels]
-    return polyline([BOX * x / total_s for x in xs], ys)
+    return polyline([BOX * x / total_s for x in xs], [_level_y(level, scale) for level in levels])
 
 
 def _loudness_line(values: Sequence[float | None], duration_s: float, scale: Scale) -> str:
     xs = [BOX * min((second + 1) / max(duration_s, 1.0), 1.0) for second in range(len(values))]
-    return polyline(xs, [None if v is None else BOX * (1 - scale.share(v)) for v in values])
+    return polyline(xs, [_level_y(level, scale) for level in values])
+
+
+def _level_y(level: float | None, scale: Scale) -> float | None:
+    """The height of a level in the box; None for silence, which interrupts a line."""
+    return None if level is None or not math.isfinite(level) else BOX * (1 - scale.share(level))
 
 
 def time_ticks(start_s: float, stop_s: float) -> tuple[Tick, ...]:
@@ -372,9 +383,9 @@ def _hz_x(hz: float) -> float:
 
 
 def _band_line(centres: Sequence[float], values: NDArray[np.float64], scale: Scale) -> str:
-    """What lies off the scale leaves the box, which cuts it, or it would seem to lie on its edge.
+    """A line over the frequency axis, interrupted where there is no value.
 
-    Where there is no value the line is interrupted.
+    A value off the scale leaves the box, which cuts it, or it would seem to lie on its edge.
     """
     ys = BOX * (scale.high - values) / (scale.high - scale.low)
     return polyline([_hz_x(hz) for hz in centres], [float(y) if math.isfinite(y) else None for y in ys])

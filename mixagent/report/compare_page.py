@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mixagent.pipeline.measure.meters import SHORT_TERM_STEPS, EnergyMeter, windowed_loudness
 from mixagent.pipeline.types import AudioSource, blocks
@@ -13,18 +13,19 @@ from mixagent.report import charts
 from mixagent.report.frame import template, write_whole
 from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate
 from mixagent.report.measures import band_rows, measure_rows
-from mixagent.report.player import Side, build_player
+from mixagent.report.model import ComparedVersion, ListeningReport
+from mixagent.report.player import Player, Side, build_player
+from mixagent.report.serial import to_json
 
-Found = Mapping[str, Any]
 Curve = Sequence[float | None]
 
 
-def write_compare_page(found: Found, sides: Sequence[AudioSource], path: Path) -> None:
+def write_compare_page(found: ListeningReport, sides: Sequence[AudioSource], path: Path) -> None:
     """Write a comparison as one self-contained HTML page.
 
     Args:
-        found: an object of schema `mixagent.comparison/2`, of versions that were laid together.
-        sides: what is compared of each version, all of one length in seconds.
+        found: versions on one time.
+        sides: the compared part of each version, all of one length in seconds.
         path: where the page goes.
 
     Raises:
@@ -33,20 +34,29 @@ def write_compare_page(found: Found, sides: Sequence[AudioSource], path: Path) -
     write_whole(path, render_compare_page(found, sides))
 
 
-def render_compare_page(found: Found, sides: Sequence[AudioSource]) -> str:
+@dataclass(frozen=True)
+class VersionShown:
+    """A version and the custom property of the stylesheet that it is drawn in."""
+
+    version: ComparedVersion
+    colour: str
+
+
+def render_compare_page(found: ListeningReport, sides: Sequence[AudioSource]) -> str:
     """The page's HTML."""
-    files = found["files"]
-    analyses = [file["analysis"] for file in files]
+    files = found.files
+    analyses = [file.analysis for file in files]
     colours = [f"side-{k}" for k in range(1, len(files) + 1)]
     curves = [_short_term_lufs(side) for side in sides]
     duration_s = min(side.frames / side.rate for side in sides)
     return template("compare.html").render(
-        report={**found, "short_term_lufs": curves},
+        report=found,
+        data={**found.to_dict(), "short_term_lufs": to_json(curves)},
         kind="comparison",
-        title=_title([file["name"] for file in files]),
+        title=_title([file.name for file in files]),
         scripts=["compare.js"],
         player=_player(files, sides, colours, curves, duration_s),
-        versions=[{**file, "colour": colour} for file, colour in zip(files, colours, strict=True)],
+        versions=[VersionShown(file, colour) for file, colour in zip(files, colours, strict=True)],
         measures=measure_rows(analyses),
         bands=band_rows(analyses),
         duration_s=duration_s,
@@ -62,17 +72,17 @@ def _title(names: Sequence[str]) -> str:
 
 
 def _player(
-    files: Sequence[Found],
+    files: Sequence[ComparedVersion],
     sides: Sequence[AudioSource],
     colours: Sequence[str],
     curves: Sequence[Curve],
     duration_s: float,
-) -> dict[str, Any] | None:
+) -> Player | None:
     """All versions; of long songs as much as keeps the page as large as one with two."""
     if duration_s == 0:
         return None
     listed = [
-        Side(file["letter"], file["letter"], file["name"], colour, side, file["compared_lufs"])
+        Side(file.letter, file.letter, file.name, colour, side, file.compared_lufs)
         for file, colour, side in zip(files, colours, sides, strict=True)
     ]
     excerpt = choose_excerpt(duration_s, curves[0], 2 * LONGEST_S // len(files))

@@ -1,4 +1,4 @@
-"""What the report says is wrong with a song: every fault that is looked for, as a row with its sentence.
+"""The faults of a song: every one that is looked for, as a row with its sentence.
 
 Before and after are held against the same band, and the kind of song is that of the song as it came, so
 that a severity falls exactly where the song came nearer to finished music.
@@ -7,13 +7,13 @@ that a severity falls exactly where the song came nearer to finished music.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
-from mixagent.pipeline.diagnosis.diagnose import DEFECTS
+from mixagent.pipeline.diagnosis.diagnose import DEFECTS, Finding
+from mixagent.pipeline.diagnosis.diagnose import FOUND as DEFECT_FOUND
 from mixagent.pipeline.finished.band import WHOLE_S, Judgement, judge
 from mixagent.pipeline.finished.findings import (
     BY_NAME,
@@ -27,9 +27,8 @@ from mixagent.pipeline.finished.findings import (
     outer_edge,
 )
 from mixagent.pipeline.finished.measures import DEEPEST_WOBBLE_DB, INDEX, MEASURES, Group, SongMeasures
+from mixagent.report.model import FindingRow, Judged, MeasureBand
 from mixagent.report.words import PROPERTIES, number
-
-Row = dict[str, Any]
 
 PATHOLOGY: Mapping[str, str] = MappingProxyType(
     {
@@ -73,65 +72,66 @@ def judged(measures: SongMeasures, like: Judgement | None = None) -> Judgement:
     return judge(measures, like=like)
 
 
-def finding_rows(judgement: Judgement | None, diagnosis: Iterable[Mapping[str, Any]]) -> list[Row]:
+def finding_rows(judgement: Judgement | None, diagnosis: Iterable[Finding]) -> tuple[FindingRow, ...]:
     """Every fault, gravest first, and in front of them the defects that were found.
 
     Args:
         judgement: of the song; None for silence.
-        diagnosis: the findings of the diagnosis as JSON, of which its defects are told.
-
-    Returns:
-        For each its `name`, `kind` (`fault` or `defect`), `severity` (of a fault the probability that it is
-        outside of finished music), `found`, `place`, the distance from finished music's mean `apart` in
-        `unit` with its sign (None for a defect), `sentence`, `pathology`, None for none of the five, and
-        `unanswered`, why nothing answers it, None where something does.
+        diagnosis: the findings of the diagnosis, of which its defects are told.
     """
-    defects = [_defect(row) for row in diagnosis if _is_defect(row) and row["found"]]
+    defects = [_defect(row) for row in diagnosis if _is_defect(row) and row.severity >= DEFECT_FOUND]
     faults = () if judgement is None else findings(judgement)
-    return [*defects, *(_row(found, judgement) for found in faults if judgement is not None)]
+    return (*defects, *(_row(found, judgement) for found in faults if judgement is not None))
 
 
-def told_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Those that count as found, without the groups of which a single fault was found as well."""
-    found = found_rows(rows)
-    groups = {BY_NAME[row["name"]].group for row in found if row["name"] in _SIDED}
-    return [row for row in found if row["name"] not in _WHOLES or BY_NAME[row["name"]].group not in groups]
+def told_rows(rows: Iterable[FindingRow], answered: Collection[str] = ()) -> list[FindingRow]:
+    """Those that count as found, without the groups of which a single fault was found as well.
 
-
-def found_rows(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Those that count as found."""
-    return [row for row in rows if row["found"]]
-
-
-def judged_object(judgement: Judgement | None) -> Row | None:
-    """What the song was held against, in words and figures; None for silence.
-
-    `measures` has for each measure the band's mean and spread, and where a fault on either side begins to
-    count as found in this song (`low`, `high`), None where nothing is looked for there.
+    `answered` names faults that are told all the same, since something was done for them.
     """
+    found = found_rows(rows)
+    groups = {BY_NAME[row.name].group for row in found if row.name in _SIDED}
+    idle = {name for name in _WHOLES if BY_NAME[name].group in groups} - {*answered}
+    return [row for row in found if row.name not in idle]
+
+
+def with_wholes(answered: Collection[str]) -> set[str]:
+    """Faults that were answered, and the groups as a whole that an answer to one of them is an answer to."""
+    groups = {BY_NAME[name].group for name in answered if name in BY_NAME}
+    return {*answered, *(name for name in _WHOLES if BY_NAME[name].group in groups)}
+
+
+def found_rows(rows: Iterable[FindingRow]) -> list[FindingRow]:
+    """Those that count as found."""
+    return [row for row in rows if row.found]
+
+
+def judged_section(judgement: Judgement | None) -> Judged | None:
+    """The music that the song was held against, in words and figures; None for silence."""
     if judgement is None:
         return None
     band = judgement.band
     edges = _edges(judgement)
-    return {
-        "against": band.name,
-        "songs": band.songs,
-        "alike": round(judgement.alike, 4),
-        "trust": {group: round(value, 4) for group, value in judgement.trust.items()},
-        "words": judged_words(judgement),
-        "measures": {
-            m.name: {
-                "mean": _rounded(band.mean[k]),
-                "spread": _rounded(band.spread[k]),
-                **{side: _rounded(edges[side].get(m.name, np.nan)) for side in ("low", "high")},
-            }
+    return Judged(
+        against=band.name,
+        songs=band.songs,
+        alike=round(judgement.alike, 4),
+        trust={group: round(value, 4) for group, value in judgement.trust.items()},
+        words=judged_words(judgement),
+        measures={
+            m.name: MeasureBand(
+                mean=_rounded(band.mean[k]),
+                spread=_rounded(band.spread[k]),
+                low=_rounded(edges["low"].get(m.name, np.nan)),
+                high=_rounded(edges["high"].get(m.name, np.nan)),
+            )
             for k, m in enumerate(MEASURES)
         },
-    }
+    )
 
 
 def judged_words(judgement: Judgement) -> str:
-    """What a song was held against, and how strictly."""
+    """The music that a song was held against, and how strictly."""
     held = f"Held against {judgement.band.songs} finished songs"
     if judgement.measures.duration_s < WHOLE_S:
         held += f", hardly, for {number(judgement.measures.duration_s, 0)} s say little of a song"
@@ -191,7 +191,7 @@ def _measured(found: Found, judgement: Judgement) -> str:
 
 
 def _figures(judgement: Judgement, name: str) -> tuple[float, float]:
-    """What the song measures, and what finished music does on average."""
+    """A measure of the song, and its average over finished music."""
     return judgement.measures[name], float(judgement.band.mean[INDEX[name]])
 
 
@@ -229,39 +229,39 @@ _SAID = {
 }
 
 
-def _row(found: Found, judgement: Judgement) -> Row:
+def _row(found: Found, judgement: Judgement) -> FindingRow:
     fault = found.fault
-    return {
-        "name": fault.name,
-        "kind": "fault",
-        "severity": round(found.severity, 4),
-        "found": found.severity >= FOUND,
-        "place": fault.place,
-        "apart": round(found.apart, 2) + 0.0,
-        "unit": fault.unit,
-        "sentence": _capital(sentence(found, judgement)),
-        "pathology": PATHOLOGY.get(fault.name),
-        "unanswered": UNANSWERED.get(fault.name),
-    }
+    return FindingRow(
+        name=fault.name,
+        kind="fault",
+        severity=round(found.severity, 4),
+        found=found.severity >= FOUND,
+        place=fault.place,
+        apart=round(found.apart, 2) + 0.0,
+        unit=fault.unit,
+        sentence=_capital(sentence(found, judgement)),
+        pathology=PATHOLOGY.get(fault.name),
+        unanswered=UNANSWERED.get(fault.name),
+    )
 
 
-def _is_defect(row: Mapping[str, Any]) -> bool:
-    return row["kind"] in DEFECTS and row["kind"] not in PROPERTIES
+def _is_defect(row: Finding) -> bool:
+    return row.kind in DEFECTS and row.kind not in PROPERTIES
 
 
-def _defect(row: Mapping[str, Any]) -> Row:
-    return {
-        "name": row["kind"],
-        "kind": "defect",
-        "severity": row["severity"],
-        "found": row["found"],
-        "place": row["place"],
-        "apart": None,
-        "unit": "",
-        "sentence": _capital(row["evidence"]),
-        "pathology": None,
-        "unanswered": None,
-    }
+def _defect(row: Finding) -> FindingRow:
+    return FindingRow(
+        name=row.kind,
+        kind="defect",
+        severity=row.severity,
+        found=True,
+        place=row.place,
+        apart=None,
+        unit="",
+        sentence=_capital(row.evidence),
+        pathology=None,
+        unanswered=None,
+    )
 
 
 def _edges(judgement: Judgement) -> dict[str, dict[str, float]]:

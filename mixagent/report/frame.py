@@ -15,10 +15,10 @@ from mixagent.report import charts, words
 
 @cache
 def template(name: str) -> jinja2.Template:
-    """A page's template by file name; it extends `frame.html` and takes `report`, `kind`, `title`, `scripts`.
+    """A page's template by file name; it extends `frame.html`.
 
-    `report` is the object that the page is about; `player` what `build_player` gave, or None; `scripts`
-    are file names beside the templates.
+    It takes the `report` that the page is about, and as `data` its JSON for the scripts; `kind` and `title`;
+    the `player`, or None; and `scripts`, file names beside the templates.
     """
     return _environment().get_template(name)
 

@@ -1,4 +1,4 @@
-"""What the page's player needs of a source: MP3 bytes and the outline of its waveform."""
+"""The sound of the page's player: MP3 bytes and the outline of its waveform."""
 
 from __future__ import annotations
 

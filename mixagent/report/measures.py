@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.report import words
-
-Analysed = Mapping[str, Any]
+from mixagent.report.model import TranslationRow
 
 _MEASURES = (
     ("Integrated loudness", "integrated_lufs", "LUFS", 1, "how loud the whole song is heard"),
@@ -38,41 +38,74 @@ _BANDS = {
 }
 
 
-def measure_rows(versions: Sequence[Analysed]) -> list[dict[str, Any]]:
-    """Every measure with its unit and meaning, and its value of each version as text."""
+@dataclass(frozen=True)
+class MeasureShown:
+    """A measure with its unit and meaning, and its value of each version as text."""
+
+    name: str
+    unit: str
+    meaning: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BandShown:
+    """A named band's share of the energy in each version, in dB of the whole; −inf for nothing."""
+
+    name: str
+    range: str
+    values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TranslationShown:
+    """A playback: loudness lost of every version, and what the last loses in each band, in dB.
+
+    `found` says whether it loses what finished music does not, `says` what it loses.
+    """
+
+    name: str
+    lost_lu: tuple[float, ...]
+    lost_db: tuple[tuple[str, float], ...]
+    found: bool
+    says: str
+
+
+def measure_rows(versions: Sequence[Analysis]) -> list[MeasureShown]:
+    """Every measure of each version."""
     return [
-        {
-            "name": name,
-            "unit": unit,
-            "meaning": meaning,
-            "values": [words.number(version[key], digits, key in _SIGNED) for version in versions],
-        }
+        MeasureShown(
+            name,
+            unit,
+            meaning,
+            tuple(words.number(getattr(version, key), digits, key in _SIGNED) for version in versions),
+        )
         for name, key, unit, digits, meaning in _MEASURES
     ]
 
 
-def band_rows(versions: Sequence[Analysed]) -> list[dict[str, Any]]:
-    """Each named band's share of the energy in each version, in dB of the whole."""
+def band_rows(versions: Sequence[Analysis]) -> list[BandShown]:
+    """Every named band that all versions have."""
     return [
-        {"name": name, "range": span, "values": [version["bands_db"][key] for version in versions]}
+        BandShown(name, span, tuple(version.bands_db[key] for version in versions))
         for key, (name, span) in _BANDS.items()
-        if all(key in version["bands_db"] for version in versions)
+        if all(key in version.bands_db for version in versions)
     ]
 
 
-def translation_rows(versions: Sequence[Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """A row for each playback: what it loses of the loudness of every version, and of the bands of the last.
+def translation_rows(versions: Sequence[Sequence[TranslationRow]]) -> list[TranslationShown]:
+    """Every playback.
 
     Args:
         versions: of a song, the rows of `translation` of each.
     """
     return [
-        {
-            "name": rows[-1]["playback"].capitalize(),
-            "lost_lu": [row["loudness_lost_lu"] for row in rows],
-            "lost_db": [(_BANDS[band][0], lost) for band, lost in rows[-1]["lost_db"].items()],
-            "found": bool(rows[-1]["found"]),
-            "says": rows[-1]["says"],
-        }
+        TranslationShown(
+            rows[-1].playback.capitalize(),
+            tuple(row.loudness_lost_lu for row in rows),
+            tuple((_BANDS[band][0], lost) for band, lost in rows[-1].lost_db.items()),
+            bool(rows[-1].found),
+            rows[-1].says,
+        )
         for rows in zip(*versions, strict=True)
     ]

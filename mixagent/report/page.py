@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from mixagent.pipeline.types import AudioSource
 from mixagent.report import charts, words
-from mixagent.report.actions import answers
+from mixagent.report.actions import Answer, answers
 from mixagent.report.frame import template, write_whole
 from mixagent.report.listening import choose_excerpt, listening_rate
 from mixagent.report.measures import band_rows, measure_rows, translation_rows
-from mixagent.report.player import Side, build_player
-from mixagent.report.spectrogram import CHANGE_DB, HIGH_HZ, LOW_HZ, RANGE_DB, spectrograms
-
-Report = Mapping[str, Any]
+from mixagent.report.model import (
+    AimRow,
+    FeedbackSection,
+    FindingRow,
+    Findings,
+    ParameterRow,
+    PlatformRow,
+    RenderRow,
+    Report,
+    StemsSection,
+)
+from mixagent.report.player import Player, Side, build_player
+from mixagent.report.spectrogram import CHANGE_DB, HIGH_HZ, LOW_HZ, RANGE_DB, Spectrograms, spectrograms
 
 
 def write_page(report: Report, before: AudioSource, after: AudioSource, path: Path) -> None:
     """Write the report of a master as one self-contained HTML page.
 
     Args:
-        report: the report object, schema `mixagent.report/2`.
+        report: of the master.
         before: the input as it was heard, any rate and length.
         after: the master.
         path: where the page goes; it is written beside and renamed into place.
@@ -37,205 +46,345 @@ def write_page(report: Report, before: AudioSource, after: AudioSource, path: Pa
 
 def render_page(report: Report, before: AudioSource, after: AudioSource) -> str:
     """The page's HTML."""
+    sides = _sides(report)
     return template("page.html").render(
         report=report,
+        data=report.to_dict(),
         kind="report",
         scripts=["report.js"],
-        title=Path(report["input"]["path"]).name,
+        title=Path(report.input.path).name,
         player=_player(report, before, after),
-        charts=_charts(report),
-        gauges=charts.gauges(report) if _is_judged(report) else [],
+        charts=_charts(report, sides),
+        gauges=[] if sides is None else charts.gauges(sides),
         spectrograms=_spectrograms(report, before, after),
-        findings=_findings(report["findings"]),
-        properties=[words.property_words(row) for row in report["properties"]],
+        findings=_findings(report.findings),
+        properties=[words.property_words(row) for row in report.properties],
         verdict=words.verdict(report),
-        tracks=_tracks(report.get("stems_in")),
-        chain=_chain(report["decision"]["parameters"]),
+        tracks=_tracks(report.stems_in),
+        chain=_chain(report.decision.parameters),
         done=_done(report),
-        graphic=_graphic(report["decision"]["parameters"]),
-        strengths=words.strengths_words(report["decision"].get("strengths", {})),
-        feedback=_feedback(report.get("feedback")),
-        translation=translation_rows([report.get(name, ()) for name in ("translation", "translation_after")]),
-        outputs=report.get("outputs", [report["output"]]),
-        platforms=_platforms(report.get("platforms", ()), report["target"]["name"]),
-        codecs=[
-            {**row, "words": words.codec_words(row)} for row in (report.get("codecs") or {}).get("checks", ())
-        ],
-        measures=measure_rows([report["before"], report["after"]]),
-        bands=band_rows([report["before"], report["after"]]),
+        graphic=_graphic(report.decision.parameters),
+        strengths=words.strengths_words(report.decision.strengths),
+        feedback=_feedback(report.feedback),
+        translation=translation_rows([report.translation, report.translation_after]),
+        platforms=_platforms(report.platforms, report.target.name),
+        codecs=[]
+        if report.codecs is None
+        else [(row, words.codec_words(row)) for row in report.codecs.checks],
+        measures=measure_rows([report.before, report.after]),
+        bands=band_rows([report.before, report.after]),
     )
 
 
-def _player(report: Report, before: AudioSource, after: AudioSource) -> dict[str, Any] | None:
-    """What the player holds, or `None` for an input without a sample."""
+def _player(report: Report, before: AudioSource, after: AudioSource) -> Player | None:
+    """The player, or `None` for an input without a sample."""
     duration_s = min(before.frames / before.rate, after.frames / after.rate)
     if duration_s == 0:
         return None
     sides = (
-        Side("before", "A", "Before", "before", before, report["before"]["integrated_lufs"]),
-        Side("after", "B", "After", "after", after, report["after"]["integrated_lufs"]),
+        Side("before", "A", "Before", "before", before, report.before.integrated_lufs),
+        Side("after", "B", "After", "after", after, report.after.integrated_lufs),
     )
-    excerpt = choose_excerpt(duration_s, report["after"]["short_term_lufs"])
+    excerpt = choose_excerpt(duration_s, report.after.short_term_lufs)
     return build_player(sides, excerpt, listening_rate(after.rate), "after")
 
 
-def _is_judged(report: Report) -> bool:
-    """Whether both sides were held against finished music: silence is not."""
-    return report["judged"] is not None and None not in report["measures"].values()
+def _sides(report: Report) -> charts.Sides | None:
+    """Both sides against finished music; None where one is silent."""
+    judged, before, after = report.judged, report.measures.before, report.measures.after
+    if judged is None or before is None or after is None:
+        return None
+    return charts.Sides(judged, before, after)
 
 
-def _charts(report: Report) -> dict[str, charts.Chart | None]:
-    sides = {"before": report["before"], "after": report["after"]}
-    loudness = {name: side["short_term_lufs"] for name, side in sides.items()}
-    # What was trimmed off is not on the master's time.
-    start_s, end_s = _trimmed_s(report)
-    loudness["before"] = loudness["before"][round(start_s) :]
-    duration_s = report["input"]["duration_s"] - start_s - end_s
-    target_lufs = report["target"]["integrated_lufs"]
+def _charts(report: Report, sides: charts.Sides | None) -> dict[str, charts.Chart | None]:
+    # The master's time has no room for what was trimmed off.
+    start_s, end_s = report.edits.trimmed_start_s, report.edits.trimmed_end_s
+    loudness = {
+        "before": report.before.short_term_lufs[round(start_s) :],
+        "after": report.after.short_term_lufs,
+    }
+    duration_s = report.input.duration_s - start_s - end_s
     drawn: dict[str, charts.Chart | None] = {
-        "loudness": charts.loudness_chart(loudness, duration_s, target_lufs),
+        "loudness": charts.loudness_chart(loudness, duration_s, report.target.integrated_lufs),
         **dict.fromkeys(("tone", "width", "tone_change", "width_change")),
     }
-    if _is_judged(report):
-        drawn["tone"] = charts.tone_chart(report)
-        drawn["width"] = charts.width_chart(report)
-        drawn["tone_change"] = charts.change_chart(report, "tone")
-        drawn["width_change"] = charts.change_chart(report, "width")
+    if sides is not None:
+        drawn["tone"] = charts.tone_chart(sides)
+        drawn["width"] = charts.width_chart(sides)
+        drawn["tone_change"] = charts.change_chart(sides, "tone")
+        drawn["width_change"] = charts.change_chart(sides, "width")
     return drawn
 
 
-def _trimmed_s(report: Report) -> tuple[float, float]:
-    edits = report.get("edits", {})
-    return edits.get("trimmed_start_s", 0.0), edits.get("trimmed_end_s", 0.0)
+@dataclass(frozen=True)
+class SpectrogramsShown:
+    """The spectrograms with the ticks of their axes and the spans of their colours in dB."""
+
+    images: Spectrograms
+    x_ticks: tuple[charts.Tick, ...]
+    y_ticks: tuple[charts.Tick, ...]
+    range_db: int
+    change_db: int
 
 
-def _spectrograms(report: Report, before: AudioSource, after: AudioSource) -> dict[str, Any] | None:
-    images = spectrograms(
-        before, after, (report["before"]["integrated_lufs"], report["after"]["integrated_lufs"])
-    )
+def _spectrograms(report: Report, before: AudioSource, after: AudioSource) -> SpectrogramsShown | None:
+    images = spectrograms(before, after, (report.before.integrated_lufs, report.after.integrated_lufs))
     if images is None:
         return None
     seconds = min(source.frames / source.rate for source in (before, after))
-    return {
-        "images": vars(images),
-        "x_ticks": charts.time_ticks(0.0, seconds),
-        "y_ticks": charts.height_ticks(LOW_HZ, HIGH_HZ),
-        "range_db": round(RANGE_DB),
-        "change_db": round(CHANGE_DB),
-    }
+    return SpectrogramsShown(
+        images,
+        charts.time_ticks(0.0, seconds),
+        charts.height_ticks(LOW_HZ, HIGH_HZ),
+        round(RANGE_DB),
+        round(CHANGE_DB),
+    )
 
 
-def _findings(findings: Mapping[str, Sequence[Report]]) -> dict[str, list[dict[str, Any]]]:
-    """What was found before or after, and what was looked for and not found, each with both sides."""
-    later = {row["name"]: row for row in findings["after"]}
-    rows = list(findings["before"])
-    known = {row["name"] for row in rows}
-    added = [row for row in findings["after"] if row["name"] not in known]
-    rows += [{**row, "found": False, "severity": 0.0} for row in added]
-    parts: dict[str, list[dict[str, Any]]] = {"found": [], "rest": []}
+@dataclass(frozen=True)
+class FindingShown:
+    """A fault or defect with both sides.
+
+    Attributes:
+        finding: of the song, or of the master where it is only there.
+        title: its name.
+        found, severity: in the song.
+        found_after, severity_after: in the master.
+        then: the master's sentence, where that is another.
+        pathology: of generated songs, to which it belongs.
+        explained: whether this is the first finding of the pathology.
+    """
+
+    finding: FindingRow
+    title: str
+    found: bool
+    severity: float
+    found_after: bool
+    severity_after: float
+    then: str | None
+    pathology: words.Explanation | None
+    explained: bool = False
+
+
+@dataclass(frozen=True)
+class FindingsShown:
+    """Everything found before or after, gravest first, and what was looked for and not found."""
+
+    found: tuple[FindingShown, ...]
+    rest: tuple[FindingShown, ...]
+
+
+def _findings(findings: Findings) -> FindingsShown:
+    before = {row.name: row for row in findings.before}
+    after = {row.name: row for row in findings.after}
+    rows = [_finding(before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])]
+    found = [row for row in rows if row.found or row.found_after]
+    rest = [row for row in rows if not (row.found or row.found_after)]
+    found.sort(key=lambda row: -max(row.severity, row.severity_after))
+    return FindingsShown(tuple(_explained(found)), tuple(rest))
+
+
+def _finding(before: FindingRow | None, after: FindingRow | None) -> FindingShown:
+    row = before or after
+    assert row is not None
+    return FindingShown(
+        row,
+        title=row.name[:1].upper() + row.name[1:],
+        found=before is not None and before.found,
+        severity=0.0 if before is None else before.severity,
+        found_after=after is not None and after.found,
+        severity_after=0.0 if after is None else after.severity,
+        then=None if after is None or after.sentence == row.sentence else after.sentence,
+        pathology=None if row.pathology is None else words.explanation(row.pathology),
+    )
+
+
+def _explained(rows: Iterable[FindingShown]) -> Iterator[FindingShown]:
+    """The same, the first of each pathology with the words for it."""
+    known: set[str] = set()
     for row in rows:
-        after = later.get(row["name"])
-        found = row["found"] or (after is not None and after["found"])
-        kind = row["pathology"]
-        parts["found" if found else "rest"].append(
-            {
-                **row,
-                "title": row["name"][:1].upper() + row["name"][1:],
-                "pathology": None if kind is None else words.explanation(kind),
-                "after": after or {"found": False, "severity": 0.0},
-                "then": None if after is None or after["sentence"] == row["sentence"] else after["sentence"],
-            }
-        )
-    parts["found"].sort(key=lambda row: -max(row["severity"], row["after"]["severity"]))
-    explained: set[str] = set()
-    for row in parts["found"]:
-        row["first"] = row["pathology"] is not None and row["pathology"].name not in explained
-        explained |= {row["pathology"].name} if row["first"] else set()
-    return parts
+        yield row if row.pathology is None or row.pathology.name in known else replace(row, explained=True)
+        known |= set() if row.pathology is None else {row.pathology.name}
 
 
-def _done(report: Report) -> list[dict[str, Any]]:
-    """What was done: of the actions each part, of all else the sentence."""
-    acted = {answer.words: answer for answer in answers(report["actions"])}
-    return [{"words": line, "answer": acted.get(line)} for line in report["summary"]["done"]]
+@dataclass(frozen=True)
+class DoneShown:
+    """Something that was done: a sentence, or the parts of an answer."""
+
+    words: str
+    answer: Answer | None
 
 
-def _platforms(rows: Sequence[Report], target: str) -> dict[str, list[dict[str, Any]]]:
-    parts = zip(("first", "rest"), words.platforms_first(rows, target), strict=True)
-    return {name: [{**row, "words": words.playback_words(row)} for row in part] for name, part in parts}
+def _done(report: Report) -> list[DoneShown]:
+    acted = {answer.words: answer for answer in answers(report.actions)}
+    return [DoneShown(line, acted.get(line)) for line in report.summary.done]
 
 
-def _graphic(parameters: Sequence[Report]) -> str:
+@dataclass(frozen=True)
+class PlatformShown:
+    """A platform and its treatment of the master in words."""
+
+    platform: PlatformRow
+    words: str
+
+
+@dataclass(frozen=True)
+class PlatformsShown:
+    """The platforms that matter first, and the rest."""
+
+    first: tuple[PlatformShown, ...]
+    rest: tuple[PlatformShown, ...]
+
+
+def _platforms(rows: Sequence[PlatformRow], target: str) -> PlatformsShown:
+    first, rest = words.platforms_first(rows, target)
+    parts = (tuple(PlatformShown(row, words.playback_words(row)) for row in part) for part in (first, rest))
+    return PlatformsShown(*parts)
+
+
+def _graphic(parameters: Sequence[ParameterRow]) -> str:
     """How many bands of the graphic equaliser were moved, in words; empty where none were."""
     kinds = ("tone", "width", "balance")
     counts = [
-        sum(p["value"] != p["neutral"] for p in parameters if p["name"].startswith(f"graphic.{kind}_"))
+        sum(p.value != p.neutral for p in parameters if p.name.startswith(f"graphic.{kind}_"))
         for kind in kinds
     ]
     told = [f"{count} bands of {kind}" for count, kind in zip(counts, kinds, strict=True) if count]
     return ", ".join(told)
 
 
-def _tracks(stems_in: Report | None) -> list[dict[str, Any]]:
-    """The rows of the user's own tracks."""
-    rows = [] if stems_in is None else stems_in["tracks"]
-    return [{**row, "label": words.role_label(row), "words": words.track_words(row)} for row in rows]
+@dataclass(frozen=True)
+class TrackShown:
+    """One of the user's own tracks: its file, role, how that was found and why, and its loudness."""
+
+    file: str
+    label: str
+    how: str
+    words: str
+    lufs: float | None
 
 
-def _feedback(account: Report | None) -> dict[str, Any] | None:
-    """What each render measured, a row for each figure, and what was changed from one to the next."""
-    if account is None or not account["renders"][0]["figures"]:
-        return None
-    renders = account["renders"]
-    out = [{miss["name"] for miss in row["out"]} for row in renders]
-    rows = [
-        {
-            "label": aim["label"][:1].upper() + aim["label"][1:],
-            "unit": aim["unit"],
-            "fine": words.span_words(aim["low"], aim["high"]),
-            "song": account["song"].get(aim["name"]),
-            "values": [
-                (row["figures"][aim["name"]], aim["name"] in o) for row, o in zip(renders, out, strict=True)
-            ],
-        }
-        for aim in account["aims"]
-        if aim["name"] in renders[0]["figures"] and (not _is_band(aim) or any(aim["name"] in o for o in out))
+def _tracks(stems_in: StemsSection | None) -> list[TrackShown]:
+    rows = () if stems_in is None else stems_in.tracks
+    return [
+        TrackShown(row.file, words.role_label(row), row.how, words.track_words(row), row.lufs) for row in rows
     ]
-    changes = [(row["render"], told) for row in renders for told in row["told"]]
-    return {"rows": rows, "changes": changes, "kept": account["kept"], "ended": account["ended"]}
 
 
-def _is_band(aim: Report) -> bool:
-    """Whether an aim is one of the many bands of the graphic equaliser."""
-    return re.fullmatch(r"(tone|width)_\d+", aim["name"]) is not None
+@dataclass(frozen=True)
+class FigureShown:
+    """A figure that was steered: its band in words, the song's value, and each render's, or out of band."""
+
+    label: str
+    unit: str
+    fine: str
+    song: float | None
+    values: tuple[tuple[float, bool], ...]
 
 
-def _chain(parameters: Sequence[Report]) -> list[dict[str, Any]]:
-    """The chain's places in order, each with the rows that were set and those left neutral."""
-    groups = groupby(parameters, key=lambda row: row["where"])
-    return [_place(where, [_row(row) for row in rows]) for where, rows in groups]
+@dataclass(frozen=True)
+class FeedbackShown:
+    """The feedback loop: its figures, the changes with the number of their render, and its end."""
+
+    rows: tuple[FigureShown, ...]
+    changes: tuple[tuple[int, str], ...]
+    kept: int
+    ended: str
 
 
-def _place(where: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {
-        "name": words.place_label(where),
-        "set": [row for row in rows if row["value"] != row["neutral"]],
-        "neutral": [
-            row for row in rows if row["value"] == row["neutral"] and not row["name"].startswith("graphic.")
-        ],
-    }
+def _feedback(section: FeedbackSection | None) -> FeedbackShown | None:
+    if section is None or not section.renders[0].figures:
+        return None
+    renders = section.renders
+    shown = [aim for aim in section.aims if _is_shown(aim, renders)]
+    return FeedbackShown(
+        rows=tuple(_figure(aim, section) for aim in shown),
+        changes=tuple((row.render, told) for row in renders for told in row.told),
+        kept=section.kept,
+        ended=section.ended,
+    )
 
 
-def _row(row: Report) -> dict[str, Any]:
-    at, rest = (100 * words.range_position(row, row[key]) for key in ("value", "neutral"))
-    unit = row["unit"]
-    return {
-        **row,
-        "label": words.parameter_label(row["name"]),
-        "text": words.parameter_value(row["value"], unit, row["low"] < 0),
-        "ends": tuple(words.parameter_value(row[end], unit, row["low"] < 0) for end in ("low", "high")),
-        "at": at,
-        "rest": rest,
-        "from": min(at, rest),
-        "span": abs(at - rest),
-    }
+def _is_shown(aim: AimRow, renders: Sequence[RenderRow]) -> bool:
+    """The many bands of the graphic equaliser are shown only where one was out."""
+    is_band = re.fullmatch(r"(tone|width)_\d+", aim.name) is not None
+    return aim.name in renders[0].figures and (not is_band or any(_is_out(aim, row) for row in renders))
+
+
+def _is_out(aim: AimRow, render: RenderRow) -> bool:
+    return any(miss.name == aim.name for miss in render.out)
+
+
+def _figure(aim: AimRow, section: FeedbackSection) -> FigureShown:
+    return FigureShown(
+        label=aim.label[:1].upper() + aim.label[1:],
+        unit=aim.unit,
+        fine=words.span_words(aim.low, aim.high),
+        song=section.song.get(aim.name),
+        values=tuple((row.figures[aim.name], _is_out(aim, row)) for row in section.renders),
+    )
+
+
+@dataclass(frozen=True)
+class SettingShown:
+    """A parameter with its texts, and its places in percent of the range.
+
+    Attributes:
+        parameter: its row in the report.
+        label: its name in words.
+        text: its value with the unit.
+        ends: of the range.
+        at: place of the value.
+        rest: place of neutral.
+        left, span: of the bar between both.
+    """
+
+    parameter: ParameterRow
+    label: str
+    text: str
+    ends: tuple[str, str]
+    at: float
+    rest: float
+    left: float
+    span: float
+
+    @property
+    def is_set(self) -> bool:
+        """True where it was moved."""
+        return self.parameter.value != self.parameter.neutral
+
+
+@dataclass(frozen=True)
+class PlaceShown:
+    """A place of the chain with the parameters that were moved and those left neutral."""
+
+    name: str
+    moved: tuple[SettingShown, ...]
+    neutral: tuple[SettingShown, ...]
+
+
+def _chain(parameters: Sequence[ParameterRow]) -> list[PlaceShown]:
+    """The chain's places in order; the neutral bands of the graphic equaliser are left out."""
+    groups = groupby(parameters, key=lambda row: row.where)
+    return [_place(where, [_setting(row) for row in rows]) for where, rows in groups]
+
+
+def _place(where: str, settings: Sequence[SettingShown]) -> PlaceShown:
+    return PlaceShown(
+        words.place_label(where),
+        tuple(each for each in settings if each.is_set),
+        tuple(
+            each for each in settings if not each.is_set and not each.parameter.name.startswith("graphic.")
+        ),
+    )
+
+
+def _setting(row: ParameterRow) -> SettingShown:
+    at, rest = (100 * words.range_position(row, value) for value in (row.value, row.neutral))
+    text, low, high = (
+        words.parameter_value(value, row.unit, row.low < 0) for value in (row.value, row.low, row.high)
+    )
+    return SettingShown(
+        row, words.parameter_label(row.name), text, (low, high), at, rest, min(at, rest), abs(at - rest)
+    )

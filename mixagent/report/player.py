@@ -1,4 +1,4 @@
-"""What a page's player holds: sides of one excerpt, each with its sound, its wave and its level."""
+"""A page's player: sides of one excerpt, each with its sound, its wave and its level."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mixagent.pipeline.types import AudioSource
 from mixagent.report import charts
@@ -36,8 +35,38 @@ class Side:
     lufs: float | None
 
 
-def build_player(sides: Sequence[Side], excerpt: Excerpt, rate: int, first: str) -> dict[str, Any]:
-    """What `parts.player` draws.
+@dataclass(frozen=True)
+class PlayerSide:
+    """A side as the page holds it.
+
+    Attributes:
+        name, letter, label, colour: of the side.
+        match_db: gain that matches its loudness to the others'.
+        mp3: its sound in base 64.
+        wave: outline of its waveform, an SVG path.
+    """
+
+    name: str
+    letter: str
+    label: str
+    colour: str
+    match_db: float
+    mp3: str
+    wave: str
+
+
+@dataclass(frozen=True)
+class Player:
+    """The excerpt with its sides, the ticks of its time axis, and the side that plays first."""
+
+    excerpt: Excerpt
+    ticks: tuple[charts.Tick, ...]
+    first: str
+    sides: tuple[PlayerSide, ...]
+
+
+def build_player(sides: Sequence[Side], excerpt: Excerpt, rate: int, first: str) -> Player:
+    """The player that `parts.player` draws.
 
     Args:
         sides: two or more.
@@ -46,23 +75,23 @@ def build_player(sides: Sequence[Side], excerpt: Excerpt, rate: int, first: str)
         first: name of the side that is chosen when the page opens.
     """
     matched = match_db({side.name: side.lufs for side in sides})
-    return {
-        "excerpt": excerpt,
-        "ticks": charts.time_ticks(excerpt.start_s, excerpt.stop_s),
-        "first": first,
-        "sides": [
-            {
-                "name": side.name,
-                "letter": side.letter,
-                "label": side.label,
-                "colour": side.colour,
-                "match_db": matched[side.name],
-                "mp3": base64.b64encode(mp3(side.source, excerpt, rate)).decode("ascii"),
-                "wave": charts.envelope(*peaks(side.source, excerpt, WAVE_COLUMNS)),
-            }
+    return Player(
+        excerpt=excerpt,
+        ticks=charts.time_ticks(excerpt.start_s, excerpt.stop_s),
+        first=first,
+        sides=tuple(
+            PlayerSide(
+                name=side.name,
+                letter=side.letter,
+                label=side.label,
+                colour=side.colour,
+                match_db=matched[side.name],
+                mp3=base64.b64encode(mp3(side.source, excerpt, rate)).decode("ascii"),
+                wave=charts.envelope(*peaks(side.source, excerpt, WAVE_COLUMNS)),
+            )
             for side in sides
-        ],
-    }
+        ),
+    )
 
 
 def match_db(lufs: Mapping[str, float | None]) -> dict[str, float]:

@@ -6,6 +6,7 @@ Both are brought to one loudness first. Rows are logarithmic bands, so that pink
 from __future__ import annotations
 
 import base64
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ LOW_HZ, HIGH_HZ = 30.0, 20_000.0
 COLUMNS, ROWS = 480, 144
 
 RANGE_DB = 48.0
-"""What lies further under the loudest band is drawn as silence."""
+"""A level further under the loudest band is drawn as silence."""
 
 CHANGE_DB = 12.0
 """A change from here on has the full colour."""
@@ -50,20 +51,18 @@ class Spectrograms:
     change: str
 
 
-def spectrograms(
-    before: AudioSource, after: AudioSource, lufs: tuple[float | None, float | None]
-) -> Spectrograms | None:
+def spectrograms(before: AudioSource, after: AudioSource, lufs: tuple[float, float]) -> Spectrograms | None:
     """The images; None where either side is silent or shorter than a frame.
 
     Args:
         before, after: of one length in seconds.
-        lufs: integrated loudness of both; None for silence.
+        lufs: integrated loudness of both; −inf for silence.
     """
     seconds = min(source.frames / source.rate for source in (before, after))
-    if None in lufs or min(before.frames, after.frames) < _FRAME:
+    if not all(map(math.isfinite, lufs)) or min(before.frames, after.frames) < _FRAME:
         return None
     levels = [
-        band_levels_db(source, seconds) - (loudness or 0.0)
+        band_levels_db(source, seconds) - loudness
         for source, loudness in zip((before, after), lufs, strict=True)
     ]
     top = max(float(np.percentile(level, _LOUDEST_PERCENT)) for level in levels)

@@ -1,10 +1,9 @@
-"""What `analyze`, `compare`, `targets`, `models` and `doctor` print for a person."""
+"""Output of `analyze`, `compare`, `targets`, `models` and `doctor` for a person."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -14,6 +13,7 @@ from rich.text import Text
 from mixagent.doctor import Check
 from mixagent.pipeline.models import ModelInfo
 from mixagent.report.findings import found_rows
+from mixagent.report.model import AnalysisReport, FindingRow, TargetsReport
 from mixagent.report.terminal import NOTHING_FOUND, judged_text, sentences, translation_table
 from mixagent.report.words import number, percent, property_words
 
@@ -36,34 +36,26 @@ _ROWS = (
 _DIGITS = {"bandwidth_hz": 0, "clipped_runs": 0, "correlation": 2}
 
 
-def analysis_text(found: Mapping[str, Any]) -> RenderableType:
-    """Measures, findings and translation of one song.
-
-    Args:
-        found: an object of schema `mixagent.analysis/2`.
-    """
-    warnings = [Text(f"! {line}", style="yellow") for line in found["warnings"]]
-    properties = [Text(property_words(row)) for row in found["properties"]]
-    played = translation_table(found["translation"])
-    wrong = [row["sentence"] for row in found_rows(found["findings"])]
+def analysis_text(found: AnalysisReport) -> RenderableType:
+    """Measures, findings and translation of one song."""
+    warnings = [Text(f"! {line}", style="yellow") for line in found.warnings]
+    properties = [Text(property_words(row)) for row in found.properties]
+    played = translation_table(found.translation)
+    wrong = [row.sentence for row in found_rows(found.findings)]
     return Group(
         _measures([found]),
-        *judged_text(found["judged"]),
+        *judged_text(found.judged),
         *sentences("What is wrong", wrong, NOTHING_FOUND),
-        *_likely(found["findings"]),
+        *_likely(found.findings),
         *played,
         *properties,
         *warnings,
     )
 
 
-def comparison_text(found: Mapping[str, Any]) -> RenderableType:
-    """Measures and findings of several versions, a column each.
-
-    Args:
-        found: an object of schema `mixagent.comparison/2`.
-    """
-    return Group(_measures(found["files"]), _severities(found["files"]))
+def comparison_text(versions: Sequence[AnalysisReport]) -> RenderableType:
+    """Measures and findings of several versions, a column each."""
+    return Group(_measures(versions), _severities(versions))
 
 
 def models_text(models: Sequence[ModelInfo]) -> RenderableType:
@@ -80,22 +72,18 @@ def models_text(models: Sequence[ModelInfo]) -> RenderableType:
     return table
 
 
-def targets_text(targets: Mapping[str, Any]) -> RenderableType:
-    """What `--target` takes by name.
-
-    Args:
-        targets: an object of schema `mixagent.targets/1`.
-    """
+def targets_text(targets: TargetsReport) -> RenderableType:
+    """Every name that `--target` takes."""
     table = _table("target", "LUFS", "dBTP", "level when played", "what it is", "source")
-    for row in targets["targets"]:
-        told = "" if row["official"] else "unofficial: "
+    for row in targets.targets:
+        told = "" if row.official else "unofficial: "
         table.add_row(
-            ", ".join((row["platform"], *row["also"])),
-            number(row["target_lufs"]),
-            number(row["ceiling_dbtp"]),
-            _NORMALISES[row["normalises"]],
-            row["title"],
-            Text(f"{told}{row['source']} ({row['dated']})" if row["source"] else ""),
+            ", ".join((row.platform, *row.also)),
+            number(row.target_lufs),
+            number(row.ceiling_dbtp),
+            _NORMALISES[row.normalises],
+            row.title,
+            Text(f"{told}{row.source} ({row.dated})" if row.source else ""),
         )
     return table
 
@@ -130,10 +118,10 @@ def _mark(present: bool) -> Text:
     return Text("yes", style="green") if present else Text("no", style="yellow")
 
 
-def _measures(files: Sequence[Mapping[str, Any]]) -> Table:
-    table = _table("Measured", *(Path(file["input"]["path"]).name for file in files), "")
+def _measures(files: Sequence[AnalysisReport]) -> Table:
+    table = _table("Measured", *(Path(file.input.path).name for file in files), "")
     for label, key, unit in _ROWS:
-        values = [number(file["analysis"][key], _DIGITS.get(key, 1)) for file in files]
+        values = [number(getattr(file.analysis, key), _DIGITS.get(key, 1)) for file in files]
         table.add_row(label, *values, unit)
     return table
 
@@ -142,24 +130,24 @@ _LIKELY = 0.2
 """Least probability of a fault that is listed."""
 
 
-def _likely(findings: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+def _likely(findings: Sequence[FindingRow]) -> list[RenderableType]:
     """The faults with their probabilities, as far as there is anything to them."""
-    rows = [row for row in findings if row["kind"] == "fault" and row["severity"] >= _LIKELY]
+    rows = [row for row in findings if row.kind == "fault" and row.severity >= _LIKELY]
     if not rows:
         return []
     table = _table("Likely", "", "where", "measured")
     for row in rows:
-        style = "bold yellow" if row["found"] else "dim"
-        told = row["sentence"].partition(": ")[2] or row["sentence"]
-        table.add_row(row["name"], Text(percent(row["severity"]), style=style), row["place"], told)
+        style = "bold yellow" if row.found else "dim"
+        told = row.sentence.partition(": ")[2] or row.sentence
+        table.add_row(row.name, Text(percent(row.severity), style=style), row.place, told)
     return [table]
 
 
-def _severities(files: Sequence[Mapping[str, Any]]) -> Table:
-    """What was found in any of the files, with its severity in each."""
-    table = _table("Found", *(Path(file["input"]["path"]).name for file in files))
-    severities = [{row["name"]: row["severity"] for row in file["findings"]} for file in files]
-    names = dict.fromkeys(row["name"] for file in files for row in found_rows(file["findings"]))
+def _severities(files: Sequence[AnalysisReport]) -> Table:
+    """Every finding of any of the files, with its severity in each."""
+    table = _table("Found", *(Path(file.input.path).name for file in files))
+    severities = [{row.name: row.severity for row in file.findings} for file in files]
+    names = dict.fromkeys(row.name for file in files for row in found_rows(file.findings))
     for name in names:
         table.add_row(name, *(percent(found.get(name, 0.0)) for found in severities))
     return table

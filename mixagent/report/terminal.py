@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -11,7 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mixagent.pipeline.chain.amounts import Strengths
+from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.report.measures import translation_rows
+from mixagent.report.model import Codecs, Judged, PlatformRow, Report, StemsSection, TranslationRow
 from mixagent.report.words import (
     codec_words,
     number,
@@ -35,56 +37,53 @@ _ROWS = (
 )
 
 
-def summary_text(report: Mapping[str, Any]) -> RenderableType:
-    """What was wrong, what was done, and the measures before and after, for an 80-column terminal.
-
-    Args:
-        report: the report object, schema `mixagent.report/2`.
-    """
+def summary_text(report: Report) -> RenderableType:
+    """Faults, what was done, and the measures before and after, for an 80-column terminal."""
+    summary = report.summary
     return Group(
         _verdict(report),
-        *_tracks(report.get("stems_in")),
-        *(Text(property_words(row)) for row in report["properties"]),
-        *judged_text(report.get("judged")),
-        *sentences("What was wrong", report["summary"]["wrong"], NOTHING_FOUND),
-        *sentences("What was done", report["summary"]["done"], "nothing"),
-        *_afterwards("What is left of it", report["summary"]["left"]),
-        *_afterwards("What came with it", report["summary"]["new"]),
-        *_strengths(report["decision"].get("strengths", {})),
-        _measures(report["before"], report["after"]),
-        *translation_table(report.get("translation", []), report.get("translation_after", [])),
-        *_platforms(report.get("platforms", []), report["target"]["name"]),
-        *_codecs(report.get("codecs")),
-        *(Text(f"! {line}", style="yellow") for line in report["warnings"]),
+        *_tracks(report.stems_in),
+        *(Text(property_words(row)) for row in report.properties),
+        *judged_text(report.judged),
+        *sentences("What was wrong", summary.wrong, NOTHING_FOUND),
+        *sentences("What was done", summary.done, "nothing"),
+        *_afterwards("What is left of it", summary.left),
+        *_afterwards("What came with it", summary.new),
+        *_strengths(report.decision.strengths),
+        _measures(report.before, report.after),
+        *translation_table(report.translation, report.translation_after),
+        *_platforms(report.platforms, report.target.name),
+        *_codecs(report.codecs),
+        *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
 
-def planned_text(report: Mapping[str, Any]) -> RenderableType:
-    """What is wrong and what would be done, of a dry run."""
+def planned_text(report: Report) -> RenderableType:
+    """The findings of a dry run, and what would be done."""
     return Group(
         Text.assemble(("Dry run", "bold"), ": nothing was rendered or written."),
-        *(Text(property_words(row)) for row in report["properties"]),
-        *judged_text(report.get("judged")),
-        *sentences("What is wrong", report["summary"]["wrong"], NOTHING_FOUND),
-        *sentences("What would be done", report["summary"]["done"], "nothing"),
-        *_strengths(report["decision"].get("strengths", {})),
-        *(Text(f"! {line}", style="yellow") for line in report["warnings"]),
+        *(Text(property_words(row)) for row in report.properties),
+        *judged_text(report.judged),
+        *sentences("What is wrong", report.summary.wrong, NOTHING_FOUND),
+        *sentences("What would be done", report.summary.done, "nothing"),
+        *_strengths(report.decision.strengths),
+        *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
 
 NOTHING_FOUND = "nothing for certain"
 
 
-def judged_text(judged: Mapping[str, Any] | None) -> list[RenderableType]:
-    """What a song was held against; nothing of silence."""
-    return [] if judged is None else [Text(judged["words"], style="dim")]
+def judged_text(judged: Judged | None) -> list[RenderableType]:
+    """The music that a song was held against, in a line; none for silence."""
+    return [] if judged is None else [Text(judged.words, style="dim")]
 
 
 def _afterwards(title: str, lines: Sequence[str]) -> list[RenderableType]:
     return sentences(title, lines, "") if lines else []
 
 
-def _verdict(report: Mapping[str, Any]) -> Text:
+def _verdict(report: Report) -> Text:
     state, title, sentence = verdict(report)
     colour = {"met": "bold green", "missed": "bold red", "untouched": "bold"}[state]
     return Text.assemble((title, colour), f": {sentence}")
@@ -100,18 +99,18 @@ def sentences(title: str, lines: Sequence[str], otherwise: str) -> list[Renderab
     return [Text(title, style="bold"), Padding(rows, (0, 0, 0, 1), expand=False)]
 
 
-def _strengths(strengths: Mapping[str, float]) -> list[RenderableType]:
+def _strengths(strengths: Strengths) -> list[RenderableType]:
     words = strengths_words(strengths)
     return [Text(f"Strengths: {words}, the rest in full")] if words else []
 
 
-def _platforms(rows: Sequence[Mapping[str, Any]], target: str) -> list[RenderableType]:
-    """What the normalisation of the platforms that matter first does, those alike in one row."""
+def _platforms(rows: Sequence[PlatformRow], target: str) -> list[RenderableType]:
+    """The platforms that matter first and what their normalisation does, those alike in one row."""
     first, rest = platforms_first(rows, target)
     alike: dict[tuple[str, str, str], list[str]] = {}
     for row in first:
-        played = number(row["gain_db"], sign=True), number(row["integrated_lufs"]), playback_words(row)
-        alike.setdefault(played, []).append(row["title"])
+        played = number(row.gain_db, sign=True), number(row.integrated_lufs), playback_words(row)
+        alike.setdefault(played, []).append(row.title)
     if not alike:
         return []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -125,34 +124,34 @@ def _platforms(rows: Sequence[Mapping[str, Any]], target: str) -> list[Renderabl
     return [table, *more]
 
 
-def _codecs(codecs: Mapping[str, Any] | None) -> list[RenderableType]:
-    """What lossy codecs make of the master."""
+def _codecs(codecs: Codecs | None) -> list[RenderableType]:
+    """Peak and loudness of the master after lossy codecs."""
     if codecs is None:
         return []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("After", "kb/s", "dBTP", "LUFS"):
         table.add_column(column, justify="left" if column == "After" else "right")
     table.add_column("", style="dim")
-    for check in codecs["checks"]:
-        peak, lufs = number(check["true_peak_dbtp"], 2), number(check["integrated_lufs"])
-        table.add_row(check["codec"], str(check["kbps"]), peak, lufs, codec_words(check))
+    for check in codecs.checks:
+        peak, lufs = number(check.true_peak_dbtp, 2), number(check.integrated_lufs)
+        table.add_row(check.codec, str(check.kbps), peak, lufs, codec_words(check))
     return [table]
 
 
-def _tracks(stems_in: Mapping[str, Any] | None) -> list[RenderableType]:
+def _tracks(stems_in: StemsSection | None) -> list[RenderableType]:
     """A row for each of the user's own tracks: what it was taken for, how that was found, what was done."""
     if stems_in is None:
         return []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in ("Track", "is", "by", ""):
         table.add_column(column, overflow="fold")
-    for row in stems_in["tracks"]:
-        table.add_row(Text(row["file"]), role_label(row), row["how"], Text(track_words(row), style="dim"))
+    for row in stems_in.tracks:
+        table.add_row(Text(row.file), role_label(row), row.how, Text(track_words(row), style="dim"))
     return [table]
 
 
-def translation_table(*versions: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
-    """What each playback loses: the loudness of every version of a song, and the last one in words."""
+def translation_table(*versions: Sequence[TranslationRow]) -> list[RenderableType]:
+    """The losses on each playback: the loudness of every version of a song, and the last one in words."""
     if not versions[-1]:
         return []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
@@ -161,17 +160,18 @@ def translation_table(*versions: Sequence[Mapping[str, Any]]) -> list[Renderable
         table.add_column(head, justify="right")
     table.add_column("", overflow="fold")
     for row in translation_rows(versions):
-        style = "yellow" if row["found"] else "dim"
-        table.add_row(row["name"], *map(number, row["lost_lu"]), Text(row["says"], style=style))
+        style = "yellow" if row.found else "dim"
+        table.add_row(row.name, *map(number, row.lost_lu), Text(row.says, style=style))
     return [table]
 
 
-def _measures(before: Mapping[str, Any], after: Mapping[str, Any]) -> Table:
+def _measures(before: Analysis, after: Analysis) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Measured")
     table.add_column("before", justify="right", style="dim")
     table.add_column("after", justify="right", style="bold")
     table.add_column("")
     for name, key, unit, sign in _ROWS:
-        table.add_row(name, number(before[key], sign=sign), number(after[key], sign=sign), unit)
+        values = (number(getattr(side, key), sign=sign) for side in (before, after))
+        table.add_row(name, *values, unit)
     return table

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TypeVar
 
+from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.parameters import DYNAMIC_PLACES, STEM_NAMES, Parameter, ParameterSpace
+from mixagent.report.album_model import AlbumPause, AlbumReport
+from mixagent.report.model import (
+    CheckedCodec,
+    ParameterRow,
+    PlatformFacts,
+    PlatformRow,
+    Property,
+    Report,
+    TrackRow,
+)
+
+Facts = TypeVar("Facts", bound=PlatformFacts)
 
 MINUS = "\u2212"
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a finding is called, how it sounds and where it comes from."""
+    """The name of a finding, how it sounds and where it comes from."""
 
     name: str
     text: str
@@ -65,7 +78,7 @@ DEFECTS: Mapping[str, Explanation] = {
 }
 
 PROPERTIES = frozenset({"mono"})
-"""What the diagnosis tells of a song that is neither right nor wrong."""
+"""Findings of the diagnosis that are neither right nor wrong."""
 
 PLACES: Mapping[str, str] = {
     "vocals": "Vocals",
@@ -98,9 +111,9 @@ def explanation(kind: str) -> Explanation:
     return PATHOLOGIES.get(kind) or DEFECTS.get(kind) or Explanation(kind.capitalize(), "")
 
 
-def property_words(row: Mapping[str, Any]) -> str:
-    """A property of the song in one sentence, from its row in the report object."""
-    return f"{explanation(row['kind']).name}: {row['evidence']}"
+def property_words(row: Property) -> str:
+    """A property of the song in one sentence."""
+    return f"{explanation(row.kind).name}: {row.evidence}"
 
 
 def percent(share: float) -> str:
@@ -132,7 +145,7 @@ def change_words(verb: str, change_db: float) -> str:
 
 
 def span_words(low: float | None, high: float | None) -> str:
-    """What lies from a lower to an upper bound, either of which there may not be."""
+    """A span in words; either of its bounds may be missing."""
     if low is None:
         return f"up to {number(high)}"
     return number(low) if low == high else f"{number(low)} to {number(high)}"
@@ -176,115 +189,114 @@ def place_label(where: str) -> str:
 _TABLE: Mapping[str, Parameter] = {p.name: p for p in ParameterSpace.for_stems(STEM_NAMES)}
 
 
-def range_position(row: Mapping[str, Any], value: float) -> float:
-    """Where `value` lies in the range of a parameter's row, 0..1, on the parameter's own scale."""
-    low, high = float(row["low"]), float(row["high"])
-    known = _TABLE.get(row["name"])
+def range_position(row: ParameterRow, value: float) -> float:
+    """The place of `value` in the range of a parameter's row, 0..1, on the parameter's own scale."""
+    low, high = row.low, row.high
+    known = _TABLE.get(row.name)
     if known is not None and known.scale == "log" and low > 0:
         low, high, value = math.log(low), math.log(high), math.log(max(value, low))
     return min(max((value - low) / (high - low), 0.0), 1.0)
 
 
-def role_label(row: Mapping[str, Any]) -> str:
-    """What one of the user's own tracks was taken for."""
-    return {"out": "left out", "residual": "residual"}.get(row["role"], place_label(row["role"]).lower())
+def role_label(row: TrackRow) -> str:
+    """The role that one of the user's own tracks was taken for."""
+    return {"out": "left out", "residual": "residual"}.get(row.role, place_label(row.role).lower())
 
 
-def track_words(row: Mapping[str, Any]) -> str:
+def track_words(row: TrackRow) -> str:
     """Why one of the user's own tracks was taken for what it is, and what was done to it."""
-    side = {-1: ["left"], 1: ["right"]}.get(row["side"], [])
-    moved_ms = row["advance_ms"]
+    side = {-1: ["left"], 1: ["right"]}.get(row.side, [])
+    moved_ms = row.advance_ms
     moved = [f"{abs(moved_ms):.1f} ms {'earlier' if moved_ms > 0 else 'later'}"] if moved_ms else []
-    turned = ["polarity turned"] if row["inverted"] else []
-    gain = [f"{number(row['gain_db'], sign=True)} dB"] if row["gain_db"] else []
-    return ", ".join([row["why"], *side, *moved, *turned, *gain])
+    turned = ["polarity turned"] if row.inverted else []
+    gain = [f"{number(row.gain_db, sign=True)} dB"] if row.gain_db else []
+    return ", ".join([row.why, *side, *moved, *turned, *gain])
 
 
 FIRST_PLATFORMS = ("spotify", "apple", "youtube", "amazon", "tidal")
 """The platforms that most masters go to, in the order in which they are told."""
 
 
-def platforms_first(
-    rows: Iterable[Mapping[str, Any]], target: str
-) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def platforms_first(rows: Iterable[Facts], target: str) -> tuple[list[Facts], list[Facts]]:
     """Rows of platforms in two parts: those that matter first, with the one aimed at, and the rest."""
     order = {name: place for place, name in enumerate((*FIRST_PLATFORMS, target))}
     listed = list(rows)
-    first = sorted((row for row in listed if row["platform"] in order), key=lambda r: order[r["platform"]])
-    return first, [row for row in listed if row["platform"] not in order]
+    first = sorted((row for row in listed if row.platform in order), key=lambda row: order[row.platform])
+    return first, [row for row in listed if row.platform not in order]
 
 
 _AUDIBLE_DB = 0.05
-"""What rounds to 0.0 dB is not told."""
+"""A gain under this rounds to 0.0 dB and is not told."""
 
 
-def playback_words(row: Mapping[str, Any]) -> str:
-    """What a platform does with the master, from its row in the report object."""
-    gain_db, over_db, short_lu = row["gain_db"], row["over_db"], row["short_lu"]
-    if row["refused"]:
+def playback_words(row: PlatformRow) -> str:
+    """A platform's treatment of the master in words."""
+    gain_db, over_db, short_lu = row.gain_db, row.over_db, row.short_lu
+    if row.refused:
         return f"refused: {_refusal(row)}"
     if over_db > _AUDIBLE_DB and gain_db > 0:
         return f"turned up; its limiter takes {number(over_db)} dB off the peaks"
     turned = "as it is" if abs(gain_db) <= _AUDIBLE_DB else "turned up" if gain_db > 0 else "turned down"
     if over_db > _AUDIBLE_DB:
-        return f"{turned}; peaks {number(over_db)} dB over its {number(row['ceiling_dbtp'])} dBTP may clip"
+        return f"{turned}; peaks {number(over_db)} dB over its {number(row.ceiling_dbtp)} dBTP may clip"
     if short_lu > _AUDIBLE_DB:
-        why = "never turned up" if row["normalises"] == "down" else "held back by its peaks"
+        why = "never turned up" if row.normalises == "down" else "held back by its peaks"
         return f"{turned}; {number(short_lu)} LU quieter than others, {why}"
     return turned
 
 
-def _refusal(row: Mapping[str, Any]) -> str:
-    off_lu = row["integrated_lufs"] - row["target_lufs"]
-    if row["true_peak_dbtp"] > row["ceiling_dbtp"] and abs(off_lu) <= row["tolerance_lu"]:
-        return f"peaks over {number(row['ceiling_dbtp'])} dBTP"
-    return f"{number(abs(off_lu))} LU {'over' if off_lu > 0 else 'under'} {number(row['target_lufs'])} LUFS"
+def _refusal(row: PlatformRow) -> str:
+    off_lu = row.integrated_lufs - row.target_lufs
+    if row.true_peak_dbtp > row.ceiling_dbtp and abs(off_lu) <= row.tolerance_lu:
+        return f"peaks over {number(row.ceiling_dbtp)} dBTP"
+    return f"{number(abs(off_lu))} LU {'over' if off_lu > 0 else 'under'} {number(row.target_lufs)} LUFS"
 
 
-def codec_words(check: Mapping[str, Any]) -> str:
-    """Whether a codec leaves the master under its ceiling, from its row in the report object."""
-    over_db = check["over_db"]
-    return f"{number(over_db, 2)} dB over the ceiling" if over_db > 0 else "holds the ceiling"
+def codec_words(check: CheckedCodec) -> str:
+    """By how much a codec brings the master over its ceiling, in words."""
+    return f"{number(check.over_db, 2)} dB over the ceiling" if check.over_db > 0 else "holds the ceiling"
 
 
-def strengths_words(strengths: Mapping[str, float]) -> str:
+def strengths_words(strengths: Strengths) -> str:
     """The dimensions that were not applied in full; empty where all were."""
-    return ", ".join(f"{name} {round(100 * value)} %" for name, value in strengths.items() if value != 1.0)
+    return ", ".join(
+        f"{name} {round(100 * value)} %" for name, value in asdict(strengths).items() if value != 1.0
+    )
 
 
-def verdict(report: Mapping[str, Any]) -> tuple[str, str, str]:
+def verdict(report: Report) -> tuple[str, str, str]:
     """How a master ended: a state (`met`, `missed` or `untouched`), its title and a sentence."""
-    target, after = report["target"], report["after"]
-    if report["finaliser"] is None:
+    target, after = report.target, report.after
+    if report.finaliser is None:
         return (
             "untouched",
             "Untouched",
             "at amount 0 the song is given back as it was, and no target is aimed at.",
         )
-    if not report["met"]:
-        return "missed", "Target missed", report["missed"] or ""
-    loudness, peak = number(after["integrated_lufs"]), number(after["true_peak_dbtp"])
-    ceiling = number(target["ceiling_dbtp"])
+    if not report.met:
+        return "missed", "Target missed", report.missed or ""
+    loudness, peak = number(after.integrated_lufs), number(after.true_peak_dbtp)
+    ceiling = number(target.ceiling_dbtp)
     sentence = f"{loudness} LUFS, peaks at {peak} dBTP under a ceiling of {ceiling}."
-    return "met", f"Target met ({target['name']})", sentence
+    return "met", f"Target met ({target.name})", sentence
 
 
-def album_verdict(report: Mapping[str, Any]) -> tuple[str, str, str]:
+def album_verdict(report: AlbumReport) -> tuple[str, str, str]:
     """How an album ended: a state (`met` or `missed`), its title and a sentence."""
-    target, after = report["target"], report["after"]
-    if not report["met"]:
-        return "missed", "Target missed", report["missed"][0]
-    loudness, peak = number(after["integrated_lufs"]), number(after["true_peak_dbtp"])
-    ceiling = number(target["ceiling_dbtp"])
-    count = len(report["songs"])
+    target, after = report.target, report.after
+    if not report.met:
+        return "missed", "Target missed", report.missed[0]
+    loudness, peak = number(after.integrated_lufs), number(after.true_peak_dbtp)
+    ceiling = number(target.ceiling_dbtp)
+    count = len(report.songs)
     songs = f"{count} song" if count == 1 else f"{count} songs"
     sentence = f"{songs}, {loudness} LUFS as one, peaks at {peak} dBTP under a ceiling of {ceiling}."
-    return "met", f"Target met ({target['name']})", sentence
+    return "met", f"Target met ({target.name})", sentence
 
 
-def pause_words(pause: Mapping[str, Any]) -> str:
+def pause_words(pause: AlbumPause) -> str:
     """The silence between two songs of an album."""
-    if pause["runs_on"]:
+    if pause.runs_on:
         return "runs on"
-    added = f" + {number(pause['added_s'])}" if pause["added_s"] else ""
-    return f"{number(pause['in_files_s'])}{added} s"
+    added = f" + {number(pause.added_s)}" if pause.added_s else ""
+    return f"{number(pause.in_files_s)}{added} s"

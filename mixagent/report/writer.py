@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mixagent.manifests import write_json
 from mixagent.pipeline.errors import OutputError, UsageError
 from mixagent.pipeline.names import check_name
 from mixagent.pipeline.types import AudioSource
+from mixagent.report.model import Report
 
 FORMATS = (".html", ".json")
 
 
 def check_reports(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Whether these can be written, asked before the work is done.
+    """Refuse reports that cannot be written, before the work is done.
 
     Raises:
         UsageError: a suffix that is no report's, or one of the inputs.
@@ -34,9 +34,7 @@ def check_reports(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
             raise OutputError(f"cannot write {path}: the folder {path.parent} may not be written to")
 
 
-def write_reports(
-    report: Mapping[str, Any], before: AudioSource, after: AudioSource, paths: Sequence[Path]
-) -> None:
+def write_reports(report: Report, before: AudioSource, after: AudioSource, paths: Sequence[Path]) -> None:
     """Write each report of a master in the format of its suffix, whole or not at all.
 
     Raises:
@@ -49,6 +47,7 @@ def write_reports(
 
                 write_page(report, before, after, path)
             else:
-                write_json(report, path)
+                write_json(report.to_dict(), path)
     except OutputError as error:
-        raise OutputError(f"{error.args[0]}; the master is written: {report['output']['path']}") from error
+        made = "" if report.output is None else f"; the master is written: {report.output.path}"
+        raise OutputError(f"{error.args[0]}{made}") from error

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import FOUND
 from mixagent.pipeline.files import check_room
 from mixagent.pipeline.graph.runner import Stage
+from mixagent.pipeline.measure.song_bands import read_song
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
 from mixagent.pipeline.types import DiskAudio
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Policy
-from mixagent.session.reporting.build import analysis_object
+from mixagent.report.model import AnalysisReport, ModelRow
+from mixagent.session.reporting.build import analysis_report
 from mixagent.session.request import SAMPLE_RATES_HZ, Request
 from mixagent.session.results import Results
 from mixagent.session.running import Runner, opened_run
@@ -67,7 +68,7 @@ class StemSource:
 
     stage: Stage
     stem_names: tuple[str, ...]
-    model: Mapping[str, str]
+    model: ModelRow
 
 
 @dataclass(frozen=True)
@@ -133,15 +134,17 @@ def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:
         ParameterSpace.for_stems(tuple(heard.stems.parts)),
         heard.features,
         heard.measures,
+        bands=lambda: read_song(heard.stems.mix),
     )
     return AnalysedSong(stem_source, tuple(hearing), heard, context)
 
 
-def measured_song(song: Path, progress: ShowProgress | None = None) -> dict[str, Any]:
-    """Measures and diagnosis of a song as one versioned object, schema `mixagent.analysis/2`."""
+def measured_song(
+    song: Path, progress: ShowProgress | None = None, dual_mono: bool = False
+) -> AnalysisReport:
+    """Measures and findings of a song; with `dual_mono` the loudness of one channel is counted as of two."""
     with opened_run(load_config(), True, progress) as run:
-        results = run.stages(listening_stages(song))
-        return analysis_object(song, results["decode"].values, results["analyse"].values)
+        return analysis_report(song, run.stages(listening_stages(song)), dual_mono)
 
 
 def _decoding_stages(request: Request) -> list[Stage]:
@@ -162,7 +165,7 @@ def stem_source(job: Job) -> StemSource:
     if request.stems_in is not None:
         made = plan_of(job.decoded["place"])
         why = f"No separator ran: the stems are those of {request.stems_in.folder}."
-        return StemSource(parts_stage(), made.roles, {"stage": "stems", "name": "stems-in", "why": why})
+        return StemSource(parts_stage(), made.roles, ModelRow(stage="stems", name="stems-in", why=why))
     config, device = request.config, request.device
     if request.stems_folder is not None:
         choice = stem_separator(config, device)
@@ -170,7 +173,7 @@ def stem_source(job: Job) -> StemSource:
         choice = Choice(NoSeparator(), "No separator ran: nothing that was to be done works on stems.")
     else:
         choice = choose_separator(config.pipeline.separator, device)
-    model = {"stage": "separate", "name": choice.separator.name, "why": choice.why}
+    model = ModelRow(stage="separate", name=choice.separator.name, why=choice.why)
     stage = separating_stage(choice.separator, device, "decode", *REPAIRS)
     return StemSource(stage, choice.separator.stem_names, model)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.policies.base import Decision, laid_over
+from mixagent.report.model import FeedbackSection, SearchSection
 from mixagent.session.analyse import AnalysedSong, Job
 from mixagent.session.guidance import Wishes, known_wishes
 from mixagent.session.request import Request
@@ -30,8 +29,8 @@ class Decided:
     request: Request
     wishes: Wishes
     decision: Decision
-    search: Mapping[str, Any] | None = None
-    feedback: Mapping[str, Any] | None = None
+    search: SearchSection | None = None
+    feedback: FeedbackSection | None = None
 
     @property
     def applied(self) -> Settings:
@@ -44,11 +43,12 @@ def decide(job: Job, song: AnalysedSong) -> Decided:
     duration_s = song.heard.song.frames / song.heard.song.rate
     wishes = known_wishes(job.request.references, job.request.goal, duration_s, job.run)
     target = wishes.target(job.request.target, job.request.target_named)
-    request, context = replace(job.request, target=target), replace(song.context, target=target)
+    request = replace(job.request, target=target)
+    context = replace(song.context, target=request.target_of(song.heard.song.channels))
     by_hand = partial(laid_over, values=request.config.chain, reason="set by hand")
-    decision, account = by_hand(job.policy.decide(context)), None
+    decision, section = by_hand(job.policy.decide(context)), None
     if request.search:
         search = Search(context, decision, tuple(request.config.chain), request.search, request.seed)
         stage = searching_stage(search, song.heard.results, request.restoration)
-        decision, account = searched(search, job.run.stages([*song.hearing, stage])[stage.name])
-    return Decided(request, wishes, by_hand(wishes.decided(decision, song.heard.measures)), account)
+        decision, section = searched(search, job.run.stages([*song.hearing, stage])[stage.name])
+    return Decided(request, wishes, by_hand(wishes.decided(decision, song.heard.measures)), section)

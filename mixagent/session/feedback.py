@@ -24,7 +24,8 @@ from mixagent.pipeline.feedback import (
 from mixagent.pipeline.graph.runner import Stage, StageContext
 from mixagent.pipeline.io import resample
 from mixagent.policies.base import Decision
-from mixagent.session.reporting.feedback import change_words, feedback_account
+from mixagent.report.model import FeedbackSection
+from mixagent.session.reporting.feedback import change_words, feedback_section
 from mixagent.session.results import Results
 from mixagent.session.running import Runner
 
@@ -75,8 +76,8 @@ class Loop:
     rate: int | None
 
 
-def fed_back(loop: Loop, decision: Decision, run: Runner) -> tuple[Decision, dict[str, Any]]:
-    """The decision whose render came closest to the aims, and the account of all renders.
+def fed_back(loop: Loop, decision: Decision, run: Runner) -> tuple[Decision, FeedbackSection]:
+    """The decision whose render came closest to the aims, and the report's section on all renders.
 
     A render stands unless the one after it is closer by `LEAST_GAIN`, and the first that is not ends the
     loop: nothing is changed, and no time spent, for what nobody hears.
@@ -92,7 +93,7 @@ def fed_back(loop: Loop, decision: Decision, run: Runner) -> tuple[Decision, dic
         if renders[-1].deviation > renders[-2].deviation - LEAST_GAIN:
             break
     kept = _kept(renders)
-    return renders[kept].decision, feedback_account(loop.aims, song, renders, kept, revised is not None)
+    return renders[kept].decision, feedback_section(loop.aims, song, renders, kept, revised is not None)
 
 
 def _kept(renders: Sequence[Rendered]) -> int:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mixagent.pipeline.chain.amounts import dimension
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
@@ -19,9 +17,10 @@ from mixagent.pipeline.matching.library import GENRE
 from mixagent.pipeline.matching.moves import moved
 from mixagent.policies.band import towards
 from mixagent.policies.base import Decision
+from mixagent.report.model import GenreWords, GoalMove, GoalSection, ReferenceSection, UnderstoodWords
 from mixagent.session.reference_stages import Listened, listen
 from mixagent.session.references import Reference, References, reference_target
-from mixagent.session.reporting.references import reference_account
+from mixagent.session.reporting.references import reference_section
 from mixagent.session.results import Results
 from mixagent.session.running import Runner
 
@@ -132,38 +131,36 @@ def with_genres(references: References | None, goal: Goal | None) -> References 
     return replace(named, tone=named.tone or found, width=named.width or found)
 
 
-def wishes_account(wishes: Wishes, results: Results, space: ParameterSpace) -> dict[str, Any]:
-    """The report's entries `reference` and `goal`, None where there was none."""
+def guidance_sections(
+    wishes: Wishes, results: Results, space: ParameterSpace
+) -> tuple[ReferenceSection | None, GoalSection | None]:
+    """The report's sections `reference` and `goal`, None where there was none."""
     references, listened = wishes.references, wishes.listened
     reference = None
     if references is not None and listened is not None and "measure" in results:
-        reference = reference_account(references, listened, results)
-    return {
-        "reference": reference,
-        "goal": None if wishes.goal is None else _goal_account(wishes.goal, space),
-    }
+        reference = reference_section(references, listened, results)
+    return reference, None if wishes.goal is None else _goal_section(wishes.goal, space)
 
 
-def _goal_account(goal: Goal, space: ParameterSpace) -> dict[str, Any]:
-    moves = goal.moves(space)
-    return {
-        "text": goal.text,
-        "understood": [
-            {"words": wish.words, "means": wish.label, "steps": wish.steps} for wish in goal.wishes
-        ],
-        "genres": [{"words": words, "profile": profile} for words, profile in goal.genres],
-        "loudness_lu": goal.loudness_lu,
-        "moves": [{"name": move.name, "by": move.by, "reason": move.reason} for move in moves],
-        "not_understood": [words for words, _ in goal.unknown],
-        "conflicts": [list(sides) for sides in goal.conflicts],
-    }
+def _goal_section(goal: Goal, space: ParameterSpace) -> GoalSection:
+    return GoalSection(
+        text=goal.text,
+        understood=tuple(
+            UnderstoodWords(words=wish.words, means=wish.label, steps=wish.steps) for wish in goal.wishes
+        ),
+        genres=tuple(GenreWords(words=words, profile=profile) for words, profile in goal.genres),
+        loudness_lu=goal.loudness_lu,
+        moves=tuple(GoalMove(name=move.name, by=move.by, reason=move.reason) for move in goal.moves(space)),
+        not_understood=tuple(words for words, _ in goal.unknown),
+        conflicts=tuple(goal.conflicts),
+    )
 
 
-def goal_words(account: Mapping[str, Any]) -> str:
-    """What was understood of a goal, in one sentence, from the report's entry."""
-    wishes = [f"{row['words']} is {row['means']}{_size(row['steps'])}" for row in account["understood"]]
-    genres = [f"{row['words']} is the profile {row['profile']}" for row in account["genres"]]
-    return f"Understood of “{account['text']}”: {'; '.join([*wishes, *genres]) or 'nothing'}"
+def goal_words(section: GoalSection) -> str:
+    """The understood part of a goal, in one sentence."""
+    wishes = [f"{row.words} is {row.means}{_size(row.steps)}" for row in section.understood]
+    genres = [f"{row.words} is the profile {row.profile}" for row in section.genres]
+    return f"Understood of “{section.text}”: {'; '.join([*wishes, *genres]) or 'nothing'}"
 
 
 def _size(steps: float) -> str:

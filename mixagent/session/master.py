@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +14,11 @@ from mixagent.pipeline.chain.edits import section
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.io import resample
+from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.meters import Float64Array
 from mixagent.pipeline.types import AudioSource, Stems, load
 from mixagent.policies.base import Decision
+from mixagent.report.model import ModelRow, Report
 from mixagent.session.analyse import AnalysedSong, Job, StemSource, analyse_song, opened_job, stem_source
 from mixagent.session.decide import Decided, decide
 from mixagent.session.export import export, measured_export, named_stem_files
@@ -36,12 +37,12 @@ class Mastered:
     """A finished master: the report object, and both sides to listen to while the session is open.
 
     Attributes:
-        report: schema `mixagent.report/2`.
+        report: of the master.
         before: the song as it came, of the part that was rendered.
         after: the master; the song itself where nothing was rendered.
     """
 
-    report: dict[str, Any]
+    report: Report
     before: AudioSource
     after: AudioSource
 
@@ -73,17 +74,17 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
             write_stems(parts, stem_files, request.song, job.run.show)
         before = section(song.heard.song, results.span) if results.span else song.heard.song
         report = build_report(_outcome(job, source, decided, results, warnings))
-        report["warnings"] += _remembered(job, report, song, decided, before, after)
-        yield Mastered(report, before, after)
+        told = _remembered(job, report, song, decided, before, after)
+        yield Mastered(replace(report, warnings=(*report.warnings, *told)), before, after)
 
 
 def _outcome(
     job: Job, source: StemSource, decided: Decided, results: Results, warnings: Sequence[str]
 ) -> Outcome:
-    models = [dict(source.model)]
+    models = [source.model]
     if results.ran("denoise"):
         why = results["denoise"].values["why"]
-        models.append({"stage": "denoise", "name": "deepfilternet3", "why": why})
+        models.append(ModelRow(stage="denoise", name="deepfilternet3", why=why))
     return Outcome(decided, results, job.run.events, tuple(models), tuple(warnings))
 
 
@@ -103,7 +104,7 @@ def _untouched(job: Job) -> Mastered:
         copied = resample(song, rate, scratch / "resampled.f32")
         after = song if request.outputs else load(copied)
         warnings = export(request, copied, job.run, lambda: results.heard)
-    over_db = results.heard.values["analysis"]["sample_peak_dbfs"] or -math.inf
+    over_db = results.heard.analysis.sample_peak_dbfs
     clipping = [path for path in request.outputs if path.suffix.lower() not in LOSSY]
     if over_db > 0 and clipping and request.bit_depth != "32f":
         warnings.append(
@@ -125,19 +126,21 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
     idle = {p.name for p in space if request.strengths.of(dimension(p.name)) == 0.0}
     loop = Loop(
         renders=request.config.pipeline.renders,
-        aims=decided.wishes.steered(request.target, decided.applied, song.context.measures),
+        aims=decided.wishes.steered(
+            request.target_of(song.heard.song.channels), decided.applied, song.context.measures
+        ),
         held={*request.config.chain, *idle},
         stages=lambda decision: every_stage(song, replace(decided, decision=decision)),
         edits=request.edits,
         rate=request.sample_rate,
     )
-    decision, account = fed_back(loop, decided.decision, job.run)
-    return replace(decided, decision=decision, feedback=account)
+    decision, section = fed_back(loop, decided.decision, job.run)
+    return replace(decided, decision=decision, feedback=section)
 
 
 def _remembered(
     job: Job,
-    report: dict[str, Any],
+    report: Report,
     song: AnalysedSong,
     decided: Decided,
     before: AudioSource,
@@ -165,7 +168,7 @@ class Premaster:
     """A song that was heard, decided on and mixed, while the level of its master is still open.
 
     Attributes:
-        analysis: of the song as it came, as JSON.
+        analysis: of the song as it came.
         warnings: about the file.
         decision: what the policy decided.
         song_lufs: of the song, 400 ms windows, one each 100 ms; −inf for silence.
@@ -174,7 +177,7 @@ class Premaster:
             empty.
     """
 
-    analysis: Mapping[str, Any]
+    analysis: Analysis
     warnings: Sequence[str]
     decision: Decision
     song_lufs: Float64Array
@@ -193,7 +196,7 @@ def premaster_song(request: Request, progress: ShowProgress | None = None) -> Pr
         decided = decide(job, song)
         results = job.run.stages([*song.hearing, *premaster_stages(stages_of(song, decided))])
         return Premaster(
-            analysis=results.heard.values["analysis"],
+            analysis=results.heard.analysis,
             warnings=results.warnings,
             decision=decided.decision,
             song_lufs=_numbers(results["album"].values["momentary_lufs"], -math.inf),

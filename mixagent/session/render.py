@@ -26,11 +26,12 @@ def stages_of(song: AnalysedSong, decided: Decided) -> list[Stage]:
     request = decided.request
     matchering = request.matchering or decided.wishes.matchering
     part = None if request.preview_s is None else loudest_part(song, request.preview_s)
+    target = request.target_of(song.heard.song.channels)
     rendering = Rendering(
         settings=decided.applied,
         restoration=request.restoration,
         rate=request.sample_rate,
-        target=request.target if part is None else _part_target(song, request.target, part),
+        target=target if part is None else _part_target(song, target, part),
         edits=request.edits,
         codecs=request.codec_plan,
         part=part,

@@ -15,6 +15,7 @@ from mixagent.pipeline.io import BitDepth, check_output
 from mixagent.pipeline.matching.goals import Goal
 from mixagent.pipeline.names import place_key
 from mixagent.policies.base import Policy
+from mixagent.session.dual_mono import file_target
 from mixagent.session.references import References
 from mixagent.session.stems_in import StemsIn, title_of
 from mixagent.settings import Config, load_config
@@ -57,6 +58,7 @@ class Request:
         matchering: the song that matchering listened to before, in a replay.
         dry_run: decide, and render and write nothing.
         preview_s: render the loudest part of this length alone, at the level that it has in the master.
+        dual_mono: whether the loudness of a song of one channel is counted as of two.
 
     Raises:
         UsageError: neither a song nor stems, a balance for stems of a song that has one, two outputs in
@@ -88,6 +90,7 @@ class Request:
     matchering: Path | None = None
     dry_run: bool = False
     preview_s: float | None = None
+    dual_mono: bool = False
 
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:
@@ -128,6 +131,10 @@ class Request:
             raise UsageError(
                 f"{option('preview')} is a part of the song: leave out {option(asked[0])}", field="preview"
             )
+
+    def target_of(self, channels: int) -> LoudnessTarget:
+        """The target as a file of so many channels measures by BS.1770."""
+        return file_target(self.target, self.dual_mono, channels)
 
     @property
     def outputs(self) -> tuple[Path, ...]:

@@ -10,9 +10,12 @@ from mixagent.pipeline.chain.edits import Span
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.graph.runner import Result
+from mixagent.pipeline.io import FileInfo
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.types import AudioSource, DiskAudio
+from mixagent.report.model import CodecRenderRow, FinaliserRender, TranslationRow
+from mixagent.report.serial import from_json
 
 MIXING = ("mix", "match")
 """The stages that leave what goes into the finaliser, the last one that ran."""
@@ -44,6 +47,25 @@ class Measured:
         found = self.values["measures"]
         return None if found is None else SongMeasures.from_json(found)
 
+    @property
+    def translation(self) -> tuple[TranslationRow, ...]:
+        """The losses on each playback system."""
+        return from_json(tuple[TranslationRow, ...], self.values["translation"], "translation")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The finaliser's work: see `pipeline.finaliser.loop.Finish`; no codec renders where none was checked."""
+
+    gain_db: float
+    max_reduction_db: float
+    transients_lost_db: float
+    tails_lowered_db: float
+    met: bool
+    missed: str
+    renders: tuple[FinaliserRender, ...]
+    codec_renders: tuple[CodecRenderRow, ...]
+
 
 class Results(Mapping[str, Result]):
     """The results of a run's stages by name, and what they say by what it is."""
@@ -74,10 +96,9 @@ class Results(Mapping[str, Result]):
         return self["decode"].audio("audio")
 
     @property
-    def info(self) -> Mapping[str, Any]:
+    def info(self) -> FileInfo:
         """Container, rate, channels and frames of the song's file."""
-        found: Mapping[str, Any] = self["decode"].values["info"]
-        return found
+        return FileInfo(**self["decode"].values["info"])
 
     @property
     def warnings(self) -> list[str]:
@@ -120,6 +141,6 @@ class Results(Mapping[str, Result]):
         return self["finalise"].audio("audio")
 
     @property
-    def finish(self) -> Mapping[str, Any] | None:
-        """What the finaliser did; None where it did not run."""
-        return self["finalise"].values if "finalise" in self else None
+    def finish(self) -> Finished | None:
+        """The finaliser's work; None where it did not run."""
+        return from_json(Finished, dict(self["finalise"].values), "finalise") if "finalise" in self else None

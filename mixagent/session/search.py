@@ -12,6 +12,8 @@ from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext
 from mixagent.policies.base import Context, Decision
+from mixagent.report.model import SearchSection
+from mixagent.report.serial import from_json
 from mixagent.session.results import Results
 from mixagent.session.stages import heard_song
 
@@ -60,11 +62,11 @@ def searching_stage(search: Search, heard: Iterable[str], restoration: float) ->
     return Stage("search", search_settings, tuple(heard), settings)
 
 
-def searched(search: Search, result: Result) -> tuple[Decision, dict[str, Any]]:
-    """The decision that a search came to, and its account for the report."""
+def searched(search: Search, result: Result) -> tuple[Decision, SearchSection]:
+    """The decision that a search came to, and the report's section on it."""
     values = result.values
     settings = search.context.space.settings(values["settings"])
-    return Decision(settings, values["reasons"]), dict(values["account"])
+    return Decision(settings, values["reasons"]), from_json(SearchSection, values["section"], "search")
 
 
 def search_settings(context: StageContext) -> dict[str, Any]:
@@ -101,7 +103,7 @@ def search_settings(context: StageContext) -> dict[str, Any]:
     return {
         "settings": decision.settings.changed(),
         "reasons": dict(decision.reasons),
-        "account": {
+        "section": {
             "method": METHOD,
             "renders": len(trace.rewards),
             "blind_before": trace.rewards[0] if math.isfinite(trace.rewards[0]) else None,

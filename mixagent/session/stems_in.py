@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from mixagent.pipeline.errors import InputError, UsageError, option, reason
 from mixagent.pipeline.io import content_hash
 from mixagent.pipeline.multitrack.names import LEFT_OUT, RESIDUAL, ROLES
 from mixagent.pipeline.multitrack.plan import Balance
+from mixagent.report.model import RecordedStems
 
 SUFFIXES = (
     *(".wav", ".wave", ".w64", ".rf64", ".aif", ".aiff", ".aifc", ".caf", ".au", ".flac", ".wv"),
@@ -129,34 +130,31 @@ def title_of(folder: Path) -> str:
     return folder.absolute().name.removesuffix(".stems")
 
 
-def recorded_stems(report: Mapping[str, Any], folder: Path | None = None) -> StemsIn | None:
-    """The stems that a report's master was made of, each with the role that it had; None for none.
+def recorded_stems(found: RecordedStems, folder: Path | None = None) -> StemsIn:
+    """The stems that a report's master was made of, each with the role that it had.
 
     Args:
-        report: the report object.
-        folder: where the tracks are now, if not where they were.
+        found: the report's section.
+        folder: that the tracks are in now, if not where they were.
 
     Raises:
-        KeyError, TypeError, UsageError: a damaged report.
+        UsageError: a damaged report.
     """
-    found = report.get("stems_in")
-    if found is None:
-        return None
-    files = tuple((folder / row["file"]) if folder else Path(row["path"]) for row in found["tracks"])
-    roles = {str(row["file"]): str(row["role"]) for row in found["tracks"]}
-    if found["balance"] not in get_args(Balance) or not files:
-        raise UsageError("these are no stems")
-    return StemsIn(folder or Path(found["folder"]), files, roles, bool(found["align"]), found["balance"])
+    files = tuple((folder / row.file) if folder else Path(row.path) for row in found.tracks)
+    if not files:
+        raise UsageError("the stems are none")
+    roles = {row.file: row.role for row in found.tracks}
+    return StemsIn(folder or Path(found.folder), files, roles, found.align, found.balance)
 
 
-def check_stems(report: Mapping[str, Any], stems_in: StemsIn, path: Path) -> None:
-    """Whether the tracks are those of the report in `path`.
+def check_stems(found: RecordedStems, stems_in: StemsIn, path: Path) -> None:
+    """Check that the tracks are those of the report in `path`.
 
     Raises:
         InputError: one that is missing or another.
     """
-    for file, row in zip(stems_in.files, report["stems_in"]["tracks"], strict=True):
-        if content_hash(file) != row["sha256"]:
+    for file, row in zip(stems_in.files, found.tracks, strict=True):
+        if content_hash(file) != row.sha256:
             raise InputError(
                 f"{file} is not the track of {path}: its contents differ; "
                 f"name its folder with {option('stems_in')}"

@@ -25,6 +25,7 @@ from mixagent.pipeline.measure.meters import EnergyMeter, gated_loudness
 from mixagent.pipeline.multitrack.placement import Placement, Plan, summed
 from mixagent.pipeline.multitrack.plan import Track, Wish, plan
 from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, blocks, spool
+from mixagent.report.model import StemsSection, TrackRow
 from mixagent.session.results import Results
 from mixagent.session.stems_in import StemsIn
 
@@ -252,41 +253,43 @@ def _left_db(song: AudioSource, tracks: AudioSource) -> float | None:
     return 10 * math.log10(left / whole) if left > 0 and whole > 0 else None
 
 
-# --- account ---------------------------------------------------------------------------------------
+# --- report ----------------------------------------------------------------------------------------
 
 
-def stems_account(stems_in: StemsIn, results: Results) -> dict[str, Any]:
-    """The report's `stems_in`: every track with its role and place, and what a replay needs."""
+def stems_section(stems_in: StemsIn, results: Results) -> StemsSection:
+    """The report's section `stems_in`."""
     made, decoded = plan_of(results["place"]), results["tracks"].values["tracks"]
     rate = results.song.rate
     rows = zip(stems_in.files, made.placements, decoded, strict=True)
-    return {
-        "folder": str(stems_in.folder),
-        "is_song": _is_sum(results["decode"]),
-        "align": stems_in.align,
-        "balance": stems_in.balance,
-        "tracks": [_track_row(file, placement, row, rate) for file, placement, row in rows],
-        "pairs": list(made.pairs),
-        "left_db": results["stems"].values["left_db"] if "stems" in results else None,
-    }
+    return StemsSection(
+        folder=str(stems_in.folder),
+        is_song=_is_sum(results["decode"]),
+        align=stems_in.align,
+        balance=stems_in.balance,
+        tracks=tuple(_track_row(file, placement, row, rate) for file, placement, row in rows),
+        pairs=tuple(made.pairs),
+        left_db=results["stems"].values["left_db"] if "stems" in results else None,
+    )
 
 
-def _track_row(file: Path, placement: Placement, row: Mapping[str, Any], rate: int) -> dict[str, Any]:
-    return {
-        "file": file.name,
-        "path": str(file),
-        "sha256": content_hash(file),
-        "role": placement.role,
-        "how": placement.how,
-        "why": placement.why,
-        "side": placement.side,
-        "advance_ms": round(1000 * placement.advance / rate, 4),
-        "inverted": placement.invert,
-        "gain_db": placement.gain_db,
-        **{key: row["info"][key] for key in ("rate", "channels", "frames")},
-        "lufs": row["lufs"],
-        "peak_dbfs": row["peak_dbfs"],
-    }
+def _track_row(file: Path, placement: Placement, row: Mapping[str, Any], rate: int) -> TrackRow:
+    return TrackRow(
+        file=file.name,
+        path=str(file),
+        sha256=content_hash(file),
+        role=placement.role,
+        how=placement.how,
+        why=placement.why,
+        side=placement.side,
+        advance_ms=round(1000 * placement.advance / rate, 4),
+        inverted=placement.invert,
+        gain_db=placement.gain_db,
+        rate=row["info"]["rate"],
+        channels=row["info"]["channels"],
+        frames=row["info"]["frames"],
+        lufs=row["lufs"],
+        peak_dbfs=row["peak_dbfs"],
+    )
 
 
 def stems_warnings(results: Results, song: Path | None) -> list[str]:

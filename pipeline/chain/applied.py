@@ -14,7 +14,7 @@ from mixagent.pipeline.chain.mastering import extends
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
 from mixagent.pipeline.dsp.streaming import Processor, half_overlapping, process_blocks
-from mixagent.pipeline.measure.analysis import THIRD_OCTAVES_HZ
+from mixagent.pipeline.dsp.third_octaves import EDGES_HZ, THIRD_OCTAVES_HZ
 from mixagent.pipeline.measure.blinks import measure_blinks
 from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.restoration.blinks import BlinkFiller
@@ -91,8 +91,7 @@ def applied_gains(source: AudioSource, processor: Processor) -> tuple[BandGain, 
         processor: fresh; it is used up.
     """
     size = 1 << max(round(math.log2(_WINDOW_S * source.rate)), 8)
-    edges_hz = 1000.0 * 10 ** ((np.arange(len(THIRD_OCTAVES_HZ) + 1) - 16.5) / 10)
-    edges = np.clip(np.round(edges_hz * size / source.rate).astype(int), 1, size // 2)
+    edges = np.clip(np.round(EDGES_HZ * size / source.rate).astype(int), 1, size // 2)
     sums = np.zeros((2, size // 2 + 1))
     moved, sounding = np.zeros(len(THIRD_OCTAVES_HZ)), 0
     pairs = zip(

@@ -16,6 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.dsp.third_octaves import MUSIC, THIRD_OCTAVES_HZ
+
 Scale = Literal["linear", "log"]
 
 STEM_NAMES = ("vocals", "drums", "bass", "other", "piano", "guitar", "accompaniment")
@@ -315,10 +317,7 @@ _EQUALISER = (_Row("linear_phase", "", 0.0, 0.0, 1.0, "over 0: the master's equa
 EQ_BANDS = ("sub", "bass", "low_mid", "mid", "presence", "brilliance", "air")
 """The bands of the master's equalisers, from low to high."""
 
-GRAPHIC_HZ = (
-    *(31, 40, 50, 63, 80, 100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1000),
-    *(1250, 1600, 2000, 2500, 3150, 4000, 5000, 6300, 8000, 10000, 12500, 16000),
-)
+GRAPHIC_HZ = tuple(int(hz) for hz in THIRD_OCTAVES_HZ[MUSIC])
 """The third octaves of the graphic equaliser, as their names have them."""
 
 _GRAPHIC = (

@@ -14,17 +14,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter, responses_db
+from mixagent.pipeline.dsp.third_octaves import MUSIC, THIRD_OCTAVES_HZ
 
 Float64Array = NDArray[np.float64]
 
-THIRD_OCTAVES_HZ = (
-    *(31.5, 40.0, 50.0, 63.0, 80.0, 100.0, 125.0, 160.0, 200.0, 250.0, 315.0, 400.0, 500.0, 630.0),
-    *(800.0, 1000.0, 1250.0, 1600.0, 2000.0, 2500.0, 3150.0, 4000.0, 5000.0, 6300.0, 8000.0),
-    *(10000.0, 12500.0, 16000.0),
-)
+BANDS_HZ = THIRD_OCTAVES_HZ[MUSIC]
 """Nominal centres of the bands; the filters stand at the exact ones, 1000·10^(n/10) Hz (IEC 61260-1)."""
 
-_AT_1000 = THIRD_OCTAVES_HZ.index(1000.0)
+_AT_1000 = BANDS_HZ.index(1000.0)
 _Q = 2.0
 _SHELF_Q = 0.8
 _SHELF_SHARE = 10**0.05
@@ -33,10 +30,10 @@ _REFINEMENTS = 6
 
 
 def graphic_sections(gains_db: ArrayLike, rate: int) -> Float64Array:
-    """Second-order sections whose response runs through the gains at `THIRD_OCTAVES_HZ`.
+    """Second-order sections whose response runs through the gains at `BANDS_HZ`.
 
     Args:
-        gains_db: one for each of `THIRD_OCTAVES_HZ`; those too high for the rate are left out.
+        gains_db: one for each of `BANDS_HZ`; those too high for the rate are left out.
         rate: sample rate in Hz.
 
     Returns:
@@ -72,7 +69,7 @@ def _sections(gains_db: Float64Array, rate: int, last: int) -> Float64Array:
 
 
 def _hz(places: ArrayLike) -> Float64Array:
-    """The exact frequencies of places in `THIRD_OCTAVES_HZ`, of fractions too."""
+    """The exact frequencies of places in `BANDS_HZ`, of fractions too."""
     return np.asarray(1000.0 * 10 ** ((np.asarray(places, np.float64) - _AT_1000) / 10))
 
 

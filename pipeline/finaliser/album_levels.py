@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ
-from mixagent.pipeline.measure.analysis import THIRD_OCTAVES_HZ, MidSideSpectrum, third_octaves_db
+from mixagent.pipeline.dsp.third_octaves import THIRD_OCTAVES_HZ
+from mixagent.pipeline.measure.analysis import MidSideSpectrum, third_octaves_db
 from mixagent.pipeline.measure.meters import Float64Array, programme_loudness
 from mixagent.pipeline.types import AudioSource, blocks
 

@@ -271,7 +271,7 @@ def made_up_db(song: SongMeasures, width_db: Float64Array) -> Float64Array:
 def _balance_db(judgement: Judgement) -> Float64Array:
     if not _answers_any(judgement, "leaning right", "leaning left"):
         return np.zeros(len(TONE_HZ))
-    leans = np.array([INDEX[f"lean_{hz:.0f}"] for hz in IMAGE_EDGES_HZ[:-1]])
+    leans = np.array([INDEX[f"lean_{int(hz)}"] for hz in IMAGE_EDGES_HZ[:-1]])
     moves = np.clip(-_apart_db(judgement, leans, INNER_BALANCE), -BALANCE_DB, BALANCE_DB)
     centres = np.sqrt(np.array(IMAGE_EDGES_HZ[:-1]) * np.array(IMAGE_EDGES_HZ[1:]))
     return np.interp(np.log(TONE_HZ), np.log(centres), moves)

@@ -300,7 +300,7 @@ def from_json(data: Mapping[str, Any]) -> FinishedMusic:
         MappingProxyType({group: Trust(**values) for group, values in data["trust"].items()}),
         (float(data["severity"][0]), float(data["severity"][1])),
         MappingProxyType({str(name): float(edge) for name, edge in data["edges"].items()}),
-        np.array([float(data["quiet_db"][f"{hz:.0f}"]) for hz in TONE_HZ]),
+        np.array([float(data["quiet_db"][f"{int(hz)}"]) for hz in TONE_HZ]),
     )
 
 
@@ -324,7 +324,7 @@ def to_json(music: FinishedMusic) -> dict[str, Any]:
         "trust": {group: {k: round(v, 4) for k, v in vars(t).items()} for group, t in music.trust.items()},
         "severity": [round(slope, 4) for slope in music.severity],
         "edges": {name: round(edge, 4) for name, edge in music.edges.items()},
-        "quiet_db": {f"{hz:.0f}": round(float(v), 2) for hz, v in zip(TONE_HZ, music.quiet_db, strict=True)},
+        "quiet_db": {f"{int(hz)}": round(float(v), 2) for hz, v in zip(TONE_HZ, music.quiet_db, strict=True)},
     }
 
 

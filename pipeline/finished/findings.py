@@ -58,11 +58,11 @@ class Fault:
 
 
 def _tone(low_hz: float, high_hz: float) -> tuple[str, ...]:
-    return tuple(f"tone_{hz:.0f}" for hz in TONE_HZ if low_hz <= hz <= high_hz)
+    return tuple(f"tone_{int(hz)}" for hz in TONE_HZ if low_hz <= hz <= high_hz)
 
 
 def _width(low_hz: float, high_hz: float) -> tuple[str, ...]:
-    return tuple(f"width_{hz:.0f}" for hz in WIDTH_HZ if low_hz <= hz <= high_hz)
+    return tuple(f"width_{int(hz)}" for hz in WIDTH_HZ if low_hz <= hz <= high_hz)
 
 
 def _crests(*bands: str) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ from mixagent.pipeline.diagnosis.statistics import (
     prominence_db,
     resonance_curve,
 )
-from mixagent.pipeline.measure.analysis import THIRD_OCTAVES_HZ, Analysis
+from mixagent.pipeline.dsp.third_octaves import EDGES_HZ, MUSIC, THIRD_OCTAVES_HZ
+from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.fingerprint import (
     BAND_EDGES_HZ,
     CREST_HZ,
@@ -40,7 +41,7 @@ Float64Array = NDArray[np.float64]
 
 Group = Literal["tone", "width", "balance", "punch", "range", "steadiness", "top", "texture", "lows"]
 
-TONE_HZ = THIRD_OCTAVES_HZ[1:29]
+TONE_HZ = THIRD_OCTAVES_HZ[MUSIC]
 """Nominal centres of the third octaves in which a song is judged and corrected, 31.5 Hz to 16 kHz."""
 
 WIDTH_HZ = THIRD_OCTAVES_HZ[6:29]
@@ -71,7 +72,7 @@ _METAL_HZ, _PRESENCE_HZ = (7500, 13000), (2000, 6500)
 DEEPEST_WOBBLE_DB = 25.0
 """Where the scale of how far the lows come and go ends: what goes further measures so as well."""
 
-_TONE_EDGES_HZ = 1000.0 * 10 ** ((np.arange(len(TONE_HZ) + 1) - 15.5) / 10)
+_TONE_EDGES_HZ = EDGES_HZ[MUSIC.start : MUSIC.stop + 1]
 _ONSETS_OFFSET_HZ = 0.3
 _QUIET_SHARE, _LOUD_SHARE = 0.1, 0.95
 _STEADY_NOISE_DB = 6.5
@@ -105,9 +106,9 @@ def _table() -> tuple[Measure, ...]:
         return [Measure(name, group, unit) for name in names]
 
     return (
-        *(Measure(f"tone_{hz:.0f}", "tone", "dB", hz) for hz in TONE_HZ),
-        *(Measure(f"width_{hz:.0f}", "width", "dB", hz) for hz in WIDTH_HZ),
-        *(Measure(f"lean_{hz:.0f}", "balance", "dB", hz) for hz in IMAGE_EDGES_HZ[:-1]),
+        *(Measure(f"tone_{int(hz)}", "tone", "dB", hz) for hz in TONE_HZ),
+        *(Measure(f"width_{int(hz)}", "width", "dB", hz) for hz in WIDTH_HZ),
+        *(Measure(f"lean_{int(hz)}", "balance", "dB", hz) for hz in IMAGE_EDGES_HZ[:-1]),
         *plain("balance", "dB", "mono_loss"),
         *plain("punch", "dB", "plr", "crest_3s", "crest_400ms", "crest_50ms"),
         *bands("punch", "crest"),
@@ -268,15 +269,15 @@ def _tone_and_width(analysis: Analysis) -> dict[str, float]:
     if is_mono(analysis):
         width = np.full(len(WIDTH_HZ), math.nan)
     tone = zip(TONE_HZ, tone_db(mid, side), strict=True)
-    return {f"tone_{hz:.0f}": float(v) for hz, v in tone} | {
-        f"width_{hz:.0f}": float(v) for hz, v in zip(WIDTH_HZ, width, strict=True)
+    return {f"tone_{int(hz)}": float(v) for hz, v in tone} | {
+        f"width_{int(hz)}": float(v) for hz, v in zip(WIDTH_HZ, width, strict=True)
     }
 
 
 def _balance(analysis: Analysis, fingerprint: Fingerprint) -> dict[str, float]:
     leans = np.full(len(IMAGE_EDGES_HZ) - 1, math.nan) if is_mono(analysis) else lean_db(fingerprint)
     mono_loss = math.nan if is_mono(analysis) else min(analysis.mono_fold_loss_db, MOST_LOST_DB)
-    lean = {f"lean_{hz:.0f}": float(v) for hz, v in zip(IMAGE_EDGES_HZ, leans, strict=False)}
+    lean = {f"lean_{int(hz)}": float(v) for hz, v in zip(IMAGE_EDGES_HZ, leans, strict=False)}
     return lean | {"mono_loss": mono_loss}
 
 

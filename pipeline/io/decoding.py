@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import os
 import re
 import shutil
 import stat
@@ -36,6 +35,7 @@ from mixagent.pipeline.io.mpeg_frames import Stream as MpegStream
 from mixagent.pipeline.io.ogg_pages import ends_a_stream, ogg_links
 from mixagent.pipeline.io.sized_chunks import more_than_stated, put_right
 from mixagent.pipeline.io.spliced_file import Piece, SplicedFile
+from mixagent.pipeline.names import for_libsndfile
 from mixagent.pipeline.types import DiskAudio, DiskAudioWriter, FloatArray
 from mixagent.pipeline.untrusted import decimal_number, whole_number
 
@@ -312,8 +312,7 @@ def _is_ogg_flac(head: bytes) -> bool:
 @contextmanager
 def _open_sndfile(path: Path) -> Iterator[_Stream]:
     layout = _sndfile_layout(path)
-    # As bytes: a name need not be valid text.
-    opened = os.fsencode(path) if layout.streams is None else SplicedFile(path, layout.streams[0])
+    opened = for_libsndfile(path) if layout.streams is None else SplicedFile(path, layout.streams[0])
     try:
         file = soundfile.SoundFile(opened)
     except soundfile.LibsndfileError as error:

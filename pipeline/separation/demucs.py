@@ -23,6 +23,7 @@ from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.separation.base import Progress, SeparatedStems
 from mixagent.pipeline.separation.chunks import run_batches, write_stems
 from mixagent.pipeline.separation.demucs_files import STEM_NAMES, BagFiles, find_bag
+from mixagent.pipeline.separation.stopping import stoppable
 from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, DiskAudio, FloatArray, Stems, blocks, spool
 
 _CHUNK_S = 10.0
@@ -87,7 +88,8 @@ class DemucsSeparator:
         runner = Runner(bag, self.stem_names, level(heard), self._device, self._precision)
         overlap = round(_OVERLAP_S * bag.rate)
         pieces = run_batches(heard, runner, bag.chunk, overlap, self._batch)
-        parts = write_stems(pieces, self.stem_names, scratch, heard, progress)
+        with stoppable(bag.networks, progress) as shown:
+            parts = write_stems(pieces, self.stem_names, scratch, heard, shown)
         if isinstance(heard, DiskAudio) and heard is not mix:
             heard.path.unlink()
         return {name: _fitted(part, mix, scratch / f"{name}.f32") for name, part in parts.items()}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mixagent.envs.cases import STAGES, Case, CaseStore, Curriculum, Damage, draw_damage, make_case
 from mixagent.envs.corpus import Corpus
 from mixagent.envs.pathologies import KINDS, MECHANISMS
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.errors import CancelledError, InputError, OutputError, UsageError
 from mixagent.pipeline.finaliser.targets import TARGETS
@@ -234,3 +235,27 @@ def test_a_case_is_what_it_is_whatever_it_is_called(tmp_path: Path) -> None:
         store.save(replace(case, name=name))
         assert store.load(name).name == name
     assert all(tmp_path in path.parents for path in tmp_path.rglob("*.safetensors"))
+
+
+def test_a_segment_is_heard_within_its_song() -> None:
+    """The whole is damaged and heard; the segment of it is what is rendered and judged."""
+    song, done = music(3.0), Damage({"mud": 0.8}, {"mud": "bell"}, {}, 4)
+    segment = slice(RATE, 2 * RATE)
+    whole = make_case("song", song, done, HalfSeparator(), TARGETS["streaming"])
+    part = make_case("song", song, done, HalfSeparator(), TARGETS["streaming"], segment)
+    heard = load(whole.stems.mix).samples
+    np.testing.assert_array_equal(load(part.stems.mix).samples, heard[:, segment])
+    np.testing.assert_array_equal(part.original.samples, song.samples[:, segment])
+    for name, stem in whole.stems.parts.items():
+        np.testing.assert_array_equal(load(part.stems.parts[name]).samples, load(stem).samples[:, segment])
+    assert part.levels == whole.levels
+    assert part.distance == Original(part.original).distance(load(part.stems.mix))
+    space = ParameterSpace.for_stems(tuple(whole.stems.parts))
+    ours, theirs = part.context(space), whole.context(space)
+    assert ours.mix == theirs.mix
+    assert ours.diagnosis == theirs.diagnosis
+    assert ours.stems == theirs.stems
+    np.testing.assert_array_equal(ours.features["mix"], theirs.features["mix"])
+    np.testing.assert_array_equal(ours.measures.values, theirs.measures.values)
+    np.testing.assert_array_equal(ours.bands(), theirs.bands())
+    assert part.analysis.duration_s == pytest.approx(1.0)

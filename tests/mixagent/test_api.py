@@ -117,7 +117,7 @@ def test_a_preview_is_the_loudest_part_at_the_level_of_the_master(tmp_path, cach
     part = mixagent.master(tmp_path / "song.wav", preview=5, **options)
     whole = mixagent.master(tmp_path / "song.wav", **options)
     assert part.audio.frames == 5 * RATE
-    start = round(part.report["preview"]["start_s"] * RATE)
+    start = round(part.report.preview.start_s * RATE)
     assert start >= 9 * RATE
     middle = slice(RATE, 4 * RATE)
     same = whole.audio.samples[:, start : start + 5 * RATE][:, middle]

@@ -1,1 +1,1 @@
-"""What a run found and did, put together as its report."""
+"""The report of a run, put together from its results."""

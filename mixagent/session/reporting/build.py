@@ -1,4 +1,4 @@
-"""The report object: what was wrong, what was done and why, and the measures before and after."""
+"""The report of a master: faults, what was done and why, and the measures before and after."""
 
 from __future__ import annotations
 
@@ -6,70 +6,106 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mixagent import __version__
 from mixagent.pipeline.chain.applied import BandGain
 from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.finished.reasons import faults_answered
 from mixagent.pipeline.graph.runner import Result, StageEvent
-from mixagent.pipeline.io import content_hash
+from mixagent.pipeline.io import FileInfo, content_hash
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.policies.base import Decision
 from mixagent.report.actions import Made, actions, answers
-from mixagent.report.findings import finding_rows, found_rows, judged, judged_object, told_rows
+from mixagent.report.findings import (
+    finding_rows,
+    found_rows,
+    judged,
+    judged_section,
+    told_rows,
+    with_wholes,
+)
+from mixagent.report.model import (
+    ANALYSIS_SCHEMA,
+    SCHEMA,
+    ActionRow,
+    AnalysedFile,
+    AnalysisReport,
+    DecisionSection,
+    FinaliserSection,
+    FindingRow,
+    Findings,
+    GoalSection,
+    Input,
+    Measures,
+    ModelRow,
+    ParameterRow,
+    Preview,
+    Property,
+    RecordedCodecs,
+    RecordedMatch,
+    ReferenceSection,
+    ReplaySection,
+    Report,
+    SearchSection,
+    StageRow,
+    Summary,
+)
 from mixagent.report.words import PROPERTIES, number
-from mixagent.session.guidance import goal_words, wishes_account, wishes_warnings
+from mixagent.session.dual_mono import counted, counts_twice, missed_words, mono_words
+from mixagent.session.guidance import goal_words, guidance_sections, wishes_warnings
 from mixagent.session.reporting.delivery import (
-    codec_account,
+    codec_section,
     codecs_done,
     delivery_warnings,
-    edits_account,
     edits_done,
+    edits_section,
     output_rows,
     platform_rows,
 )
 from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
 from mixagent.session.reporting.references import reference_words
-from mixagent.session.results import Results
-from mixagent.session.stems_stages import stems_account, stems_warnings
+from mixagent.session.results import Finished, Results
+from mixagent.session.stems_stages import stems_section, stems_warnings
 
 if TYPE_CHECKING:
     from mixagent.session.decide import Decided
     from mixagent.session.request import Request
 
-SCHEMA = "mixagent.report/2"
-READABLE = (SCHEMA, "mixagent.report/1")
-"""The schemas of which a report can be replayed: what a replay needs stands in all of them alike."""
-
 WORSE = 0.05
 """A finding whose severity rose by so much is told to have become more."""
 
-_FINALISER = ("gain_db", "max_reduction_db", "transients_lost_db", "tails_lowered_db", "renders")
 
+def analysis_report(song: Path, results: Results, dual_mono: bool = False) -> AnalysisReport:
+    """The report of `mixagent analyze`.
 
-def analysis_object(song: Path, decoded: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
-    """What `mixagent analyze --json` prints."""
-    judgement = _judged(measured)
-    return {
-        "schema": "mixagent.analysis/2",
-        "version": __version__,
-        "input": {"path": str(song), **decoded["info"]},
-        "analysis": measured["analysis"],
-        "judged": judged_object(judgement),
-        "findings": finding_rows(judgement, measured["diagnosis"]),
-        "properties": _properties(measured["diagnosis"]),
-        "translation": measured["translation"],
-        "warnings": decoded["warnings"],
-    }
+    Args:
+        song: that was analysed.
+        results: of its decoding and its analysis.
+        dual_mono: whether the loudness of one channel is counted as of two.
+    """
+    heard = results.heard
+    judgement, diagnosis = _judged(heard.measures), heard.diagnosis
+    return AnalysisReport(
+        schema=ANALYSIS_SCHEMA,
+        version=__version__,
+        input=AnalysedFile(path=str(song), **asdict(results.info)),
+        analysis=counted(heard.analysis, dual_mono),
+        judged=judged_section(judgement),
+        findings=finding_rows(judgement, diagnosis.findings),
+        properties=_properties(diagnosis),
+        translation=heard.translation,
+        warnings=(*results.warnings, *mono_words(dual_mono, results.info.channels)),
+    )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of a master came to.
+    """The outcome of a run of a master.
 
     Attributes:
         decided: what was asked for and decided.
@@ -82,267 +118,310 @@ class Outcome:
     decided: Decided
     results: Results
     events: Mapping[str, StageEvent]
-    models: tuple[dict[str, str], ...]
+    models: tuple[ModelRow, ...]
     warnings: tuple[str, ...]
 
+    @property
+    def is_whole(self) -> bool:
+        """True where the whole song was rendered."""
+        return self.results.finish is not None and self.decided.request.preview_s is None
 
-def build_report(outcome: Outcome) -> dict[str, Any]:
-    """The report object, schema `mixagent.report/2`; it holds all that a replay needs."""
-    decided, results, events = outcome.decided, outcome.results, outcome.events
-    request, decision, search, feedback = decided.request, decided.decision, decided.search, decided.feedback
-    applied = decided.applied
-    heard, finish = results.heard.values, results.finish
-    after = heard if results.measured is None else results.measured.values
-    partial = request.preview_s is not None
-    own, song = request.stems_in, _input(request, results.info)
-    outputs = output_rows(request, results.info["rate"])
-    codecs = codec_account(request, finish)
-    edits = edits_account(request, results.span, song["duration_s"])
-    wishes = decided.wishes
-    wished = wishes_account(wishes, results, applied.space)
-    judgement = _judged(heard)
-    judgement_after = _judged(after, judgement)
-    found, found_after = (
-        finding_rows(judgement, heard["diagnosis"]),
-        finding_rows(judgement_after, after["diagnosis"]),
+
+def build_report(outcome: Outcome) -> Report:
+    """The report of a master."""
+    decided, results = outcome.decided, outcome.results
+    request, decision, applied = decided.request, decided.decision, decided.applied
+    heard, finish = results.heard, results.finish
+    master = heard if results.measured is None else results.measured
+    before, after = (counted(each.analysis, request.dual_mono) for each in (heard, master))
+    measures = Measures(before=heard.measures, after=master.measures)
+    judgement = _judged(measures.before)
+    judgement_after = _judged(measures.after, judgement)
+    findings = Findings(
+        before=finding_rows(judgement, heard.diagnosis.findings),
+        after=finding_rows(judgement_after, master.diagnosis.findings),
     )
+    song, outputs = _input(request, results.info), output_rows(request, results.info.rate)
     repairs = _repairs(results)
-    acted = []
-    if finish is not None and not partial and judgement is not None and judgement_after is not None:
-        made = Made(
-            applied,
-            decision.reasons,
-            repairs,
-            finish["max_reduction_db"],
-            wishes.band,
-            results.ran("match"),
-        )
-        acted = actions(judgement, judgement_after, made)
-    return {
-        "schema": SCHEMA,
-        "version": __version__,
-        "input": song,
-        "output": outputs[0] if outputs else None,
-        "outputs": outputs,
-        "target": _target(request),
-        "dry_run": request.dry_run,
-        "preview": None if not partial or results.span is None else results.span._asdict(),
-        "met": finish is None or finish["met"],
-        "missed": None if finish is None or finish["met"] else finish["missed"],
-        "summary": {
-            "wrong": [row["sentence"] for row in told_rows(found)],
-            "done": [
-                *_done(outcome, acted, wished),
-                *edits_done(edits),
-                *codecs_done(codecs),
-            ],
-            **afterwards(
-                found,
-                [] if finish is None or partial else found_after,
-                acted,
-                faults_answered(applied.changed()),
-            ),
-        },
-        "judged": judged_object(judgement),
-        "findings": {"before": found, "after": found_after},
-        "actions": acted,
-        "repairs": {name: [asdict(gain) for gain in gains] for name, gains in repairs.items()},
-        "measures": {"before": heard["measures"], "after": after["measures"]},
-        "before": heard["analysis"],
-        "after": after["analysis"],
-        "properties": _properties(heard["diagnosis"]),
-        "platforms": platform_rows(after["analysis"]),
-        "codecs": codecs,
-        "translation": heard["translation"],
-        "translation_after": after["translation"],
-        "edits": edits,
-        "stages": [_stage(event, results.get(name)) for name, event in events.items()],
-        "models": list(outcome.models),
-        **wished,
-        "stems_in": None if own is None else stems_account(own, results),
-        "decision": {
-            "policy": request.config.policy.name,
-            "amount": request.amount,
-            "strengths": asdict(request.strengths),
-            "search": search,
-            "parameters": _parameters(decision, applied),
-        },
-        "feedback": feedback,
-        "finaliser": None if finish is None else {name: finish[name] for name in _FINALISER},
-        "warnings": [
+    acted = _actions(outcome, judgement, judgement_after, repairs)
+    codecs = codec_section(request, finish)
+    edits = edits_section(request, results.span, song.duration_s)
+    reference, goal = guidance_sections(decided.wishes, results, applied.space)
+    own, translation_after = request.stems_in, master.translation
+    left, new = afterwards(
+        findings.before,
+        findings.after if outcome.is_whole else (),
+        acted,
+        faults_answered(applied.changed()),
+    )
+    return Report(
+        schema=SCHEMA,
+        version=__version__,
+        input=song,
+        output=outputs[0] if outputs else None,
+        outputs=outputs,
+        target=request.target,
+        dry_run=request.dry_run,
+        preview=_preview(outcome),
+        met=finish is None or finish.met,
+        missed=_missed(outcome),
+        summary=Summary(
+            wrong=tuple(row.sentence for row in told_rows(findings.before, _answered(acted))),
+            done=(*_done(outcome, acted, reference, goal), *edits_done(edits), *codecs_done(codecs)),
+            left=tuple(left),
+            new=tuple(new),
+        ),
+        judged=judged_section(judgement),
+        findings=findings,
+        actions=acted,
+        repairs=repairs,
+        measures=measures,
+        before=before,
+        after=after,
+        properties=_properties(heard.diagnosis),
+        platforms=platform_rows(after.integrated_lufs, after.true_peak_dbtp),
+        codecs=codecs,
+        translation=heard.translation,
+        translation_after=translation_after,
+        edits=edits,
+        stages=tuple(_stage(event, results.get(name)) for name, event in outcome.events.items()),
+        models=outcome.models,
+        reference=reference,
+        goal=goal,
+        stems_in=None if own is None else stems_section(own, results),
+        decision=DecisionSection(
+            policy=request.config.policy.name,
+            amount=request.amount,
+            strengths=request.strengths,
+            search=decided.search,
+            parameters=_parameters(decision, applied),
+        ),
+        feedback=decided.feedback,
+        finaliser=None if finish is None else _finaliser(finish),
+        warnings=(
             *results.warnings,
             *([] if own is None else stems_warnings(results, request.song)),
-            *wishes_warnings(wishes, applied.space, request.target_named),
+            *wishes_warnings(decided.wishes, applied.space, request.target_named),
             *outcome.warnings,
-            *delivery_warnings(after, codecs),
-        ],
-        "replay": _replay(request, decision, outcome.models, _match(results)),
-    }
+            *mono_words(request.dual_mono, results.info.channels),
+            *delivery_warnings(after, translation_after, codecs),
+        ),
+        replay=_replay(request, decision, outcome.models, _match(results)),
+    )
+
+
+def _missed(outcome: Outcome) -> str | None:
+    """Why the target was missed; None where it was met, or none was aimed at."""
+    finish, info = outcome.results.finish, outcome.results.info
+    if finish is None or finish.met:
+        return None
+    return missed_words(finish.missed, counts_twice(outcome.decided.request.dual_mono, info.channels))
+
+
+def _preview(outcome: Outcome) -> Preview | None:
+    span = outcome.results.span
+    if outcome.decided.request.preview_s is None or span is None:
+        return None
+    return Preview(start_s=span.start_s, stop_s=span.stop_s)
+
+
+def _actions(
+    outcome: Outcome,
+    before: Judgement | None,
+    after: Judgement | None,
+    repairs: Mapping[str, Sequence[BandGain]],
+) -> tuple[ActionRow, ...]:
+    """The changes of the sound; none where the whole song was not rendered, or is silent."""
+    decided, finish = outcome.decided, outcome.results.finish
+    if finish is None or not outcome.is_whole or before is None or after is None:
+        return ()
+    made = Made(
+        decided.applied,
+        decided.decision.reasons,
+        repairs,
+        finish.max_reduction_db,
+        decided.wishes.band,
+        outcome.results.ran("match"),
+    )
+    return tuple(actions(before, after, made))
 
 
 def _repairs(results: Results) -> dict[str, tuple[BandGain, ...]]:
-    """What each repair of the chain did, by the parameter that switches it on."""
+    """The gains of each repair of the chain, by the parameter that switches it on."""
     if not results.ran("repairs"):
         return {}
     told = results["repairs"].values["applied"]
     return {name: tuple(BandGain(**gain) for gain in gains) for name, gains in told.items()}
 
 
-def _input(request: Request, info: Mapping[str, Any]) -> dict[str, Any]:
+def _input(request: Request, info: FileInfo) -> Input:
     """The song; where the stems' sum is the song, their folder and a hash of all of them."""
     if request.song is not None:
         digest = content_hash(request.song)
     else:
         assert request.stems_in is not None
         digest = request.stems_in.sha256
-    return {
-        "path": str(request.origin),
-        "sha256": digest,
-        "format": info["container"],
-        "rate": info["rate"],
-        "channels": info["channels"],
-        "frames": info["frames"],
-        "duration_s": info["frames"] / info["rate"],
-    }
+    return Input(
+        path=str(request.origin),
+        sha256=digest,
+        format=info.container,
+        rate=info.rate,
+        channels=info.channels,
+        frames=info.frames,
+        duration_s=info.frames / info.rate,
+    )
 
 
-def _target(request: Request) -> dict[str, Any]:
-    target = request.target
-    return {
-        "name": target.name,
-        "integrated_lufs": target.integrated_lufs,
-        "ceiling_dbtp": target.ceiling_dbtp,
-        "max_reduction_db": target.max_reduction_db,
-    }
-
-
-def _judged(measured: Mapping[str, Any], like: Judgement | None = None) -> Judgement | None:
-    """What a stage that measures left, held against finished music; None for silence."""
-    values = measured["measures"]
-    return None if values is None else judged(SongMeasures.from_json(values), like)
+def _judged(measures: SongMeasures | None, like: Judgement | None = None) -> Judgement | None:
+    """A song held against finished music; None for silence."""
+    return None if measures is None else judged(measures, like)
 
 
 def afterwards(
-    before: Sequence[Mapping[str, Any]],
-    after: Sequence[Mapping[str, Any]],
-    acted: Sequence[Mapping[str, Any]],
+    before: Sequence[FindingRow],
+    after: Sequence[FindingRow],
+    acted: Sequence[ActionRow],
     tried: Collection[str] = (),
-) -> dict[str, list[str]]:
-    """What was found and still is, and what was not found before; sentences.
+) -> tuple[list[str], list[str]]:
+    """The findings that are left, and those that were not found before; sentences.
 
     `tried` names faults for which something was set, though it did little.
     """
-    was = {row["name"]: row["severity"] for row in found_rows(before)}
-    answered = {name for action in acted for name in action["answers"]} | {*tried}
+    was = {row.name: row.severity for row in found_rows(before)}
+    answered = with_wholes({*_answered(acted), *tried})
     left, new = [], []
     for row in told_rows(after):
-        if row["name"] not in was:
-            new.append(row["sentence"])
-        elif row["severity"] - was[row["name"]] >= WORSE:
-            left.append(f"{row['sentence']}; more than before")
-        elif row["name"] in answered:
-            left.append(row["sentence"])
+        if row.name not in was:
+            new.append(row.sentence)
+        elif row.severity - was[row.name] >= WORSE:
+            left.append(f"{row.sentence}; more than before")
+        elif row.name in answered:
+            left.append(row.sentence)
         else:
-            why = f": {row['unanswered']}" if row["unanswered"] else ""
-            left.append(f"{row['sentence']}; found, not answered{why}")
-    return {"left": left, "new": new}
+            why = f": {row.unanswered}" if row.unanswered else ""
+            left.append(f"{row.sentence}; found, not answered{why}")
+    return left, new
 
 
-def _properties(diagnosis: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the song is, rather than what is wrong with it."""
-    return [{k: f[k] for k in ("kind", "evidence")} for f in diagnosis if f["kind"] in PROPERTIES]
+def _answered(acted: Sequence[ActionRow]) -> set[str]:
+    """The names of the faults that actions answer."""
+    return {name for action in acted for name in action.answers}
 
 
-def _done(outcome: Outcome, acted: Sequence[Mapping[str, Any]], wished: Mapping[str, Any]) -> list[str]:
-    """What was done, or in a dry run would be, in words."""
+def _properties(diagnosis: Diagnosis) -> tuple[Property, ...]:
+    """The song's properties, which are neither right nor wrong."""
+    return tuple(
+        Property(kind=finding.kind, evidence=finding.evidence)
+        for finding in diagnosis.findings
+        if finding.kind in PROPERTIES
+    )
+
+
+def _done(
+    outcome: Outcome,
+    acted: Sequence[ActionRow],
+    reference: ReferenceSection | None,
+    goal: GoalSection | None,
+) -> list[str]:
+    """The work that was done, or in a dry run would be, in words."""
     decided, results, finish = outcome.decided, outcome.results, outcome.results.finish
     if finish is None and not decided.request.dry_run:
         return ["Nothing: at amount 0 the song is given back as it was."]
     restored = [results[name].values["why"] for name in (*REPAIRS, "denoise") if results.ran(name)]
     tried = [] if decided.search is None else [_tried(decided.search)]
-    goal, reference = wished["goal"], wished["reference"]
     understood = [] if goal is None else [goal_words(goal)]
     matched = [] if reference is None else [reference_words(reference)]
-    if finish is None or decided.request.preview_s is not None:
-        moved = planned_moves(decided.applied, decided.decision.reasons)
-    else:
+    if outcome.is_whole:
         moved = [*(answer.words for answer in answers(acted)), *matched, *feedback_lines(decided.feedback)]
+    else:
+        moved = planned_moves(decided.applied, decided.decision.reasons)
     last = [] if finish is None else [_finished(finish)]
     return [*restored, *tried, *understood, *moved, *last]
 
 
-def _tried(search: Mapping[str, Any]) -> str:
-    parts = len(search["segments_s"])
-    before, after = (number(search[f"blind_{when}"], 3, sign=True) for when in ("before", "after"))
+def _tried(search: SearchSection) -> str:
+    parts = len(search.segments_s)
+    before, after = (number(blind, 3, sign=True) for blind in (search.blind_before, search.blind_after))
     of = f"{parts} parts" if parts > 1 else "a part"
-    return f"{search['renders']} settings tried on {of} of the song: blind reward {before} to {after}"
+    return f"{search.renders} settings tried on {of} of the song: blind reward {before} to {after}"
 
 
-def _finished(finish: Mapping[str, Any]) -> str:
-    reduction = finish["max_reduction_db"]
+def _finished(finish: Finished) -> str:
+    reduction = finish.max_reduction_db
     limited = (
         f"the limiter took at most {reduction:.1f} dB"
         if reduction > 0.05
         else "the limiter had nothing to do"
     )
-    renders = len(finish["renders"])
-    level = f"Level {finish['gain_db']:+.1f} dB in {renders} render{'s' if renders > 1 else ''}"
-    lowered = finish["tails_lowered_db"]
+    renders = len(finish.renders)
+    level = f"Level {finish.gain_db:+.1f} dB in {renders} render{'s' if renders > 1 else ''}"
+    lowered = finish.tails_lowered_db
     kept = f"; what rings out lowered by up to {lowered:.1f} dB, for punch" if lowered > 0.05 else ""
     return f"{level}; {limited}".replace("-", "−") + kept
 
 
-def _stage(event: StageEvent, result: Result | None) -> dict[str, Any]:
+def _finaliser(finish: Finished) -> FinaliserSection:
+    return FinaliserSection(
+        gain_db=finish.gain_db,
+        max_reduction_db=finish.max_reduction_db,
+        transients_lost_db=finish.transients_lost_db,
+        tails_lowered_db=finish.tails_lowered_db,
+        renders=finish.renders,
+    )
+
+
+def _stage(event: StageEvent, result: Result | None) -> StageRow:
     detail = None if result is None or result.skipped else result.values.get("why")
-    return {"name": event.stage, "status": event.status, "seconds": round(event.seconds, 3), "detail": detail}
+    return StageRow(name=event.stage, status=event.status, seconds=round(event.seconds, 3), detail=detail)
 
 
-def _parameters(decision: Decision, applied: Settings) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": p.name,
-            "unit": p.unit,
-            "where": p.where,
-            "low": p.low,
-            "high": p.high,
-            "neutral": p.neutral,
-            "value": applied[p.name],
-            "purpose": p.purpose,
-            "reason": decision.reasons.get(p.name) if not math.isclose(applied[p.name], p.neutral) else None,
-        }
+def _parameters(decision: Decision, applied: Settings) -> tuple[ParameterRow, ...]:
+    return tuple(
+        ParameterRow(
+            name=p.name,
+            unit=p.unit,
+            where=p.where,
+            low=p.low,
+            high=p.high,
+            neutral=p.neutral,
+            value=applied[p.name],
+            purpose=p.purpose,
+            reason=None if math.isclose(applied[p.name], p.neutral) else decision.reasons.get(p.name),
+        )
         for p in applied.space
-    ]
+    )
 
 
-def _match(results: Results) -> dict[str, Any] | None:
-    """How matchering matched the mix, so that it can be done again."""
+def _match(results: Results) -> RecordedMatch | None:
+    """The song that matchering listened to, so that it can be done again."""
     if not results.ran("match"):
         return None
     values = results["match"].values
-    return {name: values[name] for name in ("matchering", "sha256")}
+    return RecordedMatch(matchering=values["matchering"], sha256=values["sha256"])
 
 
 def _replay(
-    request: Request, decision: Decision, models: Sequence[Mapping[str, str]], match: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """What a replay sets: the decision before the amount, and every option that reaches a sample.
+    request: Request, decision: Decision, models: Sequence[ModelRow], match: RecordedMatch | None
+) -> ReplaySection:
+    """The settings of a replay.
 
     The decision is the feedback loop's last, so the replay renders once.
     """
-    pipeline = {**vars(request.config.pipeline), "renders": 1}
+    pipeline = {**asdict(request.config.pipeline), "renders": 1}
     for model in models:
-        if model["stage"] == "separate":
-            pipeline["separator"] = model["name"]
-    return {
-        "settings": decision.settings.changed(),
-        "reasons": dict(decision.reasons),
-        "pipeline": pipeline,
-        "amount": request.amount,
-        "strengths": asdict(request.strengths),
-        "edits": asdict(request.edits),
-        "codecs": {"checked": list(request.codec_plan.checked), "held": list(request.codec_plan.held)},
-        "replaygain": request.replaygain,
-        "sample_rate": request.sample_rate,
-        "seed": request.seed,
-        "match": match,
-    }
+        if model.stage == "separate":
+            pipeline["separator"] = model.name
+    return ReplaySection(
+        settings=decision.settings.changed(),
+        reasons=dict(decision.reasons),
+        pipeline=pipeline,
+        amount=request.amount,
+        strengths=request.strengths,
+        edits=request.edits,
+        codecs=RecordedCodecs(checked=request.codec_plan.checked, held=request.codec_plan.held),
+        replaygain=request.replaygain,
+        dual_mono=request.dual_mono,
+        sample_rate=request.sample_rate,
+        seed=request.seed,
+        match=match,
+    )

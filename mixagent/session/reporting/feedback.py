@@ -1,15 +1,16 @@
-"""What the report says of the feedback loop: each render, what of it was out of band, what was changed."""
+"""The report's section on the feedback loop: each render, its figures out of band, and its changes."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
 from mixagent.pipeline.feedback import Aim, Change, Figures, Miss, misses
 from mixagent.report.actions import hz_words
+from mixagent.report.model import AimRow, ChangeRow, FeedbackSection, MissRow, RenderRow
 from mixagent.report.words import number, parameter_label, parameter_value, place_label
 
 if TYPE_CHECKING:
@@ -17,63 +18,63 @@ if TYPE_CHECKING:
     from mixagent.session.feedback import Rendered
 
 
-def feedback_account(
+def feedback_section(
     aims: Sequence[Aim], song: Figures, renders: Sequence[Rendered], kept: int, answerable: bool
-) -> dict[str, Any]:
-    """The report's entry `feedback`.
+) -> FeedbackSection:
+    """The report's section `feedback`.
 
     Args:
-        aims: what was steered.
-        song: what was measured of the song as it came.
+        aims: steered figures with their bands.
+        song: figures of the song as it came.
         renders: all of them, in order.
         kept: index of the one that is the master.
         answerable: whether something could still be moved when the loop ended.
     """
-    return {
-        "aims": [_aim(aim) for aim in aims],
-        "kept": kept + 1,
-        "song": dict(song),
-        "renders": [_render(number, render, aims, song) for number, render in enumerate(renders, 1)],
-        "ended": _ended(aims, song, renders, kept, answerable),
-    }
+    return FeedbackSection(
+        aims=tuple(_aim(aim) for aim in aims),
+        kept=kept + 1,
+        song=dict(song),
+        renders=tuple(_render(number, render, aims, song) for number, render in enumerate(renders, 1)),
+        ended=_ended(aims, song, renders, kept, answerable),
+    )
 
 
-def _render(number: int, render: Rendered, aims: Sequence[Aim], song: Figures) -> dict[str, Any]:
+def _render(number: int, render: Rendered, aims: Sequence[Aim], song: Figures) -> RenderRow:
     space = render.decision.settings.space
-    changes = [_change(change, space, render.figures) for change in render.changes]
+    changes = tuple(_change(change, space, render.figures) for change in render.changes)
     plain = [told for told, change in zip(changes, render.changes, strict=True) if not _band(change.miss)]
     bands = [change for change in render.changes if _band(change.miss)]
-    return {
-        "render": number,
-        "figures": dict(render.figures),
-        "deviation": render.deviation,
-        "out": [
-            {"name": miss.aim.name, "excess": miss.excess, "words": miss_words(miss)}
+    return RenderRow(
+        render=number,
+        figures=dict(render.figures),
+        deviation=render.deviation,
+        out=tuple(
+            MissRow(name=miss.aim.name, excess=miss.excess, words=miss_words(miss))
             for miss in misses(aims, render.figures, song)
-        ],
-        "changes": changes,
-        "told": [*(told["words"] for told in plain), *_bands_words(bands, render.figures)],
-    }
+        ),
+        changes=changes,
+        told=(*(told.words for told in plain), *_bands_words(bands, render.figures)),
+    )
 
 
-def _aim(aim: Aim) -> dict[str, Any]:
+def _aim(aim: Aim) -> AimRow:
     low, high = (edge if math.isfinite(edge) else None for edge in aim.band)
-    return {"name": aim.name, "label": aim.label, "unit": aim.unit, "low": low, "high": high}
+    return AimRow(name=aim.name, label=aim.label, unit=aim.unit, low=low, high=high)
 
 
-def _change(change: Change, space: ParameterSpace, after: Figures) -> dict[str, Any]:
+def _change(change: Change, space: ParameterSpace, after: Figures) -> ChangeRow:
     aim = change.miss.aim
     parameter = space[change.name]
     values = [parameter_value(v, parameter.unit, parameter.low < 0) for v in (change.before, change.after)]
     label = f"{place_label(parameter.where)} {parameter_label(change.name)}"
     came_to = f"then {number(after[aim.name])} {aim.unit}"
-    return {
-        "name": change.name,
-        "before": change.before,
-        "after": change.after,
-        "aim": aim.name,
-        "words": f"{label} {values[0]} to {values[1]}: {miss_words(change.miss)}; {came_to}",
-    }
+    return ChangeRow(
+        name=change.name,
+        before=change.before,
+        after=change.after,
+        aim=aim.name,
+        words=f"{label} {values[0]} to {values[1]}: {miss_words(change.miss)}; {came_to}",
+    )
 
 
 _GRAPHIC = re.compile(r"(tone|width)_(\d+)")
@@ -132,7 +133,7 @@ def missed_words(missed: Sequence[Miss]) -> str:
 
 
 def miss_words(miss: Miss) -> str:
-    """What was measured, and past which bound: “pumping 1.6 dB, over 1.0”."""
+    """A figure, and past which bound it is: “pumping 1.6 dB, over 1.0”."""
     aim = miss.aim
     side = "over" if miss.excess > 0 else "under"
     return f"{aim.label} {number(miss.value)} {aim.unit}, {side} {number(miss.value - miss.excess)}"
@@ -156,11 +157,11 @@ def _ended(
     return f"{words}: {why}"
 
 
-def feedback_lines(account: Mapping[str, Any] | None) -> list[str]:
-    """What the loop changed in the master, one line a change; none where the first render stood."""
-    if account is None or len(account["renders"]) == 1:
+def feedback_lines(section: FeedbackSection | None) -> list[str]:
+    """The loop's changes of the master, one line a change; none where the first render stood."""
+    if section is None or len(section.renders) == 1:
         return []
-    made = account["renders"][1 : account["kept"]]
-    lines = [f"Render {row['render']}, {words}" for row in made for words in row["told"]]
-    tried = account["renders"][account["kept"] :]
-    return [*lines, *([f"Feedback: {account['ended']}"] if tried else [])]
+    made = section.renders[1 : section.kept]
+    lines = [f"Render {row.render}, {words}" for row in made for words in row.told]
+    tried = section.renders[section.kept :]
+    return [*lines, *([f"Feedback: {section.ended}"] if tried else [])]

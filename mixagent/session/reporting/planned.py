@@ -1,4 +1,4 @@
-"""What settings would do, in words, where nothing was rendered that could be measured."""
+"""The moves that settings would make, in words, where nothing was rendered that could be measured."""
 
 from __future__ import annotations
 

@@ -1,47 +1,46 @@
-"""What the report says of references: which they were, and how far the song was from them and is now."""
+"""The report's section on references: which they were, and how far song and master are from them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import math
+from collections.abc import Callable
 
 from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.matching.profiles import Profile, tone_distance_db, width_distance_db
+from mixagent.report.model import GivenReference, ReferenceRow, ReferenceSection
 from mixagent.report.words import number
 from mixagent.session.reference_stages import Listened
 from mixagent.session.references import DIMENSIONS, Aims, References
 from mixagent.session.results import Measured, Results
 
 
-def reference_account(references: References, listened: Listened, results: Results) -> dict[str, Any]:
-    """The report's entry `reference`.
-
-    `rows` say of each thing that was matched how far it was from the references and is now, or what it
-    was, is now and is in the references.
-    """
+def reference_section(references: References, listened: Listened, results: Results) -> ReferenceSection:
+    """The report's section `reference`."""
     after = results.measured
     assert after is not None
-    return {
-        "method": "matchering" if listened.matchering is not None else "profile",
-        "given": [
-            {
-                "name": reference.name,
-                "weight": reference.weight,
-                "for": [name for name in (*DIMENSIONS, "loudness") if reference in getattr(references, name)],
-                "songs": list(listened.profiles[reference.name].songs),
-                "integrated_lufs": listened.profiles[reference.name].integrated_lufs.mean,
-            }
+    return ReferenceSection(
+        method="matchering" if listened.matchering is not None else "profile",
+        given=tuple(
+            GivenReference(
+                name=reference.name,
+                weight=reference.weight,
+                dimensions=tuple(
+                    name for name in (*DIMENSIONS, "loudness") if reference in getattr(references, name)
+                ),
+                songs=tuple(listened.profiles[reference.name].songs),
+                integrated_lufs=listened.profiles[reference.name].integrated_lufs.mean,
+            )
             for reference in references.all
-        ],
-        "rows": _rows(listened.aims, results.heard, after),
-    }
+        ),
+        rows=_rows(listened.aims, results.heard, after),
+    )
 
 
-def _rows(aims: Aims, before: Measured, after: Measured) -> list[dict[str, Any]]:
+def _rows(aims: Aims, before: Measured, after: Measured) -> tuple[ReferenceRow, ...]:
     song, master = before.measures, after.measures
     if song is None or master is None:
-        return []
-    rows = []
+        return ()
+    rows: list[ReferenceRow | None] = []
     if aims.tone is not None:
         rows.append(_distance("tone", tone_distance_db, aims.tone, song, master))
     if aims.width is not None:
@@ -50,10 +49,18 @@ def _rows(aims: Aims, before: Measured, after: Measured) -> list[dict[str, Any]]
         rows.append(_figure("loudness range", "loudness_range", "LU", aims.dynamics, song, master))
         rows.append(_figure("peak to loudness", "plr", "dB", aims.dynamics, song, master))
     if aims.loudness is not None:
-        old, new = (measured.values["analysis"]["integrated_lufs"] for measured in (before, after))
-        wanted = aims.loudness.integrated_lufs.mean
-        rows.append({"what": "loudness", "unit": "LUFS", "before": old, "after": new, "reference": wanted})
-    return [row for row in rows if row["before"] is not None and row["after"] is not None]
+        old, new = (measured.analysis.integrated_lufs for measured in (before, after))
+        rows.append(_row("loudness", "LUFS", old, new, aims.loudness.integrated_lufs.mean))
+    return tuple(row for row in rows if row is not None)
+
+
+def _row(
+    what: str, unit: str, before: float | None, after: float | None, reference: float | None
+) -> ReferenceRow | None:
+    """The row of a thing that was matched; None where it could not be measured."""
+    if before is None or after is None or not math.isfinite(before + after):
+        return None
+    return ReferenceRow(what=what, unit=unit, before=before, after=after, reference=reference)
 
 
 def _distance(
@@ -62,37 +69,35 @@ def _distance(
     aim: Profile,
     song: SongMeasures,
     master: SongMeasures,
-) -> dict[str, Any]:
+) -> ReferenceRow | None:
     """How far from the references, before and after."""
-    far, near = measure(song, aim), measure(master, aim)
-    return {"what": what, "unit": "dB", "before": far, "after": near, "reference": None}
+    return _row(what, "dB", measure(song, aim), measure(master, aim), None)
 
 
 def _figure(
     what: str, name: str, unit: str, aim: Profile, song: SongMeasures, master: SongMeasures
-) -> dict[str, Any]:
-    wanted = aim.measures[name].mean
-    return {"what": what, "unit": unit, "before": song[name], "after": master[name], "reference": wanted}
+) -> ReferenceRow | None:
+    return _row(what, unit, song[name], master[name], aim.measures[name].mean)
 
 
-def reference_words(account: Mapping[str, Any]) -> str:
-    """The account in one sentence."""
-    names = ", ".join(_named(given) for given in account["given"])
-    by = " by matchering" if account["method"] == "matchering" else ""
-    rows = [f"{row['what']} {_change(row)}" for row in account["rows"]]
+def reference_words(section: ReferenceSection) -> str:
+    """The section in one sentence."""
+    names = ", ".join(_named(given) for given in section.given)
+    by = " by matchering" if section.method == "matchering" else ""
+    rows = [f"{row.what} {_change(row)}" for row in section.rows]
     return f"Brought towards {names}{by}: {'; '.join(rows) or 'nothing could be measured'}"
 
 
-def _named(given: Mapping[str, Any]) -> str:
+def _named(given: GivenReference) -> str:
     """The reference, how many songs it is where there are more, and for what it is, unless for all."""
-    parts = [part for part in given["for"] if part in DIMENSIONS]
-    songs = f" ({len(given['songs'])} songs)" if len(given["songs"]) > 1 else ""
-    of_what = "" if len(parts) == len(DIMENSIONS) else f" for {' and '.join(given['for'])}"
-    return f"{given['name']}{songs}{of_what}"
+    parts = [part for part in given.dimensions if part in DIMENSIONS]
+    songs = f" ({len(given.songs)} songs)" if len(given.songs) > 1 else ""
+    of_what = "" if len(parts) == len(DIMENSIONS) else f" for {' and '.join(given.dimensions)}"
+    return f"{given.name}{songs}{of_what}"
 
 
-def _change(row: Mapping[str, Any]) -> str:
-    before, after = number(row["before"]), number(row["after"])
-    if row["reference"] is None:
-        return f"{before} to {after} {row['unit']} away"
-    return f"{before} to {after} {row['unit']}, {number(row['reference'])} there"
+def _change(row: ReferenceRow) -> str:
+    before, after = number(row.before), number(row.after)
+    if row.reference is None:
+        return f"{before} to {after} {row.unit} away"
+    return f"{before} to {after} {row.unit}, {number(row.reference)} there"

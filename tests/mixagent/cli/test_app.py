@@ -183,12 +183,16 @@ def test_two_runs_at_once_share_a_cache(song, cache_folder):
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
 
 
-def test_an_output_that_links_elsewhere_leaves_what_it_links_to(mixagent, song, tmp_path):
-    (tmp_path / "kept").write_text("kept")
-    (tmp_path / "m.wav").symlink_to("kept")
-    assert master(mixagent, song, "-o", tmp_path / "m.wav").code == 0
-    assert (tmp_path / "kept").read_text() == "kept"
-    assert soundfile.info(tmp_path / "m.wav").frames == soundfile.info(song).frames
+@pytest.mark.parametrize("name", ["kept.wav", "kept", "kept.old"])
+def test_an_output_that_is_a_link_is_written_through(mixagent, song, tmp_path, name):
+    (tmp_path / "elsewhere").mkdir()
+    kept, link = tmp_path / "elsewhere" / name, tmp_path / "m.wav"
+    kept.write_text("old")
+    link.symlink_to(kept)
+    assert master(mixagent, song, "-o", link).code == 0
+    assert link.is_symlink()
+    assert soundfile.info(kept).frames == soundfile.info(song).frames
+    assert [path.name for path in kept.parent.iterdir()] == [name]
 
 
 def test_a_report_never_replaces_the_input(mixagent, song, tmp_path):

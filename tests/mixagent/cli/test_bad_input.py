@@ -18,6 +18,9 @@ from songs import RATE, song_samples, write_song
 from mixagent.pipeline.measure.meters import measure
 from mixagent.pipeline.types import Audio
 
+KEPT = ("meta.json", "lock")
+"""What a cache holds beside finished stages."""
+
 PROGRAM = [sys.executable, "-m", "mixagent"]
 
 
@@ -174,7 +177,7 @@ def test_an_output_on_a_full_or_protected_disk_gets_one_line(mixagent, song, tmp
     assert contents(song.parent) == before
 
 
-@pytest.mark.parametrize(("options", "words"), [("size=64k", "no space left"), ("ro", "read-only")])
+@pytest.mark.parametrize(("options", "words"), [("size=64k", "make room"), ("ro", "read-only")])
 def test_a_cache_on_a_full_or_protected_disk_gets_one_line(
     mixagent, monkeypatch, song, tmp_path, options, words
 ):
@@ -182,7 +185,7 @@ def test_a_cache_on_a_full_or_protected_disk_gets_one_line(
     with small_disk(tmp_path / "disk", options) as disk:
         monkeypatch.setenv("MIXAGENT_CACHE", str(disk / "cache"))
         ran = mixagent("master", song, "--separator", "none")
-        assert not [path for path in disk.rglob("*") if path.is_file() and path.name != "meta.json"]
+        assert not [path for path in disk.rglob("*") if path.is_file() and path.name not in KEPT]
     assert (ran.code, ran.out, len(ran.err.splitlines())) == (6, "", 1)
     assert words in ran.err
     assert "cache" in ran.err

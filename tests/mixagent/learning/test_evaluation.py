@@ -183,9 +183,20 @@ def test_all_five_are_the_five_alone(tmp_path: Path) -> None:
     assert together.damage.severities["mud"] == alone.damage.severities["mud"]
     assert together.damage.mechanisms["mud"] == alone.damage.mechanisms["mud"]
     np.testing.assert_array_equal(alone.original.samples, together.original.samples)
+
     assert not clean.damage.severities
     assert clean.distance.total == pytest.approx(0.0)
     np.testing.assert_array_equal(cases.load(first["mud"]).stems.mix.samples, alone.stems.mix.samples)
+
+
+def test_a_case_hears_as_much_of_its_song_as_is_asked_for(tmp_path: Path) -> None:
+    folder = str(debug_corpus(tmp_path, 6.0).directory)
+    for heard_s, wanted_s in ((0.0, 1.0), (4.0, 4.0), (30.0, 6.0)):
+        cases = MadeCases(folder, "test", 1.0, heard_s, separator="none")
+        case = cases.load(cases.items(1)[0])
+        context = case.context(ParameterSpace.for_stems(()))
+        assert case.analysis.duration_s == pytest.approx(1.0)
+        assert context.mix.duration_s == pytest.approx(wanted_s, abs=0.02)
 
 
 def test_a_split_without_songs_is_an_error(tmp_path: Path, store: StoredCases) -> None:

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -13,8 +14,10 @@ import pytest
 import soundfile
 from rich.console import Console
 
+from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import OutputError
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.measures import DEEPEST_WOBBLE_DB, SongMeasures, measure_song
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
@@ -22,10 +25,33 @@ from mixagent.pipeline.measure.translation import translate
 from mixagent.pipeline.types import Audio
 from mixagent.report.actions import Made, actions, answers
 from mixagent.report.charts import Scale, clock
-from mixagent.report.findings import finding_rows, judged, judged_object
+from mixagent.report.findings import finding_rows, judged, judged_section
 from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate, mp3, peaks
+from mixagent.report.model import (
+    SCHEMA,
+    CheckedCodec,
+    Codecs,
+    DecisionSection,
+    EditsMade,
+    FinaliserRender,
+    FinaliserSection,
+    FindingRow,
+    Findings,
+    Input,
+    Measures,
+    ModelRow,
+    Output,
+    ParameterRow,
+    Property,
+    ReplaySection,
+    Report,
+    StageRow,
+    Summary,
+    TranslationRow,
+)
 from mixagent.report.page import write_page
 from mixagent.report.player import match_db
+from mixagent.report.serial import from_json
 from mixagent.report.terminal import summary_text
 from mixagent.report.words import number, parameter_label, parameter_value
 from mixagent.session.reporting.build import afterwards
@@ -53,68 +79,88 @@ def measures_of(audio: Audio) -> SongMeasures | None:
     return measure_song(analysis, fingerprint(audio, analysis.integrated_lufs))
 
 
-def make_report(before: Audio, after: Audio, name: str = "song.wav") -> dict:
+def make_report(before: Audio, after: Audio, name: str = "song.wav") -> Report:
     rows = [
-        {
+        ParameterRow(
             **{
                 key: getattr(p, key) for key in ("name", "unit", "where", "low", "high", "neutral", "purpose")
             },
-            "value": SETTINGS.get(p.name, p.neutral),
-            "reason": "mud 0.60" if p.name in SETTINGS else None,
-        }
+            value=SETTINGS.get(p.name, p.neutral),
+            reason="mud 0.60" if p.name in SETTINGS else None,
+        )
         for p in ParameterSpace.for_stems(["vocals", "accompaniment"])
     ]
-    measured = {side: measures_of(audio) for side, audio in (("before", before), ("after", after))}
-    was = None if measured["before"] is None else judged(measured["before"])
-    now = None if measured["after"] is None else judged(measured["after"], was)
+    measured = Measures(before=measures_of(before), after=measures_of(after))
+    was = None if measured.before is None else judged(measured.before)
+    now = None if measured.after is None else judged(measured.after, was)
     settings = ParameterSpace.for_stems(["vocals", "accompaniment"]).settings(SETTINGS)
     acted = [] if was is None or now is None else actions(was, now, Made(settings, {}))
-    return {
-        "schema": "mixagent.report/2",
-        "version": "0.1.0",
-        "input": {
-            "path": name,
-            "sha256": "0" * 64,
-            "format": "wav",
-            "rate": before.rate,
-            "channels": before.channels,
-            "frames": before.frames,
-            "duration_s": before.frames / before.rate,
-        },
-        "output": {"path": "o.wav", "format": "wav", "bit_depth": 24, "rate": after.rate, "sha256": "1" * 64},
-        "target": {
-            "name": "streaming",
-            "integrated_lufs": -14.0,
-            "ceiling_dbtp": -1.0,
-            "max_reduction_db": 9.0,
-        },
-        "met": True,
-        "missed": None,
-        "summary": {
-            "wrong": ["Mud & more."],
-            "done": ["Cut it.", *(answer.words for answer in answers(acted))],
-            "left": [],
-            "new": [],
-        },
-        "judged": judged_object(was),
-        "findings": {"before": finding_rows(was, []), "after": finding_rows(now, [])},
-        "actions": acted,
-        "measures": {side: None if m is None else m.to_json() for side, m in measured.items()},
-        "before": analyse(before).to_json(),
-        "after": analyse(after).to_json(),
-        "properties": [{"kind": "mono", "evidence": "the file has one channel"}] * (before.channels == 1),
-        "stages": [{"name": "decode", "status": "cached", "seconds": 0.1, "detail": "wav"}],
-        "models": [{"stage": "separation", "name": "spleeter", "why": "no GPU"}],
-        "decision": {"policy": "rules", "amount": 1.0, "parameters": rows},
-        "finaliser": {
-            "gain_db": 3.0,
-            "max_reduction_db": 1.0,
-            "transients_lost_db": 0.4,
-            "tails_lowered_db": 2.4,
-            "renders": [{"gain_db": 3.0, "integrated_lufs": -14.0, "true_peak_dbtp": -1.0}],
-        },
-        "warnings": ["Mind the gap."],
-    }
+    mono = Property(kind="mono", evidence="the file has one channel")
+    output = Output(path="o.wav", format="wav", bit_depth="24", rate=after.rate, sha256="1" * 64)
+    return Report(
+        schema=SCHEMA,
+        version="0.1.0",
+        input=Input(
+            path=name,
+            sha256="0" * 64,
+            format="wav",
+            rate=before.rate,
+            channels=before.channels,
+            frames=before.frames,
+            duration_s=before.frames / before.rate,
+        ),
+        output=output,
+        outputs=(output,),
+        target=LoudnessTarget("streaming", -14.0),
+        met=True,
+        missed=None,
+        summary=Summary(
+            wrong=("Mud & more.",),
+            done=("Cut it.", *(answer.words for answer in answers(acted))),
+            left=(),
+            new=(),
+        ),
+        judged=judged_section(was),
+        findings=Findings(before=finding_rows(was, []), after=finding_rows(now, [])),
+        actions=tuple(acted),
+        repairs={},
+        measures=measured,
+        before=analyse(before),
+        after=analyse(after),
+        properties=(mono,) * (before.channels == 1),
+        platforms=(),
+        codecs=None,
+        translation=(),
+        translation_after=(),
+        edits=EditsMade(fade_in_s=0.0, fade_out_s=0.0, trimmed_start_s=0.0, trimmed_end_s=0.0),
+        stages=(StageRow(name="decode", status="cached", seconds=0.1, detail="wav"),),
+        models=(ModelRow(stage="separation", name="spleeter", why="no GPU"),),
+        reference=None,
+        goal=None,
+        stems_in=None,
+        decision=DecisionSection(
+            policy="rules", amount=1.0, strengths=Strengths(), search=None, parameters=tuple(rows)
+        ),
+        feedback=None,
+        finaliser=FinaliserSection(
+            gain_db=3.0,
+            max_reduction_db=1.0,
+            transients_lost_db=0.4,
+            tails_lowered_db=2.4,
+            renders=(
+                FinaliserRender(gain_db=3.0, integrated_lufs=-14.0, true_peak_dbtp=-1.0, reduction_db=1.0),
+            ),
+        ),
+        warnings=("Mind the gap.",),
+        replay=ReplaySection(
+            settings=SETTINGS,
+            reasons={},
+            pipeline={"separator": "none"},
+            amount=1.0,
+            sample_rate=None,
+            seed=0,
+        ),
+    )
 
 
 class _Reader(HTMLParser):
@@ -148,19 +194,26 @@ def written(tmp_path):
 def test_the_page_tells_what_platforms_codecs_and_a_phone_make_of_it(tmp_path):
     source, path = song(), tmp_path / "r.html"
     report = make_report(source, source)
-    report["platforms"] = platform_rows({"integrated_lufs": -12.0, "true_peak_dbtp": -1.0})
-    check = {"codec": "mp3", "kbps": 320, "true_peak_dbtp": -0.8, "integrated_lufs": -14.0, "over_db": 0.2}
-    report["codecs"] = {"checks": [check]}
+    check = CheckedCodec(codec="mp3", kbps=320, true_peak_dbtp=-0.8, integrated_lufs=-14.0, over_db=0.2)
     bare = np.stack([tone := 0.2 * np.sin(2 * np.pi * 70 * np.arange(3 * RATE) / RATE), tone])
-    played = [row.to_json() for row in translate(Audio(bare.astype(np.float32), RATE))]
-    report["translation"] = report["translation_after"] = played
-    report["decision"]["strengths"] = {"eq": 0.5, "width": 1.0}
+    played = from_json(
+        tuple[TranslationRow, ...],
+        [row.to_json() for row in translate(Audio(bare.astype(np.float32), RATE))],
+    )
+    report = replace(
+        report,
+        platforms=platform_rows(-12.0, -1.0),
+        codecs=Codecs(held=(), absent=(), checks=(check,), renders=()),
+        translation=played,
+        translation_after=played,
+        decision=replace(report.decision, strengths=Strengths(eq=0.5)),
+    )
     write_page(report, source, source, path)
     text = " ".join(path.read_text("utf-8").split())
     assert "TIDAL" in text
     assert re.search(r"<td[^>]*>−14.0</td><td[^>]*>−2.0</td>", text)
     assert "0.20 dB over the ceiling" in text
-    lost_lu = number(played[1]["loudness_lost_lu"])
+    lost_lu = number(played[1].loudness_lost_lu)
     assert f"<strong>on a phone {lost_lu} LU of the loudness are lost" in text
     assert "; the bass line is gone: " in text
     assert re.search(rf"<td[^>]*>{lost_lu}</td><td[^>]*>{lost_lu}</td>", text)
@@ -188,21 +241,21 @@ def test_hostile_names_stay_text(written):
     assert "<script>alert" not in path.read_text("utf-8")
     sources = [attributes["src"] for tag, attributes in reader.tags if tag == "img"]
     assert all(source.startswith("data:image/png;base64,") for source in sources)
-    assert json.loads(reader.texts["report"]) == report
+    assert json.loads(reader.texts["report"]) == report.to_dict()
 
 
 def test_a_closing_tag_in_the_data_does_not_end_the_script(written):
     _, reader, report = written(song(), song(), name="a</script><b>.wav")
-    assert json.loads(reader.texts["report"])["input"]["path"] == report["input"]["path"]
+    assert json.loads(reader.texts["report"])["input"]["path"] == report.input.path
 
 
 def test_every_parameter_but_neutral_graphic_bands_stands_on_the_page_with_unit_and_reason(written):
     path, _, report = written(song(), song())
     text = path.read_text("utf-8")
-    for row in report["decision"]["parameters"]:
-        if row["where"] == "graphic":
+    for row in report.decision.parameters:
+        if row.where == "graphic":
             continue
-        assert row["purpose"].replace("'", "&#39;") in text
+        assert row.purpose.replace("'", "&#39;") in text
     assert "320 Hz" in text
     assert "mud 0.60" in text
 
@@ -361,22 +414,29 @@ def test_a_swing_at_the_end_of_its_scale_is_told_as_the_least_that_it_can_be():
     for wobble in (24.0, DEEPEST_WOBBLE_DB):
         values = {**was["values"], "sub_wobble": wobble, "bass_wobble": wobble}
         rows = finding_rows(judged(SongMeasures.from_json({**was, "values": values})), [])
-        told[wobble] = next(row["sentence"] for row in rows if row["name"] == "wobbling lows")
+        told[wobble] = next(row.sentence for row in rows if row.name == "wobbling lows")
     assert "at least" not in told[24.0]
     assert "swings at least" in told[DEEPEST_WOBBLE_DB]
 
 
 def test_what_became_worse_is_not_told_as_left_alone():
-    row = {
-        "name": "hole",
-        "found": True,
-        "severity": 0.7,
-        "sentence": "A band is missing",
-        "unanswered": None,
-    }
-    now = {**row, "severity": 0.8}
-    assert afterwards([row], [now], []) == {"left": ["A band is missing; more than before"], "new": []}
+    row = FindingRow(
+        name="hole",
+        kind="fault",
+        severity=0.7,
+        found=True,
+        place="7–11 kHz",
+        apart=3.0,
+        unit="dB",
+        sentence="A band is missing",
+        pathology="holes",
+        unanswered=None,
+    )
+    assert afterwards([row], [replace(row, severity=0.8)], []) == (
+        ["A band is missing; more than before"],
+        [],
+    )
     still = "A band is missing; found, not answered"
-    assert afterwards([row], [row], []) == {"left": [still], "new": []}
+    assert afterwards([row], [row], []) == ([still], [])
     why = "nothing fills it"
-    assert afterwards([row], [{**row, "unanswered": why}], []) == {"left": [f"{still}: {why}"], "new": []}
+    assert afterwards([row], [replace(row, unanswered=why)], []) == ([f"{still}: {why}"], [])

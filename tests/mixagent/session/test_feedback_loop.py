@@ -12,6 +12,7 @@ from songs import RATE, song_samples
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.types import Audio
 from mixagent.policies.base import Recorded
+from mixagent.report.model import Report
 from mixagent.report.page import render_page
 from mixagent.report.terminal import summary_text
 from mixagent.session.master import master_song
@@ -59,7 +60,7 @@ def mastered(song, values, renders=4, overrides=(), **options):
         song, output, **{"target": loudness_target("-20"), **options}, config=config, policy=policy
     )
     with master_song(request) as result:
-        return result.report, output.read_bytes()
+        return result.report.to_dict(), output.read_bytes()
 
 
 def settings_of(report):
@@ -165,10 +166,10 @@ def test_the_number_of_renders_has_bounds(mixagent, beat, renders):
 
 
 def test_the_terminal_and_the_page_tell_what_was_changed(beat, tmp_path):
-    report, _ = mastered(beat, PUMPING)
+    report = Report.from_dict(mastered(beat, PUMPING)[0])
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(summary_text(report))
-    change = report["feedback"]["renders"][1]["changes"][0]["words"]
+    change = report.feedback.renders[1].changes[0].words
     assert change.startswith("Master Compressor ratio 8.00:1 to ")
     assert f"Render 2, {change}" in console.export_text()
     sound = Audio(song_samples(1.0).T.copy(), RATE)

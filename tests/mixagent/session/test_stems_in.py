@@ -124,7 +124,7 @@ def test_stems_can_be_mixed_from_python(band, tmp_path, cache_folder):
         stems_in=StemsIn.of_folder(band[0]),
     )
     with master_song(request) as made:
-        assert made.report["output"]["path"] == str(tmp_path / "m.wav")
+        assert made.report.output.path == str(tmp_path / "m.wav")
         assert made.before.frames == made.after.frames == 3 * RATE
 
 

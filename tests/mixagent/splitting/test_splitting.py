@@ -24,7 +24,7 @@ SHARES = (0.4, 0.3, 0.2, 0.06, 0.03, 0.01)
 class Shared:
     """A separator that gives each stem a fixed share of the mix: quick, and its sums are known."""
 
-    name = "shared"
+    name = "spleeter"
 
     def __init__(self, names: tuple[str, ...], shares: tuple[float, ...] = SHARES) -> None:
         self.stem_names, self.shares, self.version = names, shares, str(shares)

@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import sosfreqz
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, ParameterSpace
-from mixagent.pipeline.dsp.graphic import THIRD_OCTAVES_HZ, graphic_sections
+from mixagent.pipeline.dsp.graphic import BANDS_HZ, graphic_sections
 from mixagent.pipeline.render import premaster
 from mixagent.pipeline.types import Audio, Stems, load
 
@@ -21,9 +21,9 @@ def response_db(gains_db: np.ndarray, rate: int, hz: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("rate", [32000, 44100, 48000, 96000])
 def test_the_response_runs_through_a_smooth_curve(rate: int) -> None:
-    place = np.linspace(0, 1, len(THIRD_OCTAVES_HZ))
+    place = np.linspace(0, 1, len(BANDS_HZ))
     gains_db = 10 * np.sin(2 * np.pi * place)
-    hz = 1000 * 10 ** ((np.arange(len(THIRD_OCTAVES_HZ)) - THIRD_OCTAVES_HZ.index(1000.0)) / 10)
+    hz = 1000 * 10 ** ((np.arange(len(BANDS_HZ)) - BANDS_HZ.index(1000.0)) / 10)
     reached = hz < 0.3 * rate
     apart = response_db(gains_db, rate, hz[reached]) - gains_db[reached]
     assert np.abs(apart).max() < 0.6

@@ -181,7 +181,7 @@ def test_a_voice_alone_is_held_to_nothing_and_nothing_is_found() -> None:
     music = finished_music_band()
     values = music.band.mean.copy()
     for hz in TONE_HZ[:8]:
-        values[INDEX[f"tone_{hz:.0f}"]] -= 8 * music.band.spread[INDEX[f"tone_{hz:.0f}"]]
+        values[INDEX[f"tone_{int(hz)}"]] -= 8 * music.band.spread[INDEX[f"tone_{int(hz)}"]]
     judgement = judge(SongMeasures(values, np.zeros(len(KIND))))
     assert judgement.alone
     assert findings(judgement) == ()
@@ -290,7 +290,7 @@ def test_what_lies_within_the_inner_edge_is_left_alone() -> None:
 
 
 def test_a_broad_excess_is_brought_to_the_inner_edge() -> None:
-    broad = {f"tone_{hz:.0f}": 2.0 for hz in TONE_HZ[6:14]}
+    broad = {f"tone_{int(hz)}": 2.0 for hz in TONE_HZ[6:14]}
     judgement = out_by(broad)
     moved = gains(answer(judgement).values, "tone")
     middle = moved[8:12]
@@ -308,7 +308,7 @@ def test_no_band_is_moved_further_than_its_bounds() -> None:
 
 def narrowed(*spreads: float) -> Judgement:
     """A narrow song whose sides are loud enough to hold something, by five spreads where none are given."""
-    names = [f"width_{hz:.0f}" for hz in WIDTH_HZ]
+    names = [f"width_{int(hz)}" for hz in WIDTH_HZ]
     return out_by(dict(zip(names, spreads or (-5.0,) * len(names), strict=True)))
 
 
@@ -321,11 +321,11 @@ def test_sides_of_the_lows_are_never_raised() -> None:
 
 
 def test_a_band_without_trust_is_not_moved() -> None:
-    assert answer(out_by({f"tone_{hz:.0f}": 4.0 for hz in TONE_HZ[:9]}, trust=0.0)).values == {}
+    assert answer(out_by({f"tone_{int(hz)}": 4.0 for hz in TONE_HZ[:9]}, trust=0.0)).values == {}
 
 
 def test_nothing_is_raised_above_the_end_of_the_highs() -> None:
-    dull = out_by({f"tone_{hz:.0f}": -4.0 for hz in TONE_HZ[20:]} | {"bandwidth": -0.5})
+    dull = out_by({f"tone_{int(hz)}": -4.0 for hz in TONE_HZ[20:]} | {"bandwidth": -0.5})
     judgement = replace(dull, measures=replace(dull.measures, values=dull.measures.values.copy()))
     judgement.measures.values[INDEX["bandwidth"]] = math.log2(8000 / 16000)
     tone = gains(answer(judgement).values, "tone")
@@ -367,7 +367,7 @@ def test_nothing_is_moved_for_a_group_in_which_no_fault_was_found() -> None:
 
 def test_only_the_stretch_that_a_fault_reaches_is_moved_unless_the_group_is_out_as_a_whole() -> None:
     muddy = dict.fromkeys(BY_NAME["muddy"].measures, 3.0)
-    slight = {f"tone_{hz:.0f}": -0.6 for hz in TONE_HZ[20:25]} | dict.fromkeys(
+    slight = {f"tone_{int(hz)}": -0.6 for hz in TONE_HZ[20:25]} | dict.fromkeys(
         BY_NAME["hollow"].measures[1:], -0.2
     )
     judgement = out_by({**muddy, **slight})
@@ -382,7 +382,7 @@ def test_only_the_stretch_that_a_fault_reaches_is_moved_unless_the_group_is_out_
 @pytest.mark.parametrize("hz", [63.0, 100.0, 10000.0])
 def test_a_band_that_moves_no_more_than_a_steady_noise_is_not_raised(hz: float) -> None:
     place = TONE_HZ.index(hz)
-    low = {f"tone_{hz:.0f}": -4.0 for hz in TONE_HZ[max(place - 4, 1) : place + 5]}
+    low = {f"tone_{int(hz)}": -4.0 for hz in TONE_HZ[max(place - 4, 1) : place + 5]}
     moves = np.full(len(TONE_HZ), 12.0)
     music = gains(answer(out_by(low, moves_db=moves)).values, "tone")
     moves[place] = 0.0
@@ -396,14 +396,14 @@ def test_a_band_that_moves_no_more_than_a_steady_noise_is_not_raised(hz: float) 
 
 
 def test_no_band_is_raised_so_far_that_its_quiet_moments_are_louder_than_those_of_finished_music() -> None:
-    low = {f"tone_{hz:.0f}": -4.0 for hz in TONE_HZ[20:]}
+    low = {f"tone_{int(hz)}": -4.0 for hz in TONE_HZ[20:]}
     quiet = finished_music_band().quiet_db - 2.0
     tone = gains(answer(out_by(low, quiet_db=quiet)).values, "tone")
     assert tone[21:26] == pytest.approx(2.0, abs=0.01)
 
 
 def test_a_reference_may_raise_further_than_finished_music() -> None:
-    dark = out_by({f"tone_{hz:.0f}": -9.0 for hz in TONE_HZ[20:]})
+    dark = out_by({f"tone_{int(hz)}": -9.0 for hz in TONE_HZ[20:]})
     plain, asked = (gains(answer(j).values, "tone").max() for j in (dark, replace(dark, chosen=True)))
     assert plain == pytest.approx(RAISE_DB)
     assert asked == pytest.approx(ASKED_RAISE_DB)
@@ -434,8 +434,8 @@ def test_every_move_has_a_parameter_and_a_reason() -> None:
 
 
 def test_what_a_width_takes_from_the_tone_is_given_back() -> None:
-    wide = out_by({f"width_{hz:.0f}": 4.0 for hz in WIDTH_HZ})
+    wide = out_by({f"width_{int(hz)}": 4.0 for hz in WIDTH_HZ})
     values = answer(wide).values
     after = reached_by(wide.measures, gains(values, "tone"), gains(values, "width"))
-    moved = [after[f"tone_{hz}"] - wide.measures[f"tone_{hz:.0f}"] for hz in GRAPHIC_HZ[5:25]]
+    moved = [after[f"tone_{hz}"] - wide.measures[f"tone_{int(hz)}"] for hz in GRAPHIC_HZ[5:25]]
     assert np.ptp(moved) < 0.5

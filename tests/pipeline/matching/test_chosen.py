@@ -78,7 +78,7 @@ def test_a_dull_copy_gets_its_highs_back(itself) -> None:
     copy = heard(audio).measures
     decision = towards(Decision(SPACE.settings(), {}), copy, band_of(itself))
     after = heard(premaster(Stems(audio, {}), decision.settings)).measures
-    highs = [INDEX[f"tone_{hz:.0f}"] for hz in TONE_HZ if 6000 < hz < 13000]
+    highs = [INDEX[f"tone_{int(hz)}"] for hz in TONE_HZ if 6000 < hz < 13000]
     assert (copy.values - itself.means)[highs].min() < -4.0
     # The inner edge is 0.35 dB off; the mean of all bands, about which tones are told, rises by 0.2 dB.
     assert np.abs((after.values - itself.means)[highs]).max() < INNER * LEAST_SPREAD_DB + 0.3

@@ -8,7 +8,8 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 import mixagent.pipeline.types as audio_module
-from mixagent.pipeline.measure.analysis import BANDS_HZ, THIRD_OCTAVES_HZ, Analysis, _peaks, analyse
+from mixagent.pipeline.dsp.third_octaves import THIRD_OCTAVES_HZ
+from mixagent.pipeline.measure.analysis import BANDS_HZ, Analysis, _peaks, analyse
 from mixagent.pipeline.measure.meters import measure
 from mixagent.pipeline.types import Audio
 

@@ -217,7 +217,7 @@ def test_the_worst_loss_comes_first() -> None:
     assert {lost.kind for lost in translation.found} == {"loudness", "bass", "cancels"}
     severities = [lost.severity for lost in translation.found]
     assert severities == sorted(severities, reverse=True)
-    assert translation.says.startswith(told([translation.to_json()])[0])
+    assert translation.says.startswith(told(translation.found)[0])
     assert translation.says.count("on a phone") == 1
 
 
