@@ -27,7 +27,7 @@ from mixagent.session.render import every_stage, stages_of
 from mixagent.session.reporting.build import Outcome, build_report
 from mixagent.session.request import LOSSY, Request
 from mixagent.session.results import Results
-from mixagent.session.stages import ANALYSING, levels, premaster_stages
+from mixagent.session.stages import ANALYSING, DESCRIBING, levels, premaster_stages
 from mixagent.stem_files import all_parts, write_stems
 from mixagent.types import ShowProgress
 
@@ -74,7 +74,7 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
             write_stems(parts, stem_files, request.song, job.run.show)
         before = section(song.heard.song, results.span) if results.span else song.heard.song
         report = build_report(_outcome(job, source, decided, results, warnings))
-        told = _remembered(report, song, decided, before, after)
+        told = _remembered(job, report, song, decided, before, after)
         yield Mastered(replace(report, warnings=(*report.warnings, *told)), before, after)
 
 
@@ -139,7 +139,12 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
 
 
 def _remembered(
-    report: Report, song: AnalysedSong, decided: Decided, before: AudioSource, after: AudioSource
+    job: Job,
+    report: Report,
+    song: AnalysedSong,
+    decided: Decided,
+    before: AudioSource,
+    after: AudioSource,
 ) -> list[str]:
     """The master put down as an experience, where that is wanted; warnings for the user."""
     remembered = decided.request.config.experience
@@ -147,7 +152,14 @@ def _remembered(
         return []
     from mixagent.learning import experience_log
 
-    made = experience_log.Made(report, song.context, decided.applied, song.heard.stems, before, after)
+    features = song.context.features
+    if not features and before.channels <= 2:
+        # By a stage, so that another target finds them.
+        described = job.run.stages([*job.decoding, DESCRIBING])["features"].values
+        features = {"mix": np.array(described["features"], np.float32)}
+    made = experience_log.Made(
+        report, song.context, features, decided.applied, song.heard.stems, before, after
+    )
     return experience_log.record(made, remembered.keep_audio)
 
 

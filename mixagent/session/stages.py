@@ -130,7 +130,7 @@ def hearing_stages(
         before = tuple(stage.name for stage in repairs)
         repairs.append(Stage(repair.name, repair_song, (*HEARD_FIRST, *before), settings, repair.version))
     denoised = Stage("denoise", denoise_vocals_stem, (stem_source.name,), {"on": config.denoise})
-    described = [Stage("features", song_features, ("decode",))] if features else []
+    described = [DESCRIBING] if features else []
     needs = (stem_source.name, "denoise")
     stems = [
         Stage(f"hear {name}", hear_stem, needs, {"stem": name, "features": features}) for name in stem_names
@@ -383,6 +383,10 @@ def hear_stem(context: StageContext) -> dict[str, Any]:
 def song_features(context: StageContext) -> dict[str, Any]:
     """What a trained policy is shown of the song."""
     return {"features": describe_song(context.inputs["decode"].audio("audio")).tolist()}
+
+
+DESCRIBING = Stage("features", song_features, ("decode",))
+"""What a trained policy is shown of the decoded song."""
 
 
 def _blended(before: AudioSource, after: AudioSource, amount: float) -> AudioSource:

@@ -15,7 +15,7 @@ from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import diagnose
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.measure.analysis import analyse
-from mixagent.pipeline.measure.features import FEATURE_NAMES
+from mixagent.pipeline.measure.features import FEATURE_NAMES, describe_song
 from mixagent.pipeline.render import render
 from mixagent.pipeline.types import Audio, load
 from mixagent.policies.base import Context
@@ -40,6 +40,7 @@ def made() -> Made:
             output=replace(report.outputs[0], sha256="b" * 64),
         ),
         context=Context(analysis, heard, diagnose(song, analysis), TARGETS["streaming"], space),
+        features={"mix": describe_song(song)},
         settings=settings,
         stems=stems,
         song=song,
