@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mixagent.manifests import is_whole, read_account, write_json
+from mixagent.manifests import is_whole, read_manifest, write_json
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.graph.runner import Stage, program_version
 from mixagent.pipeline.io import BitDepth, content_hash
@@ -22,7 +22,7 @@ from mixagent.session.running import Runner, opened_run
 from mixagent.session.separators import stem_separator
 from mixagent.session.stages import listening_stages, separating_stage
 from mixagent.settings import Config, load_config
-from mixagent.song_files import ACCOUNT
+from mixagent.song_files import MANIFEST
 from mixagent.splitting.judging import (
     SILENT_PEAK_DBFS,
     chosen_stems,
@@ -77,7 +77,7 @@ class SplitRequest:
     @property
     def report(self) -> Path:
         """The file of the report, by which a second run knows that it is done."""
-        return self.folder / (self.song.stem + ACCOUNT)
+        return self.folder / (self.song.stem + MANIFEST)
 
 
 def split_songs(
@@ -125,7 +125,7 @@ def split_song(request: SplitRequest, progress: ShowProgress | None = None) -> S
     """
     choice = stem_separator(request.config, request.device, request.stems, request.shifts, request.seed)
     key = _key(request, choice)
-    before = read_account(request.report)
+    before = read_manifest(request.report)
     known = _known(before)
     if known is not None and known.key == key and is_whole(before, request.folder):
         return replace(known, status="unchanged")
