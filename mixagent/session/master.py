@@ -120,7 +120,7 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
     request = decided.request
     if request.config.pipeline.renders == 1 or request.preview_s is not None:
         return decided
-    from mixagent.session.feedback import Loop, fed_back
+    from mixagent.session.feedback import Loop, run_feedback
 
     space = decided.decision.settings.space
     idle = {p.name for p in space if request.strengths.of(dimension(p.name)) == 0.0}
@@ -134,7 +134,7 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
         edits=request.edits,
         rate=request.sample_rate,
     )
-    decision, section = fed_back(loop, decided.decision, job.run)
+    decision, section = run_feedback(loop, decided.decision, job.run)
     return replace(decided, decision=decision, feedback=section)
 
 
