@@ -236,7 +236,7 @@ def compare(
     >>> len(both.versions)
     2
     """
-    from mixagent.comparing.run import compare_songs, laid_together, write_comparison
+    from mixagent.comparing.run import aligned_songs, compare_songs, write_comparison
     from mixagent.report.writer import check_reports
 
     if len(versions) < 2:
@@ -247,7 +247,7 @@ def compare(
     progress = _progress(on_event, cancel)
     if not reports:
         return ComparisonResult(compare_songs(files, progress))
-    with laid_together(files, progress) as comparison:
+    with aligned_songs(files, progress) as comparison:
         write_comparison(comparison, reports)
         return ComparisonResult(comparison.found)
 
