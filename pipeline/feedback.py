@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -58,6 +59,11 @@ _NINETY_PERCENT = 1.645
 """Standard deviations from the mean within which 90 % of a normal distribution lie."""
 
 
+@cache
+def _fits(names: str, name: str) -> bool:
+    return re.fullmatch(names, name) is not None
+
+
 @dataclass(frozen=True)
 class Lever:
     """Parameters that move a figure.
@@ -81,7 +87,7 @@ class Lever:
         """Those of a chain that it names."""
         low, high = self.centre_hz
         for parameter in settings.space:
-            if re.fullmatch(self.names, parameter.name):
+            if _fits(self.names, parameter.name):
                 centre = settings.values.get(parameter.name.removesuffix("_db") + "_hz")
                 if centre is None or low <= centre < high:
                     yield parameter

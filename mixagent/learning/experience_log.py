@@ -11,7 +11,7 @@ import numpy as np
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.measure.features import describe_song
-from mixagent.pipeline.types import Audio, AudioSource, Stems
+from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Stems
 from mixagent.policies.base import Context
 from mixagent.policies.experience import Excerpt, Experience, ExperienceStore
 from mixagent.policies.promotion import weights_sha256
@@ -31,7 +31,8 @@ class Made:
 
     Attributes:
         report: of the master.
-        context: what the policy was shown; features that are missing are taken from the stems.
+        context: what the policy was shown.
+        features: of the song, as "mix", and of its stems; those that are missing are taken from the stems.
         settings: what was rendered.
         stems: of the restored song.
         song: as it came.
@@ -40,6 +41,7 @@ class Made:
 
     report: Report
     context: Context
+    features: Mapping[str, FloatArray]
     settings: Settings
     stems: Stems
     song: AudioSource
@@ -99,9 +101,11 @@ def _printable(name: str) -> str:
 
 
 def _features(made: Made) -> Mapping[str, Any]:
-    if made.context.features:
-        return made.context.features
-    return {name: describe_song(part) for name, part in {"mix": made.stems.mix, **made.stems.parts}.items()}
+    sources = {"mix": made.stems.mix, **made.stems.parts}
+    return {
+        name: made.features[name] if name in made.features else describe_song(source)
+        for name, source in sources.items()
+    }
 
 
 def judged(made: Made) -> tuple[float | None, dict[str, float]]:

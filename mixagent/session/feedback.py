@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from mixagent.pipeline.chain.edits import Edits, edited
 from mixagent.pipeline.feedback import (
     Aim,
@@ -30,6 +32,8 @@ from mixagent.session.running import Runner
 
 LEAST_GAIN = 0.5
 """By how much a render has to come closer to the aims, in tolerances."""
+
+_LEVELS = "levels.npy"
 
 RENDERING = ("mix", "match", "level", "finalise", "measure", "judge")
 """The stages of a render, which a later one has again."""
@@ -73,7 +77,7 @@ class Loop:
     rate: int | None
 
 
-def fed_back(loop: Loop, decision: Decision, run: Runner) -> tuple[Decision, FeedbackSection]:
+def run_feedback(loop: Loop, decision: Decision, run: Runner) -> tuple[Decision, FeedbackSection]:
     """The decision whose render came closest to the aims, and the report's section on all renders.
 
     A render stands unless the one after it is closer by `LEAST_GAIN`, and the first that is not ends the
@@ -85,7 +89,7 @@ def fed_back(loop: Loop, decision: Decision, run: Runner) -> tuple[Decision, Fee
     while (revised := _revised(loop, renders, song)) is not None and len(renders) < loop.renders:
         following, changes = revised
         labels = {name: f"{name} {len(renders) + 1}" for name in RENDERING}
-        results = run.stages([*loop.stages(following), _judging(loop)], labels=labels)
+        results = run.stages([*loop.stages(following), _listening(), _judging(loop)], labels=labels)
         renders.append(_rendered(loop, following, results, song, changes))
         if renders[-1].deviation > renders[-2].deviation - LEAST_GAIN:
             break
@@ -155,23 +159,40 @@ def _listening() -> Stage:
 def _judging(loop: Loop) -> Stage:
     """What is asked of a render beside its analysis."""
     settings = {"edits": asdict(loop.edits), "rate": loop.rate}
-    return Stage("judge", judge_render, ("decode", "mix", "finalise"), settings)
+    return Stage("judge", judge_render, ("decode", "listen", "mix", "finalise"), settings)
 
 
 def listen_to_song(context: StageContext) -> dict[str, Any]:
-    """Harshness of the song as it came."""
-    from mixagent.pipeline.measure.artefacts import harshness_db
+    """Harshness of the song as it came, and its levels, which every render is held against."""
+    from mixagent.pipeline.measure.artefacts import band_levels
 
-    return {"harshness_db": finite_or_none(harshness_db(Results(context.inputs).song))}
+    heard = band_levels(Results(context.inputs).song)
+    np.save(context.directory / _LEVELS, heard.levels_db, allow_pickle=False)
+    return {"harshness_db": _finite(heard.harshness_db), "window_s": heard.window_s}
 
 
 def judge_render(context: StageContext) -> dict[str, Any]:
     """Pumping and harshness of a render."""
-    from mixagent.pipeline.measure.artefacts import harshness_db, pumping_db
+    from mixagent.pipeline.measure.artefacts import BandLevels, band_levels, pumping_between_db
 
     inputs, rate = Results(context.inputs), context.settings["rate"]
     song, master, span = inputs.song, inputs.master, inputs.span
     assert span is not None
     resampled = resample(song, rate or song.rate, context.directory / "song.f32")
     dry = edited(resampled, Edits(**context.settings["edits"]), span)
-    return {"pumping_db": pumping_db(dry, master), "harshness_db": finite_or_none(harshness_db(master))}
+    if dry is song:
+        listened = inputs["listen"]
+        levels_db = np.load(listened.directory / _LEVELS, allow_pickle=False)
+        harshness_db = _or_silence(listened.values["harshness_db"])
+        before = BandLevels(levels_db, listened.values["window_s"], harshness_db)
+    else:
+        before = band_levels(dry)
+    after = band_levels(master)
+    return {
+        "pumping_db": pumping_between_db(before, after),
+        "harshness_db": _finite(after.harshness_db),
+    }
+
+
+def _finite(level_db: float) -> float | None:
+    return level_db if math.isfinite(level_db) else None

@@ -21,12 +21,12 @@ from mixagent.report.model import ModelRow, Report
 from mixagent.session.analyse import AnalysedSong, Job, StemSource, analyse_song, opened_job, stem_source
 from mixagent.session.decide import Decided, decide
 from mixagent.session.export import export, measured_export, named_stem_files
-from mixagent.session.guidance import Wishes
+from mixagent.session.guidance import Guidance
 from mixagent.session.render import every_stage, stages_of
 from mixagent.session.reporting.build import Outcome, build_report
 from mixagent.session.request import LOSSY, Request
 from mixagent.session.results import Results
-from mixagent.session.stages import ANALYSING, levels, premaster_stages
+from mixagent.session.stages import ANALYSING, DESCRIBING, levels, premaster_stages
 from mixagent.stem_files import all_parts, write_stems
 
 
@@ -72,7 +72,7 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
             write_stems(parts, stem_files, request.song, job.run.show)
         before = section(song.heard.song, results.span) if results.span else song.heard.song
         report = build_report(_outcome(job, source, decided, results, warnings))
-        told = _remembered(report, song, decided, before, after)
+        told = _remembered(job, report, song, decided, before, after)
         yield Mastered(replace(report, warnings=(*report.warnings, *told)), before, after)
 
 
@@ -108,7 +108,7 @@ def _untouched(job: Job) -> Mastered:
         warnings.append(
             f"peaks {over_db:.1f} dB over full scale were clipped: write 32-bit float wav to keep them"
         )
-    nothing = Decided(request, Wishes(), Decision(ParameterSpace.for_stems(()).settings(), {}))
+    nothing = Decided(request, Guidance(), Decision(ParameterSpace.for_stems(()).settings(), {}))
     report = build_report(Outcome(nothing, results, job.run.events, (), tuple(warnings)))
     return Mastered(report, song, after)
 
@@ -118,13 +118,13 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
     request = decided.request
     if request.config.pipeline.renders == 1 or request.preview_s is not None:
         return decided
-    from mixagent.session.feedback import Loop, fed_back
+    from mixagent.session.feedback import Loop, run_feedback
 
     space = decided.decision.settings.space
     idle = {p.name for p in space if request.strengths.of(dimension(p.name)) == 0.0}
     loop = Loop(
         renders=request.config.pipeline.renders,
-        aims=decided.wishes.steered(
+        aims=decided.guidance.steered(
             request.target_of(song.heard.song.channels), decided.applied, song.context.measures
         ),
         held={*request.config.chain, *idle},
@@ -132,12 +132,17 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
         edits=request.edits,
         rate=request.sample_rate,
     )
-    decision, section = fed_back(loop, decided.decision, job.run)
+    decision, section = run_feedback(loop, decided.decision, job.run)
     return replace(decided, decision=decision, feedback=section)
 
 
 def _remembered(
-    report: Report, song: AnalysedSong, decided: Decided, before: AudioSource, after: AudioSource
+    job: Job,
+    report: Report,
+    song: AnalysedSong,
+    decided: Decided,
+    before: AudioSource,
+    after: AudioSource,
 ) -> list[str]:
     """The master put down as an experience, where that is wanted; warnings for the user."""
     remembered = decided.request.config.experience
@@ -145,7 +150,14 @@ def _remembered(
         return []
     from mixagent.learning import experience_log
 
-    made = experience_log.Made(report, song.context, decided.applied, song.heard.stems, before, after)
+    features = song.context.features
+    if not features and before.channels <= 2:
+        # By a stage, so that another target finds them.
+        described = job.run.stages([*job.decoding, DESCRIBING])["features"].values
+        features = {"mix": np.array(described["features"], np.float32)}
+    made = experience_log.Made(
+        report, song.context, features, decided.applied, song.heard.stems, before, after
+    )
     return experience_log.record(made, remembered.keep_audio)
 
 

@@ -131,7 +131,7 @@ def hearing_stages(
         before = tuple(stage.name for stage in repairs)
         repairs.append(Stage(repair.name, repair_song, (*HEARD_FIRST, *before), settings, repair.version))
     denoised = Stage("denoise", denoise_vocals_stem, (stem_source.name,), {"on": config.denoise})
-    described = [Stage("features", song_features, ("decode",))] if features else []
+    described = [DESCRIBING] if features else []
     needs = (stem_source.name, "denoise")
     stems = [
         Stage(f"hear {name}", hear_stem, needs, {"stem": name, "features": features}) for name in stem_names
@@ -292,18 +292,18 @@ def _measured(source: AudioSource, progress: Progress, known_lufs: float | None 
     """
     from mixagent.pipeline.measure.translation import translate
 
-    shares = [0.0, 0.0]
+    shares = [0.0, 0.0, 0.0]
 
     def watched(which: int) -> Watched:
         def report(share: float) -> None:
-            shares[which] = share
-            progress(sum(shares) / 2)
+            shares[which] = max(share, shares[which])
+            progress(sum(shares) / len(shares))
 
         return Watched(source, report)
 
     with ThreadPoolExecutor(2) as pool:
         hearing = None if known_lufs is None else pool.submit(fingerprint, watched(1), known_lufs)
-        playing = pool.submit(translate, source)
+        playing = pool.submit(translate, watched(2))
         analysis = analyse(watched(0))
         if not math.isfinite(analysis.integrated_lufs):
             diagnosis, measures = diagnose(source, analysis), None
@@ -384,6 +384,10 @@ def hear_stem(context: StageContext) -> dict[str, Any]:
 def song_features(context: StageContext) -> dict[str, Any]:
     """What a trained policy is shown of the song."""
     return {"features": describe_song(context.inputs["decode"].audio("audio")).tolist()}
+
+
+DESCRIBING = Stage("features", song_features, ("decode",))
+"""What a trained policy is shown of the decoded song."""
 
 
 def _blended(before: AudioSource, after: AudioSource, amount: float) -> AudioSource:

@@ -14,9 +14,11 @@ import stat
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -46,6 +48,8 @@ _FLOAT_BYTES = 4
 _MISSING_S = 1.0
 _SHORTEST_LEFT_S = 0.2
 _LONGEST_S = 1e7
+# A change within the clock of a file system (2 s at most) after another one may not show in its times.
+_SETTLED_NS = 2_000_000_000
 _UNKNOWN_SIZE = 0xFFFFFFFF
 _ENCODER_PADDING = 8192
 _DECODER_DELAY = 529
@@ -107,8 +111,22 @@ def content_hash(path: Path) -> str:
         InputError: the file cannot be read.
     """
     _check_file(path)
+    state = path.stat()
+    changed_ns = max(state.st_mtime_ns, state.st_ctime_ns)
+    if time.time_ns() - changed_ns < _SETTLED_NS:
+        return _hash_of(path)
+    return _settled_hash(path.resolve(), state.st_dev, state.st_ino, state.st_size, changed_ns)
+
+
+def _hash_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _settled_hash(path: Path, _device: int, _inode: int, _size: int, _changed_ns: int) -> str:
+    """The hash of a file in this state, read once: a song is asked for it wherever it is named."""
+    return _hash_of(path)
 
 
 def probe(path: Path) -> FileInfo:

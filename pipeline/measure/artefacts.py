@@ -19,7 +19,9 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from mixagent.pipeline.decibels import amplitudes_to_db, db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.dsp.spectral import ComplexArray, window_frames
 from mixagent.pipeline.measure.meters import Loudness
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, blocks
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, blocks
+
+Float64Array = NDArray[np.float64]
 
 _WINDOW_S = 0.046
 _SEGMENT_WINDOWS = 32
@@ -79,6 +81,21 @@ def distortion_db(dry: AudioSource, wet: AudioSource) -> float:
     return power_to_db(left / whole) if left > 0 else -math.inf
 
 
+@dataclass(frozen=True)
+class BandLevels:
+    """What pumping and harshness are told from: the levels of one sound over time, read once.
+
+    Attributes:
+        levels_db: of the whole and of each band from 500 Hz up, (1 + bands, windows).
+        window_s: from one window to the next.
+        harshness_db: see `harshness_db`.
+    """
+
+    levels_db: FloatArray
+    window_s: float
+    harshness_db: float
+
+
 def pumping_db(dry: AudioSource, wet: AudioSource) -> float:
     """How deep the transients duck what is sustained beside them, in dB ≥ 0.
 
@@ -89,16 +106,44 @@ def pumping_db(dry: AudioSource, wet: AudioSource) -> float:
     Raises:
         ValueError: the two differ in length, rate or channels.
     """
-    before, after = _band_levels_db(dry, wet)
+    _check(dry, wet)
+    return pumping_between_db(band_levels(dry), band_levels(wet))
+
+
+def pumping_between_db(dry: BandLevels, wet: BandLevels) -> float:
+    """`pumping_db` of two sounds of one length and rate whose levels are known."""
+    before, after = dry.levels_db, wet.levels_db
     if before.shape[1] < 2:
         return 0.0
-    frame_s = window_frames(_WINDOW_S, dry.rate) / 2 / dry.rate
-    driver = undulation(before[0], frame_s)
-    still = np.abs(undulation(before[1:], frame_s)) < _SUSTAINED_DB
+    driver = undulation(before[0], dry.window_s)
+    still = np.abs(undulation(before[1:], dry.window_s)) < _SUSTAINED_DB
     still &= before[1:] > np.maximum(before[0].max() + _AUDIBLE_DB, -100.0)
-    moved = undulation(after[1:] - before[1:], frame_s)
+    moved = undulation(after[1:] - before[1:], dry.window_s)
     dips = [dips_db(gain[at], driver[at]) for gain, at in zip(moved, still, strict=True) if at.sum() > 1]
     return max(float(np.mean(dips)), 0.0) if dips else 0.0
+
+
+def band_levels(source: AudioSource) -> BandLevels:
+    """The levels of a sound over time, in one pass."""
+    hz = np.fft.rfftfreq(window_frames(_WINDOW_S, source.rate), 1 / source.rate)
+    rows = [(hz >= low) & (hz < high) for low, high in [(0.0, math.inf), *pairwise(_BANDS_HZ)]]
+    to_bands = np.stack([row for row in rows if row.any()]).T.astype(np.float32)
+    to_harsh, to_body = ((hz >= low) & (hz < high) for low, high in (_HARSH_HZ, _BODY_HZ))
+    harsh_octaves, body_octaves = (math.log2(high / low) for low, high in (_HARSH_HZ, _BODY_HZ))
+    levels = [np.zeros((to_bands.shape[1], 0), np.float32)]
+    ratios, wholes = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
+    for spectra in _spectra(source, _SEGMENT_WINDOWS):
+        power = (spectra.real**2 + spectra.imag**2).sum(axis=0)
+        levels.append(10 * np.log10((power @ to_bands).T + _TINY))
+        harsh = power[:, to_harsh].sum(axis=1) / harsh_octaves
+        body = power[:, to_body].sum(axis=1) / body_octaves
+        ratios.append(10 * np.log10((harsh + _TINY) / (body + _TINY)))
+        wholes.append(10 * np.log10(power.sum(axis=1) + _TINY))
+    return BandLevels(
+        levels_db=np.concatenate(levels, axis=1),
+        window_s=window_frames(_WINDOW_S, source.rate) / 2 / source.rate,
+        harshness_db=_harshness_db(np.concatenate(ratios), np.concatenate(wholes)),
+    )
 
 
 def undulation(levels_db: NDArray[np.floating], frame_s: float) -> NDArray[np.floating]:
@@ -140,20 +185,14 @@ def harshness_db(source: AudioSource) -> float:
 
     The 95th percentile over the windows that are within 50 dB of the loudest; −inf for silence.
     """
-    ratios, levels = [], []
-    hz = np.fft.rfftfreq(window_frames(_WINDOW_S, source.rate), 1 / source.rate)
-    for spectra in _spectra(source, _SEGMENT_WINDOWS):
-        power = (spectra.real**2 + spectra.imag**2).sum(axis=0)
-        harsh, body = (
-            power[:, (hz >= low) & (hz < high)].sum(axis=1) / math.log2(high / low)
-            for low, high in (_HARSH_HZ, _BODY_HZ)
-        )
-        ratios.append(powers_to_db((harsh + _TINY) / (body + _TINY)))
-        levels.append(powers_to_db(power.sum(axis=1) + _TINY))
-    if not levels or (loudest := max(float(level.max()) for level in levels)) <= -150.0:
+    return band_levels(source).harshness_db
+
+
+def _harshness_db(ratios_db: FloatArray, levels_db: FloatArray) -> float:
+    loudest_db = float(levels_db.max(initial=-math.inf))
+    if loudest_db <= -150.0:
         return -math.inf
-    heard = np.concatenate(levels) > loudest + _AUDIBLE_DB
-    return float(np.quantile(np.concatenate(ratios)[heard], _HARSH_QUANTILE))
+    return float(np.quantile(ratios_db[levels_db > loudest_db + _AUDIBLE_DB], _HARSH_QUANTILE))
 
 
 def loudness_jump_lu(loudness: Loudness) -> float:
@@ -190,22 +229,6 @@ def _spectra(source: AudioSource, windows: int) -> Iterator[ComplexArray]:
         for first in range(0, count, windows):
             yield fft.rfft(cut[:, first : first + windows] * window, axis=2)
         held = held[:, count * hop :]
-
-
-def _band_levels_db(dry: AudioSource, wet: AudioSource) -> tuple[Float64Array, Float64Array]:
-    """Levels of the whole and of each band over time, (1 + bands, frames), of both sides."""
-    hz = np.fft.rfftfreq(window_frames(_WINDOW_S, dry.rate), 1 / dry.rate)
-    edges = [(0.0, math.inf), *pairwise(_BANDS_HZ)]
-    rows = [(hz >= low) & (hz < high) for low, high in edges]
-    to_bands = np.stack([row for row in rows if row.any()]).T.astype(np.float32)
-    sides: tuple[list[Float64Array], list[Float64Array]] = ([], [])
-    for pair in _paired(dry, wet, _SEGMENT_WINDOWS):
-        for spectra, levels in zip(pair, sides, strict=True):
-            power = (spectra.real**2 + spectra.imag**2).sum(axis=0) @ to_bands
-            levels.append(powers_to_db(power.T + _TINY))
-    empty = np.zeros((to_bands.shape[1], 0))
-    before, after = (np.concatenate(levels or [empty], axis=1) for levels in sides)
-    return before, after
 
 
 @dataclass(frozen=True)

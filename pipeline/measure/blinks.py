@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.decibels import powers_to_db
@@ -75,10 +76,7 @@ class BlinkListener(SpectralProcessor):
 
     def correction(self, spectra: ComplexArray) -> None:
         """Nothing is added."""
-        power = np.sum(spectra.real**2 + spectra.imag**2, axis=0, dtype=np.float64)
-        sums = np.concatenate([np.zeros((power.shape[0], 1)), np.cumsum(power, axis=1)], axis=1)
-        low, high = self._bins[:-1], self._bins[1:]
-        self._levels.append((sums[:, high] - sums[:, low]) / np.maximum(high - low, 1))
+        self._levels.append(_band_power(spectra, self._bins))
 
     def blinks(self) -> Blinks:
         """The blinks of all that it was given. This ends the stream."""
@@ -90,6 +88,26 @@ class BlinkListener(SpectralProcessor):
         bands = max(self.edges_hz.size - 1, 0)
         levels = np.concatenate([np.zeros((0, bands)), *self._levels])
         return np.asarray(powers_to_db(levels + 1e-20)).T
+
+
+@njit(cache=True, nogil=True)
+def _band_power(spectra: ComplexArray, edges: NDArray[np.int64]) -> Float64Array:
+    """Mean power of the bins of each band in each window, all channels summed, (windows, bands)."""
+    channels, windows = spectra.shape[:2]
+    bands = max(edges.size - 1, 0)
+    levels = np.zeros((windows, bands))
+    sums = np.zeros(edges[-1] + 1 if bands else 1)
+    for t in range(windows):
+        for k in range(sums.size - 1):
+            power = 0.0
+            for c in range(channels):
+                value = spectra[c, t, k]
+                power += value.real * value.real + value.imag * value.imag
+            sums[k + 1] = sums[k] + power
+        for band in range(bands):
+            low, high = edges[band], edges[band + 1]
+            levels[t, band] = (sums[high] - sums[low]) / max(high - low, 1)
+    return levels
 
 
 def _edges_hz(rate: int) -> Float64Array:

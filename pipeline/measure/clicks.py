@@ -59,11 +59,12 @@ def _lone_jumps(x: FloatArray, margin: int, reach: int, gap: int, least: float) 
     found = np.zeros(frames, np.bool_)
     for n in range(max(margin, reach + 3), min(frames - margin, frames - reach)):
         jump = jumps[n]
-        if jump < least or jumps[n - gap : n + gap + 1].max() > jump:
+        # Hardly any jump is alone, and what is beside it says so first.
+        if jump < least or _any_over(jumps, n - gap, n + gap + 1, jump, 1.0):
             continue
-        if _ALONE * jumps[n - reach : n - gap].max() > jump:
+        if _any_over(jumps, n + gap + 1, n + reach, jump, _ALONE):
             continue
-        if _ALONE * jumps[n + gap + 1 : n + reach].max() > jump:
+        if _any_over(jumps, n - reach, n - gap, jump, _ALONE):
             continue
         others = np.sum(jumps[n - reach : n - gap] ** 2) + np.sum(jumps[n + gap + 1 : n + reach] ** 2)
         if _OVER_RMS * np.sqrt(others / (2 * (reach - gap))) > jump:
@@ -73,3 +74,12 @@ def _lone_jumps(x: FloatArray, margin: int, reach: int, gap: int, least: float) 
         after = np.mean(x[n + gap : n + reach] ** 2) + floor
         found[n] = before < 4 * after and after < 4 * before
     return np.nonzero(found)[0]
+
+
+@njit(cache=True, nogil=True)
+def _any_over(jumps: FloatArray, start: int, stop: int, jump: float, times: float) -> bool:
+    """Whether so many times any of the jumps from `start` to `stop` is more than `jump`."""
+    for n in range(start, stop):  # noqa: SIM110 - compiled, and any() would make a generator
+        if times * jumps[n] > jump:
+            return True
+    return False

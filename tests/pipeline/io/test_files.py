@@ -1,9 +1,11 @@
 """Audio files: every format there and back, never half a file, the same bytes twice."""
 
 import errno
+import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -270,3 +272,25 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, name):
         assert not list(disk.iterdir())
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_hash_is_of_the_bytes_that_are_there_now(tmp_path):
+    path = tmp_path / "song.wav"
+    for content in (b"first", b"later", b"again"):
+        path.write_bytes(content)
+        long_ago_s = 1_000_000_000
+        os.utime(path, (long_ago_s, long_ago_s))
+        assert content_hash(path) == hashlib.sha256(content).hexdigest()
+        assert content_hash(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_that_has_not_changed_is_hashed_once(tmp_path, monkeypatch):
+    path = tmp_path / "song.wav"
+    path.write_bytes(b"samples")
+    # As if an hour had passed since: what was changed a moment ago is always read.
+    monkeypatch.setattr(time, "time_ns", lambda: path.stat().st_mtime_ns + 3_600_000_000_000)
+    reads = []
+    digest = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *given: reads.append(given) or digest(*given))
+    assert content_hash(path) == content_hash(path) == hashlib.sha256(b"samples").hexdigest()
+    assert len(reads) == 1
