@@ -1,4 +1,4 @@
-"""Preference data: experiences as tensors of observations, rendered actions and which of two was preferred."""
+"""Preference data: experiences as tensors of what was observed, rendered and preferred."""
 
 from __future__ import annotations
 

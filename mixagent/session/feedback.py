@@ -21,7 +21,6 @@ from mixagent.pipeline.feedback import (
     revise,
     song_figures,
 )
-from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.graph.runner import Stage, StageContext
 from mixagent.pipeline.io import resample
 from mixagent.policies.base import Decision

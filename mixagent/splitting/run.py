@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mixagent.manifests import is_whole, read_manifest, write_json
+from mixagent.pipeline.decibels import amplitude_to_db, db_to_amplitude
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.graph.runner import Stage, program_version
 from mixagent.pipeline.io import BitDepth, content_hash
 from mixagent.pipeline.separation import STEM_SETS, Choice, resolve_device
-from mixagent.pipeline.types import AudioSource, Combination
+from mixagent.pipeline.types import AudioSource, Combination, ShowProgress
 from mixagent.report.serial import from_json
 from mixagent.report.split_model import SplitFailure, SplitModel, SplitReport, SplitSong, SplitWarning
 from mixagent.session.results import Results

@@ -19,9 +19,7 @@ from scipy.ndimage import maximum_filter1d, uniform_filter1d
 from mixagent.pipeline.decibels import amplitudes_to_db, db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.dsp.spectral import ComplexArray, window_frames
 from mixagent.pipeline.measure.meters import Loudness
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, FloatArray, blocks
 
 _WINDOW_S = 0.046
 _SEGMENT_WINDOWS = 32
@@ -134,11 +132,11 @@ def band_levels(source: AudioSource) -> BandLevels:
     ratios, wholes = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
     for spectra in _spectra(source, _SEGMENT_WINDOWS):
         power = (spectra.real**2 + spectra.imag**2).sum(axis=0)
-        levels.append(10 * np.log10((power @ to_bands).T + _TINY))
+        levels.append(powers_to_db((power @ to_bands).T + _TINY))
         harsh = power[:, to_harsh].sum(axis=1) / harsh_octaves
         body = power[:, to_body].sum(axis=1) / body_octaves
-        ratios.append(10 * np.log10((harsh + _TINY) / (body + _TINY)))
-        wholes.append(10 * np.log10(power.sum(axis=1) + _TINY))
+        ratios.append(powers_to_db((harsh + _TINY) / (body + _TINY)))
+        wholes.append(powers_to_db(power.sum(axis=1) + _TINY))
     return BandLevels(
         levels_db=np.concatenate(levels, axis=1),
         window_s=window_frames(_WINDOW_S, source.rate) / 2 / source.rate,
