@@ -122,7 +122,7 @@ class Case:
         features: `describe` of the mix (`mix`) and of each stem by name.
         damage: what was done to the original, where it is known.
         distance: of the mix to the original, where it is known.
-        song: what was heard of the song around the segment; None where the segment is all there is.
+        song: the analysis of the song around the segment; None where the segment is all there is.
     """
 
     name: str
@@ -141,17 +141,17 @@ class Case:
 
     def context(self, space: ParameterSpace) -> Context:
         """What a policy is shown of this case."""
-        heard, mix = self.song, self.stems.mix
-        if heard is None:
+        analysed, mix = self.song, self.stems.mix
+        if analysed is None:
             return Context(
                 *(self.analysis, self.stem_analyses, self.diagnosis, self.target, space, self.features),
                 measures=_measures(mix, self.analysis),
                 bands=lambda: read_song(mix),
             )
         return Context(
-            *(heard.analysis, heard.stems, heard.diagnosis, self.target, space, heard.features),
-            measures=heard.measures,
-            bands=lambda: heard.bands,
+            *(analysed.analysis, analysed.stems, analysed.diagnosis, self.target, space, analysed.features),
+            measures=analysed.measures,
+            bands=lambda: analysed.bands,
         )
 
 
@@ -200,8 +200,8 @@ def make_case(
         separator: takes both the original (for the balance) and the damaged mix apart; None for
             a case without stems.
         target: what the finaliser will aim at.
-        segment: frames of the case within the original; the whole is then damaged and heard, as the product
-            hears whole songs, and only the segment is rendered and judged. None for all of it.
+        segment: frames of the case within the original; the whole is then damaged and analysed, as the
+            product analyses whole songs, and only the segment is rendered and judged. None for all of it.
     """
     apart: Separator = separator or NoSeparator()
     balance_db = {stem: db for stem, db in done.balance_db.items() if stem in apart.stem_names}

@@ -26,7 +26,7 @@ from mixagent.pipeline.render import render, render_stem
 from mixagent.pipeline.types import FloatArray, load
 from mixagent.reward.model import RewardModel, Score
 from mixagent.reward.recovery import UNIT_DB, Distance, Original
-from mixagent.reward.render_pair import Listening, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.truth import LEAST_DISTANCE
 
 ENV_ID = "mixagent/Mixing-v0"
@@ -80,7 +80,7 @@ class HeldCases:
         return self
 
 
-class _Input(Listening):
+class _Input(AnalysedAudio):
     """The input of a case, of which most was measured when the case was made."""
 
     def __init__(self, case: Case, original: Original | None) -> None:
@@ -123,7 +123,7 @@ class Material:
         alone = vocals and stem in case.stems.parts
         return RenderPair(
             before=self.before,
-            after=Listening(load(done.audio)),
+            after=AnalysedAudio(load(done.audio)),
             settings=settings,
             finish=done.finish,
             original=self.original,

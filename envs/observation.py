@@ -112,7 +112,7 @@ def observe(
     """The observation of a song, new float32 arrays of `shapes`.
 
     Args:
-        context: what was heard; its features hold `mix`, and the stems that it has.
+        context: the analysis; its features hold `mix`, and the stems that it has.
         stems: which stems are shown, in order. One that the song lacks is zeros, `present` 0.
         advice: an adviser's action for the chosen parameters; zeros without one.
         last: the render before, when refining.

@@ -119,8 +119,8 @@ def segment_starts_s(analysis: Analysis, segments: int, seconds: float) -> list[
     starts = np.flatnonzero(np.arange(short_term.size) <= duration_s - seconds)
     parts = np.array_split(starts, count)
     loudest = [int(part[np.argmax(short_term[part])]) for part in parts if part.size]
-    heard = [float(s) for s in loudest if short_term[s] > analysis.integrated_lufs - _AUDIBLE_LU]
-    return heard or [0.0]
+    audible = [float(s) for s in loudest if short_term[s] > analysis.integrated_lufs - _AUDIBLE_LU]
+    return audible or [0.0]
 
 
 def _cut(stems: Stems, start_s: float, seconds: float) -> Stems:

@@ -201,8 +201,10 @@ class DistillMos:
     @torch.inference_mode()
     def rate(self, mono: FloatArray, rate: int) -> float:
         """Opinion score from 1 to 5, the mean over pieces of at most 30 s."""
-        heard = load(resample(Audio(mono[None], rate), _DISTILLMOS_HZ)).samples[0]
-        scores = [self._network(torch.from_numpy(piece)[None]) for piece in _pieces(heard, _DISTILLMOS_HZ)]
+        resampled = load(resample(Audio(mono[None], rate), _DISTILLMOS_HZ)).samples[0]
+        scores = [
+            self._network(torch.from_numpy(piece)[None]) for piece in _pieces(resampled, _DISTILLMOS_HZ)
+        ]
         return float(torch.cat(scores).mean())
 
 

@@ -87,8 +87,8 @@ class Spectra:
         return slice(first, max(last, first + 1))
 
 
-class Listening:
-    """Audio, and what was heard in it; each measure is made when first asked for, and kept.
+class AnalysedAudio:
+    """Audio, and its measures; each measure is made when first asked for, and kept.
 
     Args:
         audio: mono or stereo, in memory.
@@ -145,12 +145,12 @@ class Listening:
             return True
         return not max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0))) > 1e-7
 
-    def without_audio(self) -> Listening:
+    def without_audio(self) -> AnalysedAudio:
         """Its features, whether it is silent, and no samples: little enough to be sent at every step."""
         nothing = Audio(np.zeros((self.audio.channels, 0), np.float32), self.audio.rate)
-        heard = Listening(nothing, self.features)
-        heard.silent = self.silent
-        return heard
+        analysed = AnalysedAudio(nothing, self.features)
+        analysed.silent = self.silent
+        return analysed
 
 
 @dataclass(frozen=True)
@@ -158,12 +158,12 @@ class Finished:
     """What the finaliser alone makes of an input.
 
     Attributes:
-        heard: the result.
+        analysed: the result.
         finish: what it did; None where it had nothing to do.
         missed_lu: how far from the target it ended.
     """
 
-    heard: Listening
+    analysed: AnalysedAudio
     finish: Finish | None = None
     missed_lu: float = 0.0
 
@@ -188,8 +188,8 @@ class RenderPair:
         target: what the finaliser aimed at.
     """
 
-    before: Listening
-    after: Listening
+    before: AnalysedAudio
+    after: AnalysedAudio
     settings: Settings | None = None
     finish: Finish | None = None
     original: Original | None = None
@@ -216,9 +216,9 @@ class RenderPair:
         return self.before.finished(self.target)
 
     @property
-    def base(self) -> Listening:
+    def base(self) -> AnalysedAudio:
         """The audio of `neutral`."""
-        return self.neutral.heard
+        return self.neutral.analysed
 
     @cached_property
     def gain_db(self) -> FloatArray:
@@ -243,14 +243,14 @@ def decibels(power: FloatArray, floor_db: float = FLOOR_DB) -> FloatArray:
     return floored_powers_to_db(power, db_to_power(floor_db))
 
 
-def _finished(heard: Listening, target: LoudnessTarget) -> Finished:
-    loudness = heard.loudness
+def _finished(before: AnalysedAudio, target: LoudnessTarget) -> Finished:
+    loudness = before.loudness
     gain_db = target.integrated_lufs - loudness.integrated_lufs
     if loudness.true_peak_dbtp + gain_db <= target.ceiling_dbtp and abs(gain_db) < MAX_GAIN_DB:
-        return Finished(heard)
-    finish = finalise(heard.audio, target, None)
+        return Finished(before)
+    finish = finalise(before.audio, target, None)
     missed_lu = abs(finish.integrated_lufs - target.integrated_lufs)
-    return Finished(Listening(load(finish.audio)), finish, missed_lu if math.isfinite(missed_lu) else 0.0)
+    return Finished(AnalysedAudio(load(finish.audio)), finish, missed_lu if math.isfinite(missed_lu) else 0.0)
 
 
 def _spectra(audio: Audio) -> Spectra:

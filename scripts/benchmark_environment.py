@@ -34,7 +34,7 @@ from mixagent.pipeline.render import premaster
 from mixagent.pipeline.types import load
 from mixagent.policies.rules import RulePolicy
 from mixagent.reward.model import RewardModel, load_reward
-from mixagent.reward.render_pair import Listening, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 
 BATCH = WARM_UP = 10
 CONFIG = OmegaConf.create(
@@ -123,13 +123,13 @@ def _step(material: Material, settings: Settings, reward: RewardModel, watch: St
         source = load(premaster(case.stems, settings, levels=case.levels, gaps=case.gaps))
     with watch("finalise"):
         finish = finalise(source, case.target, None)
-    after = Listening(load(finish.audio))
+    after = AnalysedAudio(load(finish.audio))
     with watch("features"):
         after.features  # noqa: B018
     pair = RenderPair(material.before, after, settings, finish, original, target=case.target)
     if original is not None:
         with watch(ORIGINAL):
-            Listening(after.audio).distance(original)
+            AnalysedAudio(after.audio).distance(original)
         with watch(DISTANCE):
             after.distance(original)
     with watch(NEUTRAL):

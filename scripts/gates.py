@@ -37,7 +37,7 @@ from mixagent.pipeline.types import Audio, Float64Array, Stems, load
 from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS, edit_adversarially
 from mixagent.reward.model import RewardModel, Score, load_reward
 from mixagent.reward.recovery import Original
-from mixagent.reward.render_pair import Listening, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.truth import LEAST_DISTANCE
 
 MATTERS = 0.02
@@ -181,7 +181,7 @@ def adversarial_gate(
     for number, song in enumerate(songs):
         damaged = _damaged(song, "all", number, target)
         for base, audio in zip(BASES, (song.audio, damaged), strict=True):
-            before = Listening(audio)
+            before = AnalysedAudio(audio)
             neutral, finished = judge(model, before, audio, target)
             for name in ADVERSARIAL_EDITS:
                 score, render = judge(model, before, edit_adversarially(audio, name, seed + number), target)
@@ -193,23 +193,27 @@ def adversarial_gate(
     return ruins
 
 
-def judge(model: RewardModel, before: Listening, audio: Audio, target: LoudnessTarget) -> tuple[Score, Audio]:
+def judge(
+    model: RewardModel, before: AnalysedAudio, audio: Audio, target: LoudnessTarget
+) -> tuple[Score, Audio]:
     """The score of audio finished as the product would, against its input; and the finished audio."""
     finish = finalise(audio, target, None)
     after = load(finish.audio)
     settings = ParameterSpace.for_stems(()).settings()
-    return model.score(RenderPair(before, Listening(after), settings, finish, target=target)), after
+    return model.score(RenderPair(before, AnalysedAudio(after), settings, finish, target=target)), after
 
 
-def _moved_by_gain(model: RewardModel, before: Listening, neutral: Score, target: LoudnessTarget) -> float:
+def _moved_by_gain(
+    model: RewardModel, before: AnalysedAudio, neutral: Score, target: LoudnessTarget
+) -> float:
     """The most by which a pure gain moves the total: of the render, finished or not, or of the input."""
     audio = before.audio
     quieter, louder = (
         Audio(audio.samples * np.float32(db_to_amplitude(gain_db)), audio.rate) for gain_db in GAINS_DB
     )
-    raw = [model.score(RenderPair(before, Listening(gained))) for gained in (quieter, louder)]
+    raw = [model.score(RenderPair(before, AnalysedAudio(gained))) for gained in (quieter, louder)]
     finished = [judge(model, before, gained, target)[0] for gained in (quieter, louder)]
-    inputs = [judge(model, Listening(gained), audio, target)[0] for gained in (quieter, louder)]
+    inputs = [judge(model, AnalysedAudio(gained), audio, target)[0] for gained in (quieter, louder)]
     same = model.score(RenderPair(before, before))
     return max(
         *(abs(score.blind - same.blind) for score in raw),
@@ -280,14 +284,14 @@ def _agreement(
     target: LoudnessTarget,
     chosen: Sequence[Settings],
 ) -> Agreement:
-    stems, before, original = Stems(damaged, {}), Listening(damaged), Original(song.audio)
+    stems, before, original = Stems(damaged, {}), AnalysedAudio(damaged), Original(song.audio)
     levels = measure_levels(stems)
     distance = before.distance(original).total
     scores: list[Score] = []
     recoveries: list[float] = []
     for settings in chosen:
         rendered = render(stems, settings, target, levels=levels)
-        after = Listening(load(rendered.audio))
+        after = AnalysedAudio(load(rendered.audio))
         scores.append(model.score(RenderPair(before, after, settings, rendered.finish, target=target)))
         recoveries.append(1.0 - after.distance(original).total / distance)
     blind = [score.blind for score in scores]

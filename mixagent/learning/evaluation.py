@@ -38,7 +38,7 @@ from mixagent.policies.search import STEERED, Method, SearchPolicy
 from mixagent.policies.trial import CaseTrial, blind_part
 from mixagent.reward.model import RewardModel
 from mixagent.reward.recovery import Distance
-from mixagent.reward.render_pair import Listening, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 
 POLICY = "policy"
 """In a system's name: each of the policies that the evaluation is given."""
@@ -334,7 +334,7 @@ class _Bench:
         case, since = self._material.case, time.perf_counter()
         master = mastering(load(case.stems.mix), self._reference())
         finish = finalise(master, case.target, None)
-        heard = Listening(load(finish.audio))
+        heard = AnalysedAudio(load(finish.audio))
         pair = replace(self._material.render_pair(self._neutral), after=heard, settings=None, finish=finish)
         run = Run(System(name, name), name, "")
         return self._row(run, None, pair, time.perf_counter() - since)

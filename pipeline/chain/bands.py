@@ -94,7 +94,7 @@ def measure_bands(
 def dynamic_equaliser(
     settings: Settings, rate: int, channels: int, programmes: BandProgrammes
 ) -> list[Processor]:
-    """The dynamic equaliser with its bands that are on, below Nyquist and ever heard."""
+    """The dynamic equaliser with its bands that are on, below Nyquist and ever audible."""
     bells = [
         DynamicBell(
             centre_hz=values["hz"],
@@ -124,11 +124,13 @@ def multiband(
     """
     crossover, places = _crossover(settings, rate, channels)
     levels = programmes.bands if programmes else {}
-    heard = [level if (level := levels.get(place)) and not level.silent else None for place in places]
-    bends = [_bend(settings[f"{place}.drive_db"], level) for place, level in zip(places, heard, strict=True)]
+    audible = [level if (level := levels.get(place)) and not level.silent else None for place in places]
+    bends = [
+        _bend(settings[f"{place}.drive_db"], level) for place, level in zip(places, audible, strict=True)
+    ]
     bands = [
         _band(place, settings.section(place), rate, channels, level, bend)
-        for place, level, bend in zip(places, heard, bends, strict=True)
+        for place, level, bend in zip(places, audible, bends, strict=True)
     ]
     if not any(bands):
         return []

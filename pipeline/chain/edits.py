@@ -130,9 +130,9 @@ def _programme(source: AudioSource) -> tuple[int, int]:
     peak = max((float(np.abs(part).max(initial=0.0)) for part in blocks(source)), default=0.0)
     threshold, first, last, at = peak * db_to_amplitude(SILENCE_DB), source.frames, 0, 0
     for part in blocks(source):
-        heard = np.flatnonzero((np.abs(part) > threshold).any(axis=0))
-        if heard.size:
-            first, last = min(first, at + int(heard[0])), at + int(heard[-1]) + 1
+        sounding = np.flatnonzero((np.abs(part) > threshold).any(axis=0))
+        if sounding.size:
+            first, last = min(first, at + int(sounding[0])), at + int(sounding[-1]) + 1
         at += part.shape[1]
     if last == 0:
         return 0, source.frames

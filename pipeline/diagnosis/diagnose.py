@@ -136,18 +136,18 @@ def tone_deviation(analysis: Analysis) -> ToneDeviation:
     return ToneDeviation(TONE_HZ, apart, apart / np.sqrt(np.diag(music.tone_covariance)))
 
 
-def diagnose(source: AudioSource, analysis: Analysis, heard: Fingerprint | None = None) -> Diagnosis:
+def diagnose(source: AudioSource, analysis: Analysis, known: Fingerprint | None = None) -> Diagnosis:
     """Find what is wrong, in one more pass over the source.
 
     Args:
         source: mono or stereo, the one that `analysis` measured.
         analysis: gives the loudness to which the song is brought before anything is judged.
-        heard: the source's fingerprint at that loudness, for a caller that has it: nothing is read.
+        known: the source's fingerprint at that loudness, for a caller that has it: nothing is read.
     """
     if not math.isfinite(analysis.integrated_lufs):
         silent = Finding("silence", 1.0, "everywhere", "nothing passes the loudness gate at -70 LUFS", {})
         return Diagnosis((*(_absent(kind) for kind in PATHOLOGIES), silent))
-    measured = heard or fingerprint(source, analysis.integrated_lufs)
+    measured = known or fingerprint(source, analysis.integrated_lufs)
     describe: Mapping[str, _Describe] = {
         "shimmer": _shimmer,
         "mud": _mud,

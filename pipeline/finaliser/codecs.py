@@ -210,8 +210,8 @@ def round_trip(source: AudioSource, codec: Codec, scratch: Path | None = None) -
         taken = resample(source, _taken_rate(codec, source.rate), folder / "resampled.f32")
         codec.write(taken, folder / f"encoded{codec.suffix}")
         decoded = decode(folder / f"encoded{codec.suffix}", folder / "decoded.f32", shortest_s=0.0)
-        heard = measure(decoded.audio)
-    return CodecCheck(codec.name, codec.kbps, heard.true_peak_dbtp, heard.integrated_lufs)
+        measured = measure(decoded.audio)
+    return CodecCheck(codec.name, codec.kbps, measured.true_peak_dbtp, measured.integrated_lufs)
 
 
 def _taken_rate(codec: Codec, rate: int) -> int:

@@ -397,11 +397,11 @@ class _Search:
             self._error_lu += render.integrated_lufs - predicted.integrated_lufs
         self._error_db += render.reduction_db - predicted.reduction_db
 
-    def _room_db(self, heard: FinishRender | Prediction) -> float:
+    def _room_db(self, expected: FinishRender | Prediction) -> float:
         """How far loudness and reduction are from what bounds them; negative is too far."""
-        quieter_by = self._target.integrated_lufs - heard.integrated_lufs
+        quieter_by = self._target.integrated_lufs - expected.integrated_lufs
         # Aiming a tolerance lower keeps every accepted render within the reduction allowed.
-        return min(quieter_by, self._target.max_reduction_db - TOLERANCE_LU - heard.reduction_db)
+        return min(quieter_by, self._target.max_reduction_db - TOLERANCE_LU - expected.reduction_db)
 
     def _settled(self) -> bool:
         render = self._tries[-1]

@@ -159,7 +159,7 @@ class SongMeasures:
     Attributes:
         values: one for each of `MEASURES`; NaN where the song has no such thing, as the width of a mono song.
         kind: one for each of `KIND`.
-        duration_s: how much was heard.
+        duration_s: length of what was measured.
         quiet_db: level of each band of `TONE_HZ` in the song's quiet moments, against the song's loudness: a
             tenth of its frames are quieter. NaN where it is not known.
         moves_db: by how much more each band's level moves in time than that of a steady noise does. A kick

@@ -30,7 +30,7 @@ class OlderProfileError(ValueError):
 
 
 @dataclass(frozen=True)
-class HeardSong:
+class AnalysedSong:
     """What was measured of one song."""
 
     analysis: Analysis
@@ -95,7 +95,7 @@ class Profile:
         }
 
 
-def profile_of(name: str, songs: Mapping[str, HeardSong], about: str = "") -> Profile:
+def profile_of(name: str, songs: Mapping[str, AnalysedSong], about: str = "") -> Profile:
     """The profile of songs by the SHA-256 of each.
 
     Raises:

@@ -197,8 +197,8 @@ def loudness_jump_lu(loudness: Loudness) -> float:
     """The largest step of short-term loudness from one 3 s to the next, over −50 LUFS, in LU."""
     levels = np.asarray(loudness.short_term_lufs, np.float64)
     before, after = levels[:-_STEPS_APART], levels[_STEPS_APART:]
-    heard = np.minimum(before, after) > _HEARD_LUFS
-    return float(np.abs(after - before)[heard].max()) if heard.any() else 0.0
+    audible = np.minimum(before, after) > _HEARD_LUFS
+    return float(np.abs(after - before)[audible].max()) if audible.any() else 0.0
 
 
 def _check(dry: AudioSource, wet: AudioSource) -> None:

@@ -166,8 +166,8 @@ class EnergyMeter:
         """Take the next block, float32 (channels, frames)."""
         done, filled = divmod(self._filled + block.shape[1], self._step)
         energies = np.zeros(done)
-        heard = [channel for channel, weight in enumerate(self._weights) if weight]
-        for first, second in zip(heard[::2], heard[1::2], strict=False):
+        weighted = [channel for channel, weight in enumerate(self._weights) if weight]
+        for first, second in zip(weighted[::2], weighted[1::2], strict=False):
             _add_pair_energies(
                 block[first],
                 block[second],
@@ -180,7 +180,7 @@ class EnergyMeter:
                 self._weights[second],
                 energies,
             )
-        for channel in heard[len(heard) // 2 * 2 :]:
+        for channel in weighted[len(weighted) // 2 * 2 :]:
             weight, state = self._weights[channel], self._states[channel]
             _add_energies(block[channel], self._sections, state, self._filled, self._step, weight, energies)
         self._parts.append(energies / self._step)

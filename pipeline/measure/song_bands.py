@@ -108,9 +108,9 @@ def excerpts(source: AudioSource, count: int = 12, seconds: float = 10.0) -> lis
     length = min(round(seconds * source.rate), source.frames)
     places = max(min(count, source.frames // max(length, 1)), 1)
     starts = np.linspace(0, source.frames - length, places).round().astype(int)
-    heard = [Audio(source.read(int(start), int(start) + length), source.rate) for start in starts]
-    powers = np.array([float(np.mean(np.square(a.samples, dtype=np.float64))) for a in heard])
-    return [a for a, power in zip(heard, powers, strict=True) if power >= 1e-3 * powers.max()]
+    parts = [Audio(source.read(int(start), int(start) + length), source.rate) for start in starts]
+    powers = np.array([float(np.mean(np.square(a.samples, dtype=np.float64))) for a in parts])
+    return [a for a, power in zip(parts, powers, strict=True) if power >= 1e-3 * powers.max()]
 
 
 def read_song(source: AudioSource) -> FloatArray:

@@ -43,7 +43,7 @@ class Placement:
     gain_db: float = 0.0
 
     @property
-    def heard(self) -> bool:
+    def mixed(self) -> bool:
         """Whether the track is in the mix."""
         return self.role != LEFT_OUT
 
@@ -120,5 +120,5 @@ def summed(tracks: Sequence[AudioSource], plan: Plan, role: str | None = None) -
         Placed(track, placement, plan.channels, plan.frames)
         for track, placement in zip(tracks, plan.placements, strict=True)
     ]
-    chosen = [p for p in placed if (p.placement.heard if role is None else p.placement.role == role)]
+    chosen = [p for p in placed if (p.placement.mixed if role is None else p.placement.role == role)]
     return Combination(tuple((1.0, p) for p in chosen) or ((0.0, placed[0]),))

@@ -125,9 +125,9 @@ def _shape(
     """Channels and frames of the mix: the song's, or those that hold all tracks that are in it."""
     if song is not None:
         return song.channels, song.frames
-    heard = [k for k, placement in enumerate(placements) if placement.heard] or range(len(tracks))
-    stereo = any(tracks[k].audio.channels == 2 or placements[k].side for k in heard)
-    return 2 if stereo else 1, max(tracks[k].audio.frames for k in heard)
+    mixed = [k for k, placement in enumerate(placements) if placement.mixed] or range(len(tracks))
+    stereo = any(tracks[k].audio.channels == 2 or placements[k].side for k in mixed)
+    return 2 if stereo else 1, max(tracks[k].audio.frames for k in mixed)
 
 
 # --- roles -----------------------------------------------------------------------------------------
@@ -157,12 +157,12 @@ def _by_word(track: Track, name: Named | None, wished: str | None) -> Placement 
 
 def _without_bounces(tracks: Sequence[Track], placements: list[Placement | None]) -> list[Placement | None]:
     """The same without tracks that are the sum of others; what only is called a mix stays if it is alone."""
-    if not any(placement is None or placement.heard for placement in placements):
+    if not any(placement is None or placement.mixed for placement in placements):
         placements = [None if p and p.how == "name" else p for p in placements]
-    heard = {k: p for k, p in enumerate(placements) if p is None or p.heard}
-    free = [k for k, p in heard.items() if p is None or (p.how == "name" and p.role != RESIDUAL)]
-    backing = [k for k, p in heard.items() if p is not None and p.role == "accompaniment"]
-    for k, parts in bounces({k: tracks[k].audio for k in heard}, free, backing).items():
+    mixed = {k: p for k, p in enumerate(placements) if p is None or p.mixed}
+    free = [k for k, p in mixed.items() if p is None or (p.how == "name" and p.role != RESIDUAL)]
+    backing = [k for k, p in mixed.items() if p is not None and p.role == "accompaniment"]
+    for k, parts in bounces({k: tracks[k].audio for k in mixed}, free, backing).items():
         names = ", ".join(tracks[part].name for part in parts[:3]) + (" …" if len(parts) > 3 else "")
         placements[k] = Placement(LEFT_OUT, "sum", f"the sum of {names}")
     return placements
@@ -184,7 +184,7 @@ def _with_content(
 
 def _with_sides(tracks: Sequence[Track], placements: list[Placement]) -> list[Placement]:
     """Mono tracks that are named as two sides of one go left and right."""
-    mono = [k for k, placement in enumerate(placements) if placement.heard and tracks[k].audio.channels == 1]
+    mono = [k for k, placement in enumerate(placements) if placement.mixed and tracks[k].audio.channels == 1]
     sides = {mono[at]: side for at, side in sides_of([tracks[k].name for k in mono]).items()}
     return [replace(placement, side=sides.get(k, 0)) for k, placement in enumerate(placements)]
 
@@ -263,8 +263,8 @@ def _moved(placement: Placement, found: Correction | None) -> Placement:
 
 def _laid_onto(song: AudioSource, tracks: Sequence[Track], made: Plan) -> Plan:
     """All tracks moved by what aligns their sum with the song."""
-    heard = [e for e, p in zip(_energies(tracks), made.placements, strict=True) if p.heard]
-    energies = np.sum(heard, axis=0) if heard else np.zeros(1)
+    mixed = [e for e, p in zip(_energies(tracks), made.placements, strict=True) if p.mixed]
+    energies = np.sum(mixed, axis=0) if mixed else np.zeros(1)
     starts = loud_starts(energies, energies, _step(tracks))
     found = correction_to(song, summed([track.audio for track in tracks], made), starts)
     if found is None:
@@ -303,9 +303,9 @@ def _faults(relation: Relation) -> list[str]:
 
 def _warnings(tracks: Sequence[Track], made: Plan, wish: Wish) -> Iterator[str]:
     for track, placement in zip(tracks, made.placements, strict=True):
-        if not placement.heard and placement.how != "map":
+        if not placement.mixed and placement.how != "map":
             yield f"{track.name} is left out: {placement.why}"
-    kept = [track for track, placement in zip(tracks, made.placements, strict=True) if placement.heard]
+    kept = [track for track, placement in zip(tracks, made.placements, strict=True) if placement.mixed]
     lengths = [track.audio.frames for track in kept]
     whole = "the song" if wish.song else "the others"
     if shorter := sum(frames < made.frames for frames in lengths):

@@ -67,8 +67,8 @@ def voice_loss_db(before: AudioSource, after: AudioSource, floor: NoiseFloor) ->
     noisy = np.isin(BAND_EDGES_HZ[:-1], [low for low, _ in floor.bands_hz])
     noise = np.where(noisy, np.percentile(old, 10, axis=0), 0.0)
     voice = active_power(old) - noise
-    heard = (voice > noise) & (voice > voice.max() * 1e-6)
-    return float(np.max(-powers_to_db(new[active].mean(0)[heard] / voice[heard]), initial=0.0))
+    audible = (voice > noise) & (voice > voice.max() * 1e-6)
+    return float(np.max(-powers_to_db(new[active].mean(0)[audible] / voice[audible]), initial=0.0))
 
 
 def _summed(first: AudioSource, second: AudioSource) -> Iterator[FloatArray]:

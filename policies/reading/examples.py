@@ -65,10 +65,10 @@ class Examples:
         return batch_of(*(np.stack(part).astype(np.float32) for part in zip(*drawn, strict=True)))
 
     def _one(self) -> tuple[Powers, Powers, FloatArray, FloatArray]:
-        """Powers of the original and of what is heard, then spreads and figures of what is heard."""
+        """Powers of the original and of what is damaged, then spreads and figures of what is damaged."""
         random, drawing = self._random, self._drawing
         if random.random() < drawing.variants:
-            original, heard, spreads, figures = self._variant()
+            original, damaged, spreads, figures = self._variant()
             clean, ruined, _ = _AFTER_VARIANT
         else:
             original, spreads, figures = self._song()
@@ -77,19 +77,19 @@ class Examples:
                 original = share * original + (1 - share) * other[0]
                 spreads = (share * spreads + (1 - share) * other[1]).astype(np.float32)
                 figures = (share * figures + (1 - share) * other[2]).astype(np.float32)
-            heard, clean, ruined = original, drawing.clean, drawing.ruined
+            damaged, clean, ruined = original, drawing.clean, drawing.ruined
         what = random.random() - clean
         if 0 <= what < ruined:
-            heard = pathologies(heard, random, int(random.choice(_COUNTS, p=_PATHOLOGIES)))
+            damaged = pathologies(damaged, random, int(random.choice(_COUNTS, p=_PATHOLOGIES)))
         elif what >= ruined:
             field = draw_field(random, int(random.choice((1, 2, 3), p=_FIELDS)), still=True)
-            heard = under_field(heard, field, float(random.uniform(0.2, 1.2)))
+            damaged = under_field(damaged, field, float(random.uniform(0.2, 1.2)))
         if drawing.colour_db > 0:
             colour = draw_colour(random, drawing.colour_db)
-            original, heard = (under_field(powers, colour, 1.0) for powers in (original, heard))
+            original, damaged = (under_field(powers, colour, 1.0) for powers in (original, damaged))
         if random.random() < 0.5:
-            original, heard = swapped(original), swapped(heard)
-        return _levelled(original), _levelled(heard), spreads, figures
+            original, damaged = swapped(original), swapped(damaged)
+        return _levelled(original), _levelled(damaged), spreads, figures
 
     def _song(self) -> tuple[Powers, FloatArray, FloatArray]:
         """A clean song by a few of its excerpts: powers, spreads, figures."""
@@ -112,13 +112,13 @@ class Examples:
         song = int(random.integers(len(songs.powers)))
         number = int(random.choice(np.flatnonzero(songs.there[song])))
         variant = int(random.integers(1, songs.powers.shape[2]))
-        original, heard = (songs.powers[song, number, k].astype(np.float64) for k in (0, variant))
+        original, damaged = (songs.powers[song, number, k].astype(np.float64) for k in (0, variant))
         spreads = songs.spreads[song, number, variant]
         if random.random() < self._drawing.light:
             share = float(random.uniform(0.2, 0.8))
-            heard = _between(original, heard, share)
+            damaged = _between(original, damaged, share)
             spreads = (1 - share) * songs.spreads[song, number, 0] + share * spreads
-        return original, heard, spreads, songs.figures[song, number, variant]
+        return original, damaged, spreads, songs.figures[song, number, variant]
 
 
 def _between(first: Powers, second: Powers, share: float) -> Powers:
@@ -138,14 +138,14 @@ def swapped(powers: Powers) -> Powers:
     return np.asarray(powers * np.array([1.0, 1.0, -1.0])[:, None])
 
 
-def batch_of(original: FloatArray, heard: FloatArray, spreads: FloatArray, figures: FloatArray) -> Batch:
+def batch_of(original: FloatArray, damaged: FloatArray, spreads: FloatArray, figures: FloatArray) -> Batch:
     """Examples as a batch; powers (N, 3, BANDS) at a power of one."""
     return Batch(
-        torch.from_numpy(shown(heard, spreads)),
+        torch.from_numpy(shown(damaged, spreads)),
         torch.from_numpy(figures),
-        _long_term(heard),
+        _long_term(damaged),
         _long_term(original),
-        torch.from_numpy(highest_bands(heard[:, 0] + heard[:, 1])),
+        torch.from_numpy(highest_bands(damaged[:, 0] + damaged[:, 1])),
     )
 
 

@@ -74,8 +74,8 @@ class Songs:
         for number, done in enumerate(passes):
             for name, bands in zip(done.songs, done.bands, strict=True):
                 there[place[name], number] = True
-                for variant, heard in enumerate(bands):
-                    summary = Summary.of(heard[None])
+                for variant, read in enumerate(bands):
+                    summary = Summary.of(read[None])
                     here = (place[name], number, variant)
                     powers[here], spreads[here] = summary.powers, summary.spreads
                     figures[here] = summary.figures
@@ -122,8 +122,8 @@ def _built(corpus: Corpus, songs: Sequence[Song], variants: int, seed: tuple[int
         drawn = [
             draw_families(random, 1 + int(random.choice(len(_COUNTS), p=_COUNTS))) for _ in range(variants)
         ]
-        heard = [original, *(degrade(original, done, random) for done in drawn)]
-        rows.append(np.stack([read_bands(audio).stacked() for audio in heard]).astype(np.float16))
+        versions = [original, *(degrade(original, done, random) for done in drawn)]
+        rows.append(np.stack([read_bands(audio).stacked() for audio in versions]).astype(np.float16))
         names.append(song.id)
         families += drawn
     return Pass(tuple(names), np.stack(rows), tuple(families))

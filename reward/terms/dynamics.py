@@ -35,8 +35,8 @@ class LostTransients(Guard):
     def harm(self, pair: RenderPair) -> float:
         """Mean loss of rise over the bands in which the input has onsets."""
         before, after = (_onset_rises_db(side.spectra) for side in (pair.base, pair.after))
-        heard = before > _ONSET_DB
-        return max(float((before - after)[heard].mean()), 0.0) if heard.any() else 0.0
+        audible = before > _ONSET_DB
+        return max(float((before - after)[audible].mean()), 0.0) if audible.any() else 0.0
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class OverCompression(Guard):
         return max(float(np.mean([self._lost_db(b, a) for b, a in zip(before, after, strict=True)])), 0.0)
 
     def _lost_db(self, before_db: FloatArray, after_db: FloatArray) -> float:
-        heard = before_db > max(float(percentiles(before_db, (95,))[0]) - self.range_db, self.audible_db)
-        if not heard.any():
+        audible = before_db > max(float(percentiles(before_db, (95,))[0]) - self.range_db, self.audible_db)
+        if not audible.any():
             return 0.0
-        level_db, gain_db = before_db[heard], (after_db - before_db)[heard]
+        level_db, gain_db = before_db[audible], (after_db - before_db)[audible]
         centred = level_db - level_db.mean()
         # The constant keeps a level that never moves from dividing by nothing.
         return -float(np.mean(centred * gain_db)) / (float(centred.std()) + 0.3)
@@ -124,9 +124,9 @@ class Pumping(Guard):
         """Mean over the bands of the dip that one typical excursion of the bass brings."""
         spectra = pair.base.spectra
         bass_db = decibels(spectra.power[spectra.bands(40.0, 220.0)].sum(axis=0), -30.0)
-        heard = spectra.bands_db > -50.0
+        audible = spectra.bands_db > -50.0
         above = spectra.bands(500.0, 16000.0)
-        gain_db = np.where(heard, pair.gain_db, 0.0)[above]
+        gain_db = np.where(audible, pair.gain_db, 0.0)[above]
         moved, bass = (undulation(side, spectra.frame_s) for side in (gain_db, bass_db))
         return max(float(dips_db(moved, bass).mean()), 0.0)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mixagent.pipeline.finaliser.loop import Finish
-from mixagent.reward.render_pair import Listening, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.base import Guard
 
 
@@ -47,10 +47,10 @@ class OverLimiting(Guard):
         return max(lost_db, limited_db - pair.neutral.reduction_db, 0.0)
 
 
-def _plr_db(heard: Listening, finish: Finish | None) -> float:
+def _plr_db(analysed: AnalysedAudio, finish: Finish | None) -> float:
     """As the finaliser metered its result, or else of the audio; the loudest 400 ms where all is gated."""
     if finish is not None and math.isfinite(finish.integrated_lufs):
         return finish.true_peak_dbtp - finish.integrated_lufs
-    loudness = heard.loudness
+    loudness = analysed.loudness
     level = next(filter(math.isfinite, (loudness.integrated_lufs, loudness.momentary_max_lufs)), None)
     return 0.0 if level is None else loudness.true_peak_dbtp - level

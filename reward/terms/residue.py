@@ -11,7 +11,7 @@ from scipy.ndimage import maximum_filter1d
 
 from mixagent.pipeline.measure.features import percentiles
 from mixagent.pipeline.types import FloatArray
-from mixagent.reward.render_pair import Listening, RenderPair, Spectra, decibels
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 
 _TOP = 0.97
@@ -114,8 +114,8 @@ class AddedClipping(Guard):
         return max(100.0 * (after - before), 0.0)
 
 
-def _spread_db(heard: Listening) -> FloatArray:
-    spectra = heard.spectra
+def _spread_db(analysed: AnalysedAudio) -> FloatArray:
+    spectra = analysed.spectra
     level_db = decibels(spectra.power[spectra.bands(2000.0, 16000.0)], -70.0)
     floor_db, top_db = percentiles(level_db, (10, 90))
     spread_db: FloatArray = top_db - floor_db

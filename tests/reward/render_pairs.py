@@ -4,7 +4,7 @@ import numpy as np
 from scipy import signal
 
 from mixagent.pipeline.types import Audio
-from mixagent.reward.render_pair import Listening, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 
 RATE = 44100
 
@@ -26,7 +26,7 @@ def make_song(seed: int = 1, seconds: float = 3.0) -> Audio:
 
 def render_pair(before: Audio, after: Audio, **others) -> RenderPair:
     """A pair of two pieces of audio."""
-    return RenderPair(Listening(before), Listening(after), **others)
+    return RenderPair(AnalysedAudio(before), AnalysedAudio(after), **others)
 
 
 def gained(audio: Audio, gain_db: float) -> Audio:

@@ -14,7 +14,7 @@ from mixagent.pipeline.types import Audio, load
 from mixagent.reward.adversarial_edits import edit_adversarially
 from mixagent.reward.model import TERMS, RewardModel, load_reward
 from mixagent.reward.recovery import Original
-from mixagent.reward.render_pair import Listening, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.prior import Prior
 from mixagent.reward.terms.truth import Truth
 from tests.reward.render_pairs import RATE, gained, make_song, render_pair
@@ -40,9 +40,9 @@ def test_a_term_without_an_opinion_is_left_out():
 
 def test_a_batch_gives_what_single_pairs_give_in_their_order():
     model = load_reward("default")
-    before = Listening(SONG)
+    before = AnalysedAudio(SONG)
     pairs = [
-        RenderPair(before, Listening(edit_adversarially(SONG, name)))
+        RenderPair(before, AnalysedAudio(edit_adversarially(SONG, name)))
         for name in ("mud", "reverb", "mono_fold")
     ]
     together = [score.total for score in model.score_batch(pairs)]

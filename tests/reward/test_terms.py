@@ -14,7 +14,7 @@ from mixagent.pipeline.types import Audio, load
 from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS, edit_adversarially
 from mixagent.reward.model import TERMS
 from mixagent.reward.recovery import Original
-from mixagent.reward.render_pair import Listening, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.base import Guard
 from mixagent.reward.terms.dynamics import Dropouts, LostDynamics, LostTransients, OverCompression, Pumping
 from mixagent.reward.terms.image import Lean, LostSides, MonoFoldLoss
@@ -65,8 +65,10 @@ HEARD_BY = {
 
 @pytest.fixture(scope="module")
 def ruins() -> dict[str, RenderPair]:
-    before = Listening(SONG)
-    return {name: RenderPair(before, Listening(edit_adversarially(SONG, name))) for name in ADVERSARIAL_EDITS}
+    before = AnalysedAudio(SONG)
+    return {
+        name: RenderPair(before, AnalysedAudio(edit_adversarially(SONG, name))) for name in ADVERSARIAL_EDITS
+    }
 
 
 def _score(guard: Guard, judged: RenderPair) -> float:
