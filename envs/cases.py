@@ -40,7 +40,7 @@ from mixagent.pipeline.types import Audio, AudioSource, Progress, Stems, load
 from mixagent.reward.recovery import Distance, Original
 
 if TYPE_CHECKING:
-    from mixagent.envs.corpus import Corpus, Split
+    pass
 
 
 Curriculum = Literal["none", "single", "pair", "all"]
@@ -300,49 +300,6 @@ class CaseStore:
     def rows(self) -> list[dict[str, Any]]:
         """The index: one object a case, without those that were skipped."""
         return [row for row in read_lines(self.directory / "index.jsonl") if not row.get("skipped")]
-
-    def build(
-        self,
-        corpus: Corpus,
-        split: Split,
-        count: int,
-        seed: int = 0,
-        workers: int = 1,
-        disk_gb: float = 20.0,
-        progress: Progress | None = None,
-        *,
-        seconds: float = 4.0,
-        stems_share: float = 1.0,
-        separator: str = "spleeter",
-        rough_share: float = 0.0,
-    ) -> None:
-        """Fill the store with `count` cases of a split; those that it holds already are kept.
-
-        Args:
-            corpus: where the songs come from: those of the split that are fit for `clean truth`.
-            split: `train`, `validation` or `test`. Outside of `train`, half of the cases are damaged by
-                the mechanisms that are kept for validation.
-            count: how many cases of this split and seed there are at the end.
-            seed: with a case's number it decides everything about the case.
-            workers: processes.
-            disk_gb: the most that the store may take, all splits together.
-            progress: called with the share done, 0..1; may raise to cancel.
-            seconds: length of a segment.
-            stems_share: share of the cases that are taken apart; the others have no stems.
-            separator: by which separator.
-            rough_share: share of the cases that have damage of no particular kind, and no other.
-
-        Raises:
-            InputError: the split has no song.
-            OutputError: the budget is used up, or the disk is full. What was built stays.
-        """
-        from mixagent.envs.case_building import Builder, Recipe, build_cases
-
-        songs = tuple(corpus.songs(split=split, fit="clean truth"))
-        if not songs:
-            raise InputError(f"the corpus has no song of the split {split!r} that is fit for clean truth")
-        recipe = Recipe(split, seed, seconds, stems_share, separator, rough_share)
-        build_cases(Builder(self, corpus, songs, recipe), count, workers, disk_gb, progress)
 
     def refresh(self, names: Collection[str] | None = None, progress: Progress | None = None) -> None:
         """Measure cases anew from their samples, for a version that measures otherwise; all by default."""

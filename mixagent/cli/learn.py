@@ -118,6 +118,7 @@ def _corpus(cases: Path | None, renders: int, progress: ShowProgress) -> tuple[C
 
 def _synthetic(progress: ShowProgress) -> CaseStore:
     """Cases of songs made of nothing, kept for the next time."""
+    from mixagent.envs.case_building import build_cases
     from mixagent.envs.cases import CaseStore
     from mixagent.envs.synthetic import debug_corpus
     from mixagent.policies.experience import data_folder
@@ -125,7 +126,8 @@ def _synthetic(progress: ShowProgress) -> CaseStore:
     folder = data_folder() / "synthetic"
     store, corpus = CaseStore(folder / "cases"), debug_corpus(folder / "corpus")
     for split, count in SYNTHETIC.items():
-        store.build(
+        build_cases(
+            store,
             corpus,
             "train" if split == "train" else "validation",
             count,

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3.common.vec_env import VecEnv
 
 from mixagent import __version__
+from mixagent.envs.case_building import build_cases
 from mixagent.envs.cases import CaseStore, Curriculum, kinds_of
 from mixagent.envs.context import Context
 from mixagent.envs.corpus import Split, default_corpus
@@ -178,7 +179,8 @@ def _cases(config: TrainConfig, folder: Path, show: ShowProgress) -> CaseStore:
     parts: tuple[tuple[Split, float], ...] = (("train", 1.0), ("validation", 0.5))
     for split, share in parts:
         shown = partial(show, f"{split} cases")
-        store.build(
+        build_cases(
+            store,
             corpus,
             split,
             max(round(share * count), 2),
