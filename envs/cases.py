@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,10 +38,6 @@ from mixagent.pipeline.restoration.gaps import Gap, Gaps, measure_gaps
 from mixagent.pipeline.separation.base import NoSeparator, Separator
 from mixagent.pipeline.types import Audio, AudioSource, Progress, Stems, load
 from mixagent.reward.recovery import Distance, Original
-
-if TYPE_CHECKING:
-    pass
-
 
 Curriculum = Literal["none", "single", "pair", "all"]
 """How many pathologies a case has."""

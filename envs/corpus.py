@@ -120,7 +120,7 @@ class Corpus:
             UsageError: another program is adding to this corpus.
         """
         found = [song for folder in folders for song in find_songs(folder.absolute())]
-        with _disk_errors(self.directory), _locked(self.directory):
+        with _disk_errors(self.directory), locked(self.directory):
             index = _Index(self.directory, _read_index(self.directory))
             wanted = [one for one in found if not index.keep(one, split)]
             try:
@@ -269,7 +269,7 @@ def _problems(song: Song) -> Iterator[str]:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     lock = exclusive_lock(directory / "index.lock")
     try:

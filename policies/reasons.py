@@ -97,7 +97,7 @@ def explain(
             reasons[names[index]] = advised.get(names[advice], "the rules' advice")
         else:
             kind = measures.kinds[measures.group[place]]
-            reasons[names[index]] = _clause(kind, measures.details[place], float(apart[place]))
+            reasons[names[index]] = clause_of(kind, measures.details[place], float(apart[place]))
     return reasons
 
 
@@ -153,10 +153,10 @@ def _joined(observation: Observation) -> FloatArray:
 @lru_cache(maxsize=16)
 def _measures(stems: tuple[str, ...], parameters: int) -> _Measures:
     """The groups of an observation of these stems; each parameter's advice is a group of its own."""
-    mix = [_words("mix", label) for label in FEATURE_NAMES]
+    mix = [words_of("mix", label) for label in FEATURE_NAMES]
     of_stems = [(f"{stem}: {kind}", detail) for stem in stems for kind, detail in mix]
-    findings = [_words("diagnosis", label) for label in DIAGNOSIS_NAMES]
-    targets = [_words("target", label) for label in TARGET_NAMES]
+    findings = [words_of("diagnosis", label) for label in DIAGNOSIS_NAMES]
+    targets = [words_of("target", label) for label in TARGET_NAMES]
     advice = [(f"advice {number}", "") for number in range(parameters)]
     rows = [*mix, *of_stems, *findings, *targets, *advice]
     kinds = tuple(dict.fromkeys(kind for kind, _ in rows))
@@ -165,7 +165,7 @@ def _measures(stems: tuple[str, ...], parameters: int) -> _Measures:
     return _Measures(kinds, group, tuple(detail for _, detail in rows))
 
 
-def _words(key: str, label: str) -> tuple[str, str]:
+def words_of(key: str, label: str) -> tuple[str, str]:
     """What a measure is about, and its detail (a band, or what of a finding)."""
     if key == "diagnosis":
         kind, what = label.split(".", 1)
@@ -196,7 +196,8 @@ def _band(found: re.Match[str]) -> str:
     return f"around {int(low) / 1000:g} kHz" if int(low) >= 1000 else f"around {low} Hz"
 
 
-def _clause(kind: str, detail: str, apart: float) -> str:
+def clause_of(kind: str, detail: str, apart: float) -> str:
+    """A reason in words: a measure of `words_of`, `apart` from the training songs in dB or a share."""
     if not detail:
         return kind
     # A band in dB; coherence is a share.

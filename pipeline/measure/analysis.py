@@ -303,12 +303,12 @@ def onset_rises_db(low: Float64Array, high: Float64Array) -> Float64Array:
     """
     high_db, low_db = _rise_db(high, 2, 10), _rise_db(low, 4, 20)
     excess_db = np.maximum(high_db - 4.0, low_db - 10.0)
-    at = _peaks(excess_db, LEAST_ONSET_GAP_HOPS)
+    at = peaks_apart(excess_db, LEAST_ONSET_GAP_HOPS)
     rises: Float64Array = np.maximum(high_db, low_db)[at]
     return rises
 
 
-def _peaks(values: Float64Array, gap: int) -> NDArray[np.int64]:
+def peaks_apart(values: Float64Array, gap: int) -> NDArray[np.int64]:
     """Local maxima of 0 or more, at least `gap` apart, the higher of two that are closer; in order.
 
     As scipy.signal.find_peaks, whose import takes longer than a cached master's whole work.
