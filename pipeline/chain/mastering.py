@@ -44,12 +44,12 @@ _NO_EXTENSION_HZ = 22050.0
 
 
 def is_mastered(settings: Settings) -> bool:
-    """Whether anything between the mix and the finaliser is off neutral."""
+    """True if anything between the mix and the finaliser is off neutral."""
     return any(settings.active(where) for where in ("master", *ADVANCED_PLACES - FINALISER_PLACES))
 
 
 def extends(settings: Settings) -> bool:
-    """Whether the highs are to be extended, for which they have to be measured."""
+    """True if the highs are to be extended, for which they have to be measured."""
     return settings["master.extend_from_hz"] < _NO_EXTENSION_HZ
 
 
@@ -66,7 +66,7 @@ def band_programmes(source: AudioSource, settings: Settings) -> BandProgrammes |
 
 @dataclass(frozen=True)
 class Chain:
-    """What an effect of the master is built from.
+    """The settings and measures that an effect of the master is built from.
 
     Attributes:
         settings: of every parameter.
