@@ -287,9 +287,8 @@ def verdict(report: Report) -> tuple[str, str, str]:
 
 
 def clock(seconds: float) -> str:
-    """A time in a song: `3:07`."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+    """Minutes and seconds: 75 is 1:15."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def album_verdict(report: AlbumReport) -> tuple[str, str, str]:
