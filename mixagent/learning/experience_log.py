@@ -29,19 +29,14 @@ KEPT_S = 4.0
 class Made:
     """One master, as the session has it at hand.
 
-        Attributes:
-    <<<<<<< HEAD
-            report: the report object.
-            context: what the policy was shown.
-            features: of the song, as "mix", and of its stems; those that are missing are taken from the stems.
-    =======
-            report: of the master.
-            context: what the policy was shown; features that are missing are taken from the stems.
-    >>>>>>> main
-            settings: what was rendered.
-            stems: of the restored song.
-            song: as it came.
-            master: the finished song.
+    Attributes:
+        report: of the master.
+        context: what the policy was shown.
+        features: of the song, as "mix", and of its stems; those that are missing are taken of the stems.
+        settings: what was rendered.
+        stems: of the restored song.
+        song: as it came.
+        master: the finished song.
     """
 
     report: Report
