@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Unpack, cast
+from typing import Unpack, cast
 
 import numpy as np
 import soundfile
@@ -31,6 +31,7 @@ from mixagent.pipeline.errors import InputError, UsageError, option
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.types import Audio, load
 from mixagent.report.album_model import AlbumSong
+from mixagent.report.split_model import SplitSong
 from mixagent.results import (
     AlbumResult,
     AnalysisResult,
@@ -44,7 +45,7 @@ from mixagent.types import Cancel, Event, OnEvent, ShowProgress
 Song = PathLike | Audio
 """A song: a file, or samples with their rate."""
 
-OnSong = Callable[[Mapping[str, Any]], None]
+OnSong = Callable[[SplitSong], None]
 """Told of each song that was split: its row of the report."""
 
 
@@ -235,7 +236,7 @@ def compare(
     >>> len(both.versions)
     2
     """
-    from mixagent.comparing.run import compare_songs, laid_together, write_comparison
+    from mixagent.comparing.run import aligned_songs, compare_songs, write_comparison
     from mixagent.report.writer import check_reports
 
     if len(versions) < 2:
@@ -246,7 +247,7 @@ def compare(
     progress = _progress(on_event, cancel)
     if not reports:
         return ComparisonResult(compare_songs(files, progress))
-    with laid_together(files, progress) as comparison:
+    with aligned_songs(files, progress) as comparison:
         write_comparison(comparison, reports)
         return ComparisonResult(comparison.found)
 

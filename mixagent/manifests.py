@@ -10,27 +10,27 @@ from typing import Any
 from mixagent.pipeline.files import write_atomically
 
 
-def read_account(path: Path) -> dict[str, Any]:
-    """An account with its `key`; empty where there is none that can be read, or a damaged one.
+def read_manifest(path: Path) -> dict[str, Any]:
+    """A manifest with its `key`; empty where there is none that can be read, or a damaged one.
 
     What it says of files is checked: `files` are paths and `bytes` sizes, by the same names. That goes
     for each of its `songs` too.
     """
     try:
-        account = json.loads(path.read_text(encoding="ascii"))
+        manifest = json.loads(path.read_text(encoding="ascii"))
     except (OSError, ValueError):
         return {}
-    if not isinstance(account, dict) or not account.get("key"):
+    if not isinstance(manifest, dict) or not manifest.get("key"):
         return {}
-    songs = account.get("songs", [])
-    whole = isinstance(songs, list) and all(map(_names_files, [account, *songs]))
-    return account if whole else {}
+    songs = manifest.get("songs", [])
+    whole = isinstance(songs, list) and all(map(_names_files, [manifest, *songs]))
+    return manifest if whole else {}
 
 
-def _names_files(account: Any) -> bool:
-    if not isinstance(account, dict):
+def _names_files(manifest: Any) -> bool:
+    if not isinstance(manifest, dict):
         return False
-    files, sizes = account.get("files", {}), account.get("bytes", {})
+    files, sizes = manifest.get("files", {}), manifest.get("bytes", {})
     return (
         isinstance(files, dict)
         and isinstance(sizes, dict)
@@ -39,11 +39,11 @@ def _names_files(account: Any) -> bool:
     )
 
 
-def is_whole(account: Mapping[str, Any], folder: Path) -> bool:
-    """Whether the `files` of an account lie in the folder with the `bytes` that they had."""
-    files = {name: folder / Path(path).name for name, path in account.get("files", {}).items()}
+def is_whole(manifest: Mapping[str, Any], folder: Path) -> bool:
+    """Whether the `files` of a manifest lie in the folder with the `bytes` that they had."""
+    files = {name: folder / Path(path).name for name, path in manifest.get("files", {}).items()}
     return bool(files) and all(
-        path.is_file() and path.stat().st_size == account["bytes"][name] for name, path in files.items()
+        path.is_file() and path.stat().st_size == manifest["bytes"][name] for name, path in files.items()
     )
 
 

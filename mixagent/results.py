@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from mixagent.manifests import write_json
 from mixagent.pipeline.errors import UsageError, option
@@ -23,6 +22,7 @@ from mixagent.report.model import (
     Report,
 )
 from mixagent.report.serial import Json
+from mixagent.report.split_model import SplitReport
 from mixagent.report.writer import check_reports, write_reports
 
 
@@ -220,40 +220,36 @@ class MasterResult(_Result):
 
 
 @dataclass(frozen=True)
-class SplitResult:
+class SplitResult(_Result):
     """Songs taken apart."""
 
-    report: Mapping[str, Any] = field(repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values, under its `schema`."""
-        return copy.deepcopy(dict(self.report))
+    report: SplitReport = field(repr=False)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know, of every song."""
-        return tuple(row["text"] for song in self.report["songs"] for row in song["warnings"])
+        return tuple(row.text for song in self.report.songs for row in song.warnings)
 
     @property
     def files(self) -> Mapping[Path, Mapping[str, Path]]:
         """The stems' files by name, of each song by its path."""
         return {
-            Path(song["song"]): {name: Path(path) for name, path in song["files"].items()}
-            for song in self.report["songs"]
+            Path(song.song): {name: Path(path) for name, path in song.files.items()}
+            for song in self.report.songs
         }
 
     @property
     def confidences(self) -> Mapping[Path, Mapping[str, float]]:
         """How much of each stem is expected to be its own, 0..1."""
         return {
-            Path(song["song"]): {name: stem["confidence"] for name, stem in song["stems"].items()}
-            for song in self.report["songs"]
+            Path(song.song): {name: stem.confidence for name, stem in song.stems.items()}
+            for song in self.report.songs
         }
 
     @property
     def failed(self) -> Mapping[Path, str]:
         """Songs that could not be split, with the reason."""
-        return {Path(row["song"]): row["error"] for row in self.report["failed"]}
+        return {Path(row.song): row.error for row in self.report.failed}
 
 
 @dataclass(frozen=True)

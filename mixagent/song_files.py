@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixagent.manifests import read_account
+from mixagent.manifests import read_manifest
 from mixagent.pipeline.errors import InputError, UsageError, option
 from mixagent.pipeline.names import place_key
 
@@ -21,8 +21,8 @@ MADE = (".stems", ".vocals", ".mastered")
 MASTER_ENDING = ".master"
 """What the name of a master ends with, before its suffix, unless it was given another."""
 
-ACCOUNT = " - split.json"
-"""Ending of the file beside the stems of a song that says what was done; see `accounts.read_account`."""
+MANIFEST = " - split.json"
+"""Ending of the file beside the stems of a song that says what was done; see `manifests.read_manifest`."""
 
 
 def beside(song: Path, ending: str) -> Path:
@@ -84,14 +84,14 @@ def without_made(songs: Sequence[SongFile], folder: Path) -> list[SongFile]:
 def _in_folder(root: Path) -> Iterator[SongFile]:
     for folder, inner, names in os.walk(root):
         inner[:] = sorted(name for name in inner if not name.startswith(".") and not name.endswith(MADE))
-        made = {made for name in names if name.endswith(ACCOUNT) for made in _made(Path(folder) / name)}
+        made = {made for name in names if name.endswith(MANIFEST) for made in _made(Path(folder) / name)}
         for name in sorted(set(names) - made):
             if name.lower().endswith(SUFFIXES) and not name.startswith("."):
                 yield SongFile(Path(folder) / name, Path(folder).relative_to(root))
 
 
-def _made(account: Path) -> set[str]:
-    return {Path(path).name for path in read_account(account).get("files", {}).values()}
+def _made(manifest: Path) -> set[str]:
+    return {Path(path).name for path in read_manifest(manifest).get("files", {}).values()}
 
 
 def output_folders(songs: Sequence[SongFile], output: Path | None, ending: str) -> list[Path]:

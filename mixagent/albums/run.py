@@ -17,7 +17,7 @@ from mixagent import __version__
 from mixagent.albums.cue_sheets import CueSheet, CueTrack, cue_text
 from mixagent.albums.manifest import album_report
 from mixagent.albums.order import AlbumOrder, Track
-from mixagent.manifests import is_whole, read_account, write_json
+from mixagent.manifests import is_whole, read_manifest, write_json
 from mixagent.pipeline.chain.parameters import EQ_BANDS
 from mixagent.pipeline.errors import InputError, OutputError, reason
 from mixagent.pipeline.files import write_atomically
@@ -390,7 +390,7 @@ def _key(request: AlbumRequest, song: HeardSong, place: _Place, decision: Decisi
 def _songs_before(path: Path) -> tuple[AlbumSong, ...]:
     """The masters of an earlier run; of a report that is not this version's, none."""
     try:
-        return from_json(tuple[AlbumSong, ...], read_account(path).get("songs", []))
+        return from_json(tuple[AlbumSong, ...], read_manifest(path).get("songs", []))
     except ValueError:
         return ()
 

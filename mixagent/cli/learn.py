@@ -55,7 +55,7 @@ def learn(
         where = None if folder is None else str(folder)
         print_json({"schema": "mixagent.learning/1", **learned.to_json(), "policy": where, "cases": source})
     else:
-        print_text(_account(learned, folder, source))
+        print_text(_report(learned, folder, source))
     return EXIT_DONE
 
 
@@ -142,7 +142,7 @@ def _spread(names: Sequence[str], most: int) -> tuple[str, ...]:
     return tuple(names[k * len(names) // count] for k in range(count))
 
 
-def _account(learned: Learned, folder: Path | None, source: str) -> str:
+def _report(learned: Learned, folder: Path | None, source: str) -> str:
     counts, compared = learned.counts, learned.comparison
     lines = [f"learned from {counts['experiences']} masters and {counts['preferences']} preferences"]
     if counts["left_out"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -18,6 +18,7 @@ from mixagent.pipeline.errors import EXIT_DONE, InputError, UsageError, option
 
 if TYPE_CHECKING:
     from mixagent.options import SplitOptions
+    from mixagent.report.split_model import SplitSong
     from mixagent.results import SplitResult
 
 Stems = Annotated[
@@ -114,29 +115,28 @@ def _split(
     with spooled(songs) as files, shown_events(printing.quiet) as show:
         made = function(*files, on_event=show, on_song=on_song, **cast("SplitOptions", options))
     if printing.as_json:
-        print_json(made.report)
+        print_json(made.to_dict())
     for error in made.failed.values():
         say(error)
     return InputError.exit_code if made.failed else EXIT_DONE
 
 
-def _show(song: Mapping[str, Any]) -> None:
+def _show(song: SplitSong) -> None:
     """A line for each file on stdout; how it went and what to know on stderr."""
-    say(f"{song['song']}: {_how(song)}")
-    for warning in song["warnings"]:
-        say(f"{song['song']}: {warning['text']}")
-    for name, path in song["files"].items():
-        confidence = song["stems"].get(name, {}).get("confidence")
-        sure = "" if confidence is None else f" (confidence {confidence:.2f})"
+    say(f"{song.song}: {_how(song)}")
+    for warning in song.warnings:
+        say(f"{song.song}: {warning.text}")
+    for name, path in song.files.items():
+        sure = f" (confidence {song.stems[name].confidence:.2f})" if name in song.stems else ""
         print_line(f"{name}: {path}{sure}")
 
 
-def _how(song: Mapping[str, Any]) -> str:
-    if song["status"] == "unchanged":
+def _how(song: SplitSong) -> str:
+    if song.status == "unchanged":
         return "was split with these settings before: left as it is"
-    if song["from_cache"]:
-        return f"{song['model']['name']}, taken from the cache"
-    place = "CPU" if song["device"] == "cpu" else "GPU"
-    peak = song["device_peak_bytes"]
+    if song.from_cache:
+        return f"{song.model.name}, taken from the cache"
+    place = "CPU" if song.device == "cpu" else "GPU"
+    peak = song.device_peak_bytes
     memory = "" if peak is None else f", whose memory held {peak / 1e9:.2f} GB at most"
-    return f"{song['model']['name']}, {song['seconds']:.1f} s on the {place}{memory}"
+    return f"{song.model.name}, {song.seconds:.1f} s on the {place}{memory}"

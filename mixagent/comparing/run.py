@@ -63,7 +63,7 @@ def compare_songs(files: Sequence[Path], progress: ShowProgress | None = None) -
 
 
 @contextmanager
-def laid_together(files: Sequence[Path], progress: ShowProgress | None = None) -> Iterator[Comparison]:
+def aligned_songs(files: Sequence[Path], progress: ShowProgress | None = None) -> Iterator[Comparison]:
     """The same, and the versions' sound on one time: it can be read while the context is open.
 
     Raises:

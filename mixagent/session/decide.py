@@ -9,7 +9,7 @@ from mixagent.pipeline.chain.parameters import Settings
 from mixagent.policies.base import Decision, laid_over
 from mixagent.report.model import FeedbackSection, SearchSection
 from mixagent.session.analyse import AnalysedSong, Job
-from mixagent.session.guidance import Wishes, known_wishes
+from mixagent.session.guidance import Guidance, known_guidance
 from mixagent.session.request import Request
 from mixagent.session.search import Search, searched, searching_stage
 
@@ -20,14 +20,14 @@ class Decided:
 
     Attributes:
         request: with the target that came of references and goal.
-        wishes: what references and goal come to.
+        guidance: what references and goal come to.
         decision: what the policy decided, as it was bent to them, before the amount is applied.
         search: how a search bettered it; None where none ran.
         feedback: how the feedback loop revised it; None where it was left out.
     """
 
     request: Request
-    wishes: Wishes
+    guidance: Guidance
     decision: Decision
     search: SearchSection | None = None
     feedback: FeedbackSection | None = None
@@ -41,8 +41,8 @@ class Decided:
 def decide(job: Job, song: AnalysedSong) -> Decided:
     """What is to be done; what was set by hand holds before the search and after it."""
     duration_s = song.heard.song.frames / song.heard.song.rate
-    wishes = known_wishes(job.request.references, job.request.goal, duration_s, job.run)
-    target = wishes.target(job.request.target, job.request.target_named)
+    guidance = known_guidance(job.request.references, job.request.goal, duration_s, job.run)
+    target = guidance.target(job.request.target, job.request.target_named)
     request = replace(job.request, target=target)
     context = replace(song.context, target=request.target_of(song.heard.song.channels))
     by_hand = partial(laid_over, values=request.config.chain, reason="set by hand")
@@ -51,4 +51,4 @@ def decide(job: Job, song: AnalysedSong) -> Decided:
         search = Search(context, decision, tuple(request.config.chain), request.search, request.seed)
         stage = searching_stage(search, song.heard.results, request.restoration)
         decision, section = searched(search, job.run.stages([*song.hearing, stage])[stage.name])
-    return Decided(request, wishes, by_hand(wishes.decided(decision, song.heard.measures)), section)
+    return Decided(request, guidance, by_hand(guidance.decided(decision, song.heard.measures)), section)

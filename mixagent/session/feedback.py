@@ -76,7 +76,7 @@ class Loop:
     rate: int | None
 
 
-def fed_back(loop: Loop, decision: Decision, run: Runner) -> tuple[Decision, FeedbackSection]:
+def run_feedback(loop: Loop, decision: Decision, run: Runner) -> tuple[Decision, FeedbackSection]:
     """The decision whose render came closest to the aims, and the report's section on all renders.
 
     A render stands unless the one after it is closer by `LEAST_GAIN`, and the first that is not ends the

@@ -1,4 +1,4 @@
-"""What a person wishes for beside what a policy decides: references to sound like, and a goal in words."""
+"""What a person asks for beside what a policy decides: references to sound like, and a goal in words."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BENT = {"eq": "tone", "width": "width"}
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Guidance:
     """References and goal of one master, as far as they are known.
 
     Attributes:
@@ -111,14 +111,14 @@ class Wishes:
         return Decision(*moved(decision.settings, decision.reasons, moves)) if moves else decision
 
 
-def known_wishes(references: References | None, goal: Goal | None, song_s: float, run: Runner) -> Wishes:
+def known_guidance(references: References | None, goal: Goal | None, song_s: float, run: Runner) -> Guidance:
     """What references and goal come to, for a song of this length in seconds.
 
     Raises:
         MixagentError: a reference that cannot be used.
     """
     every = with_genres(references, goal)
-    return Wishes(every, None if every is None else listen(every, song_s, run), goal)
+    return Guidance(every, None if every is None else listen(every, song_s, run), goal)
 
 
 def with_genres(references: References | None, goal: Goal | None) -> References | None:
@@ -132,14 +132,14 @@ def with_genres(references: References | None, goal: Goal | None) -> References 
 
 
 def guidance_sections(
-    wishes: Wishes, results: Results, space: ParameterSpace
+    guidance: Guidance, results: Results, space: ParameterSpace
 ) -> tuple[ReferenceSection | None, GoalSection | None]:
     """The report's sections `reference` and `goal`, None where there was none."""
-    references, listened = wishes.references, wishes.listened
+    references, listened = guidance.references, guidance.listened
     reference = None
     if references is not None and listened is not None and "measure" in results:
         reference = reference_section(references, listened, results)
-    return reference, None if wishes.goal is None else _goal_section(wishes.goal, space)
+    return reference, None if guidance.goal is None else _goal_section(guidance.goal, space)
 
 
 def _goal_section(goal: Goal, space: ParameterSpace) -> GoalSection:
@@ -167,15 +167,17 @@ def _size(steps: float) -> str:
     return "" if abs(steps) == 1 else f" ({abs(steps):.1f} steps)"
 
 
-def wishes_warnings(wishes: Wishes, space: ParameterSpace, target_named: bool) -> list[str]:
+def guidance_warnings(guidance: Guidance, space: ParameterSpace, target_named: bool) -> list[str]:
     """What of references and goal could not be done, for the user."""
-    found = [] if wishes.listened is None else [*wishes.listened.warnings]
+    found = [] if guidance.listened is None else [*guidance.listened.warnings]
     return (
-        found if wishes.goal is None else [*found, *_goal_warnings(wishes, wishes.goal, space, target_named)]
+        found
+        if guidance.goal is None
+        else [*found, *_goal_warnings(guidance, guidance.goal, space, target_named)]
     )
 
 
-def _goal_warnings(wishes: Wishes, goal: Goal, space: ParameterSpace, target_named: bool) -> list[str]:
+def _goal_warnings(guidance: Guidance, goal: Goal, space: ParameterSpace, target_named: bool) -> list[str]:
     lines = [
         f"the goal asks for “{more}” and “{less}”, which contradict each other: neither was done"
         for more, less in goal.conflicts
@@ -189,7 +191,7 @@ def _goal_warnings(wishes: Wishes, goal: Goal, space: ParameterSpace, target_nam
     ]
     if target_named and goal.loudness_lu:
         lines.append("the goal's loudness was not followed: a target was named")
-    used = () if wishes.references is None else wishes.references.all
+    used = () if guidance.references is None else guidance.references.all
     lines += [
         f"“{words}” was not followed: a reference says what it is to sound like"
         for words, profile in goal.genres

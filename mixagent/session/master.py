@@ -22,7 +22,7 @@ from mixagent.report.model import ModelRow, Report
 from mixagent.session.analyse import AnalysedSong, Job, StemSource, analyse_song, opened_job, stem_source
 from mixagent.session.decide import Decided, decide
 from mixagent.session.export import export, measured_export, named_stem_files
-from mixagent.session.guidance import Wishes
+from mixagent.session.guidance import Guidance
 from mixagent.session.render import every_stage, stages_of
 from mixagent.session.reporting.build import Outcome, build_report
 from mixagent.session.request import LOSSY, Request
@@ -110,7 +110,7 @@ def _untouched(job: Job) -> Mastered:
         warnings.append(
             f"peaks {over_db:.1f} dB over full scale were clipped: write 32-bit float wav to keep them"
         )
-    nothing = Decided(request, Wishes(), Decision(ParameterSpace.for_stems(()).settings(), {}))
+    nothing = Decided(request, Guidance(), Decision(ParameterSpace.for_stems(()).settings(), {}))
     report = build_report(Outcome(nothing, results, job.run.events, (), tuple(warnings)))
     return Mastered(report, song, after)
 
@@ -120,13 +120,13 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
     request = decided.request
     if request.config.pipeline.renders == 1 or request.preview_s is not None:
         return decided
-    from mixagent.session.feedback import Loop, fed_back
+    from mixagent.session.feedback import Loop, run_feedback
 
     space = decided.decision.settings.space
     idle = {p.name for p in space if request.strengths.of(dimension(p.name)) == 0.0}
     loop = Loop(
         renders=request.config.pipeline.renders,
-        aims=decided.wishes.steered(
+        aims=decided.guidance.steered(
             request.target_of(song.heard.song.channels), decided.applied, song.context.measures
         ),
         held={*request.config.chain, *idle},
@@ -134,7 +134,7 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
         edits=request.edits,
         rate=request.sample_rate,
     )
-    decision, section = fed_back(loop, decided.decision, job.run)
+    decision, section = run_feedback(loop, decided.decision, job.run)
     return replace(decided, decision=decision, feedback=section)
 
 

@@ -24,7 +24,7 @@ def every_stage(song: AnalysedSong, decided: Decided) -> list[Stage]:
 def stages_of(song: AnalysedSong, decided: Decided) -> list[Stage]:
     """The stages that depend on what was decided: `mix`, `match` where it is wanted, … `measure`."""
     request = decided.request
-    matchering = request.matchering or decided.wishes.matchering
+    matchering = request.matchering or decided.guidance.matchering
     part = None if request.preview_s is None else loudest_part(song, request.preview_s)
     target = request.target_of(song.heard.song.channels)
     rendering = Rendering(

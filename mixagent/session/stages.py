@@ -291,18 +291,18 @@ def _measured(source: AudioSource, progress: Progress, known_lufs: float | None 
     """
     from mixagent.pipeline.measure.translation import translate
 
-    shares = [0.0, 0.0]
+    shares = [0.0, 0.0, 0.0]
 
     def watched(which: int) -> Watched:
         def report(share: float) -> None:
-            shares[which] = share
-            progress(sum(shares) / 2)
+            shares[which] = max(share, shares[which])
+            progress(sum(shares) / len(shares))
 
         return Watched(source, report)
 
     with ThreadPoolExecutor(2) as pool:
         hearing = None if known_lufs is None else pool.submit(fingerprint, watched(1), known_lufs)
-        playing = pool.submit(translate, source)
+        playing = pool.submit(translate, watched(2))
         analysis = analyse(watched(0))
         if not math.isfinite(analysis.integrated_lufs):
             diagnosis, measures = diagnose(source, analysis), None

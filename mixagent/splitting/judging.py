@@ -1,14 +1,17 @@
-"""What is known of a song's stems: their level, how far they can be trusted, and what to warn of."""
+"""Judgement of a song's stems: their level, how far they can be trusted, and what to warn of."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mixagent.pipeline.graph.runner import Result, StageContext
 from mixagent.pipeline.separation import STEM_SETS
 from mixagent.pipeline.types import AudioSource, Combination, Stems, blocks
+from mixagent.report.serial import from_json
+from mixagent.report.split_model import SplitWarning, StemRow
 from mixagent.session.stages import split_stems
 
 SILENT_PEAK_DBFS = -90.0
@@ -77,6 +80,20 @@ def judge_stems(context: StageContext) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class JudgedStems:
+    """Loudness of the song, its stems by name, and the peak of what they leave of it; None for silence."""
+
+    integrated_lufs: float | None
+    stems: Mapping[str, StemRow]
+    residual_peak_dbfs: float | None
+
+
+def judged_stems(results: Mapping[str, Result]) -> JudgedStems:
+    """The judgement of the stage "judge stems"."""
+    return from_json(JudgedStems, dict(results["judge stems"].values))
+
+
 def peak_dbfs(source: AudioSource) -> float | None:
     """The highest sample in dBFS; None for silence."""
     peak = max((float(abs(block).max(initial=0.0)) for block in blocks(source)), default=0.0)
@@ -87,42 +104,42 @@ def _finite(value: float) -> float | None:
     return round(value, 2) if math.isfinite(value) else None
 
 
-def song_warnings(results: Mapping[str, Result]) -> list[dict[str, Any]]:
-    """What to warn of before anything is written, from the results of "decode" and "judge"."""
-    judged, mix = results["judge stems"].values, results["decode"].audio("audio")
+def song_warnings(results: Mapping[str, Result]) -> list[SplitWarning]:
+    """Warnings before anything is written, from the results of "decode" and "judge stems"."""
+    judged, mix = judged_stems(results), results["decode"].audio("audio")
     warnings = [warning("input", line) for line in results["decode"].values["warnings"]]
-    duration_s, lufs = mix.frames / mix.rate, judged["integrated_lufs"]
+    duration_s, lufs = mix.frames / mix.rate, judged.integrated_lufs
     if duration_s < SHORT_S:
         warnings.append(warning("short", f"{duration_s:.1f} s are little to tell stems apart by"))
-    if not any(_is_heard(stem) for stem in judged["stems"].values()):
+    if not any(_is_heard(stem) for stem in judged.stems.values()):
         return [*warnings, warning("silent", "the song is silent, and so is every stem")]
     if lufs is None or lufs < QUIET_LUFS:
         level = "under -70 LUFS" if lufs is None else f"{lufs:.0f} LUFS"
         text = f"the song is very quiet ({level}), and so are its stems: normalising raises them"
         warnings.append(warning("quiet", text))
-    for name, stem in judged["stems"].items():
+    for name, stem in judged.stems.items():
         warnings += _stem_warnings(name, stem, lufs)
     return warnings
 
 
-def _is_heard(stem: Mapping[str, Any]) -> bool:
-    return stem["peak_dbfs"] is not None and stem["peak_dbfs"] > SILENT_PEAK_DBFS
+def _is_heard(stem: StemRow) -> bool:
+    return stem.peak_dbfs is not None and stem.peak_dbfs > SILENT_PEAK_DBFS
 
 
-def _stem_warnings(name: str, stem: Mapping[str, Any], song_lufs: float | None) -> list[dict[str, Any]]:
-    share_db, lufs = stem["evidence"]["share_db"], stem["integrated_lufs"]
+def _stem_warnings(name: str, stem: StemRow, song_lufs: float | None) -> list[SplitWarning]:
+    share_db, lufs = stem.evidence["share_db"], stem.integrated_lufs
     if not _is_heard(stem) or share_db < SILENT_SHARE_DB:
-        share = "it holds nothing" if stem["peak_dbfs"] is None else f"it has {share_db:.0f} dB of the energy"
+        share = "it holds nothing" if stem.peak_dbfs is None else f"it has {share_db:.0f} dB of the energy"
         return [warning("silent", f"{name} is as good as silent: {share}", name)]
     if song_lufs is not None and (lufs is None or lufs < song_lufs - FAINT_LU):
         far = "" if lufs is None else f", {song_lufs - lufs:.0f} LU below the song"
         return [warning("faint", f"{name} is faint{far}: it may be what leaked from other stems", name)]
-    if stem["confidence"] < LOW_CONFIDENCE:
-        text = f"low confidence in {name} ({stem['confidence']:.2f}): expect other stems in it"
+    if stem.confidence < LOW_CONFIDENCE:
+        text = f"low confidence in {name} ({stem.confidence:.2f}): expect other stems in it"
         return [warning("low_confidence", text, name)]
     return []
 
 
-def warning(kind: str, text: str, stem: str | None = None) -> dict[str, Any]:
-    """A warning as it stands in the account; `stem` is None where it is of the whole song."""
-    return {"kind": kind, "stem": stem, "text": text}
+def warning(kind: str, text: str, stem: str | None = None) -> SplitWarning:
+    """A warning; `stem` is None where it is of the whole song."""
+    return SplitWarning(kind=kind, stem=stem, text=text)

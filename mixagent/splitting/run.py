@@ -1,30 +1,33 @@
-"""Songs written as their stems: from request to an account of each, one song after the other."""
+"""Songs written as their stems: from request to a report of each, one song after the other."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from mixagent.manifests import is_whole, read_account, write_json
+from mixagent.manifests import is_whole, read_manifest, write_json
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.graph.runner import Stage, program_version
 from mixagent.pipeline.io import BitDepth, content_hash
 from mixagent.pipeline.separation import STEM_SETS, Choice, resolve_device
 from mixagent.pipeline.types import AudioSource, Combination
+from mixagent.report.serial import from_json
+from mixagent.report.split_model import SplitFailure, SplitModel, SplitReport, SplitSong, SplitWarning
+from mixagent.session.results import Results
 from mixagent.session.running import Runner, opened_run
 from mixagent.session.separators import stem_separator
 from mixagent.session.stages import listening_stages, separating_stage
 from mixagent.settings import Config, load_config
-from mixagent.song_files import ACCOUNT
+from mixagent.song_files import MANIFEST
 from mixagent.splitting.judging import (
     SILENT_PEAK_DBFS,
     chosen_stems,
     judge_stems,
+    judged_stems,
     peak_dbfs,
     song_warnings,
     warning,
@@ -32,10 +35,8 @@ from mixagent.splitting.judging import (
 from mixagent.stem_files import STEM_BIT_DEPTH, StemFile, StemFormat, stem_files, write_stems
 from mixagent.types import ShowProgress
 
-SCHEMA = "mixagent.split/2"
-
 NORMALISED_PEAK_DBFS = -1.0
-"""Where the highest sample of all stems comes to lie when they are normalised."""
+"""The highest sample of all stems when they are normalised."""
 
 
 @dataclass(frozen=True)
@@ -74,32 +75,29 @@ class SplitRequest:
         return StemFormat(self.format, depth, self.sample_rate, self.seed)
 
     @property
-    def account(self) -> Path:
-        """The file that says what was done, and by which a second run knows that it is done."""
-        return self.folder / (self.song.stem + ACCOUNT)
+    def report(self) -> Path:
+        """The file of the report, by which a second run knows that it is done."""
+        return self.folder / (self.song.stem + MANIFEST)
 
 
 def split_songs(
     requests: Sequence[SplitRequest],
     progress: ShowProgress | None = None,
-    done: Callable[[Mapping[str, Any]], None] | None = None,
-) -> dict[str, Any]:
+    done: Callable[[SplitSong], None] | None = None,
+) -> SplitReport:
     """Split each song; one that cannot be read does not stop the others.
 
     Args:
         requests: one for each song.
         progress: called for each stage, and as "songs" for all of them.
-        done: called with the account of each song when its files are there.
-
-    Returns:
-        An object of schema `SCHEMA`: the accounts as `songs`, and those that `failed`, each with a line.
+        done: called with each song when its files are there.
 
     Raises:
         MixagentError: what would stop every song: the model, the options, the disk. Where there is
             one song only, its own errors too.
     """
-    songs: list[Mapping[str, Any]] = []
-    failed: list[dict[str, str]] = []
+    songs: list[SplitSong] = []
+    failed: list[SplitFailure] = []
     for index, request in enumerate(requests):
         if progress and len(requests) > 1:
             progress("songs", index / len(requests))
@@ -110,11 +108,11 @@ def split_songs(
         except InputError as error:
             if len(requests) == 1:
                 raise
-            failed.append({"song": str(request.song), "error": str(error)})
-    return {"schema": SCHEMA, "songs": songs, "failed": failed}
+            failed.append(SplitFailure(song=str(request.song), error=str(error)))
+    return SplitReport(songs=tuple(songs), failed=tuple(failed))
 
 
-def split_song(request: SplitRequest, progress: ShowProgress | None = None) -> dict[str, Any]:
+def split_song(request: SplitRequest, progress: ShowProgress | None = None) -> SplitSong:
     """Write a song's stems, and what they leave of it, into a folder; they sum to the song.
 
     A song that was split with the same settings before, and whose files are all there, is left alone.
@@ -127,9 +125,10 @@ def split_song(request: SplitRequest, progress: ShowProgress | None = None) -> d
     """
     choice = stem_separator(request.config, request.device, request.stems, request.shifts, request.seed)
     key = _key(request, choice)
-    before = read_account(request.account)
-    if before.get("key") == key and is_whole(before, request.folder):
-        return {**before, "status": "unchanged"}
+    before = read_manifest(request.report)
+    known = _known(before)
+    if known is not None and known.key == key and is_whole(before, request.folder):
+        return replace(known, status="unchanged")
     names = STEM_SETS[request.stems] if request.stems else choice.separator.stem_names
     if request.stems != 2:
         names = (*names, "residual")
@@ -137,74 +136,102 @@ def split_song(request: SplitRequest, progress: ShowProgress | None = None) -> d
         stem_files(request.song, request.folder, names, request.written_as) as files,
         opened_run(request.config, request.use_cache, progress) as run,
     ):
-        parts, account = _separated(request, choice, run)
-        account["warnings"] += _left_over(before, files, request.folder)
-        return _written(request, parts, files, {**account, "key": key}, run.show)
+        results, parts = _separated(request, choice, run)
+        left_over = _left_over(before.get("files", {}).values(), files, request.folder)
+        written = _written(request, parts, files, run.show)
+        warnings = (*song_warnings(results), *left_over, *written.warnings)
+        song = _song(request, choice, run, results, written, key, warnings)
+        write_json(song.to_dict(), request.report)
+        return song
 
 
-def _separated(
-    request: SplitRequest, choice: Choice, run: Runner
-) -> tuple[dict[str, AudioSource], dict[str, Any]]:
-    """What is to be written, by name, and the account so far."""
+def _known(before: Mapping[str, object]) -> SplitSong | None:
+    """The song as an earlier run left it; None where none did, or another version."""
+    try:
+        return from_json(SplitSong, before)
+    except ValueError:
+        return None
+
+
+def _separated(request: SplitRequest, choice: Choice, run: Runner) -> tuple[Results, dict[str, AudioSource]]:
+    """The results of all stages, and the parts to be written by name."""
     decoding, _ = listening_stages(request.song)
     separating = separating_stage(
         choice.separator, request.device, "decode", shifts=request.shifts, seed=request.seed
     )
     judging = Stage("judge stems", judge_stems, ("decode", "separate"), {"set": request.stems})
     results = run.stages([decoding, separating, judging])
-    stems, judged = chosen_stems(results, request.stems), results["judge stems"].values
-    residual_dbfs, ran = judged["residual_peak_dbfs"], run.events["separate"]
+    stems, residual_dbfs = chosen_stems(results, request.stems), judged_stems(results).residual_peak_dbfs
     parts = dict(stems.parts)
     if residual_dbfs is not None and residual_dbfs > SILENT_PEAK_DBFS:
         parts["residual"] = stems.residual
-    account = {
-        "song": str(request.song),
-        "status": "split",
-        "duration_s": round(stems.mix.frames / stems.mix.rate, 3),
-        "integrated_lufs": judged["integrated_lufs"],
-        "model": {"name": choice.separator.name, "version": choice.separator.version, "why": choice.why},
-        "device": resolve_device(request.device),
-        "device_peak_bytes": results["separate"].values.get("device_peak_bytes"),
-        "shifts": request.shifts,
-        "seconds": round(ran.seconds, 3),
-        "from_cache": ran.status == "cached",
-        "stems": judged["stems"],
-        "residual_peak_dbfs": residual_dbfs,
-        "warnings": song_warnings(results),
-    }
-    return parts, account
+    return results, parts
 
 
 # --- writing ----------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Written:
+    """The files of a song's parts by name, the gain that normalised them, and what to warn of."""
+
+    files: Mapping[str, Path]
+    gain_db: float
+    warnings: tuple[SplitWarning, ...]
+
+
 def _written(
-    request: SplitRequest,
-    parts: Mapping[str, AudioSource],
-    files: Mapping[str, Path],
-    account: dict[str, Any],
-    show: ShowProgress,
-) -> dict[str, Any]:
-    """The files written, and the account of them finished."""
+    request: SplitRequest, parts: Mapping[str, AudioSource], files: Mapping[str, Path], show: ShowProgress
+) -> _Written:
     gain_db = _gain_db(request, parts)
     gain = 10 ** (gain_db / 20)
     scaled = {name: Combination(((gain, part),)) if gain_db else part for name, part in parts.items()}
     files = {name: files[name] for name in parts}
     # Gone before the files change: it must never vouch for others.
-    request.account.unlink(missing_ok=True)
-    written = write_stems(scaled, files, request.song, show, request.written_as)
-    for name, file in written.items():
-        account["warnings"] += [warning("tags", line, name) for line in file.warnings]
-        account["warnings"] += _over_full_scale(name, file, request)
-    account |= {
-        "gain_db": gain_db,
-        "format": request.format,
-        "bit_depth": None if request.format in ("mp3", "ogg") else request.written_as.bit_depth,
-        "files": {name: str(path) for name, path in files.items()},
-        "bytes": {name: path.stat().st_size for name, path in files.items()},
-    }
-    write_json(account, request.account)
-    return account
+    request.report.unlink(missing_ok=True)
+    warnings: list[SplitWarning] = []
+    for name, file in write_stems(scaled, files, request.song, show, request.written_as).items():
+        warnings += [warning("tags", line, name) for line in file.warnings]
+        warnings += _over_full_scale(name, file, request)
+    return _Written(files, gain_db, tuple(warnings))
+
+
+def _song(
+    request: SplitRequest,
+    choice: Choice,
+    run: Runner,
+    results: Results,
+    written: _Written,
+    key: str,
+    warnings: tuple[SplitWarning, ...],
+) -> SplitSong:
+    judged, song, ran, separator = (
+        judged_stems(results),
+        results.song,
+        run.events["separate"],
+        choice.separator,
+    )
+    return SplitSong(
+        song=str(request.song),
+        status="split",
+        duration_s=round(song.frames / song.rate, 3),
+        integrated_lufs=judged.integrated_lufs,
+        model=SplitModel(name=separator.name, version=separator.version, why=choice.why),
+        device=resolve_device(request.device),
+        device_peak_bytes=results["separate"].values.get("device_peak_bytes"),
+        shifts=request.shifts,
+        seconds=round(ran.seconds, 3),
+        from_cache=ran.status == "cached",
+        stems=judged.stems,
+        residual_peak_dbfs=judged.residual_peak_dbfs,
+        warnings=warnings,
+        key=key,
+        gain_db=written.gain_db,
+        format=request.format,
+        bit_depth=None if request.format in ("mp3", "ogg") else request.written_as.bit_depth,
+        files={name: str(path) for name, path in written.files.items()},
+        bytes={name: path.stat().st_size for name, path in written.files.items()},
+    )
 
 
 def _gain_db(request: SplitRequest, parts: Mapping[str, AudioSource]) -> float:
@@ -215,8 +242,8 @@ def _gain_db(request: SplitRequest, parts: Mapping[str, AudioSource]) -> float:
     return round(NORMALISED_PEAK_DBFS - max(peaks), 2) if peaks else 0.0
 
 
-def _over_full_scale(name: str, file: StemFile, request: SplitRequest) -> list[dict[str, Any]]:
-    """What became of samples over full scale."""
+def _over_full_scale(name: str, file: StemFile, request: SplitRequest) -> list[SplitWarning]:
+    """A warning of samples over full scale, and what became of them."""
     if file.peak <= 1.0:
         return []
     over = f"{name} peaks {20 * math.log10(file.peak):.1f} dB over full scale"
@@ -244,9 +271,9 @@ def _key(request: SplitRequest, choice: Choice) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _left_over(before: Mapping[str, Any], files: Mapping[str, Path], folder: Path) -> list[dict[str, Any]]:
+def _left_over(before: Iterable[str], files: Mapping[str, Path], folder: Path) -> list[SplitWarning]:
     """A warning about files of an earlier split which this one does not replace."""
-    names = {Path(path).name for path in before.get("files", {}).values()} - {p.name for p in files.values()}
+    names = {Path(path).name for path in before} - {path.name for path in files.values()}
     left = sorted(name for name in names if (folder / name).exists())
     if not left:
         return []

@@ -4,18 +4,18 @@ import json
 
 import pytest
 
-from mixagent.manifests import is_whole, read_account, write_json
+from mixagent.manifests import is_whole, read_manifest, write_json
 
-ACCOUNT = {"key": "k", "files": {"vocals": "/music/a.wav"}, "bytes": {"vocals": 3}}
+MANIFEST = {"key": "k", "files": {"vocals": "/music/a.wav"}, "bytes": {"vocals": 3}}
 
 
-def test_an_account_is_read_as_it_was_written(tmp_path):
+def test_a_manifest_is_read_as_it_was_written(tmp_path):
     path = tmp_path / "split.json"
-    write_json(ACCOUNT, path)
-    assert read_account(path) == ACCOUNT
-    assert not is_whole(ACCOUNT, tmp_path)
+    write_json(MANIFEST, path)
+    assert read_manifest(path) == MANIFEST
+    assert not is_whole(MANIFEST, tmp_path)
     (tmp_path / "a.wav").write_bytes(b"abc")
-    assert is_whole(ACCOUNT, tmp_path)
+    assert is_whole(MANIFEST, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -24,21 +24,21 @@ def test_an_account_is_read_as_it_was_written(tmp_path):
         None,
         [],
         {"files": {}},
-        {**ACCOUNT, "files": None},
-        {**ACCOUNT, "files": {"vocals": 3}},
-        {**ACCOUNT, "bytes": {}},
-        {**ACCOUNT, "bytes": {"vocals": "3"}},
-        {**ACCOUNT, "bytes": {"vocals": True}},
+        {**MANIFEST, "files": None},
+        {**MANIFEST, "files": {"vocals": 3}},
+        {**MANIFEST, "bytes": {}},
+        {**MANIFEST, "bytes": {"vocals": "3"}},
+        {**MANIFEST, "bytes": {"vocals": True}},
         {"key": "k", "songs": 3},
         {"key": "k", "songs": [None]},
-        {"key": "k", "songs": [{**ACCOUNT, "files": []}]},
+        {"key": "k", "songs": [{**MANIFEST, "files": []}]},
     ],
 )
-def test_a_damaged_account_is_none(tmp_path, damaged):
+def test_a_damaged_manifest_is_none(tmp_path, damaged):
     path = tmp_path / "split.json"
     path.write_text(json.dumps(damaged))
-    assert read_account(path) == {}
+    assert read_manifest(path) == {}
 
 
-def test_an_account_without_files_is_not_whole(tmp_path):
+def test_a_manifest_without_files_is_not_whole(tmp_path):
     assert not is_whole({"key": "k"}, tmp_path)

@@ -56,7 +56,7 @@ from mixagent.report.model import (
 )
 from mixagent.report.words import PROPERTIES, number
 from mixagent.session.dual_mono import counted, counts_twice, missed_words, mono_words
-from mixagent.session.guidance import goal_words, guidance_sections, wishes_warnings
+from mixagent.session.guidance import goal_words, guidance_sections, guidance_warnings
 from mixagent.session.reporting.delivery import (
     codec_section,
     codecs_done,
@@ -146,7 +146,7 @@ def build_report(outcome: Outcome) -> Report:
     acted = _actions(outcome, judgement, judgement_after, repairs)
     codecs = codec_section(request, finish)
     edits = edits_section(request, results.span, song.duration_s)
-    reference, goal = guidance_sections(decided.wishes, results, applied.space)
+    reference, goal = guidance_sections(decided.guidance, results, applied.space)
     own, translation_after = request.stems_in, master.translation
     left, new = afterwards(
         findings.before,
@@ -201,7 +201,7 @@ def build_report(outcome: Outcome) -> Report:
         warnings=(
             *results.warnings,
             *([] if own is None else stems_warnings(results, request.song)),
-            *wishes_warnings(decided.wishes, applied.space, request.target_named),
+            *guidance_warnings(decided.guidance, applied.space, request.target_named),
             *outcome.warnings,
             *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),
@@ -240,7 +240,7 @@ def _actions(
         decided.decision.reasons,
         repairs,
         finish.max_reduction_db,
-        decided.wishes.band,
+        decided.guidance.band,
         outcome.results.ran("match"),
     )
     return tuple(actions(before, after, made))

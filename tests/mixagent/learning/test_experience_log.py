@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reports import make_report
 from short_cases import HalfSeparator, music
 
 from mixagent.learning.experience_log import Made, record
@@ -30,19 +31,20 @@ def made() -> Made:
     analysis, space = analyse(song), ParameterSpace.for_stems(HalfSeparator.stem_names)
     heard = {name: analyse(part) for name, part in stems.parts.items()}
     settings = space.settings({"master.eq_air_db": 2.0})
+    rendered = load(render(stems, settings, TARGETS["streaming"]).audio)
+    report = make_report(song, rendered, "music/song.wav")
     return Made(
-        report={
-            "version": "0.1.0",
-            "input": {"sha256": "a" * 64, "path": "music/song.wav"},
-            "output": {"sha256": "b" * 64},
-            "decision": {"policy": "rules"},
-        },
+        report=replace(
+            report,
+            input=replace(report.input, sha256="a" * 64),
+            output=replace(report.outputs[0], sha256="b" * 64),
+        ),
         context=Context(analysis, heard, diagnose(song, analysis), TARGETS["streaming"], space),
         features={"mix": describe_song(song)},
         settings=settings,
         stems=stems,
         song=song,
-        master=load(render(stems, settings, TARGETS["streaming"]).audio),
+        master=rendered,
     )
 
 

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, replace
 
 import pytest
+from reports import make_report, song
 
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.errors import UsageError
@@ -17,7 +18,6 @@ from mixagent.report.model import (
     Report,
 )
 from mixagent.report.serial import from_json, to_json
-from tests.mixagent.report.test_report import make_report, song
 
 
 @pytest.fixture(scope="module")

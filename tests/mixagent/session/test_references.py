@@ -16,7 +16,7 @@ from mixagent.pipeline.matching.goals import understood
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.types import Audio
-from mixagent.session.guidance import Wishes
+from mixagent.session.guidance import Guidance
 from mixagent.session.references import Reference
 
 FAST = ("--separator", "none", "--policy", "neutral")
@@ -190,8 +190,8 @@ def test_the_loop_holds_the_equaliser_to_its_aim_but_in_what_a_goal_bends():
     )
 
     def steered(goal):
-        wishes = Wishes(goal=None if goal is None else understood(goal))
-        names = {aim.name for aim in wishes.steered(loudness_target("streaming"), settings, measures)}
+        guidance = Guidance(goal=None if goal is None else understood(goal))
+        names = {aim.name for aim in guidance.steered(loudness_target("streaming"), settings, measures)}
         return names & {"tone_1000", "width_1000"}
 
     assert steered(None) == {"tone_1000", "width_1000"}
