@@ -156,7 +156,8 @@ def run(work: Work) -> Cost:
         work.command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    words = process.stderr.read()
+    with process.stderr:
+        words = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     # 4: the target could not be met.

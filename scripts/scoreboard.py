@@ -103,6 +103,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "master": Benchmark(
         "scripts/benchmark_master.py --no-peers --output RESULTS/master.json", "master.json", cheap=True
     ),
+    "speed": Benchmark(
+        "scripts/benchmark_speed.py SONG --reference FINISHED --output RESULTS/speed.json", "speed.json"
+    ),
 }
 
 _OURS = ("systems", "mixagent")
@@ -209,6 +212,16 @@ FIGURES: tuple[Figure, ...] = (
     Figure("… loudness error, most, LU", "master", (EACH, "error_lu"), "≤", 0.1),
     Figure("… memory, GB", "master", (EACH, "gb"), "≤", 3.0),
     Figure("… another target after the first: times as fast", "master", (EACH, "again_faster"), "≥", 5.0),
+    *(
+        Figure(name, "speed", ("ratios", ratio), "≤", floor)
+        for name, ratio, floor in (
+            ("CPU time of a first master, beside matchering's", "cold_to_matchering", 1.25),
+            ("… beside libsonare's", "cold_to_libsonare", 1.0),
+            ("… memory, beside matchering's", "memory_to_matchering", 0.33),
+            ("… with four stems, beside a separation alone", "stems_to_separation", 1.33),
+            ("… of a second target beyond its finaliser, s", "second_beyond_finaliser_s", 1.0),
+        )
+    ),
 )
 """Every headline figure, in the order of the page."""
 

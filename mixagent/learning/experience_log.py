@@ -32,7 +32,7 @@ class Made:
     Attributes:
         report: of the master.
         context: what the policy was shown.
-        features: of the song, as "mix", and of its stems; those that are missing are taken from the stems.
+        features: of the song, as "mix", and of its stems; the missing ones are taken from the stems.
         settings: what was rendered.
         stems: of the restored song.
         song: as it came.

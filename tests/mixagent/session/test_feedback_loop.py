@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,14 +10,20 @@ import soundfile
 from rich.console import Console
 from songs import RATE, song_samples
 
+from mixagent.pipeline.chain.edits import Edits, Span, edited
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.graph.runner import Cache, Stage, audio_reference, run_stages
+from mixagent.pipeline.io import decode
+from mixagent.pipeline.measure.artefacts import harshness_db, pumping_db
+from mixagent.pipeline.types import Audio, blocks, spool
 from mixagent.policies.base import Recorded
 from mixagent.report.model import Report
 from mixagent.report.page import render_page
 from mixagent.report.terminal import summary_text
+from mixagent.session.feedback import judge_render, listen_to_song
 from mixagent.session.master import master_song
 from mixagent.session.request import Request
+from mixagent.session.stages import decode_song
 from mixagent.settings import load_config
 
 PUMPING = {
@@ -182,3 +189,37 @@ def test_the_terminal_and_the_page_tell_what_was_changed(beat, tmp_path):
 def test_the_loop_is_told_nothing_of_a_song_left_untouched(beat):
     report, _ = mastered(beat, PUMPING, amount=0.0)
     assert report["feedback"] is None
+
+
+def test_what_was_heard_of_the_song_judges_a_render_as_reading_it_again_does(beat, tmp_path):
+    with Cache(tmp_path / "cache", 1e9) as cache:
+        decoding = Stage("decode", decode_song, settings={"song": 1}, given={"path": str(beat)})
+        song = decode(beat, tmp_path / "song.f32").audio
+        span = (0.0, song.frames / song.rate)
+        ducked = spool([np.tanh(4 * block) for block in blocks(song)], tmp_path / "m.f32", RATE, 2)
+
+        def finish(context):
+            return {"audio": audio_reference(spool(blocks(ducked), context.directory / "m.f32", RATE, 2))}
+
+        def judged(edits):
+            stages = [
+                decoding,
+                Stage("listen", listen_to_song, ("decode",)),
+                Stage("mix", lambda context: {"span_s": span}),
+                Stage("finalise", finish),
+                Stage(
+                    "judge",
+                    judge_render,
+                    ("decode", "listen", "mix", "finalise"),
+                    {"edits": asdict(edits), "rate": None},
+                ),
+            ]
+            return run_stages(stages, cache)["judge"].values
+
+        assert judged(Edits()) == {
+            "pumping_db": pumping_db(song, ducked),
+            "harshness_db": harshness_db(ducked),
+        }
+        faded = edited(song, Edits(fade_in_s=2.0), Span(*span))
+        assert judged(Edits(fade_in_s=2.0))["pumping_db"] == pumping_db(faded, ducked)
+        assert judged(Edits(fade_in_s=2.0)) != judged(Edits())

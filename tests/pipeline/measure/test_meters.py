@@ -7,6 +7,7 @@ import pyebur128
 import pytest
 
 from mixagent.pipeline.measure.meters import (
+    EnergyMeter,
     LoudnessMeter,
     PeakMeter,
     integrated_lufs,
@@ -239,6 +240,23 @@ def test_strided_blocks_are_read_like_contiguous_ones():
     meter.update(np.asfortranarray(audio.samples))
     assert meter.loudness().integrated_lufs == integrated_lufs(audio)
     assert meter.loudness().true_peak_dbtp == true_peak_dbtp(audio)
+
+
+@pytest.mark.parametrize(
+    ("channels", "weights"), [(2, (1, 1)), (3, (1, 1, 1)), (6, (1, 1, 1, 0, 1.41, 1.41))]
+)
+def test_channels_side_by_side_are_filtered_as_each_alone(channels, weights):
+    audio = coloured_noise(44100, channels, seconds=1.0)
+    samples = audio.samples.copy()
+    samples[0, 20000:] = 0.0
+    together = EnergyMeter.k_weighted(44100, channels)
+    alone = [EnergyMeter.k_weighted(44100, 1) for _ in range(channels)]
+    for start in range(0, samples.shape[1], 7001):
+        together.update(samples[:, start : start + 7001])
+        for meter, row in zip(alone, samples, strict=True):
+            meter.update(row[None, start : start + 7001])
+    expected = sum(weight * meter.energies for weight, meter in zip(weights, alone, strict=True))
+    np.testing.assert_allclose(together.energies, expected, rtol=1e-12)
 
 
 def test_what_cannot_be_measured_is_refused():
