@@ -182,7 +182,7 @@ class _Index:
         self._saved_s = time.monotonic()
 
     def keep(self, found: Found, split: Split | None) -> bool:
-        """Whether a song is indexed as it is; if so it takes the split that is forced."""
+        """True if a song is indexed as it is; if so it takes the split that is forced."""
         row = self._rows.get(found.path)
         if row is None or row.parts != found.parts or row.size_bytes != found.size_bytes():
             return False

@@ -468,7 +468,7 @@ def _pushed(lever: Lever, parameter: Parameter, settings: Settings, begun: Setti
 
 
 def _goes_on(change: Change, begun: Settings) -> bool:
-    """Whether a change moves a parameter at all, and not back where the loop took it from."""
+    """True if a change moves a parameter at all, and not back where the loop took it from."""
     return (
         change.after != change.before
         and (change.after - change.before) * (change.before - begun[change.name]) >= 0

@@ -51,7 +51,7 @@ def place_key(path: Path) -> str:
 
 
 def folds_case(folder: Path) -> bool:
-    """Whether a folder is found by its name in the other case too."""
+    """True if a folder is found by its name in the other case too."""
     swapped = folder.with_name(folder.name.swapcase()) if folder.name else folder
     if swapped == folder:
         return os.name == "nt"

@@ -209,7 +209,7 @@ class Comparison:
     recovery: Difference
 
     def loses(self, settings: LearnSettings) -> bool:
-        """Whether the candidate lost, or a loss of more than the margin cannot be ruled out."""
+        """True if the candidate lost, or a loss of more than the margin cannot be ruled out."""
         return any(
             each.mean < -settings.loss or each.least < -settings.margin
             for each in (self.blind, self.recovery)

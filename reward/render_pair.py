@@ -139,7 +139,7 @@ class AnalysedAudio:
 
     @cached_property
     def silent(self) -> bool:
-        """Whether there is nothing to hear: digital silence, or shorter than a frame."""
+        """True if there is nothing to hear: digital silence, or shorter than a frame."""
         samples = self.audio.samples
         if self.audio.frames < _FRAME_S * self.audio.rate:
             return True

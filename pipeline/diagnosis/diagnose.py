@@ -83,7 +83,7 @@ class Diagnosis:
         return finding.severity if finding else 0.0
 
     def found(self, kind: str) -> bool:
-        """Whether a kind is severe enough to count."""
+        """True if a kind is severe enough to count."""
         return self.severity(kind) >= FOUND
 
     def to_json(self) -> list[dict[str, Any]]:

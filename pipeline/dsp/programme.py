@@ -52,7 +52,7 @@ class DynamicBand:
         return self.centre_hz / (self.high_hz - self.low_hz)
 
     def fits(self, rate: int) -> bool:
-        """Whether the band's centre lies far enough below Nyquist to be filtered."""
+        """True if the band's centre lies far enough below Nyquist to be filtered."""
         return self.centre_hz < 0.45 * rate
 
 
@@ -72,7 +72,7 @@ class BandLevel:
 
     @property
     def silent(self) -> bool:
-        """Whether no window counted."""
+        """True if no window counted."""
         return self.level_db <= FLOOR_DB
 
 
@@ -102,7 +102,7 @@ class Level:
 
     @property
     def silent(self) -> bool:
-        """Whether no window counted."""
+        """True if no window counted."""
         return self.level_db <= FLOOR_DB
 
 

@@ -66,7 +66,7 @@ class Profile:
 
     @property
     def stereo(self) -> bool:
-        """Whether it says anything of width."""
+        """True if it says anything of width."""
         return any(name.startswith("width_") for name in self.measures)
 
     @property

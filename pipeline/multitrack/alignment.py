@@ -73,12 +73,12 @@ class Relation:
 
     @property
     def one_sound(self) -> bool:
-        """Whether both tracks are held to carry one sound."""
+        """True if both tracks are held to carry one sound."""
         return self.evidence >= STRONG
 
     @property
     def improves(self) -> bool:
-        """Whether the evidence is strong and undoing the offset gives the sum more lows."""
+        """True if the evidence is strong and undoing the offset gives the sum more lows."""
         return self.one_sound and self.gain_db >= LEAST_GAIN_DB
 
 

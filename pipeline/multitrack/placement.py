@@ -44,7 +44,7 @@ class Placement:
 
     @property
     def mixed(self) -> bool:
-        """Whether the track is in the mix."""
+        """True if the track is in the mix."""
         return self.role != LEFT_OUT
 
 

@@ -73,7 +73,7 @@ class AirExtension(SpectralProcessor):
 
     @staticmethod
     def fits(from_hz: float, rate: int) -> bool:
-        """Whether there is anything to fill between the cut-off and the top."""
+        """True if there is anything to fill between the cut-off and the top."""
         return from_hz * 1.05 + 4 / _WINDOW_S < min(_TOP_HZ, rate / 2)
 
     def correction(self, spectra: ComplexArray) -> ComplexArray:

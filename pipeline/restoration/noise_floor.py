@@ -37,7 +37,7 @@ class NoiseFloor:
 
     @property
     def found(self) -> bool:
-        """Whether it is loud enough to be worth removing."""
+        """True if it is loud enough to be worth removing."""
         return self.level_db > FOUND_DB
 
 

@@ -65,7 +65,7 @@ def choose_separator(name: str = "auto", device: str = "auto", stems: int | None
 
 
 def gives(separator: Separator, stems: int) -> bool:
-    """Whether a separator's stems can be put together into this set of `STEM_SETS`."""
+    """True if a separator's stems can be put together into this set of `STEM_SETS`."""
     *wanted, _ = STEM_SETS[stems]
     return set(wanted) <= set(separator.stem_names)
 

@@ -45,7 +45,7 @@ class BagFiles:
 
 
 def installed() -> bool:
-    """Whether the demucs package is here."""
+    """True if the demucs package is here."""
     return util.find_spec("demucs") is not None
 
 

@@ -31,7 +31,7 @@ class Term(Protocol):
 
     @property
     def blind(self) -> bool:
-        """Whether it does without the original."""
+        """True if it does without the original."""
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """One score a pair, shape (len(pairs),): 0 as the input; NaN for no opinion."""
