@@ -40,7 +40,7 @@ from mixagent.pipeline.types import Audio, AudioSource, Progress, Stems, load
 from mixagent.reward.recovery import Distance, Original
 
 Curriculum = Literal["none", "single", "pair", "all"]
-"""How many pathologies a case has."""
+"""The number of pathologies in a case, as a stage of the curriculum."""
 
 STAGES: tuple[Curriculum, ...] = get_args(Curriculum)
 
@@ -59,7 +59,7 @@ _FULL_SCALE = 32767
 
 @dataclass(frozen=True)
 class Damage:
-    """What was done to an original.
+    """The damage that was done to an original.
 
     Attributes:
         severities: 0..1 of each pathology that was put in.
@@ -77,13 +77,13 @@ class Damage:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What was damaged: the pathologies, then `ROUGH`; empty for an untouched case."""
+        """The kinds of damage: the pathologies, then `ROUGH`; empty for an untouched case."""
         return (*self.severities, *((ROUGH,) if self.rough else ()))
 
 
 @dataclass(frozen=True)
 class SongAnalysis:
-    """What is measured of as much of a song as was damaged, as the product measures whole songs.
+    """The analysis of the damaged part of a song, as the product analyses whole songs.
 
     Attributes:
         analysis, diagnosis: of the damaged mix.
@@ -136,7 +136,7 @@ class Case:
     song: SongAnalysis | None = None
 
     def context(self, space: ParameterSpace) -> Context:
-        """What a policy is shown of this case."""
+        """The context that a policy is shown of this case."""
         analysed, mix = self.song, self.stems.mix
         if analysed is None:
             return Context(
@@ -338,7 +338,7 @@ class CaseStore:
         return path.stat().st_size
 
     def path(self, name: str) -> Path:
-        """Where the case of this name is or would be kept."""
+        """The path of the case of this name, whether it exists or not."""
         key = hashlib.sha256(name.encode()).hexdigest()
         return self.directory / key[:2] / f"{key[:20]}.safetensors"
 

@@ -75,7 +75,7 @@ def _image(samples: Float64Array, rate: int, random: np.random.Generator) -> Flo
 
 
 def _thinned(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
-    """What lies far under the loudest of its frame is left out, more of it the higher it is."""
+    """Leave out bins far under the loudest of their frame, more of them the higher they are."""
     _, _, spectrum = signal.stft(samples, rate, nperseg=1024)
     hz = np.fft.rfftfreq(1024, 1 / rate)[:, None]
     level_db = amplitudes_to_db(np.abs(spectrum) + 1e-9)

@@ -14,7 +14,7 @@ _FORBIDDEN = frozenset('<>:"|?*') | frozenset(map(chr, range(32)))
 
 
 def check_name(path: PurePath, windows: bool = os.name == "nt") -> None:
-    """Whether the system takes the names of a path's parts.
+    """Check that the system takes the names of a path's parts.
 
     Windows keeps a few names for devices, whatever their suffix, cuts dots and spaces off their ends, and
     takes a colon for a stream of another file: what is written there is lost without a word.

@@ -106,7 +106,7 @@ def mixed(
     progress: Progress | None = None,
     gaps: Gaps | None = None,
 ) -> tuple[AudioSource, Span]:
-    """What goes into the finaliser: `premaster` at another rate, its ends edited; and the part that is left.
+    """The finaliser's input: `premaster` at another rate, its ends edited; and the part that is left.
 
     Args:
         stems: the parts of the mix.

@@ -1,4 +1,4 @@
-"""What every policy is: a function from what was heard to settings, with a reason for each."""
+"""The interface of policies: from a song's analysis to settings, with a reason for each."""
 
 from __future__ import annotations
 

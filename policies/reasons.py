@@ -43,7 +43,7 @@ KINDS: Mapping[str, str] = {
     "flatness": "noisiness",
     "blinks": "bands that drop out",
 }
-"""What the features are about, by the beginning of their names."""
+"""The subject of the features, by the beginning of their names."""
 
 FINDINGS: Mapping[str, str] = {"holes": "spectral holes", "flatness": "flat dynamics"}
 
@@ -56,7 +56,7 @@ _BAND = re.compile(r"([\d.]+)(?:-([\d.]+))?hz")
 
 @dataclass(frozen=True)
 class _Measures:
-    """What the measures of an observation are about, in the order of `_joined`.
+    """The subjects of an observation's measures, in the order of `_joined`.
 
     `kinds` names each group, `group` gives each measure's, and `details` what it is within its group.
     """
@@ -128,7 +128,7 @@ def _strongest(
 def _shares(
     actor: FrozenActor, observation: Observation, order: Order, hidden: NDArray[np.bool_]
 ) -> FloatArray:
-    """What hiding some measures takes from the action, shape (rows, A), for `hidden` (rows, measures)."""
+    """The change of the action when measures are hidden, shape (rows, A), for `hidden` (rows, measures)."""
     varied = np.where(hidden, _usual(actor, observation), _joined(observation))
     ends = np.cumsum([observation[key].size for key in _INPUTS])[:-1]
     parts = zip(_INPUTS, np.split(varied, ends, axis=1), strict=True)
@@ -138,7 +138,7 @@ def _shares(
 
 
 def _usual(actor: FrozenActor, observation: Observation) -> FloatArray:
-    """What stands for a hidden measure: its mean over the training songs, and 0 for advice."""
+    """The value for a hidden measure: its mean over the training songs, and 0 for advice."""
     none = np.zeros((), np.float32)
     return _joined(
         {key: np.broadcast_to(actor.mean.get(key, none), observation[key].shape) for key in _INPUTS}
@@ -166,7 +166,7 @@ def _measures(stems: tuple[str, ...], parameters: int) -> _Measures:
 
 
 def words_of(key: str, label: str) -> tuple[str, str]:
-    """What a measure is about, and its detail (a band, or what of a finding)."""
+    """The subject of a measure, and its detail (a band, or what of a finding)."""
     if key == "diagnosis":
         kind, what = label.split(".", 1)
         return f"the finding of {FINDINGS.get(kind, kind)}", _spoken(what)

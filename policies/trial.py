@@ -55,7 +55,7 @@ class CaseTrial:
         return cls(tuple(Material(case, space) for case in cases), reward, rendered)
 
     def __call__(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
-        """What each of the settings is worth, shape (settings,); −inf where the chain breaks."""
+        """The blind reward of each of the settings, shape (settings,); −inf where the chain breaks."""
         blind = blind_part(self.reward)
         return np.array([self._worth(blind, one) for one in settings])
 
@@ -111,7 +111,7 @@ def song_cases(
 
 
 def segment_starts_s(analysis: Analysis, segments: int, seconds: float) -> list[float]:
-    """Where the loudest window of each of `segments` equal parts begins; parts without sound have none."""
+    """The start of the loudest window in each of `segments` equal parts; parts without sound have none."""
     duration_s, short_term = analysis.duration_s, np.array(analysis.short_term_lufs)
     if not np.isfinite(analysis.integrated_lufs) or duration_s < _SHORTEST_S:
         return []

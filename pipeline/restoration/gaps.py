@@ -23,7 +23,7 @@ from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 LOW_HZ, HIGH_HZ = 700.0, 16000.0
 LIFT_DB = 18.0
-"""What is there may be raised by so much; the rest of a deeper gap is copied into it."""
+"""Sound in a gap may be raised by so much; the rest of a deeper gap is copied into it."""
 
 DEEPEST_DB = 36.0
 """A gap as deep as this or deeper counts as empty."""

@@ -1,4 +1,4 @@
-"""Whether a voice stands on a steady noise floor, and in which bands.
+"""Finds a steady noise floor under a voice, by band.
 
 A floor shows where a voice pauses. What tells noise from reverberation, breath and leakage is that
 it keeps its level: among a band's quietest frames hiss varies by about a decibel, a decay by ten.

@@ -44,7 +44,7 @@ _GPU_BATCH = 8
 Precision = Literal["float32", "float16", "bfloat16"]
 
 _CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs")
-"""What a weights file may ask to be built. The package's loader would import and call any name in it."""
+"""The classes that a weights file may name. The package's loader would import and call any name in it."""
 
 
 class DemucsSeparator:

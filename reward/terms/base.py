@@ -1,4 +1,4 @@
-"""What every term is, and the guards: terms that only ever take away."""
+"""The interface of terms, and the guards: terms that only ever take away."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Guard(ABC):
 
     @abstractmethod
     def harm(self, pair: RenderPair) -> float:
-        """How much of this harm the render has and the input has not, 0 or more."""
+        """The harm of this kind in the render beyond the input's, 0 or more."""
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """−tanh of what exceeds `free`; 0 for an input that is silent."""
