@@ -34,7 +34,7 @@ from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.measure.song_bands import read_song
-from mixagent.pipeline.restoration.gaps import Gap, Gaps, measure_gaps
+from mixagent.pipeline.restoration.spectral_holes import SpectralHole, SpectralHoles, measure_spectral_holes
 from mixagent.pipeline.separation.base import NoSeparator, Separator
 from mixagent.pipeline.types import Audio, AudioSource, Progress, Stems, load
 from mixagent.reward.recovery import Distance, Original
@@ -110,7 +110,7 @@ class Case:
         original: the truth, where it is known.
         stems: the parts of the damaged segment; `stems.mix` is the segment itself.
         levels: `measure_levels(stems)`.
-        gaps: `measure_gaps` of the mix.
+        holes: `measure_spectral_holes` of the mix.
         analysis: of the mix.
         stem_analyses: of each stem by name.
         diagnosis: of the mix.
@@ -125,7 +125,7 @@ class Case:
     original: Audio | None
     stems: Stems
     levels: Levels
-    gaps: Gaps
+    holes: SpectralHoles
     analysis: Analysis
     stem_analyses: Mapping[str, Analysis]
     diagnosis: Diagnosis
@@ -222,7 +222,7 @@ def make_case(
         features={stem: describe(audio) for stem, audio in {"mix": mix, **parts}.items()},
     )
     case = measure_case(name, cut, target, _cut(original, segment), done)
-    return replace(case, levels=measure_levels(stems), gaps=measure_gaps(mix), song=song)
+    return replace(case, levels=measure_levels(stems), holes=measure_spectral_holes(mix), song=song)
 
 
 def _cut(audio: Audio, segment: slice) -> Audio:
@@ -244,7 +244,7 @@ def measure_case(
         original=original,
         stems=Stems(mix, parts),
         levels=measure_levels(stems),
-        gaps=measure_gaps(mix),
+        holes=measure_spectral_holes(mix),
         analysis=analysis,
         stem_analyses={stem: analyse(part) for stem, part in parts.items()},
         diagnosis=diagnose(mix, analysis),
@@ -361,7 +361,7 @@ def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         name: np.round(sound.samples * np.float32(1 / scales[name])).astype(np.int16, order="C")
         for name, sound in audio.items()
     }
-    arrays |= {"gaps.hz": case.gaps.hz, "gaps.missing_db": case.gaps.missing_db}
+    arrays |= {"gaps.hz": case.holes.hz, "gaps.missing_db": case.holes.missing_db}
     arrays |= {f"features.{name}": values for name, values in case.features.items()}
     return arrays, {
         "name": case.name,
@@ -370,7 +370,7 @@ def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "scales": scales,
         "stems": list(case.stems.parts),
         "levels": {name: asdict(level) for name, level in case.levels.items()},
-        "gaps": [asdict(gap) for gap in case.gaps.gaps],
+        "gaps": [asdict(hole) for hole in case.holes.holes],
         "analysis": case.analysis.to_json(),
         "stem_analyses": {name: analysis.to_json() for name, analysis in case.stem_analyses.items()},
         "diagnosis": case.diagnosis.to_json(),
@@ -395,7 +395,9 @@ def _unpacked(arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]) -> Ca
         original=audio["mix"] if data["untouched"] else audio.get("original"),
         stems=Stems(audio["mix"], {name: audio[f"stem.{name}"] for name in data["stems"]}),
         levels={name: _programme(level) for name, level in data["levels"].items()},
-        gaps=Gaps(tuple(Gap(**gap) for gap in data["gaps"]), arrays["gaps.hz"], arrays["gaps.missing_db"]),
+        holes=SpectralHoles(
+            tuple(SpectralHole(**hole) for hole in data["gaps"]), arrays["gaps.hz"], arrays["gaps.missing_db"]
+        ),
         analysis=Analysis.from_json(data["analysis"]),
         stem_analyses={name: Analysis.from_json(row) for name, row in data["stem_analyses"].items()},
         diagnosis=Diagnosis.from_json(data["diagnosis"]),

@@ -119,7 +119,7 @@ class Material:
             vocals: also render the vocal stem alone, for the terms that listen to it.
         """
         case, stem = self.case, "vocals"
-        done = render(case.stems, settings, case.target, levels=case.levels, gaps=case.gaps)
+        done = render(case.stems, settings, case.target, levels=case.levels, holes=case.holes)
         alone = vocals and stem in case.stems.parts
         return RenderPair(
             before=self.before,

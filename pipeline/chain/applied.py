@@ -20,7 +20,7 @@ from mixagent.pipeline.measure.blinks import measure_blinks
 from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.restoration.blinks import BlinkFiller
 from mixagent.pipeline.restoration.extension import extension
-from mixagent.pipeline.restoration.gaps import GapFiller, measure_gaps
+from mixagent.pipeline.restoration.spectral_holes import SpectralHoleFiller, measure_spectral_holes
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 MOST_DB = 60.0
@@ -71,8 +71,10 @@ def repair_processors(source: AudioSource, settings: Settings) -> Mapping[str, P
         fits = ResonanceSuppressor.fits(rate)
         made["master.resonance_cut_db"] = ResonanceSuppressor(most_db, rate, channels) if fits else None
     if most_db := settings["master.gap_fill_db"]:
-        gaps = measure_gaps(source)
-        made["master.gap_fill_db"] = GapFiller(gaps, most_db, rate, channels) if gaps.gaps else None
+        holes = measure_spectral_holes(source)
+        made["master.gap_fill_db"] = (
+            SpectralHoleFiller(holes, most_db, rate, channels) if holes.holes else None
+        )
     if most_db := settings["master.blink_fill_db"]:
         blinks = measure_blinks(source)
         made["master.blink_fill_db"] = BlinkFiller(blinks, most_db, rate, channels) if blinks.found else None
