@@ -20,7 +20,9 @@ from typing import Literal, get_args
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy import fft, ndimage, signal
+
+# scipy.signal is loaded where it is used: a master loads this too, and it takes a second of CPU time.
+from scipy import fft, ndimage
 
 from mixagent.pipeline.types import Audio, AudioSource, Combination, Stems
 
@@ -125,11 +127,15 @@ def _mud_shelf(samples: Samples, rate: int, severity: float, random: np.random.G
 
 
 def _mud_bell(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+    from scipy import signal
+
     centre_hz, q = random.uniform(250, 400), random.uniform(0.8, 1.6)
     return np.asarray(signal.sosfilt(_bell(centre_hz, q, 12.0 * severity, rate), samples))
 
 
 def _mud_resonance(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+    from scipy import signal
+
     edges_hz = np.geomspace(210, 480, 4)
     for low_hz, high_hz in itertools.pairwise(edges_hz):
         bell = _bell(random.uniform(low_hz, high_hz), random.uniform(5, 8), 13.0 * severity, rate)
@@ -144,6 +150,8 @@ _SHIMMER_UNDER_PRESENCE_DB = 3.0
 
 
 def _shimmer_resonances(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+    from scipy import signal
+
     # Rectified presence gives the resonators something to ring on where the song has no highs.
     rectified, presence = _bands(samples, rate, (2000, 8000), _PRESENCE_HZ)
     excitation = _band(np.abs(rectified), rate, 7000, 13000)
@@ -165,6 +173,8 @@ def _shimmer_ring(samples: Samples, rate: int, severity: float, random: np.rando
 
 def _shimmer_smear(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
     """Magnitudes blurred over time and phases thrown away, as a bad phase vocoder does."""
+    from scipy import signal
+
     band, presence = _bands(samples, rate, (7500, 12500), _PRESENCE_HZ)
     size = 2048
     _, _, spectrum = signal.stft(band, rate, nperseg=size, boundary="zeros", padded=True)
@@ -228,6 +238,8 @@ def _mp3(samples: Samples, rate: int, level: float) -> Samples:
 
 def _aligned(decoded: Samples, reference: Samples) -> Samples:
     """`decoded` moved by the codec's delay and cut to the reference's length."""
+    from scipy import signal
+
     span = min(reference.shape[1], decoded.shape[1], 100_000)
     start = (min(reference.shape[1], decoded.shape[1]) - span) // 2
     part = slice(start, start + span)

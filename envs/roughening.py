@@ -12,7 +12,9 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage, signal
+
+# scipy.signal is loaded where it is used: a master loads this too, and it takes a second of CPU time.
+from scipy import ndimage
 
 from mixagent.pipeline.types import Audio
 
@@ -77,6 +79,8 @@ def _image(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
 
 def _thinned(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
     """What lies far under the loudest of its frame is left out, more of it the higher it is."""
+    from scipy import signal
+
     _, _, spectrum = signal.stft(samples, rate, nperseg=1024)
     hz = np.fft.rfftfreq(1024, 1 / rate)[:, None]
     level_db = 20 * np.log10(np.abs(spectrum) + 1e-9)
@@ -101,6 +105,8 @@ def _levelled(samples: Samples, rate: int, random: np.random.Generator) -> Sampl
 
 
 def _room(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+    from scipy import signal
+
     length_s, level_db = random.uniform(0.05, 0.6), random.uniform(-24.0, -6.0)
     time_s = np.arange(int(length_s * rate)) / rate
     tail = random.standard_normal((samples.shape[0], time_s.size)) * 10 ** (-3.0 * time_s / length_s)
