@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -13,21 +13,21 @@ import numpy as np
 from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_damage, make_case
 from mixagent.envs.corpus import SPLITS, Corpus, Song, Split
 from mixagent.envs.workers import end_with_parent
+from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import InputError, OutputError, UsageError
 from mixagent.pipeline.files import append_line, heal_lines, read_lines
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.separation.base import Separator
 from mixagent.pipeline.separation.choice import choose_separator
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, Progress
 
 MIXTURE: Mapping[Curriculum, float] = {"none": 0.15, "single": 0.35, "pair": 0.15, "all": 0.35}
 """Share of each stage in a store."""
 
-Progress = Callable[[float], None]
 
 _CANDIDATES = 3
 _ATTEMPTS = 6
-_LEAST_POWER = 10 ** (-50 / 10)
+_LEAST_POWER = db_to_power(-50)
 _EDGE_S = 2.0
 
 
@@ -129,14 +129,51 @@ def _power(audio: Audio) -> float:
 
 
 def build_cases(
-    builder: Builder, count: int, workers: int, disk_gb: float, progress: Progress | None
+    store: CaseStore,
+    corpus: Corpus,
+    split: Split,
+    count: int,
+    seed: int = 0,
+    workers: int = 1,
+    disk_gb: float = 20.0,
+    progress: Progress | None = None,
+    *,
+    seconds: float = 4.0,
+    stems_share: float = 1.0,
+    separator: str = "spleeter",
+    rough_share: float = 0.0,
 ) -> None:
-    """Build the cases 0 … count − 1 that the store does not hold yet.
+    """Fill a store with `count` cases of a split; those that it holds already are kept.
+
+    Args:
+        store: where the cases go.
+        corpus: where the songs come from: those of the split that are fit for `clean truth`.
+        split: `train`, `validation` or `test`. Outside of `train`, half of the cases are damaged by
+            the mechanisms that are kept for validation.
+        count: how many cases of this split and seed there are at the end.
+        seed: with a case's number it decides everything about the case.
+        workers: processes.
+        disk_gb: the most that the store may take, all splits together.
+        progress: called with the share done, 0..1; may raise to cancel.
+        seconds: length of a segment.
+        stems_share: share of the cases that are taken apart; the others have no stems.
+        separator: by which separator.
+        rough_share: share of the cases that have damage of no particular kind, and no other.
 
     Raises:
+        InputError: the split has no song.
         UsageError: there are cases of this split and seed that were made by another recipe.
         OutputError: the budget is used up, or the disk is full. What was built stays.
     """
+    songs = tuple(corpus.songs(split=split, fit="clean truth"))
+    if not songs:
+        raise InputError(f"the corpus has no song of the split {split!r} that is fit for clean truth")
+    recipe = Recipe(split, seed, seconds, stems_share, separator, rough_share)
+    _fill(Builder(store, corpus, songs, recipe), count, workers, disk_gb, progress)
+
+
+def _fill(builder: Builder, count: int, workers: int, disk_gb: float, progress: Progress | None) -> None:
+    """Build the cases 0 … count − 1 that the store does not hold yet."""
     index = builder.store.directory / "index.jsonl"
     builder.store.directory.mkdir(parents=True, exist_ok=True)
     heal_lines(index)

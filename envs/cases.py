@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from mixagent.envs.context import Context
 from mixagent.envs.pathologies import KINDS, MECHANISMS, MOST_SCRAMBLED_DB, Kind, damage, rebalance
-from mixagent.envs.roughening import roughen
+from mixagent.envs.random_degradation import degrade_randomly
 from mixagent.pipeline.chain.mixing import Levels, measure_levels
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
@@ -36,13 +36,12 @@ from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.measure.song_bands import read_song
 from mixagent.pipeline.restoration.gaps import Gap, Gaps, measure_gaps
 from mixagent.pipeline.separation.base import NoSeparator, Separator
-from mixagent.pipeline.types import Audio, AudioSource, Stems, load
+from mixagent.pipeline.types import Audio, AudioSource, Progress, Stems, load
 from mixagent.reward.recovery import Distance, Original
 
 if TYPE_CHECKING:
-    from mixagent.envs.corpus import Corpus, Split
+    pass
 
-Progress = Callable[[float], None]
 
 Curriculum = Literal["none", "single", "pair", "all"]
 """How many pathologies a case has."""
@@ -71,7 +70,7 @@ class Damage:
         mechanisms: by which mechanism of `MECHANISMS` each was.
         balance_db: by how much each stem was raised before that.
         seed: what the mechanisms drew their frequencies and sides from.
-        rough: after that, damage of no particular kind was done, see `envs.roughening`.
+        rough: after that, damage of no particular kind was done, see `envs.random_degradation`.
     """
 
     severities: Mapping[Kind, float]
@@ -123,7 +122,7 @@ class Case:
         features: `describe` of the mix (`mix`) and of each stem by name.
         damage: what was done to the original, where it is known.
         distance: of the mix to the original, where it is known.
-        song: what was heard of the song around the segment; None where the segment is all there is.
+        song: the analysis of the song around the segment; None where the segment is all there is.
     """
 
     name: str
@@ -142,17 +141,17 @@ class Case:
 
     def context(self, space: ParameterSpace) -> Context:
         """What a policy is shown of this case."""
-        heard, mix = self.song, self.stems.mix
-        if heard is None:
+        analysed, mix = self.song, self.stems.mix
+        if analysed is None:
             return Context(
                 *(self.analysis, self.stem_analyses, self.diagnosis, self.target, space, self.features),
                 measures=_measures(mix, self.analysis),
                 bands=lambda: read_song(mix),
             )
         return Context(
-            *(heard.analysis, heard.stems, heard.diagnosis, self.target, space, heard.features),
-            measures=heard.measures,
-            bands=lambda: heard.bands,
+            *(analysed.analysis, analysed.stems, analysed.diagnosis, self.target, space, analysed.features),
+            measures=analysed.measures,
+            bands=lambda: analysed.bands,
         )
 
 
@@ -201,8 +200,8 @@ def make_case(
         separator: takes both the original (for the balance) and the damaged mix apart; None for
             a case without stems.
         target: what the finaliser will aim at.
-        segment: frames of the case within the original; the whole is then damaged and heard, as the product
-            hears whole songs, and only the segment is rendered and judged. None for all of it.
+        segment: frames of the case within the original; the whole is then damaged and analysed, as the
+            product analyses whole songs, and only the segment is rendered and judged. None for all of it.
     """
     apart: Separator = separator or NoSeparator()
     balance_db = {stem: db for stem, db in done.balance_db.items() if stem in apart.stem_names}
@@ -211,7 +210,7 @@ def make_case(
         if kind in done.severities:
             mix = damage(mix, kind, done.severities[kind], done.mechanisms[kind], done.seed)
     if done.rough:
-        mix = roughen(mix, np.random.default_rng(done.seed))
+        mix = degrade_randomly(mix, np.random.default_rng(done.seed))
     done, stems = replace(done, balance_db=balance_db), separate(mix, apart)
     if segment is None:
         return measure_case(name, stems, target, original, done)
@@ -301,49 +300,6 @@ class CaseStore:
     def rows(self) -> list[dict[str, Any]]:
         """The index: one object a case, without those that were skipped."""
         return [row for row in read_lines(self.directory / "index.jsonl") if not row.get("skipped")]
-
-    def build(
-        self,
-        corpus: Corpus,
-        split: Split,
-        count: int,
-        seed: int = 0,
-        workers: int = 1,
-        disk_gb: float = 20.0,
-        progress: Progress | None = None,
-        *,
-        seconds: float = 4.0,
-        stems_share: float = 1.0,
-        separator: str = "spleeter",
-        rough_share: float = 0.0,
-    ) -> None:
-        """Fill the store with `count` cases of a split; those that it holds already are kept.
-
-        Args:
-            corpus: where the songs come from: those of the split that are fit for `clean truth`.
-            split: `train`, `validation` or `test`. Outside of `train`, half of the cases are damaged by
-                the mechanisms that are kept for validation.
-            count: how many cases of this split and seed there are at the end.
-            seed: with a case's number it decides everything about the case.
-            workers: processes.
-            disk_gb: the most that the store may take, all splits together.
-            progress: called with the share done, 0..1; may raise to cancel.
-            seconds: length of a segment.
-            stems_share: share of the cases that are taken apart; the others have no stems.
-            separator: by which separator.
-            rough_share: share of the cases that have damage of no particular kind, and no other.
-
-        Raises:
-            InputError: the split has no song.
-            OutputError: the budget is used up, or the disk is full. What was built stays.
-        """
-        from mixagent.envs.case_building import Builder, Recipe, build_cases
-
-        songs = tuple(corpus.songs(split=split, fit="clean truth"))
-        if not songs:
-            raise InputError(f"the corpus has no song of the split {split!r} that is fit for clean truth")
-        recipe = Recipe(split, seed, seconds, stems_share, separator, rough_share)
-        build_cases(Builder(self, corpus, songs, recipe), count, workers, disk_gb, progress)
 
     def refresh(self, names: Collection[str] | None = None, progress: Progress | None = None) -> None:
         """Measure cases anew from their samples, for a version that measures otherwise; all by default."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -42,15 +42,13 @@ from mixagent.pipeline.folders import user_folder
 from mixagent.pipeline.io import decode
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.names import for_libsndfile
-from mixagent.pipeline.types import Audio, AudioSource, Combination, FloatArray, Stems, load
+from mixagent.pipeline.types import Audio, AudioSource, Combination, FloatArray, ShowProgress, Stems, load
 
 __all__ = ["FITS", "RATE_HZ", "SPLITS", "Corpus", "Fit", "Song", "Split", "default_corpus", "split_of"]
 
 RATE_HZ = 44100
 """Rate of the segments that a corpus gives."""
 
-Progress = Callable[[str, float], None]
-"""Called with what is being done and the share of it that is done, 0..1."""
 
 _SAVE_EVERY_S = 5.0
 _MARGIN_S = 0.05
@@ -102,7 +100,7 @@ class Corpus:
         *,
         shortest_s: float = SHORTEST_S,
         workers: int = 1,
-        progress: Progress | None = None,
+        progress: ShowProgress | None = None,
     ) -> Corpus:
         """Index the songs in `folders` and give the corpus back as it is then.
 
@@ -161,7 +159,7 @@ class Corpus:
             return Stems(_read(song.path, start_s, seconds), {})
         return Stems(_sum(list(parts.values())), parts)
 
-    def check(self, progress: Progress | None = None) -> list[str]:
+    def check(self, progress: ShowProgress | None = None) -> list[str]:
         """What no longer is as the index says, a line each: files that are gone or have changed."""
         problems: list[str] = []
         songs = self.songs()

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.context import Context
-from mixagent.envs.observation import Array, Last, Observation, observe, shapes, truth_of
+from mixagent.envs.observation import Last, Observation, observe, shapes, truth_of
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.render import render, render_stem
-from mixagent.pipeline.types import load
+from mixagent.pipeline.types import FloatArray, load
 from mixagent.reward.model import RewardModel, Score
 from mixagent.reward.recovery import UNIT_DB, Distance, Original
-from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.truth import LEAST_DISTANCE
 
 ENV_ID = "mixagent/Mixing-v0"
@@ -80,7 +80,7 @@ class HeldCases:
         return self
 
 
-class _Input(Listening):
+class _Input(AnalysedAudio):
     """The input of a case, of which most was measured when the case was made."""
 
     def __init__(self, case: Case, original: Original | None) -> None:
@@ -111,7 +111,7 @@ class Material:
         self.original = Original(case.original) if case.original is not None else None
         self.before = _Input(case, self.original)
 
-    def scene(self, settings: Settings, vocals: bool = False) -> Scene:
+    def render_pair(self, settings: Settings, vocals: bool = False) -> RenderPair:
         """Render the case under these settings, as the product does, for the reward to judge.
 
         Args:
@@ -121,9 +121,9 @@ class Material:
         case, stem = self.case, "vocals"
         done = render(case.stems, settings, case.target, levels=case.levels, gaps=case.gaps)
         alone = vocals and stem in case.stems.parts
-        return Scene(
+        return RenderPair(
             before=self.before,
-            after=Listening(load(done.audio)),
+            after=AnalysedAudio(load(done.audio)),
             settings=settings,
             finish=done.finish,
             original=self.original,
@@ -176,13 +176,13 @@ class Choice:
         pairs = zip(self.names, action, strict=True)
         return self.space.settings({name: self.space[name].value(float(a)) for name, a in pairs})
 
-    def action(self, settings: Settings) -> Array:
+    def action(self, settings: Settings) -> FloatArray:
         """The action of settings, shape (len(names),)."""
         actions = dict(zip((p.name for p in settings.space), settings.to_action(), strict=True))
         return np.array([actions[name] for name in self.names], np.float32)
 
 
-class MixingEnv(gymnasium.Env[Observation, Array]):
+class MixingEnv(gymnasium.Env[Observation, FloatArray]):
     """`mixagent/Mixing-v0`: choose the settings of the chain for a damaged segment.
 
     The action is one number in [−1, 1] for each chosen parameter, 0 is neutral. The observation is
@@ -206,7 +206,7 @@ class MixingEnv(gymnasium.Env[Observation, Array]):
 
     Attributes:
         choice: the parameters to choose.
-        scene: the last render beside its input; None before the first.
+        pair: the last render beside its input; None before the first.
 
     Raises:
         UsageError: no case, a pattern that matches nothing, or a number of steps out of range.
@@ -235,7 +235,7 @@ class MixingEnv(gymnasium.Env[Observation, Array]):
         self._last: Last | None = None
         self._episodes = self._step = 0
         self._total = 0.0
-        self.scene: Scene | None = None
+        self.pair: RenderPair | None = None
         self.action_space = spaces.Box(-1.0, 1.0, (len(self.choice.names),), np.float32)
         sizes = shapes(self.choice.stems, len(self.choice.names))
         parts: dict[str, spaces.Space[Any]] = {
@@ -258,7 +258,7 @@ class MixingEnv(gymnasium.Env[Observation, Array]):
         assert self._material is not None
         return self._observation(), {"case": self._material.case.name, "parameters": {}}
 
-    def step(self, action: Array) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+    def step(self, action: FloatArray) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Render an action.
 
         Raises:
@@ -268,13 +268,13 @@ class MixingEnv(gymnasium.Env[Observation, Array]):
         if self._material is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
         settings = self.choice.settings(np.asarray(action))
-        scene = self._material.scene(settings, self._vocals)
+        pair = self._material.render_pair(settings, self._vocals)
         self._step += 1
         done = self._step >= self.choice.steps
-        self._last = Last(scene.after.features, self.choice.action(settings), self._step / self.choice.steps)
-        score, self.scene = self._reward.score(scene), scene
+        self._last = Last(pair.after.features, self.choice.action(settings), self._step / self.choice.steps)
+        score, self.pair = self._reward.score(pair), pair
         gained, self._total = score.total - self._total, score.total
-        info = {"case": self._material.case.name, "parameters": settings.changed(), **account(scene, score)}
+        info = {"case": self._material.case.name, "parameters": settings.changed(), **account(pair, score)}
         return self._observation(), gained, done, False, info
 
     def _begin(self, case: Case) -> None:
@@ -289,13 +289,13 @@ class MixingEnv(gymnasium.Env[Observation, Array]):
         return observe(material.context, self.choice.stems, self._advice, self._last, material.truth)
 
 
-def account(scene: Scene, score: Score) -> dict[str, Any]:
+def account(pair: RenderPair, score: Score) -> dict[str, Any]:
     """What `info` says of a render that was judged."""
-    finish, told = scene.finish, dict[str, Any](terms=dict(score.terms), total=score.total, blind=score.blind)
+    finish, told = pair.finish, dict[str, Any](terms=dict(score.terms), total=score.total, blind=score.blind)
     if finish is not None:
         told["finish"] = {name: getattr(finish, name) for name in _FINISH}
-    if scene.original is not None:
-        before, after = (side.distance(scene.original) for side in (scene.before, scene.after))
+    if pair.original is not None:
+        before, after = (side.distance(pair.original) for side in (pair.before, pair.after))
         told["recovery"] = recovery(before, after)
     return told
 

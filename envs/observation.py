@@ -12,21 +12,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.envs.context import Context
 from mixagent.pipeline.diagnosis.diagnose import PATHOLOGIES, Diagnosis
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
+from mixagent.pipeline.types import FloatArray
 from mixagent.reward.recovery import DIMENSIONS
 
 if TYPE_CHECKING:
     # What is known of a song is shown without the damage, whose filters take a second to load.
     from mixagent.envs.cases import Case
 
-Array = NDArray[np.float32]
-Observation = dict[str, Array]
+Observation = dict[str, FloatArray]
 
 _VALUES: Mapping[str, tuple[str, ...]] = {
     "mud": (
@@ -83,8 +82,8 @@ class Last:
     of the episode's steps that are done, in (0, 1].
     """
 
-    features: Array
-    action: Array
+    features: FloatArray
+    action: FloatArray
     step_share: float
 
 
@@ -106,14 +105,14 @@ def shapes(stems: Sequence[str], parameters: int) -> dict[str, tuple[int, ...]]:
 def observe(
     context: Context,
     stems: Sequence[str],
-    advice: Array,
+    advice: FloatArray,
     last: Last | None = None,
-    truth: Array | None = None,
+    truth: FloatArray | None = None,
 ) -> Observation:
     """The observation of a song, new float32 arrays of `shapes`.
 
     Args:
-        context: what was heard; its features hold `mix`, and the stems that it has.
+        context: the analysis; its features hold `mix`, and the stems that it has.
         stems: which stems are shown, in order. One that the song lacks is zeros, `present` 0.
         advice: an adviser's action for the chosen parameters; zeros without one.
         last: the render before, when refining.
@@ -137,7 +136,7 @@ def observe(
     }
 
 
-def diagnosis_values(diagnosis: Diagnosis) -> Array:
+def diagnosis_values(diagnosis: Diagnosis) -> FloatArray:
     """The figures of `DIAGNOSIS_NAMES`; 0 for what was not found."""
     values = np.zeros(len(DIAGNOSIS_NAMES), np.float32)
     for index, name in enumerate(DIAGNOSIS_NAMES):
@@ -149,12 +148,12 @@ def diagnosis_values(diagnosis: Diagnosis) -> Array:
     return values
 
 
-def target_values(target: LoudnessTarget) -> Array:
+def target_values(target: LoudnessTarget) -> FloatArray:
     """The figures of `TARGET_NAMES`."""
     return np.array([getattr(target, name) for name in TARGET_NAMES], np.float32)
 
 
-def truth_of(case: Case) -> Array:
+def truth_of(case: Case) -> FloatArray:
     """The figures of `TRUTH_NAMES`: what was done to the original, and how far the mix is from it."""
     if case.damage is None or case.distance is None:
         return np.zeros(len(TRUTH_NAMES), np.float32)
@@ -164,7 +163,7 @@ def truth_of(case: Case) -> Array:
     return np.array([1.0, *severities, *distances], np.float32)
 
 
-def _last_values(last: Last | None, mix: Array, parameters: int) -> Array:
+def _last_values(last: Last | None, mix: FloatArray, parameters: int) -> FloatArray:
     if last is None:
         return np.zeros(mix.size + parameters + 2, np.float32)
     return np.concatenate([last.features - mix, last.action, (last.step_share, 1.0)]).astype(np.float32)

@@ -24,15 +24,15 @@ from numpy.typing import NDArray
 # scipy.signal is loaded where it is used: a master loads this too, and it takes a second of CPU time.
 from scipy import fft, ndimage
 
-from mixagent.pipeline.types import Audio, AudioSource, Combination, Stems
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude, powers_to_db
+from mixagent.pipeline.types import Audio, AudioSource, Combination, Float64Array, Stems
 
 Kind = Literal["mud", "shimmer", "holes", "panning", "flatness"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 MOST_SCRAMBLED_DB = 6.0
 
-Samples = NDArray[np.float64]
-_Damage = Callable[[Samples, int, float, np.random.Generator], Samples]
+_Damage = Callable[[Float64Array, int, float, np.random.Generator], Float64Array]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def rebalance(stems: Stems, balance_db: Mapping[str, float]) -> Stems:
     Raises:
         KeyError: a stem that is not there.
     """
-    gains = {name: 10 ** (db / 20) for name, db in balance_db.items()}
+    gains = {name: db_to_amplitude(db) for name, db in balance_db.items()}
     raised: dict[str, AudioSource] = {
         name: Combination(((gain, stems.parts[name]),)) for name, gain in gains.items()
     }
@@ -120,20 +120,24 @@ def _mechanism(kind: Kind, name: str | None, random: np.random.Generator) -> Mec
 # --- mud -------------------------------------------------------------------------------------------
 
 
-def _mud_shelf(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _mud_shelf(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     low_hz, high_hz = random.uniform(140, 200), random.uniform(480, 650)
     gain_db = 10.0 * severity
     return _shape(samples, rate, lambda hz: gain_db * (_below(hz, high_hz) - _below(hz, low_hz)))
 
 
-def _mud_bell(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _mud_bell(samples: Float64Array, rate: int, severity: float, random: np.random.Generator) -> Float64Array:
     from scipy import signal
 
     centre_hz, q = random.uniform(250, 400), random.uniform(0.8, 1.6)
     return np.asarray(signal.sosfilt(_bell(centre_hz, q, 12.0 * severity, rate), samples))
 
 
-def _mud_resonance(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _mud_resonance(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     from scipy import signal
 
     edges_hz = np.geomspace(210, 480, 4)
@@ -149,7 +153,9 @@ _PRESENCE_HZ = (2000.0, 6000.0)
 _SHIMMER_UNDER_PRESENCE_DB = 3.0
 
 
-def _shimmer_resonances(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _shimmer_resonances(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     from scipy import signal
 
     # Rectified presence gives the resonators something to ring on where the song has no highs.
@@ -163,7 +169,9 @@ def _shimmer_resonances(samples: Samples, rate: int, severity: float, random: np
     return samples + severity * _at_shimmer_level(wet, presence)
 
 
-def _shimmer_ring(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _shimmer_ring(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     carrier_hz = random.uniform(5500, 6500)
     carrier = np.cos(2 * np.pi * carrier_hz / rate * np.arange(samples.shape[1]))
     presence = _band(samples, rate, *_PRESENCE_HZ)
@@ -171,7 +179,9 @@ def _shimmer_ring(samples: Samples, rate: int, severity: float, random: np.rando
     return samples + severity * _at_shimmer_level(wet, presence)
 
 
-def _shimmer_smear(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _shimmer_smear(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     """Magnitudes blurred over time and phases thrown away, as a bad phase vocoder does."""
     from scipy import signal
 
@@ -185,8 +195,8 @@ def _shimmer_smear(samples: Samples, rate: int, severity: float, random: np.rand
     return samples + severity * (wet - band)
 
 
-def _at_shimmer_level(wet: Samples, presence: Samples) -> Samples:
-    level = _rms(presence) * 10 ** (-_SHIMMER_UNDER_PRESENCE_DB / 20)
+def _at_shimmer_level(wet: Float64Array, presence: Float64Array) -> Float64Array:
+    level = _rms(presence) * db_to_amplitude(-_SHIMMER_UNDER_PRESENCE_DB)
     return wet * (level / max(_rms(wet), 1e-12))
 
 
@@ -196,17 +206,21 @@ _MP3_LEVELS = (0.0, 0.7, 0.85, 0.92, 0.99)
 """libsndfile's compression level at severities 0 (the input itself), 0.25, 0.5, 0.75 and 1."""
 
 
-def _holes_codec(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _holes_codec(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     lowest_hz = random.uniform(5000, 6000)
     cutoff_hz = 0.5 * rate * (lowest_hz / (0.5 * rate)) ** severity
     return _shape(samples, rate, lambda hz: -90.0 * np.clip((hz - cutoff_hz) / (0.03 * cutoff_hz), 0, 1))
 
 
-def _holes_bands(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _holes_bands(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     edges_hz = np.geomspace(1200, 12000, 5)
     centres_hz = [random.uniform(low * 1.15, high / 1.15) for low, high in itertools.pairwise(edges_hz)]
 
-    def gain_db(hz: Samples) -> Samples:
+    def gain_db(hz: Float64Array) -> Float64Array:
         octaves = np.abs(np.log2(np.maximum(hz, 1.0)[:, None] / np.array(centres_hz)))
         inside = np.clip((0.2 - octaves) / 0.04, 0, 1).max(axis=1)
         return np.asarray(-40.0 * severity * inside)
@@ -214,7 +228,9 @@ def _holes_bands(samples: Samples, rate: int, severity: float, random: np.random
     return _shape(samples, rate, gain_db)
 
 
-def _holes_mp3(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _holes_mp3(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     """MP3 of a falling rate; between two rates, a mixture of what the two leave."""
     position = severity * (len(_MP3_LEVELS) - 1)
     lower = min(int(position), len(_MP3_LEVELS) - 2)
@@ -225,7 +241,7 @@ def _holes_mp3(samples: Samples, rate: int, severity: float, random: np.random.G
     return (1 - share) * first + share * _mp3(samples, rate, _MP3_LEVELS[lower + 1])
 
 
-def _mp3(samples: Samples, rate: int, level: float) -> Samples:
+def _mp3(samples: Float64Array, rate: int, level: float) -> Float64Array:
     scale = max(float(np.max(np.abs(samples))), 1e-9) * 1.5
     file = io.BytesIO()
     soundfile.write(
@@ -236,7 +252,7 @@ def _mp3(samples: Samples, rate: int, level: float) -> Samples:
     return np.asarray(_aligned(decoded.T, samples) * scale)
 
 
-def _aligned(decoded: Samples, reference: Samples) -> Samples:
+def _aligned(decoded: Float64Array, reference: Float64Array) -> Float64Array:
     """`decoded` moved by the codec's delay and cut to the reference's length."""
     from scipy import signal
 
@@ -253,15 +269,19 @@ def _aligned(decoded: Samples, reference: Samples) -> Samples:
 # --- panning ---------------------------------------------------------------------------------------
 
 
-def _panning_lean(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _panning_lean(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     if samples.shape[0] != 2:
         return samples
     side = random.choice((-1.0, 1.0))
     gains_db = np.array([[-0.5], [0.5]]) * 9.0 * severity * side
-    return np.asarray(samples * 10 ** (gains_db / 20))
+    return np.asarray(samples * db_to_amplitude(gains_db))
 
 
-def _panning_widening(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _panning_widening(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     """The side raised, and a side made from the mid by a dense all-pass, as stereo enhancers do."""
     if samples.shape[0] != 2:
         return samples
@@ -269,11 +289,13 @@ def _panning_widening(samples: Samples, rate: int, severity: float, random: np.r
     made = _band(mid[None], rate, 200, 0.5 * rate)[0]
     for delay_s in random.uniform(0.004, 0.02, 3):
         made = _all_pass(made, int(delay_s * rate), 0.6)
-    side = side * 10 ** (9.0 * severity / 20) + 0.9 * severity * made
+    side = side * db_to_amplitude(9.0 * severity) + 0.9 * severity * made
     return np.stack([mid + side, mid - side])
 
 
-def _panning_hard(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _panning_hard(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     """Neighbouring bands thrown to opposite sides."""
     if samples.shape[0] != 2:
         return samples
@@ -281,15 +303,15 @@ def _panning_hard(samples: Samples, rate: int, severity: float, random: np.rando
     sides = random.choice((-1.0, 1.0)) * np.where(np.arange(len(edges_hz)) % 2, -2.0, 2.0)
     sides[0] /= 2
 
-    def gain_db(hz: Samples) -> Samples:
+    def gain_db(hz: Float64Array) -> Float64Array:
         steps = (side * (1 - _below(hz, edge, width=0.1)) for side, edge in zip(sides, edges_hz, strict=True))
         pan = np.clip(sum(steps), -1, 1)
-        return np.asarray(20 * np.log10(1 - 0.95 * severity * np.maximum(np.stack([-pan, pan]), 0.0)))
+        return np.asarray(amplitudes_to_db(1 - 0.95 * severity * np.maximum(np.stack([-pan, pan]), 0.0)))
 
     return _shape(samples, rate, gain_db)
 
 
-def _all_pass(samples: Samples, delay: int, gain: float) -> Samples:
+def _all_pass(samples: Float64Array, delay: int, gain: float) -> Float64Array:
     """Schroeder's all-pass section: y[n] = x[n − delay] + gain · (y[n − delay] − x[n])."""
     passed = -gain * samples
     for start in range(delay, samples.size, delay):
@@ -305,37 +327,43 @@ _CRUSHED_CREST_DB = 2.0
 """Where the ceiling stands over the loud passages' RMS at severity 1."""
 
 
-def _flat_clipping(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _flat_clipping(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     ceiling = _ceiling(samples, rate, severity)
     return np.clip(samples, -ceiling, ceiling)
 
 
-def _flat_limiting(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _flat_limiting(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     window = int(random.uniform(0.004, 0.010) * rate) | 1
     peaks = ndimage.maximum_filter1d(np.abs(samples).max(axis=0), 2 * window - 1)
     gain = np.minimum(1.0, _ceiling(samples, rate, severity) / np.maximum(peaks, 1e-12))
     return np.asarray(samples * ndimage.uniform_filter1d(gain, window))
 
 
-def _flat_multiband(samples: Samples, rate: int, severity: float, random: np.random.Generator) -> Samples:
+def _flat_multiband(
+    samples: Float64Array, rate: int, severity: float, random: np.random.Generator
+) -> Float64Array:
     """Each band's envelope pressed towards its own mean from both sides."""
     edges_hz = [0.0, random.uniform(150, 250), random.uniform(1500, 3000), 0.5 * rate]
     crushed = np.zeros_like(samples)
     for band in _bands(samples, rate, *itertools.pairwise(edges_hz)):
         power = ndimage.uniform_filter1d(np.square(band).max(axis=0), int(0.008 * rate) | 1)
-        over_db = 10 * np.log10(np.maximum(power, 1e-14) / max(float(power.mean()), 1e-14))
+        over_db = powers_to_db(np.maximum(power, 1e-14) / max(float(power.mean()), 1e-14))
         gain_db = np.clip(-0.92 * severity * over_db, -30.0, 15.0 * severity)
-        crushed += band * 10 ** (gain_db / 20)
+        crushed += band * db_to_amplitude(gain_db)
     return crushed
 
 
-def _ceiling(samples: Samples, rate: int, severity: float) -> float:
+def _ceiling(samples: Float64Array, rate: int, severity: float) -> float:
     window = max(int(0.1 * rate), 1)
     power = ndimage.uniform_filter1d(np.square(samples).mean(axis=0), window)[::window]
-    loud_db = 10 * np.log10(max(float(np.percentile(power, 90)), 1e-14))
-    peak_db = 20 * np.log10(float(np.max(np.abs(samples))))
+    loud_db = powers_to_db(max(float(np.percentile(power, 90)), 1e-14))
+    peak_db = amplitudes_to_db(float(np.max(np.abs(samples))))
     crushed_db = min(loud_db + _CRUSHED_CREST_DB, peak_db)
-    return float(10 ** ((peak_db + severity * (crushed_db - peak_db)) / 20))
+    return float(db_to_amplitude(peak_db + severity * (crushed_db - peak_db)))
 
 
 MECHANISMS: Mapping[Kind, tuple[Mechanism, ...]] = MappingProxyType(
@@ -372,30 +400,30 @@ MECHANISMS: Mapping[Kind, tuple[Mechanism, ...]] = MappingProxyType(
 # --- shared ----------------------------------------------------------------------------------------
 
 
-def _shape(samples: Samples, rate: int, gain_db: Callable[[Samples], Samples]) -> Samples:
+def _shape(samples: Float64Array, rate: int, gain_db: Callable[[Float64Array], Float64Array]) -> Float64Array:
     """The samples through a zero-phase filter of gain `gain_db(hz)`, over the last axis."""
     frames, size = samples.shape[-1], _transform_size(samples, rate)
     spectrum = fft.rfft(samples, size)
-    spectrum *= 10 ** (gain_db(np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)) / 20)
+    spectrum *= db_to_amplitude(gain_db(np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)))
     return np.asarray(fft.irfft(spectrum, size, overwrite_x=True)[..., :frames])
 
 
-def _transform_size(samples: Samples, rate: int) -> int:
+def _transform_size(samples: Float64Array, rate: int) -> int:
     # Powers of two would make the transform's strides collide in the cache: several times slower.
     return int(fft.next_fast_len(samples.shape[-1] + rate // 2, real=True))
 
 
-def _below(hz: Samples, corner_hz: float, width: float = 0.35) -> Samples:
+def _below(hz: Float64Array, corner_hz: float, width: float = 0.35) -> Float64Array:
     """1 below the corner, 0 above it, with a transition of about `width` octaves each way."""
     return np.asarray(0.5 - 0.5 * np.tanh(np.log2(np.maximum(hz, 1.0) / corner_hz) / width))
 
 
-def _band(samples: Samples, rate: int, low_hz: float, high_hz: float) -> Samples:
+def _band(samples: Float64Array, rate: int, low_hz: float, high_hz: float) -> Float64Array:
     """A band by a zero-phase filter; bands that share their edges sum to the input."""
     return _bands(samples, rate, (low_hz, high_hz))[0]
 
 
-def _bands(samples: Samples, rate: int, *edges_hz: tuple[float, float]) -> list[Samples]:
+def _bands(samples: Float64Array, rate: int, *edges_hz: tuple[float, float]) -> list[Float64Array]:
     """Several bands of the same samples."""
     frames, size = samples.shape[-1], _transform_size(samples, rate)
     spectrum = fft.rfft(samples, size)
@@ -404,14 +432,14 @@ def _bands(samples: Samples, rate: int, *edges_hz: tuple[float, float]) -> list[
 
 
 @functools.lru_cache(maxsize=8)
-def _band_gain(size: int, rate: int, low_hz: float, high_hz: float) -> Samples:
+def _band_gain(size: int, rate: int, low_hz: float, high_hz: float) -> Float64Array:
     hz = np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)
     low = _below(hz, low_hz, 0.15) if low_hz > 0 else np.zeros_like(hz)
     high = _below(hz, high_hz, 0.15) if high_hz < 0.5 * rate else np.ones_like(hz)
     return np.asarray(np.maximum(high - low, 1e-7))
 
 
-def _bell(centre_hz: float, q: float, gain_db: float, rate: int) -> Samples:
+def _bell(centre_hz: float, q: float, gain_db: float, rate: int) -> Float64Array:
     """One peaking section (Bristow-Johnson, Audio EQ Cookbook) as second-order sections."""
     amplitude, omega = 10 ** (gain_db / 40), 2 * np.pi * centre_hz / rate
     alpha, cosine = np.sin(omega) / (2 * q), np.cos(omega)

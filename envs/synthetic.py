@@ -10,23 +10,22 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
-from mixagent.envs.corpus import Corpus, Progress, Split
+from mixagent.envs.corpus import Corpus, Split
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.files import atomically
 from mixagent.pipeline.names import for_libsndfile
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, Float64Array, ShowProgress
 
 RATE_HZ = 44100
 SECONDS = 12.0
 SPLITS_OF_TEN: tuple[Split, ...] = (*("train",) * 6, *("validation",) * 2, *("test",) * 2)
 
-Signal = NDArray[np.float64]
 
 _SCALE = (0, 2, 3, 5, 7, 8, 10)
 
 
-def debug_corpus(directory: Path, seconds: float = SECONDS, progress: Progress | None = None) -> Corpus:
+def debug_corpus(directory: Path, seconds: float = SECONDS, progress: ShowProgress | None = None) -> Corpus:
     """The corpus of ten synthesised songs in `directory`, made where it is not there: 6 train, 2, 2.
 
     Raises:
@@ -69,7 +68,7 @@ def synthetic_song(number: int, seconds: float = SECONDS) -> Audio:
         _play_harmony(mix, start_s, beat_s, chord, random)
         _play_lead(mix, start_s, beat_s, chord, random)
     mix += 1e-4 * random.standard_normal(mix.shape)
-    mix *= 10 ** (-1 / 20) / np.max(np.abs(mix))
+    mix *= db_to_amplitude(-1) / np.max(np.abs(mix))
     return Audio(mix.astype(np.float32), RATE_HZ)
 
 
@@ -77,7 +76,7 @@ def _step(degree: int) -> int:
     return _SCALE[degree % 7] + 12 * (degree // 7)
 
 
-def _play_drums(mix: Signal, start_s: float, beat_s: float, random: np.random.Generator) -> None:
+def _play_drums(mix: Float64Array, start_s: float, beat_s: float, random: np.random.Generator) -> None:
     time = np.arange(round(0.3 * RATE_HZ)) / RATE_HZ
     kick = np.sin(2 * np.pi * (48 * time + 3 * (1 - np.exp(-time / 0.03)))) * np.exp(-time / 0.12)
     for beat in range(4):
@@ -89,7 +88,7 @@ def _play_drums(mix: Signal, start_s: float, beat_s: float, random: np.random.Ge
 
 
 def _play_harmony(
-    mix: Signal, start_s: float, beat_s: float, chord: list[int], random: np.random.Generator
+    mix: Float64Array, start_s: float, beat_s: float, chord: list[int], random: np.random.Generator
 ) -> None:
     _add(mix, 0.4 * _tone(chord[0] - 12, 3.6 * beat_s, 1.2), start_s)
     for place, pitch in zip((-0.7, 0.0, 0.7), chord, strict=True):
@@ -98,14 +97,14 @@ def _play_harmony(
 
 
 def _play_lead(
-    mix: Signal, start_s: float, beat_s: float, chord: list[int], random: np.random.Generator
+    mix: Float64Array, start_s: float, beat_s: float, chord: list[int], random: np.random.Generator
 ) -> None:
     for beat in np.flatnonzero(random.random(8) < 0.6) / 2:
         pitch = int(random.choice(chord)) + 24
         _add(mix, 0.2 * _tone(pitch, beat_s, 0.25), start_s + beat * beat_s + random.normal(0, 0.005))
 
 
-def _tone(pitch: float, seconds: float, decay_s: float) -> Signal:
+def _tone(pitch: float, seconds: float, decay_s: float) -> Float64Array:
     """A plucked note of twelve partials, the upper ones dying first."""
     time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     phase = 2 * np.pi * 440 * 2 ** ((pitch - 69) / 12) * time
@@ -120,7 +119,7 @@ def _tone(pitch: float, seconds: float, decay_s: float) -> Signal:
     return np.asarray(tone * np.clip((seconds - time) / 0.02, 0, 1) * np.clip(time / 0.003, 0, 1))
 
 
-def _add(mix: Signal, sound: Signal, at_s: float) -> None:
+def _add(mix: Float64Array, sound: Float64Array, at_s: float) -> None:
     start = max(round(at_s * RATE_HZ), 0)
     part = np.atleast_2d(sound)[:, : max(mix.shape[1] - start, 0)]
     mix[:, start : start + part.shape[1]] += part

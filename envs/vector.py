@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 
 from mixagent.envs.mixing import CaseSource, MixingEnv
 from mixagent.reward.model import RewardModel, Score
-from mixagent.reward.scene import Scene
+from mixagent.reward.render_pair import RenderPair
 from mixagent.reward.terms.base import Term
 
 NETWORKS = ("critic", "nisqa", "distillmos")
@@ -41,7 +41,7 @@ def make_vector(
     """
     near = _part(reward, lambda term: term.name not in NETWORKS)
     far = _part(reward, lambda term: term.name in NETWORKS)
-    make = partial(_SceneEnv if far.terms else MixingEnv, cases, near, **options)
+    make = partial(_PairEnv if far.terms else MixingEnv, cases, near, **options)
     makers: list[Callable[[], gymnasium.Env[Any, Any]]] = [make for _ in range(n)]
     with _one_thread_each():
         venv = DummyVecEnv(makers) if n == 1 else SubprocVecEnv(makers, start_method="spawn")
@@ -54,27 +54,27 @@ def _part(reward: RewardModel, chosen: Callable[[Term], bool]) -> RewardModel:
     return RewardModel(terms, {term.name: reward.weights[term.name] for term in terms})
 
 
-class _SceneEnv(MixingEnv):
-    """Leaves what it rendered in `info["scene"]`, measured as far as the networks need it."""
+class _PairEnv(MixingEnv):
+    """Leaves what it rendered in `info["pair"]`, measured as far as the networks need it."""
 
     def step(self, action: NDArray[np.float32]) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One render."""
         observation, reward, terminated, truncated, info = super().step(action)
-        assert self.scene is not None
-        info["scene"] = _sent(self.scene)
+        assert self.pair is not None
+        info["pair"] = _sent(self.pair)
         return observation, reward, terminated, truncated, info
 
 
-def _sent(scene: Scene) -> Scene:
-    """What networks ask about, and no more: a scene with its audio and measures is some ten megabytes."""
-    before, after = scene.before.without_audio(), scene.after.without_audio()
-    return Scene(
-        before, after, vocals_before=scene.vocals_before, vocals_after=scene.vocals_after, target=scene.target
+def _sent(pair: RenderPair) -> RenderPair:
+    """What networks ask about, and no more: a pair with its audio and measures is some ten megabytes."""
+    before, after = pair.before.without_audio(), pair.after.without_audio()
+    return RenderPair(
+        before, after, vocals_before=pair.vocals_before, vocals_after=pair.vocals_after, target=pair.target
     )
 
 
 class _BatchScored(VecEnvWrapper):
-    """Adds to each reward what the networks say, asked about all scenes of a step at once."""
+    """Adds to each reward what the networks say, asked about all pairs of a step at once."""
 
     def __init__(self, venv: VecEnv, networks: RewardModel) -> None:
         super().__init__(venv)
@@ -89,8 +89,8 @@ class _BatchScored(VecEnvWrapper):
     def step_wait(self) -> VecEnvStepReturn:
         """The next step of every environment, scored."""
         observations, rewards, dones, infos = self.venv.step_wait()
-        scenes: list[Scene] = [info.pop("scene") for info in infos]
-        scores = self._networks.score_batch(scenes)
+        pairs: list[RenderPair] = [info.pop("pair") for info in infos]
+        scores = self._networks.score_batch(pairs)
         for info, score in zip(infos, scores, strict=True):
             _add(info, score)
         totals = np.array([score.total for score in scores])

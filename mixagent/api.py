@@ -29,7 +29,7 @@ from mixagent.options import (
 )
 from mixagent.pipeline.errors import InputError, UsageError, option
 from mixagent.pipeline.files import scratch_folder
-from mixagent.pipeline.types import Audio, load
+from mixagent.pipeline.types import Audio, ShowProgress, load
 from mixagent.report.album_model import AlbumSong
 from mixagent.report.split_model import SplitSong
 from mixagent.results import (
@@ -40,7 +40,7 @@ from mixagent.results import (
     ReplayResult,
     SplitResult,
 )
-from mixagent.types import Cancel, Event, OnEvent, ShowProgress
+from mixagent.types import Cancel, Event, OnEvent
 
 Song = PathLike | Audio
 """A song: a file, or samples with their rate."""

@@ -13,8 +13,7 @@ import numpy as np
 from mixagent.pipeline.errors import OutputError
 from mixagent.pipeline.files import atomically, clear_leftovers
 from mixagent.pipeline.io import BitDepth, check_output, encode, probe, resample
-from mixagent.pipeline.types import AudioSource, FloatArray, Stems
-from mixagent.types import ShowProgress
+from mixagent.pipeline.types import AudioSource, FloatArray, ShowProgress, Stems
 
 STEM_BIT_DEPTH: BitDepth = "32f"
 """Stems may peak over full scale, and only float keeps their sum."""

@@ -8,10 +8,6 @@ from dataclasses import dataclass
 
 from mixagent.pipeline.errors import CancelledError
 
-ShowProgress = Callable[[str, float], None]
-"""Called with a stage's name and the share of it that is done, 0..1; from any thread. It may raise to stop
-the work."""
-
 
 @dataclass(frozen=True)
 class Event:

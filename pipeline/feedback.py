@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, Parameter, Settings
+from mixagent.pipeline.decibels import db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.dsp.third_octaves import THIRD_OCTAVES_HZ
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.answers import reached_by
@@ -188,7 +189,7 @@ def song_figures(analysis: Analysis, harshness_db: float) -> dict[str, float]:
 
     Args:
         analysis: of the sound.
-        harshness_db: of the same, by `wear.harshness_db`.
+        harshness_db: of the same, by `harshness_db`.
     """
     if not (math.isfinite(analysis.integrated_lufs) and math.isfinite(harshness_db)):
         return {}
@@ -198,7 +199,7 @@ def song_figures(analysis: Analysis, harshness_db: float) -> dict[str, float]:
         figures["range"] = analysis.loudness_range_lu
     if analysis.channels == 2:
         figures["low_side"] = _low_side_db(mid, side)
-    return figures | _tone(10 * np.log10(10 ** (mid / 10) + 10 ** (side / 10)))
+    return figures | _tone(powers_to_db(db_to_power(mid) + db_to_power(side)))
 
 
 def render_figures(analysis: Analysis, harshness_db: float, pumping_db: float) -> dict[str, float]:
@@ -206,8 +207,8 @@ def render_figures(analysis: Analysis, harshness_db: float, pumping_db: float) -
 
     Args:
         analysis: of the render.
-        harshness_db: of the render, by `wear.harshness_db`.
-        pumping_db: of the render against the song, by `wear.pumping_db`.
+        harshness_db: of the render, by `harshness_db`.
+        pumping_db: of the render against the song, by `pumping_db`.
     """
     figures = song_figures(analysis, harshness_db)
     finished = {"loudness": analysis.integrated_lufs, "ceiling": analysis.true_peak_dbtp}
@@ -222,8 +223,8 @@ def _tone(levels_db: NDArray[np.float64]) -> dict[str, float]:
 
 def _low_side_db(mid_db: NDArray[np.float64], side_db: NDArray[np.float64]) -> float:
     """Power of the side against the mid in the third octaves up to 100 Hz."""
-    mid, side = (float((10 ** (levels[_within(_LOW_HZ)] / 10)).sum()) for levels in (mid_db, side_db))
-    return max(10 * math.log10(side / mid), _SIDE_FLOOR_DB)
+    mid, side = (float((db_to_power(levels[_within(_LOW_HZ)])).sum()) for levels in (mid_db, side_db))
+    return max(power_to_db(side / mid), _SIDE_FLOOR_DB)
 
 
 def _within(span_hz: tuple[float, float]) -> NDArray[np.bool_]:

@@ -7,8 +7,7 @@ target finds it; the samples are the same.
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,21 +25,20 @@ from mixagent.pipeline.chain.mastering import (
 from mixagent.pipeline.chain.mixing import Levels, is_active, mix_blocks, strip_blocks
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.chain.riding import measure_ride
+from mixagent.pipeline.decibels import db_to_power, power_to_db
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
 from mixagent.pipeline.dsp.streaming import Processor
 from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.finaliser.codecs import CodecPlan, CodecRender, finalise_through
 from mixagent.pipeline.finaliser.loop import Finish, finalise
 from mixagent.pipeline.finaliser.prediction import SourceMeasures
-from mixagent.pipeline.finaliser.settings import finishing_of
+from mixagent.pipeline.finaliser.settings import finaliser_settings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.blinks import measure_blinks
 from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.restoration.gaps import Gaps, measure_gaps
-from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Stems, collect, spool
-
-Progress = Callable[[float], None]
+from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Progress, Stems, collect, spool
 
 
 class ChainError(MixagentError):
@@ -148,12 +146,12 @@ def finished(
         measures: `measure_source(source)`, where it is known.
         progress: called with the share done, 0..1; may raise to cancel.
     """
-    finishing, report = finishing_of(settings), progress or _ignore
+    by_hand, report = finaliser_settings(settings), progress or _ignore
     if codecs is None or not codecs.checked:
-        return finalise(source, target, scratch, report, measures, finishing), ()
+        return finalise(source, target, scratch, report, measures, by_hand), ()
     assert scratch is not None, "codecs are checked on disk"
     assert measures is not None, "codecs are checked on a measured mix"
-    return finalise_through(source, target, codecs, scratch, report, measures, finishing)
+    return finalise_through(source, target, codecs, scratch, report, measures, by_hand)
 
 
 def premaster(
@@ -251,9 +249,9 @@ def _faded(programme: Programme, stems: Stems, settings: Settings, levels: Level
     gains = {name: settings[f"{name}.gain_db"] for name in stems.parts if is_active(settings, name)}
     if levels is None or not any(gains.values()):
         return programme
-    powers = {name: 10 ** (levels[name].level_db / 10) for name in stems.parts}
-    after = sum(power * 10 ** (gains.get(name, 0.0) / 10) for name, power in powers.items())
-    return programme.raised(10 * math.log10(after / sum(powers.values())))
+    powers = {name: db_to_power(levels[name].level_db) for name in stems.parts}
+    after = sum(power * db_to_power(gains.get(name, 0.0)) for name, power in powers.items())
+    return programme.raised(power_to_db(after / sum(powers.values())))
 
 
 def _finite(parts: Iterator[FloatArray], settings: Settings) -> Iterator[FloatArray]:

@@ -6,7 +6,7 @@ Samples are float32 arrays of shape (channels, frames), nominal full scale ±1. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -16,6 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 FloatArray = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
+
+Progress = Callable[[float], None]
+"""Called with the share of the work that is done, 0..1. It may raise to cancel."""
+
+ShowProgress = Callable[[str, float], None]
+"""Called with what is at work, such as a stage's name, and the share of it that is done, 0..1; from any
+thread. It may raise to stop the work."""
 
 BLOCK_FRAMES = 1 << 17
 """Frames in a block (3 s at 44.1 kHz): large enough that a block's overhead is small."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.chain.amounts import Dimension, dimension
-from mixagent.pipeline.chain.parameters import FINE_PLACES, GRAPHIC_HZ
+from mixagent.pipeline.chain.parameters import ADVANCED_PLACES, GRAPHIC_HZ
 from mixagent.pipeline.finished.answers import answer, graphic_values, made_up_db
 from mixagent.pipeline.finished.band import Band, judge
 from mixagent.pipeline.finished.findings import FOUND, findings
@@ -92,7 +92,7 @@ def towards(decision: Decision, song: SongMeasures, references: Band) -> Decisio
 
 def _is_replaced(name: str, told: set[Dimension]) -> bool:
     place, what = name.split(".", 1)
-    if place not in ("master", *FINE_PLACES) or what.startswith(("balance", "bell_")):
+    if place not in ("master", *ADVANCED_PLACES) or what.startswith(("balance", "bell_")):
         return False
     return dimension(name) in told
 

@@ -10,7 +10,7 @@ from mixagent.envs.context import Context
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.errors import UsageError
 
-__all__ = ["Context", "Decision", "Policy", "Recorded", "laid_over"]
+__all__ = ["Context", "Decision", "Policy", "Recorded", "with_overrides"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Decision:
     reasons: Mapping[str, str]
 
 
-def laid_over(decision: Decision, values: Mapping[str, float], reason: str) -> Decision:
+def with_overrides(decision: Decision, values: Mapping[str, float], reason: str) -> Decision:
     """The decision with some parameters at other values, which are put down to a reason.
 
     Raises:

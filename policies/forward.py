@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+from mixagent.pipeline.types import FloatArray
+
 Order = NDArray[np.int64]
 
-Observation = Mapping[str, Array]
+Observation = Mapping[str, FloatArray]
 """As `envs.observation.observe` gives it, or many of them, with any further axes in front."""
 
 STANDARD_LIMIT = 5.0
@@ -33,11 +34,11 @@ _EPSILON = 1e-5
 class _Linear:
     """Weight (out, in) and bias (out,)."""
 
-    weight: Array
-    bias: Array
+    weight: FloatArray
+    bias: FloatArray
 
-    def __call__(self, signal: Array) -> Array:
-        flat: Array = signal.reshape(-1, signal.shape[-1]) @ self.weight.T + self.bias
+    def __call__(self, signal: FloatArray) -> FloatArray:
+        flat: FloatArray = signal.reshape(-1, signal.shape[-1]) @ self.weight.T + self.bias
         return flat.reshape(*signal.shape[:-1], len(self.bias))
 
 
@@ -46,11 +47,11 @@ class _Layers:
     """Linear, layer normalisation (Ba et al. 2016) with scale and shift, SiLU, linear, SiLU."""
 
     first: _Linear
-    scale: Array
-    shift: Array
+    scale: FloatArray
+    shift: FloatArray
     second: _Linear
 
-    def __call__(self, signal: Array) -> Array:
+    def __call__(self, signal: FloatArray) -> FloatArray:
         hidden = self.first(signal)
         hidden = hidden - hidden.mean(axis=-1, keepdims=True)
         variance = np.square(hidden).mean(axis=-1, keepdims=True)
@@ -58,9 +59,9 @@ class _Layers:
         return _silu(self.second(_silu(hidden)))
 
 
-def _silu(signal: Array) -> Array:
+def _silu(signal: FloatArray) -> FloatArray:
     # x · sigmoid(x); the hyperbolic tangent cannot overflow.
-    half: Array = 0.5 * signal
+    half: FloatArray = 0.5 * signal
     return half + half * np.tanh(half)
 
 
@@ -76,8 +77,8 @@ class FrozenActor:
 
     strip: tuple[str, ...]
     shared: tuple[str, ...]
-    mean: Mapping[str, Array]
-    spread: Mapping[str, Array]
+    mean: Mapping[str, FloatArray]
+    spread: Mapping[str, FloatArray]
     stem_layers: _Layers
     song_layers: _Layers
     strip_head: _Linear
@@ -86,7 +87,7 @@ class FrozenActor:
     @classmethod
     def of(
         cls,
-        weights: Mapping[str, Array],
+        weights: Mapping[str, FloatArray],
         strip: Sequence[str],
         shared: Sequence[str],
         sizes: Mapping[str, int],
@@ -126,7 +127,7 @@ class FrozenActor:
         """See `order_of`."""
         return order_of(self.strip, self.shared, parameters, stems)
 
-    def action(self, observation: Observation, order: Order) -> Array:
+    def action(self, observation: Observation, order: Order) -> FloatArray:
         """`gate · advice + residual` for each parameter, shape (…, A), not yet clipped to [−1, 1].
 
         Args:
@@ -143,7 +144,7 @@ class FrozenActor:
         flat = strips.reshape(*song.shape[:-1], count * len(self.strip))
         return np.concatenate((flat, gate * shared_advice + residual), -1)[..., order]
 
-    def _encoded(self, observation: Observation, order: Order) -> tuple[Array, Array]:
+    def _encoded(self, observation: Observation, order: Order) -> tuple[FloatArray, FloatArray]:
         """Vectors of the stems, (…, S, stem_hidden), and of the whole song, (…, hidden)."""
         present = observation["present"][..., None]
         count, features = observation["stems"].shape[-2:]
@@ -157,10 +158,10 @@ class FrozenActor:
         parts = (*measures, _limited(change, self.spread["mix"]), flags, advice[1], last_action[1], pooled)
         return stems, self.song_layers(np.concatenate(parts, -1))
 
-    def _standard(self, key: str, value: Array) -> Array:
+    def _standard(self, key: str, value: FloatArray) -> FloatArray:
         return _limited(value - self.mean[key], self.spread[key])
 
-    def _placed(self, action: Array, order: Order, stems: int) -> tuple[Array, Array]:
+    def _placed(self, action: FloatArray, order: Order, stems: int) -> tuple[FloatArray, FloatArray]:
         """An action by place: strips (…, S, strip) and shared (…, shared); 0 where nothing steers."""
         strips = stems * len(self.strip)
         placed = np.zeros((*action.shape[:-1], strips + len(self.shared)), np.float32)
@@ -195,16 +196,16 @@ def order_of(
     return np.array([index[name] for name in parameters], np.int64)
 
 
-def _limited(apart: Array, spread: Array) -> Array:
-    limited: Array = np.clip(apart / spread, -STANDARD_LIMIT, STANDARD_LIMIT)
+def _limited(apart: FloatArray, spread: FloatArray) -> FloatArray:
+    limited: FloatArray = np.clip(apart / spread, -STANDARD_LIMIT, STANDARD_LIMIT)
     return limited
 
 
-def _linear(weights: Mapping[str, Array], name: str) -> _Linear:
+def _linear(weights: Mapping[str, FloatArray], name: str) -> _Linear:
     return _Linear(weights[f"{name}.weight"], weights[f"{name}.bias"])
 
 
-def _layers(weights: Mapping[str, Array], name: str) -> _Layers:
+def _layers(weights: Mapping[str, FloatArray], name: str) -> _Layers:
     # Places in `network._layers`: 1 is the normalisation; SiLU and dropout have no weights.
     norm = _linear(weights, f"{name}.1")
     return _Layers(_linear(weights, f"{name}.0"), norm.weight, norm.bias, _linear(weights, f"{name}.4"))

@@ -26,8 +26,9 @@ from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import ModelMissingError, UsageError, option
 from mixagent.pipeline.files import atomically, write_atomically
 from mixagent.pipeline.measure.features import FEATURE_NAMES
+from mixagent.pipeline.types import FloatArray
 from mixagent.policies.base import Context, Decision, Policy
-from mixagent.policies.forward import Array, FrozenActor, Observation, Order
+from mixagent.policies.forward import FrozenActor, Observation, Order
 from mixagent.policies.promotion import CONFIG, LEARNED, find_checkpoint, shipped_folder
 from mixagent.policies.reasons import explain
 
@@ -136,7 +137,7 @@ def _config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Array], FrozenActor]:
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, FloatArray], FrozenActor]:
     """The configuration, the weights by name, and what decides with them."""
     config = _config(folder)
     try:
@@ -151,7 +152,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Array], FrozenActor]:
         raise _unusable(folder, f"the weights and {CONFIG} do not go together") from error
 
 
-def _weights(actor: Actor) -> dict[str, Array]:
+def _weights(actor: Actor) -> dict[str, FloatArray]:
     return {name: np.ascontiguousarray(value.cpu().numpy()) for name, value in actor.state_dict().items()}
 
 
@@ -222,7 +223,7 @@ def chosen_action(
     return np.array([space[name].action(values[name]) for name in names], np.float32)
 
 
-def decided(actor: FrozenActor, observation: Observation, order: Order) -> Array:
+def decided(actor: FrozenActor, observation: Observation, order: Order) -> FloatArray:
     """The decision for one song (A,), in [−1, 1] and exactly 0 where it would hardly move."""
     action = np.clip(actor.action(observation, order), -1.0, 1.0)
     return np.where(np.abs(action) < SMALLEST_MOVE, np.float32(0.0), action)

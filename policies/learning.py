@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -27,17 +27,16 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from mixagent.envs.mixing import Adviser, CaseSource, Choice
+from mixagent.pipeline.types import ShowProgress
 from mixagent.policies.experience import Experience, Preference
 from mixagent.policies.learned import Checkpoint
-from mixagent.policies.lessons import Anchors, Lessons, anchors, lessons
 from mixagent.policies.network import Actor
+from mixagent.policies.preference_data import Anchors, PreferenceData, anchors, preference_data
 from mixagent.policies.validation import Outcome, play
 from mixagent.reward.model import RewardModel
 
-Progress = Callable[[str, float], None]
-
 LEAST_GAIN = 1e-4
-"""A candidate that lowers the loss of the lessons by less has learned nothing."""
+"""A candidate that lowers the loss of the preference data by less has learned nothing."""
 
 NOTHING_NEW = "not promoted: the experiences teach nothing that the policy does not do already"
 
@@ -47,7 +46,7 @@ class LearnSettings:
     """How the policy is fine-tuned.
 
     Attributes:
-        steps: gradient steps; each sees every lesson and `batch` cases of the corpus.
+        steps: gradient steps; each sees all preference data and `batch` cases of the corpus.
         batch: cases of the corpus in a step.
         learning_rate: of Adam, falling to zero by a cosine.
         deviation: standard deviation of the policy's Gaussian, in units of an action.
@@ -84,17 +83,17 @@ class LearnSettings:
 
 def fine_tune(
     actor: Actor,
-    taught: Sequence[Lessons],
+    data: Sequence[PreferenceData],
     held: Anchors,
     settings: LearnSettings,
     seed: int,
-    progress: Progress | None = None,
+    progress: ShowProgress | None = None,
 ) -> Actor:
-    """The actor after the lessons; the one given is not changed.
+    """The actor after the preference data; the one given is not changed.
 
     Args:
         actor: the policy in use.
-        taught: what there is to learn.
+        data: what there is to learn.
         held: where it should stay as it is.
         settings: how.
         seed: of the batches.
@@ -102,7 +101,7 @@ def fine_tune(
     """
     actor, current = copy.deepcopy(actor).eval(), actor.eval()
     with torch.no_grad():
-        before = [current(each.observation, each.order) for each in taught]
+        before = [current(each.observation, each.order) for each in data]
     random = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(actor.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(settings.steps, 1))
@@ -112,8 +111,8 @@ def fine_tune(
         with torch.no_grad():
             usual = current(shown, held.order)
         loss = settings.closeness * divergence(actor(shown, held.order) - usual, settings.deviation)
-        for each, action in zip(taught, before, strict=True):
-            loss = loss + lesson_loss(actor(each.observation, each.order), action, each, settings)
+        for each, action in zip(data, before, strict=True):
+            loss = loss + preference_loss(actor(each.observation, each.order), action, each, settings)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(actor.parameters(), 1.0)
@@ -141,33 +140,33 @@ def divergence(moved: Tensor, deviation: float) -> Tensor:
     return moved.square().sum(dim=-1).mean() / (2 * deviation**2)
 
 
-def preference_logits(action: Tensor, before: Tensor, taught: Lessons, deviation: float) -> Tensor:
+def preference_logits(action: Tensor, before: Tensor, data: PreferenceData, deviation: float) -> Tensor:
     """By how much more the better than the worse one's log likelihood rose, (P,).
 
     For Gaussians of one deviation the squares cancel, and ⟨mean − mean before, better − worse⟩ ÷ σ² is
     left.
     """
-    moved = (action - before)[taught.rows]
-    return (moved * (taught.better - taught.worse)).sum(dim=-1) / deviation**2
+    moved = (action - before)[data.rows]
+    return (moved * (data.better - data.worse)).sum(dim=-1) / deviation**2
 
 
-def lesson_loss(action: Tensor, before: Tensor, taught: Lessons, settings: LearnSettings) -> Tensor:
-    """What a group of lessons costs at the actor's actions (N, A), which were `before`."""
+def preference_loss(action: Tensor, before: Tensor, data: PreferenceData, settings: LearnSettings) -> Tensor:
+    """The loss of a group of preference data at the actor's actions (N, A), which were `before`."""
     scale = 2 * settings.deviation**2
-    away = (action - taught.actions).square().sum(dim=-1) / scale
-    loss = settings.reward * (taught.weights * away).mean()
-    if len(taught.rows):
-        logits = preference_logits(action, before, taught, settings.deviation)
-        unlike = (action[taught.rows] - taught.better).square().sum(dim=-1) / scale
+    away = (action - data.actions).square().sum(dim=-1) / scale
+    loss = settings.reward * (data.weights * away).mean()
+    if len(data.rows):
+        logits = preference_logits(action, before, data, settings.deviation)
+        unlike = (action[data.rows] - data.better).square().sum(dim=-1) / scale
         loss = loss + softplus(-settings.preference * logits).mean() + settings.likelihood * unlike.mean()
     return loss
 
 
-def agreement(actor: Actor, taught: Sequence[Lessons], settings: LearnSettings) -> float:
+def agreement(actor: Actor, data: Sequence[PreferenceData], settings: LearnSettings) -> float:
     """How likely the policy chooses as the person did, by Bradley and Terry; NaN without choices."""
     likely: list[Tensor] = []
     with torch.no_grad():
-        for each in taught:
+        for each in data:
             action = actor.eval()(each.observation, each.order)[each.rows]
             better, worse = ((action - side).square().sum(dim=-1) for side in (each.better, each.worse))
             likely.append(torch.sigmoid(settings.preference * (worse - better) / (2 * settings.deviation**2)))
@@ -266,7 +265,7 @@ class Learned:
         checkpoint: the candidate, to be promoted; None where none may be.
         why: one sentence: what was decided and why.
         agreement: of the policy in use and of the last candidate with the person; see `agreement`.
-        share: how far of the way towards the lessons the last candidate went.
+        share: how far of the way towards the preference data the last candidate went.
         comparison: of the last candidate; None where nothing had to be rendered.
         counts: `experiences`, `preferences`, and `left_out`, those of another version.
     """
@@ -299,7 +298,7 @@ def learn(
     adviser: Adviser,
     settings: LearnSettings | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: ShowProgress | None = None,
 ) -> Learned:
     """Fine-tune the policy in use and say whether the result may take its place.
 
@@ -318,17 +317,17 @@ def learn(
     """
     chosen, show = settings or LearnSettings(), progress or (lambda part, share: None)
     actor, choice = checkpoint.actor, Choice.of(checkpoint.parameters, checkpoint.stems)
-    taught = lessons(experiences, preferences, checkpoint, adviser, chosen.temperature)
+    data = preference_data(experiences, preferences, checkpoint, adviser, chosen.temperature)
     held = anchors(corpus.cases, corpus.training, choice, adviser, actor)
-    goal = fine_tune(actor, taught, held, chosen, seed, show)
-    if not _user_loss(goal, actor, taught, chosen) < _user_loss(actor, actor, taught, chosen) - LEAST_GAIN:
-        return _told(actor, actor, taught, chosen, len(experiences), 0.0, None, NOTHING_NEW)
+    goal = fine_tune(actor, data, held, chosen, seed, show)
+    if not _user_loss(goal, actor, data, chosen) < _user_loss(actor, actor, data, chosen) - LEAST_GAIN:
+        return _told(actor, actor, data, chosen, len(experiences), 0.0, None, NOTHING_NEW)
     old = _played(actor, corpus, choice, adviser, show, "render the policy in use")
     for share in chosen.shares:
         candidate = blended(actor, goal, share)
         new = _played(candidate, corpus, choice, adviser, show, "render the candidate")
         compared = compare(old, new, seed)
-        told = partial(_told, actor, candidate, taught, chosen, len(experiences), share, compared)
+        told = partial(_told, actor, candidate, data, chosen, len(experiences), share, compared)
         if not compared.loses(chosen):
             learned = told(f"promoted: it does not lose on {compared.cases} validation cases")
             return replace(learned, checkpoint=_kept(checkpoint, candidate, learned))
@@ -338,7 +337,7 @@ def learn(
 def _told(
     actor: Actor,
     candidate: Actor,
-    taught: Sequence[Lessons],
+    data: Sequence[PreferenceData],
     settings: LearnSettings,
     experiences: int,
     share: float,
@@ -346,10 +345,10 @@ def _told(
     why: str,
 ) -> Learned:
     """What came of a candidate that is not promoted yet."""
-    masters = sum(len(each.actions) for each in taught)
-    preferences = sum(len(each.rows) for each in taught)
+    masters = sum(len(each.actions) for each in data)
+    preferences = sum(len(each.rows) for each in data)
     counts = {"experiences": masters, "preferences": preferences, "left_out": experiences - masters}
-    before, after = (agreement(each, taught, settings) for each in (actor, candidate))
+    before, after = (agreement(each, data, settings) for each in (actor, candidate))
     return Learned(None, why, (before, after), share, compared, counts)
 
 
@@ -377,18 +376,20 @@ def card(learned: Learned, came_after: str) -> str:
     )
 
 
-def _user_loss(actor: Actor, current: Actor, taught: Sequence[Lessons], settings: LearnSettings) -> float:
-    """What the lessons cost in all."""
+def _user_loss(
+    actor: Actor, current: Actor, data: Sequence[PreferenceData], settings: LearnSettings
+) -> float:
+    """The loss of all preference data."""
     total = 0.0
     with torch.no_grad():
-        for each in taught:
+        for each in data:
             now, before = (one.eval()(each.observation, each.order) for one in (actor, current))
-            total += lesson_loss(now, before, each, settings).item()
+            total += preference_loss(now, before, each, settings).item()
     return total
 
 
 def _played(
-    actor: Actor, corpus: Corpus, choice: Choice, adviser: Adviser, show: Progress, part: str
+    actor: Actor, corpus: Corpus, choice: Choice, adviser: Adviser, show: ShowProgress, part: str
 ) -> list[Outcome]:
     """What the actor does with the validation cases."""
     outcomes: list[Outcome] = []

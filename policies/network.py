@@ -78,8 +78,8 @@ NORMALISED = ("mix", "stems", "diagnosis", "target", "truth")
 def measure_statistics(observations: Observation) -> Statistics:
     """Statistics over a batch of observations; stems that are absent do not count."""
     rows = {key: observations[key].reshape(-1, observations[key].shape[-1]) for key in NORMALISED}
-    heard = observations["present"].reshape(-1) > 0
-    rows["stems"] = rows["stems"][heard] if heard.any() else rows["mix"]
+    present = observations["present"].reshape(-1) > 0
+    rows["stems"] = rows["stems"][present] if present.any() else rows["mix"]
     mean = {key: value.mean(dim=0) for key, value in rows.items()}
     spread = {key: value.std(dim=0, correction=0) for key, value in rows.items()}
     return Statistics(mean, spread)

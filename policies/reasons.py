@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES
 from mixagent.pipeline.measure.features import FEATURE_NAMES
-from mixagent.policies.forward import Array, FrozenActor, Observation, Order
+from mixagent.pipeline.types import FloatArray
+from mixagent.policies.forward import FrozenActor, Observation, Order
 
 KINDS: Mapping[str, str] = {
     "tone": "tone",
@@ -124,7 +125,9 @@ def _strongest(
     return {index: int(strongest[index]) for index in moved if most[index] > _LEAST}
 
 
-def _shares(actor: FrozenActor, observation: Observation, order: Order, hidden: NDArray[np.bool_]) -> Array:
+def _shares(
+    actor: FrozenActor, observation: Observation, order: Order, hidden: NDArray[np.bool_]
+) -> FloatArray:
     """What hiding some measures takes from the action, shape (rows, A), for `hidden` (rows, measures)."""
     varied = np.where(hidden, _usual(actor, observation), _joined(observation))
     ends = np.cumsum([observation[key].size for key in _INPUTS])[:-1]
@@ -134,7 +137,7 @@ def _shares(actor: FrozenActor, observation: Observation, order: Order, hidden: 
     return actor.action(observation, order) - actor.action(rows, order)
 
 
-def _usual(actor: FrozenActor, observation: Observation) -> Array:
+def _usual(actor: FrozenActor, observation: Observation) -> FloatArray:
     """What stands for a hidden measure: its mean over the training songs, and 0 for advice."""
     none = np.zeros((), np.float32)
     return _joined(
@@ -142,7 +145,7 @@ def _usual(actor: FrozenActor, observation: Observation) -> Array:
     )
 
 
-def _joined(observation: Observation) -> Array:
+def _joined(observation: Observation) -> FloatArray:
     """The inputs' values as one vector."""
     return np.concatenate([observation[key].ravel() for key in _INPUTS])
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from mixagent.pipeline.chain.parameters import BELLS
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.diagnosis.diagnose import FOUND, NOWHERE, Diagnosis, Finding
 from mixagent.pipeline.restoration.blinks import DEEPEST_DB
 from mixagent.policies.base import Context, Decision
@@ -149,7 +150,7 @@ def _panning(finding: Finding, scales: RuleScales) -> Iterator[Move]:
         reason = f"all bands and sources lean {abs(v['common_lean_db']):.1f} dB to the {side}"
         yield "balance_db", -lean_db, reason
     if wide_db > LEAST_DB:
-        yield "width", 10 ** (-wide_db / 20), f"the sides are likely {wide_db:.1f} dB too loud"
+        yield "width", db_to_amplitude(-wide_db), f"the sides are likely {wide_db:.1f} dB too loud"
 
 
 def _flatness(finding: Finding, scales: RuleScales) -> Iterator[Move]:

@@ -19,15 +19,13 @@ from fnmatch import fnmatch
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.envs.context import Trial
 from mixagent.pipeline.chain.parameters import Settings, switch_of
 from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.types import Float64Array
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.neutral import NeutralPolicy
-
-Array = NDArray[np.float64]
 
 Method = Literal["random", "cma", "amounts"]
 
@@ -44,7 +42,7 @@ _AMOUNT_DEVIATION = 0.25
 _BATCH = 16
 _LEAST_SHARE = 0.02
 
-Batches = Generator[Array, Array, None]
+Batches = Generator[Float64Array, Float64Array, None]
 """Gives actions (batch, parameters) to try, and is sent what each was worth."""
 
 
@@ -139,7 +137,7 @@ class SearchPolicy:
             raise UsageError(f"none of the {self.renders} settings that were tried could be judged")
         return trace
 
-    def _batches(self, start: Array) -> Batches:
+    def _batches(self, start: Float64Array) -> Batches:
         random = np.random.default_rng(self.seed)
         if self.method == "random":
             return _random(start, random)
@@ -165,15 +163,15 @@ def found(begun: Decision, trace: Trace) -> Decision:
 class _Way:
     """What a search may try: points of [−1, 1]^n, of which one is the start, and the settings of each."""
 
-    start: Array
-    settings: Callable[[Array], Settings]
+    start: Float64Array
+    settings: Callable[[Float64Array], Settings]
 
 
 def _actions(begun: Settings, names: Sequence[str]) -> _Way:
     """Any action of the named parameters."""
     space = begun.space
 
-    def settings(point: Array) -> Settings:
+    def settings(point: Float64Array) -> Settings:
         chosen = {name: space[name].value(float(a)) for name, a in zip(names, point, strict=True)}
         return space.settings({**begun.values, **chosen})
 
@@ -185,7 +183,7 @@ def _amounts(begun: Settings, names: Sequence[str]) -> _Way:
     space, changed = begun.space, begun.changed()
     moved = [name for name in names if name in changed and switch_of(name) is None]
 
-    def settings(point: Array) -> Settings:
+    def settings(point: Float64Array) -> Settings:
         together, *own = (point + 1) * MOST / 2
         amounts = np.minimum(together * np.array(own), MOST)
         chosen = {
@@ -198,7 +196,7 @@ def _amounts(begun: Settings, names: Sequence[str]) -> _Way:
 
 
 def _search(
-    trial: Trial, begun: Settings, way: _Way, renders: int, strategy: Callable[[Array], Batches]
+    trial: Trial, begun: Settings, way: _Way, renders: int, strategy: Callable[[Float64Array], Batches]
 ) -> Trace:
     since = time.perf_counter()
     tried, rewards, seconds = [begun], _judged(trial, [begun]), [time.perf_counter() - since]
@@ -222,7 +220,7 @@ def _judged(trial: Trial, settings: list[Settings]) -> list[float]:
     return [float(reward) if np.isfinite(reward) else -np.inf for reward in rewards]
 
 
-def _random(start: Array, random: np.random.Generator) -> Batches:
+def _random(start: Float64Array, random: np.random.Generator) -> Batches:
     """Moves a random share of the parameters by up to a random reach; share and reach are log-uniform.
 
     Uniform draws over the whole space would all be ruins: a song needs few of the parameters moved.
@@ -234,7 +232,7 @@ def _random(start: Array, random: np.random.Generator) -> Batches:
         yield np.clip(start + moved * steps, -1.0, 1.0)
 
 
-def _cma(start: Array, deviation: float, random: np.random.Generator) -> Batches:
+def _cma(start: Float64Array, deviation: float, random: np.random.Generator) -> Batches:
     """CMA-ES on [−1, 1]; a one-sided parameter is off on half of that, so that it can be left alone."""
     with warnings.catch_warnings():
         # It says at import that it could not plot.

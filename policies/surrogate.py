@@ -28,14 +28,13 @@ from torch import Tensor
 
 from mixagent.envs.cases import Case
 from mixagent.pipeline.chain.parameters import BELLS, EQ_BANDS, Parameter, ParameterSpace, Settings
+from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ, band_filters
 from mixagent.pipeline.files import atomically
 from mixagent.pipeline.measure.meters import integrated_lufs, k_weighting
 from mixagent.pipeline.render import premaster
-from mixagent.pipeline.types import Audio, Stems, load
+from mixagent.pipeline.types import Audio, FloatArray, Stems, load
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
-
-Array = NDArray[np.float32]
 
 BANDS = 27
 CENTRES_HZ = 1000.0 * 2.0 ** ((np.arange(BANDS) - 14) / 3.0)
@@ -78,12 +77,12 @@ class Response:
             octave in dB, of punch and of texture, (actions, 56).
     """
 
-    powers: Array
-    original_db: Array
-    original_image_db: Array
-    before: Array
-    extend_from: Array
-    effects: Mapping[str, Array]
+    powers: FloatArray
+    original_db: FloatArray
+    original_image_db: FloatArray
+    before: FloatArray
+    extend_from: FloatArray
+    effects: Mapping[str, FloatArray]
 
     def save(self, path: Path) -> None:
         """Write it as safetensors, whole or not at all."""
@@ -132,7 +131,7 @@ def measure_response(case: Case, extend_from_hz: float) -> Response:
     )
 
 
-def _effects(rendered: _Renders, space: ParameterSpace, name: str, extend_from_hz: float) -> Array:
+def _effects(rendered: _Renders, space: ParameterSpace, name: str, extend_from_hz: float) -> FloatArray:
     """What one tool does at each of its actions, (actions, 56)."""
     always = {EXTEND_FROM: extend_from_hz} if name == EXTENSION else {}
     values = [{name: space[name].value(action), **always} for action in TOOLS[name]]
@@ -146,30 +145,30 @@ class _Renders:
     case: Case
     mix: Audio
     original: Original
-    powers: Array
+    powers: FloatArray
 
     @cached_property
-    def before(self) -> Array:
+    def before(self) -> FloatArray:
         """The input's distance by dimension."""
         return self._distance(self.mix)
 
-    def effect(self, settings: Settings) -> Array:
+    def effect(self, settings: Settings) -> FloatArray:
         """Change of mid and side by third octave in dB, of punch and of texture: (56,)."""
         stems = Stems(self.mix, {})
         audio = load(premaster(stems, settings, levels={"mix": self.case.levels["mix"]}))
         if np.array_equal(audio.samples, self.mix.samples):
             return np.zeros(2 * BANDS + 2, np.float32)
-        change_db = 10 * np.log10(band_powers(audio)[:2] / self.powers[:2])
+        change_db = powers_to_db(band_powers(audio)[:2] / self.powers[:2])
         return np.concatenate([change_db.ravel(), (self._distance(audio) - self.before)[2:]])
 
-    def _distance(self, audio: Audio) -> Array:
+    def _distance(self, audio: Audio) -> FloatArray:
         distance = self.original.distance(audio)
         return np.array([getattr(distance, name) for name in DIMENSIONS], np.float32)
 
 
-def band_powers(audio: Audio) -> Array:
+def band_powers(audio: Audio) -> FloatArray:
     """Mean power of mid, of side, and of mid times side, by third octave, at −20 LUFS: (3, 27)."""
-    scale = np.float32(10 ** (-(integrated_lufs(audio) + 20) / 20))
+    scale = np.float32(db_to_amplitude(-(integrated_lufs(audio) + 20)))
     left, right = audio.samples[0] * scale, audio.samples[-1] * scale
     mid, side = (_spectra((left + sign * right) / 2, audio.rate) for sign in (1, -1))
     powers = [np.mean(np.abs(x) ** 2, axis=0) for x in (mid, side)]
@@ -180,7 +179,7 @@ def band_powers(audio: Audio) -> Array:
     return bands
 
 
-def _spectra(signal: Array, rate: int) -> NDArray[np.complex64]:
+def _spectra(signal: FloatArray, rate: int) -> NDArray[np.complex64]:
     size = 2 * round(rate * _WINDOW_S / 2)
     padded = np.pad(signal, (size // 2, size))
     window = hann(size, sym=False).astype(np.float32)
@@ -188,7 +187,7 @@ def _spectra(signal: Array, rate: int) -> NDArray[np.complex64]:
     return np.asarray(rfft(frames * window * np.float32(2 / window.sum()), axis=1))
 
 
-def _bands(power: Array, rate: int) -> list[float]:
+def _bands(power: FloatArray, rate: int) -> list[float]:
     scale = 2 * (len(power) - 1) / rate
     edges = [
         (max(round(hz / 2 ** (1 / 6) * scale), 1), round(hz * 2 ** (1 / 6) * scale)) for hz in CENTRES_HZ

@@ -60,13 +60,13 @@ class CaseTrial:
         return np.array([self._worth(blind, one) for one in settings])
 
     def _worth(self, blind: RewardModel, settings: Settings) -> float:
-        # One at a time: a scene with all that was measured of it is some ten megabytes.
+        # One at a time: a pair with all that was measured of it is some ten megabytes.
         try:
-            scenes = [material.scene(settings) for material in self.materials]
+            pairs = [material.render_pair(settings) for material in self.materials]
         except ChainError:
             worth = -np.inf
         else:
-            worth = float(np.mean([score.blind for score in blind.score_batch(scenes)]))
+            worth = float(np.mean([score.blind for score in blind.score_batch(pairs)]))
         if self.rendered:
             self.rendered()
         return worth
@@ -119,8 +119,8 @@ def segment_starts_s(analysis: Analysis, segments: int, seconds: float) -> list[
     starts = np.flatnonzero(np.arange(short_term.size) <= duration_s - seconds)
     parts = np.array_split(starts, count)
     loudest = [int(part[np.argmax(short_term[part])]) for part in parts if part.size]
-    heard = [float(s) for s in loudest if short_term[s] > analysis.integrated_lufs - _AUDIBLE_LU]
-    return heard or [0.0]
+    audible = [float(s) for s in loudest if short_term[s] > analysis.integrated_lufs - _AUDIBLE_LU]
+    return audible or [0.0]
 
 
 def _cut(stems: Stems, start_s: float, seconds: float) -> Stems:

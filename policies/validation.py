@@ -7,19 +7,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.envs.mixing import Adviser, CaseSource, Choice, Material, account
 from mixagent.envs.observation import observe
+from mixagent.pipeline.types import FloatArray
 from mixagent.policies.forward import FrozenActor, Order
 from mixagent.policies.learned import decided, frozen
 from mixagent.policies.network import Actor
 from mixagent.reward.model import RewardModel
 from mixagent.reward.recovery import DIMENSIONS, Distance
-from mixagent.reward.scene import Scene
+from mixagent.reward.render_pair import RenderPair
 
-Array = NDArray[np.float32]
-Hear = Callable[[str, Scene], None]
+Hear = Callable[[str, RenderPair], None]
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Outcome:
 
     case: str
     damaged: tuple[str, ...]
-    action: Array
+    action: FloatArray
     info: Mapping[str, Any]
     before: Mapping[str, float] = field(default_factory=dict)
     after: Mapping[str, float] = field(default_factory=dict)
@@ -61,7 +60,7 @@ def play(
         choice: what there is to decide.
         adviser: whose advice the actor sees.
         reward: what a render is worth.
-        hear: called with each case's name and its scene.
+        hear: called with each case's name and its pair.
     """
     decider = frozen(actor)
     order = decider.order(choice.names, choice.stems)
@@ -82,13 +81,13 @@ def _played(
 ) -> Outcome:
     advice = choice.action(adviser(material.context))
     action = decided(decider, observe(material.context, choice.stems, advice), order)
-    scene = material.scene(choice.settings(action))
-    info = account(scene, reward.score(scene))
+    pair = material.render_pair(choice.settings(action))
+    info = account(pair, reward.score(pair))
     if hear:
-        hear(material.case.name, scene)
-    damage, original = material.case.damage, scene.original
+        hear(material.case.name, pair)
+    damage, original = material.case.damage, pair.original
     before, after = (
-        _named(side.distance(original)) if original else {} for side in (scene.before, scene.after)
+        _named(side.distance(original)) if original else {} for side in (pair.before, pair.after)
     )
     return Outcome(
         case=material.case.name,

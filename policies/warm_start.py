@@ -27,10 +27,9 @@ from mixagent.envs.mixing import Adviser, Choice
 from mixagent.envs.observation import observe, truth_of
 from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.types import Progress
 from mixagent.policies.network import Actor
 from mixagent.policies.surrogate import NO_CUTOFF_HZ, Response, Surrogate, measure_response, totals
-
-Progress = Callable[[float], None]
 
 LEAST_DISTANCE = 0.25
 """A case that is nearer to its original counts as if it were as far as this, as in the reward."""
@@ -254,7 +253,7 @@ def _noisy(observation: dict[str, Tensor], actor: Actor, noise: float) -> dict[s
 
 
 def share_undone(surrogate: Surrogate, cases: Tensor, action: Tensor) -> Tensor:
-    """What the reward's `truth` would be, (B,): share of the total distance undone, foretold."""
+    """What the reward's `truth` would be, (B,): share of the total distance undone, as predicted."""
     before, after = totals(surrogate.before[cases]), totals(surrogate.distance(cases, action))
     return (before - after) / before.clamp(min=LEAST_DISTANCE)
 

@@ -19,15 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.measure.features import FEATURE_NAMES
+from mixagent.pipeline.types import FloatArray
 from mixagent.reward.recovery import DIMENSIONS
-
-Array = NDArray[np.float32]
 
 OUTPUTS = ("total", *DIMENSIONS)
 """What is predicted: the distance's total in its units, and each dimension in dB."""
@@ -35,7 +33,7 @@ OUTPUTS = ("total", *DIMENSIONS)
 VERSION = 2
 
 
-Layers = tuple[tuple[Array, Array], ...]
+Layers = tuple[tuple[FloatArray, FloatArray], ...]
 
 
 @dataclass(frozen=True)
@@ -55,13 +53,13 @@ class Critic:
             that what is like nothing they were trained on is not taken for near.
     """
 
-    mean: Array
-    spread: Array
+    mean: FloatArray
+    spread: FloatArray
     alone: Layers
     beside: Layers
     limit: float
     change: float
-    scale: Array
+    scale: FloatArray
     doubt: float
 
     @classmethod
@@ -74,7 +72,7 @@ class Critic:
         folder = Path(path) if path else Path(str(resources.files("mixagent.checkpoints"))) / "critic"
         return _load(folder)
 
-    def distance(self, features: Array, inputs: Array | None = None) -> Array:
+    def distance(self, features: FloatArray, inputs: FloatArray | None = None) -> FloatArray:
         """Predicted distances to a finished record, shape (renders, 5), never negative.
 
         Args:
@@ -88,10 +86,10 @@ class Critic:
             raw = self._beside(features, inputs)[..., : len(OUTPUTS)]
         raised = raw.mean(axis=0) + self.doubt * raw.std(axis=0)
         # Beyond any distance there is: none is over 20 dB, and a unit is at least 1 dB.
-        distance: Array = self.scale * np.expm1(np.clip(raised, 0.0, 5.0))
+        distance: FloatArray = self.scale * np.expm1(np.clip(raised, 0.0, 5.0))
         return distance
 
-    def undone(self, features: Array, inputs: Array) -> Array:
+    def undone(self, features: FloatArray, inputs: FloatArray) -> FloatArray:
         """Share of the input's distance that each render is expected to undo, (renders,), within ±1.
 
         1 is the finished record itself, 0 as far from it as the input, which scores 0 exactly.
@@ -101,18 +99,18 @@ class Critic:
         lowered = raw.mean(axis=0) - self.doubt * raw.std(axis=0)
         return np.asarray(np.clip(lowered, -1.0, 1.0))
 
-    def _beside(self, features: Array, inputs: Array) -> Array:
+    def _beside(self, features: FloatArray, inputs: FloatArray) -> FloatArray:
         changed = self._limited((features - inputs) / self.spread * self.change)
         return _through(self.beside, np.concatenate([self._standard(features), changed], axis=1))
 
-    def _standard(self, features: Array) -> Array:
+    def _standard(self, features: FloatArray) -> FloatArray:
         return self._limited((features - self.mean) / self.spread)
 
-    def _limited(self, standard: Array) -> Array:
+    def _limited(self, standard: FloatArray) -> FloatArray:
         return np.asarray(np.clip(standard, -self.limit, self.limit), np.float32)
 
 
-def _through(layers: Layers, signal: Array) -> Array:
+def _through(layers: Layers, signal: FloatArray) -> FloatArray:
     """Each network's outputs for (renders, inputs), shape (networks, renders, outputs).
 
     They are log1p(distance / scale), and beside an input the share undone.
@@ -153,5 +151,5 @@ def _load(folder: Path) -> Critic:
     )
 
 
-def _layers(arrays: Mapping[str, Array], which: str, count: int) -> Layers:
+def _layers(arrays: Mapping[str, FloatArray], which: str, count: int) -> Layers:
     return tuple((arrays[f"{which}.{k}.weight"], arrays[f"{which}.{k}.bias"]) for k in range(count))

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mixagent.pipeline.errors import UsageError
 from mixagent.reward.critic import Critic
-from mixagent.reward.scene import Scene
+from mixagent.reward.render_pair import RenderPair
 from mixagent.reward.terms.base import Term
 from mixagent.reward.terms.critic import Judgement
 from mixagent.reward.terms.dynamics import Dropouts, LostDynamics, LostTransients, OverCompression, Pumping
@@ -106,16 +106,16 @@ class RewardModel:
         if sorted(names) != sorted(self.weights) or min(self.weights.values(), default=0.0) < 0.0:
             raise ValueError(f"terms {names} and weights {dict(self.weights)} do not go together")
 
-    def score(self, scene: Scene) -> Score:
+    def score(self, pair: RenderPair) -> Score:
         """Judge one render."""
-        return self.score_batch([scene])[0]
+        return self.score_batch([pair])[0]
 
-    def score_batch(self, scenes: Sequence[Scene]) -> list[Score]:
+    def score_batch(self, pairs: Sequence[RenderPair]) -> list[Score]:
         """Judge many renders at once, in their order."""
-        if not scenes:
+        if not pairs:
             return []
-        table = {term.name: term.score(scenes) for term in self.terms}
-        return [self._sum({name: float(row[i]) for name, row in table.items()}) for i in range(len(scenes))]
+        table = {term.name: term.score(pairs) for term in self.terms}
+        return [self._sum({name: float(row[i]) for name, row in table.items()}) for i in range(len(pairs))]
 
     def _sum(self, scores: Mapping[str, float]) -> Score:
         known = {name: score for name, score in scores.items() if not math.isnan(score)}

@@ -5,7 +5,7 @@ wheel `distillmos`) predict a mean opinion score from 1 to 5. On a full mix both
 reward: a low-pass or a lower level raises them. So they hear the voice alone, at the level that
 speech models are trained at, and only a fall against the input counts.
 
-They cost 0.04 s (NISQA) and 0.24 s (DistillMOS) of CPU a second of audio: `every` leaves most scenes
+They cost 0.04 s (NISQA) and 0.24 s (DistillMOS) of CPU a second of audio: `every` leaves most pairs
 out, and `conf/reward/default.yaml` leaves both terms out of training. Where a model's weights are not
 here, its term has no opinion and says so once in the log; with `required` it is an error instead.
 """
@@ -28,12 +28,12 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import torch
 
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.models import nisqa_path, wheel_files
-from mixagent.pipeline.types import Audio, FloatArray, load
-from mixagent.reward.scene import Scene
-from mixagent.reward.terms.base import Scores
+from mixagent.pipeline.types import Audio, Float64Array, FloatArray, load
+from mixagent.reward.render_pair import RenderPair
 
 LEVEL_DBOV = -26.0
 """The level of speech material in ITU-T P.800 tests, by which both models were trained."""
@@ -67,7 +67,7 @@ class VoiceQuality:
         name: of the term.
         load_rater: gives the model; raises ModelMissingError where its weights are not here.
         free, full: falls in points of the opinion score.
-        every: judge one scene in so many, chosen by its own samples.
+        every: judge one pair in so many, chosen by its own samples.
         required: whether missing weights are an error.
     """
 
@@ -97,12 +97,12 @@ class VoiceQuality:
                 raise
             _log.warning("the reward goes without %s: %s", self.name, error)
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
-        """One score a scene; NaN without the model, without a voice, or where `every` passes it over."""
-        return np.array([self._score(scene) for scene in scenes])
+    def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
+        """One score a pair; NaN without the model, without a voice, or where `every` passes it over."""
+        return np.array([self._score(pair) for pair in pairs])
 
-    def _score(self, scene: Scene) -> float:
-        before, after = scene.vocals_before, scene.vocals_after
+    def _score(self, pair: RenderPair) -> float:
+        before, after = pair.vocals_before, pair.vocals_after
         if self._rater is None or before is None or after is None or not _chosen(after, self.every):
             return float("nan")
         if self._heard is None or not np.array_equal(self._heard[0].samples, before.samples):
@@ -139,8 +139,8 @@ def levelled(audio: Audio) -> FloatArray | None:
     powers = np.square(mono[: mono.size // frame * frame], dtype=np.float64).reshape(-1, frame).mean(axis=1)
     if powers.max() < _SILENT**2:
         return None
-    active = powers[powers > powers.max() * 10 ** (_ACTIVE_DB / 10)].mean()
-    gained: FloatArray = (mono * (10 ** (LEVEL_DBOV / 20) / np.sqrt(active))).astype(np.float32)
+    active = powers[powers > powers.max() * db_to_power(_ACTIVE_DB)].mean()
+    gained: FloatArray = (mono * (db_to_amplitude(LEVEL_DBOV) / np.sqrt(active))).astype(np.float32)
     return gained
 
 
@@ -201,8 +201,10 @@ class DistillMos:
     @torch.inference_mode()
     def rate(self, mono: FloatArray, rate: int) -> float:
         """Opinion score from 1 to 5, the mean over pieces of at most 30 s."""
-        heard = load(resample(Audio(mono[None], rate), _DISTILLMOS_HZ)).samples[0]
-        scores = [self._network(torch.from_numpy(piece)[None]) for piece in _pieces(heard, _DISTILLMOS_HZ)]
+        resampled = load(resample(Audio(mono[None], rate), _DISTILLMOS_HZ)).samples[0]
+        scores = [
+            self._network(torch.from_numpy(piece)[None]) for piece in _pieces(resampled, _DISTILLMOS_HZ)
+        ]
         return float(torch.cat(scores).mean())
 
 

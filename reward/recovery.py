@@ -19,15 +19,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import rfft
 from scipy.ndimage import uniform_filter1d
 
-from mixagent.pipeline.decibels import power_db
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power, floored_powers_to_db, powers_to_db
 from mixagent.pipeline.measure.meters import integrated_lufs
-from mixagent.pipeline.types import Audio
-
-Array = NDArray[np.float32]
+from mixagent.pipeline.types import Audio, FloatArray
 
 DIMENSIONS = ("tone", "image", "punch", "texture")
 UNIT_DB = {"tone": 2.0, "image": 2.0, "punch": 1.0, "texture": 4.0}
@@ -105,24 +102,24 @@ def _share(before: float, after: float, least: float) -> float:
 
 @dataclass(frozen=True)
 class _Features:
-    thirds_db: Array  # (2, thirds): mid, side
-    image_db: Array  # (octaves + 1,): side to mid by octave, right to left
-    punch_db: Array  # (bands, frames)
-    punch_weight: Array  # (bands, frames)
-    spectra_db: tuple[Array, ...]  # (bins, frames) at each resolution
+    thirds_db: FloatArray  # (2, thirds): mid, side
+    image_db: FloatArray  # (octaves + 1,): side to mid by octave, right to left
+    punch_db: FloatArray  # (bands, frames)
+    punch_weight: FloatArray  # (bands, frames)
+    spectra_db: tuple[FloatArray, ...]  # (bins, frames) at each resolution
 
 
 def _features(audio: Audio) -> _Features:
     level_db = integrated_lufs(audio)
     if not np.isfinite(level_db):
         raise ValueError("silent, or shorter than 0.4 s")
-    samples = audio.samples * np.float32(10.0 ** (-(level_db + 20.0) / 20.0))
+    samples = audio.samples * np.float32(db_to_amplitude(-(level_db + 20.0)))
     left, right = samples[0], samples[-1]
     mid, side = (left + right) * np.float32(0.5), (left - right) * np.float32(0.5)
     powers = [_power(mid, audio.rate, seconds) for seconds in _WINDOWS_S]
     mid_mean = powers[1].mean(axis=0)
     side_mean = _power(side, audio.rate, _WINDOWS_S[1]).mean(axis=0)
-    heard_side = side_mean + np.float32(10.0 ** (-_SIDE_FLOOR_DB / 10.0)) * mid_mean
+    heard_side = side_mean + np.float32(db_to_power(-_SIDE_FLOOR_DB)) * mid_mean
     punch_db, punch_weight = _punch(powers[0], audio.rate)
     return _Features(
         thirds_db=_db(np.stack([_thirds(mid_mean, audio.rate), _thirds(heard_side, audio.rate)])),
@@ -133,7 +130,7 @@ def _features(audio: Audio) -> _Features:
     )
 
 
-def _power(signal: Array, rate: int, seconds: float) -> Array:
+def _power(signal: FloatArray, rate: int, seconds: float) -> FloatArray:
     """Power spectrogram (frames, bins) of full-scale-sine-is-one, half-overlapped Hann windows."""
     size = _size(rate, seconds)
     padded = np.pad(signal, (size // 2, size))
@@ -172,9 +169,9 @@ def _largest_prime(n: int) -> int:
     return n
 
 
-def _db(power: Array) -> Array:
+def _db(power: FloatArray) -> FloatArray:
     """Decibels, floored: what is 70 dB under the level-matched programme is not heard as a difference."""
-    return power_db(power, 10.0 ** (-(20.0 + _FLOOR_DB) / 10.0))
+    return floored_powers_to_db(power, db_to_power(-(20.0 + _FLOOR_DB)))
 
 
 def _bins(low_hz: float, high_hz: float, bins: int, rate: int) -> slice:
@@ -183,43 +180,43 @@ def _bins(low_hz: float, high_hz: float, bins: int, rate: int) -> slice:
     return slice(low, min(max(round(high_hz * scale), low + 1), bins))
 
 
-def _band_sums(power: Array, edges: list[tuple[float, float]], rate: int) -> Array:
+def _band_sums(power: FloatArray, edges: list[tuple[float, float]], rate: int) -> FloatArray:
     """Sums over the bands of (…, bins), shape (bands, …)."""
     parts = (power[..., _bins(low, high, power.shape[-1], rate)] for low, high in edges)
     return np.stack([part.sum(axis=-1) for part in parts])
 
 
-def _thirds(power: Array, rate: int) -> Array:
+def _thirds(power: FloatArray, rate: int) -> FloatArray:
     edge = 2.0 ** (1.0 / 6.0)
     return _band_sums(power, [(f / edge, f * edge) for f in _THIRDS_HZ if f * edge < rate / 2], rate)
 
 
-def _image(mid: Array, side: Array, left: Array, right: Array, rate: int) -> Array:
+def _image(mid: FloatArray, side: FloatArray, left: FloatArray, right: FloatArray, rate: int) -> FloatArray:
     edges = [(f / 2**0.5, f * 2**0.5) for f in _OCTAVES_HZ if f * 2**0.5 < rate / 2]
-    mid_db, side_db = (10.0 * np.log10(_band_sums(p, edges, rate) + 1e-9) for p in (mid, side))
+    mid_db, side_db = (powers_to_db(_band_sums(p, edges, rate) + 1e-9) for p in (mid, side))
     ratio = np.clip(side_db - mid_db, -_SIDE_FLOOR_DB, 12.0)
-    lean = 10.0 * np.log10((np.mean(right**2) + 1e-9) / (np.mean(left**2) + 1e-9))
+    lean = powers_to_db((np.mean(right**2) + 1e-9) / (np.mean(left**2) + 1e-9))
     return np.append(ratio, np.clip(lean, -_WORST_DB, _WORST_DB)).astype(np.float32)
 
 
-def _punch(power: Array, rate: int) -> tuple[Array, Array]:
+def _punch(power: FloatArray, rate: int) -> tuple[FloatArray, FloatArray]:
     edges = [(low, high) for low, high in _PUNCH_BANDS_HZ if high <= rate / 2] or [(20.0, rate / 2)]
     bands = _band_sums(power, edges, rate)
     frame_s = _WINDOWS_S[0] / 2.0
     slow = uniform_filter1d(bands, round(_SLOW_S / frame_s), axis=1, mode="nearest")
     floor = np.float32(1e-8)
-    contrast = 10.0 * np.log10((bands + floor) / (slow + floor))
+    contrast = powers_to_db((bands + floor) / (slow + floor))
     weight = slow / (slow.mean(axis=1, keepdims=True) + floor)
     return contrast.astype(np.float32), np.sqrt(weight).astype(np.float32)
 
 
-def _pooled(power: Array) -> Array:
+def _pooled(power: FloatArray) -> FloatArray:
     """Bins pooled to at most 64 bands, narrow at the bottom and wide at the top (shape (bands, frames))."""
     edges = np.unique(np.round(np.geomspace(1, power.shape[1], 65)).astype(int))
     return np.ascontiguousarray(np.add.reduceat(power, edges[:-1], axis=1).T)
 
 
-def _texture(mine: tuple[Array, ...], theirs: tuple[Array, ...]) -> float:
+def _texture(mine: tuple[FloatArray, ...], theirs: tuple[FloatArray, ...]) -> float:
     values = []
     for a, b in zip(mine, theirs, strict=True):
         difference = b - a
@@ -228,9 +225,9 @@ def _texture(mine: tuple[Array, ...], theirs: tuple[Array, ...]) -> float:
     return float(np.mean(values))
 
 
-def _rms(difference: Array) -> float:
+def _rms(difference: FloatArray) -> float:
     return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
 
 
-def _weighted(difference: Array, weight: Array) -> float:
+def _weighted(difference: FloatArray, weight: FloatArray) -> float:
     return float(np.sum(difference * weight, dtype=np.float64) / (np.sum(weight, dtype=np.float64) + 1e-12))

@@ -6,20 +6,22 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, iirpeak, sosfilt, tf2sos
 
+from mixagent.pipeline.decibels import db_to_amplitude
+from mixagent.pipeline.types import FloatArray
+
 RATE = 44100
 
-Array = NDArray[np.float32]
 Random = np.random.Generator
 
 SILENT_RMS = 1e-4
 
 
-def driven(stem: Array, random: Random) -> Array:
+def driven(stem: FloatArray, random: Random) -> FloatArray:
     """A stem, float32 (2, samples), with some of it overdriven and through a loudspeaker, at its own RMS."""
     level = _rms(stem)
     if level < SILENT_RMS:
         return stem
-    gain, bias = 10 ** (random.uniform(-6, 26) / 20) / level, random.uniform(0, 0.4)
+    gain, bias = db_to_amplitude(random.uniform(-6, 26)) / level, random.uniform(0, 0.4)
     saturated = np.tanh(gain * stem + bias) - np.tanh(bias)
     band = (random.uniform(25, 120), random.uniform(3000, 9000))
     heard = sosfilt(butter(2, band, "bandpass", fs=RATE, output="sos"), saturated)
@@ -28,7 +30,7 @@ def driven(stem: Array, random: Random) -> Array:
     return np.asarray(both * (level / max(_rms(both), 1e-6)), np.float32)
 
 
-def leaked_voice(samples: int, random: Random) -> Array:
+def leaked_voice(samples: int, random: Random) -> FloatArray:
     """What a separator leaves of a made-up voice, float32 (2, samples), its RMS 1."""
     starts = np.cumsum(random.uniform(0.08, 0.6, samples // round(0.08 * RATE) + 2)) * RATE
     note = np.searchsorted(starts, np.arange(samples))
@@ -49,7 +51,7 @@ def _sung(note: NDArray[np.int64], count: int, random: Random) -> NDArray[np.flo
     vibrato = np.sin(2 * np.pi * random.uniform(4, 6.5) * np.arange(len(note)) / RATE)
     glottis = 2 * (np.cumsum(_smooth(melody_hz * (1 + 0.02 * vibrato), 0.03)) / RATE % 1) - 1
     heard = [
-        10 ** (random.uniform(-14, 0) / 20) * sosfilt(_formant(low, high, random), glottis)
+        db_to_amplitude(random.uniform(-14, 0)) * sosfilt(_formant(low, high, random), glottis)
         for low, high in _FORMANTS
     ]
     vowel = np.sum(heard, axis=0)

@@ -25,7 +25,7 @@ from mixagent.pipeline.chain.parameters import BAND_PLACES, DYNAMIC_PLACES, Para
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
 from mixagent.pipeline.dsp.saturation import Curve, SoftClipper
 from mixagent.pipeline.dsp.streaming import Processor, process_blocks
-from mixagent.pipeline.finaliser.settings import finishing_of
+from mixagent.pipeline.finaliser.settings import finaliser_settings
 from mixagent.pipeline.render import premaster
 from mixagent.pipeline.types import Audio, FloatArray, Stems, load
 
@@ -137,7 +137,7 @@ def _chain(settings: Settings, source: Audio | Endless) -> list[Processor]:
 
 
 def _clipper(settings: Settings) -> SoftClipper:
-    clipper = finishing_of(settings).clipper
+    clipper = finaliser_settings(settings).clipper
     assert clipper is not None
     return SoftClipper(Curve(*clipper.bounds(CEILING_DBTP)), 2)
 

@@ -34,7 +34,7 @@ from mixagent.pipeline.render import premaster
 from mixagent.pipeline.types import load
 from mixagent.policies.rules import RulePolicy
 from mixagent.reward.model import RewardModel, load_reward
-from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 
 BATCH = WARM_UP = 10
 CONFIG = OmegaConf.create(
@@ -123,21 +123,21 @@ def _step(material: Material, settings: Settings, reward: RewardModel, watch: St
         source = load(premaster(case.stems, settings, levels=case.levels, gaps=case.gaps))
     with watch("finalise"):
         finish = finalise(source, case.target, None)
-    after = Listening(load(finish.audio))
+    after = AnalysedAudio(load(finish.audio))
     with watch("features"):
         after.features  # noqa: B018
-    scene = Scene(material.before, after, settings, finish, original, target=case.target)
+    pair = RenderPair(material.before, after, settings, finish, original, target=case.target)
     if original is not None:
         with watch(ORIGINAL):
-            Listening(after.audio).distance(original)
+            AnalysedAudio(after.audio).distance(original)
         with watch(DISTANCE):
             after.distance(original)
     with watch(NEUTRAL):
-        scene.base.spectra  # noqa: B018
+        pair.base.spectra  # noqa: B018
     with watch("scoring: the render's spectrogram"):
         after.spectra  # noqa: B018
     with watch("scoring: all terms on what was measured"):
-        account(scene, reward.score(scene))
+        account(pair, reward.score(pair))
 
 
 def _print_split(parts: dict[str, float]) -> float:

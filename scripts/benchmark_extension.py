@@ -27,16 +27,14 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 from scipy import signal
 
+from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
 from mixagent.pipeline.io import decode
 from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.restoration import declick
-from mixagent.pipeline.types import Audio, FloatArray, load
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Audio, Float64Array, FloatArray, load
 
 CUTS_HZ = (4000.0, 5600.0, 8000.0, 11000.0, 13000.0, 14900.0)
 CODECS: Mapping[str, tuple[str, ...]] = {
@@ -199,7 +197,7 @@ def _curve_db(audio: Audio, per_octave: int) -> tuple[Float64Array, Float64Array
     at = 2000 * 2 ** (np.arange(int(per_octave * np.log2(TOP_HZ / 2000)) + 1) / per_octave)
     reach = 2 ** (0.5 / per_octave)
     level = [power[(hz >= f / reach) & (hz < f * reach)].mean() for f in at]
-    return at, 10 * np.log10(np.array(level) + 1e-20)
+    return at, powers_to_db(np.array(level) + 1e-20)
 
 
 def _seam(song: Audio, made: Audio, cut_hz: float) -> tuple[float, float, float, float]:
@@ -291,7 +289,7 @@ def _over_time(song: Audio, made: Audio, low_hz: float, high_hz: float) -> tuple
         power = (np.abs(spectra) ** 2).sum(axis=0)
         edges = np.geomspace(low_hz * 1.03, high_hz * 0.97, 4)
         bands = [power[(hz >= a) & (hz < b)].mean(axis=0) for a, b in itertools.pairwise(edges)]
-        levels.append(10 * np.log10(np.array(bands) + 1e-20))
+        levels.append(powers_to_db(np.array(bands) + 1e-20))
     floor = levels[0].max() - 70
     error = np.abs(np.maximum(levels[1], floor) - np.maximum(levels[0], floor))
     spans = _spans_s(song.frames / song.rate)
@@ -320,7 +318,7 @@ def _gap_name(gap: tuple[float, float, float]) -> str:
 def _with_gap(song: Audio, centre_hz: float, width_octaves: float, depth_db: float) -> Audio:
     hz = np.fft.rfftfreq(song.frames, 1 / song.rate)
     octaves = np.abs(np.log2(np.maximum(hz, 1.0) / centre_hz))
-    gain = 10 ** (-depth_db * np.clip((width_octaves / 2 - octaves) / 0.03 + 0.5, 0, 1) / 20)
+    gain = db_to_amplitude(-depth_db * np.clip((width_octaves / 2 - octaves) / 0.03 + 0.5, 0, 1))
     return _cut(song, lambda x: np.asarray(np.fft.irfft(np.fft.rfft(x) * gain, song.frames)))
 
 
@@ -328,7 +326,7 @@ def _gap_error(song: Audio, made: Audio, centre_hz: float, width_octaves: float)
     hz = np.fft.rfftfreq(song.frames, 1 / song.rate)
     inside = np.abs(np.log2(np.maximum(hz, 1.0) / centre_hz)) < width_octaves / 2 - 0.05
     before, after = ((np.abs(np.fft.rfft(a.samples)) ** 2)[:, inside].sum() for a in (song, made))
-    return float(np.clip(10 * np.log10((after + 1e-12) / (before + 1e-12)), -WORST_DB, WORST_DB))
+    return float(np.clip(powers_to_db((after + 1e-12) / (before + 1e-12)), -WORST_DB, WORST_DB))
 
 
 def _print_untouched(songs: Mapping[str, Audio], versions: Mapping[str, Path]) -> None:
@@ -339,7 +337,7 @@ def _print_untouched(songs: Mapping[str, Audio], versions: Mapping[str, Path]) -
     )
     for by, results in made.items():
         added = [
-            10 * np.log10(_power(results["as it is", name].samples - song.samples) / _power(song.samples))
+            powers_to_db(_power(results["as it is", name].samples - song.samples) / _power(song.samples))
             for name, song in songs.items()
         ]
         changed, heard = sum(value > -150 for value in added), sum(value > -60 for value in added)
@@ -366,7 +364,7 @@ def _clicked(song: Audio, seed: int) -> _Clicked:
     for at in random.uniform(0.4, song.frames / song.rate - 0.4, CLICKS):
         start, width = int(at * song.rate), int(random.integers(1, 9))
         shape = np.hanning(width + 2)[1:-1] * np.cos(2.0 * np.arange(width))
-        samples[:, start : start + width] += (peak * 10 ** (-random.uniform(0, 12) / 20) * shape).astype(
+        samples[:, start : start + width] += (peak * db_to_amplitude(-random.uniform(0, 12)) * shape).astype(
             np.float32
         )
         spans.append((start - 30, start + width + 30))
@@ -386,7 +384,7 @@ def _print_clicks(songs: Mapping[str, Audio]) -> None:
                 broken, made, truth = (x[:, start:stop] for x in (clicked.audio.samples, after, song.samples))
                 if not np.array_equal(made, broken):
                     repaired += 1
-                    gains.append(10 * np.log10(_power(broken - truth) / _power(made - truth)))
+                    gains.append(powers_to_db(_power(broken - truth) / _power(made - truth)))
     print("\n| clicks repaired | error taken off them dB (median) | false alarms a minute |\n|---|---|---|")
     share = repaired / (CLICKS * len(songs))
     print(f"| {100 * share:.0f} % | {np.median(gains):.0f} | {alarms / minutes:.2f} |")

@@ -43,7 +43,6 @@ import numpy as np
 import soundfile as sf
 from benchmark_master import Run, peer, run, say
 from benchmark_master import measure as meter
-from numpy.typing import NDArray
 from peers import TARGET_LUFS
 from plain_band import (
     KINDS,
@@ -65,9 +64,7 @@ from mixagent.pipeline.finished.measures import SongMeasures, measure_song
 from mixagent.pipeline.graph.runner import program_version
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
-from mixagent.pipeline.types import Audio, load
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Audio, Float64Array, load
 
 SUFFIXES = (".mp3", ".ogg", ".opus", ".flac", ".wav")
 NOT_SONGS = ("*fretsonfire-songs*", "*_fast.*", "*/beneath_the_rabbit_hole.*")

@@ -20,7 +20,6 @@ The better figure is set in bold where they differ by more than 0.5 dB (over: by
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,10 +31,11 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import firwin, resample_poly
 
+from mixagent.pipeline.decibels import amplitude_to_db, db_to_amplitude, db_to_power, power_to_db
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
 from mixagent.pipeline.dsp.streaming import process_blocks
 from mixagent.pipeline.measure.meters import integrated_lufs, true_peak_dbtp
-from mixagent.pipeline.types import Audio, FloatArray, collect
+from mixagent.pipeline.types import Audio, Float64Array, FloatArray, collect
 
 CEILING_DBTP = -1.0
 DRIVES_DB = (2.0, 4.0, 6.0)
@@ -44,7 +44,6 @@ FRAME = 2048
 HEARING = 1e-4
 """Power in a band at the threshold of hearing, for full scale at 100 dB SPL: −100 dBFS in `spectra`."""
 Limit = Callable[[FloatArray, int], FloatArray]
-Float64Array = NDArray[np.float64]
 Products = Callable[[FloatArray, int], float]
 
 
@@ -74,7 +73,7 @@ LIMITERS = (ours, theirs)
 
 def amplified(samples: FloatArray, gain_db: float) -> FloatArray:
     """Samples times a gain in dB."""
-    return samples * np.float32(10 ** (gain_db / 20))
+    return samples * np.float32(db_to_amplitude(gain_db))
 
 
 def lufs(samples: FloatArray, rate: int) -> float:
@@ -115,7 +114,7 @@ def noise_to_mask_db(wet: FloatArray, dry: FloatArray, rate: int) -> tuple[float
         fitted = x[:, heard] * gains[None, heard, None]
         masked = (np.abs(fitted) ** 2) @ to_bands @ spread + HEARING
         ratio = ((np.abs(y[:, heard] - fitted) ** 2) @ to_bands) / masked
-        return 10 * math.log10(max(float(ratio.mean()), 1e-9))
+        return power_to_db(max(float(ratio.mean()), 1e-9))
 
     return ratio_db(cross / np.maximum(power, 1e-12)), ratio_db(once)
 
@@ -142,7 +141,7 @@ def spreading(bands: int) -> Float64Array:
     apart = z[None] - z[:, None] + 0.474
     spread_db = 15.81 + 7.5 * apart - 17.5 * np.sqrt(1 + apart**2)
     offset_db = np.where(z <= 12, 3.0, 0.25 * z)
-    shares: Float64Array = 10 ** ((spread_db - offset_db[None]) / 10)
+    shares: Float64Array = db_to_power(spread_db - offset_db[None])
     return shares
 
 
@@ -150,7 +149,7 @@ def eightfold_dbtp(samples: FloatArray) -> float:
     """True peak by 8× interpolation with 128 taps a phase."""
     taps = firwin(2 * 64 * 8 + 1, 1 / 8, window=("kaiser", 10.0))
     between = resample_poly(samples.astype(np.float64), 8, 1, axis=1, window=taps)
-    return 20 * math.log10(float(np.abs(between).max()))
+    return amplitude_to_db(float(np.abs(between).max()))
 
 
 def line_db(samples: FloatArray, rate: int, at_hz: float, others_hz: list[float]) -> float:
@@ -163,7 +162,7 @@ def line_db(samples: FloatArray, rate: int, at_hz: float, others_hz: list[float]
         near = round(hz / width)
         return float(power[near - 4 : near + 5].sum())
 
-    return 10 * math.log10(max(sum(map(of, others_hz)) / of(at_hz), 1e-15))
+    return power_to_db(max(sum(map(of, others_hz)) / of(at_hz), 1e-15))
 
 
 def harmonics_db(samples: FloatArray, rate: int) -> float:

@@ -6,7 +6,7 @@
 The middle of each finished song is brought to each loudness in every way, also in those that the
 loudness would not ask for by itself: the clipper (`--over`, `--knee`; 24 is none), the release of the
 limiter behind it (`--release`, in ms) and how much punch is kept (`--punch`). What came out is held
-against what went in (`pipeline.wear`), and its distance to it is taken in all that recovery is measured
+against what went in (`measure_artefacts`), and its distance to it is taken in all that recovery is measured
 in. Medians over songs, without those that any of the ways left short of the loudness.
 """
 
@@ -24,9 +24,9 @@ from benchmark_recovery import excerpt, find_songs
 
 from mixagent.pipeline.dsp.limiter import Ballistics
 from mixagent.pipeline.finaliser import loop as finaliser
-from mixagent.pipeline.finaliser.settings import Clipper, Finishing
+from mixagent.pipeline.finaliser.settings import Clipper, FinaliserSettings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
-from mixagent.pipeline.measure.artefacts import wear
+from mixagent.pipeline.measure.artefacts import measure_artefacts
 from mixagent.pipeline.types import Audio, load
 from mixagent.reward.recovery import Original
 
@@ -46,10 +46,10 @@ class Way:
     def finished(self, song: Audio, lufs: float) -> finaliser.Finish:
         """The song at a loudness."""
         target = LoudnessTarget("benchmark", lufs, max_reduction_db=MAX_REDUCTION_DB)
-        asked = Finishing(Clipper(self.over_db, self.knee_db), self.punch)
+        asked = FinaliserSettings(Clipper(self.over_db, self.knee_db), self.punch)
         moves = Ballistics(release_ms=self.release_ms)
         with mock.patch.multiple(finaliser, LOUD_BALLISTICS=moves, LOUD_LUFS=-np.inf):
-            return finaliser.finalise(song, target, None, finishing=asked)
+            return finaliser.finalise(song, target, None, by_hand=asked)
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def tried(songs: Iterator[Audio], ways: Sequence[Way], lufs: float) -> Iterator[
             if not finish.met:
                 break
             after = load(finish.audio)
-            worn = wear(song, after)
-            row.append(Found(finish.max_reduction_db, *astuple(worn), original.distance(after).total))
+            artefacts = measure_artefacts(song, after)
+            row.append(Found(finish.max_reduction_db, *astuple(artefacts), original.distance(after).total))
         else:
             yield row
 

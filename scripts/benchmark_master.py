@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import os
 import resource
 import subprocess
@@ -33,6 +32,8 @@ from benchmark_recovery import genre_near
 from numpy.typing import NDArray
 from peers import TARGET_LUFS
 from scipy.signal import firwin, resample_poly
+
+from mixagent.pipeline.decibels import amplitude_to_db
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = Path(sys.executable).parent / "mixagent"
@@ -73,7 +74,7 @@ def measure(path: Path) -> Measured:
 
 
 def _db(value: float) -> float:
-    return 20 * math.log10(max(value, 1e-9))
+    return amplitude_to_db(max(value, 1e-9))
 
 
 def _peak_8x(file: sf.SoundFile) -> float:

@@ -21,6 +21,7 @@ import numpy as np
 import pyebur128
 import pyloudnorm
 
+from mixagent.pipeline.decibels import amplitude_to_db
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.meters import integrated_lufs, measure
 from mixagent.pipeline.types import Audio
@@ -53,7 +54,7 @@ def by_libebur128(audio: Audio) -> Reading:
     return (
         pyebur128.get_loudness_global(state),
         pyebur128.get_loudness_range(state),
-        20 * math.log10(peak),
+        amplitude_to_db(peak),
     )
 
 

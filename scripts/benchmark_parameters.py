@@ -78,7 +78,7 @@ class Oracle:
 
     def left(self, settings: Settings) -> float:
         """The distance that is left."""
-        return self._material.scene(settings).after.distance(self._original).total
+        return self._material.render_pair(settings).after.distance(self._original).total
 
     def _judged(self, settings: Sequence[Settings]) -> np.ndarray[Any, Any]:
         return np.array([-self.left(one) for one in settings])

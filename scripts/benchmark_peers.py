@@ -1,4 +1,4 @@
-"""mixagent beside its peers, on the same songs in the same run: promises, wear, repair, cost.
+"""mixagent beside its peers, on the same songs in the same run: promises, artefacts, repair, cost.
 
     python scripts/benchmark_peers.py --songs DIR [DIR …] [--count 20] [--output runs/peers]
     python scripts/benchmark_peers.py --songs DIR [DIR …] --target loud --damages
@@ -6,8 +6,8 @@
 Every system masters the middle of each finished song at half scale, in a process of its own, and a
 shorter excerpt damaged by each pathology and by all five. Peers and mixagent aim at one loudness and at
 −1 dBTP; matchering, which takes none, gets a song of the same collection that was brought to both.
-Where a peer ends at another loudness, mixagent masters the song to that one too, so that what limiting
-wears off is compared at equal loudness. Loudness is read by libebur128, true peak by libebur128, by an
+Where a peer ends at another loudness, mixagent masters the song to that one too, so that artefacts
+are compared at equal loudness. Loudness is read by libebur128, true peak by libebur128, by an
 independent 8× meter, and after mp3.
 
 The adversarial signals are what meters and limiters trip over. Rows go to OUTPUT/rows.jsonl as they are
@@ -37,12 +37,13 @@ from numpy.typing import NDArray
 from peers import CEILING_DBTP, PEERS
 
 from mixagent.envs.pathologies import KINDS
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.files import heal_lines, read_lines
 from mixagent.pipeline.finaliser.codecs import CODECS, round_trip
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.measure.analysis import analyse
-from mixagent.pipeline.measure.artefacts import loudness_jump_lu, wear
+from mixagent.pipeline.measure.artefacts import loudness_jump_lu, measure_artefacts
 from mixagent.pipeline.measure.meters import measure as metered
 from mixagent.pipeline.types import Audio, load
 from mixagent.reward.recovery import Original
@@ -105,7 +106,7 @@ class Side:
 def figures(song: Side, path: Path) -> Figures:
     """What a system made of a song."""
     found, after = measure(path), Side(aligned(path, song.audio))
-    worn = wear(song.audio, after.audio)
+    artefacts = measure_artefacts(song.audio, after.audio)
     return Figures(
         lufs=found.lufs,
         dbtp=found.peak_dbtp,
@@ -114,9 +115,9 @@ def figures(song: Side, path: Path) -> Figures:
         range_lu=after.levels.range_lu - song.levels.range_lu,
         plr_db=after.plr_db - song.plr_db,
         jump_lu=loudness_jump_lu(after.levels) - loudness_jump_lu(song.levels),
-        distortion_db=worn.distortion_db,
-        pumping_db=worn.pumping_db,
-        transient_loss_db=worn.transient_loss_db,
+        distortion_db=artefacts.distortion_db,
+        pumping_db=artefacts.pumping_db,
+        transient_loss_db=artefacts.transient_loss_db,
         fold_loss_db=after.fold_loss_db - song.fold_loss_db,
         moved=Original(song.audio).distance(after.audio).total,
     )
@@ -216,7 +217,7 @@ def signals() -> dict[str, NDArray[np.float64]]:
         "square wave": _both(1.2 * np.sign(np.sin(2 * np.pi * 440 * seconds + 0.1))),
         "impulses": _both(impulses),
         "clipped noise": np.clip(0.8 * noise, -1, 1),
-        "noise of −60 LUFS": 10 ** (-60 / 20) * noise,
+        "noise of −60 LUFS": db_to_amplitude(-60) * noise,
         "offset of 0.3": 0.3 + 0.1 * noise,
         "left side only": np.stack([0.5 * music, 0 * music]),
         "sides turned against each other": np.stack([0.5 * music, -0.5 * music]),
@@ -286,7 +287,7 @@ EQUALLY_WORN_DB = {"distortion_db": 0.5, "pumping_db": 0.02, "transient_loss_db"
 _NO_DISTORTION_DB = -60.0
 
 
-def worn(rows: Rows) -> dict[str, str]:
+def artefacts(rows: Rows) -> dict[str, str]:
     """The columns about what a finished song loses."""
     digits = {"distortion_db": 1, "pumping_db": 3}
     return {
@@ -329,7 +330,7 @@ def summary(rows: Rows, target_lufs: float) -> dict[str, Any]:
 
 
 def at_equal_loudness(rows: Rows, system: str) -> dict[str, str]:
-    """What a peer wears off beside what mixagent does at the loudness that the peer ended at."""
+    """A peer's artefacts beside those of mixagent at the loudness that the peer ended at."""
     theirs = {r["song"]: r for r in rows if r["system"] == system and r["input"] == FINISHED}
     pairs = [
         (theirs[row["song"]], row)
@@ -382,7 +383,7 @@ def tables(rows: Rows, target_lufs: float) -> Iterator[str]:
 
     if FINISHED in inputs:
         yield "**Promises**\n\n" + each(lambda own: promises(own, target_lufs), FINISHED)
-        yield "**What finished songs lose** (medians)\n\n" + each(worn, FINISHED)
+        yield "**What finished songs lose** (medians)\n\n" + each(artefacts, FINISHED)
         peers = {f"beside {name}": at_equal_loudness(rows, name) for name in PEERS}
         yield "**At the loudness that each peer ended at**\n\n" + markdown(peers)
     if inputs & {*ALL_KINDS}:

@@ -33,7 +33,7 @@ from mixagent.pipeline.io.decoding import decode
 from mixagent.pipeline.matching.chosen import band_of
 from mixagent.pipeline.matching.matchering import match
 from mixagent.pipeline.matching.profiles import (
-    HeardSong,
+    AnalysedSong,
     profile_of,
     tone_distance_db,
     width_distance_db,
@@ -56,11 +56,11 @@ def by_band(amount: float) -> Way:
     """The answer to the reference's band, as much of it as `amount` says."""
 
     def followed(song: Audio, reference: Audio) -> Audio:
-        wanted = profile_of("the reference", {"": heard(reference)})
+        wanted = profile_of("the reference", {"": analysed_song(reference)})
         neutral = Decision(ParameterSpace.for_stems(()).settings(), {})
         band = band_of(wanted, wanted, wanted)
         assert band is not None
-        decision = towards(neutral, heard(song).measures, band)
+        decision = towards(neutral, analysed_song(song).measures, band)
         return load(premaster(Stems(song, {}), decision.settings.scaled(amount)))
 
     return followed
@@ -81,10 +81,10 @@ WAYS: dict[str, Way] = {
 """By name; matchering where its package is here."""
 
 
-def heard(audio: Audio) -> HeardSong:
+def analysed_song(audio: Audio) -> AnalysedSong:
     """What an excerpt measures."""
     analysis = analyse(audio)
-    return HeardSong(analysis, measure_song(analysis, fingerprint(audio, analysis.integrated_lufs)))
+    return AnalysedSong(analysis, measure_song(analysis, fingerprint(audio, analysis.integrated_lufs)))
 
 
 def pairs(corpus: Path, split: str, count: int) -> Iterator[tuple[Path, Path]]:
@@ -108,12 +108,12 @@ def compare_ways(songs: Sequence[tuple[Path, Path]], seconds: float) -> None:
     for number, (song, mate) in enumerate(songs):
         original, reference = excerpt(song, seconds), excerpt(mate, seconds)
         damaged = damage_all(original, 0.6, number, False)
-        truth, wanted = Original(original), profile_of("", {"": heard(reference)})
+        truth, wanted = Original(original), profile_of("", {"": analysed_song(reference)})
         target = reference_target(wanted, -1.0)
         for name, way in WAYS.items():
             for kind, audio in (("clean", original), ("damaged", damaged)):
                 master = load(finalise(way(audio, reference), target, None).audio)
-                got = heard(master)
+                got = analysed_song(master)
                 figures[name, kind, "tone"].append(tone_distance_db(got.measures, wanted))
                 figures[name, kind, "width"].append(width_distance_db(got.measures, wanted) or np.nan)
                 for figure in ("loudness_range", "plr"):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
 from mixagent.pipeline.io import decode
 from mixagent.pipeline.restoration import declip, denoise_vocals
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, load
@@ -42,7 +43,7 @@ def main() -> None:
 def _declipped(path: Path, over_db: float, seconds: float) -> str:
     with tempfile.TemporaryDirectory() as folder:
         clean = _excerpt(path, seconds, Path(folder))
-        level = np.float32(np.abs(clean.samples).max() / 10 ** (over_db / 20))
+        level = np.float32(np.abs(clean.samples).max() / db_to_amplitude(over_db))
         clipped = Audio(clean.samples.clip(-level, level), clean.rate)
         start = time.perf_counter()
         restored = declip(clipped, Path(folder))
@@ -55,7 +56,7 @@ def _denoised(path: Path, snr_db: float, seconds: float) -> str:
     with tempfile.TemporaryDirectory() as folder:
         clean = _excerpt(path, seconds, Path(folder))
         noise = np.random.default_rng(0).normal(size=clean.samples.shape) * clean.samples.std()
-        noisy = clean.samples + (noise * 10 ** (-snr_db / 20)).astype(np.float32)
+        noisy = clean.samples + (noise * db_to_amplitude(-snr_db)).astype(np.float32)
         start = time.perf_counter()
         restored = denoise_vocals(Audio(noisy, clean.rate), Path(folder))
         share = (time.perf_counter() - start) * clean.rate / clean.frames
@@ -72,7 +73,7 @@ def _excerpt(path: Path, seconds: float, folder: Path) -> Audio:
 
 def _sdr_db(truth: Audio, estimate: AudioSource) -> float:
     error: FloatArray = truth.samples - load(estimate).samples
-    return float(10 * np.log10(np.square(truth.samples).sum() / np.square(error).sum()))
+    return float(powers_to_db(np.square(truth.samples).sum() / np.square(error).sum()))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ clip with four stems (the one in the stempeg wheel). SDR, SIR and SAR are BSS-ev
 distortion filters of 512 taps over the song, frames of 1 s, median over frames); SDR whole is the plain
 ratio of a stem's energy to its error's, over the song; of the mix itself and of the ideal ratio mask (power,
 window 4096, hop 1024) it is all that is printed. A table is the median over songs. Last comes how well the
-confidence in each stem (`stem_confidence`) foretells SDR whole, over all stems of all songs.
+confidence in each stem (`stem_confidence`) predicts SDR whole, over all stems of all songs.
 
 `cost` separates noise of each length in a process of its own and prints time, peak memory and what
 stems and residual leave of the input.
@@ -35,6 +35,7 @@ import soundfile
 import torch
 from scipy.stats import pearsonr, spearmanr
 
+from mixagent.pipeline.decibels import amplitudes_to_db, powers_to_db
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.separation.confidence import stem_confidence
 from mixagent.pipeline.types import Audio, FloatArray, blocks, load
@@ -111,7 +112,7 @@ def print_quality(arguments: argparse.Namespace) -> None:
         sets["renders"] = _renders(arguments.renders, arguments.seconds)
     if arguments.guitars:
         sets["guitars"] = _guitars(arguments.guitars, arguments.seconds)
-    foretold: dict[str, list[tuple[float, float]]] = {}
+    predicted: dict[str, list[tuple[float, float]]] = {}
     whole: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for name, songs in sets.items():
         found: dict[tuple[str, str], list[Score]] = {}
@@ -126,7 +127,7 @@ def print_quality(arguments: argparse.Namespace) -> None:
                 for stem, score in scores(true, estimates, plain).items():
                     found.setdefault((stem, method), []).append(score)
                     if stem in confidences:
-                        foretold.setdefault(method, []).append((confidences[stem], score.whole))
+                        predicted.setdefault(method, []).append((confidences[stem], score.whole))
                     print(f"{name} {song.name} {method} {stem} {score}", file=sys.stderr, flush=True)
         _print_table(name, count, found, float(np.max(nulls)))
         for (stem, method), listed in found.items():
@@ -134,7 +135,7 @@ def print_quality(arguments: argparse.Namespace) -> None:
             whole.setdefault(name, {}).setdefault(stem, {})[method] = figures
     if arguments.output:
         arguments.output.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    _print_confidence(foretold)
+    _print_confidence(predicted)
 
 
 def scores(truth: Parts, estimates: Parts, plain: bool) -> dict[str, Score]:
@@ -214,7 +215,7 @@ def _ideal(song: Song) -> dict[str, FloatArray]:
 def _null_db(mix: FloatArray, estimates: Parts) -> float:
     sums = {"backing", "accompaniment"} if "drums" in estimates else {"backing"}
     parts = [x for name, x in estimates.items() if name not in sums]
-    return 20 * float(np.log10(np.abs(mix - np.sum(parts, axis=0)).max() + 1e-10))
+    return float(amplitudes_to_db(np.abs(mix - np.sum(parts, axis=0)).max() + 1e-10))
 
 
 def _print_table(
@@ -235,9 +236,9 @@ def _print_table(
                 print(f"| {stem} | {method} | " + " | ".join(f"{x:.1f}" for x in columns) + " |", flush=True)
 
 
-def _print_confidence(foretold: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+def _print_confidence(predicted: Mapping[str, Sequence[tuple[float, float]]]) -> None:
     print("\n| separator | stems | confidence and SDR: Pearson | Spearman |\n|---|---|---|---|")
-    for method, pairs in foretold.items():
+    for method, pairs in predicted.items():
         if len(pairs) > 2:
             linear, ranked = (float(test(*zip(*pairs, strict=True))[0]) for test in (pearsonr, spearmanr))
             print(f"| {method} | {len(pairs)} | {linear:.2f} | {ranked:.2f} |", flush=True)
@@ -293,7 +294,7 @@ def _stream(clip: Path, number: int) -> FloatArray:
 
 
 def _sdr_db(truth: FloatArray, estimate: FloatArray) -> float:
-    return float(10 * np.log10(np.square(truth).sum() / np.square(truth - estimate).sum()))
+    return float(powers_to_db(np.square(truth).sum() / np.square(truth - estimate).sum()))
 
 
 # --- cost ------------------------------------------------------------------------------------------
@@ -345,7 +346,7 @@ def measured_cost(separator: str, minutes: float) -> dict[str, float]:
         for whole, *parts in zip(*map(blocks, (mix, stems.residual, *stems.parts.values())), strict=True):
             left = max(left, float(np.abs(whole - np.sum(parts, axis=0)).max()))
     peak_mb = int(status[1]) / 1024 if status else float("nan")
-    null_db = 20 * float(np.log10(max(left, 1e-10)))
+    null_db = float(amplitudes_to_db(max(left, 1e-10)))
     return {"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_mb": peak_mb, "null_db": null_db}
 
 

@@ -43,6 +43,7 @@ from mixagent.envs.pathologies import KINDS, MOST_SCRAMBLED_DB, damage
 from mixagent.envs.songs import Found, find_songs
 from mixagent.learning.evaluation_tables import Estimate, estimate
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.files import heal_lines, read_lines
 from mixagent.pipeline.finaliser.targets import loudness_target
@@ -66,7 +67,7 @@ SEARCHED = (
 """What a search moves: the master's equaliser and image, and tone and level of each stem."""
 
 _CANDIDATES, _EDGE_S = 5, 2.0
-_SILENT = 10 ** (-60 / 10)
+_SILENT = db_to_power(-60)
 
 Row = dict[str, Any]
 
@@ -145,7 +146,7 @@ def _spoilt(clean: Stems, done: StemDamage) -> dict[str, Audio]:
     """The stems damaged; each keeps its own power but for the balance."""
     found = {}
     for name, part in clean.parts.items():
-        audio = load(Combination(((10 ** (done.whole.balance_db.get(name, 0.0) / 20), part),)))
+        audio = load(Combination(((db_to_amplitude(done.whole.balance_db.get(name, 0.0)), part),)))
         for kind in KINDS if name in done.stems else ():
             if kind in done.whole.severities:
                 severity, mechanism = done.whole.severities[kind], done.whole.mechanisms[kind]
@@ -190,7 +191,7 @@ def decided(system: str, material: Material, rewards: dict[str, RewardModel], se
 
 
 def _worth(material: Material, settings: Settings, reward: RewardModel) -> float:
-    score = reward.score(material.scene(settings))
+    score = reward.score(material.render_pair(settings))
     return score.total
 
 
@@ -215,16 +216,16 @@ def _row(
     material = Material(case, ParameterSpace.for_stems(tuple(case.stems.parts)))
     settings = decided(system, material, rewards, bench.seed)
     seconds = time.perf_counter() - since
-    scene = material.scene(settings)
+    pair = material.render_pair(settings)
     assert material.original is not None
-    before, after = (side.distance(material.original) for side in (scene.before, scene.after))
+    before, after = (side.distance(material.original) for side in (pair.before, pair.after))
     return {
         "song": song.path.name,
         "damage": damaged,
         "stems": stems,
         "maker": maker(stems),
         "system": system,
-        "blind": rewards["blind"].score(scene).blind,
+        "blind": rewards["blind"].score(pair).blind,
         "before": {**asdict(before), "total": before.total},
         "after": {**asdict(after), "total": after.total},
         "seconds": round(seconds, 3),

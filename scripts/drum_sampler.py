@@ -18,11 +18,11 @@ import numpy as np
 import soundfile
 import soxr
 from midi import Score
-from numpy.typing import NDArray
+
+from mixagent.pipeline.types import FloatArray
 
 RATE = 44100
 
-Samples = NDArray[np.float32]
 
 WORDS: Sequence[tuple[str, str]] = (
     ("closed_hat", r"(hat|hh).*(cl|tip|shank)|(closed|cl|chh).*(hat|hh)|\bchh"),
@@ -89,7 +89,7 @@ class Kit:
         return cls(folder.name, pads) if {"kick", "snare", "closed_hat"} <= set(pads) else None
 
 
-def play(score: Score, kit: Kit, frames: int, random: np.random.Generator) -> Samples:
+def play(score: Score, kit: Kit, frames: int, random: np.random.Generator) -> FloatArray:
     """The score's drum notes on a kit, float32 (2, frames). One pad a role is drawn for the song."""
     chosen = {role: pads[int(random.integers(len(pads)))] for role, pads in kit.pads.items()}
     curve = random.uniform(1.0, 2.2)
@@ -127,7 +127,7 @@ def _plays(path: Path) -> bool:
     return path.is_file() and "empty" not in path.name.lower()
 
 
-def _choked(sound: Samples, at_s: float | None, start_s: float) -> Samples:
+def _choked(sound: FloatArray, at_s: float | None, start_s: float) -> FloatArray:
     if at_s is None:
         return sound
     keep = round((at_s - start_s) * RATE)
@@ -136,7 +136,7 @@ def _choked(sound: Samples, at_s: float | None, start_s: float) -> Samples:
 
 
 @lru_cache(maxsize=512)
-def _sample(path: Path) -> Samples:
+def _sample(path: Path) -> FloatArray:
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     if rate != RATE:
         samples = soxr.resample(samples, rate, RATE)

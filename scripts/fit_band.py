@@ -50,9 +50,7 @@ from mixagent.pipeline.finished.measures import (
 )
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
-from mixagent.pipeline.types import Audio
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Audio, Float64Array
 
 SUFFIXES = (".ogg", ".opus", ".flac", ".mp3", ".wav")
 EXCERPT_S = 90

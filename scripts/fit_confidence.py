@@ -1,4 +1,4 @@
-"""How well the evidence of `pipeline/separation/confidence.py` foretells the true SDR, and its best weights.
+"""How well the evidence of `pipeline/separation/confidence.py` predicts the true SDR, and its best weights.
 
 Excerpts of rendered multitracks are separated: as they are, with a voice on top, and with drums or bass
 left out. Voices are what Spleeter finds in finished songs. The ratio of each stem to its error is known
@@ -22,6 +22,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
 from mixagent.pipeline.separation import Separator, choose_separator
 from mixagent.pipeline.separation.confidence import stem_confidence
 from mixagent.pipeline.types import Audio, FloatArray, Stems, load
@@ -98,7 +99,7 @@ def _mixes(
     """Truths by kind: sung, instrumental, and of each fourth song one that lacks drums or bass."""
     backing = sum(stems.values(), np.zeros(1, np.float32))
     voice = voice[:, : backing.shape[1]]
-    level = np.sqrt(np.mean(backing**2) / np.mean(voice**2)) * 10 ** (random.uniform(*VOICE_DB) / 20)
+    level = np.sqrt(np.mean(backing**2) / np.mean(voice**2)) * db_to_amplitude(random.uniform(*VOICE_DB))
     sung = {**stems, "vocals": (voice * level).astype(np.float32)}
     yield "sung", sung
     yield "instrumental", {**stems, "vocals": np.zeros_like(voice)}
@@ -123,7 +124,7 @@ def _measure(separator: Separator, truth: Mapping[str, FloatArray]) -> list[dict
 
 def _ratio_db(truth: FloatArray, estimate: FloatArray) -> float:
     error = np.square(truth - estimate, dtype=np.float64).sum() + 1e-9
-    return float(10 * np.log10((np.square(truth, dtype=np.float64).sum() + 1e-9) / error))
+    return float(powers_to_db((np.square(truth, dtype=np.float64).sum() + 1e-9) / error))
 
 
 def print_fit(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
@@ -32,9 +31,8 @@ from mixagent.envs.pathologies import KINDS, MECHANISMS, damage, damage_all
 from mixagent.pipeline.diagnosis.statistics import FEATURES, STANDARD_LIMIT, TONE_HZ, third_octaves_db
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ, Fingerprint, fingerprint
 from mixagent.pipeline.measure.meters import integrated_lufs
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, Float64Array
 
-Float64Array = NDArray[np.float64]
 Version = tuple[str, str, float]
 """Kind, mechanism and severity; the kind is empty for the song as it is."""
 

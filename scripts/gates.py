@@ -1,12 +1,12 @@
 """The two gates that a reward passes before any policy counts.
 
-vandalism  Every song is ruined in every way of `reward/vandalism.py`, finished as the product would,
-           and judged against its input: the blind total must fall in at least 98 % of cases. Once
-           with the song itself as the input, once with a damaged song. A pure change of gain must
-           move the total by nothing that matters.
-agreement  Damaged songs are rendered with random settings of the master chain. Spearman's ρ between
-           the blind total and the true recovery is taken over the settings of each song; its median
-           must be at least 0.7.
+adversarial  Every song is ruined in every way of `reward/adversarial_edits.py`, finished as the product
+             would, and judged against its input: the blind total must fall in at least 98 % of cases. Once
+             with the song itself as the input, once with a damaged song. A pure change of gain must
+             move the total by nothing that matters.
+agreement    Damaged songs are rendered with random settings of the master chain. Spearman's ρ between
+             the blind total and the true recovery is taken over the settings of each song; its median
+             must be at least 0.7.
 
     python scripts/gates.py --split validation [--corpus DIR] [--quick]
     python scripts/gates.py --songs DIR [DIR …] --count 40
@@ -22,28 +22,27 @@ from pathlib import Path
 
 import numpy as np
 from benchmark_recovery import excerpt, find_songs
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from mixagent.envs.cases import STAGES, Curriculum, draw_damage, make_case
 from mixagent.envs.corpus import Corpus
 from mixagent.pipeline.chain.mixing import measure_levels
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.render import render
-from mixagent.pipeline.types import Audio, Stems, load
+from mixagent.pipeline.types import Audio, Float64Array, Stems, load
+from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS, edit_adversarially
 from mixagent.reward.model import RewardModel, Score, load_reward
 from mixagent.reward.recovery import Original
-from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.truth import LEAST_DISTANCE
-from mixagent.reward.vandalism import VANDALISMS, vandalise
 
 MATTERS = 0.02
 """The change of the total that counts: a fall is at least this, and a gain moves it by less."""
 
-Values = NDArray[np.float64]
 
 TRACE = LEAST_DISTANCE
 """A ruin that leaves the render nearer than this to its input did nothing: a fold of a mono song."""
@@ -73,7 +72,7 @@ class Ruin:
 
     song: str
     base: str
-    vandalism: str
+    edit: str
     fall: float
     trace: float
     terms: Mapping[str, float]
@@ -101,9 +100,9 @@ def main() -> None:
     print(f"{len(songs)} songs, {options.seconds:g} s each, target {target.name}; weights:")
     print(", ".join(f"{name} {weight:g}" for name, weight in model.weights.items()))
     found: dict[str, object] = {}
-    if options.gate in ("vandalism", "both"):
-        ruins = vandalism_gate(model, songs, target, options.seed)
-        found["vandalism"], found["fallen_share"] = [asdict(ruin) for ruin in ruins], fallen_share(ruins)
+    if options.gate in ("adversarial", "both"):
+        ruins = adversarial_gate(model, songs, target, options.seed)
+        found["adversarial"], found["fallen_share"] = [asdict(ruin) for ruin in ruins], fallen_share(ruins)
     if options.gate in ("agreement", "both"):
         table = agreement_gate(model, songs, target, options)
         found["agreement"] = [asdict(row) for row in table]
@@ -118,7 +117,7 @@ def _options() -> argparse.Namespace:
     source.add_argument("--split", choices=("train", "validation", "test"), help="of a corpus")
     source.add_argument("--songs", type=Path, nargs="+", help="folders of finished songs")
     parser.add_argument("--corpus", type=Path, help="with --split; default: the user's corpus")
-    parser.add_argument("--gate", choices=("vandalism", "agreement", "both"), default="both")
+    parser.add_argument("--gate", choices=("adversarial", "agreement", "both"), default="both")
     parser.add_argument(
         "--count", type=int, default=40, help="segments, each of its own song if there are enough"
     )
@@ -170,10 +169,10 @@ def _damaged(segment: Segment, stage: Curriculum, number: int, target: LoudnessT
     return load(make_case(segment.name, segment.audio, done, None, target).stems.mix)
 
 
-# --- vandalism -------------------------------------------------------------------------------------
+# --- adversarial edits -------------------------------------------------------------------------------
 
 
-def vandalism_gate(
+def adversarial_gate(
     model: RewardModel, songs: Sequence[Segment], target: LoudnessTarget, seed: int
 ) -> list[Ruin]:
     """Ruin every song in every way, print what does not fall, and give every case."""
@@ -182,10 +181,10 @@ def vandalism_gate(
     for number, song in enumerate(songs):
         damaged = _damaged(song, "all", number, target)
         for base, audio in zip(BASES, (song.audio, damaged), strict=True):
-            before = Listening(audio)
+            before = AnalysedAudio(audio)
             neutral, finished = judge(model, before, audio, target)
-            for name in VANDALISMS:
-                score, render = judge(model, before, vandalise(audio, name, seed + number), target)
+            for name in ADVERSARIAL_EDITS:
+                score, render = judge(model, before, edit_adversarially(audio, name, seed + number), target)
                 trace = Original(finished).distance(render).total
                 fall = neutral.blind - score.blind
                 ruins.append(Ruin(song.name, base, name, fall, trace, dict(score.terms)))
@@ -194,24 +193,28 @@ def vandalism_gate(
     return ruins
 
 
-def judge(model: RewardModel, before: Listening, audio: Audio, target: LoudnessTarget) -> tuple[Score, Audio]:
+def judge(
+    model: RewardModel, before: AnalysedAudio, audio: Audio, target: LoudnessTarget
+) -> tuple[Score, Audio]:
     """The score of audio finished as the product would, against its input; and the finished audio."""
     finish = finalise(audio, target, None)
     after = load(finish.audio)
     settings = ParameterSpace.for_stems(()).settings()
-    return model.score(Scene(before, Listening(after), settings, finish, target=target)), after
+    return model.score(RenderPair(before, AnalysedAudio(after), settings, finish, target=target)), after
 
 
-def _moved_by_gain(model: RewardModel, before: Listening, neutral: Score, target: LoudnessTarget) -> float:
+def _moved_by_gain(
+    model: RewardModel, before: AnalysedAudio, neutral: Score, target: LoudnessTarget
+) -> float:
     """The most by which a pure gain moves the total: of the render, finished or not, or of the input."""
     audio = before.audio
     quieter, louder = (
-        Audio(audio.samples * np.float32(10.0 ** (gain_db / 20.0)), audio.rate) for gain_db in GAINS_DB
+        Audio(audio.samples * np.float32(db_to_amplitude(gain_db)), audio.rate) for gain_db in GAINS_DB
     )
-    raw = [model.score(Scene(before, Listening(gained))) for gained in (quieter, louder)]
+    raw = [model.score(RenderPair(before, AnalysedAudio(gained))) for gained in (quieter, louder)]
     finished = [judge(model, before, gained, target)[0] for gained in (quieter, louder)]
-    inputs = [judge(model, Listening(gained), audio, target)[0] for gained in (quieter, louder)]
-    same = model.score(Scene(before, before))
+    inputs = [judge(model, AnalysedAudio(gained), audio, target)[0] for gained in (quieter, louder)]
+    same = model.score(RenderPair(before, before))
     return max(
         *(abs(score.blind - same.blind) for score in raw),
         *(abs(score.blind - neutral.blind) for score in (*finished, *inputs)),
@@ -230,16 +233,14 @@ def _print_ruins(ruins: Sequence[Ruin], moved: Sequence[float]) -> None:
     share = fallen_share(ruins)
     print(f"\nGate 1: {fallen} of {len(traced)} fall ({share:.1%}); {_verdict(share >= FALLS_SHARE)}")
     print(f"{len(ruins) - len(traced)} left no trace (nothing to take away) and are not counted\n")
-    print("| vandalism | " + " | ".join(f"fell, of {base} | least | median" for base in BASES) + " |")
+    print("| adversarial edit | " + " | ".join(f"fell, of {base} | least | median" for base in BASES) + " |")
     print("|---|" + "--:|" * 3 * len(BASES))
-    for name in VANDALISMS:
-        cells = [_cells([r for r in traced if (r.vandalism, r.base) == (name, base)]) for base in BASES]
+    for name in ADVERSARIAL_EDITS:
+        cells = [_cells([r for r in traced if (r.edit, r.base) == (name, base)]) for base in BASES]
         print(f"| {name} | " + " | ".join(cells) + " |")
     print("\nDid not fall:")
-    for ruin in sorted((r for r in traced if r.fall < MATTERS), key=lambda r: (r.vandalism, r.fall)):
-        print(
-            f"  {ruin.vandalism} of {ruin.base}, {ruin.song}: {-ruin.fall:+.3f} (distance {ruin.trace:.2f})"
-        )
+    for ruin in sorted((r for r in traced if r.fall < MATTERS), key=lambda r: (r.edit, r.fall)):
+        print(f"  {ruin.edit} of {ruin.base}, {ruin.song}: {-ruin.fall:+.3f} (distance {ruin.trace:.2f})")
     steady = _verdict(max(moved) < MATTERS)
     print(f"\nA gain of −20 or +6 dB moves the total by at most {max(moved):.4f}; {steady}")
 
@@ -283,15 +284,15 @@ def _agreement(
     target: LoudnessTarget,
     chosen: Sequence[Settings],
 ) -> Agreement:
-    stems, before, original = Stems(damaged, {}), Listening(damaged), Original(song.audio)
+    stems, before, original = Stems(damaged, {}), AnalysedAudio(damaged), Original(song.audio)
     levels = measure_levels(stems)
     distance = before.distance(original).total
     scores: list[Score] = []
     recoveries: list[float] = []
     for settings in chosen:
         rendered = render(stems, settings, target, levels=levels)
-        after = Listening(load(rendered.audio))
-        scores.append(model.score(Scene(before, after, settings, rendered.finish, target=target)))
+        after = AnalysedAudio(load(rendered.audio))
+        scores.append(model.score(RenderPair(before, after, settings, rendered.finish, target=target)))
         recoveries.append(1.0 - after.distance(original).total / distance)
     blind = [score.blind for score in scores]
     rho = float(spearmanr(blind, recoveries).statistic)
@@ -315,7 +316,7 @@ def random_settings(random: np.random.Generator, reach: float | None = None) -> 
 
 
 def _print_agreement(table: Sequence[Agreement]) -> None:
-    rhos: Values = np.array([row.rho for row in table])
+    rhos: Float64Array = np.array([row.rho for row in table])
     median = float(np.median(rhos))
     verdict = _verdict(median >= AGREEMENT)
     print(f"\nGate 2: median Spearman's ρ {median:.3f} over {len(table)} songs; {verdict}\n")
@@ -349,17 +350,19 @@ def _print_choice(table: Sequence[Agreement]) -> None:
     print(f"{min(chosen):+.1%} at worst; the best by the truth undoes {most:+.1%}")
 
 
-def _rho(a: Values, b: Values) -> float:
+def _rho(a: Float64Array, b: Float64Array) -> float:
     return float(spearmanr(a, b).statistic)
 
 
-def _partial_rho(a: Values, b: Values, given: Values) -> float:
+def _partial_rho(a: Float64Array, b: Float64Array, given: Float64Array) -> float:
     """Spearman's ρ of a and b with the ranks of a third taken out of both."""
     ab, ac, bc = _rho(a, b), _rho(a, given), _rho(b, given)
     return (ab - ac * bc) / float(np.sqrt((1 - ac**2) * (1 - bc**2)))
 
 
-def _better_halves(rows: Sequence[tuple[Values, Values, Values]]) -> list[tuple[Values, Values, Values]]:
+def _better_halves(
+    rows: Sequence[tuple[Float64Array, Float64Array, Float64Array]],
+) -> list[tuple[Float64Array, Float64Array, Float64Array]]:
     return [(blind, true, true >= np.median(true)) for blind, true, _ in rows]
 
 

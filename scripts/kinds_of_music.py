@@ -17,10 +17,9 @@ import soundfile as sf
 import soxr
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.measure.meters import integrated_lufs
-from mixagent.pipeline.types import Audio
-
-FloatArray = NDArray[np.float32]
+from mixagent.pipeline.types import Audio, FloatArray
 
 RATE = 44100
 CLIPPED_LUFS = -6.0
@@ -146,7 +145,7 @@ def clipped(song: FloatArray) -> FloatArray:
     low_db, high_db = -24.0, 36.0
     for _ in range(14):
         drive_db = (low_db + high_db) / 2
-        driven = np.clip(song * np.float32(10 ** (drive_db / 20)), -1.0, 1.0)
+        driven = np.clip(song * np.float32(db_to_amplitude(drive_db)), -1.0, 1.0)
         if integrated_lufs(Audio(driven, RATE)) < CLIPPED_LUFS:
             low_db = drive_db
         else:

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from scipy import signal
 
 from mixagent.envs.pathologies import damage_all
-from mixagent.pipeline.types import Audio
-
-Signal = NDArray[np.float64]
+from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
+from mixagent.pipeline.types import Audio, Float64Array
 
 RATE = 44_100
 TEMPO_BPM = 112.0
@@ -127,34 +126,34 @@ def make_song(seed: int, seconds: float = SONG_S) -> Audio:
 # --- mixing ----------------------------------------------------------------------------------------
 
 
-def _master(mix: Signal) -> NDArray[np.float32]:
+def _master(mix: Float64Array) -> NDArray[np.float32]:
     """Low cut, a presence and air lift, 2:1 glue, soft peaks, then a fade at the end."""
     mix = signal.sosfilt(signal.butter(2, 28, "high", fs=RATE, output="sos"), mix)
     mix = mix + 0.25 * signal.sosfilt(signal.butter(1, 7000, "high", fs=RATE, output="sos"), mix)
     mix /= np.sqrt(np.mean(mix**2))
-    level_db = 10 * np.log10(_smooth(np.mean(mix**2, axis=0), 0.08) + 1e-6)
-    mix *= 10 ** (-0.5 * np.maximum(level_db - 1.0, 0.0) / 20)
+    level_db = powers_to_db(_smooth(np.mean(mix**2, axis=0), 0.08) + 1e-6)
+    mix *= db_to_amplitude(-0.5 * np.maximum(level_db - 1.0, 0.0))
     mix = np.tanh(mix / 4.5) * 4.5
     fade = np.clip((mix.shape[1] - np.arange(mix.shape[1])) / (1.5 * RATE), 0, 1)
     return _to_peak((mix * fade**2).astype(np.float32))
 
 
 def _to_peak(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    return samples * np.float32(10 ** (PEAK_DBFS / 20) / np.max(np.abs(samples)))
+    return samples * np.float32(db_to_amplitude(PEAK_DBFS) / np.max(np.abs(samples)))
 
 
-def _at(track: Signal, level_db: float) -> Signal:
+def _at(track: Float64Array, level_db: float) -> Float64Array:
     """The track at an RMS level over the whole song, in dB."""
-    return np.asarray(track * 10 ** (level_db / 20) / np.sqrt(np.mean(track**2)))
+    return np.asarray(track * db_to_amplitude(level_db) / np.sqrt(np.mean(track**2)))
 
 
-def _pan(mono: Signal, position: float) -> Signal:
+def _pan(mono: Float64Array, position: float) -> Float64Array:
     """Constant-power panning, −1 left to 1 right."""
     angle = (position + 1) * np.pi / 4
     return np.stack([mono * np.cos(angle), mono * np.sin(angle)])
 
 
-def _room(mono: Signal, random: np.random.Generator, decay_s: float) -> Signal:
+def _room(mono: Float64Array, random: np.random.Generator, decay_s: float) -> Float64Array:
     """Stereo reverb: decaying noise whose highs die first, after 18 ms of silence."""
     time = np.arange(round(decay_s * RATE)) / RATE
     noise = random.standard_normal((2, time.size))
@@ -166,7 +165,7 @@ def _room(mono: Signal, random: np.random.Generator, decay_s: float) -> Signal:
     return np.stack([signal.fftconvolve(late, side)[: mono.size] for side in tail])
 
 
-def _duck(frames: int) -> Signal:
+def _duck(frames: int) -> Float64Array:
     """Gain that dips under each kick drum and comes back within 150 ms."""
     gain = np.ones(frames)
     dip = 1 - 0.45 * np.exp(-np.arange(round(0.3 * RATE)) / (0.09 * RATE))
@@ -175,18 +174,18 @@ def _duck(frames: int) -> Signal:
     return gain
 
 
-def _smooth(values: Signal, time_s: float) -> Signal:
+def _smooth(values: Float64Array, time_s: float) -> Float64Array:
     pole = np.exp(-1 / (time_s * RATE))
     return np.asarray(signal.lfilter([1 - pole], [1, -pole], values))
 
 
-def _add(track: Signal, sound: Signal, at_s: float, gain: float = 1.0) -> None:
+def _add(track: Float64Array, sound: Float64Array, at_s: float, gain: float = 1.0) -> None:
     start = max(round(at_s * RATE), 0)
     part = sound[..., : track.shape[-1] - start]
     track[..., start : start + part.shape[-1]] += gain * part
 
 
-def _multiply(track: Signal, gain: Signal, at_s: float) -> None:
+def _multiply(track: Float64Array, gain: Float64Array, at_s: float) -> None:
     start = round(at_s * RATE)
     part = gain[: track.size - start]
     track[start : start + part.size] *= part
@@ -201,7 +200,7 @@ def _kick_beats() -> list[float]:
     return [*verse, *chorus, 4.0 * END_BAR]
 
 
-def _drums(frames: int, random: np.random.Generator) -> tuple[Signal, Signal, Signal]:
+def _drums(frames: int, random: np.random.Generator) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Kick and snare in mono, hats and cymbals in stereo."""
     kick, snare, metal = np.zeros(frames), np.zeros(frames), np.zeros((2, frames))
     for beat in _kick_beats():
@@ -220,14 +219,14 @@ def _drums(frames: int, random: np.random.Generator) -> tuple[Signal, Signal, Si
     return kick, snare, metal
 
 
-def _kick() -> Signal:
+def _kick() -> Float64Array:
     time = np.arange(round(0.4 * RATE)) / RATE
     phase = 2 * np.pi * np.cumsum(48 + 130 * np.exp(-time / 0.025)) / RATE
     click = np.exp(-time / 0.003) * np.sin(2 * np.pi * 2800 * time)
     return np.asarray(np.sin(phase) * np.exp(-time / 0.13) + 0.25 * click)
 
 
-def _snare(random: np.random.Generator) -> Signal:
+def _snare(random: np.random.Generator) -> Float64Array:
     time = np.arange(round(0.35 * RATE)) / RATE
     noise = random.standard_normal(time.size)
     wires = signal.sosfilt(signal.butter(2, (1400, 12000), "band", fs=RATE, output="sos"), noise)
@@ -235,7 +234,7 @@ def _snare(random: np.random.Generator) -> Signal:
     return np.asarray(0.55 * wires * np.exp(-time / 0.07) + 0.7 * body * np.exp(-time / 0.06))
 
 
-def _hat(random: np.random.Generator, decay_s: float) -> Signal:
+def _hat(random: np.random.Generator, decay_s: float) -> Float64Array:
     time = np.arange(round(5 * decay_s * RATE)) / RATE
     noise = random.standard_normal(time.size)
     bright = signal.sosfilt(signal.butter(4, 6500, "high", fs=RATE, output="sos"), noise)
@@ -249,7 +248,7 @@ def _hz(pitch: float) -> float:
     return float(440.0 * 2 ** ((pitch - 69) / 12))
 
 
-def _saw(hz: float, seconds: float, top_hz: float, phase: float = 0.0) -> Signal:
+def _saw(hz: float, seconds: float, top_hz: float, phase: float = 0.0) -> Float64Array:
     """A sawtooth of partials up to `top_hz`, the last octave fading out."""
     time = np.arange(round(seconds * RATE)) / RATE
     partials = np.arange(1, max(int(top_hz / hz), 1) + 1)
@@ -260,13 +259,13 @@ def _saw(hz: float, seconds: float, top_hz: float, phase: float = 0.0) -> Signal
     return np.asarray(sum(waves))
 
 
-def _shape(sound: Signal, attack_s: float, release_s: float) -> Signal:
+def _shape(sound: Float64Array, attack_s: float, release_s: float) -> Float64Array:
     time = np.arange(sound.size) / RATE
     left_s = sound.size / RATE - time
     return np.asarray(sound * np.clip(time / attack_s, 0, 1) * np.clip(left_s / release_s, 0, 1))
 
 
-def _bass(frames: int, random: np.random.Generator) -> Signal:
+def _bass(frames: int, random: np.random.Generator) -> Float64Array:
     track = np.zeros(frames)
     for bar in range(2, END_BAR):
         pitch = ROOTS[HARMONY[bar]]
@@ -281,7 +280,7 @@ def _bass(frames: int, random: np.random.Generator) -> Signal:
     return track
 
 
-def _keys(frames: int, random: np.random.Generator) -> Signal:
+def _keys(frames: int, random: np.random.Generator) -> Float64Array:
     """Electric piano: two-operator FM, chords rolled by a few milliseconds and spread by pitch."""
     track = np.zeros((2, frames))
     for bar in range(END_BAR + 1):
@@ -294,14 +293,14 @@ def _keys(frames: int, random: np.random.Generator) -> Signal:
     return track + 0.12 * _room(track.mean(axis=0), random, 1.4)
 
 
-def _electric_piano(hz: float, seconds: float, force: float) -> Signal:
+def _electric_piano(hz: float, seconds: float, force: float) -> Float64Array:
     time = np.arange(round(seconds * RATE)) / RATE
     tine = 0.35 * force * np.exp(-time / 0.12) * np.sin(2 * np.pi * 14 * hz * time)
     body = 1.1 * force * np.exp(-time / 0.9) * np.sin(2 * np.pi * hz * time)
     return _shape(force * np.exp(-time / 0.8) * np.sin(2 * np.pi * hz * time + body + tine), 0.003, 0.3)
 
 
-def _plucks(frames: int, random: np.random.Generator) -> Signal:
+def _plucks(frames: int, random: np.random.Generator) -> Float64Array:
     """Plucked strings in eighths, left and right in turn."""
     track = np.zeros((2, frames))
     for step in range(8 * 2, 8 * END_BAR):
@@ -313,7 +312,7 @@ def _plucks(frames: int, random: np.random.Generator) -> Signal:
     return track + 0.15 * _room(track.mean(axis=0), random, 1.6)
 
 
-def _string(hz: float, random: np.random.Generator, seconds: float = 1.4) -> Signal:
+def _string(hz: float, random: np.random.Generator, seconds: float = 1.4) -> Float64Array:
     """A plucked string (Karplus and Strong, 1983): noise in a lossy delay line."""
     period = round(RATE / hz)
     pluck = np.zeros(round(seconds * RATE))
@@ -323,7 +322,7 @@ def _string(hz: float, random: np.random.Generator, seconds: float = 1.4) -> Sig
     return _shape(signal.lfilter([1.0], loop, pluck), 0.001, 0.4)
 
 
-def _pad(frames: int, random: np.random.Generator) -> Signal:
+def _pad(frames: int, random: np.random.Generator) -> Float64Array:
     """Two detuned saws a note, one a side, swelling; brighter in the chorus."""
     track = np.zeros((2, frames))
     for bar in range(2, END_BAR + 1):
@@ -341,7 +340,7 @@ def _pad(frames: int, random: np.random.Generator) -> Signal:
 # --- voice -----------------------------------------------------------------------------------------
 
 
-def _vocals(lead: Signal, frames: int, random: np.random.Generator) -> Signal:
+def _vocals(lead: Float64Array, frames: int, random: np.random.Generator) -> Float64Array:
     """The lead in the middle with echo and hall; in the chorus a double and thirds at the sides."""
     chorus = [note for note in LEAD if note.beat >= 4 * CHORUS_BAR]
     thirds = _sing([_third_below(note) for note in chorus], frames, random)
@@ -358,7 +357,9 @@ def _third_below(note: Syllable) -> Syllable:
     return Syllable(note.beat, note.beats, scale[scale.index(note.pitch) - 2], note.vowel, note.consonant)
 
 
-def _sing(notes: Sequence[Syllable], frames: int, random: np.random.Generator, late_s: float = 0.0) -> Signal:
+def _sing(
+    notes: Sequence[Syllable], frames: int, random: np.random.Generator, late_s: float = 0.0
+) -> Float64Array:
     """The notes by a source and filter voice: partials weighted by formants, breath and consonants."""
     track = np.zeros(frames)
     previous = notes[0].pitch
@@ -372,7 +373,7 @@ def _sing(notes: Sequence[Syllable], frames: int, random: np.random.Generator, l
     return np.asarray(track * (loud / loud.max()) ** -0.2)
 
 
-def _voiced(note: Syllable, previous: int, random: np.random.Generator) -> Signal:
+def _voiced(note: Syllable, previous: int, random: np.random.Generator) -> Float64Array:
     """One vowel with a glide into its pitch, late vibrato, jitter and breath."""
     frames = round((note.beats * BEAT_S * 0.97) * RATE)
     time = np.arange(frames) / RATE
@@ -400,7 +401,7 @@ def _voiced(note: Syllable, previous: int, random: np.random.Generator) -> Signa
     return _shape(sound * swell, 0.03, 0.07)
 
 
-def _mouth(hz: Signal, formants: Signal) -> Signal:
+def _mouth(hz: Float64Array, formants: Float64Array) -> Float64Array:
     """Gain of a cascade of formant resonances at `hz`; `formants` has one row of three for each of them."""
     gain = np.ones_like(hz)
     higher = np.broadcast_to(HIGHER_FORMANTS_HZ, (hz.size, len(HIGHER_FORMANTS_HZ)))
@@ -410,7 +411,7 @@ def _mouth(hz: Signal, formants: Signal) -> Signal:
     return np.minimum(gain, 12.0)
 
 
-def _consonant(kind: str, random: np.random.Generator) -> Signal:
+def _consonant(kind: str, random: np.random.Generator) -> Float64Array:
     if not kind:
         return np.zeros(0)
     seconds, low_hz, gain = {"s": (0.11, 4500, 0.5), "t": (0.035, 2500, 0.6)}[kind]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mixagent.envs.corpus import Corpus
 from mixagent.pipeline.io import content_hash
-from mixagent.pipeline.matching.library import heard, write_profile
+from mixagent.pipeline.matching.library import analysed_song, write_profile
 from mixagent.pipeline.matching.profiles import profile_of
 
 GENRES = {
@@ -39,7 +39,7 @@ def main() -> None:
     for name, (package, about) in GENRES.items():
         files = [song.path for song in songs if song.path.parent.name == package]
         scratch = arguments.output / ".song.f32"
-        measured = {content_hash(file): heard(file, scratch)[0] for file in files}
+        measured = {content_hash(file): analysed_song(file, scratch)[0] for file in files}
         write_profile(profile_of(name, measured, about), arguments.output / f"{name}.json")
         print(f"{name}: {len(files)} songs", flush=True)
 

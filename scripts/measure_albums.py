@@ -17,7 +17,8 @@ from pathlib import Path
 
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.io import decode, tag_texts
-from mixagent.pipeline.measure.meters import Float64Array, momentary_lufs, programme_loudness
+from mixagent.pipeline.measure.meters import momentary_lufs, programme_loudness
+from mixagent.pipeline.types import Float64Array
 from mixagent.song_files import find_songs
 
 SHORTEST_S = 60.0

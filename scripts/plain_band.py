@@ -12,14 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.diagnosis.statistics import peaks
 from mixagent.pipeline.finished.measures import NARROWEST_DB, TONE_HZ, WIDEST_DB, is_mono, tone_db
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.fingerprint import CREST_HZ, Fingerprint
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 BAND_TONE_HZ = tuple(hz for hz in TONE_HZ if 40 <= hz <= 12500)
 BAND_WIDTH_HZ = tuple(hz for hz in TONE_HZ if 160 <= hz <= 12500)

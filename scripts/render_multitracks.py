@@ -35,18 +35,17 @@ import soundfile
 from drum_sampler import Kit, play
 from gather_corpus import unpack
 from midi import DRUM_CHANNEL, Control, Note, Score, read_midi, write_midi
-from numpy.typing import NDArray
 from pedalboard import Compressor, Distortion, HighpassFilter, LowpassFilter, PeakFilter, Pedalboard, Reverb
 from sfz import Instrument, perform
 from train_splitter import is_kept_back
 
 from mixagent.envs.corpus import Corpus
+from mixagent.pipeline.decibels import db_to_amplitude
+from mixagent.pipeline.types import FloatArray
 
 RATE = 44100
 LONGEST_S, SHORTEST_S, TAIL_S = 150.0, 45.0, 2.0
 MIX_PEAK_DBFS = -1.0
-
-Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,14 @@ LIBRARIES: Sequence[Library] = (
     Library("guitar", "karoryfer.black-and-green-guitars/Programs/07-black_twang.sfz"),
     Library("guitar", "karoryfer.black-and-green-guitars/Programs/08-black_staccato.sfz"),
     Library(
-        "guitar", "karoryfer.shinyguitar/Programs/acoustic_one.sfz", samples="karoryfer.shinyguitar/Samples"
+        "guitar",
+        "karoryfer.shinyguitar/Programs/acoustic_one.sfz",
+        samples="karoryfer.shinyguitar/Samples",
     ),
     Library(
-        "guitar", "karoryfer.shinyguitar/Programs/electric_one.sfz", samples="karoryfer.shinyguitar/Samples"
+        "guitar",
+        "karoryfer.shinyguitar/Programs/electric_one.sfz",
+        samples="karoryfer.shinyguitar/Samples",
     ),
     Library("guitar", "karoryfer.emilyguitar/emily_clean.sfz", validates=True),
     Library("piano", "GregSullivan.E-Pianos/CP80/CP80.sfz"),
@@ -273,7 +276,7 @@ class Studio:
 
     def _render(
         self, piece: Piece, variation: Variation, random: np.random.Generator, longest_s: float
-    ) -> dict[str, Samples]:
+    ) -> dict[str, FloatArray]:
         score = _cut(_at_tempo(piece.score, variation.tempo), random, longest_s)
         parts = _by_stem(score)
         if variation.groove:
@@ -288,7 +291,7 @@ class Studio:
 
     def _performed(
         self, played: Score, stem: str, name: str, frames: int, random: np.random.Generator
-    ) -> Samples:
+    ) -> FloatArray:
         if name in self.instruments:
             dry = perform(played, self.instruments[name], frames, random)
             return _amplified(dry, random) if random.random() < AMPLIFIED_SHARE.get(stem, 0.0) else dry
@@ -482,7 +485,7 @@ def _on_kit(score: Score) -> Score:
 # --- sound -----------------------------------------------------------------------------------------
 
 
-def synthesise(score: Score, soundfont: Path, frames: int) -> Samples:
+def synthesise(score: Score, soundfont: Path, frames: int) -> FloatArray:
     """The score by fluidsynth without its effects, float32 (2, frames).
 
     Raises:
@@ -500,9 +503,9 @@ def synthesise(score: Score, soundfont: Path, frames: int) -> Samples:
     return np.ascontiguousarray(np.pad(fitted, ((0, 0), (0, frames - fitted.shape[1]))))
 
 
-def _amplified(dry: Samples, random: np.random.Generator) -> Samples:
+def _amplified(dry: FloatArray, random: np.random.Generator) -> FloatArray:
     """Through a compressor, an overdriven stage and a loudspeaker, all drawn."""
-    level = np.float32(10 ** (-18 / 20) / max(_playing_rms(dry), 1e-6))
+    level = np.float32(db_to_amplitude(-18) / max(_playing_rms(dry), 1e-6))
     amplifier = Pedalboard(
         [
             Compressor(float(random.uniform(-30, -12)), float(random.uniform(1.5, 4.0)), 5.0, 120.0),
@@ -513,36 +516,36 @@ def _amplified(dry: Samples, random: np.random.Generator) -> Samples:
             *[LowpassFilter(float(random.uniform(3500, 6500))) for _ in range(3)],
         ]
     )
-    driven: Samples = amplifier(dry * level, RATE)
+    driven: FloatArray = amplifier(dry * level, RATE)
     return driven
 
 
-def _in_room(dry: Samples, variation: Variation, stem: str) -> Samples:
+def _in_room(dry: FloatArray, variation: Variation, stem: str) -> FloatArray:
     room = Reverb(variation.room_size, variation.damping, wet_level=1.0, dry_level=0.0, width=1.0)
-    wet: Samples = room(dry, RATE)
-    return dry + np.float32(10 ** (variation.send_db[stem] / 20)) * wet
+    wet: FloatArray = room(dry, RATE)
+    return dry + np.float32(db_to_amplitude(variation.send_db[stem])) * wet
 
 
-def _balanced(stems: dict[str, Samples], level_db: Mapping[str, float]) -> dict[str, Samples]:
+def _balanced(stems: dict[str, FloatArray], level_db: Mapping[str, float]) -> dict[str, FloatArray]:
     """The stems at their levels, the sum's peak at `MIX_PEAK_DBFS`, and no stem over full scale."""
     placed = {
-        name: samples * np.float32(10 ** (level_db.get(name, 0.0) / 20) / _playing_rms(samples))
+        name: samples * np.float32(db_to_amplitude(level_db.get(name, 0.0)) / _playing_rms(samples))
         for name, samples in stems.items()
     }
     peaks = [np.max(np.abs(samples)) for samples in placed.values()]
     peak = max(float(np.max(np.abs(sum(placed.values())))), *map(float, peaks))
-    gain = np.float32(10 ** (MIX_PEAK_DBFS / 20) / peak)
+    gain = np.float32(db_to_amplitude(MIX_PEAK_DBFS) / peak)
     return {name: samples * gain for name, samples in placed.items()}
 
 
-def _playing_rms(samples: Samples) -> float:
+def _playing_rms(samples: FloatArray) -> float:
     """RMS of the half seconds within 20 dB of the loudest: a stem that plays seldom is not raised for it."""
     whole = samples[:, : samples.shape[1] // (RATE // 2) * (RATE // 2)]
     power = np.square(whole, dtype=np.float64).reshape(2, -1, RATE // 2).mean(axis=(0, 2))
     return float(np.sqrt(np.mean(power[power >= 0.01 * power.max()])))
 
 
-def _write(path: Path, samples: Samples, artist: str) -> None:
+def _write(path: Path, samples: FloatArray, artist: str) -> None:
     with soundfile.SoundFile(path, "w", RATE, 2, "PCM_24") as file:
         file.artist, file.title = artist, path.parent.name.removesuffix(".partial")
         file.write(samples.T)

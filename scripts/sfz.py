@@ -17,11 +17,12 @@ import numpy as np
 import soundfile
 import soxr
 from midi import Score
-from numpy.typing import NDArray
+
+from mixagent.pipeline.decibels import db_to_amplitude
+from mixagent.pipeline.types import FloatArray
 
 RATE = 44100
 
-Samples = NDArray[np.float32]
 
 NOISES = re.compile(r"nois|scrape|perc|mute|finger|rel[e_/\\]|release", re.IGNORECASE)
 """In a sample's path, what is no note."""
@@ -86,7 +87,7 @@ class Instrument:
         return fit[int(random.integers(len(fit)))], key
 
 
-def perform(score: Score, instrument: Instrument, frames: int, random: np.random.Generator) -> Samples:
+def perform(score: Score, instrument: Instrument, frames: int, random: np.random.Generator) -> FloatArray:
     """The score's notes, float32 (2, frames); channels stand where their pan controls (10) place them."""
     places = {c.channel: c.data[1] for c in reversed(score.controls) if c.kind == 0xB0 and c.data[0] == 10}
     curve = random.uniform(0.3, 1.0)
@@ -96,7 +97,7 @@ def perform(score: Score, instrument: Instrument, frames: int, random: np.random
         held_s = max(note.end_s - note.start_s, 0.03)
         sound = _released(_tuned(region, key), held_s, region.release_s)
         angle = places.get(note.channel, 64) / 127 * np.pi / 2
-        gain = 10 ** (region.gain_db / 20) * (note.velocity / 127) ** curve * 2**0.5
+        gain = db_to_amplitude(region.gain_db) * (note.velocity / 127) ** curve * 2**0.5
         sides = np.array([[np.cos(angle)], [np.sin(angle)]], np.float32) * np.float32(gain)
         start = round(note.start_s * RATE)
         stop = min(start + sound.shape[1], frames)
@@ -108,7 +109,7 @@ def _distance(value: int, lowest: int, highest: int) -> int:
     return max(lowest - value, value - highest, 0)
 
 
-def _released(sound: Samples, held_s: float, release_s: float) -> Samples:
+def _released(sound: FloatArray, held_s: float, release_s: float) -> FloatArray:
     """Of a sound what is heard of a note that is held so long, fading to −60 dB over the release."""
     held = round(held_s * RATE)
     tail = round(max(release_s, 0.04) * RATE)
@@ -118,13 +119,13 @@ def _released(sound: Samples, held_s: float, release_s: float) -> Samples:
     return kept
 
 
-def _tuned(region: Region, key: int) -> Samples:
+def _tuned(region: Region, key: int) -> FloatArray:
     semitones = key - region.centre + region.tune_cents / 100
     return _at_speed(region.path, round(2 ** (semitones / 12), 5))
 
 
 @lru_cache(maxsize=256)
-def _at_speed(path: Path, speed: float) -> Samples:
+def _at_speed(path: Path, speed: float) -> FloatArray:
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True, frames=12 * RATE)
     played = soxr.resample(samples[:, :2], rate * speed, RATE, "LQ") if rate * speed != RATE else samples
     return np.ascontiguousarray(played[:, :2].T)

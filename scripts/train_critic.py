@@ -36,23 +36,21 @@ from torch.nn.functional import huber_loss, mse_loss
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.mixing import Material
 from mixagent.envs.pathologies import MECHANISMS
-from mixagent.envs.roughening import roughen
+from mixagent.envs.random_degradation import degrade_randomly
 from mixagent.learning.train_settings import load_train_config
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.measure.features import FEATURE_NAMES, describe
 from mixagent.pipeline.render import render
-from mixagent.pipeline.types import Audio, Stems, load
+from mixagent.pipeline.types import Audio, FloatArray, Stems, load
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.rules import RulePolicy
 from mixagent.policies.search import Method, SearchPolicy
 from mixagent.policies.trial import blind_part
+from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS, edit_adversarially
 from mixagent.reward.critic import OUTPUTS, VERSION, Critic, Layers
 from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
 from mixagent.reward.terms.truth import undone
-from mixagent.reward.vandalism import VANDALISMS, vandalise
-
-Array = NDArray[np.float32]
 
 SCALES = np.array([0.5 * unit for unit in (1.0, *(UNIT_DB[name] for name in DIMENSIONS))], np.float32)
 """Where the logarithm of each output bends: half of what a trained listener notices."""
@@ -82,7 +80,7 @@ class Counts:
     over_processed: int = 1
     rules: int = 2
     partial: int = 1
-    vandalism: int = 1
+    adversarial: int = 1
     rough: int = 0
     searched: int = 0
     search_step: int = 1
@@ -91,7 +89,7 @@ class Counts:
 COUNTS = {
     "train": Counts(),
     "validation": Counts(),
-    "rough": Counts(0, 0, 0, 0, vandalism=2, rough=4),
+    "rough": Counts(0, 0, 0, 0, adversarial=2, rough=4),
     "searched": Counts(0, 0, 0, 0, 0, searched=24),
     "hunted": Counts(0, 0, 0, 0, 0, searched=32, search_step=8),
     "agreement": Counts(64, 0, 0, 0, 0),
@@ -123,11 +121,14 @@ class Renders:
             yield "rules", self._rendered(self._mix, self._by_rules(), True)
         for _ in range(counts.partial):
             yield "partial", self._blended(self._original, self._mix)
-        for _ in range(counts.vandalism):
-            yield "vandalism", self._vandalised()
+        for _ in range(counts.adversarial):
+            yield "vandalism", self._edited_adversarially()
         for _ in range(counts.rough):
             audio = self._original if self._random.random() < 0.75 else self._mix
-            yield "rough", self._rendered(roughen(audio, self._random), self._space.settings(), False)
+            yield (
+                "rough",
+                self._rendered(degrade_randomly(audio, self._random), self._space.settings(), False),
+            )
         for audio in self._searched(counts.searched, counts.search_step):
             yield "searched", audio
 
@@ -164,10 +165,10 @@ class Renders:
         share = np.float32(self._random.uniform(0.1, 0.9))
         return Audio(first.samples * share + second.samples * (1 - share), first.rate)
 
-    def _vandalised(self) -> Audio:
+    def _edited_adversarially(self) -> Audio:
         audio = self._original if self._random.random() < 0.5 else self._mix
-        ruined = vandalise(
-            audio, str(self._random.choice(list(VANDALISMS))), int(self._random.integers(2**31))
+        ruined = edit_adversarially(
+            audio, str(self._random.choice(list(ADVERSARIAL_EDITS))), int(self._random.integers(2**31))
         )
         if self._random.random() < 0.5:
             ruined = self._blended(ruined, audio)
@@ -185,15 +186,13 @@ class _KeptTrial:
     heard: list[Audio] = field(default_factory=list)
 
     def __call__(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
-        scenes = [self.material.scene(one) for one in settings]
-        numbers = range(self.rendered + 1, self.rendered + len(scenes) + 1)
-        self.rendered += len(scenes)
+        pairs = [self.material.render_pair(one) for one in settings]
+        numbers = range(self.rendered + 1, self.rendered + len(pairs) + 1)
+        self.rendered += len(pairs)
         self.heard += [
-            scene.after.audio
-            for number, scene in zip(numbers, scenes, strict=True)
-            if number % self.step == 0
+            pair.after.audio for number, pair in zip(numbers, pairs, strict=True) if number % self.step == 0
         ]
-        return np.array([score.blind for score in self.reward.score_batch(scenes)])
+        return np.array([score.blind for score in self.reward.score_batch(pairs)])
 
 
 def make_examples(store: CaseStore, name: str, counts: Counts, folder: Path) -> None:
@@ -248,8 +247,8 @@ class Examples:
     name: str
     unseen_mechanisms: bool
     kinds: NDArray[np.str_]
-    features: Array
-    distances: Array
+    features: FloatArray
+    distances: FloatArray
 
 
 @dataclass(frozen=True)
@@ -323,7 +322,7 @@ class Standard:
         return torch.from_numpy(np.column_stack([logarithms, shares_undone(case, beside)]))
 
 
-def shares_undone(case: Examples, beside: int) -> Array:
+def shares_undone(case: Examples, beside: int) -> FloatArray:
     """What the reward's `truth` says of each render against the render of this number, (renders,)."""
     totals = case.distances[:, 0]
     return undone(np.full_like(totals, totals[beside]), totals).astype(np.float32)
@@ -449,7 +448,7 @@ def save(critic: Critic, folder: Path) -> None:
 # --- agreement -------------------------------------------------------------------------------------
 
 
-def predicted(critic: Critic, case: Examples, beside: str | None) -> Array:
+def predicted(critic: Critic, case: Examples, beside: str | None) -> FloatArray:
     """Distances of each render, heard alone or beside the case's render of this kind."""
     if beside is None:
         return critic.distance(case.features)
@@ -458,7 +457,7 @@ def predicted(critic: Critic, case: Examples, beside: str | None) -> Array:
 
 
 def agreement(
-    examples: Sequence[Examples], distances: Sequence[Array], kind: str | None
+    examples: Sequence[Examples], distances: Sequence[FloatArray], kind: str | None
 ) -> list[tuple[float, float, float]]:
     """By output: Pearson's and Spearman's correlation over all renders, and the latter's median by case.
 
@@ -476,7 +475,7 @@ def agreement(
     return rows
 
 
-def spearman(first: Array, second: Array) -> float:
+def spearman(first: FloatArray, second: FloatArray) -> float:
     """Spearman's rank correlation."""
     return float(spearmanr(first, second).statistic)
 

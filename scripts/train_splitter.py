@@ -40,6 +40,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude, db_to_power
 from mixagent.pipeline.separation.embedded import SPLITTER_VERSION
 from mixagent.pipeline.separation.splitter_network import (
     BANDS,
@@ -50,6 +51,7 @@ from mixagent.pipeline.separation.splitter_network import (
     features,
     weighted_taps,
 )
+from mixagent.pipeline.types import FloatArray
 
 RATE, HOP = 44100, 1024
 FRAMES = 172
@@ -79,7 +81,6 @@ _SCALE = 2 / (4 * HOP * 1.5 * HOP)
 AMPLITUDE_WEIGHT = 0.5
 """Of the error's amplitude in the loss."""
 
-Array = NDArray[np.float32]
 Random = np.random.Generator
 
 
@@ -132,7 +133,7 @@ class Song:
 
     name: str
     stems: NDArray[np.int16]
-    rms: Array
+    rms: FloatArray
 
     @classmethod
     def read(cls, path: Path) -> Song:
@@ -169,7 +170,7 @@ def is_kept_back(piece: str) -> bool:
     return zlib.crc32(piece.encode()) % 8 == 0
 
 
-def _three_stems(folder: Path) -> Array:
+def _three_stems(folder: Path) -> FloatArray:
     read = {
         path.stem: np.ascontiguousarray(soundfile.read(path, dtype="float32")[0].T)
         for path in sorted(folder.glob("*.flac"))
@@ -180,7 +181,7 @@ def _three_stems(folder: Path) -> Array:
     return np.stack((read.get("drums", silence), read.get("bass", silence), other))
 
 
-def _playing_rms(stem: Array) -> float:
+def _playing_rms(stem: FloatArray) -> float:
     power = np.square(stem[:, : stem.shape[1] // RATE * RATE]).reshape(2, -1, RATE).mean(axis=(0, 2))
     return float(np.sqrt(power[power >= 0.01 * power.max()].mean())) if power.any() else 0.0
 
@@ -199,18 +200,18 @@ class Example:
         low: spectrum of each stem, complex (3, 2, LOW, frames), whose squares are powers.
     """
 
-    powers: Array
-    own: Array
-    shared: Array
+    powers: FloatArray
+    own: FloatArray
+    shared: FloatArray
     low: NDArray[np.complex64]
 
     @classmethod
-    def of(cls, stems: NDArray[np.complex64], gains: Array) -> Example:
+    def of(cls, stems: NDArray[np.complex64], gains: FloatArray) -> Example:
         """Of the spectra of stems (3, 2, bins, frames) with gains (3, 2, BANDS)."""
         low = stems[:, :, :LOW] * (gains[:, :, :LOW, None] * np.float32(_SCALE**0.5))
         return cls(*band_sums(stems, gains, EDGES), low)
 
-    def scaled(self, gain: Array) -> Example:
+    def scaled(self, gain: FloatArray) -> Example:
         """All powers times a gain that broadcasts to (BANDS, frames)."""
         low = self.low * np.sqrt(np.broadcast_to(gain, self.powers.shape[1:])[:LOW])
         return Example(self.powers * gain, self.own * gain, self.shared * gain, low)
@@ -222,7 +223,7 @@ class Excerpts:
 
     songs: Sequence[Song]
     seed: int
-    kept: dict[int, tuple[NDArray[np.complex64], Array]] = field(default_factory=dict)
+    kept: dict[int, tuple[NDArray[np.complex64], FloatArray]] = field(default_factory=dict)
 
     def batch(self, step: int, mixes: int) -> list[Example]:
         """Mixes of one song, the step's own first, and as many of stems from anywhere."""
@@ -236,18 +237,18 @@ class Excerpts:
             sources = np.broadcast_to(sources, 3)
             stems = np.stack([self.kept[int(source)][0][stem] for stem, source in enumerate(sources)])
             rms = np.array([self.kept[int(source)][1][stem] for stem, source in enumerate(sources)])
-            even = -20 * np.log10(np.maximum(rms, 1e-4)) + np.array([0.0, -2.0, 0.0])
+            even = -amplitudes_to_db(np.maximum(rms, 1e-4)) + np.array([0.0, -2.0, 0.0])
             gains = random.normal(0, 2.5, 3) if coherent else even + random.normal(0, 4.0, 3)
             examples.append(_mixed(stems, gains, random))
         return examples
 
-    def _drawn(self, number: int) -> tuple[NDArray[np.complex64], Array]:
+    def _drawn(self, number: int) -> tuple[NDArray[np.complex64], FloatArray]:
         random = np.random.default_rng([self.seed, number, 0])
         song = self.songs[int(random.integers(len(self.songs)))]
         return spectra(_excerpt(song, random)), song.rms
 
 
-def _excerpt(song: Song, random: Random) -> Array:
+def _excerpt(song: Song, random: Random) -> FloatArray:
     """Four seconds of a song's stems, float32 (3, 2, samples), at a drawn speed, drive and width."""
     speed = random.uniform(0.8, 1.25) if random.random() < 0.7 else 1.0
     needed = (FRAMES - 1) * HOP
@@ -262,13 +263,13 @@ def _excerpt(song: Song, random: Random) -> Array:
             stem[:] = driven(stem, random)
         _widen(stem, random)
     if random.random() < LEAKED_SHARE:
-        level = 10 ** (random.uniform(-26, -8) / 20) * np.sqrt(np.mean(np.square(stems.sum(axis=0))))
+        level = db_to_amplitude(random.uniform(-26, -8)) * np.sqrt(np.mean(np.square(stems.sum(axis=0))))
         stems[2] += np.float32(level) * leaked_voice(stems.shape[2], random)
     lacking = max(needed - stems.shape[2], 0)
     return np.pad(stems[..., :needed], ((0, 0), (0, 0), (0, lacking)))
 
 
-def _widen(stem: Array, random: Random) -> None:
+def _widen(stem: FloatArray, random: Random) -> None:
     """Another width, sides swapped, in place."""
     if random.random() < 0.5:
         stem[:] = stem[::-1].copy()
@@ -278,7 +279,7 @@ def _widen(stem: Array, random: Random) -> None:
         stem[1] -= side
 
 
-def spectra(stems: Array) -> NDArray[np.complex64]:
+def spectra(stems: FloatArray) -> NDArray[np.complex64]:
     """Stems (n, 2, samples) to (n, 2, bins, frames)."""
     found = torch.stft(
         torch.from_numpy(np.ascontiguousarray(stems)).flatten(0, 1),
@@ -297,10 +298,10 @@ def _mixed(stems: NDArray[np.complex64], gains_db: NDArray[np.float64], random: 
     gain_db = gain_db + np.clip(random.normal(0, (0.7, 0.3, 1.5)), -4, 4)[:, None, None] * [[[1], [-1]]]
     gain_db[random.random(3) < 0.05] = -200.0
     polarity = random.choice((-1, 1), (3, 1, 1))
-    example = Example.of(stems, (polarity * 10 ** (gain_db / 20)).astype(np.float32))
+    example = Example.of(stems, (polarity * db_to_amplitude(gain_db)).astype(np.float32))
     loudness = (example.powers[0] + example.powers[1]).sum(axis=0)
     level = max(float(loudness.mean()) / 2, 1e-12)
-    gain = _compression(loudness, random) * 10 ** (random.normal(0, 3) / 10) / level
+    gain = _compression(loudness, random) * db_to_power(random.normal(0, 3)) / level
     return example.scaled(_bandwidth(random) * gain.astype(np.float32))
 
 
@@ -315,7 +316,7 @@ def _tone_db(random: Random) -> NDArray[np.float64]:
     return np.asarray(tone)
 
 
-def _compression(loudness: Array, random: Random) -> Array:
+def _compression(loudness: FloatArray, random: Random) -> FloatArray:
     """A bus compressor's gain, as power, by frame."""
     if random.random() < 0.5:
         return np.ones_like(loudness)
@@ -324,7 +325,7 @@ def _compression(loudness: Array, random: Random) -> Array:
     return np.asarray(over ** -random.uniform(0, 0.6), np.float32)
 
 
-def _bandwidth(random: Random) -> Array:
+def _bandwidth(random: Random) -> FloatArray:
     """1 below a drawn cut-off and 0 above, (BANDS, 1)."""
     kept = np.ones((BANDS, 1), np.float32)
     if random.random() < 0.2:
@@ -335,8 +336,8 @@ def _bandwidth(random: Random) -> Array:
 
 @njit(cache=True, fastmath=True)  # type: ignore[untyped-decorator]
 def band_sums(
-    stems: NDArray[np.complex64], gains: Array, edges: NDArray[np.int64]
-) -> tuple[Array, Array, Array]:
+    stems: NDArray[np.complex64], gains: FloatArray, edges: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The sums of `Example` for stems (3, 2, bins, frames) with gains (3, 2, BANDS)."""
     frames, bands = stems.shape[3], len(edges) - 1
     powers = np.zeros((4, bands, frames), np.float32)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.separation.base import Progress
-from mixagent.pipeline.types import Audio, AudioSource, Stems, load
+from mixagent.pipeline.types import Audio, AudioSource, Progress, Stems, load
 
 RATE = 44100
 

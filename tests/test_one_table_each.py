@@ -57,12 +57,12 @@ def test_a_reward_term_is_a_row_and_a_class(monkeypatch):
     class Toy:
         name, blind, low, high = "toy", True, -1.0, 1.0
 
-        def score(self, scenes):
-            return np.full(len(scenes), 0.25)
+        def score(self, pairs):
+            return np.full(len(pairs), 0.25)
 
     monkeypatch.setattr(model, "TERMS", {**model.TERMS, "toy": Toy})
     reward = model.load_reward({"name": "toys", "terms": {"toy": {"weight": 2.0}}})
-    assert reward.score(scene=None).total == 0.5
+    assert reward.score(pair=None).total == 0.5
 
 
 def test_a_command_is_a_row_and_a_function(mixagent, monkeypatch):

@@ -29,6 +29,7 @@ ALLOWED = {
     "pipeline/finaliser/codecs.py:_encode_opus": "inside a scratch folder",
     "pipeline/matching/matchering.py:_write": "inside the stage's folder",
     "pipeline/separation/shifts.py:ShiftedSeparator.separate": "a folder inside the stage's",
+    "mixagent/session/feedback.py:listen_to_song": "inside the stage's folder",
     "mixagent/session/stages.py:level": "inside the stage's folder",
     "mixagent/session/stems_stages.py:decode_tracks": "inside the stage's folder",
     "mixagent/api.py:_song_files": "inside a scratch folder",

@@ -10,7 +10,7 @@ import numpy as np
 from mixagent.envs.degradation import codecs, dynamics, vocoders
 from mixagent.envs.degradation.fields import draw_field, same_power
 from mixagent.envs.pathologies import KINDS, Kind, damage
-from mixagent.envs.roughening import roughen
+from mixagent.envs.random_degradation import degrade_randomly
 from mixagent.pipeline.types import Audio
 
 Apply = Callable[[Audio, np.random.Generator], Audio]
@@ -81,7 +81,7 @@ def _pathologies(audio: Audio, random: np.random.Generator) -> Audio:
 
 
 def _rough(audio: Audio, random: np.random.Generator) -> Audio:
-    return roughen(audio, random)
+    return degrade_randomly(audio, random)
 
 
 def _codec(audio: Audio, random: np.random.Generator) -> Audio:

@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.types import Audio
 
 _FLOOR_DB = -80.0
@@ -17,7 +18,7 @@ _FLOOR_DB = -80.0
 def clipped(audio: Audio, over_db: float, softness: float) -> Audio:
     """Peaks cut off that stand more than `over_db` over the RMS; softness 0 is hard, 1 a tanh."""
     samples = audio.samples
-    ceiling = max(float(np.sqrt(np.mean(np.square(samples)))) * 10 ** (over_db / 20), 1e-9)
+    ceiling = max(float(np.sqrt(np.mean(np.square(samples)))) * db_to_amplitude(over_db), 1e-9)
     hard, soft = np.clip(samples, -ceiling, ceiling), ceiling * np.tanh(samples / ceiling)
     return Audio(((1 - softness) * hard + softness * soft).astype(np.float32), audio.rate)
 
@@ -25,7 +26,7 @@ def clipped(audio: Audio, over_db: float, softness: float) -> Audio:
 def limited(audio: Audio, over_db: float, window_s: float) -> Audio:
     """A look-ahead limiter whose ceiling stands `over_db` over the RMS."""
     samples = audio.samples
-    ceiling = max(float(np.sqrt(np.mean(np.square(samples)))) * 10 ** (over_db / 20), 1e-9)
+    ceiling = max(float(np.sqrt(np.mean(np.square(samples)))) * db_to_amplitude(over_db), 1e-9)
     window = max(int(window_s * audio.rate), 8) | 1
     peaks = ndimage.maximum_filter1d(np.abs(samples).max(axis=0), 2 * window - 1)
     gain = np.minimum(1.0, ceiling / np.maximum(peaks, 1e-12))
@@ -48,7 +49,7 @@ def levelled(
     power = np.square(audio.samples).mean(axis=0, dtype=np.float64)
     over_db = _detected(power, max(float(power.mean()), 1e-12), attack_s * audio.rate, release_s * audio.rate)
     gain_db = np.clip(slope * np.maximum(over_db - threshold_db, 0.0), -most_db, most_db)
-    return Audio((audio.samples * 10 ** (gain_db / 20)).astype(np.float32), audio.rate)
+    return Audio((audio.samples * db_to_amplitude(gain_db)).astype(np.float32), audio.rate)
 
 
 def gated(audio: Audio, threshold_db: float, depth_db: float, attack_s: float, release_s: float) -> Audio:
@@ -56,7 +57,7 @@ def gated(audio: Audio, threshold_db: float, depth_db: float, attack_s: float, r
     power = np.square(audio.samples).mean(axis=0, dtype=np.float64)
     over_db = _detected(power, max(float(power.mean()), 1e-12), attack_s * audio.rate, release_s * audio.rate)
     gain_db = -np.clip(2.0 * (threshold_db - over_db), 0.0, depth_db)
-    return Audio((audio.samples * 10 ** (gain_db / 20)).astype(np.float32), audio.rate)
+    return Audio((audio.samples * db_to_amplitude(gain_db)).astype(np.float32), audio.rate)
 
 
 @njit(cache=True, nogil=True)

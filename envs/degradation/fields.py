@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power, powers_to_db
 from mixagent.pipeline.measure.song_bands import BANDS, EDGES_HZ, FLOOR_DB, SongBands
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, FloatArray
 
-Array = NDArray[np.float32]
 Grid = NDArray[np.float64]
 
 Gain = Callable[[Grid, Grid], Grid]
@@ -42,11 +42,13 @@ class Field:
     side: tuple[Gain, ...] = ()
     balance: tuple[Gain, ...] = ()
 
-    def gains_db(self, hz: Grid, times_s: Grid, severity: float = 1.0) -> tuple[Array, Array, Array]:
+    def gains_db(
+        self, hz: Grid, times_s: Grid, severity: float = 1.0
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """The gains of mid and side and the balance, each of shape (F, T), at a share of their strength."""
         shape = (hz.size, times_s.size)
 
-        def total(gains: tuple[Gain, ...]) -> Array:
+        def total(gains: tuple[Gain, ...]) -> FloatArray:
             summed = np.zeros(shape)
             for gain in gains:
                 summed = summed + gain(hz, times_s)
@@ -93,26 +95,26 @@ class Field:
         gains = self.gains_db(
             np.asarray(hz, np.float64), _FRAME_S * np.arange(bands.frames, dtype=np.float64), severity
         )
-        powers = [np.mean(10.0 ** (g.reshape(BANDS, _POINTS, -1) / 10), axis=1) for g in gains]
-        mid, side, balance = (np.asarray(10 * np.log10(power), np.float64) for power in powers)
+        powers = [np.mean(db_to_power(g.reshape(BANDS, _POINTS, -1)), axis=1) for g in gains]
+        mid, side, balance = (np.asarray(powers_to_db(power), np.float64) for power in powers)
         return moved(bands, mid, side, balance)
 
 
 def moved(bands: SongBands, mid_db: Grid, side_db: Grid, balance_db: Grid) -> SongBands:
     """The bands with mid and side raised, then right against left; gains (BANDS, frames) or (BANDS, 1)."""
-    mid = np.asarray(10 ** ((bands.mid_db + mid_db) / 10), np.float64)
-    side = np.asarray(10 ** ((bands.side_db + side_db) / 10), np.float64)
+    mid = np.asarray(db_to_power(bands.mid_db + mid_db), np.float64)
+    side = np.asarray(db_to_power(bands.side_db + side_db), np.float64)
     cross = np.asarray(bands.common * np.sqrt(mid * side), np.float64)
     if np.any(balance_db):
-        left = (mid + side + 2 * cross) * 10 ** (-balance_db / 20)
-        right = (mid + side - 2 * cross) * 10 ** (balance_db / 20)
+        left = (mid + side + 2 * cross) * db_to_amplitude(-balance_db)
+        right = (mid + side - 2 * cross) * db_to_amplitude(balance_db)
         both = mid - side  # Re(L R*): both gains cancel
         mid, side, cross = (left + right) / 4 + both / 2, (left + right) / 4 - both / 2, (left - right) / 4
     powers = (np.maximum(mid, 1e-12), np.maximum(side, 1e-12))
     common = np.clip(cross / np.sqrt(powers[0] * powers[1]), -1.0, 1.0)
     # FLOOR_DB marks what is not there, and stays so.
-    total = 10 * np.log10(max(float(np.mean(np.sum(mid + side, axis=0))), 1e-12))
-    levels = [np.maximum(10 * np.log10(p) - total, FLOOR_DB).astype(np.float32) for p in powers]
+    total = powers_to_db(max(float(np.mean(np.sum(mid + side, axis=0))), 1e-12))
+    levels = [np.maximum(powers_to_db(p) - total, FLOOR_DB).astype(np.float32) for p in powers]
     return SongBands(levels[0], levels[1], common.astype(np.float32), bands.fast)
 
 
@@ -122,8 +124,8 @@ def same_power(audio: Audio, as_: Audio) -> Audio:
     return Audio((audio.samples * np.sqrt(wanted / max(now, 1e-20))).astype(np.float32), audio.rate)
 
 
-def _factor(gain_db: NDArray[np.floating]) -> Array:
-    return np.asarray(10 ** (gain_db / 20), np.float32)
+def _factor(gain_db: NDArray[np.floating]) -> FloatArray:
+    return np.asarray(db_to_amplitude(gain_db), np.float32)
 
 
 # --- drawing ---------------------------------------------------------------------------------------

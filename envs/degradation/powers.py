@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.envs.degradation.fields import Field
+from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.measure.song_bands import BANDS, CENTRES_HZ, EDGES_HZ
 
 Powers = NDArray[np.float64]
@@ -69,7 +70,7 @@ def pathologies(powers: Powers, random: np.random.Generator, count: int) -> Powe
 
 def _mean_gain(gain_db: Gains) -> Gains:
     gain = np.broadcast_to(gain_db, POINTS_HZ.shape).reshape(BANDS, _POINTS)
-    return np.asarray(np.mean(10 ** (gain / 10), axis=1))
+    return np.asarray(np.mean(db_to_power(gain), axis=1))
 
 
 def _tone(powers: Powers, gain_db: Gains) -> Powers:
@@ -113,7 +114,7 @@ def _shimmer(powers: Powers, severity: float, random: np.random.Generator) -> Po
         density = np.interp(low_hz, _HZ, powers[:2].sum(axis=0) / np.diff(EDGES_HZ))
         density *= (_METAL_HZ[0] < POINTS_HZ) & (_METAL_HZ[1] > POINTS_HZ)
         added = density.reshape(BANDS, _POINTS).mean(axis=1) * np.diff(EDGES_HZ)
-    level = presence * severity**2 * 10 ** (-_UNDER_PRESENCE_DB / 10)
+    level = presence * severity**2 * db_to_power(-_UNDER_PRESENCE_DB)
     added *= level / max(float(added.sum()), _LEAST)
     wide = powers[1, _PRESENCE].sum() / max(float(presence), _LEAST)
     wide = min(wide * random.uniform(0.5, 1.2), 0.9)
@@ -135,4 +136,4 @@ def _bell_db(centre_hz: float, q: float, gain_db: float) -> Gains:
     amplitude, ratio = 10 ** (gain_db / 40), POINTS_HZ / centre_hz
     apart = (1 - ratio**2) ** 2
     raised, lowered = (np.square(ratio * width) for width in (amplitude / q, 1 / (amplitude * q)))
-    return np.asarray(10 * np.log10((apart + raised) / (apart + lowered)))
+    return np.asarray(powers_to_db((apart + raised) / (apart + lowered)))

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude
 from mixagent.pipeline.types import Audio
 
 Spectra = NDArray[np.complex64]
@@ -39,10 +40,10 @@ def through_mel(audio: Audio, bands: int, highest_hz: float, keep_phase: float) 
 def coarse(audio: Audio, step_db: float, least_db: float) -> Audio:
     """Magnitudes in steps of so many dB; what lies `least_db` under its frame's envelope is left out."""
     spectra = _forward(audio)
-    level_db = 20 * np.log10(np.abs(spectra) + 1e-9)
+    level_db = amplitudes_to_db(np.abs(spectra) + 1e-9)
     envelope = ndimage.uniform_filter1d(level_db, 41, axis=2)
     stepped = np.round(level_db / step_db) * step_db
-    gain = np.where(level_db < envelope + least_db, 0.0, 10 ** ((stepped - level_db) / 20))
+    gain = np.where(level_db < envelope + least_db, 0.0, db_to_amplitude(stepped - level_db))
     return _backward(spectra * gain, audio)
 
 
@@ -52,7 +53,7 @@ def ring_modulated(audio: Audio, carrier_hz: float, low_hz: float, high_hz: floa
     band = _backward(spectra * ((hz >= low_hz) & (hz < high_hz)), audio).samples
     times = np.arange(audio.samples.shape[1]) / audio.rate
     shifted = band * np.asarray(np.cos(2 * np.pi * carrier_hz * times), np.float32) * np.sqrt(np.float32(2))
-    return Audio(audio.samples + np.float32(10 ** (level_db / 20)) * shifted, audio.rate)
+    return Audio(audio.samples + np.float32(db_to_amplitude(level_db)) * shifted, audio.rate)
 
 
 def noisy_band(audio: Audio, low_hz: float, high_hz: float, share: float, seed: int) -> Audio:

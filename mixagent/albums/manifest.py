@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixagent import __version__
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.album_levels import silences_s
 from mixagent.pipeline.io import content_hash, decode
-from mixagent.pipeline.measure.meters import Float64Array, momentary_lufs, programme_loudness
+from mixagent.pipeline.measure.meters import momentary_lufs, programme_loudness
+from mixagent.pipeline.types import Float64Array
 from mixagent.report.album_model import (
     AlbumAfter,
     AlbumBefore,
@@ -72,9 +74,9 @@ def album_report(
         target=request.target,
         bound_lu=request.bound_lu,
         tone_share=request.tone_share,
-        before=AlbumBefore(integrated_lufs=_finite(programme_loudness(before))),
+        before=AlbumBefore(integrated_lufs=finite_or_none(programme_loudness(before), 3)),
         after=AlbumAfter(
-            integrated_lufs=_finite(album_lufs),
+            integrated_lufs=finite_or_none(album_lufs, 3),
             true_peak_dbtp=_highest(song.after.true_peak_dbtp for song in entries),
             sample_peak_dbfs=_highest(song.after.sample_peak_dbfs for song in entries),
         ),
@@ -100,17 +102,13 @@ def _with_album(
 ) -> AlbumSong:
     """The song with its master's level in the album that was written, and the silence at its ends."""
     lufs = programme_loudness([windows])
-    after_lu = _finite(lufs - album_lufs if math.isfinite(lufs) else lufs)
+    after_lu = finite_or_none(lufs - album_lufs if math.isfinite(lufs) else lufs, 3)
     lead_s, trail_s = (round(seconds, 3) for seconds in silences)
     return replace(
         song,
         level=replace(song.level, after_lu=after_lu),
         silence_s=Silences(start=lead_s, end=trail_s),
     )
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 3) if math.isfinite(value) else None
 
 
 def _highest(peaks: Iterable[float]) -> float | None:

@@ -33,7 +33,8 @@ from mixagent.pipeline.finaliser.album_levels import (
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.graph.runner import program_version
 from mixagent.pipeline.io import BitDepth, add_texts, content_hash, replaygain_texts
-from mixagent.pipeline.measure.meters import Float64Array, programme_loudness
+from mixagent.pipeline.measure.meters import programme_loudness
+from mixagent.pipeline.types import Float64Array, ShowProgress
 from mixagent.policies.base import Decision, Recorded
 from mixagent.report.album_model import AlbumReport, AlbumSong, FailedSong, SongLevelRow, UnfinishedAlbum
 from mixagent.report.serial import from_json
@@ -41,7 +42,6 @@ from mixagent.report.words import number
 from mixagent.session.master import Premaster, master_song, premaster_song
 from mixagent.session.request import Request
 from mixagent.settings import Config, load_config
-from mixagent.types import ShowProgress
 
 REPORT, PAGE, CUE = "album.json", "album.html", "album.cue"
 """The files beside the songs: the report, which is also what a run that goes on knows of, and the rest."""

@@ -133,6 +133,7 @@ def build(
 ) -> int:
     """Cut, damage, separate and measure segments of the songs, so that training need not."""
     from mixagent.cli.progress import shown_progress
+    from mixagent.envs.case_building import build_cases
     from mixagent.envs.cases import CaseStore
     from mixagent.envs.corpus import SPLITS, Corpus
     from mixagent.learning.corpus_settings import load_corpus_config
@@ -149,7 +150,8 @@ def build(
     splits = (choice("split", split, SPLITS),) if split else filled
     with shown_progress(printing.quiet) as progress:
         for one in splits:
-            store.build(
+            build_cases(
+                store,
                 opened,
                 one,
                 settings.cases[one],

@@ -15,9 +15,9 @@ from mixagent.pipeline.errors import EXIT_DONE, ModelMissingError, UsageError
 
 if TYPE_CHECKING:
     from mixagent.envs.cases import CaseStore
+    from mixagent.pipeline.types import ShowProgress
     from mixagent.policies.experience import ExperienceStore
     from mixagent.policies.learning import Corpus, Learned
-    from mixagent.types import ShowProgress
 
 ANCHORS = 256
 """Cases of the training split on which learning holds the policy."""
@@ -45,7 +45,7 @@ def learn(
     """Fine-tune the policy on your songs and ratings; it is used if it does not lose on other songs."""
     from mixagent.cli.progress import shown_progress
     from mixagent.policies.experience import ExperienceStore
-    from mixagent.policies.lessons import usable
+    from mixagent.policies.preference_data import usable
 
     experiences = ExperienceStore.default()
     usable(experiences.all())
@@ -118,6 +118,7 @@ def _corpus(cases: Path | None, renders: int, progress: ShowProgress) -> tuple[C
 
 def _synthetic(progress: ShowProgress) -> CaseStore:
     """Cases of songs made of nothing, kept for the next time."""
+    from mixagent.envs.case_building import build_cases
     from mixagent.envs.cases import CaseStore
     from mixagent.envs.synthetic import debug_corpus
     from mixagent.policies.experience import data_folder
@@ -125,7 +126,8 @@ def _synthetic(progress: ShowProgress) -> CaseStore:
     folder = data_folder() / "synthetic"
     store, corpus = CaseStore(folder / "cases"), debug_corpus(folder / "corpus")
     for split, count in SYNTHETIC.items():
-        store.build(
+        build_cases(
+            store,
             corpus,
             "train" if split == "train" else "validation",
             count,

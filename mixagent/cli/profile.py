@@ -18,7 +18,7 @@ from mixagent.pipeline.errors import EXIT_DONE, InputError, UsageError
 from mixagent.pipeline.files import scratch_folder
 
 if TYPE_CHECKING:
-    from mixagent.pipeline.matching.profiles import HeardSong, Profile, Statistic
+    from mixagent.pipeline.matching.profiles import AnalysedSong, Profile, Statistic
 
 
 _LABELS = {
@@ -65,10 +65,10 @@ def make(
     return EXIT_DONE
 
 
-def _heard(songs: list[Path], progress: Any) -> tuple[dict[str, HeardSong], list[str]]:
+def _heard(songs: list[Path], progress: Any) -> tuple[dict[str, AnalysedSong], list[str]]:
     """What was heard of each song by its hash, and why songs were left out; a copy of another counts once."""
     from mixagent.pipeline.io import content_hash
-    from mixagent.pipeline.matching.library import heard
+    from mixagent.pipeline.matching.library import analysed_song
     from mixagent.song_files import find_songs
 
     files = [song.path for song in find_songs(songs)]
@@ -76,7 +76,7 @@ def _heard(songs: list[Path], progress: Any) -> tuple[dict[str, HeardSong], list
     with scratch_folder() as scratch:
         for number, file in enumerate(files, 1):
             try:
-                found[content_hash(file)] = heard(file, scratch / "song.f32")[0]
+                found[content_hash(file)] = analysed_song(file, scratch / "song.f32")[0]
             except InputError as error:
                 left_out.append(str(error))
             progress("measure", number / len(files))
@@ -93,7 +93,7 @@ def show(
 ) -> int:
     """Show what a profile, or a single song, measures."""
     from mixagent.pipeline.io import content_hash
-    from mixagent.pipeline.matching.library import heard
+    from mixagent.pipeline.matching.library import analysed_song
     from mixagent.pipeline.matching.profiles import profile_of
     from mixagent.session.reference_stages import stored_profile
     from mixagent.session.references import Reference
@@ -103,7 +103,9 @@ def show(
         assert reference.path is not None
         sha256 = content_hash(reference.path)
         with scratch_folder() as scratch:
-            found = profile_of(reference.path.name, {sha256: heard(reference.path, scratch / "song.f32")[0]})
+            found = profile_of(
+                reference.path.name, {sha256: analysed_song(reference.path, scratch / "song.f32")[0]}
+            )
     else:
         found = stored_profile(reference)
     if as_json:

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from mixagent.messages import printable
-from mixagent.types import Event, OnEvent, ShowProgress
+from mixagent.pipeline.types import ShowProgress
+from mixagent.types import Event, OnEvent
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from mixagent import __version__
 from mixagent.manifests import write_json
 from mixagent.pipeline.chain.edits import Span, section
 from mixagent.pipeline.errors import UsageError, option
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.album_levels import BOTH_SPEAKERS_LU
 from mixagent.pipeline.io import content_hash, resample
 from mixagent.pipeline.measure.meters import integrated_lufs
-from mixagent.pipeline.multitrack.versions import Lie, common_spans, lie
-from mixagent.pipeline.types import AudioSource
+from mixagent.pipeline.multitrack.versions import Offset, common_spans, offset_of
+from mixagent.pipeline.types import AudioSource, ShowProgress
 from mixagent.report.model import (
     COMPARISON_SCHEMA,
     AnalysisReport,
@@ -30,7 +30,6 @@ from mixagent.session.reporting.build import analysis_report
 from mixagent.session.running import Runner, opened_run
 from mixagent.session.stages import listening_stages
 from mixagent.settings import load_config
-from mixagent.types import ShowProgress
 
 LETTERS = "ABCDEFGHIJ"
 """Names of the versions on a page, and the keys that choose them: L and M have another meaning."""
@@ -78,13 +77,15 @@ def aligned_songs(files: Sequence[Path], progress: ShowProgress | None = None) -
     with opened_run(load_config(), True, progress) as run:
         pairs = [_analysed(run, file) for file in files]
         audio = [source for _, source in pairs]
-        lies = [Lie(), *(_lie(audio[0], other, run) for other in audio[1:])]
-        spans = common_spans([each or Lie() for each in lies], [each.frames / each.rate for each in audio])
+        offsets = [Offset(), *(_offset(audio[0], other, run) for other in audio[1:])]
+        spans = common_spans(
+            [each or Offset() for each in offsets], [each.frames / each.rate for each in audio]
+        )
         sides = tuple(section(source, Span(*span)) for source, span in zip(audio, spans, strict=True))
         levels = _levels_lufs(sides)
         matched = match_db(dict(zip(LETTERS, levels, strict=False)))
         versions = tuple(
-            _compared(found, letter, lies[k], spans[k], levels[k], matched[letter])
+            _compared(found, letter, offsets[k], spans[k], levels[k], matched[letter])
             for k, (letter, (found, _)) in enumerate(zip(LETTERS, pairs, strict=False))
         )
         report = ListeningReport(
@@ -112,10 +113,10 @@ def _analysed(run: Runner, file: Path) -> tuple[AnalysisReport, AudioSource]:
     return analysis_report(file, results), results.song
 
 
-def _lie(first: AudioSource, other: AudioSource, run: Runner) -> Lie | None:
+def _offset(first: AudioSource, other: AudioSource, run: Runner) -> Offset | None:
     run.show("align", 0.0)
     with scratch_folder() as scratch:
-        found = lie(first, resample(other, first.rate, scratch / "resampled.f32"))
+        found = offset_of(first, resample(other, first.rate, scratch / "resampled.f32"))
     run.show("align", 1.0)
     return found
 
@@ -126,13 +127,13 @@ def _levels_lufs(sides: Sequence[AudioSource]) -> list[float | None]:
     levels = [
         integrated_lufs(side) + (BOTH_SPEAKERS_LU if stereo and side.channels == 1 else 0.0) for side in sides
     ]
-    return [level if math.isfinite(level) else None for level in levels]
+    return [finite_or_none(level) for level in levels]
 
 
 def _compared(
     found: AnalysisReport,
     letter: str,
-    lies: Lie | None,
+    offset: Offset | None,
     span: tuple[float, float],
     lufs: float | None,
     matched_db: float,
@@ -144,9 +145,9 @@ def _compared(
         letter=letter,
         name=path.name,
         sha256=content_hash(path),
-        aligned=lies is not None,
-        later_s=0.0 if lies is None else round(lies.later_s, 6),
-        inverted=lies is not None and lies.inverted,
+        aligned=offset is not None,
+        later_s=0.0 if offset is None else round(offset.later_s, 6),
+        inverted=offset is not None and offset.inverted,
         span_s=(round(start_s, 6), round(stop_s, 6)),
         compared_lufs=lufs,
         match_db=matched_db,
@@ -154,7 +155,7 @@ def _compared(
 
 
 def _notes(versions: Sequence[ComparedVersion]) -> list[str]:
-    """What a listener should know of how the versions lie to each other."""
+    """What a listener should know of the offsets of the versions."""
     first, *others = versions
     notes = []
     for version in others:

@@ -31,14 +31,14 @@ from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import InputError, UsageError
 from mixagent.pipeline.files import append_line, heal_lines, read_lines, write_atomically
 from mixagent.pipeline.finaliser.loop import finalise
-from mixagent.pipeline.types import Audio, load
+from mixagent.pipeline.types import Audio, Progress, load
 from mixagent.policies import ADVISERS, Policy, load_policy
 from mixagent.policies.promotion import CONFIG, LEARNED, find_checkpoint, shipped_folder
 from mixagent.policies.search import STEERED, Method, SearchPolicy
 from mixagent.policies.trial import CaseTrial, blind_part
 from mixagent.reward.model import RewardModel
 from mixagent.reward.recovery import Distance
-from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 
 POLICY = "policy"
 """In a system's name: each of the policies that the evaluation is given."""
@@ -49,7 +49,6 @@ SYSTEMS = (
 )
 """The systems of the published table."""
 
-Progress = Callable[[float], None]
 Row = dict[str, Any]
 
 Mastering = Callable[[Audio, Audio], Audio]
@@ -318,8 +317,8 @@ class _Bench:
         policy, since = load_policy(runs[0].policy), time.perf_counter()
         if runs[0].system.method is None:
             settings = policy.decide(self._material.context).settings
-            scene = self._material.scene(settings)
-            yield from (self._row(run, settings, scene, time.perf_counter() - since) for run in runs)
+            pair = self._material.render_pair(settings)
+            yield from (self._row(run, settings, pair, time.perf_counter() - since) for run in runs)
             return
         search = self._search(runs, policy)
         trial = CaseTrial((self._material,), self._reward)
@@ -328,17 +327,17 @@ class _Bench:
         for run in runs:
             best = trace.best(run.system.renders)
             settings, seconds = trace.settings[best], trace.seconds[: run.system.renders][-1]
-            yield self._row(run, settings, self._material.scene(settings), seconds)
+            yield self._row(run, settings, self._material.render_pair(settings), seconds)
 
     def mastered(self, name: str, mastering: Mastering) -> Row:
         """The row of a system of another kind, finished as the others are."""
         case, since = self._material.case, time.perf_counter()
         master = mastering(load(case.stems.mix), self._reference())
         finish = finalise(master, case.target, None)
-        heard = Listening(load(finish.audio))
-        scene = replace(self._material.scene(self._neutral), after=heard, settings=None, finish=finish)
+        heard = AnalysedAudio(load(finish.audio))
+        pair = replace(self._material.render_pair(self._neutral), after=heard, settings=None, finish=finish)
         run = Run(System(name, name), name, "")
-        return self._row(run, None, scene, time.perf_counter() - since)
+        return self._row(run, None, pair, time.perf_counter() - since)
 
     @property
     def _neutral(self) -> Settings:
@@ -361,9 +360,9 @@ class _Bench:
         # Of what it moves at all, a start may move anything.
         return SearchPolicy(method, renders, start, seed, ("*",) if method == "amounts" else STEERED)
 
-    def _row(self, run: Run, settings: Settings | None, scene: Scene, seconds: float) -> Row:
-        original, score = self._material.original, self._reward.score(scene)
-        distances = None if original is None else [s.distance(original) for s in (scene.before, scene.after)]
+    def _row(self, run: Run, settings: Settings | None, pair: RenderPair, seconds: float) -> Row:
+        original, score = self._material.original, self._reward.score(pair)
+        distances = None if original is None else [s.distance(original) for s in (pair.before, pair.after)]
         return {
             "case": self._item.name,
             "song": self._item.song,

@@ -13,6 +13,7 @@ import numpy as np
 from mixagent.envs.cases import Case, CaseStore, Damage, draw_damage, kinds_of, make_case
 from mixagent.envs.corpus import Corpus, Split
 from mixagent.envs.pathologies import KINDS
+from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.separation.choice import choose_separator
@@ -24,7 +25,7 @@ DAMAGES = (*KINDS, ALL, UNTOUCHED)
 
 _CANDIDATES = 3
 _EDGE_S = 2.0
-_LEAST_POWER = 10 ** (-50 / 10)
+_LEAST_POWER = db_to_power(-50)
 
 
 @dataclass(frozen=True)

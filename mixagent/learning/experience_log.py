@@ -119,7 +119,7 @@ def judged(made: Made) -> tuple[float | None, dict[str, float]]:
 
     reward = blind_part(load_reward())
     cases = song_cases(made.stems, made.context.mix, made.context.target)
-    scores = [reward.score(Material(case, made.context.space).scene(made.settings)) for case in cases]
+    scores = [reward.score(Material(case, made.context.space).render_pair(made.settings)) for case in cases]
     if not scores:
         return None, {}
     shared = [name for name in scores[0].terms if all(name in score.terms for score in scores)]

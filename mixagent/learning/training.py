@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from stable_baselines3.common.vec_env import VecEnv
 
 from mixagent import __version__
+from mixagent.envs.case_building import build_cases
 from mixagent.envs.cases import CaseStore, Curriculum, kinds_of
 from mixagent.envs.context import Context
 from mixagent.envs.corpus import Split, default_corpus
@@ -46,6 +47,7 @@ from mixagent.pipeline.files import (
     read_lines,
     write_atomically,
 )
+from mixagent.pipeline.types import ShowProgress
 from mixagent.policies import Policy, load_policy
 from mixagent.policies.learned import Checkpoint
 from mixagent.policies.network import Actor, Layout, Sizes, Value, measure_statistics
@@ -54,8 +56,7 @@ from mixagent.policies.ppo import train as train_by_ppo
 from mixagent.policies.validation import play, summary
 from mixagent.policies.warm_start import Examples, Round, fit, load_examples, measure_responses
 from mixagent.reward.model import RewardModel, load_reward
-from mixagent.reward.scene import Scene
-from mixagent.types import ShowProgress
+from mixagent.reward.render_pair import RenderPair
 
 AT_MOST: Mapping[Curriculum, int] = {"none": 0, "single": 1, "pair": 2, "all": 5}
 """How many pathologies a case may have in each stage of the curriculum."""
@@ -178,7 +179,8 @@ def _cases(config: TrainConfig, folder: Path, show: ShowProgress) -> CaseStore:
     parts: tuple[tuple[Split, float], ...] = (("train", 1.0), ("validation", 0.5))
     for split, share in parts:
         shown = partial(show, f"{split} cases")
-        store.build(
+        build_cases(
+            store,
             corpus,
             split,
             max(round(share * count), 2),
@@ -326,11 +328,11 @@ def _evaluate(run: _Run, actor: Actor, iteration: int) -> dict[str, float]:
     names = run.validation[: run.config.cases.validation]
     heard = set(names[: run.config.logging.audio]) if iteration >= 0 else set()
 
-    def hear(name: str, scene: Scene) -> None:
+    def hear(name: str, pair: RenderPair) -> None:
         if name in heard:
             plain = re.sub(r"[^\w.-]", "_", name)
-            run.log.sound(f"{plain}.before", scene.before.audio, iteration)
-            run.log.sound(f"{plain}.after", scene.after.audio, iteration)
+            run.log.sound(f"{plain}.before", pair.before.audio, iteration)
+            run.log.sound(f"{plain}.after", pair.after.audio, iteration)
 
     cases = StoredCases(run.store, run.validation)
     figures = summary(play(actor, cases, names, run.choice, run.adviser, run.reward, hear), run.choice.names)

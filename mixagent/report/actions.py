@@ -23,11 +23,10 @@ from mixagent.pipeline.finished.findings import FOUND, Fault, findings
 from mixagent.pipeline.finished.measures import GROUPS, INDEX, LEVEL, LOWEST_DB, MEASURES, Group
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
+from mixagent.pipeline.types import Float64Array
 from mixagent.report.findings import blinking_percent
 from mixagent.report.model import ActionRow
 from mixagent.report.words import change_words, number, parameter_label, parameter_value, place_label
-
-Float64Array = NDArray[np.float64]
 
 HEARD_DB = 0.5
 """A change of a band, or of a figure of dynamics in dB or LU, that counts from here on."""

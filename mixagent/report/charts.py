@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mixagent.pipeline.finished.measures import INDEX, MEASURES, WIDTH_HZ, Measure, SongMeasures
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.report.model import Judged, MeasureBand
+from mixagent.report.words import clock
 
 BOX = 1000.0
 
@@ -365,11 +366,6 @@ def height_ticks(low_hz: float, high_hz: float) -> tuple[Tick, ...]:
     return tuple(
         Tick(100 * (1 - scale.share(hz)), _hz_label(hz)) for hz in (100, 1000, 10000) if low_hz < hz < high_hz
     )
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds: 75 is 1:15."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def band_percent(low_hz: float, high_hz: float) -> tuple[float, float]:

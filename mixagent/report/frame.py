@@ -31,7 +31,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         number=words.number,
-        clock=charts.clock,
+        clock=words.clock,
         place=words.place_label,
         percent=words.percent,
     )

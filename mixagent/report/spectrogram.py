@@ -15,9 +15,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from mixagent.pipeline.types import AudioSource
+from mixagent.pipeline.types import AudioSource, Float64Array
 
-Float64Array = NDArray[np.float64]
 Levels = NDArray[np.uint8]
 
 LOW_HZ, HIGH_HZ = 30.0, 20_000.0

@@ -267,6 +267,8 @@ def strengths_words(strengths: Strengths) -> str:
 def verdict(report: Report) -> tuple[str, str, str]:
     """How a master ended: a state (`met`, `missed` or `untouched`), its title and a sentence."""
     target, after = report.target, report.after
+    if report.dry_run:
+        return "untouched", "Dry run", "nothing was rendered or written."
     if report.finaliser is None:
         return (
             "untouched",
@@ -278,7 +280,15 @@ def verdict(report: Report) -> tuple[str, str, str]:
     loudness, peak = number(after.integrated_lufs), number(after.true_peak_dbtp)
     ceiling = number(target.ceiling_dbtp)
     sentence = f"{loudness} LUFS, peaks at {peak} dBTP under a ceiling of {ceiling}."
+    if report.preview is not None:
+        start, stop = (clock(second) for second in (report.preview.start_s, report.preview.stop_s))
+        return "met", f"Preview of {start} to {stop}", f"as it will be in the master: {sentence}"
     return "met", f"Target met ({target.name})", sentence
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds: 75 is 1:15."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def album_verdict(report: AlbumReport) -> tuple[str, str, str]:

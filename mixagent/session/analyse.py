@@ -15,7 +15,7 @@ from mixagent.pipeline.measure.song_bands import read_song
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
-from mixagent.pipeline.types import DiskAudio
+from mixagent.pipeline.types import DiskAudio, ShowProgress
 from mixagent.policies import load_policy
 from mixagent.policies.base import Context, Policy
 from mixagent.report.model import AnalysisReport, ModelRow
@@ -34,7 +34,6 @@ from mixagent.session.stages import (
 )
 from mixagent.session.stems_stages import parts_stage, plan_of, stems_in_stages
 from mixagent.settings import load_config
-from mixagent.types import ShowProgress
 
 _FEWEST_STEMS = 4
 

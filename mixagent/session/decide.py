@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from mixagent.pipeline.chain.parameters import Settings
-from mixagent.policies.base import Decision, laid_over
+from mixagent.policies.base import Decision, with_overrides
 from mixagent.report.model import FeedbackSection, SearchSection
 from mixagent.session.analyse import AnalysedSong, Job
 from mixagent.session.guidance import Guidance, known_guidance
@@ -45,7 +45,7 @@ def decide(job: Job, song: AnalysedSong) -> Decided:
     target = guidance.target(job.request.target, job.request.target_named)
     request = replace(job.request, target=target)
     context = replace(song.context, target=request.target_of(song.heard.song.channels))
-    by_hand = partial(laid_over, values=request.config.chain, reason="set by hand")
+    by_hand = partial(with_overrides, values=request.config.chain, reason="set by hand")
     decision, section = by_hand(job.policy.decide(context)), None
     if request.search:
         search = Search(context, decision, tuple(request.config.chain), request.search, request.seed)

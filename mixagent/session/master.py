@@ -15,8 +15,7 @@ from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.io import resample
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.measure.meters import Float64Array
-from mixagent.pipeline.types import AudioSource, Stems, load
+from mixagent.pipeline.types import AudioSource, Float64Array, ShowProgress, Stems, load
 from mixagent.policies.base import Decision
 from mixagent.report.model import ModelRow, Report
 from mixagent.session.analyse import AnalysedSong, Job, StemSource, analyse_song, opened_job, stem_source
@@ -29,7 +28,6 @@ from mixagent.session.request import LOSSY, Request
 from mixagent.session.results import Results
 from mixagent.session.stages import ANALYSING, DESCRIBING, levels, premaster_stages
 from mixagent.stem_files import all_parts, write_stems
-from mixagent.types import ShowProgress
 
 
 @dataclass(frozen=True)

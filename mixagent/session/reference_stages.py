@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.finished.measures import SongMeasures, is_mono
 from mixagent.pipeline.graph.runner import Stage, StageContext, audio_reference
 from mixagent.pipeline.io import content_hash, decode
-from mixagent.pipeline.matching.library import heard, read_profile, shipped_profile
+from mixagent.pipeline.matching.library import analysed_song, read_profile, shipped_profile
 from mixagent.pipeline.matching.matchering import LONGEST_S, check_matchering, match
-from mixagent.pipeline.matching.profiles import HeardSong, Profile, profile_of
+from mixagent.pipeline.matching.profiles import AnalysedSong, Profile, profile_of
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.types import Combination, blocks, spool
@@ -60,7 +61,7 @@ def listen(references: References, song_s: float, run: Runner) -> Listened:
     results = run.stages(list(stages.values()))
     values = {name: results[stage.name].values for name, stage in stages.items()}
     heard_songs = {
-        name: HeardSong(Analysis.from_json(found["analysis"]), SongMeasures.from_json(found["measures"]))
+        name: AnalysedSong(Analysis.from_json(found["analysis"]), SongMeasures.from_json(found["measures"]))
         for name, found in values.items()
     }
     analyses = {name: song.analysis for name, song in heard_songs.items()}
@@ -88,7 +89,9 @@ def _listening_stage(number: int, reference: Reference) -> Stage:
 
 def listen_to_reference(context: StageContext) -> dict[str, Any]:
     """What a reference measures."""
-    song, warnings = heard(Path(context.given["path"]), context.directory / "song.f32", context.progress)
+    song, warnings = analysed_song(
+        Path(context.given["path"]), context.directory / "song.f32", context.progress
+    )
     return {
         "sha256": context.settings["sha256"],
         "analysis": song.analysis.to_json(),
@@ -158,7 +161,7 @@ def match_reference(context: StageContext) -> dict[str, Any]:
     audio = matched
     if amount < 1.0:
         # At equal loudness, or the louder of the two would take more than its share.
-        gain = 10 ** ((integrated_lufs(mix) - integrated_lufs(matched)) / 20)
+        gain = db_to_amplitude(integrated_lufs(mix) - integrated_lufs(matched))
         blend = Combination(((1.0 - amount, mix), (amount * gain, matched)))
         audio = spool(blocks(blend), folder / "blended.f32", mix.rate, mix.channels)
     for file in {reference.path, matched.path} - {audio.path}:

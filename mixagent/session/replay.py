@@ -19,6 +19,7 @@ from mixagent.pipeline.finaliser.targets import check_target
 from mixagent.pipeline.io import content_hash
 from mixagent.pipeline.multitrack.names import ROLES
 from mixagent.pipeline.separation import choose_separator
+from mixagent.pipeline.types import ShowProgress
 from mixagent.policies.base import Recorded
 from mixagent.report.model import READABLE, SCHEMA, RecordedMaster, RecordedMatch, ReplayReport
 from mixagent.session.master import master_song
@@ -32,7 +33,6 @@ from mixagent.settings import (
     check_pipeline,
     load_config,
 )
-from mixagent.types import ShowProgress
 
 
 def replay_report(

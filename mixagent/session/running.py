@@ -10,9 +10,9 @@ from types import MappingProxyType
 
 from mixagent.pipeline.folders import cache_folder
 from mixagent.pipeline.graph.runner import Cache, Stage, StageEvent, run_stages
+from mixagent.pipeline.types import ShowProgress
 from mixagent.session.results import Results
 from mixagent.settings import Config
-from mixagent.types import ShowProgress
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import UsageError, option
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext
 from mixagent.policies.base import Context, Decision
@@ -106,7 +106,7 @@ def search_settings(context: StageContext) -> dict[str, Any]:
         "section": {
             "method": METHOD,
             "renders": len(trace.rewards),
-            "blind_before": trace.rewards[0] if math.isfinite(trace.rewards[0]) else None,
+            "blind_before": finite_or_none(trace.rewards[0]),
             "blind_after": trace.rewards[trace.best()],
             "segments_s": [float(case.name) for case in cases],
             "segment_s": SEGMENT_S,

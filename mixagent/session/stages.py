@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 from mixagent.pipeline.chain.edits import Edits, Span, section
 from mixagent.pipeline.chain.parameters import FINALISER_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.measures import SongMeasures, measure_song
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext, audio_reference
@@ -39,6 +40,7 @@ from mixagent.pipeline.types import (
     Combination,
     DiskAudio,
     FloatArray,
+    Progress,
     Stems,
     View,
     blocks,
@@ -53,7 +55,6 @@ if TYPE_CHECKING:
     from mixagent.pipeline.finaliser.prediction import SourceMeasures
     from mixagent.pipeline.separation import Separator
 
-Progress = Callable[[float], None]
 
 _LEVELS = "levels.npz"
 
@@ -215,7 +216,7 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
         "edits": asdict(rendering.edits),
         "part": rendering.part,
     }
-    finishing = {
+    finaliser = {
         "settings": {
             name: value
             for name, value in settings.changed().items()
@@ -234,7 +235,7 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
     return [
         *stages,
         Stage("level", level, mixed),
-        Stage("finalise", finalise_mix, (*mixed, "level"), finishing),
+        Stage("finalise", finalise_mix, (*mixed, "level"), finaliser),
         Stage("repairs", measure_repairs, ("decode", *repaired), repairs),
         Stage("measure", measure_master, ("finalise",)),
     ]
@@ -449,11 +450,10 @@ def album_measures(context: StageContext) -> dict[str, Any]:
 
     inputs = Results(context.inputs)
     tone = tone_db(Watched(inputs.mixed, context.progress))
-    return {"momentary_lufs": _or_none(momentary_lufs(inputs.song)), "tone_db": _or_none(tone)}
-
-
-def _or_none(values: Iterable[float]) -> list[float | None]:
-    return [float(value) if math.isfinite(value) else None for value in values]
+    return {
+        "momentary_lufs": [finite_or_none(level) for level in momentary_lufs(inputs.song)],
+        "tone_db": [finite_or_none(level) for level in tone],
+    }
 
 
 def finalise_mix(context: StageContext) -> dict[str, Any]:
@@ -476,22 +476,21 @@ def finalise_mix(context: StageContext) -> dict[str, Any]:
     values = {name: getattr(finish, name) for name in names}
     return {
         "audio": _kept(finish.audio, context.directory),
-        "renders": [_finite(asdict(render)) for render in finish.renders],
+        "renders": [_finite_measures(asdict(render)) for render in finish.renders],
         "codec_renders": [_codec_render(render) for render in through] if plan.checked else [],
         **values,
     }
 
 
 def _codec_render(render: CodecRender) -> dict[str, Any]:
-    values = _finite({name: value for name, value in vars(render).items() if name != "checks"})
-    return {**values, "checks": [_finite(asdict(check)) for check in render.checks]}
+    values = _finite_measures({name: value for name, value in vars(render).items() if name != "checks"})
+    return {**values, "checks": [_finite_measures(asdict(check)) for check in render.checks]}
 
 
-def _finite(measures: Mapping[str, Any]) -> dict[str, Any]:
-    unknown = {
-        name for name, value in measures.items() if isinstance(value, float) and not math.isfinite(value)
+def _finite_measures(measures: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: finite_or_none(value) if isinstance(value, float) else value for name, value in measures.items()
     }
-    return {name: None if name in unknown else value for name, value in measures.items()}
 
 
 def _kept(audio: AudioSource, folder: Path) -> dict[str, Any]:

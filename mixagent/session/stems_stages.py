@@ -17,14 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from mixagent.pipeline.decibels import amplitude_to_db, power_to_db
 from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext, audio_reference
 from mixagent.pipeline.io import content_hash, decode, probe, resample
-from mixagent.pipeline.io.decoding import SHORTEST_S, FileInfo, Progress
+from mixagent.pipeline.io.decoding import SHORTEST_S, FileInfo
 from mixagent.pipeline.measure.meters import EnergyMeter, gated_loudness
 from mixagent.pipeline.multitrack.placement import Placement, Plan, summed
 from mixagent.pipeline.multitrack.plan import Track, Wish, plan
-from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, blocks, spool
+from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, Progress, blocks, spool
 from mixagent.report.model import StemsSection, TrackRow
 from mixagent.session.results import Results
 from mixagent.session.stems_in import StemsIn
@@ -144,8 +146,8 @@ def _track(file: Path, to: Path, rate: int, shown: Progress) -> tuple[dict[str, 
         "audio": audio_reference(audio),
         "info": asdict(decoded.info),
         "warnings": list(decoded.warnings),
-        "lufs": lufs if math.isfinite(lufs) else None,
-        "peak_dbfs": 20 * math.log10(peak) if peak > 0 else None,
+        "lufs": finite_or_none(lufs),
+        "peak_dbfs": amplitude_to_db(peak) if peak > 0 else None,
     }, meter.energies
 
 
@@ -250,7 +252,7 @@ def _left_db(song: AudioSource, tracks: AudioSource) -> float | None:
         sum(float(np.square(block, dtype=np.float64).sum()) for block in blocks(source))
         for source in (rest, song)
     )
-    return 10 * math.log10(left / whole) if left > 0 and whole > 0 else None
+    return power_to_db(left / whole) if left > 0 and whole > 0 else None
 
 
 # --- report ----------------------------------------------------------------------------------------

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from mixagent.pipeline.decibels import amplitude_to_db
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.graph.runner import Result, StageContext
 from mixagent.pipeline.separation import STEM_SETS
 from mixagent.pipeline.types import AudioSource, Combination, Stems, blocks
@@ -67,14 +68,14 @@ def judge_stems(context: StageContext) -> dict[str, Any]:
     judged = {}
     for done, (name, confidence) in enumerate(confidences.items(), 1):
         judged[name] = {
-            "integrated_lufs": _finite(integrated_lufs(stems.parts[name])),
+            "integrated_lufs": finite_or_none(integrated_lufs(stems.parts[name]), 2),
             "peak_dbfs": peak_dbfs(stems.parts[name]),
             "confidence": round(confidence.value, 3),
             "evidence": {key: round(value, 3) for key, value in confidence.evidence.items()},
         }
         context.progress(done / (len(confidences) + 1))
     return {
-        "integrated_lufs": _finite(integrated_lufs(stems.mix)),
+        "integrated_lufs": finite_or_none(integrated_lufs(stems.mix), 2),
         "stems": judged,
         "residual_peak_dbfs": None if count == 2 else peak_dbfs(stems.residual),
     }
@@ -97,11 +98,7 @@ def judged_stems(results: Mapping[str, Result]) -> JudgedStems:
 def peak_dbfs(source: AudioSource) -> float | None:
     """The highest sample in dBFS; None for silence."""
     peak = max((float(abs(block).max(initial=0.0)) for block in blocks(source)), default=0.0)
-    return round(20 * math.log10(peak), 2) if peak > 0 else None
-
-
-def _finite(value: float) -> float | None:
-    return round(value, 2) if math.isfinite(value) else None
+    return round(amplitude_to_db(peak), 2) if peak > 0 else None
 
 
 def song_warnings(results: Mapping[str, Result]) -> list[SplitWarning]:

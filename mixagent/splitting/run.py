@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mixagent.manifests import is_whole, read_manifest, write_json
+from mixagent.pipeline.decibels import amplitude_to_db, db_to_amplitude
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.graph.runner import Stage, program_version
 from mixagent.pipeline.io import BitDepth, content_hash
 from mixagent.pipeline.separation import STEM_SETS, Choice, resolve_device
-from mixagent.pipeline.types import AudioSource, Combination
+from mixagent.pipeline.types import AudioSource, Combination, ShowProgress
 from mixagent.report.serial import from_json
 from mixagent.report.split_model import SplitFailure, SplitModel, SplitReport, SplitSong, SplitWarning
 from mixagent.session.results import Results
@@ -33,7 +33,6 @@ from mixagent.splitting.judging import (
     warning,
 )
 from mixagent.stem_files import STEM_BIT_DEPTH, StemFile, StemFormat, stem_files, write_stems
-from mixagent.types import ShowProgress
 
 NORMALISED_PEAK_DBFS = -1.0
 """The highest sample of all stems when they are normalised."""
@@ -184,7 +183,7 @@ def _written(
     request: SplitRequest, parts: Mapping[str, AudioSource], files: Mapping[str, Path], show: ShowProgress
 ) -> _Written:
     gain_db = _gain_db(request, parts)
-    gain = 10 ** (gain_db / 20)
+    gain = db_to_amplitude(gain_db)
     scaled = {name: Combination(((gain, part),)) if gain_db else part for name, part in parts.items()}
     files = {name: files[name] for name in parts}
     # Gone before the files change: it must never vouch for others.
@@ -246,7 +245,7 @@ def _over_full_scale(name: str, file: StemFile, request: SplitRequest) -> list[S
     """A warning of samples over full scale, and what became of them."""
     if file.peak <= 1.0:
         return []
-    over = f"{name} peaks {20 * math.log10(file.peak):.1f} dB over full scale"
+    over = f"{name} peaks {amplitude_to_db(file.peak):.1f} dB over full scale"
     if request.format in ("mp3", "ogg"):
         text = f"{over}: players clip it; write wav, or normalise"
     elif request.written_as.bit_depth == "32f":

@@ -12,6 +12,7 @@ from scipy.fft import rfft
 
 from mixagent.pipeline.chain.mastering import extends
 from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.dsp.resonances import ResonanceSuppressor
 from mixagent.pipeline.dsp.streaming import Processor, half_overlapping, process_blocks
 from mixagent.pipeline.dsp.third_octaves import EDGES_HZ, THIRD_OCTAVES_HZ
@@ -20,9 +21,7 @@ from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.restoration.blinks import BlinkFiller
 from mixagent.pipeline.restoration.extension import extension
 from mixagent.pipeline.restoration.gaps import GapFiller, measure_gaps
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 MOST_DB = 60.0
 """No gain is told as more than this: over next to nothing a gain says nothing."""
@@ -105,8 +104,8 @@ def applied_gains(source: AudioSource, processor: Processor) -> tuple[BandGain, 
         if total <= 1e-7 * size:
             continue
         sounding += 1
-        floor = total * 10 ** (_AUDIBLE_DB / 10)
-        change_db = [10 * np.log10(_sums(p, edges) + floor) for p in (before, after)]
+        floor = total * db_to_power(_AUDIBLE_DB)
+        change_db = [powers_to_db(_sums(p, edges) + floor) for p in (before, after)]
         moved += np.abs(change_db[1] - change_db[0]) >= 1.0
     return tuple(_bands(sums, edges, moved / max(sounding, 1), source.rate / size))
 
@@ -128,7 +127,7 @@ def _sums(power: Float64Array, edges: NDArray[np.int_]) -> Float64Array:
 def _bands(
     sums: Float64Array, edges: NDArray[np.int_], moved: Float64Array, bin_hz: float
 ) -> Iterator[BandGain]:
-    floor = float(sums[0].sum()) * 10 ** (_AUDIBLE_DB / 10)
+    floor = float(sums[0].sum()) * db_to_power(_AUDIBLE_DB)
     if floor <= 0:
         return
     means_db = _ratios_db(_sums(sums[0], edges), _sums(sums[1], edges), floor)
@@ -150,4 +149,4 @@ def _bands(
 
 
 def _ratios_db(before: Float64Array, after: Float64Array, floor: float) -> Float64Array:
-    return np.asarray(np.clip(10 * np.log10((after + floor) / (before + floor)), -MOST_DB, MOST_DB))
+    return np.asarray(np.clip(powers_to_db((after + floor) / (before + floor)), -MOST_DB, MOST_DB))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from mixagent.pipeline.chain.mixing import compressors, transient_shapers
 from mixagent.pipeline.chain.parameters import BAND_PLACES, DYNAMIC_PLACES, Settings
-from mixagent.pipeline.dsp.cascade import Float64Array
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.crossover import Crossover
 from mixagent.pipeline.dsp.dynamic_equaliser import DynamicBell, DynamicEqualiser
 from mixagent.pipeline.dsp.dynamics import Detector, expander
@@ -30,7 +30,7 @@ from mixagent.pipeline.dsp.programme import (
 )
 from mixagent.pipeline.dsp.saturation import Curve, Saturation, kept_db
 from mixagent.pipeline.dsp.streaming import Processor
-from mixagent.pipeline.types import FloatArray
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 _CORNERS = ("low_hz", "mid_hz", "high_hz")
 _NO_CORNER_HZ = 20.0
@@ -94,7 +94,7 @@ def measure_bands(
 def dynamic_equaliser(
     settings: Settings, rate: int, channels: int, programmes: BandProgrammes
 ) -> list[Processor]:
-    """The dynamic equaliser with its bands that are on, below Nyquist and ever heard."""
+    """The dynamic equaliser with its bands that are on, below Nyquist and ever audible."""
     bells = [
         DynamicBell(
             centre_hz=values["hz"],
@@ -124,11 +124,13 @@ def multiband(
     """
     crossover, places = _crossover(settings, rate, channels)
     levels = programmes.bands if programmes else {}
-    heard = [level if (level := levels.get(place)) and not level.silent else None for place in places]
-    bends = [_bend(settings[f"{place}.drive_db"], level) for place, level in zip(places, heard, strict=True)]
+    audible = [level if (level := levels.get(place)) and not level.silent else None for place in places]
+    bends = [
+        _bend(settings[f"{place}.drive_db"], level) for place, level in zip(places, audible, strict=True)
+    ]
     bands = [
         _band(place, settings.section(place), rate, channels, level, bend)
-        for place, level, bend in zip(places, heard, bends, strict=True)
+        for place, level, bend in zip(places, audible, bends, strict=True)
     ]
     if not any(bands):
         return []
@@ -165,11 +167,11 @@ class _Bend:
 def _bend(drive_db: float, level: Level | None) -> _Bend | None:
     if drive_db == 0 or level is None:
         return None
-    knee = 10 ** ((level.level_db + _KNEE_OVER_PROGRAMME_DB - drive_db) / 20)
+    knee = db_to_amplitude(level.level_db + _KNEE_OVER_PROGRAMME_DB - drive_db)
     plain = Curve(0.0, knee)
     gain_db = -kept_db(plain, level)
     # The gain comes first, so that one filter takes all bands back to the rate.
-    return _Bend(plain.scaled(10 ** (gain_db / 20)), gain_db)
+    return _Bend(plain.scaled(db_to_amplitude(gain_db)), gain_db)
 
 
 def _crossover(settings: Settings, rate: int, channels: int) -> tuple[Crossover, tuple[str, ...]]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.types import AudioSource, FloatArray, View, blocks
 
@@ -127,11 +128,11 @@ def edited(source: AudioSource, edits: Edits, span: Span) -> AudioSource:
 def _programme(source: AudioSource) -> tuple[int, int]:
     """Where the song begins and ends, in frames, with what is kept before and after it."""
     peak = max((float(np.abs(part).max(initial=0.0)) for part in blocks(source)), default=0.0)
-    threshold, first, last, at = peak * 10 ** (SILENCE_DB / 20), source.frames, 0, 0
+    threshold, first, last, at = peak * db_to_amplitude(SILENCE_DB), source.frames, 0, 0
     for part in blocks(source):
-        heard = np.flatnonzero((np.abs(part) > threshold).any(axis=0))
-        if heard.size:
-            first, last = min(first, at + int(heard[0])), at + int(heard[-1]) + 1
+        sounding = np.flatnonzero((np.abs(part) > threshold).any(axis=0))
+        if sounding.size:
+            first, last = min(first, at + int(sounding[0])), at + int(sounding[-1]) + 1
         at += part.shape[1]
     if last == 0:
         return 0, source.frames

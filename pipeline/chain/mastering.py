@@ -16,15 +16,15 @@ from mixagent.pipeline.chain.bands import (
 )
 from mixagent.pipeline.chain.mixing import compressors, dynamic_cuts, sections_of, transient_shapers
 from mixagent.pipeline.chain.parameters import (
+    ADVANCED_PLACES,
     BELLS,
     EQ_BANDS,
     FINALISER_PLACES,
-    FINE_PLACES,
     GRAPHIC_HZ,
     Settings,
 )
 from mixagent.pipeline.chain.riding import Ride, Rider
-from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, even_rows
+from mixagent.pipeline.dsp.cascade import Cascade, even_rows
 from mixagent.pipeline.dsp.dynamics import expander
 from mixagent.pipeline.dsp.equaliser import Filter, band_filters
 from mixagent.pipeline.dsp.graphic import graphic_sections
@@ -37,7 +37,7 @@ from mixagent.pipeline.measure.blinks import Blinks
 from mixagent.pipeline.measure.highs import Highs
 from mixagent.pipeline.restoration.blinks import BlinkFiller
 from mixagent.pipeline.restoration.gaps import GapFiller, Gaps
-from mixagent.pipeline.types import AudioSource
+from mixagent.pipeline.types import AudioSource, Float64Array
 
 _NO_EXTENSION_HZ = 22050.0
 """The neutral value of `master.extend_from_hz`."""
@@ -45,7 +45,7 @@ _NO_EXTENSION_HZ = 22050.0
 
 def is_mastered(settings: Settings) -> bool:
     """Whether anything between the mix and the finaliser is off neutral."""
-    return any(settings.active(where) for where in ("master", *FINE_PLACES - FINALISER_PLACES))
+    return any(settings.active(where) for where in ("master", *ADVANCED_PLACES - FINALISER_PLACES))
 
 
 def extends(settings: Settings) -> bool:

@@ -15,8 +15,9 @@ import numpy as np
 import pedalboard
 
 from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.board import BoardProcessor
-from mixagent.pipeline.dsp.cascade import Cascade, Float64Array, first_order_high_pass
+from mixagent.pipeline.dsp.cascade import Cascade, first_order_high_pass
 from mixagent.pipeline.dsp.dynamic_bells import dynamic_cut
 from mixagent.pipeline.dsp.dynamics import BODY, Detector, compressor
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
@@ -24,7 +25,7 @@ from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Levelled, Programme, measure_programme
 from mixagent.pipeline.dsp.streaming import Processor, process_blocks
 from mixagent.pipeline.dsp.transients import TransientShaper
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, Stems, blocks
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, FloatArray, Stems, blocks
 
 Levels = Mapping[str, Programme]
 """The programme level of each stem by name, and of the mix under `mix`."""
@@ -215,7 +216,7 @@ class _Returns:
 
 def _sends(settings: Settings, names: Sequence[str], effect: str) -> list[float]:
     levels_db = [settings[f"{name}.{effect}_send_db"] for name in names]
-    return [10 ** (level / 20) if level > _SEND_OFF_DB else 0.0 for level in levels_db]
+    return [db_to_amplitude(level) if level > _SEND_OFF_DB else 0.0 for level in levels_db]
 
 
 def _reverb(values: Mapping[str, float]) -> pedalboard.Plugin:

@@ -397,7 +397,7 @@ DYNAMIC_PLACES = tuple(f"dynamic_{number}" for number, _ in enumerate(_DYNAMICS_
 BAND_PLACES = ("low_band", "low_mid_band", "high_mid_band", "high_band")
 """The bands that the crossover splits the master into, from low to high."""
 
-FINE = (
+ADVANCED = (
     ("equaliser", _EQUALISER),
     ("graphic", _GRAPHIC),
     ("mid", _SIDES_EQ),
@@ -414,7 +414,7 @@ by name. No `master.*` search moves them, and the reward's prior does not count 
 What each group of them could add to what is undone: `scripts/benchmark_parameters.py`.
 """
 
-FINE_PLACES = frozenset(where for where, _ in FINE)
+ADVANCED_PLACES = frozenset(where for where, _ in ADVANCED)
 
 CLIPPER, PUNCH = "clipper", "punch"
 
@@ -430,6 +430,6 @@ SHARED = (
     ("reverb", _REVERB),
     ("delay", _DELAY),
     ("master", MASTER),
-    *FINE,
+    *ADVANCED,
 )
 """What a chain has once, whatever its stems."""

@@ -17,13 +17,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
 from mixagent.pipeline.dsp.streaming import Processor, process_blocks
 from mixagent.pipeline.measure.meters import EnergyMeter, loudness_range, windowed_loudness
-from mixagent.pipeline.types import AudioSource, FloatArray
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray
 
 SLOPE_DB_S = 1.0
 """The fastest that the gain moves."""
@@ -173,7 +171,7 @@ def _cuts(levels: Float64Array, least: int) -> list[int]:
 
 
 def _lufs(energies: Float64Array) -> float:
-    return float(-0.691 + 10 * np.log10(max(float(energies.mean()), 1e-12)))
+    return float(-0.691 + powers_to_db(max(float(energies.mean()), 1e-12)))
 
 
 def _weighted_percentiles(
@@ -198,7 +196,7 @@ class Rider:
 
     def __init__(self, ride: Ride, rate: int, late: int = 0) -> None:
         self._time_s, gain_db = ride.course
-        self._gain = 10 ** (gain_db / 20)
+        self._gain = db_to_amplitude(gain_db)
         self._rate, self._at = rate, -late
 
     def process(self, block: FloatArray) -> FloatArray:

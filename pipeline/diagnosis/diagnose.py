@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.diagnosis.statistics import (
     FEATURES,
     TONE_HZ,
@@ -38,9 +38,7 @@ from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.fingerprint import BAND_EDGES_HZ, IMAGE_EDGES_HZ, Fingerprint, fingerprint
 from mixagent.pipeline.measure.highs import find_highs
 from mixagent.pipeline.measure.offset import LEAST_SHARE, offset_share, offset_words
-from mixagent.pipeline.types import AudioSource
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array
 
 NOWHERE = "nowhere"
 """The place of what could not be looked for."""
@@ -125,12 +123,12 @@ class ToneDeviation:
 def tone_deviation(analysis: Analysis) -> ToneDeviation:
     """The third octaves of mid and side together against finished music's mean curve."""
     power = {
-        hz: 10 ** (mid / 10) + 10 ** (side / 10)
+        hz: db_to_power(mid) + db_to_power(side)
         for hz, mid, side in zip(
             analysis.third_octave_hz, analysis.third_octave_mid_db, analysis.third_octave_side_db, strict=True
         )
     }
-    tone_db = 10 * np.log10([power[hz] + 1e-12 for hz in TONE_HZ])
+    tone_db = powers_to_db(np.array([power[hz] + 1e-12 for hz in TONE_HZ]))
     music = finished_music()
     core = slice(TONE_HZ.index(100.0), TONE_HZ.index(8000.0) + 1)
     apart = tone_db - music.tone_mean_db
@@ -138,18 +136,18 @@ def tone_deviation(analysis: Analysis) -> ToneDeviation:
     return ToneDeviation(TONE_HZ, apart, apart / np.sqrt(np.diag(music.tone_covariance)))
 
 
-def diagnose(source: AudioSource, analysis: Analysis, heard: Fingerprint | None = None) -> Diagnosis:
+def diagnose(source: AudioSource, analysis: Analysis, known: Fingerprint | None = None) -> Diagnosis:
     """Find what is wrong, in one more pass over the source.
 
     Args:
         source: mono or stereo, the one that `analysis` measured.
         analysis: gives the loudness to which the song is brought before anything is judged.
-        heard: the source's fingerprint at that loudness, for a caller that has it: nothing is read.
+        known: the source's fingerprint at that loudness, for a caller that has it: nothing is read.
     """
     if not math.isfinite(analysis.integrated_lufs):
         silent = Finding("silence", 1.0, "everywhere", "nothing passes the loudness gate at -70 LUFS", {})
         return Diagnosis((*(_absent(kind) for kind in PATHOLOGIES), silent))
-    measured = heard or fingerprint(source, analysis.integrated_lufs)
+    measured = known or fingerprint(source, analysis.integrated_lufs)
     describe: Mapping[str, _Describe] = {
         "shimmer": _shimmer,
         "mud": _mud,
@@ -391,7 +389,7 @@ def _clipping(measured: Fingerprint, analysis: Analysis) -> Finding | None:
 
 
 def _hum(measured: Fingerprint, analysis: Analysis) -> Finding | None:
-    level = 10 * np.log10(measured.low_steady_power + 1e-14)
+    level = powers_to_db(measured.low_steady_power + 1e-14)
     best: tuple[float, float, int] = (0.0, 0.0, 0)
     for mains_hz in (50.0, 60.0):
         lines = [_line_db(level, measured.low_bin_hz, mains_hz * k) for k in range(1, 9)]
@@ -422,7 +420,7 @@ def _noise(measured: Fingerprint, analysis: Analysis) -> Finding | None:
     steady = inside & (low - lowest < 2.1) & (usual - low > 6.0) & (lowest > -85.0)
     if steady.sum() < 0.7 * inside.sum():
         return None
-    floor_db = 10 * math.log10(float(np.sum(10 ** (low[steady] / 10)))) + 20.0
+    floor_db = power_to_db(float(np.sum(db_to_power(low[steady])))) + 20.0
     severity = float(np.clip((floor_db + 70.0) / 40.0, 0.0, 1.0))
     if severity < 0.05:
         return None

@@ -21,6 +21,14 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import (
+    amplitude_to_db,
+    amplitudes_to_db,
+    db_to_amplitude,
+    db_to_power,
+    power_to_db,
+    powers_to_db,
+)
 from mixagent.pipeline.measure.fingerprint import (
     BAND_EDGES_HZ,
     FLOOR_DB,
@@ -29,8 +37,7 @@ from mixagent.pipeline.measure.fingerprint import (
     WIDTHS_DB,
     Fingerprint,
 )
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 TONE_HZ = (
     *(63.0, 80.0, 100.0, 125.0, 160.0, 200.0, 250.0, 315.0, 400.0, 500.0, 630.0, 800.0, 1000.0),
@@ -61,7 +68,7 @@ def _band_db(power: Float64Array, bin_hz: float, centre_hz: float, width_octaves
     half = 2 ** (width_octaves / 2)
     low = round(centre_hz / half / bin_hz)
     high = max(round(centre_hz * half / bin_hz), low + 1)
-    return 10 * math.log10(float(power[low:high].sum()) + 10 ** (FLOOR_DB / 10))
+    return power_to_db(float(power[low:high].sum()) + db_to_power(FLOOR_DB))
 
 
 # --- fine structure --------------------------------------------------------------------------------
@@ -89,7 +96,7 @@ def curve(power: Float64Array, bin_hz: float, low_hz: float, high_hz: float, per
     low = np.clip(np.round(hz / reach / bin_hz).astype(int), 0, len(power) - 1)
     high = np.clip(np.round(hz * reach / bin_hz).astype(int), low + 1, len(power))
     density = (sums[high] - sums[low]) / (high - low)
-    return Curve(hz, 10 * np.log10(density + 10 ** (_FINE_FLOOR_DB / 10)))
+    return Curve(hz, powers_to_db(density + db_to_power(_FINE_FLOOR_DB)))
 
 
 def prominence_db(curve: Curve, reach_octaves: float = 0.67) -> Float64Array:
@@ -136,7 +143,7 @@ def lines_db(fingerprint: Fingerprint) -> tuple[Float64Array, Float64Array]:
     both = fingerprint.left_power + fingerprint.right_power
     # Nothing stands above the Nyquist frequency of a low rate.
     both = np.pad(both, (0, max(round(13500 / fingerprint.bin_hz) + 2 - len(both), 0)))
-    level = 10 * np.log10(both + 10 ** (_FINE_FLOOR_DB / 10))
+    level = powers_to_db(both + db_to_power(_FINE_FLOOR_DB))
     reach = max(round(450 / fingerprint.bin_hz), 1)
     low = round(7000 / fingerprint.bin_hz)
     high = min(round(13000 / fingerprint.bin_hz), len(level) - reach - 1)
@@ -244,7 +251,7 @@ def _panning(fingerprint: Fingerprint) -> dict[str, float]:
 
 
 def _share(ratio_db: Float64Array) -> Float64Array:
-    return np.asarray(1 / (1 + 10 ** (-ratio_db / 10)))
+    return np.asarray(1 / (1 + db_to_power(-ratio_db)))
 
 
 def _flatness(fingerprint: Fingerprint) -> dict[str, float]:
@@ -326,8 +333,8 @@ def width_db(fingerprint: Fingerprint, lean_removed_db: float = 0.0) -> Float64A
 
     With `lean_removed_db`, as if the right channel were lowered by so much against the left.
     """
-    left = fingerprint.left_power * 10 ** (lean_removed_db / 20)
-    right = fingerprint.right_power * 10 ** (-lean_removed_db / 20)
+    left = fingerprint.left_power * db_to_amplitude(lean_removed_db)
+    right = fingerprint.right_power * db_to_amplitude(-lean_removed_db)
     both = left + right
     mid, side = both + 2 * fingerprint.cross_power, both - 2 * fingerprint.cross_power
     return np.array(
@@ -341,15 +348,15 @@ def width_db(fingerprint: Fingerprint, lean_removed_db: float = 0.0) -> Float64A
 def peaks(fingerprint: Fingerprint) -> dict[str, float]:
     """Peaks over power at several spans, in dB, in the loud half of the song."""
     peak, power = fingerprint.window_peak, fingerprint.window_power
-    figures = {"plr": 20 * math.log10(float(peak.max(initial=0.0)) + 1e-6) + 20.0}
+    figures = {"plr": amplitude_to_db(float(peak.max(initial=0.0)) + 1e-6) + 20.0}
     for name, span in (("10ms", 1), ("50ms", 5), ("400ms", 40), ("3s", 300)):
         count = max(len(peak) // span, 1)
         tops = _folded(peak, span, count).max(axis=1)
         means = _folded(power, span, count).mean(axis=1)
-        crest = 20 * np.log10(tops + 1e-6) - 10 * np.log10(means + 1e-12)
+        crest = amplitudes_to_db(tops + 1e-6) - powers_to_db(means + 1e-12)
         loud = means >= np.median(means)
         figures[f"crest_{name}"] = float(np.median(crest[loud]))
-    tops = 20 * np.log10(_folded(peak, 20, max(len(peak) // 20, 1)).max(axis=1) + 1e-6)
+    tops = amplitudes_to_db(_folded(peak, 20, max(len(peak) // 20, 1)).max(axis=1) + 1e-6)
     figures["peak_spread"] = float(np.percentile(tops, 99) - np.percentile(tops, 50))
     return figures
 
@@ -365,8 +372,8 @@ def _sum(power: Float64Array, fingerprint: Fingerprint, low_hz: float, high_hz: 
 
 
 def _ratio_db(above: float, below: float) -> float:
-    floor = 10 ** (FLOOR_DB / 10)
-    return float(np.clip(10 * math.log10((max(above, 0.0) + floor) / (max(below, 0.0) + floor)), -40, 40))
+    floor = db_to_power(FLOOR_DB)
+    return float(np.clip(power_to_db((max(above, 0.0) + floor) / (max(below, 0.0) + floor)), -40, 40))
 
 
 # --- statistics ------------------------------------------------------------------------------------

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from mixagent.pipeline.types import FloatArray
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 UNCHANGED = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
 """A section that does nothing."""

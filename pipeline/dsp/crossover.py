@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numba import njit
 
-from mixagent.pipeline.dsp.cascade import TINY, Butterworth, Float64Array
+from mixagent.pipeline.dsp.cascade import TINY, Butterworth
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE
-from mixagent.pipeline.types import FloatArray
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 _CHUNK_FRAMES = 256
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from mixagent.pipeline.dsp.programme import (
     LOW_MID,
@@ -25,9 +24,7 @@ from mixagent.pipeline.dsp.programme import (
     bell_core,
     body_filter,
 )
-from mixagent.pipeline.types import FloatArray
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 MARGIN_DB = 3.0
 """What a band may exceed its usual level by before it is taken down."""
@@ -75,7 +72,7 @@ class DynamicBells:
 
     Args:
         bells: the bells' cores, see `bell_core`.
-        heard: filters of the body and of the band, b0 b1 b2 a1 a2 of each.
+        detectors: filters of the body and of the band, b0 b1 b2 a1 a2 of each.
         reaction: what moves the gain.
         speed: how fast.
         rate: Hz.
@@ -88,7 +85,7 @@ class DynamicBells:
     def __init__(
         self,
         bells: Sequence[Float64Array],
-        heard: Sequence[Float64Array],
+        detectors: Sequence[Float64Array],
         reaction: Reaction,
         speed: Ballistics,
         rate: int,
@@ -101,7 +98,7 @@ class DynamicBells:
         moves = [1 - math.exp(-tick_ms / ms) for ms in (speed.attack_ms, speed.release_ms)]
         reach = [reaction.margin_db, abs(reaction.range_db), math.copysign(deeper, reaction.range_db)]
         self._shape = np.array([*rates, *moves, usual.level_db, usual.share_db, *reach])
-        self._filters = np.stack([*bells, *heard])
+        self._filters = np.stack([*bells, *detectors])
         self._bells = len(bells)
         self._memory = np.zeros((channels, len(self._filters), 2))
         self._state = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0])
@@ -123,7 +120,7 @@ def dynamic_cut(
     span, q = (band.high_hz / band.low_hz) ** _SPREAD, _WIDTH * band.q
     return DynamicBells(
         bells=[bell_core(band.centre_hz / span, q, rate), bell_core(band.centre_hz * span, q, rate)],
-        heard=[body_filter(rate), band_pass(band, rate)],
+        detectors=[body_filter(rate), band_pass(band, rate)],
         reaction=Reaction(programme.band(band), MARGIN_DB, -most_db),
         speed=_BALLISTICS[band.name],
         rate=rate,

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from mixagent.pipeline.dsp.cascade import TINY, Float64Array
+from mixagent.pipeline.decibels import db_to_power
+from mixagent.pipeline.dsp.cascade import TINY
 from mixagent.pipeline.dsp.programme import bell_core
-from mixagent.pipeline.types import FloatArray
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 _KNEE_DB = 4.0
 _TICK_S = 0.00036
@@ -69,7 +70,7 @@ def _shape(bell: DynamicBell, tick_ms: float) -> list[float]:
     heard_ms = max(bell.attack_ms, 1000 / bell.centre_hz)
     rates = [1 - math.exp(-tick_ms / ms) for ms in (heard_ms, bell.attack_ms, bell.release_ms)]
     begin_db = bell.over_db - _KNEE_DB / 2
-    return [*rates, 10 ** (begin_db / 10), begin_db, bell.range_db]
+    return [*rates, db_to_power(begin_db), begin_db, bell.range_db]
 
 
 @njit(cache=True, nogil=True)

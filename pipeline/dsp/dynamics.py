@@ -12,12 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power, powers_to_db
 from mixagent.pipeline.dsp.programme import BODY_HZ, Levelled
-from mixagent.pipeline.types import FloatArray
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 KNEE_DB = 6.0
 
@@ -60,9 +58,9 @@ class Curve:
 def makeup_db(curve: Curve, programme: Levelled) -> float:
     """The gain that gives the programme its power back after the curve, by its spread of levels."""
     levels = np.array(programme.spread_db)
-    before = np.mean(10 ** (levels / 10))
-    after = np.mean(10 ** ((levels + curve.gain_db(levels)) / 10))
-    return float(10 * np.log10(before / after))
+    before = np.mean(db_to_power(levels))
+    after = np.mean(db_to_power(levels + curve.gain_db(levels)))
+    return float(powers_to_db(before / after))
 
 
 class LevelDynamics:
@@ -98,7 +96,7 @@ class LevelDynamics:
                 makeup_db(curve, programme) if curve.slope < 0 else 0.0,
             ]
         )
-        makeup = 10 ** (self._shape[7] / 20)
+        makeup = db_to_amplitude(self._shape[7])
         self._state = np.array([0.0, 0.0, 0.0, 0.0, makeup, 0.0])
         self._lows = np.zeros(channels)
 

@@ -16,7 +16,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.decibels import amplitudes_to_db
+from mixagent.pipeline.types import Float64Array
 
 HIGHEST_SHARE = 0.45
 """A filter whose frequency lies above this share of the rate is left out."""
@@ -61,7 +62,7 @@ def responses_db(sections: Float64Array, delay: NDArray[np.complex128]) -> Float
     """Magnitude responses in dB of sections (k, 5) where one frame's delay turns by `delay`."""
     b0, b1, b2, a1, a2 = sections.T.reshape(5, -1, *(1,) * delay.ndim)
     return np.asarray(
-        20 * np.log10(np.abs((b0 + delay * (b1 + delay * b2)) / (1 + delay * (a1 + delay * a2))))
+        amplitudes_to_db(np.abs((b0 + delay * (b1 + delay * b2)) / (1 + delay * (a1 + delay * a2))))
     )
 
 

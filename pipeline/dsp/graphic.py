@@ -11,12 +11,11 @@ import math
 from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter, responses_db
 from mixagent.pipeline.dsp.third_octaves import MUSIC, THIRD_OCTAVES_HZ
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 BANDS_HZ = THIRD_OCTAVES_HZ[MUSIC]
 """Nominal centres of the bands; the filters stand at the exact ones, 1000·10^(n/10) Hz (IEC 61260-1)."""

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.cascade import Butterworth, Cascade, even_rows
 from mixagent.pipeline.dsp.streaming import Processor
 from mixagent.pipeline.types import FloatArray
@@ -25,7 +26,7 @@ def image_matrix(
     left = math.sqrt(2) * math.cos(angle) * 10 ** (-balance_db / 40)
     right = math.sqrt(2) * math.sin(angle) * 10 ** (balance_db / 40)
     rows = np.array([[left * same, left * other], [right * other, right * same]])
-    return np.asarray(rows * 10 ** (gain_db / 20), np.float32)
+    return np.asarray(rows * db_to_amplitude(gain_db), np.float32)
 
 
 class Image:
@@ -35,7 +36,7 @@ class Image:
 
     def __init__(self, matrix: NDArray[np.float32], gain_db: float = 0.0) -> None:
         self._matrix = matrix
-        self._gain = np.float32(10 ** (gain_db / 20))
+        self._gain = np.float32(db_to_amplitude(gain_db))
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, (channels, frames)."""

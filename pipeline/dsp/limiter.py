@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.oversampling import HOP_FRAMES, LONG_REACH, SHORT_REACH, long_peaks, short_peaks
 from mixagent.pipeline.types import FloatArray
 
@@ -66,7 +67,7 @@ class TruePeakLimiter:
     def __init__(
         self, rate: int, channels: int, ceiling_dbtp: float, ballistics: Ballistics | None = None
     ) -> None:
-        ceiling = 10.0 ** ((ceiling_dbtp - MARGIN_DB) / 20.0)
+        ceiling = db_to_amplitude(ceiling_dbtp - MARGIN_DB)
         shaping = GainComputer(rate, ballistics or Ballistics())
         self._stages = [_Stage(channels, shaping_ceiling(ceiling_dbtp), SHORT_REACH, shaping)]
         for _ in range(_CORRECTIONS):
@@ -108,7 +109,7 @@ class TruePeakLimiter:
 
 def shaping_ceiling(ceiling_dbtp: float) -> float:
     """What the stage that shapes the gain holds the peaks under, linear, for a limiter's ceiling."""
-    return float(10.0 ** ((ceiling_dbtp - MARGIN_DB - LEFT_TO_CORRECTIONS_DB) / 20.0))
+    return float(db_to_amplitude(ceiling_dbtp - MARGIN_DB - LEFT_TO_CORRECTIONS_DB))
 
 
 def needed_reductions(peaks: FloatArray, ceiling: float) -> NDArray[np.int32]:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
-from mixagent.pipeline.dsp.cascade import Float64Array
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.equaliser import responses_db
 from mixagent.pipeline.dsp.spectral import window_frames
-from mixagent.pipeline.types import FloatArray
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 _REACH_S = 0.37
 _FINER = 4
@@ -60,6 +60,6 @@ class LinearPhase:
 def _taps(sections: Float64Array, size: int) -> Float64Array:
     """The symmetric impulse response (size + 1,) of the sections' magnitude."""
     turns = np.exp(-2j * np.pi * np.arange(_FINER * size // 2 + 1) / (_FINER * size))
-    magnitude = 10 ** (responses_db(sections, turns).sum(axis=0) / 20)
+    magnitude = db_to_amplitude(responses_db(sections, turns).sum(axis=0))
     centred = np.roll(fft.irfft(magnitude), size // 2)[: size + 1]
     return np.asarray(centred * np.hanning(size + 1))

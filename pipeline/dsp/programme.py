@@ -17,8 +17,9 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from mixagent.pipeline.dsp.cascade import UNCHANGED, Float64Array
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
+from mixagent.pipeline.decibels import db_to_power, powers_to_db
+from mixagent.pipeline.dsp.cascade import UNCHANGED
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 WINDOW_S = 0.1
 FLOOR_DB = -120.0
@@ -164,7 +165,7 @@ def usual_levels(levels_db: Float64Array, gated: NDArray[np.bool_]) -> tuple[Ban
     bands = range(1, levels_db.shape[1])
     if not gated.any():
         return tuple(BandLevel(FLOOR_DB, 0.0) for _ in bands)
-    slow_db = 10 * np.log10(uniform_filter1d(10 ** (levels_db[:, 0] / 10), 5))
+    slow_db = powers_to_db(uniform_filter1d(db_to_power(levels_db[:, 0]), 5))
     return tuple(
         BandLevel(_strong(levels_db[gated, band]), _strong((levels_db[:, band] - slow_db)[gated]))
         for band in bands
@@ -172,7 +173,7 @@ def usual_levels(levels_db: Float64Array, gated: NDArray[np.bool_]) -> tuple[Ban
 
 
 def _mean_db(levels_db: Float64Array) -> float:
-    return float(10 * np.log10(np.mean(10 ** (levels_db / 10))))
+    return float(powers_to_db(np.mean(db_to_power(levels_db))))
 
 
 def _strong(levels_db: Float64Array) -> float:
@@ -210,7 +211,7 @@ class WindowMeter:
         """The windows so far, the unfinished one with them, in dB over `FLOOR_DB`: (windows, filters)."""
         count = self._sums[-1] * len(self._state)
         rest = (self._sums[:-1] / count)[None] if count else np.empty((0, len(self._filters)))
-        return np.asarray(10 * np.log10(np.concatenate([*self._powers, rest]) + 10 ** (FLOOR_DB / 10)))
+        return np.asarray(powers_to_db(np.concatenate([*self._powers, rest]) + db_to_power(FLOOR_DB)))
 
 
 class PowerMeter(WindowMeter):

@@ -11,11 +11,9 @@ import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from mixagent.pipeline.dsp.spectral import ComplexArray, SpectralProcessor, window_frames
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 LOW_HZ, HIGH_HZ = 6000.0, 14000.0
 

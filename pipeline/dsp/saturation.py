@@ -19,6 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude, power_to_db
 from mixagent.pipeline.dsp.oversampling import in_time, interpolators
 from mixagent.pipeline.dsp.programme import Levelled
 from mixagent.pipeline.dsp.streaming import Delay, in_pieces
@@ -135,10 +136,10 @@ def kept_db(curve: Curve, programme: Levelled) -> float:
     Its level varies as the programme's does; the mean over the samples is by Gauss and Hermite.
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(_QUADRATURE)
-    rms = 10 ** ((programme.level_db + np.array(programme.spread_db)) / 20)
+    rms = db_to_amplitude(programme.level_db + np.array(programme.spread_db))
     values = rms[:, None] * nodes
     before, after = (float(np.sum((power**2) @ weights)) for power in (values, curve.of(values)))
-    return 10 * math.log10(after / before)
+    return power_to_db(after / before)
 
 
 @njit(cache=True, nogil=True, inline="always")

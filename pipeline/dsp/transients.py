@@ -10,11 +10,8 @@ import math
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from mixagent.pipeline.types import FloatArray
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array, FloatArray
 
 _TICK_S = 0.00036
 _LOOKAHEAD_S = 0.0015

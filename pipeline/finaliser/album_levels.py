@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixagent.pipeline.decibels import db_to_amplitude, power_to_db
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ
 from mixagent.pipeline.dsp.third_octaves import THIRD_OCTAVES_HZ
 from mixagent.pipeline.measure.analysis import MidSideSpectrum, third_octaves_db
-from mixagent.pipeline.measure.meters import Float64Array, programme_loudness
-from mixagent.pipeline.types import AudioSource, blocks
+from mixagent.pipeline.measure.meters import programme_loudness
+from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 BOUND_LU = 6.0
 """How far from the album's loudness a song may lie unless another bound is given.
@@ -31,7 +32,7 @@ TONE_SHARE = 1 / 3
 MOST_TONE_DB = 1.5
 """Most that a band is moved."""
 
-BOTH_SPEAKERS_LU = 10 * math.log10(2)
+BOTH_SPEAKERS_LU = power_to_db(2)
 """By how much a mono song is louder on the two loudspeakers of a stereo album than BS.1770 has it."""
 
 SHORTEST_TONE_S = 5.0
@@ -128,7 +129,7 @@ def tone_db(source: AudioSource) -> Float64Array:
 
 def silences_s(source: AudioSource, floor_db: float = SILENT_DBFS) -> tuple[float, float]:
     """Seconds at the start and at the end in which no sample rises over the floor (dB re full scale)."""
-    floor, first, last, start = 10 ** (floor_db / 20), source.frames, 0, 0
+    floor, first, last, start = db_to_amplitude(floor_db), source.frames, 0, 0
     for block in blocks(source):
         loud = np.flatnonzero(np.abs(block).max(axis=0) > floor)
         if loud.size:

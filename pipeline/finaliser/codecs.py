@@ -20,22 +20,20 @@ from mixagent.pipeline.errors import ModelMissingError, OutputError, UsageError
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.finaliser.loop import Finish, finalise
 from mixagent.pipeline.finaliser.prediction import SourceMeasures
-from mixagent.pipeline.finaliser.settings import BY_TARGET, Finishing
+from mixagent.pipeline.finaliser.settings import BY_TARGET, FinaliserSettings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.io.decoding import decode
 from mixagent.pipeline.io.encoding import MP3_RATES_HZ, encode
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.meters import measure
 from mixagent.pipeline.names import for_libsndfile
-from mixagent.pipeline.types import AudioSource, blocks
+from mixagent.pipeline.types import AudioSource, Progress, blocks
 
 MAX_RENDERS = 4
 """Times that a song is finished at most until its ceiling holds."""
 
 _ROOM_DB = 0.02
 _FRAMES = 1 << 14
-
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -212,8 +210,8 @@ def round_trip(source: AudioSource, codec: Codec, scratch: Path | None = None) -
         taken = resample(source, _taken_rate(codec, source.rate), folder / "resampled.f32")
         codec.write(taken, folder / f"encoded{codec.suffix}")
         decoded = decode(folder / f"encoded{codec.suffix}", folder / "decoded.f32", shortest_s=0.0)
-        heard = measure(decoded.audio)
-    return CodecCheck(codec.name, codec.kbps, heard.true_peak_dbtp, heard.integrated_lufs)
+        measured = measure(decoded.audio)
+    return CodecCheck(codec.name, codec.kbps, measured.true_peak_dbtp, measured.integrated_lufs)
 
 
 def _taken_rate(codec: Codec, rate: int) -> int:
@@ -230,7 +228,7 @@ def finalise_through(
     scratch: Path,
     progress: Progress,
     measures: SourceMeasures,
-    finishing: Finishing = BY_TARGET,
+    by_hand: FinaliserSettings = BY_TARGET,
 ) -> tuple[Finish, tuple[CodecRender, ...]]:
     """`finalise`, with the ceiling lowered until what codecs make of the song holds it too.
 
@@ -245,7 +243,7 @@ def finalise_through(
     ceiling_dbtp = target.ceiling_dbtp
     while True:
         lowered = replace(target, ceiling_dbtp=ceiling_dbtp)
-        finish = finalise(source, lowered, scratch, progress, measures, finishing)
+        finish = finalise(source, lowered, scratch, progress, measures, by_hand)
         checks = _checked(finish.audio, plan.held, scratch, progress)
         over_db = max((check.true_peak_dbtp for check in checks), default=-np.inf) - target.ceiling_dbtp
         last = over_db <= 0.0 or len(renders) + 1 == MAX_RENDERS

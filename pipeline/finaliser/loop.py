@@ -1,7 +1,7 @@
 """The finaliser: loudness to target in a closed loop, true peaks under the ceiling by the limiter.
 
-The gain is foretold from one pass over the source (`forecast`). Every render is of the whole song at
-one gain and is measured; where it misses, the forecast is corrected by what it missed and the gain
+The gain is predicted from one pass over the source (`predict`). Every render is of the whole song at
+one gain and is measured; where it misses, the prediction is corrected by what it missed and the gain
 found again, held between gains known to be too low and too high.
 
 Targets over `LOUD_LUFS` take so much off the peaks that three things change: a soft clipper takes the
@@ -18,19 +18,20 @@ from pathlib import Path
 
 import numpy as np
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.limiter import Ballistics, TruePeakLimiter
 from mixagent.pipeline.dsp.saturation import Curve, SoftClipper
 from mixagent.pipeline.dsp.streaming import process_blocks
 from mixagent.pipeline.dsp.transients import TransientShaper
 from mixagent.pipeline.finaliser.prediction import (
-    Forecast,
+    Prediction,
     SourceMeasures,
     clipped_db,
-    forecast,
     measure_source,
+    predict,
     reduction_db,
 )
-from mixagent.pipeline.finaliser.settings import BY_TARGET, Clipper, Finishing
+from mixagent.pipeline.finaliser.settings import BY_TARGET, Clipper, FinaliserSettings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.artefacts import transient_loss_db
 from mixagent.pipeline.measure.meters import Loudness, LoudnessMeter
@@ -40,6 +41,7 @@ from mixagent.pipeline.types import (
     Combination,
     DiskAudio,
     FloatArray,
+    Progress,
     blocks,
     collect,
     spool,
@@ -63,7 +65,7 @@ _SLOW_BEHIND_DB = 4.0
 """The most that a clipper may leave over the ceiling for the limiter to be slow."""
 
 PUNCH_DB = 6.0
-"""How far what rings out is lowered at most, for a `Finishing.punch` of 1."""
+"""How far what rings out is lowered at most, for a `FinaliserSettings.punch` of 1."""
 
 _LOST_FOR_ALL_DB = 0.5
 _ROOM_FOR_ALL_DB = 2.0
@@ -86,8 +88,6 @@ _FIRST_SHARE = _MEASURING_SHARE + (1.0 - _MEASURING_SHARE) / 2
 """Of the work is done when a search has made its first render."""
 
 _QUIETER = "quieter.raw"
-
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def finalise(
     scratch: Path | None,
     progress: Progress | None = None,
     measures: SourceMeasures | None = None,
-    finishing: Finishing = BY_TARGET,
+    by_hand: FinaliserSettings = BY_TARGET,
 ) -> Finish:
     """Bring a source to the target's loudness with no true peak over its ceiling.
 
@@ -143,7 +143,7 @@ def finalise(
         scratch: a folder for the result, `finished.raw`; without it the result is in memory.
         progress: called with the share done, 0 to 1; what it raises ends the work.
         measures: `measure_source(source)`, for a caller that has it.
-        finishing: what was set by hand. What a clipper takes counts as reduction; without one, targets
+        by_hand: what was set by hand. What a clipper takes counts as reduction; without one, targets
             over `LOUD_LUFS` have `LOUD_CLIPPER`. One that is off clips nothing.
     """
     report = progress or (lambda share: None)
@@ -151,12 +151,12 @@ def finalise(
     unmeasurable = _unmeasurable(source, before.loudness)
     if unmeasurable:
         return _enforce_ceiling(source, target, scratch, before.loudness, unmeasurable, report)
-    peaks = _taken(target, finishing.clipper)
+    peaks = _taken(target, by_hand.clipper)
     search = _Search(source, target, scratch, before, report, peaks)
-    if target.integrated_lufs <= LOUD_LUFS or not finishing.punch:
+    if target.integrated_lufs <= LOUD_LUFS or not by_hand.punch:
         return search.run()
     lost_db, lowered_db = search.tails_to_lower()
-    lowered_db *= finishing.punch
+    lowered_db *= by_hand.punch
     if not lowered_db:
         return replace(search.run(), transients_lost_db=lost_db)
 
@@ -242,7 +242,7 @@ def _render(
     before: SourceMeasures | None,
 ) -> tuple[Audio | DiskAudio, FinishRender]:
     """The source at one gain, held where a ceiling is given, and what the meters read of it."""
-    gained = Combination(((10.0 ** (gain_db / 20.0), source),))
+    gained = Combination(((db_to_amplitude(gain_db), source),))
     meter, deepest = LoudnessMeter(source.rate, source.channels), np.zeros(0)
     if ceiling_dbtp is None:
         audio = _store(_metered(blocks(gained), meter, source.frames, report), source, scratch)
@@ -332,7 +332,7 @@ class _Search:
         self._tries: list[FinishRender] = []
         self._first: Audio | DiskAudio | None = None
         self._error_lu = self._error_db = 0.0
-        self._foretold: dict[float, Forecast] = {}
+        self._predictions: dict[float, Prediction] = {}
 
     def run(self) -> Finish:
         """Render until the target is met or what stands in its way is reached."""
@@ -359,7 +359,7 @@ class _Search:
     def _begun(self) -> Audio | DiskAudio:
         """What the first render gave, which is made once."""
         if self._first is None:
-            self._first = self._try(self._foretold_gain_db())
+            self._first = self._try(self._predicted_gain_db())
         return self._first
 
     def _try(self, gain_db: float) -> Audio | DiskAudio:
@@ -379,29 +379,29 @@ class _Search:
         self._tries.append(renders[-1])
         return audio
 
-    def _forecast(self, gain_db: float) -> Forecast:
-        if gain_db not in self._foretold:
+    def _predicted(self, gain_db: float) -> Prediction:
+        if gain_db not in self._predictions:
             ceiling_dbtp, peaks = self._target.ceiling_dbtp, self._peaks
-            self._foretold[gain_db] = forecast(
+            self._predictions[gain_db] = predict(
                 self._before, gain_db, ceiling_dbtp, peaks.curve, peaks.ballistics
             )
-        foretold = self._foretold[gain_db]
-        return Forecast(
-            foretold.integrated_lufs + self._error_lu, max(foretold.reduction_db + self._error_db, 0.0)
+        predicted = self._predictions[gain_db]
+        return Prediction(
+            predicted.integrated_lufs + self._error_lu, max(predicted.reduction_db + self._error_db, 0.0)
         )
 
     def _learn(self) -> None:
-        """Correct the forecasts by what the last one missed."""
-        render, foretold = self._tries[-1], self._forecast(self._tries[-1].gain_db)
-        if math.isfinite(render.integrated_lufs) and math.isfinite(foretold.integrated_lufs):
-            self._error_lu += render.integrated_lufs - foretold.integrated_lufs
-        self._error_db += render.reduction_db - foretold.reduction_db
+        """Correct the predictions by what the last one missed."""
+        render, predicted = self._tries[-1], self._predicted(self._tries[-1].gain_db)
+        if math.isfinite(render.integrated_lufs) and math.isfinite(predicted.integrated_lufs):
+            self._error_lu += render.integrated_lufs - predicted.integrated_lufs
+        self._error_db += render.reduction_db - predicted.reduction_db
 
-    def _room_db(self, heard: FinishRender | Forecast) -> float:
+    def _room_db(self, expected: FinishRender | Prediction) -> float:
         """How far loudness and reduction are from what bounds them; negative is too far."""
-        quieter_by = self._target.integrated_lufs - heard.integrated_lufs
+        quieter_by = self._target.integrated_lufs - expected.integrated_lufs
         # Aiming a tolerance lower keeps every accepted render within the reduction allowed.
-        return min(quieter_by, self._target.max_reduction_db - TOLERANCE_LU - heard.reduction_db)
+        return min(quieter_by, self._target.max_reduction_db - TOLERANCE_LU - expected.reduction_db)
 
     def _settled(self) -> bool:
         render = self._tries[-1]
@@ -415,7 +415,7 @@ class _Search:
         """Whether more gain hardly makes it louder: the limiter takes back what is put in."""
         if gain_db <= self._plain_gain_db():
             return False
-        before, after = self._forecast(gain_db - _SLOPE_RUN_DB), self._forecast(gain_db)
+        before, after = self._predicted(gain_db - _SLOPE_RUN_DB), self._predicted(gain_db)
         return after.integrated_lufs - before.integrated_lufs < _LEAST_SLOPE * _SLOPE_RUN_DB
 
     def _plain_gain_db(self) -> float:
@@ -425,25 +425,25 @@ class _Search:
             loudness = self._before.loudness.momentary_max_lufs
         return min(self._target.integrated_lufs - loudness, MAX_GAIN_DB)
 
-    def _foretold_gain_db(self) -> float:
+    def _predicted_gain_db(self) -> float:
         """The least gain that leaves no room, or from which on more hardly makes it louder."""
         plain_db = self._plain_gain_db()
-        room = self._foretold_room_db(plain_db)
+        room = self._predicted_room_db(plain_db)
         if abs(room) <= _EXACT_LU:
             return plain_db
         low, high = (plain_db, plain_db + _SEARCH_DB) if room > 0 else (plain_db - _SEARCH_DB, plain_db)
-        enough = _zero(self._foretold_room_db, low, high)
+        enough = _zero(self._predicted_room_db, low, high)
         if enough > plain_db and self._saturated(enough):
             enough = _least(self._saturated, plain_db, enough)
         return min(enough, MAX_GAIN_DB)
 
-    def _foretold_room_db(self, gain_db: float) -> float:
-        return min(self._room_db(self._forecast(gain_db)), _SEARCH_DB)
+    def _predicted_room_db(self, gain_db: float) -> float:
+        return min(self._room_db(self._predicted(gain_db)), _SEARCH_DB)
 
     def _next_gain_db(self) -> float:
         low = max((r.gain_db for r in self._tries if self._room_db(r) > 0), default=None)
         high = min((r.gain_db for r in self._tries if self._room_db(r) <= 0), default=None)
-        gain_db = self._foretold_gain_db()
+        gain_db = self._predicted_gain_db()
         if low is None or high is None:
             return gain_db
         inset = (high - low) / 10

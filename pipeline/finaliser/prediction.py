@@ -1,4 +1,4 @@
-"""What a gain and the limiter would make of a source, foretold without rendering it.
+"""What a gain and the limiter would make of a source, predicted without rendering it.
 
 One pass over the source gives the peak and the K-weighted energy of every 0.7 ms or so, and neither
 depends on the gain. The limiter's own gain computer, run over the groups, then tells the reductions
@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude
 from mixagent.pipeline.dsp.limiter import Ballistics, GainComputer, needed_reductions, shaping_ceiling
 from mixagent.pipeline.dsp.oversampling import HOP_FRAMES, PeakEnvelope
 from mixagent.pipeline.dsp.saturation import Curve
@@ -61,7 +62,7 @@ class SourceMeasures:
 
 
 @dataclass(frozen=True)
-class Forecast:
+class Prediction:
     """The loudness and the reduction (see `reduction_db`) that a gain is expected to give."""
 
     integrated_lufs: float
@@ -93,13 +94,13 @@ def _group_frames(rate: int) -> int:
     return next((8 << k for k in range(4) if rate < 16000 << k), 128)
 
 
-def forecast(
+def predict(
     measures: SourceMeasures,
     gain_db: float,
     ceiling_dbtp: float,
     curve: Curve | None = None,
     ballistics: Ballistics | None = None,
-) -> Forecast:
+) -> Prediction:
     """What the source comes to at a gain, clipped by a curve if there is one, and limited to a ceiling.
 
     What is left out are the limiter's corrections and the gain's motion within a group; of the energy
@@ -108,7 +109,7 @@ def forecast(
     group, step = measures.group_frames, (measures.rate + 5) // 10
     moves = _of_groups(ballistics or Ballistics(), group / measures.rate)
     computer = GainComputer(measures.rate / group, moves)
-    gain, ceiling = 10.0 ** (gain_db / 20.0), shaping_ceiling(ceiling_dbtp)
+    gain, ceiling = db_to_amplitude(gain_db), shaping_ceiling(ceiling_dbtp)
     source = measures.energies
     if curve is not None:
         clipped = _clipped(measures, gain_db, curve)
@@ -132,7 +133,7 @@ def forecast(
         deepest += _deepest_db(measures, *clipped)[: deepest.size]
     energies = energies[: measures.frames // step] * (gain**2 / step)
     momentary = windowed_loudness(energies, MOMENTARY_STEPS)
-    return Forecast(gated_loudness(energies), reduction_db(deepest, momentary, measures.rate))
+    return Prediction(gated_loudness(energies), reduction_db(deepest, momentary, measures.rate))
 
 
 def clipped_db(measures: SourceMeasures, gain_db: float, curve: Curve) -> NDArray[np.float64]:
@@ -144,7 +145,7 @@ def _clipped(
     measures: SourceMeasures, gain_db: float, curve: Curve
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """The groups whose peak a curve bends at a gain, and the share of each peak that it leaves."""
-    peaks = measures.peaks.astype(np.float64) * 10.0 ** (gain_db / 20.0)
+    peaks = measures.peaks.astype(np.float64) * db_to_amplitude(gain_db)
     over = np.flatnonzero(peaks > curve.threshold)
     return over, curve.of(peaks[over]) / peaks[over]
 
@@ -153,7 +154,7 @@ def _deepest_db(
     measures: SourceMeasures, over: NDArray[np.intp], left: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     deepest = np.zeros(measures.peaks.size * measures.group_frames // HOP_FRAMES + 2)
-    np.maximum.at(deepest, over * measures.group_frames // HOP_FRAMES, -20 * np.log10(left))
+    np.maximum.at(deepest, over * measures.group_frames // HOP_FRAMES, -amplitudes_to_db(left))
     return deepest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mixagent.pipeline.chain.parameters import CLIPPER, CLIPPER_OFF_DB, PUNCH, Settings
+from mixagent.pipeline.decibels import db_to_amplitude
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class Clipper:
 
     def bounds(self, ceiling_dbtp: float) -> tuple[float, float]:
         """Where the curve begins to bend, and how much further it ends, both linear."""
-        end = 10 ** ((ceiling_dbtp + self.over_db) / 20)
-        begin = end * 10 ** (-self.knee_db / 20)
+        end = db_to_amplitude(ceiling_dbtp + self.over_db)
+        begin = end * db_to_amplitude(-self.knee_db)
         return begin, end - begin
 
 
 @dataclass(frozen=True)
-class Finishing:
+class FinaliserSettings:
     """How the finaliser is to work.
 
     Attributes:
@@ -44,13 +45,13 @@ class Finishing:
     punch: float = 1.0
 
 
-BY_TARGET = Finishing()
+BY_TARGET = FinaliserSettings()
 """All is left to the target."""
 
 
-def finishing_of(settings: Settings) -> Finishing:
+def finaliser_settings(settings: Settings) -> FinaliserSettings:
     """What the settings ask for; `BY_TARGET` where they are neutral."""
     values = settings.section(CLIPPER)
     left = values["over_db"] == settings.space[f"{CLIPPER}.over_db"].neutral
     clipper = None if left else Clipper(values["over_db"], values["knee_db"])
-    return Finishing(clipper, settings[f"{PUNCH}.keep"])
+    return FinaliserSettings(clipper, settings[f"{PUNCH}.keep"])

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
+from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.finished.band import Judgement, finished_music_band
 from mixagent.pipeline.finished.findings import BY_NAME, Fault, called_for, outer_edge
 from mixagent.pipeline.finished.measures import (
@@ -36,8 +37,7 @@ from mixagent.pipeline.finished.measures import (
     beyond_end,
 )
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 INNER = 0.25
 """The inner edge in spreads: what lies further out is brought to here."""
@@ -150,8 +150,8 @@ def reached_by(song: SongMeasures, tone_db: Float64Array, width_db: Float64Array
         tone_db, width_db: gains, one for each of `GRAPHIC_HZ`.
     """
     widths = np.concatenate([np.full(len(TONE_HZ) - len(WIDTH_HZ), math.nan), song.of("width")])
-    ratio = np.where(np.isfinite(widths), 10 ** (widths / 10), 0.0)
-    both_db = song.of("tone") + tone_db + 10 * np.log10((1 + ratio * 10 ** (width_db / 10)) / (1 + ratio))
+    ratio = np.where(np.isfinite(widths), db_to_power(widths), 0.0)
+    both_db = song.of("tone") + tone_db + powers_to_db((1 + ratio * db_to_power(width_db)) / (1 + ratio))
     tone = np.maximum(both_db - both_db[LEVEL].mean(), LOWEST_DB)
     wide = np.clip(widths + width_db, NARROWEST_DB, WIDEST_DB)
     return {f"tone_{hz}": float(v) for hz, v in zip(GRAPHIC_HZ, tone, strict=True)} | {
@@ -262,9 +262,9 @@ def made_up_db(song: SongMeasures, width_db: Float64Array) -> Float64Array:
     """
     sides_db = song.of("width")
     ratio = np.zeros(len(TONE_HZ))
-    ratio[-len(WIDTH_HZ) :] = np.where(np.isfinite(sides_db), 10 ** (sides_db / 10), 0.0)
+    ratio[-len(WIDTH_HZ) :] = np.where(np.isfinite(sides_db), db_to_power(sides_db), 0.0)
     ratio[: -len(WIDTH_HZ)] = ratio[-len(WIDTH_HZ)]
-    made_up = 10 * np.log10((1 + ratio) / (1 + ratio * 10 ** (width_db / 10)))
+    made_up = powers_to_db((1 + ratio) / (1 + ratio * db_to_power(width_db)))
     return np.asarray(np.clip(made_up, -MADE_UP_DB, MADE_UP_DB))
 
 

@@ -29,8 +29,7 @@ from mixagent.pipeline.finished.measures import (
     Group,
     SongMeasures,
 )
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 SCHEMA = "mixagent.band/2"
 
@@ -244,10 +243,11 @@ def judge(measures: SongMeasures, against: Band | None = None, like: Judgement |
     own_score = _LOWEST_SCORE if alone else music.kind.score(measures.kind)
     score = own_score if like is None else like.score
     whole = min(max((measures.duration_s - SHORT_S) / (WHOLE_S - SHORT_S), 0.0), 1.0)
-    heard = 0.0 if alone else whole
+    certainty = 0.0 if alone else whole
     out = {group: group_deviation(deviations, group) for group in GROUPS}
     trust = {
-        group: heard * music.trust.get(group, music.trust["other"]).of(score, out[group]) for group in GROUPS
+        group: certainty * music.trust.get(group, music.trust["other"]).of(score, out[group])
+        for group in GROUPS
     }
     told = {group: music.trust[group].odds(score, out[group]) for group in GROUPS if group in music.trust}
     return Judgement(
@@ -256,7 +256,7 @@ def judge(measures: SongMeasures, against: Band | None = None, like: Judgement |
         deviations,
         score,
         MappingProxyType(trust) if like is None else like.trust,
-        MappingProxyType(told if heard == 1.0 else {}),
+        MappingProxyType(told if certainty == 1.0 else {}),
         alone,
     )
 

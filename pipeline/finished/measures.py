@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaincinv
 
+from mixagent.pipeline.decibels import db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.diagnosis.statistics import (
     dips,
     gap_curve,
@@ -27,6 +28,7 @@ from mixagent.pipeline.diagnosis.statistics import (
     resonance_curve,
 )
 from mixagent.pipeline.dsp.third_octaves import EDGES_HZ, MUSIC, THIRD_OCTAVES_HZ
+from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.fingerprint import (
     BAND_EDGES_HZ,
@@ -36,8 +38,7 @@ from mixagent.pipeline.measure.fingerprint import (
     Fingerprint,
 )
 from mixagent.pipeline.measure.highs import find_highs
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 Group = Literal["tone", "width", "balance", "punch", "range", "steadiness", "top", "texture", "lows"]
 
@@ -158,7 +159,7 @@ class SongMeasures:
     Attributes:
         values: one for each of `MEASURES`; NaN where the song has no such thing, as the width of a mono song.
         kind: one for each of `KIND`.
-        duration_s: how much was heard.
+        duration_s: length of what was measured.
         quiet_db: level of each band of `TONE_HZ` in the song's quiet moments, against the song's loudness: a
             tenth of its frames are quieter. NaN where it is not known.
         moves_db: by how much more each band's level moves in time than that of a steady noise does. A kick
@@ -185,9 +186,9 @@ class SongMeasures:
 
     def to_json(self) -> dict[str, Any]:
         """As `from_json` reads it; what is not there is null."""
-        values = {m.name: _rounded(v) for m, v in zip(MEASURES, self.values, strict=True)}
-        rows = {name: [_rounded(v) for v in getattr(self, name)] for name in ("kind", *_BY_BAND)}
-        return {"values": values, **rows, "duration_s": _rounded(self.duration_s)}
+        values = {m.name: finite_or_none(v, 4) for m, v in zip(MEASURES, self.values, strict=True)}
+        rows = {name: [finite_or_none(v, 4) for v in getattr(self, name)] for name in ("kind", *_BY_BAND)}
+        return {"values": values, **rows, "duration_s": finite_or_none(self.duration_s, 4)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SongMeasures:
@@ -212,10 +213,6 @@ _BY_BAND = ("quiet_db", "moves_db")
 
 def _numbers(values: Iterable[float | None]) -> Float64Array:
     return np.array([math.nan if v is None else float(v) for v in values])
-
-
-def _rounded(value: float) -> float | None:
-    return round(float(value), 4) if math.isfinite(value) else None
 
 
 def measure_song(analysis: Analysis, fingerprint: Fingerprint) -> SongMeasures:
@@ -247,7 +244,7 @@ def tone_db(mid_db: Float64Array, side_db: Float64Array) -> Float64Array:
 
     The mean is that of 100 Hz to 8 kHz in dB, so that the tone does not depend on the level.
     """
-    both = 10 * np.log10(10 ** (mid_db / 10) + 10 ** (side_db / 10))
+    both = powers_to_db(db_to_power(mid_db) + db_to_power(side_db))
     return np.asarray(np.maximum(both - both[LEVEL].mean(), LOWEST_DB))
 
 
@@ -332,7 +329,7 @@ def _lows(fingerprint: Fingerprint) -> dict[str, float]:
             float(power[inside].sum()) + 1e-11
             for power in (fingerprint.low_power, fingerprint.low_steady_power)
         )
-        return min(10 * math.log10(mean / steady), DEEPEST_WOBBLE_DB)
+        return min(power_to_db(mean / steady), DEEPEST_WOBBLE_DB)
 
     return {"sub_wobble": wobble_db(30, 60), "bass_wobble": wobble_db(60, 120)}
 
@@ -349,7 +346,7 @@ def _moves_db(fingerprint: Fingerprint) -> Float64Array:
             for power in (fingerprint.low_power, fingerprint.low_steady_power)
         )
         if high_hz <= hz[-1]:
-            moves_db[band] = max(moves_db[band], 10 * math.log10(mean / steady) - _STEADY_NOISE_DB)
+            moves_db[band] = max(moves_db[band], power_to_db(mean / steady) - _STEADY_NOISE_DB)
     return moves_db
 
 
@@ -361,7 +358,7 @@ def _noise_spread_db(bin_hz: float) -> Float64Array:
     """
     freedom = np.maximum(np.diff(BAND_EDGES_HZ) / (1.5 * bin_hz), 1.0)
     loud, quiet = (gammaincinv(freedom, share) for share in (_LOUD_SHARE, _QUIET_SHARE))
-    return np.asarray(10 * np.log10(loud / quiet))
+    return np.asarray(powers_to_db(loud / quiet))
 
 
 def _at_tones(bands: Float64Array) -> Float64Array:

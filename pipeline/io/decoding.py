@@ -15,7 +15,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -36,10 +36,8 @@ from mixagent.pipeline.io.ogg_pages import ends_a_stream, ogg_links
 from mixagent.pipeline.io.sized_chunks import more_than_stated, put_right
 from mixagent.pipeline.io.spliced_file import Piece, SplicedFile
 from mixagent.pipeline.names import for_libsndfile
-from mixagent.pipeline.types import DiskAudio, DiskAudioWriter, FloatArray
+from mixagent.pipeline.types import DiskAudio, DiskAudioWriter, FloatArray, Progress
 from mixagent.pipeline.untrusted import decimal_number, whole_number
-
-Progress = Callable[[float], None]
 
 SHORTEST_S = 0.4
 """One gating block of BS.1770: the loudness of anything shorter is undefined."""

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.errors import OutputError, UsageError, reason
 from mixagent.pipeline.files import atomically, clear_leftovers, followed
-from mixagent.pipeline.io.decoding import Progress
 from mixagent.pipeline.io.dither import quantise
 from mixagent.pipeline.io.tags import Retag, copy_tags
 from mixagent.pipeline.names import check_name, for_libsndfile
-from mixagent.pipeline.types import AudioSource, blocks
+from mixagent.pipeline.types import AudioSource, Progress, blocks
 from mixagent.pipeline.untrusted import file_name
 
 BitDepth = Literal["16", "24", "32f"]

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.errors import InputError, OutputError
 from mixagent.pipeline.files import atomically
 from mixagent.pipeline.io.decoding import probe
@@ -38,7 +39,7 @@ def replaygain_texts(
     """
     return {
         f"replaygain_{of}_gain": [f"{REPLAYGAIN_LUFS - integrated_lufs:.2f} dB"],
-        f"replaygain_{of}_peak": [f"{10 ** (sample_peak_dbfs / 20):.6f}"],
+        f"replaygain_{of}_peak": [f"{db_to_amplitude(sample_peak_dbfs):.6f}"],
         "replaygain_reference_loudness": [f"{REPLAYGAIN_LUFS:.2f} LUFS"],
     }
 

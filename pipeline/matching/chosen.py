@@ -12,13 +12,11 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.finished.band import Band, finished_music_band
 from mixagent.pipeline.finished.measures import GROUPS, INDEX, MEASURES, Group, beyond_end
 from mixagent.pipeline.matching.profiles import Profile
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 LEAST_SPREAD_DB = 1.0
 """Of a band of tone or width, and of the peak to loudness ratio."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
@@ -12,17 +12,18 @@ from mixagent.pipeline.errors import InputError, UsageError, reason
 from mixagent.pipeline.files import write_atomically
 from mixagent.pipeline.finished.measures import measure_song
 from mixagent.pipeline.io import decode
-from mixagent.pipeline.matching.profiles import HeardSong, OlderProfileError, Profile, from_json
+from mixagent.pipeline.matching.profiles import AnalysedSong, OlderProfileError, Profile, from_json
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
-
-Progress = Callable[[float], None]
+from mixagent.pipeline.types import Progress
 
 GENRE = "genre:"
 """What a shipped profile's name begins with where a file could stand."""
 
 
-def heard(song: Path, scratch: Path, progress: Progress | None = None) -> tuple[HeardSong, tuple[str, ...]]:
+def analysed_song(
+    song: Path, scratch: Path, progress: Progress | None = None
+) -> tuple[AnalysedSong, tuple[str, ...]]:
     """What a song measures, and the decoder's warnings; the decoded samples are gone afterwards.
 
     Args:
@@ -41,7 +42,7 @@ def heard(song: Path, scratch: Path, progress: Progress | None = None) -> tuple[
         measures = measure_song(analysis, fingerprint(decoded.audio, analysis.integrated_lufs))
     finally:
         scratch.unlink(missing_ok=True)
-    return HeardSong(analysis, measures), decoded.warnings
+    return AnalysedSong(analysis, measures), decoded.warnings
 
 
 def read_profile(path: Path) -> Profile:

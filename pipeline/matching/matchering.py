@@ -9,16 +9,13 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import soundfile
 
 from mixagent.pipeline.errors import InputError, ModelMissingError, option
 from mixagent.pipeline.io.resampling import resample
-from mixagent.pipeline.types import AudioSource, DiskAudio, FloatArray, blocks, spool
-
-Progress = Callable[[float], None]
+from mixagent.pipeline.types import AudioSource, DiskAudio, FloatArray, Progress, blocks, spool
 
 LONGEST_S = 600.0
 """Song and reference together, for which it takes 2.2 GB (`scripts/benchmark_references.py memory`)."""

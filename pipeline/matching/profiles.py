@@ -13,12 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.finished.measures import INDEX, MEASURES, TONE_HZ, WIDTH_HZ, SongMeasures
 from mixagent.pipeline.measure.analysis import Analysis
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 SCHEMA, OLDER = "mixagent.profile/2", "mixagent.profile/1"
 
@@ -32,7 +30,7 @@ class OlderProfileError(ValueError):
 
 
 @dataclass(frozen=True)
-class HeardSong:
+class AnalysedSong:
     """What was measured of one song."""
 
     analysis: Analysis
@@ -97,7 +95,7 @@ class Profile:
         }
 
 
-def profile_of(name: str, songs: Mapping[str, HeardSong], about: str = "") -> Profile:
+def profile_of(name: str, songs: Mapping[str, AnalysedSong], about: str = "") -> Profile:
     """The profile of songs by the SHA-256 of each.
 
     Raises:

@@ -16,9 +16,10 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
+from mixagent.pipeline.decibels import power_to_db, powers_to_db
 from mixagent.pipeline.dsp.third_octaves import EDGES_HZ, THIRD_OCTAVES_HZ
-from mixagent.pipeline.measure.meters import EnergyMeter, Float64Array, Loudness, LoudnessMeter
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
+from mixagent.pipeline.measure.meters import EnergyMeter, Loudness, LoudnessMeter
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 BANDS_HZ: Mapping[str, tuple[float, float]] = {
     "sub": (20.0, 60.0),
@@ -254,7 +255,7 @@ def cut_off_hz(power: Float64Array, rate: int) -> float:
     nyquist_hz = rate / 2
     edges_hz = 1000.0 * 2 ** (np.arange(max(math.floor(96 * math.log2(nyquist_hz / 1000.0)) + 1, 1)) / 96)
     density = band_power(power, rate, edges_hz) / np.diff(edges_hz)
-    level_db = 10 * np.log10(np.maximum(density, power.sum() * 1e-16))
+    level_db = powers_to_db(np.maximum(density, power.sum() * 1e-16))
     plateau, fall = 16, 12
     if level_db.size < plateau + fall + 1:
         return nyquist_hz
@@ -333,7 +334,7 @@ def _rise_db(energy: Float64Array, width: int, before: int) -> Float64Array:
     recent = (cumulative[here + width] - cumulative[here]) / width
     past = (cumulative[here] - cumulative[here - before]) / before
     floor = 1e-4 * energy.mean()
-    rise_db: Float64Array = 10 * np.log10(np.maximum(recent, floor) / np.maximum(past, floor))
+    rise_db: Float64Array = powers_to_db(np.maximum(recent, floor) / np.maximum(past, floor))
     return rise_db
 
 
@@ -405,7 +406,7 @@ def _plr_db(loudness: Loudness) -> float:
 
 def _crest_db(loudness: Loudness, moments: Float64Array, frames: int) -> float:
     mean_square = float(moments[2] + moments[3]) / (2 * max(frames, 1))
-    return loudness.true_peak_dbtp - 10 * math.log10(mean_square) if mean_square > 0 else 0.0
+    return loudness.true_peak_dbtp - power_to_db(mean_square) if mean_square > 0 else 0.0
 
 
 def _correlation(moments: Float64Array, frames: int) -> float:
@@ -442,7 +443,7 @@ def _ratio_db(power: float, reference: float) -> float:
         return 0.0
     if power == 0.0 or reference == 0.0:
         return -LIMIT_DB if power == 0.0 else LIMIT_DB
-    return min(max(10 * math.log10(power / reference), -LIMIT_DB), LIMIT_DB)
+    return min(max(power_to_db(power / reference), -LIMIT_DB), LIMIT_DB)
 
 
 def _to_json(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What processing wears off a song: pure measures of a render beside the sound that it was made of.
+"""Artefacts of processing: pure measures of a render beside the sound that it was made of.
 
 Both are read in blocks and have to be of one length, rate and alignment, as everything behind
 `process_blocks` is. None of the measures minds a gain or, but for harshness, a linear filter.
@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import maximum_filter1d, uniform_filter1d
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.dsp.spectral import ComplexArray, window_frames
 from mixagent.pipeline.measure.meters import Loudness
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, FloatArray, blocks
 
 _WINDOW_S = 0.046
 _SEGMENT_WINDOWS = 32
@@ -43,21 +42,21 @@ _TINY = 1e-20
 
 
 @dataclass(frozen=True)
-class Wear:
-    """What a render wore off; see the functions of these names. 0 dB or less is none, but for distortion."""
+class Artefacts:
+    """A render's artefacts, each by the function of its name; 0 dB or less is none, but for distortion."""
 
     distortion_db: float
     pumping_db: float
     transient_loss_db: float
 
 
-def wear(dry: AudioSource, wet: AudioSource) -> Wear:
-    """All that needs both sides.
+def measure_artefacts(dry: AudioSource, wet: AudioSource) -> Artefacts:
+    """Distortion, pumping and lost transients of `wet` beside `dry`.
 
     Raises:
         ValueError: the two differ in length, rate or channels.
     """
-    return Wear(distortion_db(dry, wet), pumping_db(dry, wet), transient_loss_db(dry, wet))
+    return Artefacts(distortion_db(dry, wet), pumping_db(dry, wet), transient_loss_db(dry, wet))
 
 
 def distortion_db(dry: AudioSource, wet: AudioSource) -> float:
@@ -77,7 +76,7 @@ def distortion_db(dry: AudioSource, wet: AudioSource) -> float:
         cross = np.abs((x.conj() * y).sum(axis=1)) ** 2
         left += float(np.maximum(power_y - cross / (power_x + _TINY), 0.0).sum())
         whole += float(power_y.sum())
-    return 10 * math.log10(left / whole) if left > 0 else -math.inf
+    return power_to_db(left / whole) if left > 0 else -math.inf
 
 
 @dataclass(frozen=True)
@@ -133,11 +132,11 @@ def band_levels(source: AudioSource) -> BandLevels:
     ratios, wholes = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
     for spectra in _spectra(source, _SEGMENT_WINDOWS):
         power = (spectra.real**2 + spectra.imag**2).sum(axis=0)
-        levels.append(10 * np.log10((power @ to_bands).T + _TINY))
+        levels.append(powers_to_db((power @ to_bands).T + _TINY))
         harsh = power[:, to_harsh].sum(axis=1) / harsh_octaves
         body = power[:, to_body].sum(axis=1) / body_octaves
-        ratios.append(10 * np.log10((harsh + _TINY) / (body + _TINY)))
-        wholes.append(10 * np.log10(power.sum(axis=1) + _TINY))
+        ratios.append(powers_to_db((harsh + _TINY) / (body + _TINY)))
+        wholes.append(powers_to_db(power.sum(axis=1) + _TINY))
     return BandLevels(
         levels_db=np.concatenate(levels, axis=1),
         window_s=window_frames(_WINDOW_S, source.rate) / 2 / source.rate,
@@ -198,8 +197,8 @@ def loudness_jump_lu(loudness: Loudness) -> float:
     """The largest step of short-term loudness from one 3 s to the next, over −50 LUFS, in LU."""
     levels = np.asarray(loudness.short_term_lufs, np.float64)
     before, after = levels[:-_STEPS_APART], levels[_STEPS_APART:]
-    heard = np.minimum(before, after) > _HEARD_LUFS
-    return float(np.abs(after - before)[heard].max()) if heard.any() else 0.0
+    audible = np.minimum(before, after) > _HEARD_LUFS
+    return float(np.abs(after - before)[audible].max()) if audible.any() else 0.0
 
 
 def _check(dry: AudioSource, wet: AudioSource) -> None:
@@ -243,7 +242,7 @@ class _Envelope:
         reach, span = max(round(_PEAK_S / hop_s), 1), max(round(_BODY_S / hop_s), 1)
         ahead = maximum_filter1d(self.peaks, reach, origin=-(reach // 2))
         body_db = uniform_filter1d(self.levels_db, span, mode="nearest")
-        return np.asarray(20 * np.log10(ahead + 1e-10) - body_db)
+        return np.asarray(amplitudes_to_db(ahead + 1e-10) - body_db)
 
 
 def _envelope(source: AudioSource) -> _Envelope:
@@ -256,7 +255,7 @@ def _envelope(source: AudioSource) -> _Envelope:
         powers = [(part.astype(np.float64) ** 2).mean(axis=(0, 2)) for part in (cut, np.diff(cut))]
         found.append(np.stack([peaks, *powers]))
     peaks, *powers = np.concatenate(found, axis=1)
-    levels_db, slopes_db = (10 * np.log10(power + 1e-10) for power in powers)
+    levels_db, slopes_db = (powers_to_db(power + 1e-10) for power in powers)
     return _Envelope(peaks, levels_db, slopes_db)
 
 
@@ -265,11 +264,11 @@ def _onsets(levels_db: Float64Array, hop_s: float) -> NDArray[np.int64]:
     span, reach = max(round(_BEFORE_S / hop_s), 1), max(round(_PEAK_S / hop_s), 1)
     if levels_db.size <= span + 2:
         return np.zeros(0, np.int64)
-    power = 10 ** (levels_db / 10)
+    power = db_to_power(levels_db)
     sums = np.concatenate(([0.0], np.cumsum(power)))
     before = (sums[span:-2] - sums[: -span - 2]) / span
     now = (sums[span + 2 :] - sums[span:-2]) / 2
-    rises = 10 * np.log10(now / before)
-    loud = 10 * np.log10(now) > levels_db.max() + _AUDIBLE_DB / 2
+    rises = powers_to_db(now / before)
+    loud = powers_to_db(now) > levels_db.max() + _AUDIBLE_DB / 2
     first = (rises >= maximum_filter1d(rises, 2 * reach + 1)) & (rises > _RISE_DB) & loud
     return np.flatnonzero(first) + span

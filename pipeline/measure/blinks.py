@@ -13,10 +13,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import powers_to_db
 from mixagent.pipeline.dsp.spectral import ComplexArray, SpectralProcessor, window_frames
-from mixagent.pipeline.types import AudioSource, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 LOW_HZ, HIGH_HZ = 4000.0, 16000.0
 _PER_OCTAVE = 6
@@ -88,7 +87,7 @@ class BlinkListener(SpectralProcessor):
         """Mean power of the bins of each band by window in dB, shape (bands, windows)."""
         bands = max(self.edges_hz.size - 1, 0)
         levels = np.concatenate([np.zeros((0, bands)), *self._levels])
-        return np.asarray(10 * np.log10(levels + 1e-20)).T
+        return np.asarray(powers_to_db(levels + 1e-20)).T
 
 
 @njit(cache=True, nogil=True)
@@ -138,18 +137,18 @@ def find_blinks(levels_db: Float64Array, edges_hz: Float64Array, hop_s: float) -
     loudest_db = float(np.percentile(levels_db, 99))
     for band in range(UNDER, bands):
         under_db = np.median(levels_db[band - UNDER : band], axis=0)
-        heard = under_db > loudest_db - 60.0
-        if heard.sum() < 16:
+        audible = under_db > loudest_db - 60.0
+        if audible.sum() < 16:
             continue
         over = levels_db[band] - under_db
-        usual_db = float(np.median(over[heard]))
-        there = heard & (over > usual_db - _THERE_DB)
+        usual_db = float(np.median(over[audible]))
+        there = audible & (over > usual_db - _THERE_DB)
         spread_db = float(np.mean(np.abs(over[there] - np.median(over[there]))))
         if spread_db > _STEADY_DB or levels_db[band][there].max() < loudest_db + _FLOOR_DB:
             continue
-        spans = _spans(levels_db[band], under_db, heard & (over < usual_db - _AWAY_DB), hop_s)
+        spans = _spans(levels_db[band], under_db, audible & (over < usual_db - _AWAY_DB), hop_s)
         gone = sum(stop - start for start, stop in spans)
-        if len(spans) < _FEWEST or gone > _MOST_AWAY * heard.sum():
+        if len(spans) < _FEWEST or gone > _MOST_AWAY * audible.sum():
             continue
         away[band] = gone / windows
         for start, stop in spans:

@@ -18,10 +18,14 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 from scipy.ndimage import median_filter, uniform_filter1d
 
-from mixagent.pipeline.decibels import power_db
-from mixagent.pipeline.types import Audio, AudioSource
-
-Array = NDArray[np.float32]
+from mixagent.pipeline.decibels import (
+    db_to_amplitude,
+    db_to_power,
+    floored_powers_to_db,
+    power_to_db,
+    powers_to_db,
+)
+from mixagent.pipeline.types import Audio, AudioSource, FloatArray
 
 THIRDS_HZ = tuple(1000.0 * 2.0 ** (n / 3.0) for n in range(-14, 14))
 """Centres of the bands of tone, 39 Hz to 20 kHz; those from 125 Hz are also followed in time."""
@@ -54,7 +58,7 @@ _PER_OCTAVE = 24
 _CLIFF_HZ = 2500.0
 
 
-def describe(audio: Audio) -> Array:
+def describe(audio: Audio) -> FloatArray:
     """The features of a segment, float32 of shape (len(FEATURE_NAMES),).
 
     Finite for any finite samples, silence and mono included; a change of level alone changes nothing.
@@ -62,11 +66,11 @@ def describe(audio: Audio) -> Array:
     Args:
         audio: mono or stereo at any rate; a few seconds, at least `LEAST_S` to be meaningful.
     """
-    heard = _heard(audio)
-    return np.concatenate([group.measure(heard) for group in _GROUPS]).astype(np.float32)
+    analysed = _analysed(audio)
+    return np.concatenate([group.measure(analysed) for group in _GROUPS]).astype(np.float32)
 
 
-def describe_song(source: AudioSource, segments: int = 8, segment_s: float = 4.0) -> Array:
+def describe_song(source: AudioSource, segments: int = 8, segment_s: float = 4.0) -> FloatArray:
     """Mean features of evenly spaced segments, those that are silent left out; streamed.
 
     Args:
@@ -80,9 +84,9 @@ def describe_song(source: AudioSource, segments: int = 8, segment_s: float = 4.0
     if count > 1:
         starts = [round(k * (source.frames - length) / (count - 1)) for k in range(count)]
     parts = (Audio(source.read(start, start + length), source.rate) for start in starts)
-    heard = [(float(np.mean(np.square(part.samples))) if part.frames else 0.0, part) for part in parts]
-    loudest = max(power for power, _ in heard)
-    described = [describe(part) for power, part in heard if power >= 1e-4 * loudest]
+    powers = [(float(np.mean(np.square(part.samples))) if part.frames else 0.0, part) for part in parts]
+    loudest = max(power for power, _ in powers)
+    described = [describe(part) for power, part in powers if power >= 1e-4 * loudest]
     return np.asarray(np.mean(described, axis=0, dtype=np.float64), np.float32)
 
 
@@ -102,17 +106,17 @@ class _MidSide:
         product: mean over time of the complex product, (bins,): what side and mid have in common.
     """
 
-    mid: Array
-    side: Array
-    cross: Array
-    log: Array
-    thirds: Array
-    mean_mid: Array
-    mean_side: Array
+    mid: FloatArray
+    side: FloatArray
+    cross: FloatArray
+    log: FloatArray
+    thirds: FloatArray
+    mean_mid: FloatArray
+    mean_side: FloatArray
     product: NDArray[np.complex64]
 
     @classmethod
-    def of(cls, both: Array, rate: int, scale: np.float32) -> _MidSide:
+    def of(cls, both: FloatArray, rate: int, scale: np.float32) -> _MidSide:
         bins = _size(rate, _WINDOW_S) // 2 + 1
         octaves = _weights(rate, bins, _octave_edges())
         thirds = _weights(rate, bins, _thirds_edges()[_MOVING.start :])
@@ -131,7 +135,7 @@ class _MidSide:
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Analysed:
     """A segment's samples and spectra; powers are relative to the segment's mean power.
 
     fast holds the punch bands and the wide bands (bands, frames); fine is a spectrum of narrow bins of
@@ -139,24 +143,24 @@ class _Heard:
     """
 
     rate: int
-    samples: Array
+    samples: FloatArray
     spectra: _MidSide
-    fast: Array
-    fine: Array
-    fine_log: Array
+    fast: FloatArray
+    fine: FloatArray
+    fine_log: FloatArray
 
     @cached_property
-    def loud(self) -> Array:
+    def loud(self) -> FloatArray:
         """Magnitudes of the samples, (channels, frames)."""
         return np.abs(self.samples)
 
     @cached_property
-    def fine_db(self) -> Array:
+    def fine_db(self) -> FloatArray:
         """Density of the fine spectrum in dB, (bins,)."""
         return _db(self.fine * self.fine.size, 1e-10)
 
 
-def _heard(audio: Audio) -> _Heard:
+def _analysed(audio: Audio) -> _Analysed:
     samples = audio.samples
     short = math.ceil(LEAST_S * audio.rate) - audio.frames
     if short > 0:
@@ -167,7 +171,7 @@ def _heard(audio: Audio) -> _Heard:
     fast_weights = _weights(audio.rate, _size(audio.rate, _FAST_WINDOW_S) // 2 + 1, _FAST_BANDS_HZ)
     fast = [_squared(s[0]) @ fast_weights for s in _spectra(both[:1], audio.rate, _FAST_WINDOW_S)]
     fine, log = _fine(both, audio.rate, scale)
-    return _Heard(
+    return _Analysed(
         rate=audio.rate,
         samples=samples,
         spectra=_MidSide.of(both, audio.rate, scale),
@@ -177,7 +181,7 @@ def _heard(audio: Audio) -> _Heard:
     )
 
 
-def _fine(both: Array, rate: int, scale: np.float32) -> tuple[Array, Array]:
+def _fine(both: FloatArray, rate: int, scale: np.float32) -> tuple[FloatArray, FloatArray]:
     """Mean power of mid and side together, and the mean of its logarithm, (bins,) each."""
     powers, logs, count = np.float32(0.0), np.float32(0.0), 0
     for spectra in _spectra(both, rate, _FINE_WINDOW_S):
@@ -188,7 +192,7 @@ def _fine(both: Array, rate: int, scale: np.float32) -> tuple[Array, Array]:
     return np.asarray(powers / count), np.asarray(logs / count)
 
 
-def _spectra(signals: Array, rate: int, seconds: float) -> Iterator[NDArray[np.complex64]]:
+def _spectra(signals: FloatArray, rate: int, seconds: float) -> Iterator[NDArray[np.complex64]]:
     """Spectra (signals, some frames, bins) whose squares sum over the bins to a frame's mean power.
 
     In pieces that stay in the processor's cache: whole they would take three times as long.
@@ -205,17 +209,17 @@ def _size(rate: int, seconds: float) -> int:
 
 
 @lru_cache
-def _window(size: int) -> Array:
+def _window(size: int) -> FloatArray:
     window = np.sin(np.pi * (np.arange(size) + 0.5) / size)
     return np.asarray(window * (2.0 / size), np.float32)
 
 
-def _squared(spectrum: NDArray[np.complex64]) -> Array:
+def _squared(spectrum: NDArray[np.complex64]) -> FloatArray:
     return spectrum.real**2 + spectrum.imag**2
 
 
 @lru_cache
-def _weights(rate: int, bins: int, edges_hz: tuple[tuple[float, float], ...]) -> Array:
+def _weights(rate: int, bins: int, edges_hz: tuple[tuple[float, float], ...]) -> FloatArray:
     """Share of each bin in each band, (bins, bands): a bin is as wide as its spacing."""
     width = rate / 2 / (bins - 1)
     low = (np.arange(bins)[:, None] - 0.5) * width
@@ -237,7 +241,7 @@ def _octave_edges() -> tuple[tuple[float, float], ...]:
 @lru_cache
 def _step_weights(
     rate: int, bins: int, hz: tuple[float, float], per_octave: int
-) -> tuple[slice, Array, Array]:
+) -> tuple[slice, FloatArray, FloatArray]:
     """The bins from `hz` to `hz`, their shares in logarithmic steps (bins, steps), and their sums."""
     count = round(per_octave * math.log2(hz[1] / hz[0]))
     edges = hz[0] * 2 ** (np.arange(count + 1) / per_octave)
@@ -247,11 +251,11 @@ def _step_weights(
     return used, weights[used].copy(), np.maximum(weights.sum(axis=0), 1e-3)
 
 
-def _db(power: NDArray[np.floating] | float, floor: float = _FLOOR) -> Array:
-    return power_db(power, floor)
+def _db(power: NDArray[np.floating] | float, floor: float = _FLOOR) -> FloatArray:
+    return floored_powers_to_db(power, floor)
 
 
-def percentiles(values: Array, percents: Sequence[float]) -> Array:
+def percentiles(values: FloatArray, percents: Sequence[float]) -> FloatArray:
     """Percentiles over the last axis, linear between two ranks, shape (percents, …).
 
     What `np.percentile` gives, in a fifth of its time for the few hundred frames of a segment.
@@ -271,26 +275,29 @@ class _Group:
     """Some features that one function measures, and their names in its order."""
 
     names: tuple[str, ...]
-    measure: Callable[[_Heard], Array]
+    measure: Callable[[_Analysed], FloatArray]
 
 
-def _tone(heard: _Heard) -> Array:
+def _tone(analysed: _Analysed) -> FloatArray:
     """Long-term third octaves of mid and side together, against the mean of 98 Hz to 8 kHz."""
-    level_db = _db(heard.fine @ _weights(heard.rate, heard.fine.size, _thirds_edges()))
+    level_db = _db(analysed.fine @ _weights(analysed.rate, analysed.fine.size, _thirds_edges()))
     return np.asarray(level_db - level_db[_TONE_CORE].mean())
 
 
-def _movement(heard: _Heard) -> Array:
+def _movement(analysed: _Analysed) -> FloatArray:
     """10th and 90th percentile over time of mid's third octaves, against their mean power."""
-    thirds = heard.spectra.thirds
+    thirds = analysed.spectra.thirds
     mean_db = _db(thirds.mean(axis=0))
     low, high = percentiles(_db(thirds).T, (10.0, 90.0))
     return np.concatenate([low - mean_db, high - mean_db])
 
 
-def _width(heard: _Heard) -> Array:
+def _width(analysed: _Analysed) -> FloatArray:
     """Side to mid by octave: in all, and the 10th and 90th percentile over time; then coherence."""
-    spectra, weights = heard.spectra, _weights(heard.rate, heard.spectra.product.size, _octave_edges())
+    spectra, weights = (
+        analysed.spectra,
+        _weights(analysed.rate, analysed.spectra.product.size, _octave_edges()),
+    )
     mid, side = spectra.mid, spectra.side
     over_time = percentiles(_ratio_db(side, mid).T, (10.0, 90.0))
     apart = np.sqrt(spectra.mean_mid * spectra.mean_side) @ weights
@@ -299,9 +306,9 @@ def _width(heard: _Heard) -> Array:
     return np.concatenate([whole, *over_time, 20.0 * in_phase])
 
 
-def _lean(heard: _Heard) -> Array:
+def _lean(analysed: _Analysed) -> FloatArray:
     """Right against left by octave, its spread over time by octave, and that of the whole."""
-    both, cross = heard.spectra.mid + heard.spectra.side, heard.spectra.cross
+    both, cross = analysed.spectra.mid + analysed.spectra.side, analysed.spectra.cross
     over_time = _lean_db(both, cross)
     weight = both / (both.sum(axis=0) + _FLOOR)
     mean = (over_time * weight).sum(axis=0)
@@ -313,30 +320,30 @@ def _lean(heard: _Heard) -> Array:
     return np.concatenate([leans, spread, figures])
 
 
-def _correlation(heard: _Heard) -> Array:
+def _correlation(analysed: _Analysed) -> FloatArray:
     """Correlation of left and right, −20 to 20."""
-    mid, side = float(heard.spectra.mean_mid.mean()), float(heard.spectra.mean_side.mean())
-    both, lean = mid + side, 2.0 * float(heard.spectra.product.real.mean())
+    mid, side = float(analysed.spectra.mean_mid.mean()), float(analysed.spectra.mean_side.mean())
+    both, lean = mid + side, 2.0 * float(analysed.spectra.product.real.mean())
     powers = math.sqrt(max(both * both - lean * lean, 0.0))
     return np.array([20.0 * (mid - side) / powers if powers > 1e-9 else 20.0], np.float32)
 
 
-def _punch(heard: _Heard) -> Array:
+def _punch(analysed: _Analysed) -> FloatArray:
     """Percentiles over time of fast over slow level, by band."""
-    slow = uniform_filter1d(heard.fast, round(2 * _SLOW_S / _FAST_WINDOW_S), axis=1, mode="nearest")
-    contrast = _db((heard.fast + _FLOOR) / (slow + _FLOOR), 1e-6)
+    slow = uniform_filter1d(analysed.fast, round(2 * _SLOW_S / _FAST_WINDOW_S), axis=1, mode="nearest")
+    contrast = _db((analysed.fast + _FLOOR) / (slow + _FLOOR), 1e-6)
     return percentiles(contrast, _CONTRAST_PERCENTILES).T.ravel()
 
 
-def _dynamics(heard: _Heard) -> Array:
+def _dynamics(analysed: _Analysed) -> FloatArray:
     """Percentiles over time of the fast level over its mean power, by band."""
-    level_db = _db(heard.fast / (heard.fast.mean(axis=1, keepdims=True) + _FLOOR), 1e-6)
+    level_db = _db(analysed.fast / (analysed.fast.mean(axis=1, keepdims=True) + _FLOOR), 1e-6)
     return percentiles(level_db, _LEVEL_PERCENTILES).T.ravel()
 
 
-def _modulation(heard: _Heard) -> Array:
+def _modulation(analysed: _Analysed) -> FloatArray:
     """How much the level in dB moves at each rate, in four bands: dB of dB²."""
-    level_db = _db(heard.fast, 1e-6)
+    level_db = _db(analysed.fast, 1e-6)
     level_db -= level_db.mean(axis=1, keepdims=True)
     window = np.hanning(level_db.shape[1]).astype(np.float32)
     moves = _squared(rfft(level_db * window, axis=1)) / np.float32(max(np.square(window).sum(), 1.0))
@@ -349,10 +356,10 @@ def _modulation(heard: _Heard) -> Array:
     )
 
 
-def _crest(heard: _Heard) -> Array:
+def _crest(analysed: _Analysed) -> FloatArray:
     """Peak over RMS within windows of three lengths (10th, 50th, 90th percentile), then of all."""
-    loud = heard.loud
-    step = round(_CREST_S[0] * heard.rate)
+    loud = analysed.loud
+    step = round(_CREST_S[0] * analysed.rate)
     count = loud.shape[1] // step
     pieces = loud[:, : count * step].reshape(loud.shape[0], count, step)
     peak, power = pieces.max(axis=2), np.einsum("cki,cki->ck", pieces, pieces) / np.float32(step)
@@ -360,61 +367,61 @@ def _crest(heard: _Heard) -> Array:
     return np.concatenate([*values, _crests(peak, power, count)[:1]])
 
 
-def _crests(peak: Array, power: Array, width: int) -> Array:
+def _crests(peak: FloatArray, power: FloatArray, width: int) -> FloatArray:
     count = max(peak.shape[1] // width, 1)
     peaks = peak[:, : count * width].reshape(peak.shape[0], count, -1).max(axis=2)
     powers = power[:, : count * width].reshape(peak.shape[0], count, -1).mean(axis=2)
-    heard = powers > 1e-4 * powers.max() + 1e-20
-    if not heard.any():
+    audible = powers > 1e-4 * powers.max() + 1e-20
+    if not audible.any():
         return np.zeros(3, np.float32)
-    crest_db = _db(np.square(peaks[heard]) / powers[heard])
+    crest_db = _db(np.square(peaks[audible]) / powers[audible])
     return percentiles(crest_db, (10.0, 50.0, 90.0))
 
 
-def _near_peak(heard: _Heard) -> Array:
+def _near_peak(analysed: _Analysed) -> FloatArray:
     """Share of samples within some dB of the highest, in dB."""
-    peak = float(heard.loud.max(initial=0.0))
+    peak = float(analysed.loud.max(initial=0.0))
     if peak <= 0.0:
         return np.full(len(_NEAR_PEAK_DB), -60.0, np.float32)
-    near = heard.loud[heard.loud >= peak * 10 ** (-_NEAR_PEAK_DB[-1] / 20)]
-    counts = [np.count_nonzero(near >= peak * 10 ** (-db / 20)) for db in _NEAR_PEAK_DB]
-    return _db(np.array(counts) / heard.loud.size, 1e-6)
+    near = analysed.loud[analysed.loud >= peak * db_to_amplitude(-_NEAR_PEAK_DB[-1])]
+    counts = [np.count_nonzero(near >= peak * db_to_amplitude(-db)) for db in _NEAR_PEAK_DB]
+    return _db(np.array(counts) / analysed.loud.size, 1e-6)
 
 
-def _lines(heard: _Heard) -> Array:
+def _lines(analysed: _Analysed) -> FloatArray:
     """The highest steady lines of 6 to 14 kHz over the median around them, and their number over 6 dB."""
-    inside = heard.fine_db[_range(heard, _LINES_HZ)]
+    inside = analysed.fine_db[_range(analysed, _LINES_HZ)]
     if inside.size < 64:
         return np.zeros(5, np.float32)
     reach = round(600.0 * inside.size / (_LINES_HZ[1] - _LINES_HZ[0])) | 1
     standing = np.sort(inside - median_filter(inside, reach, mode="nearest"))[::-1]
     top = [standing[0], standing[3], standing[11], standing[31]]
-    return np.array([*top, 10.0 * math.log10(1.0 + np.count_nonzero(standing > 6.0))], np.float32)
+    return np.array([*top, power_to_db(1.0 + np.count_nonzero(standing > 6.0))], np.float32)
 
 
-def _range(heard: _Heard, hz: tuple[float, float]) -> slice:
-    scale = 2.0 * (heard.fine.size - 1) / heard.rate
+def _range(analysed: _Analysed, hz: tuple[float, float]) -> slice:
+    scale = 2.0 * (analysed.fine.size - 1) / analysed.rate
     return slice(round(hz[0] * scale), round(hz[1] * scale))
 
 
-def _resonances(heard: _Heard) -> Array:
+def _resonances(analysed: _Analysed) -> FloatArray:
     """How far 1/24 octaves of 150 to 650 Hz stand over their surroundings: the highest ones."""
-    level_db = _log_spectrum(heard, *_RESONANCES_HZ)
+    level_db = _log_spectrum(analysed, *_RESONANCES_HZ)
     standing = np.sort(level_db - median_filter(level_db, _PER_OCTAVE | 1, mode="nearest"))[::-1]
     return np.array([standing[0], standing[2], standing[5], standing[11], -standing[-1]], np.float32)
 
 
-def _bump(heard: _Heard) -> Array:
+def _bump(analysed: _Analysed) -> FloatArray:
     """Geometric mean over time of 1/12 octaves of 90 Hz to 1.4 kHz, which notes hardly move."""
-    inside, weights, width = _step_weights(heard.rate, heard.fine.size, _BUMP_HZ, 12)
-    level = heard.fine_log[inside] @ weights / width
+    inside, weights, width = _step_weights(analysed.rate, analysed.fine.size, _BUMP_HZ, 12)
+    level = analysed.fine_log[inside] @ weights / width
     level_db = level * np.float32(10 / math.log(10))
     return np.asarray(level_db - level_db.mean())
 
 
-def _gaps(heard: _Heard) -> Array:
+def _gaps(analysed: _Analysed) -> FloatArray:
     """Depth of the deepest static gaps, each against the lower of its shoulders."""
-    level_db = _log_spectrum(heard, *_GAPS_HZ)
+    level_db = _log_spectrum(analysed, *_GAPS_HZ)
     inner, outer = _PER_OCTAVE // 4, _PER_OCTAVE // 2
     mean = uniform_filter1d(level_db, outer - inner + 1)
     middle = uniform_filter1d(level_db, 3)[outer:-outer]
@@ -429,16 +436,16 @@ def _gaps(heard: _Heard) -> Array:
     return np.array(found, np.float32)
 
 
-def _log_spectrum(heard: _Heard, low_hz: float, high_hz: float) -> Array:
+def _log_spectrum(analysed: _Analysed, low_hz: float, high_hz: float) -> FloatArray:
     """The fine spectrum's density in dB in steps of 1/24 octave; flat above half the rate."""
-    inside, weights, width = _step_weights(heard.rate, heard.fine.size, (low_hz, high_hz), _PER_OCTAVE)
-    return _db(heard.fine[inside] @ weights * heard.fine.size / width, 1e-10)
+    inside, weights, width = _step_weights(analysed.rate, analysed.fine.size, (low_hz, high_hz), _PER_OCTAVE)
+    return _db(analysed.fine[inside] @ weights * analysed.fine.size / width, 1e-10)
 
 
-def _cut_off(heard: _Heard) -> Array:
+def _cut_off(analysed: _Analysed) -> FloatArray:
     """Octaves from 16 kHz to where the spectrum ends for good, and the fall there in dB."""
-    nyquist = heard.rate / 2
-    level_db = _log_spectrum(heard, _CLIFF_HZ, 0.97 * nyquist)
+    nyquist = analysed.rate / 2
+    level_db = _log_spectrum(analysed, _CLIFF_HZ, 0.97 * nyquist)
     above = np.maximum.accumulate(level_db[::-1])[::-1]
     before = uniform_filter1d(level_db, 6, origin=2)
     fall = before[6:-5] - above[11:]
@@ -448,36 +455,36 @@ def _cut_off(heard: _Heard) -> Array:
     return np.array([10.0 * min(math.log2(end_hz / 16000.0), 0.0), cliff], np.float32)
 
 
-def _flatness(heard: _Heard) -> Array:
+def _flatness(analysed: _Analysed) -> FloatArray:
     """Geometric over arithmetic mean of a frame's bins, by octave, in dB."""
-    spectra, top = heard.spectra, slice(3, None)
-    weights = _weights(heard.rate, spectra.product.size, _octave_edges())[:, top]
+    spectra, top = analysed.spectra, slice(3, None)
+    weights = _weights(analysed.rate, spectra.product.size, _octave_edges())[:, top]
     width = np.maximum(weights.sum(axis=0), 1e-3)
     geometric = spectra.log[:, top] / width
     arithmetic = np.log(spectra.mid[:, top] / width + np.float32(1e-12))
     return np.asarray((geometric - arithmetic).mean(axis=0) * (10 / math.log(10)), np.float32)
 
 
-def _blinks(heard: _Heard) -> Array:
+def _blinks(analysed: _Analysed) -> FloatArray:
     """Share of frames in which a third octave from 1 kHz falls 14 dB under its neighbours, in dB."""
-    level_db = _db(heard.spectra.thirds[:, 9:], 1e-9)
+    level_db = _db(analysed.spectra.thirds[:, 9:], 1e-9)
     beside = np.minimum(level_db[:, :-2], level_db[:, 2:])
     share = (beside - level_db[:, 1:-1] > 14.0).mean(axis=0)
     quarters = np.array_split(share, 4)
     return _db(np.array([quarter.mean() for quarter in quarters]), 1e-3)
 
 
-def _ratio_db(over: Array, under: Array) -> Array:
-    least = np.float32(10 ** (-_SIDE_FLOOR_DB / 10))
+def _ratio_db(over: FloatArray, under: FloatArray) -> FloatArray:
+    least = np.float32(db_to_power(-_SIDE_FLOOR_DB))
     return np.clip(_db((over + least * under + 1e-9) / (under + 1e-9)), -_SIDE_FLOOR_DB, 20.0)
 
 
-def _lean_db(both: Array, cross: Array) -> Array:
+def _lean_db(both: FloatArray, cross: FloatArray) -> FloatArray:
     """Right over left, from |mid|² + |side|² and the product of mid and side."""
     right, left = both - 2 * cross, both + 2 * cross
     floor = np.float32(1e-2) * both + np.float32(1e-9)
     return np.asarray(
-        10.0 * np.log10((np.maximum(right, 0) + floor) / (np.maximum(left, 0) + floor)), np.float32
+        powers_to_db((np.maximum(right, 0) + floor) / (np.maximum(left, 0) + floor)), np.float32
     )
 
 

@@ -18,14 +18,13 @@ import scipy.fft
 from numba import njit
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power, powers_to_db
 from mixagent.pipeline.dsp.cascade import Butterworth
 from mixagent.pipeline.dsp.spectral import ComplexArray
 from mixagent.pipeline.measure.blinks import BlinkListener
 from mixagent.pipeline.measure.clicks import find_clicks
 from mixagent.pipeline.measure.meters import EnergyMeter
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 REFERENCE_LUFS = -20.0
 FLOOR_DB = -110.0
@@ -67,7 +66,7 @@ _HISTOGRAM_STEP_DB = 0.5
 _HISTOGRAM_BINS = 300
 _QUIET_DB = -65.0
 _BLINK_DB = -14.0
-_CREST_FLOOR = 10 ** (FLOOR_DB / 10)
+_CREST_FLOOR = db_to_power(FLOOR_DB)
 
 
 @dataclass(frozen=True)
@@ -143,7 +142,7 @@ def fingerprint(source: AudioSource, integrated_lufs: float) -> Fingerprint:
     """
     if not math.isfinite(integrated_lufs):
         raise ValueError("silence has no fingerprint")
-    gain = np.float32(10 ** ((REFERENCE_LUFS - integrated_lufs) / 20))
+    gain = np.float32(db_to_amplitude(REFERENCE_LUFS - integrated_lufs))
     size = 1 << max(round(math.log2(0.0464 * source.rate)), 8)
     frames = _Frames(source.rate, size)
     low = _LowSpectrum(source.rate, size * 16)
@@ -467,7 +466,7 @@ class _BandCrest:
         loud = (power >= np.median(power)) & (power > _CREST_FLOOR)
         if not loud.any():
             return 0.0
-        return float(np.median(10 * np.log10(windows[loud].max(axis=1) / power[loud])))
+        return float(np.median(powers_to_db(windows[loud].max(axis=1) / power[loud])))
 
 
 class _Glitches:

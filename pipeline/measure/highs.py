@@ -12,13 +12,11 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import rfft
 
+from mixagent.pipeline.decibels import db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.dsp.streaming import half_overlapping
-from mixagent.pipeline.types import AudioSource, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 USUAL_END_HZ = 15400.0
 """Finished music's highs reach at least this far: a song that does is not called short."""
@@ -107,7 +105,7 @@ def measure_highs(source: AudioSource) -> Highs:
         loud = found.sum(axis=1) > 1e-6 * size
         found = found[loud]
         power += found.sum(axis=0)
-        level_db += 10 * np.log10(found + 10 ** (_FLOOR_DB / 10) * found.mean(axis=1, keepdims=True)).sum(0)
+        level_db += 10 * np.log10(found + db_to_power(_FLOOR_DB) * found.mean(axis=1, keepdims=True)).sum(0)
         count += len(found)
     return find_highs(power / max(count, 1), level_db / max(count, 1), source.rate / size)
 
@@ -128,8 +126,8 @@ def find_highs(power: Float64Array, level_db: Float64Array, bin_hz: float) -> Hi
     hz: Float64Array = _LOW_HZ * 2 ** (
         np.arange(int(_PER_OCTAVE * math.log2(top_hz / _LOW_HZ)) + 1) / _PER_OCTAVE
     )
-    mean_db = _curve(10 * np.log10(power / power.sum() + 1e-15), power / power.sum(), hz, bin_hz)
-    usual_db = _curve(level_db - 10 * math.log10(power.sum()), None, hz, bin_hz)
+    mean_db = _curve(powers_to_db(power / power.sum() + 1e-15), power / power.sum(), hz, bin_hz)
+    usual_db = _curve(level_db - power_to_db(power.sum()), None, hz, bin_hz)
     knee = _knee(hz, mean_db, usual_db)
     start = knee if knee is not None else _soft_end(hz, mean_db)
     if start is None:
@@ -155,7 +153,7 @@ def find_highs(power: Float64Array, level_db: Float64Array, bin_hz: float) -> Hi
         end_hz=end_hz,
         cliff=knee is not None or missing_db > _SURE_DB,
         slope_db=slope_db,
-        over_reference_db=at_end_db - 10 * math.log10(float(reference.mean()) / power.sum() + 1e-15),
+        over_reference_db=at_end_db - power_to_db(float(reference.mean()) / power.sum() + 1e-15),
         missing_db=max(missing_db, 0.0),
     )
 
@@ -169,7 +167,7 @@ def _curve(
     low = np.clip(np.round(hz / reach / bin_hz).astype(int), 0, values_db.size - 1)
     high = np.clip(np.round(hz * reach / bin_hz).astype(int) + 1, low + 1, values_db.size)
     means = (sums[high] - sums[low]) / (high - low)
-    return np.asarray(means if power is None else 10 * np.log10(np.maximum(means, 10 ** (_FLOOR_DB / 10))))
+    return np.asarray(means if power is None else powers_to_db(np.maximum(means, db_to_power(_FLOOR_DB))))
 
 
 def _line(hz: Float64Array, level_db: Float64Array, at: int) -> tuple[float, float]:

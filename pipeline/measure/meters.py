@@ -12,11 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.decibels import (
+    amplitude_to_db,
+    db_to_amplitude,
+    db_to_power,
+    power_to_db,
+    powers_to_db,
+)
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 CHANNEL_WEIGHTS: tuple[tuple[float, ...], ...] = (
     (1.0,),
@@ -162,8 +166,8 @@ class EnergyMeter:
         """Take the next block, float32 (channels, frames)."""
         done, filled = divmod(self._filled + block.shape[1], self._step)
         energies = np.zeros(done)
-        heard = [channel for channel, weight in enumerate(self._weights) if weight]
-        for first, second in zip(heard[::2], heard[1::2], strict=False):
+        weighted = [channel for channel, weight in enumerate(self._weights) if weight]
+        for first, second in zip(weighted[::2], weighted[1::2], strict=False):
             _add_pair_energies(
                 block[first],
                 block[second],
@@ -176,7 +180,7 @@ class EnergyMeter:
                 self._weights[second],
                 energies,
             )
-        for channel in heard[len(heard) // 2 * 2 :]:
+        for channel in weighted[len(weighted) // 2 * 2 :]:
             weight, state = self._weights[channel], self._states[channel]
             _add_energies(block[channel], self._sections, state, self._filled, self._step, weight, energies)
         self._parts.append(energies / self._step)
@@ -246,7 +250,7 @@ def k_weighting(rate: int) -> Float64Array:
     if rate < LOWEST_RATE_HZ:
         raise ValueError(f"loudness is not defined at {rate} Hz; the lowest rate is {LOWEST_RATE_HZ} Hz")
     k, q = math.tan(math.pi * 1681.974450955533 / rate), 0.7071752369554196
-    high = 10 ** (3.999843853973347 / 20)
+    high = db_to_amplitude(3.999843853973347)
     band = high**0.4996667741545416
     norm = 1 + k / q + k * k
     shelf = [
@@ -309,13 +313,13 @@ def loudness_range(energies: Float64Array) -> float:
     if not kept.size:
         return 0.0
     low, high = (kept[math.floor((kept.size - 1) * share + 0.5)] for share in (0.10, 0.95))
-    return 10 * math.log10(high / low)
+    return power_to_db(high / low)
 
 
 def loudness_of(energies: Float64Array | np.float64) -> Float64Array:
     """BS.1770-5 equation 2: mean squares to LUFS; −inf for 0."""
     with np.errstate(divide="ignore"):
-        return np.asarray(-0.691 + 10 * np.log10(energies))
+        return np.asarray(-0.691 + powers_to_db(energies))
 
 
 def _windows(energies: Float64Array, steps: int) -> Float64Array:
@@ -328,20 +332,20 @@ def _windows(energies: Float64Array, steps: int) -> Float64Array:
 def _gated(windows: Float64Array, relative_lu: float) -> Float64Array:
     kept = windows[windows >= _energy_at(ABSOLUTE_GATE_LUFS)]
     if kept.size:
-        kept = kept[kept >= kept.mean() * 10 ** (relative_lu / 10)]
+        kept = kept[kept >= kept.mean() * db_to_power(relative_lu)]
     return kept
 
 
 def _energies(lufs: Float64Array) -> Float64Array:
-    return np.asarray(10 ** ((lufs + 0.691) / 10))
+    return np.asarray(db_to_power(lufs + 0.691))
 
 
 def _energy_at(lufs: float) -> float:
-    return float(10 ** ((lufs + 0.691) / 10))
+    return float(db_to_power(lufs + 0.691))
 
 
 def _decibels(amplitude: float) -> float:
-    return 20 * math.log10(amplitude) if amplitude > 0 else -math.inf
+    return amplitude_to_db(amplitude) if amplitude > 0 else -math.inf
 
 
 @njit(cache=True, nogil=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from mixagent.pipeline.decibels import db_to_amplitude
+
 LEAST_SHARE = 0.005
 """Share of the highest sample from which an offset counts; half of finished songs have a tenth of it."""
 
@@ -13,7 +15,7 @@ def offset_share(dc: Sequence[float], sample_peak_dbfs: float) -> float:
     """The largest mean of a channel as a share of the highest sample, both linear; 0 for silence."""
     if not math.isfinite(sample_peak_dbfs):
         return 0.0
-    return max(map(abs, dc), default=0.0) / 10 ** (sample_peak_dbfs / 20)
+    return max(map(abs, dc), default=0.0) / db_to_amplitude(sample_peak_dbfs)
 
 
 def is_offset(dc: Sequence[float], sample_peak_dbfs: float) -> bool:

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.measure.analysis import BANDS_HZ
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Playback:
         with np.errstate(divide="ignore"):
             low = 1 / (1 + (self.low.corner_hz / hz) ** (2 * self.low.order))
         gain = low / (1 + (hz / self.high.corner_hz) ** (2 * self.high.order))
-        shelf = 10 ** (self.lows_db / 10)
+        shelf = db_to_power(self.lows_db)
         gain *= (hz**2 + shelf * self.lows_hz**2) / (hz**2 + self.lows_hz**2)
         if self.resonance is not None:
             gain *= _bell_power(self.resonance, hz)
@@ -95,7 +94,7 @@ class Playback:
 
     def side_kept(self, hz: Float64Array) -> Float64Array:
         """The power of the side that is left beside the mid's, at each frequency: 1 in stereo."""
-        return np.where(hz < self.mono_below_hz, 0.0, 10 ** (self.side_db / 10))
+        return np.where(hz < self.mono_below_hz, 0.0, db_to_power(self.side_db))
 
     @property
     def gone_hz(self) -> float:

@@ -16,9 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude, powers_to_db
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray
-
-Array = NDArray[np.float32]
 
 THIRDS_HZ = tuple(1000.0 * 2.0 ** (n / 3.0) for n in range(-15, 13))
 """Centres of the third octaves, 31 Hz to 16 kHz."""
@@ -40,7 +39,7 @@ that lie within 0.1 dB of the excerpt's peak."""
 
 _WINDOW_S, _FAST_S = 0.0929, 0.0116
 _FAST_PER_FRAME = 8
-_NEAR_PEAK = 10 ** (-0.1 / 20)
+_NEAR_PEAK = db_to_amplitude(-0.1)
 _LEAST_S = 0.5
 
 
@@ -56,22 +55,22 @@ class SongBands:
         fast: figures of the fast dynamics, shape (FAST, frames).
     """
 
-    mid_db: Array
-    side_db: Array
-    common: Array
-    fast: Array
+    mid_db: FloatArray
+    side_db: FloatArray
+    common: FloatArray
+    fast: FloatArray
 
     @property
     def frames(self) -> int:
         """How many frames of 46 ms there are."""
         return int(self.mid_db.shape[1])
 
-    def stacked(self) -> Array:
+    def stacked(self) -> FloatArray:
         """All of it as one array of shape (3 · BANDS + FAST, frames)."""
         return np.concatenate((self.mid_db, self.side_db, self.common, self.fast))
 
     @classmethod
-    def of(cls, stacked: Array) -> SongBands:
+    def of(cls, stacked: FloatArray) -> SongBands:
         """What `stacked` gave."""
         mid, side, common, fast = np.split(stacked, (BANDS, 2 * BANDS, 3 * BANDS))
         return cls(mid, side, common, fast)
@@ -91,7 +90,7 @@ def read_bands(audio: Audio) -> SongBands:
     powers = [(x.real**2 + x.imag**2) @ weights for x in (mids, sides)]
     cross = (mids.real * sides.real + mids.imag * sides.imag) @ weights
     common = cross / np.sqrt(np.maximum(powers[0] * powers[1], 1e-18))
-    mid_db, side_db = (np.maximum(10 * np.log10(p.T + 1e-12), FLOOR_DB).astype(np.float32) for p in powers)
+    mid_db, side_db = (np.maximum(powers_to_db(p.T + 1e-12), FLOOR_DB).astype(np.float32) for p in powers)
     return SongBands(
         mid_db,
         side_db,
@@ -109,12 +108,12 @@ def excerpts(source: AudioSource, count: int = 12, seconds: float = 10.0) -> lis
     length = min(round(seconds * source.rate), source.frames)
     places = max(min(count, source.frames // max(length, 1)), 1)
     starts = np.linspace(0, source.frames - length, places).round().astype(int)
-    heard = [Audio(source.read(int(start), int(start) + length), source.rate) for start in starts]
-    powers = np.array([float(np.mean(np.square(a.samples, dtype=np.float64))) for a in heard])
-    return [a for a, power in zip(heard, powers, strict=True) if power >= 1e-3 * powers.max()]
+    parts = [Audio(source.read(int(start), int(start) + length), source.rate) for start in starts]
+    powers = np.array([float(np.mean(np.square(a.samples, dtype=np.float64))) for a in parts])
+    return [a for a, power in zip(parts, powers, strict=True) if power >= 1e-3 * powers.max()]
 
 
-def read_song(source: AudioSource) -> Array:
+def read_song(source: AudioSource) -> FloatArray:
     """The excerpts of a song, stacked: (excerpts, 3 · BANDS + FAST, frames)."""
     return np.stack([read_bands(excerpt).stacked() for excerpt in excerpts(source)])
 
@@ -124,7 +123,7 @@ def _long_enough(samples: FloatArray, rate: int) -> FloatArray:
     return np.pad(samples, ((0, 0), (0, missing))) if missing > 0 else samples
 
 
-def _spectra(signal: Array, size: int) -> NDArray[np.complex64]:
+def _spectra(signal: FloatArray, size: int) -> NDArray[np.complex64]:
     """Half-overlapped Hann windows whose powers add up to the signal's, shape (frames, bins)."""
     padded = np.pad(signal, (size // 2, size))
     starts = signal.size // (size // 2) + 1
@@ -135,7 +134,7 @@ def _spectra(signal: Array, size: int) -> NDArray[np.complex64]:
 
 
 @lru_cache
-def _weights(size: int, rate: int) -> Array:
+def _weights(size: int, rate: int) -> FloatArray:
     """The share of each bin in each band, shape (bins, BANDS): a bin is as wide as their spacing."""
     bins = np.arange(size // 2 + 1) * rate / size
     width = rate / size
@@ -144,7 +143,7 @@ def _weights(size: int, rate: int) -> Array:
     return np.asarray(np.clip(over / width, 0.0, 1.0), np.float32)
 
 
-def _fast(mid: Array, level: Array, rate: int, size: int, frames: int) -> Array:
+def _fast(mid: FloatArray, level: FloatArray, rate: int, size: int, frames: int) -> FloatArray:
     """Figures of the fast dynamics, shape (FAST, frames)."""
     hop = size // 2 // _FAST_PER_FRAME
     short = 2 * hop
@@ -158,12 +157,12 @@ def _fast(mid: Array, level: Array, rate: int, size: int, frames: int) -> Array:
         inside = (hz >= low_hz) & (hz < high_hz)
         inside[min(int(np.ceil(low_hz * short / rate)), inside.size - 1)] = True
         band = power[:, inside].sum(axis=1).reshape(frames, _FAST_PER_FRAME) + np.float32(1e-9)
-        mean_db = 10 * np.log10(band.mean(axis=1))
-        band_db = 10 * np.log10(band)
+        mean_db = powers_to_db(band.mean(axis=1))
+        band_db = powers_to_db(band)
         rows += [band_db.max(axis=1) - mean_db, band_db.min(axis=1) - mean_db, band_db.mean(axis=1) - mean_db]
     step = size // 2
     loud = np.pad(level, (step // 2, 2 * step))[: frames * step].reshape(frames, step)
     peak, rms = loud.max(axis=1), np.sqrt(np.mean(loud**2, axis=1))
-    crest_db = np.where(rms > 1e-4, 20 * np.log10((peak + 1e-9) / (rms + 1e-9)), 0.0)
+    crest_db = np.where(rms > 1e-4, amplitudes_to_db((peak + 1e-9) / (rms + 1e-9)), 0.0)
     near = np.mean(loud >= _NEAR_PEAK * max(float(level.max()), 1e-9), axis=1)
     return np.stack([*rows, crest_db, near]).clip(-40.0, 40.0).astype(np.float32)

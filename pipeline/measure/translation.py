@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from scipy.fft import rfft
 from scipy.ndimage import uniform_filter1d
 
+from mixagent.pipeline.decibels import db_to_power, power_to_db
 from mixagent.pipeline.dsp.third_octaves import EDGES_HZ
 from mixagent.pipeline.measure.analysis import BANDS_HZ
 from mixagent.pipeline.measure.meters import k_weighting
 from mixagent.pipeline.measure.playbacks import PLAYBACKS, Noise, Playback
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 FOUND = 0.5
 """Severity from which a loss is told: one finished song in ten has any loss of as much."""
@@ -144,7 +143,7 @@ def measure_losses(source: AudioSource) -> tuple[PlaybackLoss, ...]:
 
 
 @dataclass(frozen=True)
-class _Heard:
+class _Analysed:
     """A song's mean power in each bin (mid, side), and its frames.
 
     `notes_hz` is the strongest bass note of each frame, `bass_power` the frame's power in `BASS_HZ`,
@@ -207,14 +206,14 @@ class LossMeter:
 
     def losses(self) -> tuple[PlaybackLoss, ...]:
         """What each of `PLAYBACKS` loses of all of it. This ends the stream."""
-        heard = self._heard()
-        return tuple(_loss(playback, heard) for playback in PLAYBACKS.values())
+        analysed = self._analysed()
+        return tuple(_loss(playback, analysed) for playback in PLAYBACKS.values())
 
-    def _heard(self) -> _Heard:
+    def _analysed(self) -> _Analysed:
         self.update(np.zeros((1, self._size), np.float32))
         rows = {name: np.concatenate(parts) for name, parts in self._rows.items()}
         bands = {name: np.concatenate(parts) for name, parts in self._bands.items()}
-        return _Heard(
+        return _Analysed(
             hz=self._hz,
             power=self._power,
             frame_s=self._size / 2 / self._rate,
@@ -263,8 +262,8 @@ def _stand_out(power: NDArray[np.float32], notes: Float64Array, bin_hz: float) -
     half = notes[:, None] / 2
     beside = [_picked(power, centres + sign * half, step) for sign in (-1, 1) for step in (-1, 0, 1)]
     low, high = (round(hz / bin_hz) for hz in (200.0, 2000.0))
-    floor = power[:, low:high].sum(axis=1, keepdims=True) * 10 ** (_HEARD_DB / 10)
-    clear = top > np.mean(beside, axis=0) * 10 ** (_STANDS_OUT_DB / 10)
+    floor = power[:, low:high].sum(axis=1, keepdims=True) * db_to_power(_HEARD_DB)
+    clear = top > np.mean(beside, axis=0) * db_to_power(_STANDS_OUT_DB)
     return np.asarray(clear & (top > floor) & (centres * bin_hz < _OVERTONES_TO_HZ))
 
 
@@ -273,9 +272,9 @@ def _picked(power: NDArray[np.float32], bins: Float64Array, step: int) -> NDArra
     return np.take_along_axis(power, at, axis=1)
 
 
-def _loss(playback: Playback, heard: _Heard) -> PlaybackLoss:
-    hz = heard.hz
-    mid, side = heard.power
+def _loss(playback: Playback, analysed: _Analysed) -> PlaybackLoss:
+    hz = analysed.hz
+    mid, side = analysed.power
     gain, kept = playback.mid_power(hz), playback.side_kept(hz)
     whole, folded = mid + side, mid + kept * side
     played = gain * folded
@@ -283,7 +282,7 @@ def _loss(playback: Playback, heard: _Heard) -> PlaybackLoss:
     loud = k_power(hz, rate)
     bands = {name: (hz >= low) & (hz < high) for name, (low, high) in BANDS_HZ.items()}
     lost_db = {name: _ratio_db(whole[band].sum(), played[band].sum()) for name, band in bands.items()}
-    least = (loud * whole).sum() * 10 ** (_AUDIBLE_LOUD_DB / 10)
+    least = (loud * whole).sum() * db_to_power(_AUDIBLE_LOUD_DB)
     cancels_db = {
         # What is hardly heard has nothing to lose.
         name: _ratio_db((gain * whole)[band].sum(), played[band].sum())
@@ -291,7 +290,7 @@ def _loss(playback: Playback, heard: _Heard) -> PlaybackLoss:
         else 0.0
         for name, band in bands.items()
     }
-    masked_s, masked_share = _masked(playback, heard)
+    masked_s, masked_share = _masked(playback, analysed)
     return PlaybackLoss(
         playback=playback.name,
         loudness_lost_lu=_ratio_db((loud * whole).sum(), (loud * played).sum()),
@@ -299,7 +298,7 @@ def _loss(playback: Playback, heard: _Heard) -> PlaybackLoss:
         cancels_db=MappingProxyType(cancels_db),
         worst_band=max(bands, key=lambda name: (loud * (whole - played))[bands[name]].sum()),
         cancelled=MappingProxyType(_cancelled(hz, gain * whole, played)),
-        bass=_bass(playback, heard, whole),
+        bass=_bass(playback, analysed, whole),
         masked_s=masked_s,
         masked_share=masked_share,
     )
@@ -330,38 +329,38 @@ def _cancelled(hz: Float64Array, before: Float64Array, after: Float64Array) -> d
     return found
 
 
-def _bass(playback: Playback, heard: _Heard, whole: Float64Array) -> Bass:
-    hz, gone_hz = heard.hz, playback.gone_hz
+def _bass(playback: Playback, analysed: _Analysed, whole: Float64Array) -> Bass:
+    hz, gone_hz = analysed.hz, playback.gone_hz
     bass = (hz >= BASS_HZ[0]) & (hz < BASS_HZ[1])
-    power, weight = whole[bass].sum(), heard.bass_power.sum()
+    power, weight = whole[bass].sum(), analysed.bass_power.sum()
     if not power or not weight:
         return Bass(gone_hz, 0.0, 0.0)
-    played = heard.notes_hz[:, None] * _OVERTONES >= playback.low.corner_hz
-    carried = (heard.carried & played).sum(axis=1) >= 2
+    played = analysed.notes_hz[:, None] * _OVERTONES >= playback.low.corner_hz
+    carried = (analysed.carried & played).sum(axis=1) >= 2
     return Bass(
         gone_hz,
         float(whole[bass & (hz < gone_hz)].sum() / power),
-        float(heard.bass_power[carried].sum() / weight),
+        float(analysed.bass_power[carried].sum() / weight),
     )
 
 
-def _masked(playback: Playback, heard: _Heard) -> tuple[float, float]:
+def _masked(playback: Playback, analysed: _Analysed) -> tuple[float, float]:
     """Seconds under the place's noise, and their share of those that sound."""
-    loud = heard.loud_power
+    loud = analysed.loud_power
     if playback.noise is None or not loud.any():
         return 0.0, 0.0
-    gated = loud > loud.mean() * 10 ** (_GATE_DB / 10)
+    gated = loud > loud.mean() * db_to_power(_GATE_DB)
     programme = float(loud[gated].mean())
-    frames = max(round(_WINDOW_S / heard.frame_s), 1)
-    level = uniform_filter1d(heard.band_power[playback.name], frames, axis=0, mode="nearest")
-    sounding = uniform_filter1d(loud, frames, mode="nearest") > programme * 10 ** (_SOUNDING_DB / 10)
+    frames = max(round(_WINDOW_S / analysed.frame_s), 1)
+    level = uniform_filter1d(analysed.band_power[playback.name], frames, axis=0, mode="nearest")
+    sounding = uniform_filter1d(loud, frames, mode="nearest") > programme * db_to_power(_SOUNDING_DB)
     masked = sounding & _under(level / programme, playback.noise)
-    return float(masked.sum() * heard.frame_s), float(masked.sum() / max(sounding.sum(), 1))
+    return float(masked.sum() * analysed.frame_s), float(masked.sum() / max(sounding.sum(), 1))
 
 
 def _under(level: Float64Array, noise: Noise) -> NDArray[np.bool_]:
     """Whether the noise is over the music in every band, of powers against the programme's, (…, bands)."""
-    against = 10 ** ((np.array(noise.band_db) - noise.listening_db) / 10)
+    against = db_to_power(np.array(noise.band_db) - noise.listening_db)
     return np.asarray((level < against).all(axis=-1))
 
 
@@ -369,7 +368,7 @@ def _ratio_db(above: float, below: float) -> float:
     """A power ratio in dB, within ±`MOST_DB`; 0 where there was nothing."""
     if above <= 0:
         return 0.0
-    return float(np.clip(10 * math.log10(above / max(below, 1e-30 * above)), -MOST_DB, MOST_DB))
+    return float(np.clip(power_to_db(above / max(below, 1e-30 * above)), -MOST_DB, MOST_DB))
 
 
 # --- judging ---------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Whether tracks of one source lie on each other: time offset, polarity, and what aligning them gives.
+"""Tracks of one source held against each other: time offset, polarity, and what aligning them gives.
 
 Two microphones, or a direct signal and an amplifier, carry one sound twice. If one comes later or
 upside down, their sum loses what they share. The offset is the peak of the generalised
@@ -17,9 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.types import AudioSource
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.decibels import db_to_power, power_to_db, powers_to_db
+from mixagent.pipeline.types import AudioSource, Float64Array
 
 LONGEST_MS = 30.0
 """Offsets beyond this are an echo or another take, not a microphone's place or a converter's delay."""
@@ -54,7 +53,7 @@ _SILENT = 1e-30
 
 @dataclass(frozen=True)
 class Relation:
-    """How a second track lies to a first.
+    """The relation of a second track to a first.
 
     Attributes:
         delay_s: how much later the second comes; negative where it comes first.
@@ -94,7 +93,7 @@ class Correction:
 def relation(
     first: AudioSource, second: AudioSource, starts: Sequence[int], longest_ms: float = LONGEST_MS
 ) -> Relation:
-    """How the second track lies to the first, from windows of `WINDOW_S` at these frames.
+    """The relation of the second track to the first, from windows of `WINDOW_S` at these frames.
 
     Args:
         first: mono or stereo; stereo is folded to mono.
@@ -121,7 +120,7 @@ def relation(
         inverted=height < 0,
         low_correlation=shared(0) / math.sqrt(one * other),
         undone_s=undone / first.rate,
-        gain_db=10 * math.log10(after / before),
+        gain_db=power_to_db(after / before),
     )
 
 
@@ -186,7 +185,7 @@ def corrections(
 
 
 def correction_to(song: AudioSource, tracks: AudioSource, starts: Sequence[int]) -> Correction | None:
-    """What lays the tracks' sum onto their song; None where it lies well, or the evidence is weak.
+    """The correction that aligns the tracks' sum with their song; None if aligned, or on weak evidence.
 
     Args:
         song: as it was rendered from the tracks, perhaps processed.
@@ -195,12 +194,12 @@ def correction_to(song: AudioSource, tracks: AudioSource, starts: Sequence[int])
     """
     if not starts:
         return None
-    lies = relation(song, tracks, starts, LONGEST_TO_SONG_MS)
-    found = Correction(round(lies.delay_s * song.rate), lies.inverted)
-    if not lies.one_sound or found == Correction():
+    between = relation(song, tracks, starts, LONGEST_TO_SONG_MS)
+    found = Correction(round(between.delay_s * song.rate), between.inverted)
+    if not between.one_sound or found == Correction():
         return None
     before, after = (_left(song, tracks, how, starts) for how in (Correction(), found))
-    return found if after <= 10 ** (-LEAST_NULL_DB / 10) * before else None
+    return found if after <= db_to_power(-LEAST_NULL_DB) * before else None
 
 
 def _left(song: AudioSource, tracks: AudioSource, how: Correction, starts: Sequence[int]) -> float:
@@ -241,9 +240,9 @@ def _placed(
             return {key: found for key, found in placed.items() if found != Correction()}
         for a, b in ready:
             known, new, forward = (a, b, True) if a in placed else (b, a, False)
-            lies = relations[a, b]
-            frames = round(lies.undone_s * rate) * (1 if forward else -1) if lies.improves else 0
-            turned = lies.inverted and lies.improves
+            between = relations[a, b]
+            frames = round(between.undone_s * rate) * (1 if forward else -1) if between.improves else 0
+            turned = between.inverted and between.improves
             at = placed[known]
             placed[new] = Correction(at.advance + frames, at.invert != turned)
 
@@ -262,7 +261,7 @@ def _gain_db(
         )
         before += float(np.square(np.abs(_windowed(np.asarray(plain))[low])).sum())
         after += float(np.square(np.abs(_windowed(np.asarray(moved))[low])).sum())
-    return float(10 * np.log10((after + 1e-30) / (before + 1e-30)))
+    return float(powers_to_db((after + 1e-30) / (before + 1e-30)))
 
 
 def _corrected(track: AudioSource, correction: Correction, start: int, size: int) -> Float64Array:

@@ -10,11 +10,9 @@ import math
 from collections.abc import Collection, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mixagent.pipeline.types import AudioSource
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.decibels import db_to_power
+from mixagent.pipeline.types import AudioSource, Float64Array
 
 LEFT_DB, CALLED_SO_LEFT_DB = -30.0, -10.0
 """What the others may leave of a bounce, against it; and of one whose name says that it is one."""
@@ -82,6 +80,6 @@ def _parts(gram: Float64Array, k: int, left: list[int], most_db: float) -> list[
     weights = np.linalg.solve(inner / np.outer(norm, norm) + ridge, mine / norm) / norm
     rest = gram[k, k] - 2 * weights @ mine + weights @ inner @ weights
     audible = np.abs(weights) * norm > _AUDIBLE * math.sqrt(gram[k, k])
-    if rest > 10 ** (most_db / 10) * gram[k, k] or (weights[audible] < 0).any():
+    if rest > db_to_power(most_db) * gram[k, k] or (weights[audible] < 0).any():
         return []
     return [j for j, told in zip(others, audible & (weights > LEAST_WEIGHT), strict=True) if told]

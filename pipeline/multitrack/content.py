@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.measure.analysis import analyse
@@ -66,7 +67,7 @@ def listen(track: AudioSource) -> Sound:
     """Measures of the loudest `EXCERPT_S` of a track that is not silent."""
     excerpt = _loudest(track)
     analysis = analyse(excerpt)
-    shares = {band: 10 ** (db / 10) for band, db in analysis.bands_db.items()}
+    shares = {band: db_to_power(db) for band, db in analysis.bands_db.items()}
     return Sound(
         sung_share=_sung_share(excerpt),
         low_share=shares["sub"] + shares["bass"],

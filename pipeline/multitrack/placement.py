@@ -13,6 +13,7 @@ from typing import Literal
 
 import numpy as np
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.multitrack.names import LEFT_OUT, ROLES
 from mixagent.pipeline.types import AudioSource, Combination, FloatArray
 
@@ -42,7 +43,7 @@ class Placement:
     gain_db: float = 0.0
 
     @property
-    def heard(self) -> bool:
+    def mixed(self) -> bool:
         """Whether the track is in the mix."""
         return self.role != LEFT_OUT
 
@@ -56,7 +57,7 @@ class Plan:
         channels: of the mix.
         frames: length of the mix.
         warnings: what the user should know.
-        pairs: which tracks carry one sound and do not lie on each other, and whether that was undone.
+        pairs: the misaligned tracks of one sound, and whether that was undone.
     """
 
     placements: tuple[Placement, ...]
@@ -110,7 +111,7 @@ class Placed:
         else:
             gains = np.array([[0.5, 0.5]])
         turned = -1.0 if self.placement.invert else 1.0
-        return np.asarray(turned * 10 ** (self.placement.gain_db / 20) * gains, np.float32)
+        return np.asarray(turned * db_to_amplitude(self.placement.gain_db) * gains, np.float32)
 
 
 def summed(tracks: Sequence[AudioSource], plan: Plan, role: str | None = None) -> AudioSource:
@@ -119,5 +120,5 @@ def summed(tracks: Sequence[AudioSource], plan: Plan, role: str | None = None) -
         Placed(track, placement, plan.channels, plan.frames)
         for track, placement in zip(tracks, plan.placements, strict=True)
     ]
-    chosen = [p for p in placed if (p.placement.heard if role is None else p.placement.role == role)]
+    chosen = [p for p in placed if (p.placement.mixed if role is None else p.placement.role == role)]
     return Combination(tuple((1.0, p) for p in chosen) or ((0.0, placed[0]),))

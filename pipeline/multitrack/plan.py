@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import power_to_db
 from mixagent.pipeline.multitrack.alignment import (
     INVERTED,
     Correction,
@@ -24,10 +24,8 @@ from mixagent.pipeline.multitrack.bounces import bounces
 from mixagent.pipeline.multitrack.content import listen, role_of
 from mixagent.pipeline.multitrack.names import LEFT_OUT, RESIDUAL, ROLES, Named, names_of, sides_of, words_of
 from mixagent.pipeline.multitrack.placement import Placement, Plan, summed
-from mixagent.pipeline.types import AudioSource
+from mixagent.pipeline.types import AudioSource, Float64Array, Progress
 
-Float64Array = NDArray[np.float64]
-Progress = Callable[[float], None]
 Balance = Literal["keep", "auto"]
 
 STEP_S = 0.1
@@ -109,16 +107,16 @@ def plan(tracks: Sequence[Track], wish: Wish, progress: Progress | None = None) 
     placements = _with_sides(tracks, _with_content(tracks, named, lambda share: report(0.5 * share)))
     if wish.balance == "auto":
         placements = _balanced(tracks, placements)
-    lies = _relations(tracks, placements, lambda share: report(0.5 + 0.5 * share))
+    relations = _relations(tracks, placements, lambda share: report(0.5 + 0.5 * share))
     made = Plan(tuple(placements), *_shape(tracks, placements, wish.song))
     if wish.song is not None:
         made = _laid_onto(wish.song, tracks, made) if wish.align else made
         found: Mapping[int, Correction] = {}
     else:
-        found = _corrected(tracks, placements, lies) if wish.align else {}
+        found = _corrected(tracks, placements, relations) if wish.align else {}
         made = replace(made, placements=tuple(_moved(p, found.get(k)) for k, p in enumerate(placements)))
     warnings = (*made.warnings, *_warnings(tracks, made, wish))
-    return replace(made, warnings=warnings, pairs=tuple(_told(tracks, lies, found)))
+    return replace(made, warnings=warnings, pairs=tuple(_told(tracks, relations, found)))
 
 
 def _shape(
@@ -127,9 +125,9 @@ def _shape(
     """Channels and frames of the mix: the song's, or those that hold all tracks that are in it."""
     if song is not None:
         return song.channels, song.frames
-    heard = [k for k, placement in enumerate(placements) if placement.heard] or range(len(tracks))
-    stereo = any(tracks[k].audio.channels == 2 or placements[k].side for k in heard)
-    return 2 if stereo else 1, max(tracks[k].audio.frames for k in heard)
+    mixed = [k for k, placement in enumerate(placements) if placement.mixed] or range(len(tracks))
+    stereo = any(tracks[k].audio.channels == 2 or placements[k].side for k in mixed)
+    return 2 if stereo else 1, max(tracks[k].audio.frames for k in mixed)
 
 
 # --- roles -----------------------------------------------------------------------------------------
@@ -159,12 +157,12 @@ def _by_word(track: Track, name: Named | None, wished: str | None) -> Placement 
 
 def _without_bounces(tracks: Sequence[Track], placements: list[Placement | None]) -> list[Placement | None]:
     """The same without tracks that are the sum of others; what only is called a mix stays if it is alone."""
-    if not any(placement is None or placement.heard for placement in placements):
+    if not any(placement is None or placement.mixed for placement in placements):
         placements = [None if p and p.how == "name" else p for p in placements]
-    heard = {k: p for k, p in enumerate(placements) if p is None or p.heard}
-    free = [k for k, p in heard.items() if p is None or (p.how == "name" and p.role != RESIDUAL)]
-    backing = [k for k, p in heard.items() if p is not None and p.role == "accompaniment"]
-    for k, parts in bounces({k: tracks[k].audio for k in heard}, free, backing).items():
+    mixed = {k: p for k, p in enumerate(placements) if p is None or p.mixed}
+    free = [k for k, p in mixed.items() if p is None or (p.how == "name" and p.role != RESIDUAL)]
+    backing = [k for k, p in mixed.items() if p is not None and p.role == "accompaniment"]
+    for k, parts in bounces({k: tracks[k].audio for k in mixed}, free, backing).items():
         names = ", ".join(tracks[part].name for part in parts[:3]) + (" …" if len(parts) > 3 else "")
         placements[k] = Placement(LEFT_OUT, "sum", f"the sum of {names}")
     return placements
@@ -186,7 +184,7 @@ def _with_content(
 
 def _with_sides(tracks: Sequence[Track], placements: list[Placement]) -> list[Placement]:
     """Mono tracks that are named as two sides of one go left and right."""
-    mono = [k for k, placement in enumerate(placements) if placement.heard and tracks[k].audio.channels == 1]
+    mono = [k for k, placement in enumerate(placements) if placement.mixed and tracks[k].audio.channels == 1]
     sides = {mono[at]: side for at, side in sides_of([tracks[k].name for k in mono]).items()}
     return [replace(placement, side=sides.get(k, 0)) for k, placement in enumerate(placements)]
 
@@ -195,7 +193,7 @@ def _balanced(tracks: Sequence[Track], placements: Sequence[Placement]) -> list[
     """The starting balance: only attenuation, so that the sum comes out no louder than it has to be."""
     roles = [placement.role for placement in placements]
     wanted = {
-        k: BALANCE_LU[role] - 10 * math.log10(roles.count(role)) - tracks[k].lufs
+        k: BALANCE_LU[role] - power_to_db(roles.count(role)) - tracks[k].lufs
         for k, role in enumerate(roles)
         if role in BALANCE_LU and math.isfinite(tracks[k].lufs)
     }
@@ -219,7 +217,7 @@ def _energies(tracks: Sequence[Track]) -> list[Float64Array]:
 
 
 def _relations(tracks: Sequence[Track], placements: Sequence[Placement], report: Progress) -> Pairs:
-    """How the tracks of each role lie to each other, where two are loud together."""
+    """The relation of each two tracks of one role that are loud together."""
     energies = _energies(tracks)
     groups = [[k for k, placement in enumerate(placements) if placement.role == role] for role in ROLES]
     pairs = [pair for group in groups for pair in related_pairs({k: energies[k] for k in group})]
@@ -233,14 +231,14 @@ def _relations(tracks: Sequence[Track], placements: Sequence[Placement], report:
 
 
 def _corrected(
-    tracks: Sequence[Track], placements: Sequence[Placement], lies: Pairs
+    tracks: Sequence[Track], placements: Sequence[Placement], relations: Pairs
 ) -> dict[int, Correction]:
     """Offsets and polarity to undo, role by role, without what is meant to be apart."""
     energies = _energies(tracks)
     far = {k for k, track in enumerate(tracks) if _FAR & set(words_of(track.name))}
     near = {
         (a, b): one
-        for (a, b), one in lies.items()
+        for (a, b), one in relations.items()
         if not {a, b} & far and not _sides_apart(placements[a], placements[b], one)
     }
     found: dict[int, Correction] = {}
@@ -252,9 +250,9 @@ def _corrected(
     return found
 
 
-def _sides_apart(one: Placement, other: Placement, lies: Relation) -> bool:
+def _sides_apart(one: Placement, other: Placement, relation: Relation) -> bool:
     """Two sides of a picture: an offset between them is its width; only an inverted side is wrong."""
-    return one.side * other.side < 0 and abs(lies.undone_s) >= _LEAST_DELAY_S
+    return one.side * other.side < 0 and abs(relation.undone_s) >= _LEAST_DELAY_S
 
 
 def _moved(placement: Placement, found: Correction | None) -> Placement:
@@ -264,9 +262,9 @@ def _moved(placement: Placement, found: Correction | None) -> Placement:
 
 
 def _laid_onto(song: AudioSource, tracks: Sequence[Track], made: Plan) -> Plan:
-    """All tracks brought to where their sum lies in the song."""
-    heard = [e for e, p in zip(_energies(tracks), made.placements, strict=True) if p.heard]
-    energies = np.sum(heard, axis=0) if heard else np.zeros(1)
+    """All tracks moved by what aligns their sum with the song."""
+    mixed = [e for e, p in zip(_energies(tracks), made.placements, strict=True) if p.mixed]
+    energies = np.sum(mixed, axis=0) if mixed else np.zeros(1)
     starts = loud_starts(energies, energies, _step(tracks))
     found = correction_to(song, summed([track.audio for track in tracks], made), starts)
     if found is None:
@@ -279,9 +277,9 @@ def _laid_onto(song: AudioSource, tracks: Sequence[Track], made: Plan) -> Plan:
     )
 
 
-def _told(tracks: Sequence[Track], lies: Pairs, found: Mapping[int, Correction]) -> Iterator[str]:
-    """One sentence for each pair that does not lie as it should."""
-    for (a, b), one in lies.items():
+def _told(tracks: Sequence[Track], relations: Pairs, found: Mapping[int, Correction]) -> Iterator[str]:
+    """One sentence for each misaligned pair."""
+    for (a, b), one in relations.items():
         name, other = tracks[a].name, tracks[b].name
         faults = _faults(one)
         undone = (
@@ -294,10 +292,10 @@ def _told(tracks: Sequence[Track], lies: Pairs, found: Mapping[int, Correction])
             yield f"{name} and {other} cancel each other in the lows (correlation {low}): left as they are"
 
 
-def _faults(lies: Relation) -> list[str]:
-    ms = 1000 * lies.delay_s
+def _faults(relation: Relation) -> list[str]:
+    ms = 1000 * relation.delay_s
     offset = [f"{abs(ms):.1f} ms {'later' if ms > 0 else 'earlier'}"]
-    return offset * (abs(lies.delay_s) >= _LEAST_DELAY_S) + ["upside down"] * lies.inverted
+    return offset * (abs(relation.delay_s) >= _LEAST_DELAY_S) + ["upside down"] * relation.inverted
 
 
 # --- what the user should know ---------------------------------------------------------------------
@@ -305,9 +303,9 @@ def _faults(lies: Relation) -> list[str]:
 
 def _warnings(tracks: Sequence[Track], made: Plan, wish: Wish) -> Iterator[str]:
     for track, placement in zip(tracks, made.placements, strict=True):
-        if not placement.heard and placement.how != "map":
+        if not placement.mixed and placement.how != "map":
             yield f"{track.name} is left out: {placement.why}"
-    kept = [track for track, placement in zip(tracks, made.placements, strict=True) if placement.heard]
+    kept = [track for track, placement in zip(tracks, made.placements, strict=True) if placement.mixed]
     lengths = [track.audio.frames for track in kept]
     whole = "the song" if wish.song else "the others"
     if shorter := sum(frames < made.frames for frames in lengths):

@@ -1,6 +1,6 @@
-"""Versions of one song laid on each other: masters that start elsewhere, are trimmed, or came from a codec.
+"""Aligns versions of one song: masters that start elsewhere, are trimmed, or came from a codec.
 
-Where they lie is found in two steps: by their loudness over time to a tenth of a second, however far
+The offset is found in two steps: by their loudness over time to a tenth of a second, however far
 apart, and from there by `alignment.relation` to the sample.
 """
 
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixagent.pipeline.measure.meters import EnergyMeter, Float64Array
+from mixagent.pipeline.decibels import db_to_power, powers_to_db
+from mixagent.pipeline.measure.meters import EnergyMeter
 from mixagent.pipeline.multitrack.alignment import Relation, loud_starts, relation
 from mixagent.pipeline.multitrack.placement import Placed, Placement
-from mixagent.pipeline.types import AudioSource, blocks
+from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 LONGEST_S = 60.0
 """Offsets beyond this are not looked for."""
@@ -26,8 +27,8 @@ _CANDIDATES = 6
 
 
 @dataclass(frozen=True)
-class Lie:
-    """How a version lies to the first one.
+class Offset:
+    """The offset of a version from the first one.
 
     Attributes:
         later_s: by how much later the same sound comes in it; negative where it comes earlier.
@@ -38,8 +39,8 @@ class Lie:
     inverted: bool = False
 
 
-def lie(first: AudioSource, second: AudioSource) -> Lie | None:
-    """How the second version lies to the first; None where they are not held to be one recording.
+def offset_of(first: AudioSource, second: AudioSource) -> Offset | None:
+    """The second version's offset from the first; None where they are not held to be one recording.
 
     Too little sound to compare, under some two seconds, is None too.
 
@@ -51,19 +52,19 @@ def lie(first: AudioSource, second: AudioSource) -> Lie | None:
     if not one.any() or not other.any():
         return None
     step = (first.rate + 5) // 10
-    best: tuple[float, Lie] | None = None
+    best: tuple[float, Offset] | None = None
     for steps in _candidates(one, other):
         found = _relation(first, second, (one, other), steps, step)
         if found is None or not found.one_sound or (best is not None and found.evidence <= best[0]):
             continue
-        best = found.evidence, Lie(steps * step / first.rate + found.delay_s, found.inverted)
+        best = found.evidence, Offset(steps * step / first.rate + found.delay_s, found.inverted)
     return None if best is None else best[1]
 
 
 def _relation(
     first: AudioSource, second: AudioSource, energies: Sequence[Float64Array], steps: int, step: int
 ) -> Relation | None:
-    """How the second lies to the first once it is brought forward by `steps` of `step` frames."""
+    """The relation of the second to the first once it is brought forward by `steps` of `step` frames."""
     begin = max(-steps, 0)
     one, other = energies[0][begin:], energies[1][begin + steps :]
     count = min(one.size, other.size)
@@ -95,21 +96,21 @@ def _candidates(one: Float64Array, other: Float64Array) -> list[int]:
 
 def _rises_db(energies: Float64Array) -> Float64Array:
     """How the level changes from step to step: a compressed version changes at the same places, by less."""
-    level = 10 * np.log10(np.maximum(energies / energies.max(), 10 ** (_FLOOR_DB / 10)))
+    level = powers_to_db(np.maximum(energies / energies.max(), db_to_power(_FLOOR_DB)))
     return np.asarray(np.clip(np.diff(level), -_MOST_RISE_DB, _MOST_RISE_DB))
 
 
-def common_spans(lies: Sequence[Lie], durations_s: Sequence[float]) -> list[tuple[float, float]]:
+def common_spans(offsets: Sequence[Offset], durations_s: Sequence[float]) -> list[tuple[float, float]]:
     """Start and stop in seconds, in each version's own time, of what all versions have.
 
     Where they have nothing in common, each is taken from its start.
 
     Args:
-        lies: of each version, the first one's `Lie()`.
+        offsets: of each version, the first one's `Offset()`.
         durations_s: of the versions.
     """
-    start_s = max(-each.later_s for each in lies)
-    stop_s = min(length - each.later_s for each, length in zip(lies, durations_s, strict=True))
+    start_s = max(-each.later_s for each in offsets)
+    stop_s = min(length - each.later_s for each, length in zip(offsets, durations_s, strict=True))
     if stop_s <= start_s:
-        return [(0.0, min(durations_s))] * len(lies)
-    return [(start_s + each.later_s, stop_s + each.later_s) for each in lies]
+        return [(0.0, min(durations_s))] * len(offsets)
+    return [(start_s + each.later_s, stop_s + each.later_s) for each in offsets]

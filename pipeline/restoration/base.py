@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mixagent.pipeline.types import AudioSource
-
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.pipeline.restoration.base import Progress, Restored
+from mixagent.pipeline.decibels import db_to_amplitude
+from mixagent.pipeline.restoration.base import Restored
 from mixagent.pipeline.restoration.prediction import interpolated, residual_weights
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks, spool
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, blocks, spool
 
 FEWEST_RUNS = 20
 """Runs that a song must have before any is touched: a limiter's ceiling leaves a few by chance."""
@@ -25,7 +24,7 @@ FEWEST_RUNS = 20
 _FLATNESS = 2e-4
 _SHORTEST, _LONGEST = 3, 256
 _STEEPEST = 0.5
-_HIGHEST = 10 ** (12 / 20)
+_HIGHEST = db_to_amplitude(12)
 _ORDER = 128
 _CONTEXT = 1024
 _BLOCK, _MARGIN = 1 << 16, 4096

@@ -14,12 +14,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.measure.clicks import find_clicks
-from mixagent.pipeline.restoration.base import Progress, Restored
+from mixagent.pipeline.restoration.base import Restored
 from mixagent.pipeline.restoration.prediction import interpolated, prediction_filter, residual_weights
-from mixagent.pipeline.types import AudioSource, FloatArray, spool
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, spool
 
 REFERENCE_LUFS = -20.0
 
@@ -42,7 +41,7 @@ def declick(
         scratch: folder for the raw file of the result; nothing is written where no click was found.
         progress: called with the share done.
     """
-    gain = 10 ** ((REFERENCE_LUFS - integrated_lufs) / 20) if math.isfinite(integrated_lufs) else 0.0
+    gain = db_to_amplitude(REFERENCE_LUFS - integrated_lufs) if math.isfinite(integrated_lufs) else 0.0
     clicks = _clicks(source, gain, progress) if gain else np.zeros((0, 2), np.int64)
     moments = len(np.unique(clicks[:, 1] // max(source.rate // 500, 1)))
     values = {

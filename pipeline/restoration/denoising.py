@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.restoration.base import Progress, Restored
+from mixagent.pipeline.decibels import powers_to_db
+from mixagent.pipeline.restoration.base import Restored
 from mixagent.pipeline.restoration.noise_floor import (
     BAND_EDGES_HZ,
     NoiseFloor,
@@ -22,7 +23,7 @@ from mixagent.pipeline.restoration.noise_floor import (
     band_powers,
     noise_floor,
 )
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, spool
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, Progress, spool
 
 MOST_LOSS_DB = 1.0
 """The most that a band of the voice itself may lose; beyond it the result is rejected."""
@@ -66,8 +67,8 @@ def voice_loss_db(before: AudioSource, after: AudioSource, floor: NoiseFloor) ->
     noisy = np.isin(BAND_EDGES_HZ[:-1], [low for low, _ in floor.bands_hz])
     noise = np.where(noisy, np.percentile(old, 10, axis=0), 0.0)
     voice = active_power(old) - noise
-    heard = (voice > noise) & (voice > voice.max() * 1e-6)
-    return float(np.max(-10 * np.log10(new[active].mean(0)[heard] / voice[heard]), initial=0.0))
+    audible = (voice > noise) & (voice > voice.max() * 1e-6)
+    return float(np.max(-powers_to_db(new[active].mean(0)[audible] / voice[audible]), initial=0.0))
 
 
 def _summed(first: AudioSource, second: AudioSource) -> Iterator[FloatArray]:

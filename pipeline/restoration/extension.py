@@ -15,10 +15,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import amplitude_to_db, db_to_power
 from mixagent.pipeline.dsp.spectral import ComplexArray, SpectralProcessor, window_frames
 from mixagent.pipeline.measure.highs import USUAL_END_HZ, Highs, continuation_db, reference_hz
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 _WINDOW_S = 0.0116
 _TOP_HZ = 20000.0
@@ -29,7 +29,7 @@ _GAIN_OCTAVES = 0.25
 _SOURCE_FROM = 0.6
 _HEARD_S = 0.3
 # Windows of random phase overlap as noise does and not as the waves that they were cut from.
-_OVERLAP_DB = 20 * math.log10(2.0)
+_OVERLAP_DB = amplitude_to_db(2.0)
 _PHASES = 1024
 
 
@@ -63,8 +63,8 @@ class AirExtension(SpectralProcessor):
         over_db = highs.over_reference_db if highs else _USUAL_OVER_DB
         ramp = np.clip(np.log2(np.maximum(hz / from_hz, 1.0)) / _GAIN_OCTAVES, 0.0, 1.0)
         level_db = over_db + continuation_db(hz, from_hz, slope_db) + gain_db * ramp
-        self._shape = 10 ** (np.minimum.accumulate(level_db) / 10) if level_db.size else level_db
-        self._raise = 10 ** (_OVERLAP_DB / 10)
+        self._shape = db_to_power(np.minimum.accumulate(level_db)) if level_db.size else level_db
+        self._raise = db_to_power(_OVERLAP_DB)
         self._pole = math.exp(-self.hop / (_HEARD_S * rate))
         self._have, self._want = np.zeros((2, channels, target.size))
         self._count = np.zeros(1)
@@ -111,7 +111,7 @@ def extension(
         return None
     share = math.log(_NEUTRAL_HZ / from_hz) / math.log(_NEUTRAL_HZ / end_hz)
     if share < 1.0:
-        gain_db += 20 * math.log10(share)
+        gain_db += amplitude_to_db(share)
     return AirExtension(end_hz, gain_db, rate, channels, highs)
 
 

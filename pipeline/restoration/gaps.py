@@ -16,11 +16,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power, powers_to_db
 from mixagent.pipeline.dsp.spectral import OVERLAP, ComplexArray, SpectralProcessor, window_frames
 from mixagent.pipeline.measure.analysis import MidSideSpectrum, band_power
-from mixagent.pipeline.types import AudioSource, blocks
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 LOW_HZ, HIGH_HZ = 700.0, 16000.0
 LIFT_DB = 18.0
@@ -84,7 +83,7 @@ def find_gaps(power: Float64Array, rate: int) -> Gaps:
     edges_hz = LOW_HZ * 2 ** np.append(octaves, octaves[-1:] + 1 / _PER_OCTAVE)
     hz = np.sqrt(edges_hz[1:] * edges_hz[:-1])
     density = band_power(power, rate, edges_hz) / np.diff(edges_hz)
-    there_db = 10 * np.log10(density + 10 ** ((_FLOOR_DB_HZ - 20) / 10))
+    there_db = powers_to_db(density + db_to_power(_FLOOR_DB_HZ - 20))
     level_db, found = there_db.copy(), list[Gap]()
     raised_db = np.zeros_like(level_db)
     while len(found) < _MOST_GAPS and (best := _clearest(level_db)) is not None:
@@ -189,9 +188,9 @@ class GapFiller(SpectralProcessor):
             )
             lift_db[near] = LIFT_DB
         raised_db = np.interp(hz, gaps.hz, gaps.missing_db, 0.0, 0.0)
-        self._added = np.asarray(10 ** (np.minimum(raised_db, lift_db) / 20) - 1, np.float32)
+        self._added = np.asarray(db_to_amplitude(np.minimum(raised_db, lift_db)) - 1, np.float32)
         self._lifted = (1.0 + self._added.astype(np.float64)) ** 2
-        self._most = 10 ** (most_db / 10)
+        self._most = db_to_power(most_db)
         self._pole = math.exp(-self.hop / (_HEARD_S * rate))
         places = [_place(gap, size, rate) for gap in deep]
         self._places = np.array([place for place in places if place is not None], np.int64).reshape(-1, 5)

@@ -11,12 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 
-from mixagent.pipeline.types import AudioSource, FloatArray
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.decibels import db_to_power, powers_to_db
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray
 
 BAND_EDGES_HZ = tuple(62.5 * 2 ** (step / 2) for step in range(17))
 """Half octaves from 62.5 Hz to 16 kHz."""
@@ -50,11 +48,11 @@ def noise_floor(voice: AudioSource) -> NoiseFloor:
     if len(sounding) < 40:
         return NoiseFloor(-np.inf, ())
     low, floor, high = np.percentile(sounding, (3, 10, 25), axis=0)
-    steady = (high < low * 10 ** (_STEADY_DB / 10)) & (np.array(BAND_EDGES_HZ[:-1]) >= _LOWEST_BAND_HZ)
+    steady = (high < low * db_to_power(_STEADY_DB)) & (np.array(BAND_EDGES_HZ[:-1]) >= _LOWEST_BAND_HZ)
     steady &= floor > 0
     if not steady.any():
         return NoiseFloor(-np.inf, ())
-    level = 10 * np.log10(floor[steady].sum() / active_power(sounding).sum())
+    level = powers_to_db(floor[steady].sum() / active_power(sounding).sum())
     edges = itertools.pairwise(BAND_EDGES_HZ)
     return NoiseFloor(float(level), tuple(edge for edge, kept in zip(edges, steady, strict=True) if kept))
 

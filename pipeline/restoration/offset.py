@@ -10,13 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.measure.offset import is_offset, offset_words
-from mixagent.pipeline.restoration.base import Progress, Restored
-from mixagent.pipeline.types import AudioSource, FloatArray, blocks, spool
-
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.restoration.base import Restored
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, blocks, spool
 
 _STEP_S = 0.5
 _STEADY = 0.5

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-Float64Array = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
 
 
 @njit(cache=True, nogil=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.restoration.base import Progress, Restored
-from mixagent.pipeline.types import AudioSource
+from mixagent.pipeline.restoration.base import Restored
+from mixagent.pipeline.types import AudioSource, Progress
 
 Work = Callable[[AudioSource, Analysis, Path, Progress], Restored]
 

@@ -1,6 +1,6 @@
 """A mix taken apart into stems: an embedded separator that always works, and Demucs by name."""
 
-from mixagent.pipeline.separation.base import NoSeparator, Progress, SeparatedStems, Separator
+from mixagent.pipeline.separation.base import NoSeparator, SeparatedStems, Separator
 from mixagent.pipeline.separation.choice import (
     NAMES,
     STEM_SETS,
@@ -9,6 +9,7 @@ from mixagent.pipeline.separation.choice import (
     gives,
     resolve_device,
 )
+from mixagent.pipeline.types import Progress
 
 __all__ = [
     "NAMES",

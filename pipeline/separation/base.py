@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from mixagent.pipeline.types import AudioSource, Stems
-
-Progress = Callable[[float], None]
-"""Called with the share of the work that is done, 0..1. It may raise to cancel."""
+from mixagent.pipeline.types import AudioSource, Progress, Stems
 
 
 class Separator(Protocol):

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixagent.pipeline.separation.base import Progress
-from mixagent.pipeline.types import AudioSource, DiskAudio, DiskAudioWriter, FloatArray
+from mixagent.pipeline.types import AudioSource, DiskAudio, DiskAudioWriter, FloatArray, Progress
 
 Model = Callable[[FloatArray], FloatArray]
 """Takes (channels, frames) to (stems, channels, frames)."""

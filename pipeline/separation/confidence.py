@@ -2,7 +2,7 @@
 
 A separator that is sure gives each bin of the spectrum to one stem; one that is not divides it. Were
 the shares of a bin right on average, what is wrong in a stem would be p(1 − p) of the bin's power (the
-variance of a Wiener estimate), so the shares foretell the signal-to-distortion ratio; and what leaks
+variance of a Wiener estimate), so the shares predict the signal-to-distortion ratio; and what leaks
 into a stem weighs the more, the less there is of it. `scripts/fit_confidence.py` fitted the two to the
 true ratio.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
+from mixagent.pipeline.decibels import db_to_power, power_to_db
 from mixagent.pipeline.types import AudioSource, Stems
 
 _WINDOW_S = 0.093
@@ -70,7 +71,7 @@ def stem_confidence(
         if agreement_db and name in agreement_db:
             found["agreement_db"] = agreement_db[name]
         sdr_db = _expected_sdr_db(found)
-        value = 0.0 if found["share_db"] <= _SILENT_DB else 1 / (1 + 10 ** (-sdr_db / 10))
+        value = 0.0 if found["share_db"] <= _SILENT_DB else 1 / (1 + db_to_power(-sdr_db))
         confidences[name] = StemConfidence(value, {"expected_sdr_db": sdr_db, **found})
     return confidences
 
@@ -145,4 +146,4 @@ def _spectra(parts: Sequence[AudioSource]) -> Iterator[NDArray[np.complex64]]:
 
 
 def _decibels(ratio: float) -> float:
-    return float(np.clip(10 * math.log10(max(ratio, 1e-12)), _SILENT_DB, 120.0))
+    return float(np.clip(power_to_db(max(ratio, 1e-12)), _SILENT_DB, 120.0))

@@ -20,11 +20,20 @@ from torch import Tensor
 
 from mixagent.pipeline.errors import MixagentError, ModelMissingError, option
 from mixagent.pipeline.io.resampling import resample
-from mixagent.pipeline.separation.base import Progress, SeparatedStems
+from mixagent.pipeline.separation.base import SeparatedStems
 from mixagent.pipeline.separation.chunks import run_batches, write_stems
 from mixagent.pipeline.separation.demucs_files import STEM_NAMES, BagFiles, find_bag
 from mixagent.pipeline.separation.stopping import stoppable
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, DiskAudio, FloatArray, Stems, blocks, spool
+from mixagent.pipeline.types import (
+    BLOCK_FRAMES,
+    AudioSource,
+    DiskAudio,
+    FloatArray,
+    Progress,
+    Stems,
+    blocks,
+    spool,
+)
 
 _CHUNK_S = 10.0
 _OVERLAP_S = 1.0
@@ -84,14 +93,14 @@ class DemucsSeparator:
         self, mix: AudioSource, files: BagFiles, scratch: Path, progress: Progress | None
     ) -> dict[str, AudioSource]:
         bag = load_bag(files, self._device)
-        heard = resample(mix, bag.rate, scratch / "mix-at-model-rate.f32")
-        runner = Runner(bag, self.stem_names, level(heard), self._device, self._precision)
+        resampled = resample(mix, bag.rate, scratch / "mix-at-model-rate.f32")
+        runner = Runner(bag, self.stem_names, level(resampled), self._device, self._precision)
         overlap = round(_OVERLAP_S * bag.rate)
-        pieces = run_batches(heard, runner, bag.chunk, overlap, self._batch)
+        pieces = run_batches(resampled, runner, bag.chunk, overlap, self._batch)
         with stoppable(bag.networks, progress) as shown:
-            parts = write_stems(pieces, self.stem_names, scratch, heard, shown)
-        if isinstance(heard, DiskAudio) and heard is not mix:
-            heard.path.unlink()
+            parts = write_stems(pieces, self.stem_names, scratch, resampled, shown)
+        if isinstance(resampled, DiskAudio) and resampled is not mix:
+            resampled.path.unlink()
         return {name: _fitted(part, mix, scratch / f"{name}.f32") for name, part in parts.items()}
 
 
@@ -214,9 +223,9 @@ class Runner:
 
     def _stems(self, chunks: Sequence[FloatArray]) -> list[FloatArray]:
         pairs = np.array([(left, min(left + 1, len(chunks[0]) - 1)) for left in range(0, len(chunks[0]), 2)])
-        heard = torch.stack([self._heard(chunk[pairs]) for chunk in chunks]).flatten(0, 1)
+        inputs = torch.stack([self._inputs(chunk[pairs]) for chunk in chunks]).flatten(0, 1)
         with torch.inference_mode():
-            stems = self._separated(heard)[:, self._order] * self._level[1]
+            stems = self._separated(inputs)[:, self._order] * self._level[1]
         # (chunks, pairs, stems, 2, frames) -> (chunks, stems, channels, frames)
         stems = stems.view(len(chunks), len(pairs), *stems.shape[1:]).transpose(1, 2).flatten(2, 3)
         joined = stems[:, :, : len(chunks[0])].cpu().numpy()
@@ -225,27 +234,27 @@ class Runner:
             for out, chunk in zip(joined, chunks, strict=True)
         ]
 
-    def _heard(self, pairs: FloatArray) -> Tensor:
+    def _inputs(self, pairs: FloatArray) -> Tensor:
         """(pairs, 2, frames) of the mix at the level of training: (pairs, 2, chunk)."""
         mean, deviation = self._level
-        heard = torch.zeros(len(pairs), 2, self._bag.chunk, device=self._device)
-        heard[..., : pairs.shape[-1]] = torch.from_numpy((pairs - np.float32(mean)) / np.float32(deviation))
-        return heard
+        inputs = torch.zeros(len(pairs), 2, self._bag.chunk, device=self._device)
+        inputs[..., : pairs.shape[-1]] = torch.from_numpy((pairs - np.float32(mean)) / np.float32(deviation))
+        return inputs
 
-    def _separated(self, heard: Tensor) -> Tensor:
+    def _separated(self, inputs: Tensor) -> Tensor:
         """(pairs, 2, chunk) -> (pairs, sources, 2, chunk): each network by its share in each stem."""
         out = torch.zeros((), device=self._device)
         for network, share in zip(self._bag.networks, self._bag.shares, strict=True):
-            out = out + self._run(network, heard) * share[:, None, None]
+            out = out + self._run(network, inputs) * share[:, None, None]
         return out
 
-    def _run(self, network: Any, heard: Tensor) -> Tensor:
+    def _run(self, network: Any, inputs: Tensor) -> Tensor:
         if self._precision == "float32":
-            return cast(Tensor, network(heard))
+            return cast(Tensor, network(inputs))
         with torch.autocast(self._device, getattr(torch, self._precision)):
-            out = cast(Tensor, network(heard)).float()
+            out = cast(Tensor, network(inputs)).float()
         # float16 overflows at 65504; what went over is computed again.
-        return out if bool(torch.isfinite(out).all()) else cast(Tensor, network(heard))
+        return out if bool(torch.isfinite(out).all()) else cast(Tensor, network(inputs))
 
 
 def _fitted(part: DiskAudio, mix: AudioSource, to: Path) -> AudioSource:

@@ -12,8 +12,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.separation.base import Progress
 from mixagent.pipeline.separation.chunks import run_chunks, write_stems
 from mixagent.pipeline.separation.spleeter import (
     CHUNK_HOPS,
@@ -24,7 +24,7 @@ from mixagent.pipeline.separation.spleeter import (
     fast_hop,
     weight_files,
 )
-from mixagent.pipeline.types import AudioSource, Stems
+from mixagent.pipeline.types import AudioSource, Progress, Stems
 
 STEM_NAMES = ("vocals", "drums", "bass", "other")
 
@@ -59,7 +59,7 @@ class EmbeddedSeparator:
 
         rms = active_rms(mix)
         spleeter = load_networks(weight_files(), self._device)
-        masker = Masker(fast_hop(mix.rate), spleeter, 10 ** (NET_LEVEL_DB / 20) / rms)
+        masker = Masker(fast_hop(mix.rate), spleeter, db_to_amplitude(NET_LEVEL_DB) / rms)
         splitter = Splitter(masker, load_splitter(read_weights(self._checkpoint), self._device), 1 / rms)
         pieces = run_chunks(mix, splitter, CHUNK_HOPS * masker.hop, round(OVERLAP_S * mix.rate))
         return Stems(mix, write_stems(pieces, STEM_NAMES, scratch, mix, progress))

@@ -14,8 +14,17 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from mixagent.pipeline.separation.base import Progress, SeparatedStems, Separator
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, DiskAudioWriter, FloatArray, Stems, View
+from mixagent.pipeline.decibels import powers_to_db
+from mixagent.pipeline.separation.base import SeparatedStems, Separator
+from mixagent.pipeline.types import (
+    BLOCK_FRAMES,
+    AudioSource,
+    DiskAudioWriter,
+    FloatArray,
+    Progress,
+    Stems,
+    View,
+)
 
 MOST_S = 0.5
 """Shifts are drawn evenly from 0 to this many seconds."""
@@ -103,4 +112,4 @@ def _write_average(
         level += float(np.square(mean, dtype=np.float64).sum())
         spread += float(np.square(takes - mean, dtype=np.float64).sum()) / len(takes)
         write(mean)
-    return float(np.clip(10 * np.log10(level / spread), -20.0, 120.0))
+    return float(np.clip(powers_to_db(level / spread), -20.0, 120.0))

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from scipy.fft import next_fast_len
 
+from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.separation.base import Progress
 from mixagent.pipeline.separation.chunks import run_chunks, write_stems
-from mixagent.pipeline.types import AudioSource, Stems, blocks
+from mixagent.pipeline.types import AudioSource, Progress, Stems, blocks
 
 STEM_NAMES = ("vocals", "accompaniment")
 
@@ -55,7 +55,7 @@ class SpleeterSeparator:
         from mixagent.pipeline.separation.spleeter_network import Masker, load_networks
 
         networks = load_networks(weight_files(), self._device)
-        masker = Masker(fast_hop(mix.rate), networks, 10 ** (NET_LEVEL_DB / 20) / active_rms(mix))
+        masker = Masker(fast_hop(mix.rate), networks, db_to_amplitude(NET_LEVEL_DB) / active_rms(mix))
         pieces = run_chunks(mix, masker, CHUNK_HOPS * masker.hop, round(OVERLAP_S * mix.rate))
         return Stems(mix, write_stems(pieces, STEM_NAMES, scratch, mix, progress))
 

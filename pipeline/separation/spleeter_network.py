@@ -64,8 +64,8 @@ class Masker:
         used = min(bins, _NET_BINS)
         magnitude = spectrum[:, :used].abs().transpose(1, 2) * self._gain
         padding = (0, _NET_BINS - used, 0, -frames % NET_FRAMES)
-        heard = F.pad(magnitude[torch.tensor(pairs)], padding)  # (pairs, 2, frames, 1024)
-        vocals, accompaniment = (network(heard)[:, :, :frames, :used] ** 2 for network in self._networks)
+        inputs = F.pad(magnitude[torch.tensor(pairs)], padding)  # (pairs, 2, frames, 1024)
+        vocals, accompaniment = (network(inputs)[:, :, :frames, :used] ** 2 for network in self._networks)
         share = (vocals + 5e-11) / (vocals + accompaniment + 1e-10)
         share = share.flatten(0, 1)[:channels].transpose(1, 2)  # (channels, used, frames)
         above = share.mean(1, keepdim=True).expand(-1, bins - used, -1)

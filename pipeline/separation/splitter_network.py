@@ -59,7 +59,7 @@ BANDS = len(EDGES) - 1
 
 
 LOW = 44
-"""Bands from the bottom up whose phase is heard: single bins, up to 474 Hz."""
+"""Bands from the bottom up whose phase is inputs: single bins, up to 474 Hz."""
 
 TAPS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))
 """What a low bin's weights apply to, as steps in (frequency, time) from it."""
@@ -112,9 +112,9 @@ class Splitter:
 def band_powers(sides: Tensor) -> Tensor:
     """What the network hears of spectra (batch, 2, bins, frames): (batch, 4, BANDS, frames)."""
     left, right = sides.unbind(1)
-    heard = torch.stack((left, right, (left + right) / 2, (left - right) / 2), 1)
-    powers = torch.zeros((*heard.shape[:2], BANDS, heard.shape[3]), device=sides.device)
-    return powers.index_add_(2, band_of_bins(heard.shape[2]).to(sides.device), _power(heard))
+    inputs = torch.stack((left, right, (left + right) / 2, (left - right) / 2), 1)
+    powers = torch.zeros((*inputs.shape[:2], BANDS, inputs.shape[3]), device=sides.device)
+    return powers.index_add_(2, band_of_bins(inputs.shape[2]).to(sides.device), _power(inputs))
 
 
 def weighted_taps(weights: Tensor, low: Tensor) -> Tensor:
@@ -230,9 +230,9 @@ class SplitterNetwork(nn.Module):
 
     def forward(self, powers: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
         """The stems' matrices and weights."""
-        heard = (features(powers) - self.mean) / self.spread
-        heard = heard.contiguous(memory_format=torch.channels_last)
-        x = torch.relu(self.enter_norm(self.enter(heard)) + self.place)
+        inputs = (features(powers) - self.mean) / self.spread
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
+        x = torch.relu(self.enter_norm(self.enter(inputs)) + self.place)
         skips = []
         for down in self.down:
             skips.append(x)

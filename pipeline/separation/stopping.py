@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from mixagent.pipeline.separation.base import Progress
+from mixagent.pipeline.types import Progress
 
 
 @contextmanager

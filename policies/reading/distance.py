@@ -83,9 +83,9 @@ def _figures(bands: LongTerm) -> tuple[Tensor, Tensor]:
     """Third octaves of mid and side in dB (B, 54); side to mid by octave and the lean (B, 9)."""
     weighted = ((bands.mid + bands.side) * _K_WEIGHTS).sum(1, keepdim=True)
     mid, side = bands.mid / weighted, bands.side / weighted
-    heard = side + 10 ** (-_SIDE_FLOOR_DB / 10) * mid
+    floored = side + 10 ** (-_SIDE_FLOOR_DB / 10) * mid
     floor = 10 ** (-_FLOOR_DB / 10)
-    thirds = [p[:, 2 : 2 * THIRDS].reshape(len(p), -1, 2).sum(-1) for p in (mid, heard)]
+    thirds = [p[:, 2 : 2 * THIRDS].reshape(len(p), -1, 2).sum(-1) for p in (mid, floored)]
     tone = torch.cat([10 * p.clamp(min=floor).log10() for p in thirds], 1)
     mids, sides = (p @ _OCTAVE_SUMS for p in (mid, side))
     ratio = (10 * ((sides + 1e-9) / (mids + 1e-9)).log10()).clamp(-_SIDE_FLOOR_DB, 12.0)

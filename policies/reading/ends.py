@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import powers_to_db
 from mixagent.pipeline.measure.song_bands import BANDS, CENTRES_HZ, EDGES_HZ
 
 NO_END = BANDS
@@ -14,7 +15,7 @@ _DROP_DB = 14.0
 _LEVEL_DB = 6.0
 _STEP = 2
 _LOWEST_HZ, _HIGHEST_HZ = 3000.0, 16500.0
-_WIDTH_DB = 10 * np.log10(np.diff(np.array(EDGES_HZ)))
+_WIDTH_DB = powers_to_db(np.diff(np.array(EDGES_HZ)))
 
 
 def highest_bands(power: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -25,7 +26,7 @@ def highest_bands(power: NDArray[np.floating]) -> NDArray[np.int64]:
     Args:
         power: mean power by band, shape (…, BANDS).
     """
-    density_db = 10 * np.log10(np.maximum(power, 1e-12)) - _WIDTH_DB
+    density_db = powers_to_db(np.maximum(power, 1e-12)) - _WIDTH_DB
     loudest_above = np.maximum.accumulate(density_db[..., ::-1], axis=-1)[..., ::-1]
     found = np.full(power.shape[:-1], NO_END, np.int64)
     for band in reversed(range(BANDS - _STEP)):

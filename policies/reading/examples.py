@@ -6,17 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mixagent.envs.degradation.fields import draw_colour, draw_field
 from mixagent.envs.degradation.powers import Powers, pathologies, under_field
+from mixagent.pipeline.types import FloatArray
 from mixagent.policies.reading.distance import LongTerm
 from mixagent.policies.reading.ends import highest_bands
 from mixagent.policies.reading.material import Songs
 from mixagent.policies.reading.summary import shown
-
-Array = NDArray[np.float32]
 
 MOST_EXCERPTS = 5
 _COUNTS, _PATHOLOGIES, _FIELDS = (1, 2, 4), (0.35, 0.2, 0.45), (0.5, 0.3, 0.2)
@@ -66,11 +64,11 @@ class Examples:
         drawn = [self._one() for _ in range(size)]
         return batch_of(*(np.stack(part).astype(np.float32) for part in zip(*drawn, strict=True)))
 
-    def _one(self) -> tuple[Powers, Powers, Array, Array]:
-        """Powers of the original and of what is heard, then spreads and figures of what is heard."""
+    def _one(self) -> tuple[Powers, Powers, FloatArray, FloatArray]:
+        """Powers of the original and of what is damaged, then spreads and figures of what is damaged."""
         random, drawing = self._random, self._drawing
         if random.random() < drawing.variants:
-            original, heard, spreads, figures = self._variant()
+            original, damaged, spreads, figures = self._variant()
             clean, ruined, _ = _AFTER_VARIANT
         else:
             original, spreads, figures = self._song()
@@ -79,21 +77,21 @@ class Examples:
                 original = share * original + (1 - share) * other[0]
                 spreads = (share * spreads + (1 - share) * other[1]).astype(np.float32)
                 figures = (share * figures + (1 - share) * other[2]).astype(np.float32)
-            heard, clean, ruined = original, drawing.clean, drawing.ruined
+            damaged, clean, ruined = original, drawing.clean, drawing.ruined
         what = random.random() - clean
         if 0 <= what < ruined:
-            heard = pathologies(heard, random, int(random.choice(_COUNTS, p=_PATHOLOGIES)))
+            damaged = pathologies(damaged, random, int(random.choice(_COUNTS, p=_PATHOLOGIES)))
         elif what >= ruined:
             field = draw_field(random, int(random.choice((1, 2, 3), p=_FIELDS)), still=True)
-            heard = under_field(heard, field, float(random.uniform(0.2, 1.2)))
+            damaged = under_field(damaged, field, float(random.uniform(0.2, 1.2)))
         if drawing.colour_db > 0:
             colour = draw_colour(random, drawing.colour_db)
-            original, heard = (under_field(powers, colour, 1.0) for powers in (original, heard))
+            original, damaged = (under_field(powers, colour, 1.0) for powers in (original, damaged))
         if random.random() < 0.5:
-            original, heard = swapped(original), swapped(heard)
-        return _levelled(original), _levelled(heard), spreads, figures
+            original, damaged = swapped(original), swapped(damaged)
+        return _levelled(original), _levelled(damaged), spreads, figures
 
-    def _song(self) -> tuple[Powers, Array, Array]:
+    def _song(self) -> tuple[Powers, FloatArray, FloatArray]:
         """A clean song by a few of its excerpts: powers, spreads, figures."""
         random, songs = self._random, self._songs
         song = int(random.integers(len(songs.powers)))
@@ -108,19 +106,19 @@ class Examples:
         )
         return powers, spreads, figures
 
-    def _variant(self) -> tuple[Powers, Powers, Array, Array]:
+    def _variant(self) -> tuple[Powers, Powers, FloatArray, FloatArray]:
         """One excerpt and a variant of it, all of it or part of it."""
         random, songs = self._random, self._songs
         song = int(random.integers(len(songs.powers)))
         number = int(random.choice(np.flatnonzero(songs.there[song])))
         variant = int(random.integers(1, songs.powers.shape[2]))
-        original, heard = (songs.powers[song, number, k].astype(np.float64) for k in (0, variant))
+        original, damaged = (songs.powers[song, number, k].astype(np.float64) for k in (0, variant))
         spreads = songs.spreads[song, number, variant]
         if random.random() < self._drawing.light:
             share = float(random.uniform(0.2, 0.8))
-            heard = _between(original, heard, share)
+            damaged = _between(original, damaged, share)
             spreads = (1 - share) * songs.spreads[song, number, 0] + share * spreads
-        return original, heard, spreads, songs.figures[song, number, variant]
+        return original, damaged, spreads, songs.figures[song, number, variant]
 
 
 def _between(first: Powers, second: Powers, share: float) -> Powers:
@@ -140,17 +138,17 @@ def swapped(powers: Powers) -> Powers:
     return np.asarray(powers * np.array([1.0, 1.0, -1.0])[:, None])
 
 
-def batch_of(original: Array, heard: Array, spreads: Array, figures: Array) -> Batch:
+def batch_of(original: FloatArray, damaged: FloatArray, spreads: FloatArray, figures: FloatArray) -> Batch:
     """Examples as a batch; powers (N, 3, BANDS) at a power of one."""
     return Batch(
-        torch.from_numpy(shown(heard, spreads)),
+        torch.from_numpy(shown(damaged, spreads)),
         torch.from_numpy(figures),
-        _long_term(heard),
+        _long_term(damaged),
         _long_term(original),
-        torch.from_numpy(highest_bands(heard[:, 0] + heard[:, 1])),
+        torch.from_numpy(highest_bands(damaged[:, 0] + damaged[:, 1])),
     )
 
 
-def _long_term(powers: Array) -> LongTerm:
+def _long_term(powers: FloatArray) -> LongTerm:
     mid, side, cross = (torch.from_numpy(np.ascontiguousarray(powers[:, k])) for k in range(3))
     return LongTerm(mid.clamp(min=1e-12), side.clamp(min=1e-12), cross)

@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mixagent.pipeline.measure.song_bands import BANDS, THIRDS_HZ
-
-Array = NDArray[np.float32]
+from mixagent.pipeline.types import FloatArray
 
 _THIRDS = len(THIRDS_HZ)
 _EPSILON = 1e-5
@@ -25,9 +23,9 @@ _MOST_DB, _STEP_DB = 18.0, 10.0
 class FrozenReader:
     """A trained net that only decides; `weights` are named as in the state of `ReadingNet`."""
 
-    weights: Mapping[str, Array]
+    weights: Mapping[str, FloatArray]
 
-    def moves(self, rows: Array, figures: Array) -> Array:
+    def moves(self, rows: FloatArray, figures: FloatArray) -> FloatArray:
         """Moves of mid, side and balance in dB, (B, 3, THIRDS).
 
         Args:
@@ -52,7 +50,7 @@ class FrozenReader:
     def _blocks(self) -> int:
         return 1 + max(int(key.split(".")[1]) for key in self.weights if key.startswith("bands."))
 
-    def _along(self, name: str, signal: Array) -> Array:
+    def _along(self, name: str, signal: FloatArray) -> FloatArray:
         """A convolution of odd length along the second axis: (B, N, in) to (B, N, out)."""
         weight = self.weights[f"{name}.weight"]  # (out, in, taps)
         reach = weight.shape[2] // 2
@@ -61,14 +59,14 @@ class FrozenReader:
         flat = weight.transpose(0, 2, 1).reshape(len(weight), -1)
         return self._times(np.concatenate(parts, -1), flat, self.weights[f"{name}.bias"])
 
-    def _linear(self, name: str, signal: Array) -> Array:
+    def _linear(self, name: str, signal: FloatArray) -> FloatArray:
         return self._times(signal, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
 
-    def _times(self, signal: Array, weight: Array, bias: Array) -> Array:
+    def _times(self, signal: FloatArray, weight: FloatArray, bias: FloatArray) -> FloatArray:
         flat = signal.reshape(-1, signal.shape[-1]) @ weight.T + bias
         return flat.reshape(*signal.shape[:-1], len(bias))
 
-    def _norm(self, name: str, signal: Array) -> Array:
+    def _norm(self, name: str, signal: FloatArray) -> FloatArray:
         centred = signal - signal.mean(axis=-1, keepdims=True)
         variance = np.square(centred).mean(axis=-1, keepdims=True)
         standard = centred / np.sqrt(variance + _EPSILON)
@@ -77,7 +75,7 @@ class FrozenReader:
         )
 
 
-def _silu(signal: Array) -> Array:
+def _silu(signal: FloatArray) -> FloatArray:
     # x · sigmoid(x); the hyperbolic tangent cannot overflow.
-    half: Array = np.float32(0.5) * signal
+    half: FloatArray = np.float32(0.5) * signal
     return half + half * np.tanh(half)

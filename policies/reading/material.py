@@ -8,7 +8,7 @@ song, clean and after `variants` draws of `envs.degradation`. Of them the net le
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 
 from mixagent.envs.corpus import RATE_HZ, Corpus, Song, Split
 from mixagent.envs.degradation import degrade, draw_families
+from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.files import atomically, write_atomically
 from mixagent.pipeline.measure.song_bands import BANDS, read_bands
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, Progress
 from mixagent.policies.reading.summary import FIGURES, Summary
 
 EXCERPT_S = 8.0
 _EDGE_S = 2.0
-_LEAST_POWER = 10 ** (-50 / 10)
+_LEAST_POWER = db_to_power(-50)
 _ATTEMPTS = 4
 _COUNTS = (0.5, 0.35, 0.15)
 """Share of the draws that hold one, two and three families."""
 
-Progress = Callable[[float], None]
 Half = NDArray[np.float16]
 
 
@@ -74,8 +74,8 @@ class Songs:
         for number, done in enumerate(passes):
             for name, bands in zip(done.songs, done.bands, strict=True):
                 there[place[name], number] = True
-                for variant, heard in enumerate(bands):
-                    summary = Summary.of(heard[None])
+                for variant, read in enumerate(bands):
+                    summary = Summary.of(read[None])
                     here = (place[name], number, variant)
                     powers[here], spreads[here] = summary.powers, summary.spreads
                     figures[here] = summary.figures
@@ -122,8 +122,8 @@ def _built(corpus: Corpus, songs: Sequence[Song], variants: int, seed: tuple[int
         drawn = [
             draw_families(random, 1 + int(random.choice(len(_COUNTS), p=_COUNTS))) for _ in range(variants)
         ]
-        heard = [original, *(degrade(original, done, random) for done in drawn)]
-        rows.append(np.stack([read_bands(audio).stacked() for audio in heard]).astype(np.float16))
+        versions = [original, *(degrade(original, done, random) for done in drawn)]
+        rows.append(np.stack([read_bands(audio).stacked() for audio in versions]).astype(np.float16))
         names.append(song.id)
         families += drawn
     return Pass(tuple(names), np.stack(rows), tuple(families))

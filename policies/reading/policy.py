@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
@@ -39,14 +38,13 @@ from mixagent.pipeline.finished.measures import (
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.measure.song_bands import BANDS
+from mixagent.pipeline.types import Float64Array, FloatArray
 from mixagent.policies.band import REPAIRS, RINGS, BandPolicy
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.reading.forward import FrozenReader
 from mixagent.policies.reading.summary import Summary, shown
 
-Array = NDArray[np.float32]
 Readers = tuple[FrozenReader, ...]
-Float64Array = NDArray[np.float64]
 
 FORMAT = 2
 CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "README.md"
@@ -134,7 +132,7 @@ READ = "the song's bands over time, as the trained net reads them"
 """The reason of a move that answers no finding."""
 
 
-def read_moves(readers: Readers, bands: Array) -> Moves:
+def read_moves(readers: Readers, bands: FloatArray) -> Moves:
     """The moves for a song, the mean over the nets.
 
     Args:
@@ -194,7 +192,7 @@ class ReadingCheckpoint:
         results: what was measured of it, for the record.
     """
 
-    weights: Sequence[Mapping[str, Array]]
+    weights: Sequence[Mapping[str, FloatArray]]
     shape: Mapping[str, Any]
     training: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
@@ -240,7 +238,7 @@ def load_readers(folder: Path) -> Readers:
         tensors = load(data)
     except SafetensorError as error:
         raise _unusable(folder, f"{WEIGHTS} is damaged") from error
-    nets: dict[str, dict[str, Array]] = {}
+    nets: dict[str, dict[str, FloatArray]] = {}
     for key, weight in tensors.items():
         number, name = key.split(".", 1)
         nets.setdefault(number, {})[name] = weight

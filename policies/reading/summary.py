@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.measure.song_bands import BANDS, FAST, FLOOR_DB
+from mixagent.pipeline.types import FloatArray
 
-Array = NDArray[np.float32]
 Floats = NDArray[np.floating[Any]]
 
 ROWS = 8
@@ -35,16 +36,16 @@ class Summary:
         figures: shape (FIGURES,).
     """
 
-    powers: Array
-    spreads: Array
-    figures: Array
+    powers: FloatArray
+    spreads: FloatArray
+    figures: FloatArray
 
     @classmethod
-    def of(cls, bands: Array) -> Summary:
+    def of(cls, bands: FloatArray) -> Summary:
         """The long term of excerpts, `read_song`'s (excerpts, rows, frames)."""
         whole = np.concatenate(list(bands.astype(np.float32)), -1)
         mid_db, side_db, common, fast = np.split(whole, (BANDS, 2 * BANDS, 3 * BANDS))
-        mid, side = 10 ** (mid_db / 10), 10 ** (side_db / 10)
+        mid, side = db_to_power(mid_db), db_to_power(side_db)
         cross = common * np.sqrt(mid * side)
         powers = np.stack((mid.mean(-1), side.mean(-1), cross.mean(-1)))
         moving = (mid_db.std(-1), side_db.std(-1), balance_db(mid, side, cross).std(-1))
@@ -54,7 +55,7 @@ class Summary:
         return cls(*(part.astype(np.float32) for part in parts))
 
 
-def shown(powers: Array, spreads: Array) -> Array:
+def shown(powers: FloatArray, spreads: FloatArray) -> FloatArray:
     """What a net is shown of summaries: (N, ROWS, BANDS).
 
     Args:
@@ -62,7 +63,7 @@ def shown(powers: Array, spreads: Array) -> Array:
         spreads: of them, (N, 3, BANDS).
     """
     mid, side = (np.maximum(powers[:, k], LEAST_POWER) for k in (0, 1))
-    mid_db, side_db = 10 * np.log10(mid), 10 * np.log10(side)
+    mid_db, side_db = powers_to_db(mid), powers_to_db(side)
     shared = np.clip(powers[:, 2] / np.sqrt(mid * side), -1, 1)
     balance = balance_db(mid, side, shared * np.sqrt(mid * side))
     # What is not there does not move; a static gain on bands, by which examples are made, cannot tell.
@@ -74,9 +75,9 @@ def shown(powers: Array, spreads: Array) -> Array:
     return np.stack(rows, 1).astype(np.float32)
 
 
-def balance_db(mid: Floats, side: Floats, cross: Floats) -> Array:
+def balance_db(mid: Floats, side: Floats, cross: Floats) -> FloatArray:
     """Right against left in dB, within ±20, where there is anything to tell it by."""
-    floor = np.float32(10 ** ((FLOOR_DB + 5) / 10))
+    floor = np.float32(db_to_power(FLOOR_DB + 5))
     right, left = np.maximum(mid + side - 2 * cross, 0), np.maximum(mid + side + 2 * cross, 0)
-    apart = 10 * np.log10((right + floor) / (left + floor))
+    apart = powers_to_db((right + floor) / (left + floor))
     return np.asarray(np.clip(apart, -_MOST_BALANCE_DB, _MOST_BALANCE_DB), np.float32)

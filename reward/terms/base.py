@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mixagent.reward.scene import Scene
-
-Scores = NDArray[np.float64]
+from mixagent.pipeline.types import Float64Array
+from mixagent.reward.render_pair import RenderPair
 
 
 class Term(Protocol):
@@ -35,8 +33,8 @@ class Term(Protocol):
     def blind(self) -> bool:
         """Whether it does without the original."""
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
-        """One score a scene, shape (len(scenes),): 0 as the input; NaN for no opinion."""
+    def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
+        """One score a pair, shape (len(pairs),): 0 as the input; NaN for no opinion."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +61,17 @@ class Guard(ABC):
             raise ValueError(f"{self.name}: free {self.free} must be from 0 to under full {self.full}")
 
     @abstractmethod
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """How much of this harm the render has and the input has not, 0 or more."""
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
+    def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """−tanh of what exceeds `free`; 0 for an input that is silent."""
-        return np.array([self._score(scene) for scene in scenes])
+        return np.array([self._score(pair) for pair in pairs])
 
-    def _score(self, scene: Scene) -> float:
-        if scene.before.silent:
+    def _score(self, pair: RenderPair) -> float:
+        if pair.before.silent:
             return 0.0
-        if scene.after.silent:
+        if pair.after.silent:
             return self.low
-        over = self.harm(scene) - self.free
+        over = self.harm(pair) - self.free
         return -math.tanh(max(over, 0.0) / (self.full - self.free))

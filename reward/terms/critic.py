@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from mixagent.pipeline.types import Float64Array
 from mixagent.reward.critic import Critic
-from mixagent.reward.scene import Scene
-from mixagent.reward.terms.base import Scores
+from mixagent.reward.render_pair import RenderPair
 
 
 @dataclass(frozen=True)
@@ -24,16 +24,16 @@ class Judgement:
     high: ClassVar[float] = 1.0
     blind: ClassVar[bool] = True
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
-        """One score a scene, all of them in one pass of the critic; an unchanged render scores 0."""
+    def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
+        """One score a pair, all of them in one pass of the critic; an unchanged render scores 0."""
         before, after = (
-            np.stack([getattr(scene, side).features for scene in scenes]) for side in ("before", "after")
+            np.stack([getattr(pair, side).features for pair in pairs]) for side in ("before", "after")
         )
         scores = self.critic.undone(after, before)
-        return np.array([_of_silence(scene, score) for scene, score in zip(scenes, scores, strict=True)])
+        return np.array([_of_silence(pair, score) for pair, score in zip(pairs, scores, strict=True)])
 
 
-def _of_silence(scene: Scene, score: float) -> float:
-    if scene.before.silent:
+def _of_silence(pair: RenderPair, score: float) -> float:
+    if pair.before.silent:
         return 0.0
-    return Judgement.low if scene.after.silent else float(score)
+    return Judgement.low if pair.after.silent else float(score)

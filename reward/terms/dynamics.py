@@ -9,7 +9,8 @@ import numpy as np
 
 from mixagent.pipeline.measure.artefacts import dips_db, undulation
 from mixagent.pipeline.measure.features import percentiles
-from mixagent.reward.scene import Array, Scene, Spectra, decibels
+from mixagent.pipeline.types import FloatArray
+from mixagent.reward.render_pair import RenderPair, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 
 _REGIONS_HZ = ((40.0, 220.0), (220.0, 1250.0), (1250.0, 5000.0), (5000.0, 16000.0))
@@ -31,11 +32,11 @@ class LostTransients(Guard):
     full: float = 4.0
     name: ClassVar[str] = "lost_transients"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean loss of rise over the bands in which the input has onsets."""
-        before, after = (_onset_rises_db(side.spectra) for side in (scene.base, scene.after))
-        heard = before > _ONSET_DB
-        return max(float((before - after)[heard].mean()), 0.0) if heard.any() else 0.0
+        before, after = (_onset_rises_db(side.spectra) for side in (pair.base, pair.after))
+        audible = before > _ONSET_DB
+        return max(float((before - after)[audible].mean()), 0.0) if audible.any() else 0.0
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,9 @@ class LostDynamics(Guard):
     full: float = 4.0
     name: ClassVar[str] = "lost_dynamics"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean fall, over the bands, of the spread from the 20th to the 95th percentile over time."""
-        before, after = (_level_spreads_db(side.spectra) for side in (scene.base, scene.after))
+        before, after = (_level_spreads_db(side.spectra) for side in (pair.base, pair.after))
         return max(float((before - after).mean()), 0.0)
 
 
@@ -68,16 +69,16 @@ class OverCompression(Guard):
     audible_db: ClassVar[float] = -55.0
     range_db: ClassVar[float] = 30.0
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean over the regions and the whole of what one standard deviation of the level costs."""
-        before, after = (_with_whole(side.spectra) for side in (scene.base, scene.after))
+        before, after = (_with_whole(side.spectra) for side in (pair.base, pair.after))
         return max(float(np.mean([self._lost_db(b, a) for b, a in zip(before, after, strict=True)])), 0.0)
 
-    def _lost_db(self, before_db: Array, after_db: Array) -> float:
-        heard = before_db > max(float(percentiles(before_db, (95,))[0]) - self.range_db, self.audible_db)
-        if not heard.any():
+    def _lost_db(self, before_db: FloatArray, after_db: FloatArray) -> float:
+        audible = before_db > max(float(percentiles(before_db, (95,))[0]) - self.range_db, self.audible_db)
+        if not audible.any():
             return 0.0
-        level_db, gain_db = before_db[heard], (after_db - before_db)[heard]
+        level_db, gain_db = before_db[audible], (after_db - before_db)[audible]
         centred = level_db - level_db.mean()
         # The constant keeps a level that never moves from dividing by nothing.
         return -float(np.mean(centred * gain_db)) / (float(centred.std()) + 0.3)
@@ -95,9 +96,9 @@ class Dropouts(Guard):
     gone_db: ClassVar[float] = 24.0
     audible_db: ClassVar[float] = -40.0
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Frames weighted by how far they fell: nothing up to 9 dB, in full from 24 dB."""
-        before, after = scene.base.spectra.level_db, scene.after.spectra.level_db
+        before, after = pair.base.spectra.level_db, pair.after.spectra.level_db
         gain_db = after - before
         loud = before >= percentiles(before, (70,))[0]
         fallen_db = float(np.median(gain_db[loud])) - gain_db
@@ -119,39 +120,39 @@ class Pumping(Guard):
     full: float = 4.0
     name: ClassVar[str] = "pumping"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean over the bands of the dip that one typical excursion of the bass brings."""
-        spectra = scene.base.spectra
+        spectra = pair.base.spectra
         bass_db = decibels(spectra.power[spectra.bands(40.0, 220.0)].sum(axis=0), -30.0)
-        heard = spectra.bands_db > -50.0
+        audible = spectra.bands_db > -50.0
         above = spectra.bands(500.0, 16000.0)
-        gain_db = np.where(heard, scene.gain_db, 0.0)[above]
+        gain_db = np.where(audible, pair.gain_db, 0.0)[above]
         moved, bass = (undulation(side, spectra.frame_s) for side in (gain_db, bass_db))
         return max(float(dips_db(moved, bass).mean()), 0.0)
 
 
-def _region_levels_db(spectra: Spectra) -> Array:
+def _region_levels_db(spectra: Spectra) -> FloatArray:
     """Level of each of four regions in each frame, shape (4, frames)."""
     sums = [spectra.power[spectra.bands(low, high)].sum(axis=0) for low, high in _REGIONS_HZ]
     return decibels(np.stack(sums), -60.0)
 
 
-def _with_whole(spectra: Spectra) -> Array:
+def _with_whole(spectra: Spectra) -> FloatArray:
     """`_region_levels_db` and the level of all bands together, shape (5, frames)."""
     return np.vstack([_region_levels_db(spectra), spectra.level_db])
 
 
-def _onset_rises_db(spectra: Spectra) -> Array:
+def _onset_rises_db(spectra: Spectra) -> FloatArray:
     level_db = _region_levels_db(spectra)
     rises = level_db[:, _RISE_FRAMES:] - level_db[:, :-_RISE_FRAMES]
     count = max(int(rises.shape[1] * _ONSET_SHARE), 1)
     if rises.shape[1] <= count:
         return np.zeros(len(_REGIONS_HZ), np.float32)
-    steepest: Array = np.partition(rises, -count, axis=1)[:, -count:].mean(axis=1)
+    steepest: FloatArray = np.partition(rises, -count, axis=1)[:, -count:].mean(axis=1)
     return steepest
 
 
-def _level_spreads_db(spectra: Spectra) -> Array:
+def _level_spreads_db(spectra: Spectra) -> FloatArray:
     low_db, high_db = percentiles(_region_levels_db(spectra), (20, 95))
-    spreads: Array = high_db - low_db
+    spreads: FloatArray = high_db - low_db
     return spreads

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from mixagent.reward.scene import Listening, Scene
+from mixagent.pipeline.decibels import power_to_db, powers_to_db
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.base import Guard
 
 _FLOOR = 1e-4
@@ -23,9 +23,9 @@ class MonoFoldLoss(Guard):
     full: float = 4.0
     name: ClassVar[str] = "mono_fold"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """The larger of two losses: of the power as a whole, and of the mean over the bands."""
-        before, after = (_fold_losses_db(heard) for heard in (scene.base, scene.after))
+        before, after = (_fold_losses_db(audio) for audio in (pair.base, pair.after))
         return max(after[0] - before[0], after[1] - before[1], 0.0)
 
 
@@ -37,9 +37,9 @@ class LostSides(Guard):
     full: float = 18.0
     name: ClassVar[str] = "lost_sides"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean fall of side against mid over the bands; sides under −40 dB were not there."""
-        before, after = (_width_db(heard) for heard in (scene.base, scene.after))
+        before, after = (_width_db(audio) for audio in (pair.base, pair.after))
         return float(np.maximum(before - after, 0.0).mean())
 
 
@@ -51,25 +51,25 @@ class Lean(Guard):
     full: float = 6.0
     name: ClassVar[str] = "lean"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """How far the louder channel came to stand further out."""
-        return max(abs(_lean_db(scene.after)) - abs(_lean_db(scene.base)), 0.0)
+        return max(abs(_lean_db(pair.after)) - abs(_lean_db(pair.base)), 0.0)
 
 
-def _fold_losses_db(heard: Listening) -> tuple[float, float]:
-    spectra = heard.spectra
+def _fold_losses_db(audio: AnalysedAudio) -> tuple[float, float]:
+    spectra = audio.spectra
     mid, both = spectra.mid.mean(axis=1) + 1e-9, spectra.power.mean(axis=1) + 1e-9
-    return 10 * math.log10(float(both.sum() / mid.sum())), float(np.mean(10 * np.log10(both / mid)))
+    return power_to_db(float(both.sum() / mid.sum())), float(np.mean(powers_to_db(both / mid)))
 
 
-def _width_db(heard: Listening) -> np.ndarray:
-    spectra = heard.spectra
+def _width_db(audio: AnalysedAudio) -> np.ndarray:
+    spectra = audio.spectra
     inside = spectra.bands(_FROM_HZ, _TO_HZ)
     mid, side = spectra.mid[inside].mean(axis=1) + 1e-9, spectra.side[inside].mean(axis=1)
-    return np.asarray(10 * np.log10(side / mid + _FLOOR))
+    return np.asarray(powers_to_db(side / mid + _FLOOR))
 
 
-def _lean_db(heard: Listening) -> float:
-    left, right = float(heard.spectra.left.mean()), float(heard.spectra.right.mean())
+def _lean_db(audio: AnalysedAudio) -> float:
+    left, right = float(audio.spectra.left.mean()), float(audio.spectra.right.mean())
     floor = _FLOOR * (left + right)
-    return 10 * math.log10((right + floor) / (left + floor))
+    return power_to_db((right + floor) / (left + floor))

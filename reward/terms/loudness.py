@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mixagent.pipeline.finaliser.loop import Finish
-from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.base import Guard
 
 
@@ -19,12 +19,12 @@ class TargetMissed(Guard):
     full: float = 3.0
     name: ClassVar[str] = "loudness"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Distance from the target in LU, less the input's; 0 without a finaliser."""
-        if scene.finish is None or scene.target is None or not math.isfinite(scene.finish.integrated_lufs):
+        if pair.finish is None or pair.target is None or not math.isfinite(pair.finish.integrated_lufs):
             return 0.0
-        missed_lu = abs(scene.finish.integrated_lufs - scene.target.integrated_lufs)
-        return max(missed_lu - scene.neutral.missed_lu, 0.0)
+        missed_lu = abs(pair.finish.integrated_lufs - pair.target.integrated_lufs)
+        return max(missed_lu - pair.neutral.missed_lu, 0.0)
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class OverLimiting(Guard):
     full: float = 6.0
     name: ClassVar[str] = "over_limiting"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Decibels of PLR lost, or of limiting, beyond the input's need: the larger."""
-        finish = scene.finish
-        lost_db = _plr_db(scene.base, scene.neutral.finish) - _plr_db(scene.after, finish)
+        finish = pair.finish
+        lost_db = _plr_db(pair.base, pair.neutral.finish) - _plr_db(pair.after, finish)
         limited_db = finish.max_reduction_db if finish else 0.0
-        return max(lost_db, limited_db - scene.neutral.reduction_db, 0.0)
+        return max(lost_db, limited_db - pair.neutral.reduction_db, 0.0)
 
 
-def _plr_db(heard: Listening, finish: Finish | None) -> float:
+def _plr_db(analysed: AnalysedAudio, finish: Finish | None) -> float:
     """As the finaliser metered its result, or else of the audio; the loudest 400 ms where all is gated."""
     if finish is not None and math.isfinite(finish.integrated_lufs):
         return finish.true_peak_dbtp - finish.integrated_lufs
-    loudness = heard.loudness
+    loudness = analysed.loudness
     level = next(filter(math.isfinite, (loudness.integrated_lufs, loudness.momentary_max_lufs)), None)
     return 0.0 if level is None else loudness.true_peak_dbtp - level

@@ -9,9 +9,9 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.chain.parameters import FINE_PLACES, Settings
-from mixagent.reward.scene import Scene
-from mixagent.reward.terms.base import Scores
+from mixagent.pipeline.chain.parameters import ADVANCED_PLACES, Settings
+from mixagent.pipeline.types import Float64Array
+from mixagent.reward.render_pair import RenderPair
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,17 @@ class Prior:
     high: ClassVar[float] = 0.0
     blind: ClassVar[bool] = True
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
-        """One score a scene; NaN where the settings are not known."""
-        return np.array([_minus_mean_square(scene) for scene in scenes])
+    def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
+        """One score a pair; NaN where the settings are not known."""
+        return np.array([_minus_mean_square(pair) for pair in pairs])
 
 
-def _minus_mean_square(scene: Scene) -> float:
-    if scene.settings is None:
+def _minus_mean_square(pair: RenderPair) -> float:
+    if pair.settings is None:
         return float("nan")
-    return -float(np.mean(np.square(_counted(scene.settings), dtype=np.float64)))
+    return -float(np.mean(np.square(_counted(pair.settings), dtype=np.float64)))
 
 
 def _counted(settings: Settings) -> NDArray[np.float32]:
     pairs = zip(settings.space, settings.to_action(), strict=True)
-    return np.array([action for p, action in pairs if p.where not in FINE_PLACES], np.float32)
+    return np.array([action for p, action in pairs if p.where not in ADVANCED_PLACES], np.float32)

@@ -10,7 +10,8 @@ from numba import njit
 from scipy.ndimage import maximum_filter1d
 
 from mixagent.pipeline.measure.features import percentiles
-from mixagent.reward.scene import Array, Listening, Scene, Spectra, decibels
+from mixagent.pipeline.types import FloatArray
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair, Spectra, decibels
 from mixagent.reward.terms.base import Guard
 
 _TOP = 0.97
@@ -30,9 +31,9 @@ class AddedNoise(Guard):
     full: float = 4.0
     name: ClassVar[str] = "added_noise"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean fall of the spread of the bands from 2 to 16 kHz."""
-        before, after = (_spread_db(side) for side in (scene.base, scene.after))
+        before, after = (_spread_db(side) for side in (pair.base, pair.after))
         return float(np.maximum(before - after, 0.0).mean())
 
 
@@ -52,15 +53,15 @@ class Smear(Guard):
 
     audible_db: ClassVar[float] = -45.0
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Median jump from 220 Hz to 10 kHz, where the input is audible."""
-        before, after = scene.base.spectra, scene.after.spectra
+        before, after = pair.base.spectra, pair.after.spectra
         sides = [
             self._jump_db(b, a, before) for b, a in ((before.left, after.left), (before.right, after.right))
         ]
         return max(min(sum(sides) / 2, self._jump_db(before.mid, after.mid, before)), 0.0)
 
-    def _jump_db(self, before: Array, after: Array, spectra: Spectra) -> float:
+    def _jump_db(self, before: FloatArray, after: FloatArray, spectra: Spectra) -> float:
         inside = spectra.bands(220.0, 10000.0)
         level_db = decibels(before[inside])
         steps_db = np.diff(level_db, axis=1)
@@ -84,11 +85,11 @@ class AddedTail(Guard):
     reach_s: ClassVar[float] = 0.25
     fallen_db: ClassVar[float] = 10.0
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Gain of the decaying frames against the others, on average over 220 Hz to 8 kHz."""
-        spectra = scene.base.spectra
+        spectra = pair.base.spectra
         inside = spectra.bands(220.0, 8000.0)
-        level_db, gain_db = spectra.bands_db[inside], scene.gain_db[inside]
+        level_db, gain_db = spectra.bands_db[inside], pair.gain_db[inside]
         span = max(round(self.reach_s / spectra.frame_s), 1)
         held_db = maximum_filter1d(level_db, span, axis=1, origin=(span - 1) // 2)
         decaying = (held_db - level_db >= self.fallen_db) & (held_db > -50.0)
@@ -107,30 +108,30 @@ class AddedClipping(Guard):
     full: float = 8.0
     name: ClassVar[str] = "clipping"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Percentage points above the input."""
-        before, after = (_top_share(h.audio.samples, h.audio.rate) for h in (scene.base, scene.after))
+        before, after = (_top_share(h.audio.samples, h.audio.rate) for h in (pair.base, pair.after))
         return max(100.0 * (after - before), 0.0)
 
 
-def _spread_db(heard: Listening) -> Array:
-    spectra = heard.spectra
+def _spread_db(analysed: AnalysedAudio) -> FloatArray:
+    spectra = analysed.spectra
     level_db = decibels(spectra.power[spectra.bands(2000.0, 16000.0)], -70.0)
     floor_db, top_db = percentiles(level_db, (10, 90))
-    spread_db: Array = top_db - floor_db
+    spread_db: FloatArray = top_db - floor_db
     return spread_db
 
 
-def _mean(values: Array, where: np.ndarray) -> float:
+def _mean(values: FloatArray, where: np.ndarray) -> float:
     return float(values[where].mean()) if where.any() else 0.0
 
 
-def _top_share(samples: Array, rate: int) -> float:
+def _top_share(samples: FloatArray, rate: int) -> float:
     return float(_count_tops(samples, max(int(rate * _BLOCK_S), 1), _TOP)) / max(samples.size, 1)
 
 
 @njit(cache=True, nogil=True)
-def _count_tops(samples: Array, block: int, top: float) -> int:
+def _count_tops(samples: FloatArray, block: int, top: float) -> int:
     count = 0
     for channel in range(samples.shape[0]):
         for start in range(0, samples.shape[1], block):

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mixagent.reward.scene import Scene
+from mixagent.reward.render_pair import RenderPair
 from mixagent.reward.terms.base import Guard
 
 _MOST_DB = 24.0
@@ -25,9 +25,9 @@ class LostHighs(Guard):
     full: float = 10.0
     name: ClassVar[str] = "lost_highs"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean loss over the bands from 5 to 16 kHz, each up to 24 dB."""
-        return _lost_db(scene, 5000.0, 20000.0)
+        return _lost_db(pair, 5000.0, 20000.0)
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class LostLows(Guard):
     full: float = 12.0
     name: ClassVar[str] = "lost_lows"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean loss over the bands from 40 to 220 Hz, each up to 24 dB."""
-        return _lost_db(scene, 40.0, 220.0)
+        return _lost_db(pair, 40.0, 220.0)
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class AddedMud(Guard):
     full: float = 8.0
     name: ClassVar[str] = "added_mud"
 
-    def harm(self, scene: Scene) -> float:
+    def harm(self, pair: RenderPair) -> float:
         """Mean gain of the bands from 220 to 500 Hz."""
-        return max(float(scene.tilt_db[scene.after.spectra.bands(220.0, 500.0)].mean()), 0.0)
+        return max(float(pair.tilt_db[pair.after.spectra.bands(220.0, 500.0)].mean()), 0.0)
 
 
-def _lost_db(scene: Scene, low_hz: float, high_hz: float) -> float:
-    gain_db = scene.tilt_db[scene.after.spectra.bands(low_hz, high_hz)]
+def _lost_db(pair: RenderPair, low_hz: float, high_hz: float) -> float:
+    gain_db = pair.tilt_db[pair.after.spectra.bands(low_hz, high_hz)]
     return float(np.clip(-gain_db, 0.0, _MOST_DB).mean())

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from mixagent.reward.scene import Scene
-from mixagent.reward.terms.base import Scores
+from mixagent.pipeline.types import Float64Array
+from mixagent.reward.render_pair import RenderPair
 
 LEAST_DISTANCE = 0.25
 """An input nearer than this to a finished record is judged as if it were this far, in units of the
@@ -25,22 +25,22 @@ class Truth:
     high: ClassVar[float] = 1.0
     blind: ClassVar[bool] = False
 
-    def score(self, scenes: Sequence[Scene]) -> Scores:
+    def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """1 the original itself, 0 as far from it as the input; NaN where it is not known."""
-        return np.array([_undone(scene) for scene in scenes])
+        return np.array([_undone(pair) for pair in pairs])
 
 
-def _undone(scene: Scene) -> float:
-    if scene.original is None:
+def _undone(pair: RenderPair) -> float:
+    if pair.original is None:
         return float("nan")
-    if scene.after.silent:
+    if pair.after.silent:
         return -1.0
-    before = scene.before.distance(scene.original).total
-    after = scene.after.distance(scene.original).total
+    before = pair.before.distance(pair.original).total
+    after = pair.after.distance(pair.original).total
     return float(undone(np.array(before), np.array(after)))
 
 
-def undone(before: Scores, after: Scores) -> Scores:
+def undone(before: Float64Array, after: Float64Array) -> Float64Array:
     """(before − after) / before, with `before` at least `LEAST_DISTANCE`; what is negative through tanh.
 
     So the worst is −1, and of two renders far worse than the input the less bad one still scores more.

@@ -7,6 +7,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
+from mixagent.envs.case_building import build_cases
 from mixagent.envs.cases import STAGES, Case, CaseStore, Curriculum, Damage, draw_damage, make_case
 from mixagent.envs.corpus import Corpus
 from mixagent.envs.pathologies import KINDS, MECHANISMS
@@ -155,7 +156,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def build(store: CaseStore, corpus: Corpus, count: int, progress: Callable[[float], None] | None = None,
           disk_gb: float = 1.0, workers: int = 1, rough_share: float = 0.0) -> None:  # fmt: skip
-    store.build(corpus, "train", count, 0, workers, disk_gb, progress,
+    build_cases(store, corpus, "train", count, 0, workers, disk_gb, progress,
                 seconds=0.5, stems_share=0.0, rough_share=rough_share)  # fmt: skip
 
 
@@ -225,7 +226,7 @@ def test_two_workers_build_what_one_builds(tmp_path: Path, corpus: Corpus) -> No
 
 def test_a_split_without_songs_is_said(tmp_path: Path, corpus: Corpus) -> None:
     with pytest.raises(InputError, match="validation"):
-        CaseStore(tmp_path).build(corpus, "validation", 1)
+        build_cases(CaseStore(tmp_path), corpus, "validation", 1)
 
 
 def test_a_case_is_what_it_is_whatever_it_is_called(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from mixagent.pipeline.finaliser.targets import TARGETS, LoudnessTarget
 from mixagent.pipeline.render import render
 from mixagent.pipeline.types import load
 from mixagent.reward.model import RewardModel, load_reward
-from mixagent.reward.scene import Scene
+from mixagent.reward.render_pair import RenderPair
 from tests.short_cases import HalfSeparator, music
 
 LEAN = Damage({"panning": 0.8}, {"panning": "lean"}, {}, 1)
@@ -133,8 +133,8 @@ def test_what_is_rendered_is_what_the_product_renders(
     env.step(chosen)
     case = cases.load("lean")
     done = render(case.stems, env.choice.settings(chosen), case.target, levels=case.levels)
-    assert env.scene is not None
-    assert env.scene.after.audio.samples.tobytes() == load(done.audio).samples.tobytes()
+    assert env.pair is not None
+    assert env.pair.after.audio.samples.tobytes() == load(done.audio).samples.tobytes()
 
 
 def test_parameters_that_were_not_chosen_stay_neutral(cases: HeldCases, reward: RewardModel) -> None:
@@ -210,11 +210,11 @@ def test_vocals_are_rendered_alone_for_who_listens_to_them(cases: HeldCases, rew
     env = MixingEnv(cases, reward, parameters=("vocals.gain_db",), vocals=True)
     env.reset(seed=0, options={"case": "lean"})
     env.step(np.ones(1, np.float32))
-    assert env.scene is not None
-    assert env.scene.vocals_before is not None
-    assert env.scene.vocals_after is not None
-    raised = env.scene.vocals_after.samples / 10 ** (12 / 20)
-    np.testing.assert_allclose(raised, env.scene.vocals_before.samples, atol=1e-6)
+    assert env.pair is not None
+    assert env.pair.vocals_before is not None
+    assert env.pair.vocals_after is not None
+    raised = env.pair.vocals_after.samples / 10 ** (12 / 20)
+    np.testing.assert_allclose(raised, env.pair.vocals_before.samples, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -268,9 +268,9 @@ class Brightness:
     high: float = 1.0
     blind: bool = True
 
-    def score(self, scenes: Sequence[Scene]) -> NDArray[np.float64]:
-        self.asked.append(len(scenes))
-        return np.array([np.tanh(s.after.features[9] - s.before.features[9]) for s in scenes])
+    def score(self, pairs: Sequence[RenderPair]) -> NDArray[np.float64]:
+        self.asked.append(len(pairs))
+        return np.array([np.tanh(s.after.features[9] - s.before.features[9]) for s in pairs])
 
 
 def with_network(reward: RewardModel) -> tuple[RewardModel, list[int]]:

@@ -23,7 +23,7 @@ from mixagent.pipeline.feedback import (
 from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.finished.measures import measure_song
 from mixagent.pipeline.matching.chosen import band_of
-from mixagent.pipeline.matching.profiles import HeardSong, profile_of
+from mixagent.pipeline.matching.profiles import AnalysedSong, profile_of
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.types import Audio
@@ -202,7 +202,7 @@ def test_what_a_sound_does_not_have_is_not_steered():
 def test_a_reference_sets_the_bands_of_the_tone():
     analysis = analyse(noise())
     measures = measure_song(analysis, fingerprint(noise(), analysis.integrated_lufs))
-    band = band_of(profile_of("noise", {"": HeardSong(analysis, measures)}))
+    band = band_of(profile_of("noise", {"": AnalysedSong(analysis, measures)}))
     aimed = {aim.name: aim for aim in aims(loudness_target("streaming"), band)}
     for name, value in song_figures(analyse(noise()), 0.0).items():
         if name.startswith("tone_"):

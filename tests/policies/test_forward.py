@@ -7,13 +7,11 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from mixagent.pipeline.types import FloatArray
 from mixagent.policies.forward import FrozenActor
 from mixagent.policies.learned import frozen
 from mixagent.policies.network import Actor, Layout, Sizes
-
-Array = NDArray[np.float32]
 
 LAYOUT = Layout(("gain_db", "presence_db", "pan"), ("master.width", "master.tilt_db"))
 SIZES = Sizes(features=40, findings=9, target=3, hidden=32, stem_hidden=12)
@@ -33,10 +31,10 @@ def _actor(seed: int, layout: Layout = LAYOUT) -> Actor:
     return actor
 
 
-def _observation(seed: int, batch: int, stems: int, parameters: int) -> dict[str, Array]:
+def _observation(seed: int, batch: int, stems: int, parameters: int) -> dict[str, FloatArray]:
     random = np.random.default_rng(seed)
 
-    def values(*shape: int) -> Array:
+    def values(*shape: int) -> FloatArray:
         return (5.0 * random.standard_normal((batch, *shape))).astype(np.float32)
 
     advice, last_action = (np.clip(values(parameters), -1.0, 1.0) for _ in range(2))
@@ -57,10 +55,12 @@ def _parameters(layout: Layout, stems: tuple[str, ...]) -> list[str]:
     return names[1:][::-1]
 
 
-def _expected(actor: Actor, observation: dict[str, Array], names: list[str], stems: tuple[str, ...]) -> Array:
+def _expected(
+    actor: Actor, observation: dict[str, FloatArray], names: list[str], stems: tuple[str, ...]
+) -> FloatArray:
     order = actor.encoder.layout.order(names, stems)
     with torch.no_grad():
-        action: Array = actor({k: torch.tensor(v) for k, v in observation.items()}, order).numpy()
+        action: FloatArray = actor({k: torch.tensor(v) for k, v in observation.items()}, order).numpy()
     return action
 
 

@@ -29,11 +29,11 @@ from mixagent.policies.learning import (
     divergence,
     fine_tune,
     learn,
-    lesson_loss,
     preference_logits,
+    preference_loss,
 )
-from mixagent.policies.lessons import Lessons, anchors, lessons
 from mixagent.policies.network import Actor, Layout, Sizes, measure_statistics
+from mixagent.policies.preference_data import PreferenceData, anchors, preference_data
 from mixagent.policies.validation import Outcome, play
 from mixagent.policies.warm_start import WarmStart, fit, load_examples, measure_responses
 from mixagent.reward.model import RewardModel, load_reward
@@ -51,9 +51,9 @@ def _advise(context: Context) -> Settings:
 # --- the formulas ----------------------------------------------------------------------------------
 
 
-def _lessons(random: np.random.Generator, count: int = 4, size: int = 3) -> Lessons:
+def _preference_data(random: np.random.Generator, count: int = 4, size: int = 3) -> PreferenceData:
     actions = torch.from_numpy(random.uniform(-1, 1, (3, count, size)).astype(np.float32))
-    return Lessons(
+    return PreferenceData(
         observation={},
         order=torch.arange(size),
         actions=actions[0],
@@ -66,14 +66,14 @@ def _lessons(random: np.random.Generator, count: int = 4, size: int = 3) -> Less
 
 def test_a_preference_is_the_change_of_the_log_likelihood_ratio() -> None:
     random = np.random.default_rng(0)
-    taught, deviation = _lessons(random), 0.2
+    data, deviation = _preference_data(random), 0.2
     now, before = (torch.from_numpy(random.uniform(-1, 1, (4, 3)).astype(np.float32)) for _ in range(2))
 
     def ratio(mean: torch.Tensor) -> torch.Tensor:
         gaussian = Normal(mean, deviation)
-        return (gaussian.log_prob(taught.better) - gaussian.log_prob(taught.worse)).sum(dim=-1)
+        return (gaussian.log_prob(data.better) - gaussian.log_prob(data.worse)).sum(dim=-1)
 
-    logits = preference_logits(now, before, taught, deviation)
+    logits = preference_logits(now, before, data, deviation)
     assert torch.allclose(logits, ratio(now) - ratio(before), atol=1e-3)
 
 
@@ -84,10 +84,10 @@ def test_the_divergence_is_that_of_two_gaussians() -> None:
 
 
 def test_the_loss_falls_towards_the_better_and_ends_near_it() -> None:
-    taught = _lessons(np.random.default_rng(1), count=1)
-    way = taught.better - taught.worse
+    data = _preference_data(np.random.default_rng(1), count=1)
+    way = data.better - data.worse
     losses = [
-        lesson_loss(taught.worse + share * way, taught.worse, taught, LearnSettings()).item()
+        preference_loss(data.worse + share * way, data.worse, data, LearnSettings()).item()
         for share in (0.0, 0.5, 1.0, 2.0)
     ]
     assert losses[0] > losses[1] > losses[2]
@@ -168,7 +168,7 @@ def _undone(outcomes: Sequence[Outcome]) -> float:
 
 
 def _mastered(case: Case, settings: Settings, number: int) -> Experience:
-    score = REWARD.score(Material(case, CHOICE.space).scene(settings))
+    score = REWARD.score(Material(case, CHOICE.space).render_pair(settings))
     return Experience(
         song=case.name,
         master=str(number),
@@ -193,8 +193,10 @@ def told(world: World) -> tuple[list[Experience], list[Preference]]:
         by_hand = CHOICE.space.settings({"master.eq_low_mid_db": -6.0})
         both = (CHOICE.settings(outcome.action), by_hand)
         pair = [_mastered(case, each, number + k) for k, each in enumerate(both)]
-        undone = [Material(case, CHOICE.space).scene(CHOICE.space.settings(each.settings)) for each in pair]
-        distances = [scene.after.distance(scene.original).total for scene in undone if scene.original]
+        undone = [
+            Material(case, CHOICE.space).render_pair(CHOICE.space.settings(each.settings)) for each in pair
+        ]
+        distances = [pair.after.distance(pair.original).total for pair in undone if pair.original]
         better = int(np.argmin(distances))
         experiences += pair
         preferences.append(Preference(case.name, number + better, number + 1 - better))
@@ -242,11 +244,11 @@ def test_the_policys_own_masters_teach_it_nothing(world: World) -> None:
 
 
 def test_the_same_seed_learns_the_same(world: World, told: tuple[list[Experience], list[Preference]]) -> None:
-    taught = lessons(*told, world.checkpoint, _advise, 0.1)
+    data = preference_data(*told, world.checkpoint, _advise, 0.1)
     actor, corpus, brief = world.checkpoint.actor, world.corpus(), replace(QUICK, steps=3)
     held = anchors(corpus.cases, corpus.training, CHOICE, _advise, actor)
     weights = actor.shared.weight.clone()
-    one, same, other = (fine_tune(actor, taught, held, brief, seed) for seed in (1, 1, 2))
+    one, same, other = (fine_tune(actor, data, held, brief, seed) for seed in (1, 1, 2))
     assert torch.equal(one.shared.weight, same.shared.weight)
     assert not torch.equal(one.shared.weight, other.shared.weight)
     assert torch.equal(actor.shared.weight, weights)
@@ -267,7 +269,7 @@ def test_half_of_the_way_is_half_of_the_weights(world: World) -> None:
 
 def test_without_experiences_it_says_what_to_do(world: World) -> None:
     with pytest.raises(UsageError, match="no experience yet: master a song"):
-        lessons([], [], world.checkpoint, _advise, 0.1)
+        preference_data([], [], world.checkpoint, _advise, 0.1)
 
 
 def test_experiences_of_another_version_are_left_out(
@@ -276,8 +278,8 @@ def test_experiences_of_another_version_are_left_out(
     experiences, preferences = told
     old = [replace(each, context=None) for each in experiences]
     with pytest.raises(UsageError, match="all 12 experiences were measured by another version"):
-        lessons(old, preferences, world.checkpoint, _advise, 0.1)
-    (group,) = lessons([*old[:2], *experiences[2:]], preferences, world.checkpoint, _advise, 0.1)
+        preference_data(old, preferences, world.checkpoint, _advise, 0.1)
+    (group,) = preference_data([*old[:2], *experiences[2:]], preferences, world.checkpoint, _advise, 0.1)
     assert len(group.actions) == 10
     assert len(group.rows) == 5
 
@@ -285,7 +287,7 @@ def test_experiences_of_another_version_are_left_out(
 def test_the_song_as_it_came_is_the_neutral_action(world: World) -> None:
     settings = CHOICE.space.settings({"master.balance_db": 4.5, "master.eq_low_mid_db": -3.0})
     made = _mastered(world.new.load("new0@0#0"), settings, 7)
-    (group,) = lessons([made], [Preference(made.song, None, 7)], world.checkpoint, _advise, 0.1)
+    (group,) = preference_data([made], [Preference(made.song, None, 7)], world.checkpoint, _advise, 0.1)
     assert group.worse.tolist() == [[0.5, -0.25]]
     assert group.better.tolist() == [[0.0, 0.0]]
     still = copy.deepcopy(world.checkpoint.actor)
@@ -299,9 +301,9 @@ def test_the_song_as_it_came_is_the_neutral_action(world: World) -> None:
 def test_of_two_masters_the_one_with_more_reward_counts_more(world: World) -> None:
     neutral = _mastered(world.new.load("new0@0#0"), CHOICE.space.settings(), 1)
     masters = [replace(neutral, number=k, blind=blind) for k, blind in ((1, 0.3), (2, 0.1), (3, None))]
-    (group,) = lessons(masters, [], world.checkpoint, _advise, temperature=0.1)
+    (group,) = preference_data(masters, [], world.checkpoint, _advise, temperature=0.1)
     assert group.weights.tolist() == pytest.approx([np.exp(1.0), np.exp(-1.0), 0.0])
-    (rated,) = lessons(masters, [Preference(neutral.song, None, 1)], world.checkpoint, _advise, 0.1)
+    (rated,) = preference_data(masters, [Preference(neutral.song, None, 1)], world.checkpoint, _advise, 0.1)
     assert rated.weights.tolist() == pytest.approx([0.0, np.exp(-1.0), 0.0])
 
 

@@ -206,7 +206,7 @@ def test_a_trial_is_worth_the_mean_blind_total_of_its_cases(reward: RewardModel)
     calls: list[None] = []
     worth = CaseTrial.of(cases, SPACE, reward, lambda: calls.append(None))(settings)
     for case_settings, value in zip(settings, worth, strict=True):
-        alone = [reward.score(Material(case, SPACE).scene(case_settings)).blind for case in cases]
+        alone = [reward.score(Material(case, SPACE).render_pair(case_settings)).blind for case in cases]
         assert value == pytest.approx(np.mean(alone))
     assert len(calls) == 2
     assert worth[1] < worth[0]
@@ -219,7 +219,7 @@ def test_settings_that_break_the_chain_are_worth_nothing(
         raise ChainError("samples are not numbers")
 
     trial = CaseTrial.of([make_case("a", music(0.8), LEAN, None, TARGETS["streaming"])], SPACE, reward)
-    monkeypatch.setattr(Material, "scene", breaks)
+    monkeypatch.setattr(Material, "pair", breaks)
     assert trial([SPACE.settings()]) == [-np.inf]
 
 

@@ -12,9 +12,9 @@ import torch
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.measure.features import FEATURE_NAMES, describe
 from mixagent.pipeline.types import Audio
+from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS, edit_adversarially
 from mixagent.reward.critic import OUTPUTS, Critic, Layers
 from mixagent.reward.recovery import DIMENSIONS
-from mixagent.reward.vandalism import VANDALISMS, vandalise
 
 SHIPPED = Path(str(resources.files("mixagent.checkpoints"))) / "critic"
 FEATURES = len(FEATURE_NAMES)
@@ -146,10 +146,12 @@ def test_level_does_not_move_the_distance(segment: Audio) -> None:
 
 def test_ruin_is_further_from_a_finished_record(segment: Audio) -> None:
     critic, before = Critic.load(), describe(segment)
-    ruined = np.stack([describe(vandalise(segment, name)) for name in VANDALISMS])
+    ruined = np.stack([describe(edit_adversarially(segment, name)) for name in ADVERSARIAL_EDITS])
     inputs = np.broadcast_to(before, ruined.shape)
     further = critic.undone(ruined, inputs) < 0.0
-    assert dict(zip(VANDALISMS, further.tolist(), strict=True)) == dict.fromkeys(VANDALISMS, True)
+    assert dict(zip(ADVERSARIAL_EDITS, further.tolist(), strict=True)) == dict.fromkeys(
+        ADVERSARIAL_EDITS, True
+    )
 
 
 def test_the_shipped_critic_is_small_and_open() -> None:

@@ -11,10 +11,10 @@ import torch
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.models import nisqa_path, wheel_files
 from mixagent.pipeline.types import Audio
+from mixagent.reward.adversarial_edits import edit_adversarially
 from mixagent.reward.model import load_reward
 from mixagent.reward.quality import LEVEL_DBOV, DistillMos, Nisqa, VoiceQuality, levelled, nisqa_term
-from mixagent.reward.vandalism import vandalise
-from tests.reward.scenes import RATE, gained, make_song, scene
+from tests.reward.render_pairs import RATE, gained, make_song, render_pair
 
 SONG = make_song(seconds=1.0)
 NISQA_OPTIONS = {
@@ -88,8 +88,8 @@ class Opinions:
         return self._opinions.pop(0)
 
 
-def _scene(before: Audio | None = SONG, after: Audio | None = SONG):
-    return scene(SONG, SONG, vocals_before=before, vocals_after=after)
+def _pair(before: Audio | None = SONG, after: Audio | None = SONG):
+    return render_pair(SONG, SONG, vocals_before=before, vocals_after=after)
 
 
 def _active_dbov(mono: np.ndarray) -> float:
@@ -115,26 +115,26 @@ def test_silence_and_scraps_have_no_voice():
 def test_only_a_fall_counts_and_it_is_capped(before, after, expected):
     opinions = Opinions(before, after)
     term = VoiceQuality("voice", lambda: opinions, free=0.1, full=1.0)
-    assert term.score([_scene()])[0] == pytest.approx(expected)
+    assert term.score([_pair()])[0] == pytest.approx(expected)
     assert all(_active_dbov(mono) == pytest.approx(LEVEL_DBOV, abs=0.05) for mono in opinions.heard)
 
 
 def test_the_same_input_is_heard_once_for_many_renders():
     opinions = Opinions(4.0, 3.0, 4.0, 2.0)
-    scores = VoiceQuality("voice", lambda: opinions).score([_scene(), _scene(), _scene()])
+    scores = VoiceQuality("voice", lambda: opinions).score([_pair(), _pair(), _pair()])
     assert scores == pytest.approx([-1.0, 0.0, -1.0])
     assert len(opinions.heard) == 4
 
 
-@pytest.mark.parametrize("judged", [_scene(None), _scene(SONG, None)])
+@pytest.mark.parametrize("judged", [_pair(None), _pair(SONG, None)])
 def test_without_a_voice_there_is_no_opinion(judged):
     assert np.isnan(VoiceQuality("voice", Opinions).score([judged])[0])
 
 
-def test_one_scene_in_so_many_is_judged_and_always_the_same_ones():
-    scenes = [_scene(after=gained(SONG, -0.05 * k)) for k in range(60)]
+def test_one_pair_in_so_many_is_judged_and_always_the_same_ones():
+    pairs = [_pair(after=gained(SONG, -0.05 * k)) for k in range(60)]
     first, again = (
-        ~np.isnan(VoiceQuality("voice", lambda: Opinions(*[4.0] * 61), every=4).score(scenes))
+        ~np.isnan(VoiceQuality("voice", lambda: Opinions(*[4.0] * 61), every=4).score(pairs))
         for _ in range(2)
     )
     assert 5 <= first.sum() <= 28
@@ -145,7 +145,7 @@ def test_missing_weights_leave_the_term_out_with_a_line_in_the_log(caplog, tmp_p
     with caplog.at_level(logging.WARNING):
         term = nisqa_term(str(tmp_path / "nisqa.tar"))
     assert "models pull nisqa" in caplog.text
-    assert np.isnan(term.score([_scene()])[0])
+    assert np.isnan(term.score([_pair()])[0])
 
 
 def test_missing_weights_that_are_required_are_an_error(tmp_path):
@@ -175,7 +175,7 @@ def test_nisqas_own_network_loads_from_a_file_and_rates_a_voice(tmp_path):
 @pytest.mark.skipif(not here["nisqa"], reason="NISQA's weights are not on this machine")
 def test_nisqa_with_its_official_weights_hears_a_clipped_voice():
     rater = Nisqa(Path(nisqa_path()))
-    whole, ruined = (rater.rate(levelled(a), RATE) for a in (SONG, vandalise(SONG, "dropouts")))
+    whole, ruined = (rater.rate(levelled(a), RATE) for a in (SONG, edit_adversarially(SONG, "dropouts")))
     assert 0.5 < ruined < 5.0
     assert 0.5 < whole < 5.0
 

@@ -7,9 +7,9 @@ import pytest
 from script_modules import load_script
 
 from mixagent.pipeline.finaliser.targets import loudness_target
+from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS
 from mixagent.reward.model import load_reward
-from mixagent.reward.vandalism import VANDALISMS
-from tests.reward.scenes import make_song
+from tests.reward.render_pairs import make_song
 
 TARGET = loudness_target("streaming")
 
@@ -25,8 +25,8 @@ def song(gates):
 
 
 def test_the_shipped_reward_falls_under_every_ruin_and_is_deaf_to_gain(gates, song, capsys):
-    ruins = gates.vandalism_gate(load_reward("default"), [song], TARGET, seed=0)
-    assert len(ruins) == 2 * len(VANDALISMS)
+    ruins = gates.adversarial_gate(load_reward("default"), [song], TARGET, seed=0)
+    assert len(ruins) == 2 * len(ADVERSARIAL_EDITS)
     assert all(ruin.fall >= gates.MATTERS for ruin in ruins if ruin.trace >= gates.TRACE)
     printed = capsys.readouterr().out
     assert "(100.0%); passed" in printed
@@ -34,11 +34,11 @@ def test_the_shipped_reward_falls_under_every_ruin_and_is_deaf_to_gain(gates, so
 
 
 def test_a_deaf_reward_does_not_pass_and_what_did_not_fall_is_named(gates, song, capsys):
-    ruins = gates.vandalism_gate(load_reward({"terms": {"lean": {"weight": 1.0}}}), [song], TARGET, seed=0)
+    ruins = gates.adversarial_gate(load_reward({"terms": {"lean": {"weight": 1.0}}}), [song], TARGET, seed=0)
     printed = capsys.readouterr().out
     assert "NOT PASSED" in printed
     assert "gating of the song, song" in printed
-    assert next(r for r in ruins if r.vandalism == "one_sided" and r.base == "the song").fall > gates.MATTERS
+    assert next(r for r in ruins if r.edit == "one_sided" and r.base == "the song").fall > gates.MATTERS
 
 
 def test_the_truth_agrees_with_itself(gates, song, capsys):

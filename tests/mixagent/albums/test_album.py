@@ -168,7 +168,7 @@ def test_a_target_that_cannot_be_met_is_exit_four(mixagent, tmp_path):
     [
         (["--album-loudness", "radio"], 2, "unknown target 'radio'"),
         (["--within", "-1"], 2, "--within -1 is out of range"),
-        (["--within", "nan"], 2, "--within nan is out of range"),
+        (["--within", "nan"], 2, "--within nan is not a number"),
         (["--amount", "0"], 2, "--policy neutral"),
         (["--gap", "2"], 2, "--write-cue"),
         (["--cue", "missing.cue"], 3, "cannot be read"),

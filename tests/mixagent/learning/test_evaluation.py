@@ -81,10 +81,10 @@ def test_a_row_is_what_the_environment_measures_of_the_settings(store: StoredCas
     material = Material(store.load(Item("a0", "a", "panning")), space)
     row = next(row for row in rows if (row["case"], row["system"]) == ("a0", "rules"))
     assert row["settings"] == load_policy("rules").decide(material.context).settings.changed()
-    scene = material.scene(space.settings(row["settings"]))
-    assert row["blind"] == pytest.approx(REWARD.score(scene).blind)
+    pair = material.render_pair(space.settings(row["settings"]))
+    assert row["blind"] == pytest.approx(REWARD.score(pair).blind)
     before, after = (
-        Original(material.case.original).distance(side.audio) for side in (scene.before, scene.after)
+        Original(material.case.original).distance(side.audio) for side in (pair.before, pair.after)
     )
     figures = row["before"]["total"], row["after"]["total"], row["after"]["image"]
     assert figures == pytest.approx((before.total, after.total, after.image), rel=1e-4)

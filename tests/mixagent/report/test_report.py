@@ -19,7 +19,7 @@ from mixagent.pipeline.errors import OutputError
 from mixagent.pipeline.finished.measures import DEEPEST_WOBBLE_DB, SongMeasures
 from mixagent.pipeline.measure.translation import translate
 from mixagent.pipeline.types import Audio
-from mixagent.report.charts import Scale, clock
+from mixagent.report.charts import Scale
 from mixagent.report.findings import finding_rows, judged
 from mixagent.report.listening import LONGEST_S, choose_excerpt, listening_rate, mp3, peaks
 from mixagent.report.model import (
@@ -32,7 +32,7 @@ from mixagent.report.page import write_page
 from mixagent.report.player import match_db
 from mixagent.report.serial import from_json
 from mixagent.report.terminal import summary_text
-from mixagent.report.words import number, parameter_label, parameter_value
+from mixagent.report.words import clock, number, parameter_label, parameter_value
 from mixagent.session.reporting.build import afterwards
 from mixagent.session.reporting.delivery import platform_rows
 from tests import browser

@@ -8,7 +8,7 @@ import pytest
 
 from mixagent.pipeline.chain.bands import measure_bands
 from mixagent.pipeline.chain.mastering import Chain, band_programmes, master_processors
-from mixagent.pipeline.chain.parameters import BAND_PLACES, FINE, ParameterSpace
+from mixagent.pipeline.chain.parameters import ADVANCED, BAND_PLACES, ParameterSpace
 from mixagent.pipeline.dsp.dynamics import Curve
 from mixagent.pipeline.dsp.programme import measure_programme
 from mixagent.pipeline.dsp.streaming import process_blocks
@@ -101,7 +101,7 @@ def test_silence_stays_silent_and_neutral_bands_are_the_song_itself() -> None:
 def test_the_ends_of_all_ranges_stay_finite_at_every_rate(rate: int, channels: int) -> None:
     samples = song(0.4, channels)
     for pick in ("low", "high"):
-        values = {f"{where}.{row.what}": getattr(row, pick) for where, rows in FINE for row in rows}
+        values = {f"{where}.{row.what}": getattr(row, pick) for where, rows in ADVANCED for row in rows}
         after = mastered(samples, values, rate=rate)
         assert after.shape == samples.shape
         assert np.isfinite(after).all()

@@ -69,7 +69,7 @@ def test_the_output_does_not_depend_on_the_blocks(size: int) -> None:
         np.testing.assert_allclose(clipped(samples, curve, size), clipped(samples, curve), atol=1e-6)
 
 
-def test_what_a_curve_keeps_of_noise_is_foretold() -> None:
+def test_what_a_curve_keeps_of_noise_is_predicted() -> None:
     random = np.random.default_rng(2)
     curve, spread_db = Curve(0.0, 0.3), (-3.0, 3.0)
     rms = 0.2 * 10 ** (np.array(spread_db) / 20)

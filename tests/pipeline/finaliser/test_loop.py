@@ -8,7 +8,7 @@ from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.dsp import limiter
 from mixagent.pipeline.finaliser.loop import MAX_GAIN_DB, PUNCH_DB, finalise
 from mixagent.pipeline.finaliser.prediction import measure_source
-from mixagent.pipeline.finaliser.settings import BY_TARGET, Clipper, Finishing, finishing_of
+from mixagent.pipeline.finaliser.settings import BY_TARGET, Clipper, FinaliserSettings, finaliser_settings
 from mixagent.pipeline.finaliser.targets import TARGETS, LoudnessTarget
 from mixagent.pipeline.measure.artefacts import transient_loss_db
 from mixagent.pipeline.types import Audio, DiskAudio, load
@@ -105,9 +105,9 @@ def test_a_song_is_rendered_once(lufs):
 
 
 @pytest.mark.parametrize("over_db", [0.0, 2.0])
-def test_with_the_clipper_the_ceiling_and_the_loudness_hold_and_the_forecast_knows_of_it(over_db):
+def test_with_the_clipper_the_ceiling_and_the_loudness_hold_and_the_prediction_knows_of_it(over_db):
     finish = finalise(
-        noise(0.1), LoudnessTarget("test", -9.0), None, finishing=Finishing(Clipper(over_db, 4.0))
+        noise(0.1), LoudnessTarget("test", -9.0), None, by_hand=FinaliserSettings(Clipper(over_db, 4.0))
     )
     assert finish.met, finish.missed
     assert libebur128_lufs(finish.audio) == pytest.approx(-9.0, abs=0.1)
@@ -117,27 +117,27 @@ def test_with_the_clipper_the_ceiling_and_the_loudness_hold_and_the_forecast_kno
 
 def test_what_the_clipper_takes_counts_as_reduction():
     target = LoudnessTarget("test", -6.0, max_reduction_db=3.0)
-    finish = finalise(kicks(), target, None, finishing=Finishing(Clipper(1.0, 4.0)))
+    finish = finalise(kicks(), target, None, by_hand=FinaliserSettings(Clipper(1.0, 4.0)))
     assert not finish.met
     assert finish.max_reduction_db <= 3.0
 
 
 def test_a_clipper_that_no_peak_reaches_changes_nothing():
-    unreached = Finishing(Clipper(11.0, 1.0))
-    plain, clipped = (finalise(noise(0.1), STREAMING, None, finishing=f) for f in (BY_TARGET, unreached))
+    unreached = FinaliserSettings(Clipper(11.0, 1.0))
+    plain, clipped = (finalise(noise(0.1), STREAMING, None, by_hand=f) for f in (BY_TARGET, unreached))
     assert plain.audio.samples.tobytes() == clipped.audio.samples.tobytes()
 
 
 def test_a_clipper_that_is_off_leaves_a_loud_song_to_the_limiter():
     quiet, loud = (LoudnessTarget("test", lufs, max_reduction_db=20.0) for lufs in (-12.0, -9.0))
     limited, off, usual = (
-        finalise(kicks(), loud, None, finishing=Finishing(clipper, punch=0.0))
+        finalise(kicks(), loud, None, by_hand=FinaliserSettings(clipper, punch=0.0))
         for clipper in (Clipper(23.9, 1.0), OFF, None)
     )
     assert off.audio.samples.tobytes() == limited.audio.samples.tobytes()
     assert off.audio.samples.tobytes() != usual.audio.samples.tobytes()
     assert off.true_peak_dbtp <= loud.ceiling_dbtp
-    plain, off = (finalise(kicks(), quiet, None, finishing=f) for f in (BY_TARGET, Finishing(OFF)))
+    plain, off = (finalise(kicks(), quiet, None, by_hand=f) for f in (BY_TARGET, FinaliserSettings(OFF)))
     assert off.audio.samples.tobytes() == plain.audio.samples.tobytes()
 
 
@@ -153,7 +153,7 @@ def drummed(seconds=6.0):
 def test_what_rings_out_is_lowered_where_loudness_takes_transients(tmp_path, scratch):
     loud = LoudnessTarget("test", -9.5, max_reduction_db=20.0)
     kept = finalise(drummed(), loud, tmp_path if scratch else None)
-    squeezed = finalise(drummed(), loud, None, finishing=Finishing(punch=0.0))
+    squeezed = finalise(drummed(), loud, None, by_hand=FinaliserSettings(punch=0.0))
     assert kept.met, kept.missed
     assert kept.true_peak_dbtp <= loud.ceiling_dbtp
     assert (kept.tails_lowered_db, squeezed.tails_lowered_db) == (PUNCH_DB, 0.0)
@@ -166,7 +166,7 @@ def test_what_rings_out_is_lowered_where_loudness_takes_transients(tmp_path, scr
 @pytest.mark.parametrize("reduction_db", [6.0, 14.0])
 def test_punch_is_kept_at_no_loudness_s_cost(reduction_db):
     loud = LoudnessTarget("test", -8.0, max_reduction_db=reduction_db)
-    kept, squeezed = (finalise(drummed(), loud, None, finishing=Finishing(punch=p)) for p in (1.0, 0.0))
+    kept, squeezed = (finalise(drummed(), loud, None, by_hand=FinaliserSettings(punch=p)) for p in (1.0, 0.0))
     assert kept.transients_lost_db > 1.0
     assert kept.tails_lowered_db == 0.0
     assert kept.integrated_lufs == pytest.approx(squeezed.integrated_lufs, abs=0.1)
@@ -188,7 +188,7 @@ def test_progress_of_both_rounds_rises():
 @pytest.mark.parametrize(("over_db", "expected"), [(12.0, None), (3.0, Clipper(3.0, 6.0)), (24.0, OFF)])
 def test_the_settings_leave_the_clipper_to_the_target_ask_for_it_or_turn_it_off(over_db, expected):
     settings = ParameterSpace.for_stems([]).settings({"clipper.over_db": over_db})
-    assert finishing_of(settings) == Finishing(expected)
+    assert finaliser_settings(settings) == FinaliserSettings(expected)
     assert Clipper(3.0, 6.0).off is False
     assert OFF.off
 
@@ -218,7 +218,7 @@ def test_a_source_too_short_for_loudness_is_rendered_again_too(monkeypatch):
     assert finish.renders[0].true_peak_dbtp > -1.0 >= finish.true_peak_dbtp
 
 
-def test_a_wrong_forecast_is_put_right_by_what_was_rendered():
+def test_a_wrong_prediction_is_put_right_by_what_was_rendered():
     """Measures of a source 3 dB quieter: the first render is too loud, the next ones find the target."""
     source, target = noise(0.1), LoudnessTarget("test", -14.0)
     finish = finalise(source, target, None, measures=measure_source(noise(0.1 * 10 ** (-3 / 20))))

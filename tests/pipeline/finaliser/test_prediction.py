@@ -1,4 +1,4 @@
-"""The forecast's promises: what a render would measure, from one pass over the source."""
+"""The prediction's promises: what a render would measure, from one pass over the source."""
 
 import pickle
 
@@ -8,7 +8,7 @@ import pytest
 from mixagent.pipeline.dsp.limiter import TruePeakLimiter
 from mixagent.pipeline.dsp.oversampling import PeakEnvelope
 from mixagent.pipeline.dsp.streaming import process_blocks
-from mixagent.pipeline.finaliser.prediction import forecast, measure_source, reduction_db
+from mixagent.pipeline.finaliser.prediction import measure_source, predict, reduction_db
 from mixagent.pipeline.measure.meters import LoudnessMeter, integrated_lufs, true_peak_dbtp
 from mixagent.pipeline.types import Audio, collect
 
@@ -33,21 +33,21 @@ def limited(source, gain_db):
 
 @pytest.mark.parametrize("rate", [22050, 44100, 96000, 192000])
 @pytest.mark.parametrize("gain_db", [-6.0, 3.0, 9.0])
-def test_it_foretells_the_loudness_of_a_render(rate, gain_db):
+def test_it_predicts_the_loudness_of_a_render(rate, gain_db):
     source = song(rate)
     audio, _ = limited(source, gain_db)
-    foretold = forecast(measure_source(source), gain_db, CEILING_DBTP)
-    assert foretold.integrated_lufs == pytest.approx(integrated_lufs(audio), abs=0.03)
+    predicted = predict(measure_source(source), gain_db, CEILING_DBTP)
+    assert predicted.integrated_lufs == pytest.approx(integrated_lufs(audio), abs=0.03)
 
 
-def test_it_foretells_the_reduction_of_a_render():
+def test_it_predicts_the_reduction_of_a_render():
     source = song(44100)
     audio, reductions = limited(source, 6.0)
     meter = LoudnessMeter(source.rate, source.channels)
     meter.update(audio.samples)
     measured = reduction_db(reductions, meter.loudness().momentary_lufs, source.rate)
-    foretold = forecast(measure_source(source), 6.0, CEILING_DBTP)
-    assert foretold.reduction_db == pytest.approx(measured, abs=0.1)
+    predicted = predict(measure_source(source), 6.0, CEILING_DBTP)
+    assert predicted.reduction_db == pytest.approx(measured, abs=0.1)
 
 
 def test_no_rate_makes_the_measures_larger():
@@ -58,7 +58,7 @@ def test_no_rate_makes_the_measures_larger():
 def test_the_measures_survive_pickling():
     measures = measure_source(song(44100))
     again = pickle.loads(pickle.dumps(measures))
-    assert forecast(again, 6.0, CEILING_DBTP) == forecast(measures, 6.0, CEILING_DBTP)
+    assert predict(again, 6.0, CEILING_DBTP) == predict(measures, 6.0, CEILING_DBTP)
 
 
 def test_the_envelope_holds_the_true_peak_wherever_it_lies():

@@ -14,7 +14,7 @@ from mixagent.pipeline.finished.measures import GROUPS, INDEX, TONE_HZ, measure_
 from mixagent.pipeline.finished.reasons import reasons_of
 from mixagent.pipeline.matching.chosen import LEAST_SPREAD_DB, LEAST_SPREAD_LU, band_of
 from mixagent.pipeline.matching.library import shipped_profile
-from mixagent.pipeline.matching.profiles import HeardSong, Profile, Statistic, profile_of, tone_distance_db
+from mixagent.pipeline.matching.profiles import AnalysedSong, Profile, Statistic, profile_of, tone_distance_db
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.render import premaster
@@ -43,13 +43,13 @@ def dull(audio: Audio, gain_db: float = -6.0) -> Audio:
     return Audio(sosfilt([section], audio.samples).astype(np.float32), RATE)
 
 
-def heard(audio: Audio) -> HeardSong:
+def analysed_song(audio: Audio) -> AnalysedSong:
     analysis = analyse(audio)
-    return HeardSong(analysis, measure_song(analysis, fingerprint(audio, analysis.integrated_lufs)))
+    return AnalysedSong(analysis, measure_song(analysis, fingerprint(audio, analysis.integrated_lufs)))
 
 
 def profile(audio: Audio) -> Profile:
-    return profile_of("a song", {"a": heard(audio)})
+    return profile_of("a song", {"a": analysed_song(audio)})
 
 
 def with_measures(of: Profile, **statistics: Statistic) -> Profile:
@@ -57,12 +57,12 @@ def with_measures(of: Profile, **statistics: Statistic) -> Profile:
 
 
 @pytest.fixture(scope="module")
-def found() -> HeardSong:
-    return heard(song())
+def found() -> AnalysedSong:
+    return analysed_song(song())
 
 
 @pytest.fixture(scope="module")
-def itself(found: HeardSong) -> Profile:
+def itself(found: AnalysedSong) -> Profile:
     return profile_of("a song", {"a": found})
 
 
@@ -75,9 +75,9 @@ def test_a_song_against_itself_moves_nothing(found, itself) -> None:
 
 def test_a_dull_copy_gets_its_highs_back(itself) -> None:
     audio = dull(song())
-    copy = heard(audio).measures
+    copy = analysed_song(audio).measures
     decision = towards(Decision(SPACE.settings(), {}), copy, band_of(itself))
-    after = heard(premaster(Stems(audio, {}), decision.settings)).measures
+    after = analysed_song(premaster(Stems(audio, {}), decision.settings)).measures
     highs = [INDEX[f"tone_{int(hz)}"] for hz in TONE_HZ if 6000 < hz < 13000]
     assert (copy.values - itself.means)[highs].min() < -4.0
     # The inner edge is 0.35 dB off; the mean of all bands, about which tones are told, rises by 0.2 dB.
@@ -89,7 +89,7 @@ def test_a_shipped_profile_moves_the_tone_towards_it(found) -> None:
     metal = shipped_profile("game-metal")
     audio = song()
     decision = towards(Decision(SPACE.settings(), {}), found.measures, band_of(metal))
-    after = heard(premaster(Stems(audio, {}), decision.settings)).measures
+    after = analysed_song(premaster(Stems(audio, {}), decision.settings)).measures
     assert tone_distance_db(after, metal) < 0.6 * tone_distance_db(found.measures, metal)
     assert all("game-metal" in reason for reason in decision.reasons.values())
 
@@ -124,7 +124,7 @@ def test_a_tone_makes_up_for_the_width_that_is_rendered() -> None:
     """Sides 6 dB down at a ratio r of side to mid take 10·log10((1 + r)/(1 + r/4)) off the tone."""
     narrower = {f"graphic.width_{hz}_db": -20 * math.log10(2) for hz in (800, 1000, 1250)}
     decided = Decision(SPACE.settings(narrower), dict.fromkeys(narrower, "policy"))
-    found = heard(song(side=0.8))
+    found = analysed_song(song(side=0.8))
     after = towards(decided, found.measures, band_of(profile_of("a song", {"a": found})))
     ratio = 10 ** (found.measures["width_1000"] / 10)
     made_up_db = 10 * math.log10((1 + ratio) / (1 + ratio / 4))

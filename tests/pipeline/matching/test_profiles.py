@@ -13,7 +13,7 @@ from mixagent.pipeline.matching.library import (
     write_profile,
 )
 from mixagent.pipeline.matching.profiles import (
-    HeardSong,
+    AnalysedSong,
     Profile,
     blended,
     from_json,
@@ -34,13 +34,13 @@ def tone(hz: float = 1000.0, gain_db: float = 0.0, side: float = 0.0) -> Audio:
     return Audio(np.stack([wave * (1 + side), wave * (1 - side)]).astype(np.float32), RATE)
 
 
-def heard(audio: Audio) -> HeardSong:
+def analysed_song(audio: Audio) -> AnalysedSong:
     analysis = analyse(audio)
-    return HeardSong(analysis, measure_song(analysis, fingerprint(audio, analysis.integrated_lufs)))
+    return AnalysedSong(analysis, measure_song(analysis, fingerprint(audio, analysis.integrated_lufs)))
 
 
 def profile(*songs: Audio) -> Profile:
-    return profile_of("songs", {str(number): heard(song) for number, song in enumerate(songs)})
+    return profile_of("songs", {str(number): analysed_song(song) for number, song in enumerate(songs)})
 
 
 def test_one_song_has_no_spread_and_is_seen_at_no_level() -> None:
@@ -48,7 +48,7 @@ def test_one_song_has_no_spread_and_is_seen_at_no_level() -> None:
     lufs = [profile(song).integrated_lufs.mean for song in (quiet, loud)]
     assert lufs[1] - lufs[0] == pytest.approx(12.0, abs=0.01)
     assert {statistic.spread for statistic in profile(loud).measures.values()} == {0.0}
-    assert tone_distance_db(heard(quiet).measures, profile(loud)) < 0.2
+    assert tone_distance_db(analysed_song(quiet).measures, profile(loud)) < 0.2
 
 
 def test_several_songs_give_mean_and_spread() -> None:
@@ -67,14 +67,14 @@ def test_mono_songs_say_nothing_of_width() -> None:
     mono, wide = tone(), tone(side=0.5)
     assert not profile(mono).stereo
     assert profile(mono, wide).measures["width_1000"] == profile(wide).measures["width_1000"]
-    assert width_distance_db(heard(mono).measures, profile(wide)) is None
-    assert width_distance_db(heard(wide).measures, profile(mono)) is None
+    assert width_distance_db(analysed_song(mono).measures, profile(wide)) is None
+    assert width_distance_db(analysed_song(wide).measures, profile(mono)) is None
 
 
 def test_a_song_is_no_distance_from_itself() -> None:
     song = tone(side=0.5)
-    assert tone_distance_db(heard(song).measures, profile(song)) == pytest.approx(0.0, abs=0.01)
-    assert width_distance_db(heard(song).measures, profile(song)) == pytest.approx(0.0, abs=0.01)
+    assert tone_distance_db(analysed_song(song).measures, profile(song)) == pytest.approx(0.0, abs=0.01)
+    assert width_distance_db(analysed_song(song).measures, profile(song)) == pytest.approx(0.0, abs=0.01)
 
 
 def test_a_blend_is_weighted_at_any_scale() -> None:

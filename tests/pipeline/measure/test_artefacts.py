@@ -1,4 +1,4 @@
-"""What processing wears off: figures against closed forms, and what they do not mind."""
+"""Artefacts of processing: figures against closed forms, and what leaves them unchanged."""
 
 import math
 
@@ -10,9 +10,9 @@ from mixagent.pipeline.measure.artefacts import (
     distortion_db,
     harshness_db,
     loudness_jump_lu,
+    measure_artefacts,
     pumping_db,
     transient_loss_db,
-    wear,
 )
 from mixagent.pipeline.measure.meters import measure
 from mixagent.pipeline.types import Audio, FloatArray
@@ -75,11 +75,11 @@ def test_the_loss_of_transients_is_what_was_taken_off_their_peaks(taken_db: floa
     assert lost_db == pytest.approx(taken_db, abs=0.25 * abs(taken_db))
 
 
-def test_what_a_gain_leaves_alone_has_no_wear() -> None:
+def test_what_a_gain_leaves_alone_has_no_artefacts() -> None:
     dry = beat() + noise()
-    worn = wear(audio(dry), audio(dry * np.float32(0.25)))
-    assert worn.distortion_db < -60.0
-    assert (worn.pumping_db, worn.transient_loss_db) == pytest.approx((0.0, 0.0), abs=1e-3)
+    artefacts = measure_artefacts(audio(dry), audio(dry * np.float32(0.25)))
+    assert artefacts.distortion_db < -60.0
+    assert (artefacts.pumping_db, artefacts.transient_loss_db) == pytest.approx((0.0, 0.0), abs=1e-3)
 
 
 def test_harshness_rises_by_the_gain_of_its_band_and_by_nothing_else() -> None:
@@ -103,6 +103,6 @@ def test_sounds_of_two_lengths_are_refused_and_silence_and_shortness_are_taken()
     with pytest.raises(ValueError, match="frames"):
         distortion_db(audio(noise(1.0)), audio(noise(2.0)))
     for samples in (np.zeros((2, RATE)), np.zeros((1, 100)), np.ones((1, 10))):
-        worn = wear(audio(samples), audio(samples))
-        assert (worn.pumping_db, worn.transient_loss_db) == (0.0, 0.0)
-        assert worn.distortion_db == -math.inf
+        artefacts = measure_artefacts(audio(samples), audio(samples))
+        assert (artefacts.pumping_db, artefacts.transient_loss_db) == (0.0, 0.0)
+        assert artefacts.distortion_db == -math.inf

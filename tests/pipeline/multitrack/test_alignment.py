@@ -35,7 +35,7 @@ def energies(samples):
     return np.square(mono[: len(mono) // STEP * STEP]).reshape(-1, STEP).mean(axis=1)
 
 
-def lies(one, other, **options):
+def related(one, other, **options):
     return relation(audio(one), audio(other), loud_starts(energies(one), energies(other), STEP), **options)
 
 
@@ -48,7 +48,7 @@ def sounds():
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("name", ["kick", "hats"])
 def test_offset_and_polarity_are_found_to_the_frame(sounds, name, frames, sign):
-    found = lies(sounds[name], 0.5 * sign * moved(sounds[name], frames))
+    found = related(sounds[name], 0.5 * sign * moved(sounds[name], frames))
     assert round(found.delay_s * RATE) == frames
     assert found.inverted == (sign < 0)
     assert found.one_sound
@@ -58,7 +58,7 @@ def test_they_are_found_through_a_filter_noise_and_another_sound(sounds):
     """A second microphone: duller, with a little of the hats and a hiss."""
     heard = np.convolve(sounds["kick"], np.exp(-np.arange(60) / 15.0) / 15, "full")[: len(sounds["kick"])]
     noise = 0.0003 * np.random.default_rng(4).standard_normal(heard.size)
-    found = lies(sounds["kick"], -moved(heard, 200) + 0.05 * sounds["hats"] + noise)
+    found = related(sounds["kick"], -moved(heard, 200) + 0.05 * sounds["hats"] + noise)
     assert found.delay_s * RATE == pytest.approx(200, abs=25)
     assert found.inverted
     assert found.one_sound
@@ -68,27 +68,27 @@ def test_they_are_found_through_a_filter_noise_and_another_sound(sounds):
     ("one", "other"), [("kick", "hats"), ("kick", "bass"), ("kick", "keys"), ("bass", "keys")]
 )
 def test_what_only_plays_in_time_is_not_one_sound(sounds, one, other):
-    found = lies(sounds[one], sounds[other])
+    found = related(sounds[one], sounds[other])
     assert not found.one_sound
     assert not found.improves
 
 
 def test_two_noises_in_the_same_rhythm_are_not_one_sound():
-    assert not lies(hats(SECONDS, seed=5), hats(SECONDS, seed=6)).one_sound
+    assert not related(hats(SECONDS, seed=5), hats(SECONDS, seed=6)).one_sound
 
 
 def test_the_gain_is_what_the_sum_has_more_in_the_lows(sounds):
-    inverted = lies(sounds["kick"], -0.9 * sounds["kick"])
+    inverted = related(sounds["kick"], -0.9 * sounds["kick"])
     # |1 + 0.9|² ÷ |1 − 0.9|²
     assert inverted.gain_db == pytest.approx(20 * np.log10(1.9 / 0.1), abs=0.05)
     assert inverted.low_correlation == pytest.approx(-1, abs=1e-3)
-    assert lies(sounds["kick"], sounds["kick"]).gain_db == pytest.approx(0, abs=1e-6)
+    assert related(sounds["kick"], sounds["kick"]).gain_db == pytest.approx(0, abs=1e-6)
 
 
 def test_an_offset_beyond_reach_is_not_found(sounds):
     late = moved(sounds["kick"], round(0.06 * RATE))
-    assert not lies(sounds["kick"], late).one_sound
-    assert lies(sounds["kick"], late, longest_ms=100.0).delay_s == pytest.approx(0.06, abs=1e-4)
+    assert not related(sounds["kick"], late).one_sound
+    assert related(sounds["kick"], late, longest_ms=100.0).delay_s == pytest.approx(0.06, abs=1e-4)
 
 
 def test_windows_are_where_both_are_loud():

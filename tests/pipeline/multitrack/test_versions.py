@@ -1,9 +1,9 @@
-"""Versions of a song are found where they lie: trimmed, delayed, filtered, turned, or not the same song."""
+"""The offset of a version of a song is found: trimmed, delayed, filtered, turned, or not the same song."""
 
 import numpy as np
 import pytest
 
-from mixagent.pipeline.multitrack.versions import Lie, common_spans, lie
+from mixagent.pipeline.multitrack.versions import Offset, common_spans, offset_of
 from mixagent.pipeline.types import Audio
 
 RATE = 16000
@@ -33,7 +33,7 @@ def delayed(samples, frames):
 @pytest.mark.parametrize("frames", [0, 1, 7, 1600, 19751, -19751, 40003])
 def test_an_offset_is_found_to_the_sample(frames):
     song = music()
-    found = lie(Audio(song, RATE), Audio(delayed(song, frames), RATE))
+    found = offset_of(Audio(song, RATE), Audio(delayed(song, frames), RATE))
     assert found is not None
     assert round(found.later_s * RATE) == frames
     assert not found.inverted
@@ -42,7 +42,7 @@ def test_an_offset_is_found_to_the_sample(frames):
 def test_level_clipping_and_polarity_do_not_hide_it():
     song = music()
     other = -np.tanh(4 * delayed(song, 12345))
-    found = lie(Audio(song, RATE), Audio(other.astype(np.float32), RATE))
+    found = offset_of(Audio(song, RATE), Audio(other.astype(np.float32), RATE))
     assert found is not None
     assert round(found.later_s * RATE) == 12345
     assert found.inverted
@@ -50,7 +50,7 @@ def test_level_clipping_and_polarity_do_not_hide_it():
 
 def test_a_mono_version_lies_where_its_stereo_one_does():
     song = music()
-    found = lie(Audio(song, RATE), Audio(delayed(song.mean(axis=0, keepdims=True), 5000), RATE))
+    found = offset_of(Audio(song, RATE), Audio(delayed(song.mean(axis=0, keepdims=True), 5000), RATE))
     assert found is not None
     assert round(found.later_s * RATE) == 5000
 
@@ -61,10 +61,10 @@ def test_a_mono_version_lies_where_its_stereo_one_does():
     ids=["song", "silence", "1 s"],
 )
 def test_another_song_silence_and_a_second_are_not_laid_on_it(other):
-    assert lie(Audio(music(), RATE), Audio(other, RATE)) is None
+    assert offset_of(Audio(music(), RATE), Audio(other, RATE)) is None
 
 
 def test_what_all_versions_have_is_compared():
-    spans = common_spans([Lie(), Lie(1.5), Lie(-0.5)], [10.0, 11.0, 9.0])
+    spans = common_spans([Offset(), Offset(1.5), Offset(-0.5)], [10.0, 11.0, 9.0])
     assert spans == [(0.5, 9.5), (2.0, 11.0), (0.0, 9.0)]
-    assert common_spans([Lie(), Lie(-20.0)], [10.0, 8.0]) == [(0.0, 8.0), (0.0, 8.0)]
+    assert common_spans([Offset(), Offset(-20.0)], [10.0, 8.0]) == [(0.0, 8.0), (0.0, 8.0)]

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from mixagent.pipeline.separation import SeparatedStems
-from mixagent.pipeline.separation.base import Progress
 from mixagent.pipeline.separation.shifts import MOST_S, Delayed, ShiftedSeparator
-from mixagent.pipeline.types import Audio, AudioSource, Stems, load, spool
+from mixagent.pipeline.types import Audio, AudioSource, Progress, Stems, load, spool
 
 RATE = 8000
 

@@ -1,4 +1,4 @@
-"""Damage of no particular kind, for what should not only know the mechanisms of `envs.pathologies`.
+"""Random degradation: damage of no particular kind, beside the mechanisms of `envs.pathologies`.
 
 None of it is a mechanism that is kept for validation: long-term tone and image bent along random curves
 or by bells, quiet parts of the spectrum left out, levels of random bands pressed together or driven
@@ -11,34 +11,33 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 # scipy.signal is loaded where it is used: a master loads this too, and it takes a second of CPU time.
 from scipy import ndimage
 
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude
+from mixagent.pipeline.types import Audio, Float64Array
 
-Samples = NDArray[np.float64]
-Rough = Callable[[Samples, int, np.random.Generator], Samples]
+RandomDegradation = Callable[[Float64Array, int, np.random.Generator], Float64Array]
 
 _EDGES_HZ = (40.0, 16000.0)
 
 
-def roughen(audio: Audio, random: np.random.Generator) -> Audio:
+def degrade_randomly(audio: Audio, random: np.random.Generator) -> Audio:
     """The audio, of the same shape, after one or two kinds of damage of random strength."""
     samples = audio.samples.astype(np.float64)
-    for index in random.permutation(len(ROUGH))[: random.integers(1, 3)]:
-        samples = ROUGH[index](samples, audio.rate, random)
+    for index in random.permutation(len(RANDOM_DEGRADATIONS))[: random.integers(1, 3)]:
+        samples = RANDOM_DEGRADATIONS[index](samples, audio.rate, random)
     before, after = (float(np.mean(np.square(x, dtype=np.float64))) for x in (audio.samples, samples))
     samples *= np.sqrt(before / max(after, 1e-24))
     return Audio(samples.astype(np.float32), audio.rate)
 
 
-def _tone(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _tone(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     return _filtered(samples, rate, _curve_db(random))
 
 
-def _bells(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _bells(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """A few bells, broad or narrow, alone in an otherwise untouched spectrum."""
     count = int(random.integers(1, 4))
     centres = random.uniform(np.log2(_EDGES_HZ[0]), np.log2(_EDGES_HZ[1]), count)
@@ -47,25 +46,25 @@ def _bells(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
         np.exp(random.uniform(np.log(0.1), np.log(1.5), count)),
     )
 
-    def gain_db(hz: Samples) -> Samples:
+    def gain_db(hz: Float64Array) -> Float64Array:
         away = (np.log2(np.maximum(hz, 1.0))[:, None] - centres) / octaves
         return np.asarray((gains_db * np.exp(-np.square(away))).sum(axis=1))
 
     return _filtered(samples, rate, gain_db)
 
 
-def _grain(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _grain(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """Noise that follows the level of one band is added to another, or takes its place."""
     source, target = (_random_band_db(random) for _ in range(2))
     level = np.sqrt(ndimage.uniform_filter1d(np.square(_filtered(samples, rate, source)), int(0.02 * rate)))
     noise = _filtered(random.standard_normal(samples.shape) * level, rate, target)
     band = _filtered(samples, rate, target)
     strength = np.sqrt(np.mean(band**2) / max(float(np.mean(noise**2)), 1e-24))
-    added = 10 ** (random.uniform(-12.0, 12.0) / 20) * strength * noise
+    added = db_to_amplitude(random.uniform(-12.0, 12.0)) * strength * noise
     return np.asarray(samples + added - random.uniform(0, 1) * band)
 
 
-def _image(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _image(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """Each band of mid and side, or of left and right, raised against the other."""
     curve = _curve_db(random)
     if samples.shape[0] < 2:
@@ -77,20 +76,20 @@ def _image(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
     return np.stack([mid + side, mid - side])
 
 
-def _thinned(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _thinned(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """What lies far under the loudest of its frame is left out, more of it the higher it is."""
     from scipy import signal
 
     _, _, spectrum = signal.stft(samples, rate, nperseg=1024)
     hz = np.fft.rfftfreq(1024, 1 / rate)[:, None]
-    level_db = 20 * np.log10(np.abs(spectrum) + 1e-9)
+    level_db = amplitudes_to_db(np.abs(spectrum) + 1e-9)
     smooth_db = ndimage.uniform_filter1d(level_db, 31, axis=1)
     depth_db = random.uniform(-6.0, 12.0) - 4.0 * random.random() * np.log2(np.maximum(hz, 500.0) / 4000.0)
     spectrum[level_db < smooth_db - np.maximum(depth_db, -12.0)] = 0.0
     return np.asarray(signal.istft(spectrum, rate, nperseg=1024)[1][:, : samples.shape[1]])
 
 
-def _levelled(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _levelled(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """Bands whose level is raised to a power, over 15 to 200 ms."""
     edges_hz = np.sort(np.exp(random.uniform(np.log(80.0), np.log(8000.0), random.integers(0, 4))))
     power = random.uniform(-0.7, 0.3)
@@ -104,7 +103,7 @@ def _levelled(samples: Samples, rate: int, random: np.random.Generator) -> Sampl
     return done
 
 
-def _room(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
+def _room(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     from scipy import signal
 
     length_s, level_db = random.uniform(0.05, 0.6), random.uniform(-24.0, -6.0)
@@ -112,12 +111,20 @@ def _room(samples: Samples, rate: int, random: np.random.Generator) -> Samples:
     tail = random.standard_normal((samples.shape[0], time_s.size)) * 10 ** (-3.0 * time_s / length_s)
     tail /= np.sqrt(np.square(tail).sum(axis=1, keepdims=True))
     wet = signal.oaconvolve(samples, tail, axes=1)[:, : samples.shape[1]]
-    return np.asarray(samples + 10 ** (level_db / 20) * wet)
+    return np.asarray(samples + db_to_amplitude(level_db) * wet)
 
 
-ROUGH: tuple[Rough, ...] = (_tone, _bells, _image, _thinned, _levelled, _grain, _room)
+RANDOM_DEGRADATIONS: tuple[RandomDegradation, ...] = (
+    _tone,
+    _bells,
+    _image,
+    _thinned,
+    _levelled,
+    _grain,
+    _room,
+)
 
-Gain = Callable[[Samples], Samples]
+Gain = Callable[[Float64Array], Float64Array]
 
 
 def _curve_db(random: np.random.Generator) -> Gain:
@@ -137,8 +144,10 @@ def _band_db(low_hz: float, high_hz: float) -> Gain:
     return lambda hz: np.where((hz >= low_hz) & (hz < high_hz), 0.0, -120.0)
 
 
-def _filtered(samples: Samples, rate: int, gain_db: Gain) -> Samples:
+def _filtered(samples: Float64Array, rate: int, gain_db: Gain) -> Float64Array:
     frames = samples.shape[-1]
     size = int(2 ** np.ceil(np.log2(frames + rate // 10)))
     hz = np.asarray(np.fft.rfftfreq(size, 1 / rate), np.float64)
-    return np.asarray(np.fft.irfft(np.fft.rfft(samples, size) * 10 ** (gain_db(hz) / 20), size)[..., :frames])
+    return np.asarray(
+        np.fft.irfft(np.fft.rfft(samples, size) * db_to_amplitude(gain_db(hz)), size)[..., :frames]
+    )

@@ -18,16 +18,14 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
 
 from mixagent.pipeline.chain.parameters import Settings
-from mixagent.pipeline.decibels import power_db
+from mixagent.pipeline.decibels import db_to_power, floored_powers_to_db
 from mixagent.pipeline.finaliser.loop import MAX_GAIN_DB, Finish, finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe
 from mixagent.pipeline.measure.meters import Loudness, measure
-from mixagent.pipeline.types import Audio, load
+from mixagent.pipeline.types import Audio, FloatArray, load
 from mixagent.reward.recovery import Distance, Original
-
-Array = NDArray[np.float32]
 
 BAND_EDGES_HZ = (
     *(40.0, 100.0, 160.0, 220.0, 320.0, 500.0, 800.0, 1250.0, 2000.0, 3150.0, 5000.0),
@@ -56,27 +54,27 @@ class Spectra:
         frame_s: step from frame to frame.
     """
 
-    mid: Array
-    side: Array
-    left: Array
-    right: Array
-    fine: Array
+    mid: FloatArray
+    side: FloatArray
+    left: FloatArray
+    right: FloatArray
+    fine: FloatArray
     bin_hz: float
     edges_hz: tuple[float, ...]
     frame_s: float
 
     @cached_property
-    def power(self) -> Array:
+    def power(self) -> FloatArray:
         """Mean power of the channels, shape (bands, frames)."""
         return self.mid + self.side
 
     @cached_property
-    def bands_db(self) -> Array:
+    def bands_db(self) -> FloatArray:
         """`power` in dB, floored at `FLOOR_DB`."""
         return decibels(self.power)
 
     @cached_property
-    def level_db(self) -> Array:
+    def level_db(self) -> FloatArray:
         """Level of each frame over all bands, shape (frames,)."""
         return decibels(self.power.sum(axis=0))
 
@@ -88,15 +86,15 @@ class Spectra:
         return slice(first, max(last, first + 1))
 
 
-class Listening:
-    """Audio, and what was heard in it; each measure is made when first asked for, and kept.
+class AnalysedAudio:
+    """Audio, and its measures; each measure is made when first asked for, and kept.
 
     Args:
         audio: mono or stereo, in memory.
         features: `describe(audio)`, where it is known already.
     """
 
-    def __init__(self, audio: Audio, features: Array | None = None) -> None:
+    def __init__(self, audio: Audio, features: FloatArray | None = None) -> None:
         self.audio = audio
         self._distance: tuple[Original, Distance] | None = None
         self._finished: tuple[LoudnessTarget, Finished] | None = None
@@ -104,7 +102,7 @@ class Listening:
             self.features = features
 
     @cached_property
-    def features(self) -> Array:
+    def features(self) -> FloatArray:
         """`pipeline.features.describe` of the audio."""
         return describe(self.audio)
 
@@ -146,12 +144,12 @@ class Listening:
             return True
         return not max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0))) > 1e-7
 
-    def without_audio(self) -> Listening:
+    def without_audio(self) -> AnalysedAudio:
         """Its features, whether it is silent, and no samples: little enough to be sent at every step."""
         nothing = Audio(np.zeros((self.audio.channels, 0), np.float32), self.audio.rate)
-        heard = Listening(nothing, self.features)
-        heard.silent = self.silent
-        return heard
+        analysed = AnalysedAudio(nothing, self.features)
+        analysed.silent = self.silent
+        return analysed
 
 
 @dataclass(frozen=True)
@@ -159,12 +157,12 @@ class Finished:
     """What the finaliser alone makes of an input.
 
     Attributes:
-        heard: the result.
+        analysed: the result.
         finish: what it did; None where it had nothing to do.
         missed_lu: how far from the target it ended.
     """
 
-    heard: Listening
+    analysed: AnalysedAudio
     finish: Finish | None = None
     missed_lu: float = 0.0
 
@@ -175,7 +173,7 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Scene:
+class RenderPair:
     """One render to be judged, and all that a term may ask about it.
 
     Attributes:
@@ -189,8 +187,8 @@ class Scene:
         target: what the finaliser aimed at.
     """
 
-    before: Listening
-    after: Listening
+    before: AnalysedAudio
+    after: AnalysedAudio
     settings: Settings | None = None
     finish: Finish | None = None
     original: Original | None = None
@@ -217,41 +215,41 @@ class Scene:
         return self.before.finished(self.target)
 
     @property
-    def base(self) -> Listening:
+    def base(self) -> AnalysedAudio:
         """The audio of `neutral`."""
-        return self.neutral.heard
+        return self.neutral.analysed
 
     @cached_property
-    def gain_db(self) -> Array:
+    def gain_db(self) -> FloatArray:
         """By how much the chain raised each band of each frame, shape (bands, frames)."""
-        gain_db: Array = self.after.spectra.bands_db - self.base.spectra.bands_db
+        gain_db: FloatArray = self.after.spectra.bands_db - self.base.spectra.bands_db
         return gain_db
 
     @cached_property
-    def tilt_db(self) -> Array:
+    def tilt_db(self) -> FloatArray:
         """The gain of each band over the whole segment against the median band, shape (bands,).
 
         Mean levels of the logarithm of single bins, so that a narrow line weighs little.
         """
         before, after = (_bin_levels_db(side.spectra) for side in (self.base, self.after))
         gain_db = after - before
-        tilt_db: Array = gain_db - np.median(gain_db)
+        tilt_db: FloatArray = gain_db - np.median(gain_db)
         return tilt_db
 
 
-def decibels(power: Array, floor_db: float = FLOOR_DB) -> Array:
+def decibels(power: FloatArray, floor_db: float = FLOOR_DB) -> FloatArray:
     """Power in dB, floored."""
-    return power_db(power, 10.0 ** (floor_db / 10.0))
+    return floored_powers_to_db(power, db_to_power(floor_db))
 
 
-def _finished(heard: Listening, target: LoudnessTarget) -> Finished:
-    loudness = heard.loudness
+def _finished(before: AnalysedAudio, target: LoudnessTarget) -> Finished:
+    loudness = before.loudness
     gain_db = target.integrated_lufs - loudness.integrated_lufs
     if loudness.true_peak_dbtp + gain_db <= target.ceiling_dbtp and abs(gain_db) < MAX_GAIN_DB:
-        return Finished(heard)
-    finish = finalise(heard.audio, target, None)
+        return Finished(before)
+    finish = finalise(before.audio, target, None)
     missed_lu = abs(finish.integrated_lufs - target.integrated_lufs)
-    return Finished(Listening(load(finish.audio)), finish, missed_lu if math.isfinite(missed_lu) else 0.0)
+    return Finished(AnalysedAudio(load(finish.audio)), finish, missed_lu if math.isfinite(missed_lu) else 0.0)
 
 
 def _spectra(audio: Audio) -> Spectra:
@@ -288,17 +286,17 @@ def _frames(audio: Audio, size: int) -> Iterator[NDArray[np.complex64]]:
         yield np.asarray(rfft(frames[:, start : start + _PIECE // size] * window, axis=2))
 
 
-def _power(spectrum: NDArray[np.complex64]) -> Array:
-    power: Array = spectrum.real**2 + spectrum.imag**2
+def _power(spectrum: NDArray[np.complex64]) -> FloatArray:
+    power: FloatArray = spectrum.real**2 + spectrum.imag**2
     return power
 
 
-def _banded(power: Array, starts: list[int]) -> Array:
+def _banded(power: FloatArray, starts: list[int]) -> FloatArray:
     sums = np.add.reduceat(power[:, : starts[-1]], starts[:-1], axis=1)
     return np.ascontiguousarray(sums.T)
 
 
-def _bin_levels_db(spectra: Spectra) -> Array:
+def _bin_levels_db(spectra: Spectra) -> FloatArray:
     levels = decibels(spectra.fine, FLOOR_DB - 10.0)
     starts = [max(round(edge / spectra.bin_hz), 1) for edge in spectra.edges_hz]
     return np.array([levels[a:b].mean() for a, b in itertools.pairwise(starts)], np.float32)

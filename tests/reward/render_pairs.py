@@ -1,10 +1,10 @@
-"""A song with something to lose in every respect, and scenes of it, for the tests of the reward."""
+"""A song with something to lose in every respect, and pairs of it, for the tests of the reward."""
 
 import numpy as np
 from scipy import signal
 
 from mixagent.pipeline.types import Audio
-from mixagent.reward.scene import Listening, Scene
+from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 
 RATE = 44100
 
@@ -24,9 +24,9 @@ def make_song(seed: int = 1, seconds: float = 3.0) -> Audio:
     return Audio((0.5 * mixed / np.abs(mixed).max()).astype(np.float32), RATE)
 
 
-def scene(before: Audio, after: Audio, **others) -> Scene:
-    """A scene of two pieces of audio."""
-    return Scene(Listening(before), Listening(after), **others)
+def render_pair(before: Audio, after: Audio, **others) -> RenderPair:
+    """A pair of two pieces of audio."""
+    return RenderPair(AnalysedAudio(before), AnalysedAudio(after), **others)
 
 
 def gained(audio: Audio, gain_db: float) -> Audio:

@@ -1,4 +1,4 @@
-"""What experiences teach a policy, as tensors: what it saw, what was rendered, what was liked better."""
+"""Preference data: experiences as tensors of what was observed, rendered and preferred."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_WEIGHT = 4.0
 
 
 @dataclass(frozen=True)
-class Lessons:
+class PreferenceData:
     """Past masters of songs with the same stems, N of them, and P preferences among them.
 
     Attributes:
@@ -68,14 +68,14 @@ def anchors(
     return Anchors(_stacked(rows), actor.encoder.layout.order(choice.names, choice.stems))
 
 
-def lessons(
+def preference_data(
     experiences: Sequence[Experience],
     preferences: Sequence[Preference],
     checkpoint: Checkpoint,
     adviser: Adviser,
     temperature: float,
-) -> list[Lessons]:
-    """What experiences and preferences teach, in groups of songs with the same stems.
+) -> list[PreferenceData]:
+    """The data of experiences and preferences, in groups of songs with the same stems.
 
     Experiences without a context or without features are left out, and preferences about them too.
 
@@ -119,7 +119,7 @@ def _group(
     weights: Mapping[int, float],
     checkpoint: Checkpoint,
     adviser: Adviser,
-) -> Lessons:
+) -> PreferenceData:
     contexts = [each.context for each in group if each.context is not None]
     layout = checkpoint.actor.encoder.layout
     names = layout.steered(steered(contexts[0].space, checkpoint.parameters), stems)
@@ -132,7 +132,7 @@ def _group(
     sides = [(place[p.better], place[p.worse]) for p in preferences if {p.better, p.worse} <= place.keys()]
     better, worse = np.array(sides, np.int64).reshape(-1, 2).T
     rendered = np.vstack([actions, np.zeros_like(actions[:1])])
-    return Lessons(
+    return PreferenceData(
         observation=_stacked(rows),
         order=layout.order(names, stems),
         actions=torch.from_numpy(actions),
