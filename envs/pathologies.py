@@ -20,7 +20,9 @@ from typing import Literal, get_args
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
-from scipy import fft, ndimage, signal
+
+# scipy.signal is loaded where it is used: a master loads this too, and it takes a second of CPU time.
+from scipy import fft, ndimage
 
 from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude, powers_to_db
 from mixagent.pipeline.types import Audio, AudioSource, Combination, Float64Array, Stems
@@ -127,6 +129,8 @@ def _mud_shelf(
 
 
 def _mud_bell(samples: Float64Array, rate: int, severity: float, random: np.random.Generator) -> Float64Array:
+    from scipy import signal
+
     centre_hz, q = random.uniform(250, 400), random.uniform(0.8, 1.6)
     return np.asarray(signal.sosfilt(_bell(centre_hz, q, 12.0 * severity, rate), samples))
 
@@ -134,6 +138,8 @@ def _mud_bell(samples: Float64Array, rate: int, severity: float, random: np.rand
 def _mud_resonance(
     samples: Float64Array, rate: int, severity: float, random: np.random.Generator
 ) -> Float64Array:
+    from scipy import signal
+
     edges_hz = np.geomspace(210, 480, 4)
     for low_hz, high_hz in itertools.pairwise(edges_hz):
         bell = _bell(random.uniform(low_hz, high_hz), random.uniform(5, 8), 13.0 * severity, rate)
@@ -150,6 +156,8 @@ _SHIMMER_UNDER_PRESENCE_DB = 3.0
 def _shimmer_resonances(
     samples: Float64Array, rate: int, severity: float, random: np.random.Generator
 ) -> Float64Array:
+    from scipy import signal
+
     # Rectified presence gives the resonators something to ring on where the song has no highs.
     rectified, presence = _bands(samples, rate, (2000, 8000), _PRESENCE_HZ)
     excitation = _band(np.abs(rectified), rate, 7000, 13000)
@@ -175,6 +183,8 @@ def _shimmer_smear(
     samples: Float64Array, rate: int, severity: float, random: np.random.Generator
 ) -> Float64Array:
     """Magnitudes blurred over time and phases thrown away, as a bad phase vocoder does."""
+    from scipy import signal
+
     band, presence = _bands(samples, rate, (7500, 12500), _PRESENCE_HZ)
     size = 2048
     _, _, spectrum = signal.stft(band, rate, nperseg=size, boundary="zeros", padded=True)
@@ -244,6 +254,8 @@ def _mp3(samples: Float64Array, rate: int, level: float) -> Float64Array:
 
 def _aligned(decoded: Float64Array, reference: Float64Array) -> Float64Array:
     """`decoded` moved by the codec's delay and cut to the reference's length."""
+    from scipy import signal
+
     span = min(reference.shape[1], decoded.shape[1], 100_000)
     start = (min(reference.shape[1], decoded.shape[1]) - span) // 2
     part = slice(start, start + span)

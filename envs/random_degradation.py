@@ -11,7 +11,9 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
-from scipy import ndimage, signal
+
+# scipy.signal is loaded where it is used: a master loads this too, and it takes a second of CPU time.
+from scipy import ndimage
 
 from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude
 from mixagent.pipeline.types import Audio, Float64Array
@@ -76,6 +78,8 @@ def _image(samples: Float64Array, rate: int, random: np.random.Generator) -> Flo
 
 def _thinned(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
     """Leave out bins far under the loudest of their frame, more of them the higher they are."""
+    from scipy import signal
+
     _, _, spectrum = signal.stft(samples, rate, nperseg=1024)
     hz = np.fft.rfftfreq(1024, 1 / rate)[:, None]
     level_db = amplitudes_to_db(np.abs(spectrum) + 1e-9)
@@ -100,6 +104,8 @@ def _levelled(samples: Float64Array, rate: int, random: np.random.Generator) -> 
 
 
 def _room(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
+    from scipy import signal
+
     length_s, level_db = random.uniform(0.05, 0.6), random.uniform(-24.0, -6.0)
     time_s = np.arange(int(length_s * rate)) / rate
     tail = random.standard_normal((samples.shape[0], time_s.size)) * 10 ** (-3.0 * time_s / length_s)

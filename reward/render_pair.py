@@ -16,7 +16,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len, rfft
-from scipy.signal.windows import hann
 
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.decibels import db_to_power, floored_powers_to_db
@@ -282,7 +281,7 @@ def _frames(audio: Audio, size: int) -> Iterator[NDArray[np.complex64]]:
     """Spectra of left and right, (2, frames, bins), in pieces that stay in the processor's cache."""
     padded = np.pad(audio.samples[[0, -1]], ((0, 0), (0, max(size - audio.frames, 0))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, size, axis=1)[:, :: size // 2]
-    window = hann(size, sym=False).astype(np.float32)
+    window = np.hanning(size + 1)[:-1].astype(np.float32)
     for start in range(0, frames.shape[1], _PIECE // size):
         yield np.asarray(rfft(frames[:, start : start + _PIECE // size] * window, axis=2))
 

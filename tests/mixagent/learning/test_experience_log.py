@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,3 +102,11 @@ def test_surround_is_not_remembered(made: Made, store: ExperienceStore) -> None:
     surround = Audio(np.zeros((6, 44100), np.float32), 44100)
     assert record(replace(made, song=surround)) == []
     assert not store.path.exists()
+
+
+def test_judging_a_master_does_not_load_what_only_damage_needs() -> None:
+    code = (
+        "import sys, mixagent.envs.mixing, mixagent.policies.trial, mixagent.reward.model\n"
+        "assert not {'scipy.signal', 'scipy.stats', 'torch'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
