@@ -1,22 +1,24 @@
 """Standard MIDI files as notes and controls in seconds: read, and written again at a tempo of their own.
 
-After "Standard MIDI-File Format Specification 1.1" (MIDI Manufacturers Association, 1996). Formats 0
-and 1 in ticks a beat are read; meta events other than the tempo, and system exclusives, are left out.
+Files of formats 0 and 1 in ticks a beat are read by mido; meta events other than the tempo, and system
+exclusives, are left out.
 """
 
 from __future__ import annotations
 
 import bisect
-import struct
+import io
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import mido
+from mido.midifiles.meta import KeySignatureError
 
 DRUM_CHANNEL = 9
 
 _TICKS_A_BEAT = 9600
 _TICKS_A_SECOND = 2 * _TICKS_A_BEAT
-_DATA_BYTES = {0x80: 2, 0x90: 2, 0xA0: 2, 0xB0: 2, 0xC0: 1, 0xD0: 1, 0xE0: 2}
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,14 @@ class Score:
 
     @property
     def duration_s(self) -> float:
-        """Where the last note ends."""
+        """The end of the last note."""
         return max((note.end_s for note in self.notes), default=0.0)
 
 
 @dataclass(frozen=True)
 class _Event:
     tick: int
-    status: int
-    data: bytes
+    message: mido.Message | mido.MetaMessage
 
 
 def read_midi(data: bytes) -> Score:
@@ -69,66 +70,34 @@ def read_midi(data: bytes) -> Score:
     """
     if data[:4] != b"MThd" or len(data) < 14:
         raise ValueError("not a MIDI file")
-    _, division = struct.unpack(">HH", data[10:14])
-    if division & 0x8000 or not division:
-        raise ValueError("timed in SMPTE frames")
     try:
-        events = [event for track in _tracks(data) for event in _track_events(track)]
-    except IndexError as error:
+        file = mido.MidiFile(file=io.BytesIO(data))
+    except EOFError as error:
         raise ValueError("cut short") from error
+    except (OSError, LookupError, KeySignatureError) as error:
+        raise ValueError(f"not read: {error}") from error
+    if file.ticks_per_beat <= 0:
+        raise ValueError("timed in SMPTE frames")
+    events = [event for track in file.tracks for event in _timed(track)]
     events.sort(key=lambda event: event.tick)
-    return _in_seconds(events, division)
+    return _in_seconds(events, file.ticks_per_beat)
 
 
-def _tracks(data: bytes) -> Iterator[bytes]:
-    place = 8 + struct.unpack(">I", data[4:8])[0]
-    while place + 8 <= len(data):
-        size = struct.unpack(">I", data[place + 4 : place + 8])[0]
-        if data[place : place + 4] == b"MTrk":
-            yield data[place + 8 : place + 8 + size]
-        place += 8 + size
+def _timed(track: mido.MidiTrack) -> list[_Event]:
+    tick, events = 0, []
+    for message in track:
+        tick += message.time
+        events.append(_Event(tick, message))
+    return events
 
 
-def _track_events(track: bytes) -> Iterator[_Event]:
-    place, tick, running = 0, 0, 0
-    while place < len(track):
-        delta, place = _variable(track, place)
-        tick += delta
-        if track[place] & 0x80:
-            running, place = track[place], place + 1
-        if running == 0xFF:
-            size, start = _variable(track, place + 1)
-            yield _Event(tick, 0xFF00 | track[place], track[start : start + size])
-            place = start + size
-        elif running in (0xF0, 0xF7):
-            size, start = _variable(track, place)
-            place = start + size
-        else:
-            size = _DATA_BYTES.get(running & 0xF0, 0)
-            if not size:
-                raise ValueError(f"an event of status {running:#x}")
-            if place + size > len(track):
-                raise ValueError("cut short")
-            yield _Event(tick, running, track[place : place + size])
-            place += size
-
-
-def _variable(data: bytes, place: int) -> tuple[int, int]:
-    value = 0
-    while True:
-        byte = data[place]
-        value, place = value << 7 | byte & 0x7F, place + 1
-        if not byte & 0x80:
-            return value, place
-
-
-def _in_seconds(events: list[_Event], division: int) -> Score:
+def _in_seconds(events: Sequence[_Event], division: int) -> Score:
     ticks, seconds, beat_s = [0], [0.0], [0.5]
     for event in events:
-        if event.status == 0xFF51:
+        if event.message.type == "set_tempo":
             seconds.append(seconds[-1] + (event.tick - ticks[-1]) / division * beat_s[-1])
             ticks.append(event.tick)
-            beat_s.append(int.from_bytes(event.data) / 1e6)
+            beat_s.append(event.message.tempo / 1e6)
 
     def time_s(tick: int) -> float:
         k = bisect.bisect_right(ticks, tick) - 1
@@ -137,17 +106,18 @@ def _in_seconds(events: list[_Event], division: int) -> Score:
     sounding: dict[tuple[int, int], deque[tuple[float, int]]] = defaultdict(deque)
     notes, controls = [], []
     for event in events:
-        kind, channel, at_s = event.status & 0xF0, event.status & 0x0F, time_s(event.tick)
-        if event.status > 0xFF:
+        message, at_s = event.message, time_s(event.tick)
+        if not hasattr(message, "channel") or message.is_meta:
             continue
-        if kind == 0x90 and event.data[1]:
-            sounding[channel, event.data[0]].append((at_s, event.data[1]))
-        elif kind in (0x80, 0x90):
-            if waiting := sounding[channel, event.data[0]]:
+        if message.type == "note_on" and message.velocity:
+            sounding[message.channel, message.note].append((at_s, message.velocity))
+        elif message.type in ("note_on", "note_off"):
+            if waiting := sounding[message.channel, message.note]:
                 start_s, velocity = waiting.popleft()
-                notes.append(Note(start_s, at_s, channel, event.data[0], velocity))
+                notes.append(Note(start_s, at_s, message.channel, message.note, velocity))
         else:
-            controls.append(Control(at_s, channel, kind, tuple(event.data)))
+            status, *values = message.bytes()
+            controls.append(Control(at_s, message.channel, status & 0xF0, tuple(values)))
     first_beat_s = beat_s[bisect.bisect_right(ticks, 0) - 1]
     return Score(tuple(sorted(notes, key=lambda note: note.start_s)), tuple(controls), first_beat_s)
 
@@ -162,21 +132,15 @@ def write_midi(score: Score) -> bytes:
         # At one time a note ends before the next begins, but never before its own start.
         end_s = max(note.end_s, note.start_s + 2 / _TICKS_A_SECOND)
         messages.append(_message(end_s, 1, 0x80 | note.channel, (note.pitch, 0)))
-    track, before = bytearray(), 0
+    file, before = mido.MidiFile(type=0, ticks_per_beat=_TICKS_A_BEAT), 0
+    track = file.add_track()
     for tick, _, message in sorted(messages):
-        track += _encoded(tick - before) + message
+        track.append(mido.Message.from_bytes(message, tick - before))
         before = tick
-    track += b"\x00\xff\x2f\x00"
-    head = struct.pack(">4sIHHH", b"MThd", 6, 0, 1, _TICKS_A_BEAT)
-    return head + struct.pack(">4sI", b"MTrk", len(track)) + bytes(track)
+    out = io.BytesIO()
+    file.save(file=out)
+    return out.getvalue()
 
 
 def _message(at_s: float, order: int, status: int, data: tuple[int, ...]) -> tuple[int, int, bytes]:
     return round(at_s * _TICKS_A_SECOND), order, bytes((status, *data))
-
-
-def _encoded(value: int) -> bytes:
-    parts = [value & 0x7F]
-    while value := value >> 7:
-        parts.append(value & 0x7F | 0x80)
-    return bytes(reversed(parts))
