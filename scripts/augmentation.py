@@ -1,4 +1,4 @@
-"""What happens to stems before they are mixed: overdriven amplifiers, and voices that leak into the rest."""
+"""Augments stems before they are mixed: overdriven amplifiers, and voices that leak into the rest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def driven(stem: FloatArray, random: Random) -> FloatArray:
 
 
 def leaked_voice(samples: int, random: Random) -> FloatArray:
-    """What a separator leaves of a made-up voice, float32 (2, samples), its RMS 1."""
+    """The residue of a synthetic voice after a separator, float32 (2, samples), its RMS 1."""
     starts = np.cumsum(random.uniform(0.08, 0.6, samples // round(0.08 * RATE) + 2)) * RATE
     note = np.searchsorted(starts, np.arange(samples))
     vowel = _sung(note, len(starts), random)
@@ -59,7 +59,7 @@ def _sung(note: NDArray[np.int64], count: int, random: Random) -> NDArray[np.flo
 
 
 _FORMANTS = ((280, 900), (900, 2400), (2300, 3400))
-"""Where the three lowest formants of vowels lie, in Hz."""
+"""The ranges of the three lowest formants of vowels, in Hz."""
 
 
 def _formant(low_hz: float, high_hz: float, random: Random) -> NDArray[np.float64]:

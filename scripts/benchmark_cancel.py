@@ -1,4 +1,4 @@
-"""How long work goes on after it was cancelled, stage by stage.
+"""Measures how long work goes on after it was cancelled, stage by stage.
 
     python scripts/benchmark_cancel.py SONG [--separator embedded]
 

@@ -1,4 +1,4 @@
-"""What lossy codecs do to a true-peak ceiling, and what holding it through them costs, as a Markdown table.
+"""Measures what lossy codecs do to a true-peak ceiling, and the cost of holding it, as a Markdown table.
 
     python scripts/benchmark_codecs.py SONG [SONG …] [--target streaming] [--seconds 60]
 

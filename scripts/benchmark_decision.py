@@ -1,4 +1,4 @@
-"""What a policy's decision costs: CPU time of one call, the song's measures given, reasons included.
+"""Measures the cost of a decision: CPU time of one call, the song's measures given, reasons included.
 
     python scripts/benchmark_decision.py [--cases DIR] [--split validation] [--count 50]
 

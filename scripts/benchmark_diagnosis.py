@@ -1,4 +1,4 @@
-"""How well the diagnosis tells damage from finished music, on songs it was not fitted on.
+"""Measures how well the diagnosis tells damage from finished music, on songs it was not fitted on.
 
     python scripts/benchmark_diagnosis.py CORPUS/evaluation [MORE...]
 

@@ -117,7 +117,7 @@ def _split(
 
 
 def _step(material: Material, settings: Settings, reward: RewardModel, watch: Stopwatch) -> None:
-    """What a step does, part by part."""
+    """The work of a step, part by part."""
     case, original = material.case, material.original
     with watch("render"):
         source = load(premaster(case.stems, settings, levels=case.levels, holes=case.holes))

@@ -1,4 +1,4 @@
-"""What the repair of missing highs, of blinking bands, of gaps and of clicks gives back of finished songs.
+"""Measures what repairs give back of finished songs: missing highs, blinking bands, holes and clicks.
 
     python scripts/benchmark_extension.py SONG... [--seconds 10] [--before CHECKOUT] [--fit]
 
@@ -112,7 +112,7 @@ Damaged = Mapping[tuple[str, str], Audio]
 
 
 def _repaired(damaged: Damaged, versions: Mapping[str, Path]) -> dict[str, Damaged]:
-    """What each version makes of each, and under `nothing` the damaged themselves."""
+    """The result of each version for each, and under `nothing` the damaged themselves."""
     made: dict[str, Damaged] = {"nothing": damaged}
     for version, checkout in versions.items():
         with tempfile.TemporaryDirectory() as given, tempfile.TemporaryDirectory() as out:
@@ -187,7 +187,7 @@ def _print_cuts(songs: Mapping[str, Audio], versions: Mapping[str, Path]) -> Non
 
 
 def _cut_of(kind: str, found_hz: float) -> float:
-    """Where a filter cut; of a codec, where the end was found."""
+    """The cut-off of a filter; of a codec, the end that was found."""
     return 1000 * float(kind.split()[-2]) if kind.endswith("kHz") else found_hz
 
 

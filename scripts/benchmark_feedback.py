@@ -1,4 +1,4 @@
-"""What the feedback loop steers, how often it acts, and what that does to recovery and to finished songs.
+"""Measures how often the feedback loop acts, on which figures, and its effect on recovery and finished songs.
 
 `bands` prints the 5th, 50th and 95th percentile of what is steered over excerpts of training songs.
 `masters` masters excerpts of validation songs with the loop and without it: as they are, as they are by

@@ -1,4 +1,4 @@
-"""What each system does to real generated songs and to finished ones: the same songs, in one run.
+"""Compares systems on real generated songs and on finished ones: the same songs, in one run.
 
     python scripts/benchmark_generated.py --generated DIR --list generated.tsv --finished DIR \\
         [--part report] [--seconds 60] [--songs] [--output generated.json]
@@ -169,7 +169,7 @@ def excerpt(song: Path, seconds: float) -> Audio:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is measured of a file.
+    """The measures of a file.
 
     Attributes:
         judged: by the benchmark's judge.
@@ -199,7 +199,7 @@ class Measured:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Measured:
-        """What `to_json` gave."""
+        """Read the result of `to_json`."""
         levels = (float(data[name]) for name in ("lufs", "dbtp", "dbtp_8x"))
         return cls(Judged.from_json(data["judged"]), SongMeasures.from_json(data["measures"]), *levels)
 
@@ -235,7 +235,7 @@ def _measuring_code() -> bytes:
 
 
 def content(path: Path) -> bytes:
-    """What is heard of a file: its rate and samples, without the time that a header may hold."""
+    """The audio of a file: its rate and samples, without the time that a header may hold."""
     samples, rate = sf.read(path, dtype="float32", always_2d=True)
     return f"{rate} {samples.shape}".encode() + samples.tobytes()
 
@@ -282,7 +282,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Bench:
-    """How songs are mastered.
+    """The settings by which songs are mastered.
 
     Attributes:
         folder: for what is not kept.
@@ -431,7 +431,7 @@ def _write_wav(audio: Audio, path: Path) -> None:
 
 
 class Figures:
-    """What the rows come to."""
+    """The figures of all rows."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = {(row.of, row.song, row.system): row for row in rows}

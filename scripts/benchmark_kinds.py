@@ -1,4 +1,4 @@
-"""What the default master does to music that is no pop song, and to input that is broken.
+"""Masters music that is no pop song, and broken input, by default settings, and measures the change.
 
     python scripts/benchmark_kinds.py [--songs DIR --kind chamber='wesnoth*/sad*' …] [--seconds 20]
 
@@ -48,7 +48,7 @@ HEARD_DB = 1.0
 
 @dataclass(frozen=True)
 class Row:
-    """What the default master does to a sound; NaN where there is nothing to be measured.
+    """The change of a sound by the default master; NaN where there is nothing to be measured.
 
     Attributes:
         name: what it is.
@@ -129,7 +129,7 @@ def row_of(name: str, song: Path, folder: Path, measurer: Measurer, halves: bool
 
 
 def measured(path: Path, measurer: Measurer) -> Measured | None:
-    """What is measured of a file; None for silence."""
+    """The measures of a file; None for silence."""
     return measurer(path) if math.isfinite(meter(path).lufs) else None
 
 

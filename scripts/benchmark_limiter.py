@@ -127,7 +127,7 @@ def spectra(samples: FloatArray) -> NDArray[np.complex128]:
 
 
 def bark_bands(rate: int) -> Float64Array:
-    """Which bin is in which band of 1 Bark (BS.1387's 7 asinh(f/650)), 20 Hz to 18 kHz: (bins, bands)."""
+    """The bins of each band of 1 Bark (BS.1387's 7 asinh(f/650)), 20 Hz to 18 kHz: (bins, bands)."""
     hz = np.fft.rfftfreq(FRAME, 1 / rate)
     bark = np.floor(7 * np.arcsinh(hz / 650)).astype(int)
     kept = (hz >= 20) & (hz <= 18000)
@@ -171,7 +171,7 @@ def harmonics_db(samples: FloatArray, rate: int) -> float:
 
 
 def sidebands_db(samples: FloatArray, rate: int) -> float:
-    """What 60 Hz modulates onto 7 kHz."""
+    """The sidebands that 60 Hz modulates onto 7 kHz."""
     return line_db(samples, rate, 7000, [7000 + 60.0 * k for k in range(-10, 11) if k])
 
 

@@ -1,4 +1,4 @@
-"""How loud targets are reached: the ways to take peaks, at equal loudness, as a Markdown table.
+"""Compares the ways to take peaks for loud targets, at equal loudness, as a Markdown table.
 
     python scripts/benchmark_loud.py --songs DIR [DIR …] [--count 12] [--seconds 15] [--lufs -8 -9.5]
     python scripts/benchmark_loud.py --songs DIR --over 1 2 3 --knee 2 4 --release 20 500 --punch 0 1
@@ -54,7 +54,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Found:
-    """What a way made of a song."""
+    """The result of a way for a song."""
 
     reduction_db: float
     distortion_db: float
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def tried(songs: Iterator[Audio], ways: Sequence[Way], lufs: float) -> Iterator[list[Found]]:
-    """What every way made of a song, for each song that all of them brought to the loudness."""
+    """The result of every way, for each song that all of them brought to the loudness."""
     for song in songs:
         original, row = Original(song), []
         for way in ways:

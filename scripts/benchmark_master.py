@@ -44,7 +44,7 @@ BLOCK_FRAMES, MARGIN_FRAMES, FACTOR = 1 << 18, 256, 8
 
 @dataclass(frozen=True)
 class Run:
-    """How a process went: exit code, wall seconds, peak resident memory, CPU seconds of all threads."""
+    """The run of a process: exit code, wall seconds, peak resident memory, CPU seconds of all threads."""
 
     code: int
     seconds: float
@@ -313,7 +313,7 @@ def _repeated(song: Path, output: Path, minutes: float) -> Path:
 
 
 def determinism(songs: list[Path], folder: Path) -> None:
-    """Whether two masters with cold caches are the same bytes, and a replay of the first too."""
+    """Compare two masters with cold caches, and a replay of the first, byte by byte."""
     head("song", "two cold runs", "replay")
     for song in songs:
         digests, replayed = [], folder / "replayed.wav"

@@ -1,4 +1,4 @@
-"""What each group of the chain's parameters could add to recovery at most, in one table.
+"""Measures the most that each group of the chain's parameters could add to recovery, in one table.
 
     python scripts/benchmark_parameters.py --corpus CORPUS [--songs 6] [--output runs/parameters]
 
@@ -89,7 +89,7 @@ class Oracle:
 
 
 def rows_of(cases: MadeCases, item: Item, first: int, renders: int) -> Iterator[Row]:
-    """What is left of a case's distance after the policy, the first search and that of each group."""
+    """The rest of a case's distance after the policy, the first search and that of each group."""
     oracle, seed = Oracle(cases, item), crc32(item.name.encode())
 
     def row(system: str, settings: Settings) -> Row:
@@ -132,7 +132,7 @@ def _undone(rows: Sequence[Row]) -> float:
 
 
 def _beside(rows: Sequence[Row], system: str, other: str) -> str:
-    """How much more of the distance a system undoes than another, with a 95 % interval over songs."""
+    """The share of the distance that a system undoes more than another, with a 95 % interval over songs."""
     sums: dict[str, np.ndarray[Any, Any]] = {}
     for row in rows:
         sign = {system: -100.0, other: 100.0}.get(row["system"])

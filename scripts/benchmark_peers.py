@@ -94,7 +94,7 @@ class Side:
 
     @cached_property
     def fold_loss_db(self) -> float:
-        """What folding it to mono loses."""
+        """The loss of folding it to mono."""
         return analyse(self.audio).mono_fold_loss_db
 
     @property
@@ -104,7 +104,7 @@ class Side:
 
 
 def figures(song: Side, path: Path) -> Figures:
-    """What a system made of a song."""
+    """The figures of a song as a system mastered it."""
     found, after = measure(path), Side(aligned(path, song.audio))
     artefacts = measure_artefacts(song.audio, after.audio)
     return Figures(
@@ -136,7 +136,7 @@ def excerpt(song: Path, seconds: float) -> Audio:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where the files of a song lie, and what all systems aim at."""
+    """The files of a song, and the target of all systems."""
 
     folder: Path
     target: LoudnessTarget
@@ -186,7 +186,7 @@ def finished_row(bench: Bench, song: Side, system: str) -> Row:
 
 
 def equal_row(bench: Bench, song: Side, theirs: Row) -> Row:
-    """What mixagent makes of a finished song at the loudness that a peer ended at."""
+    """The figures of mixagent on a finished song at the loudness that a peer ended at."""
     output = bench.folder / "master.wav"
     bench.quick(OURS, bench.song, output, theirs["lufs"])
     ours = figures(song, output)
@@ -205,7 +205,7 @@ def damaged_row(bench: Bench, original: Original, spoilt: Audio, system: str) ->
 
 
 def signals() -> dict[str, NDArray[np.float64]]:
-    """What meters and limiters trip over, (2, frames) each, at up to over full scale."""
+    """Signals that meters and limiters trip over, (2, frames) each, at up to over full scale."""
     random = np.random.default_rng(1)
     seconds = np.arange(round(SIGNAL_S * RATE)) / RATE
     noise = random.standard_normal((2, seconds.size))
@@ -282,7 +282,7 @@ WORN = {
 }
 
 EQUALLY_WORN_DB = {"distortion_db": 0.5, "pumping_db": 0.02, "transient_loss_db": 0.05}
-"""What is compared at equal loudness, and up to which difference it counts as the same."""
+"""The figures compared at equal loudness, and the difference up to which they count as the same."""
 
 _NO_DISTORTION_DB = -60.0
 
@@ -306,7 +306,7 @@ def undone(rows: Rows) -> dict[str, str]:
 
 
 def summary(rows: Rows, target_lufs: float) -> dict[str, Any]:
-    """What the headline figures are read from, by system: promises, recovery, adversarial signals."""
+    """The figures behind the headlines, by system: promises, recovery, adversarial signals."""
     found: dict[str, Any] = {}
     for system in SYSTEMS:
         own = [row for row in rows if row["system"] == system]
@@ -397,7 +397,7 @@ def tables(rows: Rows, target_lufs: float) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for, and the rows that are known."""
+    """The request, and the rows that are known."""
 
     bench: Bench
     systems: tuple[str, ...]

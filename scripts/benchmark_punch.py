@@ -1,4 +1,4 @@
-"""What the tools for dynamics do to a song: change of range, peaks over loudness and crest for one unit.
+"""Measures the tools for dynamics: change of range, peaks over loudness and crest for one unit.
 
     python scripts/benchmark_punch.py SONG … [--seconds 40] [--output runs/punch.json]
 
@@ -133,7 +133,7 @@ def changes(row: Row) -> list[float]:
 
 
 def distance(parameter: str, value: float) -> float:
-    """How far a value lies from neutral; 1 for the crossover, whose row is in dB."""
+    """The distance of a value from neutral; 1 for the crossover, whose row is in dB."""
     if parameter == SPLIT_NAME:
         return 1.0
     return value - SPACE[next(iter(settings_of(parameter, value)))].neutral

@@ -1,4 +1,4 @@
-"""How much of known damage each system undoes, beside its peers, on the same excerpts in one run.
+"""Measures the share of known damage that each system undoes, on the same excerpts in one run.
 
 Finished songs are damaged by each pathology and by all five at once; every system masters the
 damaged file, and the share of the distance to the original that it undid is printed by dimension.

@@ -1,4 +1,4 @@
-"""Which way of following a reference serves best.
+"""Compares the ways of following a reference.
 
     python scripts/benchmark_references.py methods --corpus CORPUS [--count 8]
     python scripts/benchmark_references.py memory SONG REFERENCE
@@ -82,7 +82,7 @@ WAYS: dict[str, Way] = {
 
 
 def analysed_song(audio: Audio) -> AnalysedSong:
-    """What an excerpt measures."""
+    """The measures of an excerpt."""
     analysis = analyse(audio)
     return AnalysedSong(analysis, measure_song(analysis, fingerprint(audio, analysis.integrated_lufs)))
 

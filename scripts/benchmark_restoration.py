@@ -1,4 +1,4 @@
-"""What the restoration stages win: declipping on songs clipped on purpose, denoising on voices.
+"""Measures the gain of the restoration stages: declipping on clipped songs, denoising on voices.
 
     python scripts/benchmark_restoration.py SONG... [--voice VOICE...] [--seconds 20]
 

@@ -1,4 +1,4 @@
-"""What the separators give and cost, as tables.
+"""Measures quality and cost of the separators, as tables.
 
     python scripts/benchmark_separation.py quality [--renders DIR] [--guitars DIR] [--clip STEM_MP4]
     python scripts/benchmark_separation.py cost [--minutes 1 4 20] [--threads 2]

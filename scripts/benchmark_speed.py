@@ -40,7 +40,7 @@ PEERS = ("matchering", "libsonare")
 
 @dataclass(frozen=True)
 class Cost:
-    """What a process took: CPU seconds of user and system, and its peak memory."""
+    """The cost of a process: CPU seconds of user and system, and its peak memory."""
 
     cpu_s: float
     peak_mb: float

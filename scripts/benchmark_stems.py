@@ -1,4 +1,4 @@
-"""What better stems buy: recovery and blind reward of mastering with each kind of stems, in one table.
+"""Measures the worth of better stems: recovery and blind reward with each kind of stems, in one table.
 
     python scripts/benchmark_stems.py DIR [--output runs/stems] [--songs 17] [--systems rules truth@64]
 
@@ -64,7 +64,7 @@ SEARCHED = (
     *("[!mr]*.gain_db", "[!mr]*.low_mid_cut_db", "[!mr]*.shimmer_cut_db", "[!mr]*.low_shelf_db"),
     *("[!mr]*.presence_db", "[!mr]*.air_db"),
 )
-"""What a search moves: the master's equaliser and image, and tone and level of each stem."""
+"""The parameters that a search moves: the master's equaliser and image, tone and level of each stem."""
 
 _CANDIDATES, _EDGE_S = 5, 2.0
 _SILENT = db_to_power(-60)
@@ -74,7 +74,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Bench:
-    """What decides the cases: seconds of a segment, the seed and the target; and where they are kept."""
+    """The settings of the cases: seconds of a segment, seed, target, and the folder that keeps them."""
 
     folder: Path
     seconds: float
@@ -175,7 +175,7 @@ def _power(audio: Audio) -> float:
 
 
 def decided(system: str, material: Material, rewards: dict[str, RewardModel], seed: int) -> Settings:
-    """What a system makes of a case."""
+    """The decision of a system for a case."""
     match = re.fullmatch(r"(search|truth)@(\d+)", system)
     if match is None:
         return load_policy(system).decide(material.context).settings

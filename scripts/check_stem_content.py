@@ -1,4 +1,4 @@
-"""How often the rules for what a track sounds like are right, where its name would say nothing.
+"""Counts how often the rules for a track's sound are right, where its name would say nothing.
 
     python scripts/check_stem_content.py DIR [--songs 17]
 

@@ -1,4 +1,4 @@
-"""Whether every package of the plain install has a wheel for each system, so that pip compiles nothing.
+"""Checks that every package of the plain install has a wheel for each system, so pip compiles nothing.
 
 pip is asked which releases it would take for a system and a Python that need not be this one; nothing is
 downloaded. The packages are those that the installed metadata names, those of other systems among them,

@@ -26,7 +26,7 @@ from mixagent.reward.model import load_reward
 
 
 def mastered(peer: str, damaged: Audio, reference: Audio) -> Audio:
-    """What a peer makes of a segment, aligned to it."""
+    """A segment as a peer mastered it, aligned to it."""
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as name:
         song, model, master = (Path(name) / f"{part}.wav" for part in ("song", "reference", "master"))

@@ -59,7 +59,7 @@ FOLDS = 5
 SEED = 0
 
 LEAST_WEIGHT = 0.1
-"""What a finished song counts whose kind is nothing like the generated ones."""
+"""The weight of a finished song whose kind is nothing like the generated ones."""
 OUTLIER = 2.5
 """Measures further out than this many spreads do not count in the second estimate of mean and spread."""
 SHRINKAGE = 0.3
@@ -162,7 +162,7 @@ def _measured(song: Path) -> Mapping[str, object] | None:
 
 
 def load(path: Path) -> Songs:
-    """What `measure` wrote."""
+    """Read what `measure` wrote."""
     rows = [row for row in map(json.loads, _lines(path)) if "skipped" not in row]
     songs = [SongMeasures.from_json({"duration_s": None, **row}) for row in rows]
     return Songs(
@@ -334,7 +334,7 @@ def _logistic(rows: Float64Array, outside: Float64Array, weights: Float64Array) 
 
 
 def _sided(deviations: Float64Array) -> Float64Array:
-    """How far out each song is on each fault's side, in spreads, shape (songs, faults)."""
+    """The deviation of each song on each fault's side, in spreads, shape (songs, faults)."""
     clipped = np.clip(deviations, -FURTHEST_FAULT, FURTHEST_FAULT)
     columns = []
     for fault in FAULTS:
@@ -402,7 +402,7 @@ def _found_share(
 def _found_wholes(
     deviations: Float64Array, scores: Float64Array, trust: Mapping[str, Trust]
 ) -> NDArray[np.bool_]:
-    """Which songs have a group that as a whole lies outside."""
+    """Marks the songs with a group that as a whole lies outside."""
 
     def lies_outside(row: Float64Array, score: float) -> bool:
         found = (

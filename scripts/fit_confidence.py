@@ -1,4 +1,4 @@
-"""How well the evidence of `pipeline/separation/confidence.py` predicts the true SDR, and its best weights.
+"""Fits the weights of `pipeline/separation/confidence.py`'s evidence to the true SDR, and judges them.
 
 Excerpts of rendered multitracks are separated: as they are, with a voice on top, and with drums or bass
 left out. Voices are what Spleeter finds in finished songs. The ratio of each stem to its error is known

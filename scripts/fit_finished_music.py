@@ -48,7 +48,7 @@ SHRINKAGE = 0.15
 RIDGE = 0.05
 FOLDS = 6
 CLEAN_WEIGHT = 2.0
-"""How much a clean song weighs against a damaged version of one where a damage is estimated."""
+"""The weight of a clean song against a damaged version of one where a damage is estimated."""
 NUISANCE = 0.05
 """Weight of the other pathologies' shifts in the covariance that a direction has to avoid."""
 BandsHz = tuple[float, float]

@@ -30,7 +30,7 @@ FOLDS = 5
 CLEAN_SHARE = 0.9
 QUANTILES = np.arange(0.9, 1.0001, 0.0025)
 LEAST_OVER = {"loudness": 1.5, "bass": 0.3, "cancels": 1.5, "masked": 0.1}
-"""How far an edge lies over the median at least, however alike finished songs are."""
+"""The least distance of an edge over the median, however alike finished songs are."""
 
 Losses = tuple[PlaybackLoss, ...]
 
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def measured(songs: Sequence[Path]) -> Iterator[Losses]:
-    """What playbacks lose of each song."""
+    """The losses of each song on playbacks."""
     for song in track(songs, "measuring songs", console=Console(stderr=True)):
         with tempfile.TemporaryDirectory() as scratch:
             losses = measure_losses(decode(song, Path(scratch) / "song.f32").audio)

@@ -331,7 +331,7 @@ def _print_agreement(table: Sequence[Agreement]) -> None:
 
 
 def _print_choice(table: Sequence[Agreement]) -> None:
-    """What the ranks of everything cannot say: what is left of them without the size of the settings,
+    """Print what the ranks of everything cannot say: what is left of them without the size of the settings,
     how the good renders are ordered, and what the best by the blind total is worth."""
     rows = [
         (np.array(row.blind), np.array(row.recovery), np.array([terms["prior"] for terms in row.terms]))

@@ -54,7 +54,7 @@ PACKAGES = {
 }
 FORCED: dict[str, Split] = {"evaluation": "test"}
 PART_FILES = ("guitar", "rhythm", "song")
-"""What the multitracks call their parts; the song is the name of their folder."""
+"""The multitracks' names for their parts; the song is the name of their folder."""
 SUFFIXES = (".ogg", ".opus", ".flac", ".mp3", ".wav")
 MIN_DURATION_S = 40.0
 MIN_RATE_HZ = 32000

@@ -161,7 +161,7 @@ BROKEN: Mapping[str, Callable[[FloatArray], FloatArray]] = {
     "8 kHz": of_8_khz,
     "clipped": clipped,
 }
-"""What is made of a stereo song at `RATE`."""
+"""The variants of a stereo song at `RATE`."""
 
 
 def _time(seconds: float) -> NDArray[np.float64]:

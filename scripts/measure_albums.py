@@ -1,4 +1,4 @@
-"""How far the songs of finished albums lie from their album's loudness: the grounds for `--within`.
+"""Measures how far songs of finished albums are from their album's loudness: the grounds for `--within`.
 
     python scripts/measure_albums.py FOLDER…
 

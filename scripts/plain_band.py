@@ -23,7 +23,7 @@ BAND_TONE_HZ = tuple(hz for hz in TONE_HZ if 40 <= hz <= 12500)
 BAND_WIDTH_HZ = tuple(hz for hz in TONE_HZ if 160 <= hz <= 12500)
 WINDOWS = ("crest_50ms", "crest_400ms", "crest_3s")
 PUNCH = ("plr", "loudness_range", *(f"crest_{band}" for band in CREST_HZ), *WINDOWS)
-"""What is measured of dynamics, in dB but for the range, which is in LU."""
+"""The measures of dynamics, in dB but for the range, which is in LU."""
 
 KINDS = ("tone", "width", "punch")
 
@@ -35,7 +35,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Judged:
-    """What the judge measures of a song.
+    """The judge's measures of a song.
 
     Attributes:
         tone: mid and side together in `BAND_TONE_HZ`, in dB about their mean.
@@ -55,7 +55,7 @@ class Judged:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Judged:
-        """What `to_json` gave."""
+        """Read the result of `to_json`."""
         return cls(*(np.array(data[kind], np.float64) for kind in KINDS), bool(data["mono"]))
 
 

@@ -98,7 +98,7 @@ def set_version(root: Path, version: str, date: str) -> None:
 
 
 def problems_of(file: Path) -> Iterator[str]:
-    """What is wrong with a built file, a line each: links, other top-level names, what is missing."""
+    """The problems of a built file, a line each: links, other top-level names, missing files."""
     if file.suffix == ".whl":
         with zipfile.ZipFile(file) as wheel:
             names = {entry.filename for entry in wheel.infolist()}

@@ -127,10 +127,10 @@ LIBRARIES: Sequence[Library] = (
 and guitars are CC0, by Karoryfer Lecolds and D. Smolken; the pianos are CC BY 3.0, by Greg Sullivan."""
 
 SAMPLED_SHARE: Mapping[str, float] = {"bass": 0.75, "guitar": 0.8, "piano": 0.3}
-"""How often a stem is played on a sampled instrument where there is one."""
+"""The share of stems that are played on a sampled instrument where there is one."""
 
 AMPLIFIED_SHARE: Mapping[str, float] = {"bass": 0.4, "guitar": 0.55}
-"""How often a sampled stem goes through an amplifier."""
+"""The share of sampled stems that go through an amplifier."""
 
 LEVEL_DB: Mapping[str, float] = {"drums": 0.0, "bass": -2.0, "piano": -4.0, "guitar": -3.0, "other": -3.0}
 """Mean level of each stem against the drums, from which a song's balance is drawn."""
@@ -146,7 +146,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Variation:
-    """What is drawn for one song.
+    """The random choices for one song.
 
     Attributes:
         tempo: factor on the speed.
@@ -214,7 +214,7 @@ class Studio:
     def of(
         cls, packages: Path, sources: Sources, groove: Path | None, instruments: Path | None = None
     ) -> Studio:
-        """What the unpacked packages hold."""
+        """Read the unpacked packages."""
         pieces = tuple(piece for package in sources.midi for piece in _pieces(packages / package))
         fonts = [_files(packages / name, ".sf2", ".sf3") for name in (*sources.soundfonts, *sources.kits)]
         general = tuple(path for paths in fonts[: len(sources.soundfonts)] for path in paths)

@@ -1,4 +1,4 @@
-"""Whether two versions of the program give the same masters: ten songs, byte by byte.
+"""Compares the masters of two versions of the program: ten songs, byte by byte.
 
     python scripts/same_bytes.py OTHER_CHECKOUT SONG… [--seconds 20] [--options "--target loud"]
 

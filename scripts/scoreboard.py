@@ -256,7 +256,7 @@ class Score:
 
     @property
     def short_by(self) -> float:
-        """How far it is from its floor; 0 where that is met or nothing was measured."""
+        """The distance from its floor; 0 where that is met or nothing was measured."""
         if self.measured is None or self.floor is None:
             return 0.0
         apart = self.measured - self.floor

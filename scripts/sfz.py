@@ -52,7 +52,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Instrument:
-    """What an SFZ file holds of notes.
+    """The notes of an SFZ file.
 
     `octaves` says how far above what sounds its keys are: basses are often mapped as they are notated.
     """

@@ -53,7 +53,7 @@ from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
 from mixagent.reward.terms.truth import undone
 
 SCALES = np.array([0.5 * unit for unit in (1.0, *(UNIT_DB[name] for name in DIMENSIONS))], np.float32)
-"""Where the logarithm of each output bends: half of what a trained listener notices."""
+"""The bend of each output's logarithm: half of what a trained listener notices."""
 
 LIMIT, CHANGE, DOUBT = 5.0, 2.0, 0.5
 LEAST_SPREAD_DB = 0.5
@@ -71,7 +71,7 @@ _NAMES_HASH = hashlib.sha256("\n".join(FEATURE_NAMES).encode()).hexdigest()[:16]
 
 @dataclass(frozen=True)
 class Counts:
-    """How many renders of each kind a case gives, beside the input and the original themselves.
+    """The number of renders of each kind per case, beside the input and the original themselves.
 
     Of a search every `search_step`-th render is kept, so that `searched` of them span all of it.
     """
@@ -94,7 +94,7 @@ COUNTS = {
     "hunted": Counts(0, 0, 0, 0, 0, searched=32, search_step=8),
     "agreement": Counts(64, 0, 0, 0, 0),
 }
-"""What is made of the cases: for training, of the training split; for the report, of the validation split."""
+"""The renders of the cases: for training, of the training split; for the report, of the validation split."""
 
 
 class Renders:
@@ -133,7 +133,7 @@ class Renders:
             yield "searched", audio
 
     def _searched(self, kept: int, step: int) -> list[Audio]:
-        """What one search by the blind reward tries, what it is wrong about above all."""
+        """The trials of one search by the blind reward, above all those that it is wrong about."""
         if not kept:
             return []
         trial = _KeptTrial(Material(self._case, self._space), blind_part(load_reward()), step)
@@ -148,7 +148,7 @@ class Renders:
         return bool(self._random.random() < FINISHED_SHARE)
 
     def _by_rules(self) -> Settings:
-        """What the rules decide, by any amount and with some of it changed."""
+        """The rules' decision, by any amount and with some of it changed."""
         decided = RulePolicy().decide(self._case.context(self._space)).settings
         action = decided.to_action() * self._random.uniform(0.2, 1.4)
         of_master = np.array([parameter.where == "master" for parameter in self._space])
@@ -253,7 +253,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained.
+    """The settings of training a network.
 
     Attributes:
         hidden: width of its two hidden layers.
@@ -308,7 +308,7 @@ class Standard:
         self.spread = np.maximum(features.std(axis=0), LEAST_SPREAD_DB)
 
     def heard(self, case: Examples, beside: int | None) -> torch.Tensor:
-        """What a network hears of each render, beside the render of this number if one is named."""
+        """A network's input for each render, beside the render of this number if one is named."""
         parts = [(case.features - self.mean) / self.spread]
         if beside is not None:
             parts.append((case.features - case.features[beside]) / self.spread * CHANGE)
@@ -323,7 +323,7 @@ class Standard:
 
 
 def shares_undone(case: Examples, beside: int) -> FloatArray:
-    """What the reward's `truth` says of each render against the render of this number, (renders,)."""
+    """The reward's `truth` of each render against the render of this number, (renders,)."""
     totals = case.distances[:, 0]
     return undone(np.full_like(totals, totals[beside]), totals).astype(np.float32)
 

@@ -70,10 +70,10 @@ KEPT = 16
 """Excerpts that mixes are made of at a step."""
 
 DRIVEN_SHARE = (0.0, 0.3, 0.2)
-"""How often a stem is overdriven."""
+"""The share of stems that are overdriven."""
 
 LEAKED_SHARE = 0.2
-"""How often a voice has left something, which belongs to other."""
+"""The share of songs with the residue of a voice, which belongs to other."""
 
 _SCALE = 2 / (4 * HOP * 1.5 * HOP)
 """Of a bin's power. Parseval: the powers of all bands of a frame sum to the window's mean power."""
@@ -191,7 +191,7 @@ def _playing_rms(stem: FloatArray) -> float:
 
 @dataclass(frozen=True)
 class Example:
-    """What the network hears of a mix and what the loss needs.
+    """The network's input for a mix, and what the loss needs.
 
     Attributes:
         powers: of the mix's left, right, mid and side, (4, BANDS, frames).
