@@ -160,7 +160,7 @@ class Corpus:
         return Stems(_sum(list(parts.values())), parts)
 
     def check(self, progress: ShowProgress | None = None) -> list[str]:
-        """What no longer is as the index says, a line each: files that are gone or have changed."""
+        """The differences from the index, a line each: files that are gone or have changed."""
         problems: list[str] = []
         songs = self.songs()
         for done, song in enumerate(songs, 1):

@@ -50,7 +50,7 @@ PART_NAMES: Mapping[str, str] = {
     **dict.fromkeys(("accompaniment", "instrumental", "karaoke"), "accompaniment"),
     **dict.fromkeys(("other", "others", "song", "backing", "synth", "strings", "pad", "fx"), "other"),
 }
-"""What a file of a multitrack may be called, and the stem of the chain that it belongs to."""
+"""The names that a file of a multitrack may have, and the stem of the chain that it belongs to."""
 MIX_NAMES = frozenset(("mix", "mixture", "master", "preview"))
 
 _SAME_LENGTH_S = 0.05

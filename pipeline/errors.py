@@ -19,7 +19,7 @@ _BEGIN, _VALUE, _END = "\x02", "\x1f", "\x03"
 _OPTION = re.compile(f"{_BEGIN}([a-z_]+)(?:{_VALUE}([^{_END}]*))?{_END}")
 
 Naming = Callable[[str, str | None], str]
-"""How an option is written, from its name as the library has it and its value, where one is meant."""
+"""Writes an option, from its name as the library has it and its value, where one is meant."""
 
 
 def option(name: str, value: object = None) -> str:

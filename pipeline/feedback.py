@@ -284,7 +284,7 @@ _BESIDE_EQ: Mapping[str, tuple[Lever, ...]] = {
     "brilliance": (Lever(r".*\.shimmer_cut_db", -1), Lever(r".*\.air_db", 1)),
     "air": (Lever(r".*\.air_db", 1), Lever(r".*\.extend_db", 1)),
 }
-"""What moves a band of the tone beside the equalisers, whose bells are for what no band's mean shows."""
+"""The parameters that move a band of the tone beside the equalisers, whose bells no band's mean shows."""
 
 
 def aims(target: LoudnessTarget, references: Band | None = None) -> tuple[Aim, ...]:

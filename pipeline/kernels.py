@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept: beside the code, or with the cache where the code may not be written to.
+"""The folder of compiled kernels: beside the code, or with the cache where the code may not be written to.
 
 numba looks for the place when it is loaded, and without one nothing can be compiled. So this is settled
 before anything of the pipeline is imported, and without loading numba.

@@ -156,7 +156,7 @@ def _shipped(name: str) -> tuple[Path, ...]:
 
 
 def nisqa_path() -> Path:
-    """Where torchmetrics looks for NISQA's weights."""
+    """The path at which torchmetrics looks for NISQA's weights."""
     return Path("~/.torchmetrics/NISQA/nisqa.tar").expanduser()
 
 

@@ -29,10 +29,10 @@ REPAIRS = (
     "master.gap_fill_db",
     "master.blink_fill_db",
 )
-"""What the rules answer: no setting of tone brings back what is gone."""
+"""Left to the rules: no setting of tone brings back what is gone."""
 
 RINGS: Mapping[str, str] = {"master.resonance_cut_db": "metallic", "master.bell_": "resonant"}
-"""What the rules answer where the band's fault was found: instruments ring as well."""
+"""Left to the rules where the band's fault was found: instruments ring as well."""
 
 _TOLD_BY: Mapping[Dimension, tuple[Group, ...]] = {
     "eq": ("tone",),

@@ -50,7 +50,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured (`features`, `findings`, `target`, `truth`) and how wide the network is."""
+    """The counts of measures (`features`, `findings`, `target`, `truth`) and the width of the network."""
 
     features: int
     findings: int

@@ -152,7 +152,7 @@ def _found(song: Measured | None) -> dict[str, float]:
 
 
 def sounds(base: Audio, seconds: float) -> Iterator[tuple[str, FloatArray]]:
-    """What is synthesised, and what is broken of a song; what cannot be made here is said."""
+    """Synthesised sounds, and broken versions of a song; says what cannot be made here."""
     for name, make in SOUNDS.items():
         try:
             yield name, make(seconds)

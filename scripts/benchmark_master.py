@@ -94,7 +94,7 @@ def _peak_8x(file: sf.SoundFile) -> float:
 
 
 def _overlapped(file: sf.SoundFile) -> Iterator[tuple[bool, bool, NDArray[np.float64]]]:
-    """Whether a block is the first and the last, and the block, with silence at the file's ends."""
+    """Each block with silence at the file's ends, and if it is the first or the last."""
     silence = np.zeros((MARGIN_FRAMES, file.channels))
     for start in range(0, max(file.frames - MARGIN_FRAMES, 1), BLOCK_FRAMES - MARGIN_FRAMES):
         file.seek(start)

@@ -232,7 +232,7 @@ def _both(one: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def adversarial_row(bench: Bench, samples: NDArray[np.float64], system: str) -> Row:
-    """Whether a system gives a finite file of the signal's length, its loudness and its peaks."""
+    """A system's result for a signal: finite, of its length, its loudness and its peaks."""
     output = bench.folder / "master.wav"
     output.unlink(missing_ok=True)
     try:

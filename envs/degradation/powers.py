@@ -25,7 +25,7 @@ _POINTS = 3
 _STEPS = np.log2(np.array(EDGES_HZ))
 _INSIDE = (np.arange(_POINTS) + 0.5) / _POINTS
 POINTS_HZ = np.exp2(_STEPS[:-1, None] + _INSIDE * np.diff(_STEPS)[:, None]).ravel()
-"""Where gains are asked for: three places in each band."""
+"""The frequencies at which gains are asked for: three in each band."""
 
 _NYQUIST_HZ = 22050.0
 _LEAST = 1e-12
@@ -124,7 +124,7 @@ def _shimmer(powers: Powers, severity: float, random: np.random.Generator) -> Po
 PATHOLOGIES: Mapping[str, Callable[[Powers, float, np.random.Generator], Powers]] = MappingProxyType(
     {"mud": _mud, "panning": _panning, "early end": _early_end, "shimmer": _shimmer}
 )
-"""What is followed, in the order in which a song meets it."""
+"""The stages that are followed, in the order in which a song meets them."""
 
 
 def _below(corner_hz: float) -> Gains:

@@ -42,7 +42,7 @@ class Edits:
         return {name: value for name, value in asdict(self).items() if value}
 
     def check(self, duration_s: float) -> None:
-        """Whether the fades fit into a song.
+        """Check that the fades fit into a song.
 
         Raises:
             UsageError: they are longer than it.

@@ -27,7 +27,7 @@ from mixagent.pipeline.dsp.programme import (
 from mixagent.pipeline.types import Float64Array, FloatArray
 
 MARGIN_DB = 3.0
-"""What a band may exceed its usual level by before it is taken down."""
+"""The dB by which a band may exceed its usual level before it is taken down."""
 
 _KNEE_DB = 4.0
 _TICK_S = 0.00036

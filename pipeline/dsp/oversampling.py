@@ -46,7 +46,7 @@ _DOUBT = 12.0
 """The factor over its RMS by which the short and the long interpolation are taken to differ at most."""
 
 METERS_DISAGREE = 0.009
-"""What is added to a peak, where the interpolators doubt, for the meters that lie between them."""
+"""The addition to a peak, where the interpolators doubt, for the meters that lie between them."""
 
 _MANY = 1000
 """Intervals from which on the interpolation of a whole hop by FFT is faster than a direct one."""

@@ -10,7 +10,7 @@ import numpy as np
 from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, blocks
 
 PIECE_FRAMES = 1 << 13
-"""What of a stereo block, several times over, stays in a processor's caches."""
+"""The frames of a stereo block that, several times over, stay in a processor's caches."""
 
 
 class Processor(Protocol):

@@ -100,11 +100,11 @@ LEAST_ACTION = 0.2
 """Moves of attacks and sections smaller than this, in dB, are left out."""
 
 _PLR_A_DB, _CREST_A_DB, _BAND_CREST_A_DB = 0.55, 0.27, 0.3
-"""What a dB of attack adds to the peak to loudness ratio, to the crest in 3 s and to that of its band, in dB
-(`scripts/benchmark_punch.py`)."""
+"""A dB of attack adds so much to the peak to loudness ratio, to the crest in 3 s and to that of its band, in
+dB (`scripts/benchmark_punch.py`)."""
 
 _RANGE_A_DB = 0.9
-"""What a dB of riding adds to the loudness range, in LU (`scripts/benchmark_punch.py`)."""
+"""A dB of riding adds so much to the loudness range, in LU (`scripts/benchmark_punch.py`)."""
 
 _BAND_OF = {
     "crest_presence": "high_mid_band",

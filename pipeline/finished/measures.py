@@ -144,7 +144,7 @@ KIND = (
     *(f"{what}_{low}" for low, _ in _KIND_HZ for what in ("noise", "flux", "up", "down")),
     *_KIND_VALUES,
 )
-"""What a song says of its own kind: how it moves in time, and its grain. Neither width nor level changes
+"""The measures of a song's own kind: how it moves in time, and its grain. Neither width nor level changes
 them, nor an equaliser unless it is narrow."""
 
 

@@ -27,7 +27,7 @@ _SUBJECTS: Mapping[str, str] = {
     "punch": "peaks over power are",
     "range": "the loudness range is",
 }
-"""What is held against references, by the group of the fault; {} is its place."""
+"""The subject of a comparison with references, by the group of the fault; {} is its place."""
 
 _LEAST_TOLD = 0.5
 """Smaller distances from references, in dB or LU, are no reason by themselves."""

@@ -68,8 +68,8 @@ class StageContext:
 
 
 Run = Callable[[StageContext], Mapping[str, Any] | None]
-"""What a stage does: files into the context's folder, JSON-able values back; None where there was nothing
-to do."""
+"""The function of a stage: files into the context's folder, JSON-able values back; None where there was
+nothing to do."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.types import AudioSource, Float64Array
 
 LEFT_DB, CALLED_SO_LEFT_DB = -30.0, -10.0
-"""What the others may leave of a bounce, against it; and of one whose name says that it is one."""
+"""The most that the others may leave of a bounce, against it; and of one whose name says that it is one."""
 
 LEAST_WEIGHT = 0.1
 """Gain from which a track is held to be in a bounce."""

@@ -33,7 +33,7 @@ _SURE_DB = 40.0
 
 _FIT = {"sharing_db": 0.73, "share_db": 0.16}
 _FIT_OFFSET_DB = -1.8
-"""What `scripts/fit_confidence.py` found on 304 stems of 22 of the splitter's rendered validation songs, with
+"""Found by `scripts/fit_confidence.py` on 304 stems of 22 of the splitter's rendered validation songs, with
 and without a voice, by two separators: over songs that a fit has not seen, r = 0.90 with the true ratio (0.82
 for `embedded` alone), off by 4.0 dB RMS."""
 

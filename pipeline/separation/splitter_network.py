@@ -264,7 +264,7 @@ def _matrices(x: Tensor) -> Tensor:
 
 
 class _Low(nn.Module):
-    """What the U-Net found in the low bands, and their phase, to what is added there.
+    """From the U-Net's output in the low bands, and their phase, to the addition there.
 
     All bins of a frame are taken together and followed over time.
     """
