@@ -1,4 +1,4 @@
-"""What policies learn from: damage with a known original, cases made of it, and the environment.
+"""The environment that policies learn in, and its cases: damage with a known original.
 
 `mixagent.envs.mixing` registers `mixagent/Mixing-v0` with Gymnasium when it is imported; nothing else
 here needs Gymnasium:

@@ -33,7 +33,7 @@ _EDGE_S = 2.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the cases of a split are drawn.
+    """The settings by which the cases of a split are drawn.
 
     Attributes:
         split: of which songs. Outside of `train`, half of the cases have the validation mechanisms.
@@ -52,13 +52,13 @@ class Recipe:
     rough_share: float = 0.0
 
     def differing(self, row: Mapping[str, Any]) -> str | None:
-        """What a row of the index with this split and seed was drawn with and this recipe is not."""
+        """The setting by which a row of the index with this split and seed differs; None for none."""
         made = row.get("recipe", {})
         now = self.to_json()
         return next((f"{key}={value}" for key, value in made.items() if now.get(key) != value), None)
 
     def to_json(self) -> dict[str, Any]:
-        """What decides a case beside its split, seed and number."""
+        """The settings that decide a case beside its split, seed and number."""
         return {key: value for key, value in asdict(self).items() if key not in ("split", "seed")}
 
 

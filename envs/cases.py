@@ -12,7 +12,7 @@ import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,17 +34,13 @@ from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.measure.song_bands import read_song
-from mixagent.pipeline.restoration.gaps import Gap, Gaps, measure_gaps
+from mixagent.pipeline.restoration.spectral_holes import SpectralHole, SpectralHoles, measure_spectral_holes
 from mixagent.pipeline.separation.base import NoSeparator, Separator
 from mixagent.pipeline.types import Audio, AudioSource, Progress, Stems, load
 from mixagent.reward.recovery import Distance, Original
 
-if TYPE_CHECKING:
-    pass
-
-
 Curriculum = Literal["none", "single", "pair", "all"]
-"""How many pathologies a case has."""
+"""The number of pathologies in a case, as a stage of the curriculum."""
 
 STAGES: tuple[Curriculum, ...] = get_args(Curriculum)
 
@@ -63,7 +59,7 @@ _FULL_SCALE = 32767
 
 @dataclass(frozen=True)
 class Damage:
-    """What was done to an original.
+    """The damage that was done to an original.
 
     Attributes:
         severities: 0..1 of each pathology that was put in.
@@ -81,13 +77,13 @@ class Damage:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What was damaged: the pathologies, then `ROUGH`; empty for an untouched case."""
+        """The kinds of damage: the pathologies, then `ROUGH`; empty for an untouched case."""
         return (*self.severities, *((ROUGH,) if self.rough else ()))
 
 
 @dataclass(frozen=True)
 class SongAnalysis:
-    """What is measured of as much of a song as was damaged, as the product measures whole songs.
+    """The analysis of the damaged part of a song, as the product analyses whole songs.
 
     Attributes:
         analysis, diagnosis: of the damaged mix.
@@ -114,7 +110,7 @@ class Case:
         original: the truth, where it is known.
         stems: the parts of the damaged segment; `stems.mix` is the segment itself.
         levels: `measure_levels(stems)`.
-        gaps: `measure_gaps` of the mix.
+        holes: `measure_spectral_holes` of the mix.
         analysis: of the mix.
         stem_analyses: of each stem by name.
         diagnosis: of the mix.
@@ -129,7 +125,7 @@ class Case:
     original: Audio | None
     stems: Stems
     levels: Levels
-    gaps: Gaps
+    holes: SpectralHoles
     analysis: Analysis
     stem_analyses: Mapping[str, Analysis]
     diagnosis: Diagnosis
@@ -140,7 +136,7 @@ class Case:
     song: SongAnalysis | None = None
 
     def context(self, space: ParameterSpace) -> Context:
-        """What a policy is shown of this case."""
+        """The context that a policy is shown of this case."""
         analysed, mix = self.song, self.stems.mix
         if analysed is None:
             return Context(
@@ -226,7 +222,7 @@ def make_case(
         features={stem: describe(audio) for stem, audio in {"mix": mix, **parts}.items()},
     )
     case = measure_case(name, cut, target, _cut(original, segment), done)
-    return replace(case, levels=measure_levels(stems), gaps=measure_gaps(mix), song=song)
+    return replace(case, levels=measure_levels(stems), holes=measure_spectral_holes(mix), song=song)
 
 
 def _cut(audio: Audio, segment: slice) -> Audio:
@@ -248,7 +244,7 @@ def measure_case(
         original=original,
         stems=Stems(mix, parts),
         levels=measure_levels(stems),
-        gaps=measure_gaps(mix),
+        holes=measure_spectral_holes(mix),
         analysis=analysis,
         stem_analyses={stem: analyse(part) for stem, part in parts.items()},
         diagnosis=diagnose(mix, analysis),
@@ -342,7 +338,7 @@ class CaseStore:
         return path.stat().st_size
 
     def path(self, name: str) -> Path:
-        """Where the case of this name is or would be kept."""
+        """The path of the case of this name, whether it exists or not."""
         key = hashlib.sha256(name.encode()).hexdigest()
         return self.directory / key[:2] / f"{key[:20]}.safetensors"
 
@@ -365,7 +361,7 @@ def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         name: np.round(sound.samples * np.float32(1 / scales[name])).astype(np.int16, order="C")
         for name, sound in audio.items()
     }
-    arrays |= {"gaps.hz": case.gaps.hz, "gaps.missing_db": case.gaps.missing_db}
+    arrays |= {"gaps.hz": case.holes.hz, "gaps.missing_db": case.holes.missing_db}
     arrays |= {f"features.{name}": values for name, values in case.features.items()}
     return arrays, {
         "name": case.name,
@@ -374,7 +370,7 @@ def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "scales": scales,
         "stems": list(case.stems.parts),
         "levels": {name: asdict(level) for name, level in case.levels.items()},
-        "gaps": [asdict(gap) for gap in case.gaps.gaps],
+        "gaps": [asdict(hole) for hole in case.holes.holes],
         "analysis": case.analysis.to_json(),
         "stem_analyses": {name: analysis.to_json() for name, analysis in case.stem_analyses.items()},
         "diagnosis": case.diagnosis.to_json(),
@@ -399,7 +395,9 @@ def _unpacked(arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]) -> Ca
         original=audio["mix"] if data["untouched"] else audio.get("original"),
         stems=Stems(audio["mix"], {name: audio[f"stem.{name}"] for name in data["stems"]}),
         levels={name: _programme(level) for name, level in data["levels"].items()},
-        gaps=Gaps(tuple(Gap(**gap) for gap in data["gaps"]), arrays["gaps.hz"], arrays["gaps.missing_db"]),
+        holes=SpectralHoles(
+            tuple(SpectralHole(**hole) for hole in data["gaps"]), arrays["gaps.hz"], arrays["gaps.missing_db"]
+        ),
         analysis=Analysis.from_json(data["analysis"]),
         stem_analyses={name: Analysis.from_json(row) for name, row in data["stem_analyses"].items()},
         diagnosis=Diagnosis.from_json(data["diagnosis"]),

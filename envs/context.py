@@ -1,4 +1,4 @@
-"""What a policy may look at: the same in training, in search and in the product."""
+"""The context of a decision: what a policy may look at, the same in training, search and product."""
 
 from __future__ import annotations
 

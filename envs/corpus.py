@@ -120,7 +120,7 @@ class Corpus:
             UsageError: another program is adding to this corpus.
         """
         found = [song for folder in folders for song in find_songs(folder.absolute())]
-        with _disk_errors(self.directory), _locked(self.directory):
+        with _disk_errors(self.directory), locked(self.directory):
             index = _Index(self.directory, _read_index(self.directory))
             wanted = [one for one in found if not index.keep(one, split)]
             try:
@@ -182,7 +182,7 @@ class _Index:
         self._saved_s = time.monotonic()
 
     def keep(self, found: Found, split: Split | None) -> bool:
-        """Whether a song is indexed as it is; if so it takes the split that is forced."""
+        """True if a song is indexed as it is; if so it takes the split that is forced."""
         row = self._rows.get(found.path)
         if row is None or row.parts != found.parts or row.size_bytes != found.size_bytes():
             return False
@@ -269,7 +269,7 @@ def _problems(song: Song) -> Iterator[str]:
 
 
 @contextmanager
-def _locked(directory: Path) -> Iterator[None]:
+def locked(directory: Path) -> Iterator[None]:
     directory.mkdir(parents=True, exist_ok=True)
     lock = exclusive_lock(directory / "index.lock")
     try:

@@ -51,7 +51,7 @@ def _band_energies(source: AudioSource, start: int, size: int) -> NDArray[np.flo
 
 
 def same_recording(first: str, second: str) -> bool:
-    """Whether two fingerprints are of one recording."""
+    """True if two fingerprints are of one recording."""
     words = _words(first), _words(second)
     limit = min(SAME_BIT_ERRORS, 0.5 - CHANCE / max(min(map(len, words)), 1) ** 0.5)
     return bool(bit_errors(*words) < limit)

@@ -38,7 +38,7 @@ Adviser = Callable[[Context], Settings]
 
 
 class CaseSource(Protocol):
-    """Where an environment takes its cases from."""
+    """A source of cases for an environment."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -119,7 +119,7 @@ class Material:
             vocals: also render the vocal stem alone, for the terms that listen to it.
         """
         case, stem = self.case, "vocals"
-        done = render(case.stems, settings, case.target, levels=case.levels, gaps=case.gaps)
+        done = render(case.stems, settings, case.target, levels=case.levels, holes=case.holes)
         alone = vocals and stem in case.stems.parts
         return RenderPair(
             before=self.before,
@@ -135,7 +135,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Choice:
-    """What an environment offers for decision.
+    """The parameters and stems that an environment offers for decision.
 
     Attributes:
         space: every parameter of the chain.
@@ -290,7 +290,7 @@ class MixingEnv(gymnasium.Env[Observation, FloatArray]):
 
 
 def account(pair: RenderPair, score: Score) -> dict[str, Any]:
-    """What `info` says of a render that was judged."""
+    """The entries of `info` for a judged render."""
     finish, told = pair.finish, dict[str, Any](terms=dict(score.terms), total=score.total, blind=score.blind)
     if finish is not None:
         told["finish"] = {name: getattr(finish, name) for name in _FINISH}

@@ -1,4 +1,4 @@
-"""What a policy is shown of a case, as arrays: the same function in training, in search and in the product.
+"""A policy's observation of a case, as arrays: the same function in training, search and product.
 
 Values are raw, in the units that they were measured in, with frequencies in octaves about 1 kHz;
 what does not depend on the song's level stays so. Normalising is the policy's own business.
@@ -71,7 +71,7 @@ TRUTH_NAMES = (
     *(f"severity.{kind}" for kind in PATHOLOGIES),
     *(f"distance.{name}" for name in ("total", *DIMENSIONS)),
 )
-"""What is known of the damage; all 0 where nothing is."""
+"""The known severities of the damage; all 0 where none is known."""
 
 
 @dataclass(frozen=True)

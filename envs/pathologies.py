@@ -324,7 +324,7 @@ def _all_pass(samples: Float64Array, delay: int, gain: float) -> Float64Array:
 # --- flatness --------------------------------------------------------------------------------------
 
 _CRUSHED_CREST_DB = 2.0
-"""Where the ceiling stands over the loud passages' RMS at severity 1."""
+"""The ceiling over the loud passages' RMS at severity 1."""
 
 
 def _flat_clipping(

@@ -77,7 +77,7 @@ def _image(samples: Float64Array, rate: int, random: np.random.Generator) -> Flo
 
 
 def _thinned(samples: Float64Array, rate: int, random: np.random.Generator) -> Float64Array:
-    """What lies far under the loudest of its frame is left out, more of it the higher it is."""
+    """Leave out bins far under the loudest of their frame, more of them the higher they are."""
     from scipy import signal
 
     _, _, spectrum = signal.stft(samples, rate, nperseg=1024)

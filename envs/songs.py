@@ -106,7 +106,7 @@ class Song:
 
     @property
     def fit(self) -> tuple[Fit, ...]:
-        """What the song can serve for; nothing where it is skipped.
+        """The uses that the song is fit for; none where it is skipped.
 
         A clean truth is a finished stereo song of full bandwidth that neither clips nor was crushed
         beyond −7 LUFS; a rough input is anything that can be heard; stems are a song in parts.

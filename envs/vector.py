@@ -66,7 +66,7 @@ class _PairEnv(MixingEnv):
 
 
 def _sent(pair: RenderPair) -> RenderPair:
-    """What networks ask about, and no more: a pair with its audio and measures is some ten megabytes."""
+    """The pair without what networks do not ask about: its audio and measures are some ten megabytes."""
     before, after = pair.before.without_audio(), pair.after.without_audio()
     return RenderPair(
         before, after, vocals_before=pair.vocals_before, vocals_after=pair.vocals_after, target=pair.target

@@ -1,4 +1,4 @@
-"""What the processes of a pool do when the program that started them is killed."""
+"""Ends the processes of a pool when the program that started them is killed."""
 
 from __future__ import annotations
 

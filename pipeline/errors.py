@@ -55,7 +55,7 @@ class MixagentError(Exception):
         return self.sentence()
 
     def sentence(self, naming: Naming = as_argument) -> str:
-        """What was wrong and what to do, with each option written as `naming` has it."""
+        """The message of what was wrong and what to do, with each option written as `naming` has it."""
         return _OPTION.sub(lambda found: naming(found[1], found[2]), super().__str__())
 
 
@@ -95,5 +95,5 @@ class CancelledError(MixagentError):
 
 
 def reason(error: OSError) -> str:
-    """What the system says about an error, in lower case to stand in a sentence."""
+    """The system's words for an error, in lower case to stand in a sentence."""
     return (error.strerror or str(error)).lower()

@@ -28,32 +28,32 @@ from mixagent.pipeline.finished.measures import INDEX, MEASURES, Measure, SongMe
 from mixagent.pipeline.measure.analysis import Analysis
 
 Figures = Mapping[str, float]
-"""What was measured of a sound, by the name of its aim; what a sound does not have is not there."""
+"""The measures of a sound, by the name of their aim; those that a sound does not have are left out."""
 
 LEAST_S = 30.0
 """A shorter song has no loudness range to speak of."""
 
 LOUDNESS_TOLERANCE_LU = 0.5
-"""What EBU R 128 allows a programme to be off its target."""
+"""The deviation from its target that EBU R 128 allows a programme."""
 
 MOST_PUMPING_DB = 0.7
-"""How deep what holds may duck under the transients before the loop answers.
+"""The depth by which sustained sound may duck under the transients before the loop answers.
 
 There is no finished music to take it from. It is twice what the shipped policy did at most to eight
 validation songs at −14 LUFS, 0.33 dB (`scripts/benchmark_feedback.py masters`).
 """
 
 GRAPHIC_TOLERANCE_DB = 2.0
-"""How far a third octave may end from where it was to be brought."""
+"""The distance that a third octave may end from its aim."""
 
 _LEAST_ACTION = 0.05
-"""What was moved by less is not to blame, and moving it back would be a render for nothing."""
+"""A parameter moved by less is not to blame, and moving it back would be a render for nothing."""
 
 _LEAST_SHARE = 0.25
 """Least that is taken back of a parameter at once, or the loop would creep."""
 
 _UNKNOWN_SHARE = 0.5
-"""What is taken back where the song itself says nothing of how much of the figure is ours."""
+"""The share taken back where the song itself says nothing of how much of the figure is ours."""
 
 _NINETY_PERCENT = 1.645
 """Standard deviations from the mean within which 90 % of a normal distribution lie."""
@@ -114,7 +114,7 @@ class Aim:
     levers: tuple[Lever, ...]
 
     def excess(self, value: float, song: float | None) -> float:
-        """How far a render is too high (positive) or too low; what the song was itself is fine too.
+        """The excess of a render, negative if too low; as far out as the song itself is fine too.
 
         Args:
             value: of the render.
@@ -140,17 +140,17 @@ class Miss:
 
     @property
     def excess(self) -> float:
-        """How far it is too high (positive) or too low, in the figure's unit."""
+        """The excess in the figure's unit, negative if too low."""
         return self.aim.excess(self.value, self.song)
 
     @property
     def weight(self) -> float:
-        """How far it is out, in tolerances."""
+        """The excess in tolerances, 0 or more."""
         return abs(self.excess) / self.aim.tolerance
 
     @property
     def share(self) -> float:
-        """How much of what was decided is to be taken back: what is out against what is ours."""
+        """The share of a decision that is to be taken back: the excess against what is ours."""
         if self.song is None:
             return _UNKNOWN_SHARE
         return min(max(self.excess / (self.value - self.song), _LEAST_SHARE), 1.0)
@@ -185,7 +185,7 @@ _SIDE_FLOOR_DB = -60.0
 
 
 def song_figures(analysis: Analysis, harshness_db: float) -> dict[str, float]:
-    """What is steered of a sound by itself; nothing for silence.
+    """The steered figures of a sound by itself; none for silence.
 
     Args:
         analysis: of the sound.
@@ -203,7 +203,7 @@ def song_figures(analysis: Analysis, harshness_db: float) -> dict[str, float]:
 
 
 def render_figures(analysis: Analysis, harshness_db: float, pumping_db: float) -> dict[str, float]:
-    """What is steered of a render; nothing for silence.
+    """The steered figures of a render; none for silence.
 
     Args:
         analysis: of the render.
@@ -288,7 +288,7 @@ _BESIDE_EQ: Mapping[str, tuple[Lever, ...]] = {
 
 
 def aims(target: LoudnessTarget, references: Band | None = None) -> tuple[Aim, ...]:
-    """What is steered, what is fine, and what answers: the one table of it.
+    """The one table of aims: the steered figures, their bands and the parameters that answer.
 
     Args:
         target: of the finaliser.
@@ -315,7 +315,7 @@ def aims(target: LoudnessTarget, references: Band | None = None) -> tuple[Aim, .
 
 
 def graphic_aims(song: SongMeasures, settings: Settings, band: Band) -> tuple[Aim, ...]:
-    """Where the graphic equaliser was to bring the song's tone and width, one aim for each band.
+    """The tone and width that the graphic equaliser aims at, one aim for each band.
 
     What works beside it (dynamics, the limiter, gaps that are filled) may carry a band elsewhere; within a
     spread of the band's mean it is welcome anywhere.
@@ -401,13 +401,13 @@ def left_alone(steered: Sequence[Aim], settings: Settings, wished: Collection[st
 
 
 def misses(steered: Sequence[Aim], render: Figures, song: Figures) -> tuple[Miss, ...]:
-    """What of a render is out of band by more than its tolerance, the worst first."""
+    """The figures of a render that are out of band by more than their tolerance, the worst first."""
     found = [Miss(aim, render[aim.name], song.get(aim.name)) for aim in steered if aim.name in render]
     return tuple(sorted((miss for miss in found if miss.weight > 1.0), key=lambda miss: -miss.weight))
 
 
 def deviation(steered: Sequence[Aim], render: Figures, song: Figures) -> float:
-    """How far a render is from its aims: the sum of what is out, each in its tolerance."""
+    """The deviation of a render from its aims: the sum of all excesses, each in its tolerance."""
     return sum(
         Miss(aim, render[aim.name], song.get(aim.name)).weight for aim in steered if aim.name in render
     )
@@ -436,7 +436,7 @@ def revise(
 
 
 def _answers(settings: Settings, begun: Settings, miss: Miss, held: Collection[str]) -> list[Change]:
-    """What goes back towards neutral; where nothing does, what is pushed."""
+    """The parameters that go back towards neutral; where none do, those that are pushed."""
     levers = [
         (lever, parameter)
         for lever in miss.aim.levers
@@ -468,7 +468,7 @@ def _pushed(lever: Lever, parameter: Parameter, settings: Settings, begun: Setti
 
 
 def _goes_on(change: Change, begun: Settings) -> bool:
-    """Whether a change moves a parameter at all, and not back where the loop took it from."""
+    """True if a change moves a parameter at all, and not back where the loop took it from."""
     return (
         change.after != change.before
         and (change.after - change.before) * (change.before - begun[change.name]) >= 0

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 HIDDEN = ".mixagent-"
-"""How the name of a hidden folder begins."""
+"""The beginning of a hidden folder's name."""
 
 _SCRATCH = "mixagent-"
 _LOCK = ".lock"
@@ -128,7 +128,7 @@ def _whole_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
 
 
 def check_room(folder: Path, needed_bytes: int, what: str) -> None:
-    """Whether a folder's disk has room for what is about to be written to it.
+    """Check that a folder's disk has room for what is about to be written to it.
 
     Raises:
         OutputError: it has not; `what` begins the sentence.
@@ -149,7 +149,7 @@ def _size(count: int) -> str:
 
 
 def followed(path: Path) -> Path:
-    """Where a link leads to; the path itself where it is none.
+    """The target of a link; the path itself where it is none.
 
     Raises:
         OutputError: links that lead to each other.

@@ -14,7 +14,7 @@ from mixagent.pipeline.errors import UsageError
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: `MIXAGENT_CACHE`, or the user's cache folder.
+    """The folder of what can be made again: `MIXAGENT_CACHE`, or the user's cache folder.
 
     Where there is no home to keep it in, as in a container, it is a folder among the temporary files that
     is this user's alone.

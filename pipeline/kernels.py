@@ -34,7 +34,7 @@ def settle_kernel_folder() -> None:
 
 
 def _is_writable_install() -> bool:
-    """Whether each folder of the code takes what is compiled of it."""
+    """True if each folder of the code takes what is compiled of it."""
     folders = [file.parent for file in Path(__file__).parents[1].glob("*/*/__init__.py")]
     compiled = [folder / "__pycache__" for folder in folders]
     return all(

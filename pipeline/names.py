@@ -14,7 +14,7 @@ _FORBIDDEN = frozenset('<>:"|?*') | frozenset(map(chr, range(32)))
 
 
 def check_name(path: PurePath, windows: bool = os.name == "nt") -> None:
-    """Whether the system takes the names of a path's parts.
+    """Check that the system takes the names of a path's parts.
 
     Windows keeps a few names for devices, whatever their suffix, cuts dots and spaces off their ends, and
     takes a colon for a stream of another file: what is written there is lost without a word.
@@ -51,7 +51,7 @@ def place_key(path: Path) -> str:
 
 
 def folds_case(folder: Path) -> bool:
-    """Whether a folder is found by its name in the other case too."""
+    """True if a folder is found by its name in the other case too."""
     swapped = folder.with_name(folder.name.swapcase()) if folder.name else folder
     if swapped == folder:
         return os.name == "nt"

@@ -37,7 +37,7 @@ from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.blinks import measure_blinks
 from mixagent.pipeline.measure.highs import measure_highs
-from mixagent.pipeline.restoration.gaps import Gaps, measure_gaps
+from mixagent.pipeline.restoration.spectral_holes import SpectralHoles, measure_spectral_holes
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Progress, Stems, collect, spool
 
 
@@ -64,7 +64,7 @@ def render(
     scratch: Path | None = None,
     levels: Levels | None = None,
     progress: Progress | None = None,
-    gaps: Gaps | None = None,
+    holes: SpectralHoles | None = None,
 ) -> Render:
     """Mix, master chain and finaliser.
 
@@ -75,7 +75,7 @@ def render(
         scratch: folder for what lies on disk; None keeps everything in memory.
         levels: `measure_levels(stems)`, for a caller that renders the same stems many times.
         progress: called with the share done, 0..1; may raise to cancel.
-        gaps: `measure_gaps` of the mix, for the same caller.
+        holes: `measure_spectral_holes` of the mix, for the same caller.
     """
     chain_share = 0.6 if target else 1.0
     report = progress or _ignore
@@ -85,7 +85,7 @@ def render(
         scratch,
         levels=levels,
         progress=lambda share: report(share * chain_share),
-        gaps=gaps,
+        holes=holes,
     )
     if target is None:
         return Render(source, source, None)
@@ -104,9 +104,9 @@ def mixed(
     edits: Edits = NO_EDITS,
     levels: Levels | None = None,
     progress: Progress | None = None,
-    gaps: Gaps | None = None,
+    holes: SpectralHoles | None = None,
 ) -> tuple[AudioSource, Span]:
-    """What goes into the finaliser: `premaster` at another rate, its ends edited; and the part that is left.
+    """The finaliser's input: `premaster` at another rate, its ends edited; and the part that is left.
 
     Args:
         stems: the parts of the mix.
@@ -116,9 +116,9 @@ def mixed(
         edits: of the song's ends.
         levels: `measure_levels(stems)`, where it is known.
         progress: called with the share done, 0..1; may raise to cancel.
-        gaps: `measure_gaps` of the mix, where it is known.
+        holes: `measure_spectral_holes` of the mix, where it is known.
     """
-    source = premaster(stems, settings, scratch, levels, progress, gaps)
+    source = premaster(stems, settings, scratch, levels, progress, holes)
     if rate is not None and rate != source.rate:
         assert scratch is not None, "another rate is made on disk"
         source = resample(source, rate, scratch / "resampled.f32")
@@ -160,7 +160,7 @@ def premaster(
     scratch: Path | None = None,
     levels: Levels | None = None,
     progress: Progress | None = None,
-    gaps: Gaps | None = None,
+    holes: SpectralHoles | None = None,
 ) -> AudioSource:
     """Mix and master chain without the finaliser: in memory, or in `scratch` as `premaster.f32`.
 
@@ -172,7 +172,7 @@ def premaster(
     mix = stems.mix
     if not is_mastered(settings) and not any(is_active(settings, name) for name in stems.parts):
         return mix
-    blocks_out = _finite(premaster_blocks(stems, settings, levels, gaps), settings)
+    blocks_out = _finite(premaster_blocks(stems, settings, levels, holes), settings)
     parts = _counted(blocks_out, mix.frames, progress or _ignore)
     if scratch is None:
         return collect(parts, mix.rate, mix.channels)
@@ -180,7 +180,7 @@ def premaster(
 
 
 def premaster_blocks(
-    stems: Stems, settings: Settings, levels: Levels | None = None, gaps: Gaps | None = None
+    stems: Stems, settings: Settings, levels: Levels | None = None, holes: SpectralHoles | None = None
 ) -> Iterator[FloatArray]:
     """Mix and master chain in blocks, latency compensated, of the input's length in all."""
     mix = stems.mix
@@ -188,24 +188,30 @@ def premaster_blocks(
     if not is_mastered(settings):
         yield from mixed
         return
-    yield from _through(mixed, _master(stems, settings, levels, gaps), mix.channels)
+    yield from _through(mixed, _master(stems, settings, levels, holes), mix.channels)
 
 
 def render_stem(
-    stems: Stems, name: str, settings: Settings, levels: Levels | None = None, gaps: Gaps | None = None
+    stems: Stems,
+    name: str,
+    settings: Settings,
+    levels: Levels | None = None,
+    holes: SpectralHoles | None = None,
 ) -> Audio:
     """One stem alone through its strip, its bus and the master chain, in memory; no sends, no finaliser.
 
-    The master's levels and gaps stay those of the whole mix, so that the stem meets the chain that it
-    meets in the mix.
+    The master's levels and spectral holes stay those of the whole mix, so that the stem meets the chain
+    that it meets in the mix.
     """
     part = stems.parts[name]
     parts = strip_blocks(stems, name, settings, levels)
-    processors = _master(stems, settings, levels, gaps)
+    processors = _master(stems, settings, levels, holes)
     return collect(_through(parts, processors, part.channels), part.rate, part.channels)
 
 
-def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps | None) -> list[Processor]:
+def _master(
+    stems: Stems, settings: Settings, levels: Levels | None, holes: SpectralHoles | None
+) -> list[Processor]:
     """The master chain for the mix of these stems."""
     mix = stems.mix
     if not is_mastered(settings):
@@ -220,7 +226,7 @@ def _master(stems: Stems, settings: Settings, levels: Levels | None, gaps: Gaps 
         mix.rate,
         mix.channels,
         faded,
-        (gaps or measure_gaps(mix)) if filled else None,
+        (holes or measure_spectral_holes(mix)) if filled else None,
         bands and bands.raised(faded.level_db - programme.level_db),
         # Behind the equalisers: a voice alone may be far under the chorus before they fill its lows.
         measure_ride(mix, most_db, equalisers(settings, mix.rate, mix.channels)) if most_db else None,

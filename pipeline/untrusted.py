@@ -1,4 +1,4 @@
-"""What strangers wrote into tags, cue sheets and headers, read with bounds.
+"""Reads numbers and names that strangers wrote into tags, cue sheets and headers, with bounds.
 
 A number may have 5000 digits, a name may break lines or hold what no path can: each function here gives a
 value that can be worked with, or says that there is none.

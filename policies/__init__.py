@@ -1,4 +1,4 @@
-"""What decides the settings for a song: every policy behind one interface."""
+"""Policies decide the settings for a song, all behind one interface."""
 
 from mixagent.policies.advice import UngatedRules
 from mixagent.policies.band import BandPolicy

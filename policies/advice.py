@@ -1,4 +1,4 @@
-"""What an actor is advised: the rules' answer to every finding, however weak it is."""
+"""The advice that an actor gets: the rules' answer to every finding, however weak it is."""
 
 from __future__ import annotations
 

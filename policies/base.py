@@ -1,4 +1,4 @@
-"""What every policy is: a function from what was heard to settings, with a reason for each."""
+"""The interface of policies: from a song's analysis to settings, with a reason for each."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class Policy(Protocol):
 
     @property
     def hears_stems(self) -> bool:
-        """Whether it reads or sets stems: without one that does, no song is taken apart for a master."""
+        """True if it reads or sets stems: without one that does, no song is taken apart for a master."""
 
     @property
     def reads_features(self) -> bool:
-        """Whether it reads `Context.features`, which cost a pass over the song and each of its stems."""
+        """True if it reads `Context.features`, which cost a pass over the song and each of its stems."""
 
     def decide(self, context: Context) -> Decision:
         """The settings for this song. Deterministic."""

@@ -1,4 +1,4 @@
-"""What mastering leaves behind on the user's machine: each song's measures, what was done, and who liked it.
+"""The experience log on the user's machine: each song's measures, its settings and its ratings.
 
 A local SQLite file, never sent anywhere. It holds measures and settings; audio only with consent.
 Several programs may use it at once (write-ahead log), every write is one transaction, and a file of
@@ -35,7 +35,7 @@ from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.pipeline.types import Audio
 
 PATIENCE_S = 5.0
-"""How long another program's write is waited for."""
+"""The seconds to wait for another program's write."""
 
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -71,7 +71,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
     ),
 )
-"""What brings a file from each version to the next; `PRAGMA user_version` is its version."""
+"""The migration from each version to the next; `PRAGMA user_version` is a file's version."""
 
 SCHEMA_VERSION = len(_MIGRATIONS)
 
@@ -111,7 +111,7 @@ class Experience:
 
 @dataclass(frozen=True)
 class Preference:
-    """What a person likes better, of two masters of a song; None is the song as it came."""
+    """A person's choice between two masters of a song; None is the song as it came."""
 
     song: str
     better: int | None
@@ -128,7 +128,7 @@ class Excerpt:
 
 
 def data_folder() -> Path:
-    """Where what was learned from the user is kept: `MIXAGENT_DATA`, or the user's data folder.
+    """The folder of what was learned from the user: `MIXAGENT_DATA`, or the user's data folder.
 
     Raises:
         UsageError: a home that no user has.

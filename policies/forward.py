@@ -24,10 +24,10 @@ STANDARD_LIMIT = 5.0
 """A standardised measure counts up to here, so that no odd song drives the network far out."""
 
 _MEASURES = ("mix", "diagnosis", "target")
-"""What is standardised for the song, in the order in which the network reads it."""
+"""The inputs that are standardised for the song, in the order in which the network reads them."""
 
 _EPSILON = 1e-5
-"""What layer normalisation adds to the variance, torch's default."""
+"""Layer normalisation adds this to the variance, torch's default."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,7 @@ def placed(
 def order_of(
     strip: Sequence[str], shared: Sequence[str], parameters: Sequence[str], stems: Sequence[str]
 ) -> Order:
-    """Where each parameter stands in (first strip, second strip, …, shared), shape (A,).
+    """The index of each parameter in (first strip, second strip, …, shared), shape (A,).
 
     Args:
         strip, shared: what is steered, as in `network.Layout`.
@@ -212,7 +212,7 @@ def _layers(weights: Mapping[str, FloatArray], name: str) -> _Layers:
 
 
 def _shapes(strip: int, shared: int, sizes: Mapping[str, int]) -> dict[str, tuple[int, ...]]:
-    """What each weight of a network of these sizes measures."""
+    """The shape of each weight of a network of these sizes."""
     features, hidden, stem_hidden = sizes["features"], sizes["hidden"], sizes["stem_hidden"]
     measures = {"mix": features, "stems": features, "diagnosis": sizes["findings"], "target": sizes["target"]}
     song = 2 * features + sizes["findings"] + sizes["target"] + 2 * shared + 2 + stem_hidden

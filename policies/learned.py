@@ -89,7 +89,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint:
-        """What `save` wrote.
+        """Read what `save` wrote.
 
         Raises:
             ModelMissingError: a file that is missing, damaged, of another version of this program,
@@ -230,7 +230,7 @@ def decided(actor: FrozenActor, observation: Observation, order: Order) -> Float
 
 
 def frozen(actor: Actor) -> FrozenActor:
-    """What decides as this actor does now, in evaluation mode."""
+    """The actor as it decides now, without torch."""
     layout, sizes = actor.encoder.layout, actor.encoder.sizes
     return FrozenActor.of(_weights(actor), layout.strip, layout.shared, asdict(sizes))
 

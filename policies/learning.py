@@ -43,7 +43,7 @@ NOTHING_NEW = "not promoted: the experiences teach nothing that the policy does 
 
 @dataclass(frozen=True)
 class LearnSettings:
-    """How the policy is fine-tuned.
+    """The settings of fine-tuning.
 
     Attributes:
         steps: gradient steps; each sees all preference data and `batch` cases of the corpus.
@@ -163,7 +163,7 @@ def preference_loss(action: Tensor, before: Tensor, data: PreferenceData, settin
 
 
 def agreement(actor: Actor, data: Sequence[PreferenceData], settings: LearnSettings) -> float:
-    """How likely the policy chooses as the person did, by Bradley and Terry; NaN without choices."""
+    """The likelihood that the policy chooses as the person did, by Bradley and Terry; NaN without choices."""
     likely: list[Tensor] = []
     with torch.no_grad():
         for each in data:
@@ -209,7 +209,7 @@ class Comparison:
     recovery: Difference
 
     def loses(self, settings: LearnSettings) -> bool:
-        """Whether the candidate lost, or a loss of more than the margin cannot be ruled out."""
+        """True if the candidate lost, or a loss of more than the margin cannot be ruled out."""
         return any(
             each.mean < -settings.loss or each.least < -settings.margin
             for each in (self.blind, self.recovery)
@@ -259,7 +259,7 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Learned:
-    """What came of learning.
+    """The result of learning.
 
     Attributes:
         checkpoint: the candidate, to be promoted; None where none may be.
@@ -344,7 +344,7 @@ def _told(
     compared: Comparison | None,
     why: str,
 ) -> Learned:
-    """What came of a candidate that is not promoted yet."""
+    """The result for a candidate that is not promoted yet."""
     masters = sum(len(each.actions) for each in data)
     preferences = sum(len(each.rows) for each in data)
     counts = {"experiences": masters, "preferences": preferences, "left_out": experiences - masters}
@@ -391,7 +391,7 @@ def _user_loss(
 def _played(
     actor: Actor, corpus: Corpus, choice: Choice, adviser: Adviser, show: ShowProgress, part: str
 ) -> list[Outcome]:
-    """What the actor does with the validation cases."""
+    """The actor's outcomes on the validation cases."""
     outcomes: list[Outcome] = []
     for name in corpus.validation:
         outcomes += play(actor, corpus.cases, [name], choice, adviser, corpus.reward)

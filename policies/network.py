@@ -27,7 +27,7 @@ Observation = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Layout:
-    """Which parameters are steered: names without the stem on every strip, and full names elsewhere."""
+    """The steered parameters: names without the stem on every strip, and full names elsewhere."""
 
     strip: tuple[str, ...]
     shared: tuple[str, ...]

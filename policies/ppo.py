@@ -37,7 +37,7 @@ from mixagent.policies.network import Actor, Value
 
 @dataclass(frozen=True)
 class PpoSettings:
-    """How the policy learns from renders.
+    """The settings of learning from renders.
 
     Attributes:
         iterations: rollouts, each followed by an update; 0 leaves PPO out.
@@ -81,7 +81,7 @@ class PpoSettings:
 
 @dataclass(frozen=True)
 class Networks:
-    """What is trained.
+    """The networks that are trained.
 
     Attributes:
         actor: sees what a policy may see.
@@ -145,7 +145,7 @@ class MixingPolicy(ActorCriticPolicy):
         return self.action_dist.proba_distribution(self.actor(obs, self.order), self.log_std)
 
     def predict_values(self, obs: PyTorchObs) -> Tensor:
-        """What the value network expects, (B, 1)."""
+        """The value network's predictions, (B, 1)."""
         values: Tensor = self.value(obs, self.order).unsqueeze(-1)
         return values
 

@@ -1,4 +1,4 @@
-"""Which trained policy decides: the user's own, where `mixagent learn` promoted one, else the shipped one.
+"""Chooses the trained policy: the user's own, where `mixagent learn` promoted one, else the shipped one.
 
 The user's policies lie in folders beside each other and are never deleted; `current.json` says which
 is in use and which each came after, so that going back is a change of one name.
@@ -126,7 +126,7 @@ class Promotions:
 
 
 def shipped_folder() -> Path:
-    """Where the policies that come with the program lie, one folder each."""
+    """The folder of the policies that come with the program, one folder each."""
     return Path(str(resources.files("mixagent.checkpoints"))) / "policy"
 
 
@@ -148,7 +148,7 @@ def find_checkpoint(name: str = LEARNED) -> Path | None:
 
 
 def weights_sha256(name: str) -> str:
-    """What the configuration of a trained policy says of its weights; empty for one without weights."""
+    """The hash of its weights in a trained policy's configuration; empty for one without weights."""
     folder = find_checkpoint(name)
     if folder is None:
         return ""

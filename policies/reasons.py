@@ -43,7 +43,7 @@ KINDS: Mapping[str, str] = {
     "flatness": "noisiness",
     "blinks": "bands that drop out",
 }
-"""What the features are about, by the beginning of their names."""
+"""The subject of the features, by the beginning of their names."""
 
 FINDINGS: Mapping[str, str] = {"holes": "spectral holes", "flatness": "flat dynamics"}
 
@@ -56,7 +56,7 @@ _BAND = re.compile(r"([\d.]+)(?:-([\d.]+))?hz")
 
 @dataclass(frozen=True)
 class _Measures:
-    """What the measures of an observation are about, in the order of `_joined`.
+    """The subjects of an observation's measures, in the order of `_joined`.
 
     `kinds` names each group, `group` gives each measure's, and `details` what it is within its group.
     """
@@ -97,7 +97,7 @@ def explain(
             reasons[names[index]] = advised.get(names[advice], "the rules' advice")
         else:
             kind = measures.kinds[measures.group[place]]
-            reasons[names[index]] = _clause(kind, measures.details[place], float(apart[place]))
+            reasons[names[index]] = clause_of(kind, measures.details[place], float(apart[place]))
     return reasons
 
 
@@ -128,7 +128,7 @@ def _strongest(
 def _shares(
     actor: FrozenActor, observation: Observation, order: Order, hidden: NDArray[np.bool_]
 ) -> FloatArray:
-    """What hiding some measures takes from the action, shape (rows, A), for `hidden` (rows, measures)."""
+    """The change of the action when measures are hidden, shape (rows, A), for `hidden` (rows, measures)."""
     varied = np.where(hidden, _usual(actor, observation), _joined(observation))
     ends = np.cumsum([observation[key].size for key in _INPUTS])[:-1]
     parts = zip(_INPUTS, np.split(varied, ends, axis=1), strict=True)
@@ -138,7 +138,7 @@ def _shares(
 
 
 def _usual(actor: FrozenActor, observation: Observation) -> FloatArray:
-    """What stands for a hidden measure: its mean over the training songs, and 0 for advice."""
+    """The value for a hidden measure: its mean over the training songs, and 0 for advice."""
     none = np.zeros((), np.float32)
     return _joined(
         {key: np.broadcast_to(actor.mean.get(key, none), observation[key].shape) for key in _INPUTS}
@@ -153,10 +153,10 @@ def _joined(observation: Observation) -> FloatArray:
 @lru_cache(maxsize=16)
 def _measures(stems: tuple[str, ...], parameters: int) -> _Measures:
     """The groups of an observation of these stems; each parameter's advice is a group of its own."""
-    mix = [_words("mix", label) for label in FEATURE_NAMES]
+    mix = [words_of("mix", label) for label in FEATURE_NAMES]
     of_stems = [(f"{stem}: {kind}", detail) for stem in stems for kind, detail in mix]
-    findings = [_words("diagnosis", label) for label in DIAGNOSIS_NAMES]
-    targets = [_words("target", label) for label in TARGET_NAMES]
+    findings = [words_of("diagnosis", label) for label in DIAGNOSIS_NAMES]
+    targets = [words_of("target", label) for label in TARGET_NAMES]
     advice = [(f"advice {number}", "") for number in range(parameters)]
     rows = [*mix, *of_stems, *findings, *targets, *advice]
     kinds = tuple(dict.fromkeys(kind for kind, _ in rows))
@@ -165,8 +165,8 @@ def _measures(stems: tuple[str, ...], parameters: int) -> _Measures:
     return _Measures(kinds, group, tuple(detail for _, detail in rows))
 
 
-def _words(key: str, label: str) -> tuple[str, str]:
-    """What a measure is about, and its detail (a band, or what of a finding)."""
+def words_of(key: str, label: str) -> tuple[str, str]:
+    """The subject of a measure, and its detail (a band, or what of a finding)."""
     if key == "diagnosis":
         kind, what = label.split(".", 1)
         return f"the finding of {FINDINGS.get(kind, kind)}", _spoken(what)
@@ -196,7 +196,8 @@ def _band(found: re.Match[str]) -> str:
     return f"around {int(low) / 1000:g} kHz" if int(low) >= 1000 else f"around {low} Hz"
 
 
-def _clause(kind: str, detail: str, apart: float) -> str:
+def clause_of(kind: str, detail: str, apart: float) -> str:
+    """A reason in words: a measure of `words_of`, `apart` from the training songs in dB or a share."""
     if not detail:
         return kind
     # A band in dB; coherence is a share.

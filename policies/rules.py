@@ -36,7 +36,7 @@ Move = tuple[str, float, str]
 
 @dataclass(frozen=True)
 class RuleScales:
-    """How much of each measured excess a rule takes back; 0 switches the rule off."""
+    """The share of each measured excess that a rule takes back; 0 switches the rule off."""
 
     mud: float = 1.3
     resonance: float = 1.0

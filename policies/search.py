@@ -36,7 +36,7 @@ MOST = 1.5
 """Up to this times as far as the start moved a parameter, `amounts` may move it."""
 
 STEERED = ("master.*",)
-"""What a free search moves."""
+"""The parameters that a free search moves."""
 
 _AMOUNT_DEVIATION = 0.25
 _BATCH = 16
@@ -48,7 +48,7 @@ Batches = Generator[Float64Array, Float64Array, None]
 
 @dataclass(frozen=True)
 class Trace:
-    """What a search tried, in order; the first is its start.
+    """The trials of a search, in order; the first is its start.
 
     Attributes:
         settings: of each render.
@@ -161,7 +161,7 @@ def found(begun: Decision, trace: Trace) -> Decision:
 
 @dataclass(frozen=True)
 class _Way:
-    """What a search may try: points of [−1, 1]^n, of which one is the start, and the settings of each."""
+    """The space of a search: points of [−1, 1]^n, of which one is the start, and the settings of each."""
 
     start: Float64Array
     settings: Callable[[Float64Array], Settings]

@@ -65,7 +65,7 @@ _POINTS = 5
 
 @dataclass(frozen=True)
 class Response:
-    """What the surrogate knows of one case; levels are those of the input at −20 LUFS.
+    """The surrogate's knowledge of one case; levels are those of the input at −20 LUFS.
 
     Attributes:
         powers: mid, side and mid times side by third octave, (3, 27).
@@ -94,7 +94,7 @@ class Response:
 
     @classmethod
     def load(cls, path: Path) -> Response:
-        """What `save` wrote."""
+        """Read what `save` wrote."""
         arrays = load_file(path)
         effects = {key.removeprefix("effects."): value for key, value in arrays.items() if "effects." in key}
         return cls(effects=effects, **{name: arrays[name] for name in _ARRAYS})
@@ -132,7 +132,7 @@ def measure_response(case: Case, extend_from_hz: float) -> Response:
 
 
 def _effects(rendered: _Renders, space: ParameterSpace, name: str, extend_from_hz: float) -> FloatArray:
-    """What one tool does at each of its actions, (actions, 56)."""
+    """The effect of one tool at each of its actions, (actions, 56)."""
     always = {EXTEND_FROM: extend_from_hz} if name == EXTENSION else {}
     values = [{name: space[name].value(action), **always} for action in TOOLS[name]]
     return np.stack([rendered.effect(space.settings(value)) for value in values])
@@ -240,7 +240,7 @@ class Surrogate:
         return torch.cat((torch.stack((tone, image), 1), rest), 1)
 
     def outside(self, actions: Tensor) -> Tensor:
-        """How far actions (B, A) lie beyond where they have an effect."""
+        """The distance of actions (B, A) beyond where they have an effect."""
         return (actions - self._high).clamp(min=0.0) + (self._low - actions).clamp(min=0.0)
 
     def _tool_effects(self, cases: Tensor, actions: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.render import ChainError
-from mixagent.pipeline.restoration.gaps import measure_gaps
+from mixagent.pipeline.restoration.spectral_holes import measure_spectral_holes
 from mixagent.pipeline.types import Audio, Stems
 from mixagent.reward.model import RewardModel
 
@@ -55,7 +55,7 @@ class CaseTrial:
         return cls(tuple(Material(case, space) for case in cases), reward, rendered)
 
     def __call__(self, settings: Sequence[Settings]) -> NDArray[np.float64]:
-        """What each of the settings is worth, shape (settings,); −inf where the chain breaks."""
+        """The blind reward of each of the settings, shape (settings,); −inf where the chain breaks."""
         blind = blind_part(self.reward)
         return np.array([self._worth(blind, one) for one in settings])
 
@@ -87,9 +87,9 @@ def song_cases(
 ) -> list[Case]:
     """The loudest segment of each of some equal parts of a song, to be rendered as in the whole song.
 
-    Levels and gaps are the whole song's, and each segment is finished as far above or below the target
-    as it stands above or below the song. Silent parts give none; neither does a song under 0.4 s. A case
-    is named by where it begins, in seconds.
+    Levels and spectral holes are the whole song's, and each segment is finished as far above or below the
+    target as it stands above or below the song. Silent parts give none; neither does a song under 0.4 s.
+    A case is named by where it begins, in seconds.
 
     Args:
         stems: of the song; only the segments are held in memory.
@@ -101,17 +101,17 @@ def song_cases(
     starts_s = segment_starts_s(analysis, segments, seconds)
     if not starts_s:
         return []
-    levels, gaps = measure_levels(stems), measure_gaps(stems.mix)
+    levels, holes = measure_levels(stems), measure_spectral_holes(stems.mix)
     cases = [measure_case(f"{start_s:g}", _cut(stems, start_s, seconds), target) for start_s in starts_s]
     return [
-        replace(case, levels=levels, gaps=gaps, target=_raised(target, case.analysis, analysis))
+        replace(case, levels=levels, holes=holes, target=_raised(target, case.analysis, analysis))
         for case in cases
         if np.isfinite(case.analysis.integrated_lufs)
     ]
 
 
 def segment_starts_s(analysis: Analysis, segments: int, seconds: float) -> list[float]:
-    """Where the loudest window of each of `segments` equal parts begins; parts without sound have none."""
+    """The start of the loudest window in each of `segments` equal parts; parts without sound have none."""
     duration_s, short_term = analysis.duration_s, np.array(analysis.short_term_lufs)
     if not np.isfinite(analysis.integrated_lufs) or duration_s < _SHORTEST_S:
         return []

@@ -1,4 +1,4 @@
-"""How good an actor is on cases it does not learn from: each is rendered once, as the product would."""
+"""Validates an actor on cases it does not learn from: each is rendered once, as the product would."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Hear = Callable[[str, RenderPair], None]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an actor did with a case.
+    """The outcome of an actor's action on one case.
 
     Attributes:
         case: its name.

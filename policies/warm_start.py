@@ -43,7 +43,7 @@ VERSION = "1"
 
 @dataclass(frozen=True)
 class WarmStart:
-    """How the actor is fitted.
+    """The settings of the warm start.
 
     Attributes:
         epochs: at most so many rounds over the cases; 0 leaves the warm start out.
@@ -103,7 +103,7 @@ def measure_responses(
 
 
 def response_path(folder: Path, name: str) -> Path:
-    """Where the response of a case is kept."""
+    """The path of a case's response."""
     key = hashlib.sha256(f"{VERSION}/{name}".encode()).hexdigest()[:20]
     return folder / key[:2] / f"{key}.safetensors"
 
@@ -127,7 +127,7 @@ def _measure_one(store: CaseStore, folder: Path, name: str) -> None:
 
 
 def _cutoff_hz(case: Case) -> float:
-    """Where the spectrum ends too early, by the diagnosis; the top of the range where it does not."""
+    """The frequency at which the spectrum ends too early, by the diagnosis; else the top of the range."""
     holes = case.diagnosis.finding("holes")
     if holes is None or holes.values.get("missing_db", 0.0) < LEAST_MISSING_DB:
         return NO_CUTOFF_HZ
@@ -171,7 +171,7 @@ def _read(path: Path) -> Response | None:
 
 @dataclass(frozen=True)
 class Round:
-    """How a round of the fit went: mean share of the distance undone, by the surrogate."""
+    """The result of a round of the fit: mean share of the distance undone, by the surrogate."""
 
     number: int
     training: float
@@ -253,7 +253,7 @@ def _noisy(observation: dict[str, Tensor], actor: Actor, noise: float) -> dict[s
 
 
 def share_undone(surrogate: Surrogate, cases: Tensor, action: Tensor) -> Tensor:
-    """What the reward's `truth` would be, (B,): share of the total distance undone, as predicted."""
+    """Predict the reward's `truth`, (B,): the share of the total distance undone."""
     before, after = totals(surrogate.before[cases]), totals(surrogate.distance(cases, action))
     return (before - after) / before.clamp(min=LEAST_DISTANCE)
 

@@ -1,1 +1,1 @@
-"""How good a render is."""
+"""The reward: judges how good a render is."""

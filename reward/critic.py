@@ -28,7 +28,7 @@ from mixagent.pipeline.types import FloatArray
 from mixagent.reward.recovery import DIMENSIONS
 
 OUTPUTS = ("total", *DIMENSIONS)
-"""What is predicted: the distance's total in its units, and each dimension in dB."""
+"""The critic's outputs: the distance's total in its units, and each dimension in dB."""
 
 VERSION = 2
 

@@ -73,7 +73,7 @@ TERMS: Mapping[str, Callable[..., Term]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Score:
-    """What a render is worth against its input.
+    """The score of a render against its input.
 
     Attributes:
         total: weighted sum of all terms that have an opinion.

@@ -58,7 +58,7 @@ class Rater(Protocol):
 
 @dataclass
 class VoiceQuality:
-    """How much worse a model finds the voice of the render than that of the input: 0 to −1.
+    """The loss of a model's opinion of the voice, from input to render: 0 to −1.
 
     A fall of `free` or less costs nothing, one of `full` all. There is nothing to be won: a model
     that likes a ruined voice better than a good one cannot be climbed.

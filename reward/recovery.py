@@ -1,4 +1,4 @@
-"""How far a render is from a known original, and how much of that distance a system undid.
+"""The distance of a render to a known original, and the share of it that a system undid.
 
 Both sides are compared at equal integrated loudness, sample-aligned, in four dimensions that each
 have decibels as their unit, so that a change of level alone costs nothing:

@@ -1,4 +1,4 @@
-"""What a reward looks at: a render beside the input that it was made from.
+"""The input of a reward: a render beside the song that it was made from.
 
 Everything costly is measured once and kept with the audio, so that many terms share one spectrogram
 and the input of many renders is measured once. All levels stand in decibels against the audio's own
@@ -34,7 +34,7 @@ BAND_EDGES_HZ = (
 """Edges of the bands in which input and render are compared: octaves to thirds of octaves."""
 
 FLOOR_DB = -80.0
-"""What is further under the programme than this is taken for silence."""
+"""Sound further under the programme than this counts as silence."""
 
 _FRAME_S = 0.0232
 _PIECE = 1 << 15
@@ -113,7 +113,7 @@ class AnalysedAudio:
 
     @cached_property
     def loudness(self) -> Loudness | Analysis:
-        """What the meters read of the audio, or an analysis that holds it."""
+        """The meters' readings of the audio, or those of an analysis that holds them."""
         return measure(self.audio)
 
     @cached_property
@@ -138,7 +138,7 @@ class AnalysedAudio:
 
     @cached_property
     def silent(self) -> bool:
-        """Whether there is nothing to hear: digital silence, or shorter than a frame."""
+        """True if there is nothing to hear: digital silence, or shorter than a frame."""
         samples = self.audio.samples
         if self.audio.frames < _FRAME_S * self.audio.rate:
             return True
@@ -154,7 +154,7 @@ class AnalysedAudio:
 
 @dataclass(frozen=True)
 class Finished:
-    """What the finaliser alone makes of an input.
+    """An input that only the finaliser worked on.
 
     Attributes:
         analysed: the result.
@@ -168,7 +168,7 @@ class Finished:
 
     @property
     def reduction_db(self) -> float:
-        """How much the limiter took off."""
+        """The most that the limiter took off, in dB."""
         return self.finish.max_reduction_db if self.finish else 0.0
 
 

@@ -120,7 +120,7 @@ def _step(material: Material, settings: Settings, reward: RewardModel, watch: St
     """What a step does, part by part."""
     case, original = material.case, material.original
     with watch("render"):
-        source = load(premaster(case.stems, settings, levels=case.levels, gaps=case.gaps))
+        source = load(premaster(case.stems, settings, levels=case.levels, holes=case.holes))
     with watch("finalise"):
         finish = finalise(source, case.target, None)
     after = AnalysedAudio(load(finish.audio))

@@ -108,7 +108,7 @@ def make_song(seed: int, seconds: float = SONG_S) -> Audio:
     frames = round(SONG_S * RATE)
     duck = _duck(frames)
     kick, snare, hats = _drums(frames, random)
-    lead = _sing(LEAD, frames, random)
+    lead = sing(LEAD, frames, random)
     band = (
         _at(_pan(kick, 0.0), -17.0),
         _at(_pan(snare, 0.05) + _room(snare, random, decay_s=0.5) * 0.22, -19.0),
@@ -343,8 +343,8 @@ def _pad(frames: int, random: np.random.Generator) -> Float64Array:
 def _vocals(lead: Float64Array, frames: int, random: np.random.Generator) -> Float64Array:
     """The lead in the middle with echo and hall; in the chorus a double and thirds at the sides."""
     chorus = [note for note in LEAD if note.beat >= 4 * CHORUS_BAR]
-    thirds = _sing([_third_below(note) for note in chorus], frames, random)
-    double = _sing(chorus, frames, random, late_s=0.018)
+    thirds = sing([_third_below(note) for note in chorus], frames, random)
+    double = sing(chorus, frames, random, late_s=0.018)
     echo = np.pad(lead, (round(1.5 * BEAT_S * RATE), 0))[:frames]
     echo = signal.sosfilt(signal.butter(2, (400, 3500), "band", fs=RATE, output="sos"), echo)
     dry = _pan(lead, 0.0) + _pan(double, -0.6) * 0.3 + _pan(thirds, 0.6) * 0.38
@@ -357,7 +357,7 @@ def _third_below(note: Syllable) -> Syllable:
     return Syllable(note.beat, note.beats, scale[scale.index(note.pitch) - 2], note.vowel, note.consonant)
 
 
-def _sing(
+def sing(
     notes: Sequence[Syllable], frames: int, random: np.random.Generator, late_s: float = 0.0
 ) -> Float64Array:
     """The notes by a source and filter voice: partials weighted by formants, breath and consonants."""
@@ -365,7 +365,7 @@ def _sing(
     previous = notes[0].pitch
     for note in notes:
         at_s = note.beat * BEAT_S + late_s + random.normal(0.0, 0.008)
-        _add(track, _voiced(note, previous, random), at_s)
+        _add(track, voiced(note, previous, random), at_s)
         _add(track, _consonant(note.consonant, random), at_s - (0.09 if note.consonant == "s" else 0.03))
         previous = note.pitch
     track = signal.sosfilt(signal.butter(2, 110, "high", fs=RATE, output="sos"), track)
@@ -373,7 +373,7 @@ def _sing(
     return np.asarray(track * (loud / loud.max()) ** -0.2)
 
 
-def _voiced(note: Syllable, previous: int, random: np.random.Generator) -> Float64Array:
+def voiced(note: Syllable, previous: int, random: np.random.Generator) -> Float64Array:
     """One vowel with a glide into its pitch, late vibrato, jitter and breath."""
     frames = round((note.beats * BEAT_S * 0.97) * RATE)
     time = np.arange(frames) / RATE

@@ -158,7 +158,7 @@ class Renders:
 
     def _rendered(self, mix: Audio, settings: Settings, finished: bool) -> Audio:
         target = self._case.target if finished else None
-        known = {"levels": self._case.levels, "gaps": self._case.gaps} if mix is self._mix else {}
+        known = {"levels": self._case.levels, "holes": self._case.holes} if mix is self._mix else {}
         return load(render(Stems(mix, {}), settings, target, **known).audio)
 
     def _blended(self, first: Audio, second: Audio) -> Audio:

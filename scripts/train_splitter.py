@@ -166,7 +166,7 @@ def prepare_songs(folders: Sequence[Path], store: Path) -> None:
 
 
 def is_kept_back(piece: str) -> bool:
-    """Whether a composition is for validation."""
+    """True if a composition is for validation."""
     return zlib.crc32(piece.encode()) % 8 == 0
 
 

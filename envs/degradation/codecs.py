@@ -1,4 +1,4 @@
-"""What codecs and converters leave: Opus, AAC and Vorbis by ffmpeg, and round trips through low rates.
+"""Codecs and converters as damage: Opus, AAC and Vorbis by ffmpeg, and round trips through low rates.
 
 MP3 is left to validation (`envs.pathologies`).
 """

@@ -1,4 +1,4 @@
-"""Which damage is drawn, how strong it is, and how it is put on: seeded, at any severity."""
+"""Draws damage and its strength from a seed, and applies it at any severity."""
 
 from __future__ import annotations
 

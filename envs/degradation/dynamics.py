@@ -53,7 +53,7 @@ def levelled(
 
 
 def gated(audio: Audio, threshold_db: float, depth_db: float, attack_s: float, release_s: float) -> Audio:
-    """What lies under a threshold, against the RMS of the whole, is lowered by up to `depth_db`."""
+    """Lower passages under a threshold, against the RMS of the whole, by up to `depth_db`."""
     power = np.square(audio.samples).mean(axis=0, dtype=np.float64)
     over_db = _detected(power, max(float(power.mean()), 1e-12), attack_s * audio.rate, release_s * audio.rate)
     gain_db = -np.clip(2.0 * (threshold_db - over_db), 0.0, depth_db)

@@ -31,7 +31,7 @@ _FRAME_S = 0.0464
 
 @dataclass(frozen=True)
 class Field:
-    """What is done to mid, side and balance; each a sum of gains.
+    """The gains of mid, side and balance; each a sum of several.
 
     Attributes:
         mid, side: gains in dB.
@@ -356,7 +356,7 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator], Field], float]] = {
     "blinking": (_blinking, 0.6),
     "wandering": (_wandering, 0.6),
 }
-"""What a field may hold, by name: how it is drawn, and its weight."""
+"""The parts that a field may have, by name: how each is drawn, and its weight."""
 
 MOVING = ("blinking", "wandering")
 """Kinds that change in time."""

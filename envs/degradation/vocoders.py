@@ -1,4 +1,4 @@
-"""What generators' decoders do to a spectrum: mel inversion, coarse magnitudes, copied or ringing highs."""
+"""Artefacts of generators' decoders: mel inversion, coarse magnitudes, copied or ringing highs."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ _NAMES: tuple[tuple[Dimension, str], ...] = (
     ("dynamics", r".*\.(comp|transient|expand|gain|ride)_"),
     ("eq", r".*\.(eq|bell|low_mid_cut|shimmer_cut|high_pass|low_shelf|presence|air|linear_phase)"),
 )
-"""How the names of each dimension begin; the first that fits counts.
+"""The beginnings of each dimension's parameter names; the first that fits counts.
 
 A dynamic equaliser is an equaliser. Levels of stems and buses are of dynamics, the rooms that they are
 placed in are of width.
@@ -34,7 +34,7 @@ placed in are of width.
 
 @dataclass(frozen=True)
 class Strengths:
-    """How much of each dimension is applied, 0 (none of it) to 1 (all that was decided).
+    """The share of each dimension that is applied, 0 (none of it) to 1 (all that was decided).
 
     `restore` also scales the restoration stages that run before the mix.
 

@@ -1,4 +1,4 @@
-"""What the repairs of the master chain really did to a song: measured, not their limits."""
+"""Measures what the repairs of the master chain really did to a song, not their limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mixagent.pipeline.measure.blinks import measure_blinks
 from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.restoration.blinks import BlinkFiller
 from mixagent.pipeline.restoration.extension import extension
-from mixagent.pipeline.restoration.gaps import GapFiller, measure_gaps
+from mixagent.pipeline.restoration.spectral_holes import SpectralHoleFiller, measure_spectral_holes
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 MOST_DB = 60.0
@@ -35,7 +35,7 @@ _AUDIBLE_DB = -90.0
 
 @dataclass(frozen=True)
 class BandGain:
-    """What a processor did to one third octave.
+    """The change that a processor made to one third octave.
 
     Attributes:
         centre_hz: nominal centre of the band.
@@ -53,7 +53,7 @@ class BandGain:
 
 
 def repairs_applied(source: AudioSource, settings: Settings) -> dict[str, tuple[BandGain, ...]]:
-    """What each repair that the settings switch on does to a mix, by the parameter that switches it on.
+    """The measured effect of each repair on a mix, by the parameter that switches it on.
 
     Each is measured on the mix itself, without the others. What found nothing to repair has no bands.
     """
@@ -71,8 +71,10 @@ def repair_processors(source: AudioSource, settings: Settings) -> Mapping[str, P
         fits = ResonanceSuppressor.fits(rate)
         made["master.resonance_cut_db"] = ResonanceSuppressor(most_db, rate, channels) if fits else None
     if most_db := settings["master.gap_fill_db"]:
-        gaps = measure_gaps(source)
-        made["master.gap_fill_db"] = GapFiller(gaps, most_db, rate, channels) if gaps.gaps else None
+        holes = measure_spectral_holes(source)
+        made["master.gap_fill_db"] = (
+            SpectralHoleFiller(holes, most_db, rate, channels) if holes.holes else None
+        )
     if most_db := settings["master.blink_fill_db"]:
         blinks = measure_blinks(source)
         made["master.blink_fill_db"] = BlinkFiller(blinks, most_db, rate, channels) if blinks.found else None
@@ -83,7 +85,7 @@ def repair_processors(source: AudioSource, settings: Settings) -> Mapping[str, P
 
 
 def applied_gains(source: AudioSource, processor: Processor) -> tuple[BandGain, ...]:
-    """What a processor does to a source, by third octave; bands that it leaves alone are left out.
+    """The change of a source by a processor, by third octave; unchanged bands are left out.
 
     Args:
         source: of any length; it is read twice.

@@ -42,7 +42,7 @@ _LOWS_HEARD_MS = 30.0
 
 @dataclass(frozen=True)
 class BandProgrammes:
-    """How loud the master's bands usually are, by place: what their thresholds stand against.
+    """The usual levels of the master's bands, by place: their thresholds are relative to these.
 
     `bands` are those of the crossover, each gated by itself, and `bells` what is behind the cores of
     the dynamic equaliser's bells, gated by the body.
@@ -59,13 +59,13 @@ class BandProgrammes:
 
 
 def listens(settings: Settings) -> bool:
-    """Whether anything at these settings has to know its band's programme level."""
+    """True if anything at these settings needs its band's programme level."""
     dynamic = any(settings[f"{place}.range_db"] for place in DYNAMIC_PLACES)
     return dynamic or _split_is_heard(settings)
 
 
 def _split_is_heard(settings: Settings) -> bool:
-    """Whether any of the crossover's bands has to know its programme level."""
+    """True if any of the crossover's bands needs its programme level."""
     bands = (settings.section(place) for place in BAND_PLACES)
     return any(band["comp_ratio"] > 1 or band["expand_ratio"] > 1 or band["drive_db"] > 0 for band in bands)
 

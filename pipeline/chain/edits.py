@@ -13,7 +13,7 @@ from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.types import AudioSource, FloatArray, View, blocks
 
 SILENCE_DB = -72.0
-"""What lies further than this under the song's highest sample at either end is silence."""
+"""At either end, samples further than this under the song's highest sample count as silence."""
 
 _KEPT_BEFORE_S, _KEPT_AFTER_S = 0.02, 0.2
 """Silence that stays, so that neither a soft attack nor the end of a tail is cut."""
@@ -21,7 +21,7 @@ _KEPT_BEFORE_S, _KEPT_AFTER_S = 0.02, 0.2
 
 @dataclass(frozen=True)
 class Edits:
-    """What is done to the ends of a song, lengths in seconds; by default nothing.
+    """Trims and fades at the ends of a song, lengths in seconds; by default none.
 
     Raises:
         UsageError: a fade of no length.
@@ -126,7 +126,7 @@ def edited(source: AudioSource, edits: Edits, span: Span) -> AudioSource:
 
 
 def _programme(source: AudioSource) -> tuple[int, int]:
-    """Where the song begins and ends, in frames, with what is kept before and after it."""
+    """The first and last frame of the song, with the silence that is kept before and after it."""
     peak = max((float(np.abs(part).max(initial=0.0)) for part in blocks(source)), default=0.0)
     threshold, first, last, at = peak * db_to_amplitude(SILENCE_DB), source.frames, 0, 0
     for part in blocks(source):

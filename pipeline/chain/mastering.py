@@ -36,7 +36,7 @@ from mixagent.pipeline.dsp.streaming import Processor, process_blocks
 from mixagent.pipeline.measure.blinks import Blinks
 from mixagent.pipeline.measure.highs import Highs
 from mixagent.pipeline.restoration.blinks import BlinkFiller
-from mixagent.pipeline.restoration.gaps import GapFiller, Gaps
+from mixagent.pipeline.restoration.spectral_holes import SpectralHoleFiller, SpectralHoles
 from mixagent.pipeline.types import AudioSource, Float64Array
 
 _NO_EXTENSION_HZ = 22050.0
@@ -44,12 +44,12 @@ _NO_EXTENSION_HZ = 22050.0
 
 
 def is_mastered(settings: Settings) -> bool:
-    """Whether anything between the mix and the finaliser is off neutral."""
+    """True if anything between the mix and the finaliser is off neutral."""
     return any(settings.active(where) for where in ("master", *ADVANCED_PLACES - FINALISER_PLACES))
 
 
 def extends(settings: Settings) -> bool:
-    """Whether the highs are to be extended, for which they have to be measured."""
+    """True if the highs are to be extended, for which they have to be measured."""
     return settings["master.extend_from_hz"] < _NO_EXTENSION_HZ
 
 
@@ -66,14 +66,14 @@ def band_programmes(source: AudioSource, settings: Settings) -> BandProgrammes |
 
 @dataclass(frozen=True)
 class Chain:
-    """What an effect of the master is built from.
+    """The settings and measures that an effect of the master is built from.
 
     Attributes:
         settings: of every parameter.
         rate: sample rate in Hz.
         channels: width, balance and mono lows work on two and are left out otherwise.
         programme: the level of the mix that goes in, which the thresholds stand against.
-        gaps: the gaps of the mix, for `gap_fill_db`; nothing is filled without them.
+        holes: the spectral holes of the mix, for `gap_fill_db`; nothing is filled without them.
         bands: `band_programmes` of the mix; what needs them is left out without them.
         ride: `measure_ride` of the mix, for `ride_db`; no level is ridden without it.
         highs: where the highs of the mix end, for `extend_from_hz`; taken at its word without them.
@@ -85,7 +85,7 @@ class Chain:
     rate: int
     channels: int
     programme: Programme
-    gaps: Gaps | None = None
+    holes: SpectralHoles | None = None
     bands: BandProgrammes | None = None
     ride: Ride | None = None
     highs: Highs | None = None
@@ -134,11 +134,11 @@ def _resonances(chain: Chain) -> list[Processor]:
     return [ResonanceSuppressor(most_db, chain.rate, chain.channels)]
 
 
-def _gap_filler(chain: Chain) -> list[Processor]:
+def _spectral_hole_filler(chain: Chain) -> list[Processor]:
     most_db = chain.master["gap_fill_db"]
-    if chain.gaps is None or not chain.gaps.gaps or most_db <= 0:
+    if chain.holes is None or not chain.holes.holes or most_db <= 0:
         return []
-    return [GapFiller(chain.gaps, most_db, chain.rate, chain.channels)]
+    return [SpectralHoleFiller(chain.holes, most_db, chain.rate, chain.channels)]
 
 
 def _equalisers(chain: Chain) -> list[Processor]:
@@ -200,7 +200,7 @@ EFFECTS: dict[str, Effect] = {
     "blinks": _blink_filler,
     "dynamic cuts": _cuts,
     "resonances": _resonances,
-    "gaps": _gap_filler,
+    "gaps": _spectral_hole_filler,
     "equalisers": _equalisers,
     "dynamic equaliser": _dynamic_equaliser,
     "extension": _extension,

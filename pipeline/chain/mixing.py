@@ -68,7 +68,7 @@ def mix_blocks(
 
 
 def is_active(settings: Settings, stem: str) -> bool:
-    """Whether the strip of this stem, or the bus that it feeds, is off neutral."""
+    """True if the strip of this stem, or the bus that it feeds, is off neutral."""
     return settings.active(stem) or (stem in BUSES and _works(settings.section(BUSES[stem])))
 
 

@@ -160,7 +160,7 @@ class Settings:
         return {p.name.split(".", 1)[1]: self.values[p.name] for p in self.space if p.where == where}
 
     def active(self, where: str) -> bool:
-        """Whether any parameter at this place is off neutral."""
+        """True if any parameter at this place is off neutral."""
         return any(p.where == where and self.values[p.name] != p.neutral for p in self.space)
 
     def to_action(self) -> NDArray[np.float32]:
@@ -419,7 +419,7 @@ ADVANCED_PLACES = frozenset(where for where, _ in ADVANCED)
 CLIPPER, PUNCH = "clipper", "punch"
 
 FINALISER_PLACES = frozenset((CLIPPER, PUNCH))
-"""Whose parameters are the finaliser's, not the chain's."""
+"""The places whose parameters are the finaliser's, not the chain's."""
 
 STEM_PLACES = frozenset((*STEM_NAMES, "drum_bus", "vocal_bus"))
 """The places of a chain that work on stems."""
@@ -432,4 +432,4 @@ SHARED = (
     ("master", MASTER),
     *ADVANCED,
 )
-"""What a chain has once, whatever its stems."""
+"""The places that a chain has once, whatever its stems."""

@@ -67,7 +67,7 @@ class Ride:
 
     @property
     def moves(self) -> bool:
-        """Whether any section is given another gain than 0 dB."""
+        """True if any section is given another gain than 0 dB."""
         return any(self.gains_db)
 
     @cached_property
@@ -150,7 +150,7 @@ def sections_of(energies: Float64Array) -> tuple[Section, ...]:
 
 
 def _cuts(levels: Float64Array, least: int) -> list[int]:
-    """Where the best piecewise constant course changes; no piece is shorter than `least`."""
+    """The changes of the best piecewise constant course; no piece is shorter than `least`."""
     price = _LEAST_CONTRAST_LU**2 * least
     sums = np.concatenate([[0.0], np.cumsum(levels)])
     squares = np.concatenate([[0.0], np.cumsum(levels**2)])

@@ -1,1 +1,1 @@
-"""What is wrong with a song: the five pathologies, defects, and the statistics that they are held against."""
+"""Diagnoses a song: the five pathologies, defects, and the statistics that they are compared with."""

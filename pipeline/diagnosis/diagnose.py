@@ -1,4 +1,4 @@
-"""What is wrong with a song: the five pathologies of generated audio, and plain defects.
+"""Diagnoses a song: the five pathologies of generated audio, and plain defects.
 
 A pathology's severity says how far outside of finished music the song is (`finished_music`), so it
 needs no fixed threshold and does not depend on the song's level: 0 is what finished records measure
@@ -83,7 +83,7 @@ class Diagnosis:
         return finding.severity if finding else 0.0
 
     def found(self, kind: str) -> bool:
-        """Whether a kind is severe enough to count."""
+        """True if a kind is severe enough to count."""
         return self.severity(kind) >= FOUND
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ class Diagnosis:
 
 @dataclass(frozen=True)
 class ToneDeviation:
-    """How a song's tone differs from the mean of finished music, at equal mean level.
+    """The difference of a song's tone from the mean of finished music, at equal mean level.
 
     `hz`, `deviation_db` and `deviation_sigma` (in standard deviations over finished music) have one
     value for each third octave from 63 Hz to 16 kHz.
@@ -405,7 +405,7 @@ def _hum(measured: Fingerprint, analysis: Analysis) -> Finding | None:
 
 
 def _line_db(level: Float64Array, bin_hz: float, hz: float) -> float:
-    """How far a line within 1.5 bins of `hz` stands over the 15 Hz on both sides."""
+    """The dB by which a line within 1.5 bins of `hz` stands over the 15 Hz on both sides."""
     centre, reach = round(hz / bin_hz), max(round(15 / bin_hz), 3)
     if centre + reach >= len(level) or level[centre - 1 : centre + 2].max() < -75.0:
         return 0.0

@@ -1,4 +1,4 @@
-"""What finished records measure, and how far outside of that a song is.
+"""Statistics of finished records, and the deviation of a song from them.
 
 For each pathology a few features are read from the song's fingerprint. The fitted statistics
 (`checkpoints/finished_music`, made by `scripts/fit_finished_music.py`) hold their mean and spread
@@ -100,7 +100,7 @@ def curve(power: Float64Array, bin_hz: float, low_hz: float, high_hz: float, per
 
 
 def prominence_db(curve: Curve, reach_octaves: float = 0.67) -> Float64Array:
-    """How far each point stands over the median of its surroundings."""
+    """The dB by which each point stands over the median of its surroundings."""
     reach = round(reach_octaves * curve.steps_per_octave)
     padded = np.pad(curve.level_db, reach, mode="reflect")
     around = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
@@ -153,7 +153,7 @@ def lines_db(fingerprint: Fingerprint) -> tuple[Float64Array, Float64Array]:
 
 
 def cutoff_hz(fingerprint: Fingerprint) -> float:
-    """Where the spectrum falls by 20 dB within a sixth of an octave and stays down; else Nyquist."""
+    """The frequency at which the spectrum falls by 20 dB within 1/6 octave and stays down; else Nyquist."""
     nyquist_hz = fingerprint.bin_hz * (len(fingerprint.left_power) - 1)
     fine = curve(
         fingerprint.left_power + fingerprint.right_power, fingerprint.bin_hz, 2500, 0.97 * nyquist_hz, 24
@@ -392,7 +392,7 @@ class Estimator:
     threshold_db: float
 
     def excess_db(self, standard: Float64Array) -> float:
-        """What is likely too much, 0 or more."""
+        """The likely excess, 0 or more."""
         return max(self.offset_db + float(self.weights @ standard) - self.threshold_db, 0.0)
 
 
@@ -422,12 +422,12 @@ class Population:
         return np.clip((values - self.mean) / self.spread, -STANDARD_LIMIT, STANDARD_LIMIT)
 
     def score(self, features: Mapping[str, float]) -> float:
-        """How far outside: 0 is the mean of finished music, 1 the limit that hardly any passes."""
+        """The deviation: 0 is the mean of finished music, 1 the limit that hardly any passes."""
         standard = self.standard(features)
         return max(float(direction @ standard) for direction in self.directions.values())
 
     def excess_db(self, features: Mapping[str, float]) -> float:
-        """What the pathology likely added; 0 where it has no estimator."""
+        """The dB that the pathology likely added; 0 where it has no estimator."""
         return self.estimator.excess_db(self.standard(features)) if self.estimator else 0.0
 
 
@@ -441,7 +441,7 @@ class FinishedMusic:
     populations: Mapping[str, Population]
 
     def expected_db(self, tone_db: Float64Array, unknown: NDArray[np.bool_]) -> Float64Array:
-        """What the known bands of a tone curve predict of the unknown ones (conditional mean).
+        """Predict the unknown bands of a tone curve from the known ones (conditional mean).
 
         Args:
             tone_db: levels in the bands of `TONE_HZ`, at any overall level.

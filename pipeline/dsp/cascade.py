@@ -15,7 +15,7 @@ UNCHANGED = np.array([1.0, 0.0, 0.0, 0.0, 0.0])
 """A section that does nothing."""
 
 TINY = 1e-30
-"""What rings on in silence is cut off here, before it becomes denormal, which processors are slow at."""
+"""Ringing in silence is cut off here, before it becomes denormal, which processors are slow at."""
 
 _FLUSH_FRAMES = 4096
 

@@ -42,7 +42,7 @@ _DEEPER = 1.25
 
 @dataclass(frozen=True)
 class Ballistics:
-    """How fast a band listens and moves, in ms."""
+    """The time constants of a band's detector and gain, in ms."""
 
     detector_ms: float
     attack_ms: float
@@ -54,7 +54,7 @@ _BALLISTICS = {LOW_MID.name: Ballistics(40.0, 15.0, 150.0), SHIMMER.name: Ballis
 
 @dataclass(frozen=True)
 class Reaction:
-    """What moves a band's gain: how far it exceeds `usual` by level and by share, less `margin_db`.
+    """The excess that moves a band's gain: over `usual` by level and by share, less `margin_db`.
 
     The gain goes by as much as that, smoothly up to `range_db`: down for a negative one, else up.
     """

@@ -25,7 +25,7 @@ _FLOOR = 1e-12
 
 @dataclass(frozen=True)
 class Detector:
-    """What the level is heard through: a high-pass, 0 for none, and a mean over so long."""
+    """The level detector: a high-pass, 0 for none, and the length of its mean."""
 
     above_hz: float
     mean_ms: float
@@ -37,7 +37,7 @@ BODY = Detector(BODY_HZ, 5.0)
 
 @dataclass(frozen=True)
 class Curve:
-    """What the gain does over the programme level: `slope` dB a dB above `threshold_db`.
+    """The gain computer relative to the programme level: `slope` dB a dB above `threshold_db`.
 
     A negative slope compresses, a positive one expands; the gain never exceeds `limit_db`, which it
     approaches smoothly.

@@ -20,7 +20,7 @@ from mixagent.pipeline.dsp.oversampling import HOP_FRAMES, LONG_REACH, SHORT_REA
 from mixagent.pipeline.types import FloatArray
 
 MARGIN_DB = 0.01
-"""How far under the ceiling the limiter aims: room for 16-bit dither and for a meter's rounding."""
+"""The limiter aims this far under the ceiling: room for 16-bit dither and for a meter's rounding."""
 
 Sample = TypeVar("Sample", bound=np.generic)
 
@@ -31,7 +31,7 @@ _STEPS_PER_NEPER = _STEPS_PER_DB * 20.0 / math.log(10.0)
 
 @dataclass(frozen=True)
 class Ballistics:
-    """How the gain moves.
+    """The time constants of the gain.
 
     The gain starts to fall `attack_ms` before a peak and reaches what the peak needs at the peak. A
     peak is held until `hold_ms` after the attack of the next would have begun, so that the gain
@@ -53,7 +53,7 @@ class Ballistics:
 _CORRECTION = Ballistics(attack_ms=1.0, hold_ms=0.0, release_ms=0.0, release_db_per_s=math.inf)
 _CORRECTIONS = 2
 LEFT_TO_CORRECTIONS_DB = 0.03
-"""How much lower the first stage aims, so that the interpolators' ripple seldom needs a correction."""
+"""The first stage aims this much lower, so that the interpolators' ripple seldom needs a correction."""
 
 
 class TruePeakLimiter:
@@ -108,7 +108,7 @@ class TruePeakLimiter:
 
 
 def shaping_ceiling(ceiling_dbtp: float) -> float:
-    """What the stage that shapes the gain holds the peaks under, linear, for a limiter's ceiling."""
+    """The linear ceiling of the stage that shapes the gain, for a limiter's ceiling."""
     return float(db_to_amplitude(ceiling_dbtp - MARGIN_DB - LEFT_TO_CORRECTIONS_DB))
 
 
@@ -203,7 +203,7 @@ class _Stage:
 
 
 def _kept(time_ms: float, rate: float) -> float:
-    """What an exponential decay of this time constant keeps from one value to the next."""
+    """The share that an exponential decay of this time constant keeps from one value to the next."""
     return math.exp(-1000.0 / (time_ms * rate)) if time_ms else 0.0
 
 

@@ -40,10 +40,10 @@ _MOVED = 0.97
 _LONG_WINDOWS = ((LONG_REACH, 8.0), (128, 5.0), (64, 5.0), (32, 5.0))
 _DOUBT_FROM = 3 * _FFT_FRAMES // 8
 _RIPPLE = 0.001
-"""How much the short and the long responses differ below that bin (three quarters of Nyquist)."""
+"""The difference of the short and the long responses below that bin (three quarters of Nyquist)."""
 
 _DOUBT = 12.0
-"""How many times its RMS the short and the long interpolation are taken to differ at most."""
+"""The factor over its RMS by which the short and the long interpolation are taken to differ at most."""
 
 METERS_DISAGREE = 0.009
 """What is added to a peak, where the interpolators doubt, for the meters that lie between them."""

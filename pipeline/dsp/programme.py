@@ -52,7 +52,7 @@ class DynamicBand:
         return self.centre_hz / (self.high_hz - self.low_hz)
 
     def fits(self, rate: int) -> bool:
-        """Whether the band's centre lies far enough below Nyquist to be filtered."""
+        """True if the band's centre lies far enough below Nyquist to be filtered."""
         return self.centre_hz < 0.45 * rate
 
 
@@ -62,7 +62,7 @@ SHIMMER = DynamicBand("shimmer", 6000.0, 12000.0)
 
 @dataclass(frozen=True)
 class BandLevel:
-    """How strong a band usually is: its level, and its share of the body, where it is rather strong.
+    """The usual strength of a band: its level, and its share of the body, where it is rather strong.
 
     Both are the upper quartile over the gated windows, in dB.
     """
@@ -72,12 +72,12 @@ class BandLevel:
 
     @property
     def silent(self) -> bool:
-        """Whether no window counted."""
+        """True if no window counted."""
         return self.level_db <= FLOOR_DB
 
 
 class Levelled(Protocol):
-    """What a threshold can stand against.
+    """The programme level that a threshold is relative to.
 
     `level_db` is the mean power over the channels in dB re full scale, gated as ITU-R BS.1770 gates
     (−70 dB, then −10 dB under the mean). `spread_db` are quantiles of the gated windows' levels
@@ -102,7 +102,7 @@ class Level:
 
     @property
     def silent(self) -> bool:
-        """Whether no window counted."""
+        """True if no window counted."""
         return self.level_db <= FLOOR_DB
 
 
@@ -161,7 +161,7 @@ def level_of(levels_db: Float64Array, gated: NDArray[np.bool_]) -> Level:
 
 
 def usual_levels(levels_db: Float64Array, gated: NDArray[np.bool_]) -> tuple[BandLevel, ...]:
-    """How strong each band usually is, of windows (windows, 1 + bands) whose first is the body."""
+    """The usual strength of each band, of windows (windows, 1 + bands) whose first is the body."""
     bands = range(1, levels_db.shape[1])
     if not gated.any():
         return tuple(BandLevel(FLOOR_DB, 0.0) for _ in bands)

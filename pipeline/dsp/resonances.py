@@ -43,7 +43,7 @@ class ResonanceSuppressor(SpectralProcessor):
 
     @staticmethod
     def fits(rate: int) -> bool:
-        """Whether enough of the band lies below Nyquist."""
+        """True if enough of the band lies below Nyquist."""
         return rate / 2 > LOW_HZ * 1.2
 
     def correction(self, spectra: ComplexArray) -> ComplexArray | None:

@@ -86,7 +86,7 @@ def _bank() -> _Bank:
 
 
 class Saturation:
-    """What one curve for each band adds to the bands' sum, `latency` frames late.
+    """The difference that one curve for each band makes to the bands' sum, `latency` frames late.
 
     Args:
         curves: of each band; None adds nothing.
@@ -103,7 +103,7 @@ class Saturation:
         self._added = np.zeros((channels, FACTOR, 2 * _FURTHEST - 1), np.float32)
 
     def process(self, bands: FloatArray) -> FloatArray:
-        """What is added to the next blocks of the bands (bands, channels, frames): (channels, frames)."""
+        """The addition to the next blocks of the bands (bands, channels, frames): (channels, frames)."""
         bank, frames = _bank(), bands.shape[2]
         waiting = np.concatenate((self._waiting, bands[self._bands]), axis=2)
         added = np.zeros((*self._added.shape[:2], self._added.shape[2] + frames), np.float32)

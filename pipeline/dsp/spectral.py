@@ -44,7 +44,7 @@ class SpectralProcessor(ABC):
 
     @abstractmethod
     def correction(self, spectra: ComplexArray) -> ComplexArray | None:
-        """What to add to spectra (channels, windows, bins); None for nothing at all."""
+        """The addition to spectra (channels, windows, bins); None for nothing at all."""
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, (channels, frames), `latency` frames late."""

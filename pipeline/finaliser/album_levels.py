@@ -1,4 +1,4 @@
-"""What makes songs an album: one loudness for all of them, their levels among each other, a like tone.
+"""Levels and tone of an album: one loudness for all, the songs' levels among each other, a similar tone.
 
 An album is normalised as a whole by players that keep to it (AES TD1008): the quiet songs stay as far
 below the loud ones as they were made. So the album gets one target and its songs what follows from it.
@@ -20,7 +20,7 @@ from mixagent.pipeline.measure.meters import programme_loudness
 from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 BOUND_LU = 6.0
-"""How far from the album's loudness a song may lie unless another bound is given.
+"""The distance in LU that a song may have from the album's loudness unless another bound is given.
 
 On 21 finished soundtracks (`scripts/measure_albums.py`) the quietest song lay 0.9 to 6.2 LU below the
 album's loudness and the loudest 0.5 to 4.9 LU above it: a record is made within this.
@@ -39,7 +39,7 @@ SHORTEST_TONE_S = 5.0
 """A song of less has no tone of its own."""
 
 SILENT_DBFS = -60.0
-"""What stays under this between two songs is heard as their pause."""
+"""Sound under this level between two songs counts as their pause."""
 
 _LEAST_MOVE_DB = 0.1
 _OTHER_BAND_DB = 15.0
@@ -65,7 +65,7 @@ def kept_offset_lu(offset_lu: float, bound_lu: float) -> float:
 
 @dataclass(frozen=True)
 class SongLevel:
-    """What a song gets in its album.
+    """The level of one song in its album.
 
     Attributes:
         target_lufs: integrated loudness of its master.

@@ -57,7 +57,7 @@ class Codec:
     missing: Callable[[], str]
 
     def require(self) -> None:
-        """Whether it can be used here.
+        """Check that the codec can be used here.
 
         Raises:
             ModelMissingError: it is not installed.
@@ -68,7 +68,7 @@ class Codec:
 
 @dataclass(frozen=True)
 class CodecCheck:
-    """What is heard of a master after a codec: its highest peak, and its loudness; −inf for silence."""
+    """A master after a codec: its highest peak and its loudness; −inf for silence."""
 
     codec: str
     kbps: int
@@ -164,7 +164,7 @@ CODECS: Mapping[str, Codec] = {
 
 
 def planned(check: bool, hold: bool | None, suffixes: Sequence[str], named: Sequence[str] = ()) -> CodecPlan:
-    """Which codecs to check and to hold the ceiling through.
+    """The plan of which codecs are checked and which hold the ceiling.
 
     The codecs of the files that are written are always checked. Without a wish the ceiling is also held
     through them, where no lossless file is among them: that one would be limited for the others' sake.

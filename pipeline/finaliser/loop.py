@@ -65,7 +65,7 @@ _SLOW_BEHIND_DB = 4.0
 """The most that a clipper may leave over the ceiling for the limiter to be slow."""
 
 PUNCH_DB = 6.0
-"""How far what rings out is lowered at most, for a `FinaliserSettings.punch` of 1."""
+"""The most in dB that the sustain is lowered by, for a `FinaliserSettings.punch` of 1."""
 
 _LOST_FOR_ALL_DB = 0.5
 _ROOM_FOR_ALL_DB = 2.0
@@ -81,7 +81,7 @@ _EXACT_LU = 0.005
 _MAX_LOWERINGS = 6
 _LOWERING_ROOM_DB = 0.005
 _METERS_DIFFER_DB = 1.0
-"""How much higher than ours another meter may read what lies close to the Nyquist frequency."""
+"""The dB by which another meter may read peaks near the Nyquist frequency higher than ours."""
 
 _MEASURING_SHARE = 0.2
 _FIRST_SHARE = _MEASURING_SHARE + (1.0 - _MEASURING_SHARE) / 2
@@ -217,7 +217,7 @@ def _finish(audio: Audio | DiskAudio, renders: tuple[FinishRender, ...], missed:
 
 @dataclass(frozen=True)
 class _Peaks:
-    """What takes them: a clipper's curve, if there is one, and how the limiter's gain moves."""
+    """The treatment of peaks: a clipper's curve, if there is one, and the limiter's ballistics."""
 
     curve: Curve | None = None
     ballistics: Ballistics = ORDINARY
@@ -348,7 +348,7 @@ class _Search:
         return _finish(audio, tuple(self.renders), self._missed(self.renders[-1]))
 
     def tails_to_lower(self) -> tuple[float, float]:
-        """What the first render has lost of the transients, and how far to lower what rings out, in dB.
+        """The transients that the first render lost, and how far to lower the sustain, both in dB.
 
         No further than there is room for in the reduction: loudness comes first.
         """
@@ -357,7 +357,7 @@ class _Search:
         return lost_db, PUNCH_DB * min(lost_db / _LOST_FOR_ALL_DB, room_db / _ROOM_FOR_ALL_DB, 1.0)
 
     def _begun(self) -> Audio | DiskAudio:
-        """What the first render gave, which is made once."""
+        """The first render, which is made once."""
         if self._first is None:
             self._first = self._try(self._predicted_gain_db())
         return self._first
@@ -398,7 +398,7 @@ class _Search:
         self._error_db += render.reduction_db - predicted.reduction_db
 
     def _room_db(self, expected: FinishRender | Prediction) -> float:
-        """How far loudness and reduction are from what bounds them; negative is too far."""
+        """The room in dB that loudness and reduction have left in their bounds; negative is over them."""
         quieter_by = self._target.integrated_lufs - expected.integrated_lufs
         # Aiming a tolerance lower keeps every accepted render within the reduction allowed.
         return min(quieter_by, self._target.max_reduction_db - TOLERANCE_LU - expected.reduction_db)
@@ -412,7 +412,7 @@ class _Search:
         return room > 0 and (spent or render.gain_db >= MAX_GAIN_DB or self._saturated(render.gain_db))
 
     def _saturated(self, gain_db: float) -> bool:
-        """Whether more gain hardly makes it louder: the limiter takes back what is put in."""
+        """True if more gain hardly makes it louder, because the limiter takes it back."""
         if gain_db <= self._plain_gain_db():
             return False
         before, after = self._predicted(gain_db - _SLOPE_RUN_DB), self._predicted(gain_db)
@@ -473,7 +473,7 @@ class _Search:
 
 
 def _zero(falling: Callable[[float], float], low: float, high: float) -> float:
-    """Where a falling function is 0, by the Illinois rule; the end of the range that is closer to it."""
+    """The zero of a falling function, by the Illinois rule; or the end of the range that is closer to it."""
     at_low, at_high = falling(low), falling(high)
     if at_low <= 0.0 or at_high >= 0.0:
         return low if at_low <= 0.0 else high
@@ -493,7 +493,7 @@ def _zero(falling: Callable[[float], float], low: float, high: float) -> float:
 
 
 def _least(enough: Callable[[float], bool], low: float, high: float) -> float:
-    """Where a condition that holds at the end of a range begins to, by bisection."""
+    """The start, by bisection, of a condition that holds at the end of a range."""
     while high - low > _SATURATION_STEP_DB:
         middle = (low + high) / 2.0
         low, high = (low, middle) if enough(middle) else (middle, high)

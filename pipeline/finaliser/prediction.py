@@ -1,4 +1,4 @@
-"""What a gain and the limiter would make of a source, predicted without rendering it.
+"""Predicts loudness and reduction of a source at a gain, without rendering it.
 
 One pass over the source gives the peak and the K-weighted energy of every 0.7 ms or so, and neither
 depends on the gain. The limiter's own gain computer, run over the groups, then tells the reductions
@@ -42,7 +42,7 @@ _CLIPPED_SHARE = 0.75
 
 @dataclass(frozen=True)
 class SourceMeasures:
-    """What the finaliser has to know of a source; it can be pickled and kept beside it.
+    """The finaliser's measures of a source; they can be pickled and kept beside it.
 
     Attributes:
         rate: Hz.
@@ -101,7 +101,7 @@ def predict(
     curve: Curve | None = None,
     ballistics: Ballistics | None = None,
 ) -> Prediction:
-    """What the source comes to at a gain, clipped by a curve if there is one, and limited to a ceiling.
+    """Predict the source at a gain, clipped by a curve if there is one, and limited to a ceiling.
 
     What is left out are the limiter's corrections and the gain's motion within a group; of the energy
     that the clipper takes there is a guess.
@@ -173,7 +173,7 @@ def _of_groups(ballistics: Ballistics, group_s: float) -> Ballistics:
 
 
 def reduction_db(deepest_db: NDArray[np.float64], momentary_lufs: NDArray[np.float64], rate: int) -> float:
-    """How deep the limiter works on this song, in dB ≥ 0.
+    """The depth of the limiter's gain reduction on this song, in dB ≥ 0.
 
     The song is cut into windows of 0.4 s, and those under −70 LUFS are left out. Of the deepest
     reduction in each, the figure is the one that 95 % of the windows stay within, and at least two

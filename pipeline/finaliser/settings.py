@@ -1,4 +1,4 @@
-"""What the settings say of the finaliser: the soft clipper before the limiter, and how much punch is kept."""
+"""The finaliser's settings: the soft clipper before the limiter, and how much punch is kept."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Clipper:
 
     @property
     def off(self) -> bool:
-        """Whether nothing is clipped, at a target that would have a clipper too."""
+        """True if nothing is clipped, at a target that would have a clipper too."""
         return self.over_db >= CLIPPER_OFF_DB
 
     def bounds(self, ceiling_dbtp: float) -> tuple[float, float]:
-        """Where the curve begins to bend, and how much further it ends, both linear."""
+        """The level at which the curve begins to bend, and how much further it ends, both linear."""
         end = db_to_amplitude(ceiling_dbtp + self.over_db)
         begin = end * db_to_amplitude(-self.knee_db)
         return begin, end - begin
@@ -33,7 +33,7 @@ class Clipper:
 
 @dataclass(frozen=True)
 class FinaliserSettings:
-    """How the finaliser is to work.
+    """The settings of the finaliser that are set by hand.
 
     Attributes:
         clipper: takes the short peaks before the limiter; None leaves it to the target.
@@ -50,7 +50,7 @@ BY_TARGET = FinaliserSettings()
 
 
 def finaliser_settings(settings: Settings) -> FinaliserSettings:
-    """What the settings ask for; `BY_TARGET` where they are neutral."""
+    """Read the finaliser's own from all settings; `BY_TARGET` where they are neutral."""
     values = settings.section(CLIPPER)
     left = values["over_db"] == settings.space[f"{CLIPPER}.over_db"].neutral
     clipper = None if left else Clipper(values["over_db"], values["knee_db"])

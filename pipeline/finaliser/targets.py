@@ -16,7 +16,7 @@ Normalises = Literal["never", "down", "both", "limiter", "refuses"]
 
 @dataclass(frozen=True)
 class LoudnessTarget:
-    """What the finaliser aims at.
+    """The loudness and the ceiling that the finaliser aims at.
 
     `max_reduction_db` is the most that the limiter may take off a peak; where loudness and ceiling
     cannot both be met within it, the ceiling holds and the loudness target is missed.
@@ -30,7 +30,7 @@ class LoudnessTarget:
 
 @dataclass(frozen=True)
 class Platform:
-    """Where a master is played, and what becomes of its level there; a row of `conf/platforms.toml`.
+    """A platform that plays masters, and its normalisation; a row of `conf/platforms.toml`.
 
     Attributes:
         target: what to deliver, by the name that `--target` takes.
@@ -57,7 +57,7 @@ class Platform:
 
 @dataclass(frozen=True)
 class Playback:
-    """How a master is played on a platform.
+    """The level of a master as a platform plays it.
 
     Attributes:
         platform: its name.
@@ -158,7 +158,7 @@ def _suggestion(text: str) -> str:
 
 
 def playback(platform: Platform, integrated_lufs: float, true_peak_dbtp: float) -> Playback:
-    """What a platform's normalisation does to a master.
+    """Apply a platform's normalisation to a master's level.
 
     Args:
         platform: a row of the table.

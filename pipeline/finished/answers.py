@@ -1,4 +1,4 @@
-"""What brings a song to the inner edge of a band, in parameters of the chain.
+"""Parameters of the chain that bring a song to the inner edge of a band.
 
 Every move has a fault that was found (`findings`): of a group that as a whole lies outside every part is
 answered, else the stretches of bands that a fault of the same side reaches. Nothing that lies within the
@@ -46,7 +46,7 @@ INNER_NARROW = 0.5
 """The same on the narrow side: voices keep records narrow, and a side must be there to be raised."""
 
 DOUBT = 0.5
-"""How many spreads further out the inner edge lies for a song that is half trusted."""
+"""The spreads by which the inner edge is further out for a song that is half trusted."""
 
 CUT_DB, RAISE_DB = 12.0, 10.0
 """Most that a band of tone is lowered and raised."""
@@ -59,7 +59,7 @@ STILL_DB = 3.0
 less, and rumble, hum and hiss not at all."""
 
 LOWS_HZ, LOWS_RAISE_DB = 45.0, 3.0
-"""What lies under this is rumble in most songs that lack it."""
+"""Sound under this frequency is rumble in most songs that lack it."""
 
 NARROW_DB, WIDEN_DB = 10.0, 8.0
 """Most that the sides of a band are lowered and raised against the mid."""
@@ -143,7 +143,7 @@ def answer(judgement: Judgement) -> Answer:
 
 
 def reached_by(song: SongMeasures, tone_db: Float64Array, width_db: Float64Array) -> dict[str, float]:
-    """What a song's tone and width measure behind the graphic equaliser: `tone_<hz>`, `width_<hz>` in dB.
+    """A song's tone and width behind the graphic equaliser: `tone_<hz>`, `width_<hz>` in dB.
 
     Args:
         song: what it measures before.
@@ -160,7 +160,7 @@ def reached_by(song: SongMeasures, tone_db: Float64Array, width_db: Float64Array
 
 
 def beyond(deviations: Float64Array, inner: float, inner_low: float | None = None) -> Float64Array:
-    """What lies beyond the inner edge, in spreads, with its sign; 0 where there is nothing to judge."""
+    """The distance beyond the inner edge, in spreads, with its sign; 0 where there is nothing to judge."""
     low = inner if inner_low is None else inner_low
     out = np.maximum(deviations - inner, 0.0) + np.minimum(deviations + low, 0.0)
     return np.where(np.isfinite(out), out, 0.0)
@@ -174,7 +174,7 @@ def edge(inner: float, trust: float) -> float:
 def _apart_db(
     judgement: Judgement, places: NDArray[np.int64], inner: float, inner_low: float | None = None
 ) -> Float64Array:
-    """How far some measures lie beyond an inner edge, in their unit, with the sign; 0 where there is nothing.
+    """The distance of some measures beyond an inner edge, in their unit, with the sign; 0 for none.
 
     Args:
         judgement: of the song.
@@ -199,7 +199,7 @@ def _tone_db(judgement: Judgement) -> Float64Array:
 
 
 def _over_noise_db(judgement: Judgement, most_db: Float64Array) -> Float64Array:
-    """How far each band of tone may be raised before its noise is heard: one that does not move, not at all.
+    """The dB that each band may be raised before its noise is audible: 0 for one that does not move.
 
     Nor is any raised so far that its quiet moments come out louder than those of nine finished songs in ten,
     unless somebody chose how loud they are to be. What is not known holds nothing back.
@@ -231,7 +231,7 @@ def _answering(judgement: Judgement, group: Group, moves_db: Float64Array) -> Fl
 
 
 def _reaches(fault: Fault, group: Group, sign: float, bands: slice) -> bool:
-    """Whether moves of that sign in these bands of its group take something of a fault."""
+    """True if moves of that sign in these bands of its group reduce a fault."""
     inside = {MEASURES[place].name for place in GROUPS[group][bands]}
     return sign == (-1.0 if fault.side == "high" else 1.0) and bool(inside & set(fault.measures))
 
@@ -254,7 +254,7 @@ def _width_db(judgement: Judgement) -> Float64Array:
 
 
 def made_up_db(song: SongMeasures, width_db: Float64Array) -> Float64Array:
-    """What the tone loses with a quieter side, and the other way round.
+    """The tone that is lost with a quieter side, as the gain in dB that makes up for it.
 
     Args:
         song: what it measures before.
@@ -307,7 +307,7 @@ def _ride_db(judgement: Judgement) -> dict[str, float]:
 
 
 def _answers_any(judgement: Judgement, *names: str) -> bool:
-    """Whether one of the faults was found, or somebody chose the band."""
+    """True if one of the faults was found, or somebody chose the band."""
     group = BY_NAME[names[0]].group
     return judgement.chosen or any(fault.name in names for fault in called_for(judgement, group))
 

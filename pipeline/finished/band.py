@@ -84,17 +84,17 @@ class Band:
     spread: Float64Array
 
     def tells(self, group: Group) -> bool:
-        """Whether it says anything of a group of measures."""
+        """True if the band holds any of a group of measures."""
         return bool(np.isfinite(self.mean[GROUPS[group]]).any())
 
     def deviations(self, measures: SongMeasures) -> Float64Array:
-        """How far out each measure is, in spreads; NaN where song or band has none."""
+        """The deviation of each measure, in spreads; NaN where song or band has none."""
         return np.asarray((measures.values - self.mean) / self.spread)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How much a song moves in time like what generators make: a linear discriminant of `KIND`.
+    """A linear discriminant of `KIND`: how much a song moves in time like generated ones.
 
     Attributes:
         mean, spread: of the figures over finished music.
@@ -129,7 +129,7 @@ class Trust:
         return self.bias + self.kind * score + self.deviation * deviation
 
     def of(self, score: float, deviation: float) -> float:
-        """How far the band's word counts, 0 to 1."""
+        """The trust in the band, 0 to 1."""
         share = 1 / (1 + math.exp(-self.odds(score, deviation)))
         return float(np.clip((share - DOUBTED) / (TRUSTED - DOUBTED), 0.0, 1.0))
 
@@ -183,7 +183,7 @@ class Judgement:
 
     @property
     def alike(self) -> float:
-        """How much the song is of the kind that the band was made for, 0 to 1."""
+        """The likeness of the song to the kind that the band was made for, 0 to 1."""
         return 1 / (1 + math.exp(-self.score))
 
     def of(self, group: Group) -> Float64Array:

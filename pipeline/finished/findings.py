@@ -1,4 +1,4 @@
-"""What is wrong with a song, with a sign: the one table of findings, each a side of finished music's band.
+"""The one table of findings: each is a side of finished music's band, with a sign.
 
 A finding's severity is a probability: of 100 songs whose measures are so far out, about that many are not
 as finished music is. It is calibrated on finished and on generated songs (`scripts/fit_band.py` prints how

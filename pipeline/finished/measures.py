@@ -1,4 +1,4 @@
-"""What is held against finished music: the one table of a song's measures.
+"""The one table of a song's measures that are compared with finished music.
 
 None of them depends on the song's level. All is read from its `Analysis` and its `Fingerprint`, so that
 measuring costs no further pass over the audio.
@@ -49,7 +49,7 @@ WIDTH_HZ = THIRD_OCTAVES_HZ[6:29]
 """Those in which its width is judged, 100 Hz to 16 kHz."""
 
 LOWEST_DB = -70.0
-"""What lies lower under the mean of 100 Hz to 8 kHz is silence."""
+"""A level further than this under the mean of 100 Hz to 8 kHz counts as silence."""
 
 NARROWEST_DB, WIDEST_DB = -30.0, 12.0
 """Side over mid counts between these: further out nobody hears a difference."""
@@ -71,7 +71,7 @@ _BLINKS_HZ: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 _METAL_HZ, _PRESENCE_HZ = (7500, 13000), (2000, 6500)
 DEEPEST_WOBBLE_DB = 25.0
-"""Where the scale of how far the lows come and go ends: what goes further measures so as well."""
+"""The end of the scale of how far the lows come and go: larger moves are measured as this."""
 
 _TONE_EDGES_HZ = EDGES_HZ[MUSIC.start : MUSIC.stop + 1]
 _ONSETS_OFFSET_HZ = 0.3
@@ -154,7 +154,7 @@ def _unknown() -> Float64Array:
 
 @dataclass(frozen=True)
 class SongMeasures:
-    """What a song measures.
+    """The measures of one song.
 
     Attributes:
         values: one for each of `MEASURES`; NaN where the song has no such thing, as the width of a mono song.
@@ -192,7 +192,7 @@ class SongMeasures:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> SongMeasures:
-        """What `to_json` gave; how the bands move may be missing.
+        """Read the result of `to_json`; how the bands move may be missing.
 
         Raises:
             KeyError, TypeError, ValueError: anything else.
@@ -249,12 +249,12 @@ def tone_db(mid_db: Float64Array, side_db: Float64Array) -> Float64Array:
 
 
 def beyond_end(bandwidth: float) -> NDArray[np.bool_]:
-    """Which of `TONE_HZ` reach beyond the end of a spectrum, by its measure `bandwidth`."""
+    """Marks those of `TONE_HZ` that reach beyond the end of a spectrum, by its measure `bandwidth`."""
     return np.asarray(np.array(TONE_HZ) * 2 ** (1 / 6) > 16000.0 * 2**bandwidth)
 
 
 def is_mono(analysis: Analysis) -> bool:
-    """Whether the song has no side to speak of."""
+    """True if the song has no side to speak of."""
     return analysis.channels == 1 or max(analysis.side_ratio_db.values()) <= MONO_DB
 
 
@@ -335,7 +335,7 @@ def _lows(fingerprint: Fingerprint) -> dict[str, float]:
 
 
 def _moves_db(fingerprint: Fingerprint) -> Float64Array:
-    """How far each band moves beyond a steady noise: from frame to frame, under 1 kHz also in 0.75 s."""
+    """Each band's moves beyond a steady noise, in dB: from frame to frame, under 1 kHz also in 0.75 s."""
     frames_db = fingerprint.band_percentile_db(_LOUD_SHARE) - fingerprint.band_percentile_db(_QUIET_SHARE)
     moves_db = _at_tones(frames_db - _noise_spread_db(fingerprint.bin_hz))
     hz = np.arange(len(fingerprint.low_power)) * fingerprint.low_bin_hz
@@ -351,7 +351,7 @@ def _moves_db(fingerprint: Fingerprint) -> Float64Array:
 
 
 def _noise_spread_db(bin_hz: float) -> Float64Array:
-    """What lies between the same shares of the frames of a steady noise, alike in both channels.
+    """The spread in dB between the same shares of the frames of a steady noise, alike in both channels.
 
     The power of a band of K independent bins has 2 K degrees of freedom; the bins of a Hann window go by
     one and a half.

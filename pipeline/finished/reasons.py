@@ -83,7 +83,7 @@ def _towards(found: Found, judgement: Judgement) -> str | None:
 
 
 def _answers(fault: Fault, what: str, hz: float, value: float) -> bool:
-    """Whether a move of this sign at this frequency makes the fault less."""
+    """True if a move of this sign at this frequency reduces the fault."""
     if fault.group != what or (value > 0) == (fault.side == "high"):
         return False
     if what == "balance":

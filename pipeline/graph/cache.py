@@ -46,7 +46,7 @@ _DISK_ERRORS = frozenset(
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage left: a folder of files, and values that went through JSON.
+    """The result of a stage: a folder of files, and values that went through JSON.
 
     `skipped` says that the stage found nothing to do (its `run` returned None).
     """
@@ -99,7 +99,7 @@ class Cache:
 
     @property
     def folder(self) -> Path:
-        """Where the results lie."""
+        """The folder of the results."""
         return self._root
 
     def __enter__(self) -> Cache:
@@ -247,7 +247,7 @@ class Cache:
             self._lease = lease
 
     def _used(self) -> dict[str, set[str]]:
-        """What each living lease uses, by its token; those of programs that ended are removed."""
+        """The keys that each living lease uses, by its token; those of programs that ended are removed."""
         used = {}
         for path in self._leases.glob("*.lease"):
             lease = path.with_suffix("")
@@ -303,7 +303,7 @@ def _out_of_the_way(entry: Path) -> list[Path]:
 
 
 def _read_meta(entry: Path) -> dict[str, Any] | None:
-    """What an entry says of itself, or None where that is damaged."""
+    """The metadata of an entry, or None where it is damaged."""
     try:
         meta = json.loads((entry / _META).read_bytes())
         whole = meta.pop("hash") == _hash_of_meta(meta)

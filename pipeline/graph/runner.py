@@ -50,7 +50,7 @@ _PROGRAM = (
 
 @dataclass(frozen=True)
 class StageContext:
-    """What a running stage is given.
+    """The inputs and services that a running stage is given.
 
     Attributes:
         directory: an empty folder for its files.
@@ -97,7 +97,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageEvent:
-    """Where a stage stands: the share done, 0 to 1, and the seconds it has taken."""
+    """The progress of a stage: the share done, 0 to 1, and the seconds it has taken."""
 
     stage: str
     fraction: float

@@ -256,7 +256,7 @@ def _check_finite(path: Path, block: FloatArray, start: int, rate: int) -> None:
 @contextmanager
 def _open(path: Path) -> Iterator[_Stream]:
     _check_file(path)
-    opener = {"sndfile": _open_sndfile, "mp3": _open_mp3, "ffmpeg": _open_ffmpeg}[_reader(path)]
+    opener = {"sndfile": _open_sndfile, "mp3": _open_mp3, "ffmpeg": open_ffmpeg}[_reader(path)]
     with opener(path) as stream:
         _check_layout(path, stream.info)
         with closing(stream.blocks):  # type: ignore[type-var]
@@ -503,7 +503,12 @@ def _mp3_stream(path: Path) -> Iterator[tuple[_AuHeader | None, Iterator[FloatAr
 
 
 @contextmanager
-def _open_ffmpeg(path: Path) -> Iterator[_Stream]:
+def open_ffmpeg(path: Path) -> Iterator[_Stream]:
+    """Open any audio file that ffmpeg decodes, as a stream of float32 blocks.
+
+    Raises:
+        InputError: ffmpeg is not there, or cannot read the file.
+    """
     ffmpeg, ffprobe = shutil.which("ffmpeg"), shutil.which("ffprobe")
     if ffmpeg is None or ffprobe is None:
         raise InputError(f"{path} needs ffmpeg to be read: install it, or convert the file to wav")

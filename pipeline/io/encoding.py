@@ -188,7 +188,7 @@ def _write(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, prog
     lossy = path.suffix in _LOSSY
     size = source.frames * source.channels * _SAMPLE_BYTES[bit_depth]
     options = _LOSSY[path.suffix] if lossy else {"subtype": _SUBTYPES[bit_depth]}
-    form, done = _container(path.suffix, size), 0
+    form, done = container_of(path.suffix, size), 0
     name = for_libsndfile(path)
     with soundfile.SoundFile(name, "w", source.rate, source.channels, format=form, **options) as file:
         for samples in _samples(source, None if lossy else bit_depth, seed):
@@ -197,7 +197,8 @@ def _write(source: AudioSource, path: Path, bit_depth: BitDepth, seed: int, prog
             progress(done / source.frames)
 
 
-def _container(suffix: str, size_bytes: int) -> str:
+def container_of(suffix: str, size_bytes: int) -> str:
+    """The name that libsndfile has for the container of a file: RF64 for a wav over 4 GB."""
     return "RF64" if suffix == ".wav" and size_bytes > _RIFF_BYTES else _FORMATS[suffix]
 
 

@@ -39,7 +39,7 @@ class FlacStream:
 
     @property
     def states_less(self) -> bool:
-        """Whether more is there than the header states."""
+        """True if more is there than the header states."""
         return self.there is not None and self.there > self.stated
 
 

@@ -91,7 +91,7 @@ class Scan:
 
     @property
     def is_ordinary(self) -> bool:
-        """Whether a decoder that goes by the file's own header reads all of it."""
+        """True if a decoder that goes by the file's own header reads all of it."""
         if len(self.streams) != 1 or self.longest_junk > _RESYNC_BYTES:
             return not self.streams
         (stream,) = self.streams
@@ -219,7 +219,7 @@ def _frame(word: bytes) -> tuple[int, Kind] | None:
 
 
 def _goes_on(data: mmap.mmap, at: int, found: tuple[int, Kind]) -> bool:
-    """Whether two more frames of its kind follow, or the end of the file or a tag does."""
+    """True if two more frames of its kind follow, or the end of the file or a tag does."""
     length, kind = found
     for _ in range(2):
         at += length

@@ -30,7 +30,7 @@ def ogg_links(data: mmap.mmap) -> tuple[tuple[int, int], ...]:
 
 
 def ends_a_stream(data: mmap.mmap, start: int, stop: int) -> bool:
-    """Whether the last whole page of a link is marked as the end of its stream."""
+    """True if the last whole page of a link is marked as the end of its stream."""
     at = stop - 22
     while (at := data.rfind(b"OggS\0", start, at)) >= 0:
         segments = data[at + 27 : at + 27 + data[at + 26]]

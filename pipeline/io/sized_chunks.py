@@ -149,7 +149,7 @@ def _after_chunks(data: mmap.mmap, found: SampleData, end: int) -> tuple[int | N
 
 
 def _sounds_like(rest: bytes, found: SampleData) -> bool:
-    """Whether bytes are samples: not silence, not random, not text."""
+    """True if bytes are samples: not silence, not random, not text."""
     width = found.frame_bytes // max(found.channels, 1)
     if not any(rest):
         return False

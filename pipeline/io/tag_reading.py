@@ -163,7 +163,7 @@ def read_tags(path: Path) -> Tags:
 
 
 def is_stale(name: str) -> bool:
-    """Whether a text describes the samples or the encoder of the file that it stands in."""
+    """True if a text describes the samples or the encoder of the file that it stands in."""
     return name.startswith(STALE_PREFIXES)
 
 

@@ -70,7 +70,7 @@ def write_tags(
 
 
 def has_times(tags: Tags) -> bool:
-    """Whether the tags name places in the song."""
+    """True if the tags name places in the song."""
     timed = any(frame.FrameID in _TIMED_FRAMES for frame in tags.frames)
     return bool(tags.chapters or tags.chunks) or timed
 

@@ -54,7 +54,7 @@ def _chunks(file: IO[bytes]) -> Iterator[Chunk]:
 
 
 def list_parts(chunk: Chunk) -> Iterator[Chunk]:
-    """What a LIST chunk holds."""
+    """The parts of a LIST chunk."""
     at = 4
     while at + 8 <= len(chunk.data):
         name, size = chunk.data[at : at + 4], struct.unpack("<I", chunk.data[at + 4 : at + 8])[0]

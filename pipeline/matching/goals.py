@@ -42,12 +42,12 @@ class Wish:
 
     @property
     def label(self) -> str:
-        """What it was taken for."""
+        """The name of the dimension that it was understood as."""
         return self.dimension.label[self.steps > 0]
 
     @property
     def moves(self) -> Mapping[str, float]:
-        """What one step of it moves."""
+        """The moves of one step."""
         return self.dimension.more if self.steps > 0 else self.dimension.less
 
 
@@ -75,7 +75,7 @@ class Goal:
         return sum(wish.moves.get(LOUDNESS, 0.0) * abs(wish.steps) for wish in self.wishes)
 
     def moves(self, space: ParameterSpace) -> tuple[Move, ...]:
-        """What the wishes move, of the parameters that the space holds."""
+        """The moves of the wishes, of the parameters that the space holds."""
         return tuple(
             Move(name, _scaled(space, name, by, abs(wish.steps)), f"“{wish.words}”: {wish.label}")
             for wish in self.wishes
@@ -95,7 +95,7 @@ def _scaled(space: ParameterSpace, name: str, by: float, steps: float) -> float:
 
 
 def understood(text: str) -> Goal:
-    """What a goal asks for."""
+    """The wishes that a goal asks for."""
     hits = [hit for clause in _CLAUSES.split(text.lower().replace("’", "'")) for hit in _clause(clause)]
     wishes, conflicts = [], []
     for name, dimension in vocabulary().dimensions.items():

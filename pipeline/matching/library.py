@@ -18,13 +18,13 @@ from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.types import Progress
 
 GENRE = "genre:"
-"""What a shipped profile's name begins with where a file could stand."""
+"""The prefix of a shipped profile's name where a file could stand."""
 
 
 def analysed_song(
     song: Path, scratch: Path, progress: Progress | None = None
 ) -> tuple[AnalysedSong, tuple[str, ...]]:
-    """What a song measures, and the decoder's warnings; the decoded samples are gone afterwards.
+    """Analyse a song; with the decoder's warnings. The decoded samples are removed afterwards.
 
     Args:
         song: an audio file.

@@ -28,7 +28,7 @@ class MatcheringError(InputError):
 
 
 def check_matchering() -> None:
-    """Whether matchering is installed.
+    """Check that matchering is installed.
 
     Raises:
         ModelMissingError: it is not.

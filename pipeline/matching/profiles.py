@@ -1,4 +1,4 @@
-"""What songs measure, without their audio: the profile that a master is brought towards.
+"""Profiles: measures of songs without their audio, which a master is brought towards.
 
 A profile has the measures by which every song is judged (`pipeline.finished.measures`), each with mean and
 spread over its songs, and their loudness. No measure but `integrated_lufs` depends on the level.
@@ -31,7 +31,7 @@ class OlderProfileError(ValueError):
 
 @dataclass(frozen=True)
 class AnalysedSong:
-    """What was measured of one song."""
+    """The analysis and measures of one song."""
 
     analysis: Analysis
     measures: SongMeasures
@@ -47,7 +47,7 @@ class Statistic:
 
 @dataclass(frozen=True)
 class Profile:
-    """What one song measures, or many.
+    """The measures of one song, or statistics of many.
 
     Attributes:
         name: what to call it.
@@ -66,7 +66,7 @@ class Profile:
 
     @property
     def stereo(self) -> bool:
-        """Whether it says anything of width."""
+        """True if it says anything of width."""
         return any(name.startswith("width_") for name in self.measures)
 
     @property
@@ -133,12 +133,12 @@ def blended(parts: Sequence[tuple[float, Profile]]) -> Profile:
 
 
 def tone_distance_db(song: SongMeasures, reference: Profile) -> float:
-    """How far two tones are apart: RMS over the third octaves, at the gain that brings them closest."""
+    """The distance of two tones: RMS over the third octaves, at the gain that brings them closest."""
     return float(np.std(_apart(song, reference, "tone", TONE_HZ, DISTANCE_HZ)))
 
 
 def width_distance_db(song: SongMeasures, reference: Profile) -> float | None:
-    """How far two widths are apart: RMS of side over mid over the third octaves; None where one is mono."""
+    """The distance of two widths: RMS of side over mid over the third octaves; None where one is mono."""
     apart = _apart(song, reference, "width", WIDTH_HZ, WIDTH_DISTANCE_HZ)
     return float(np.sqrt(np.mean(apart**2))) if np.isfinite(apart).all() else None
 

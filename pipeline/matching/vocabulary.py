@@ -95,7 +95,7 @@ class Vocabulary:
             at += len(words.split())
 
     def _known(self, words: str) -> tuple[Term, ...]:
-        """What a word is, or what it is a comparative or a noun of: `wider` is wide."""
+        """The known word for a word, also of its comparative or noun: `wider` is wide."""
         bases = (words, *_bases(words))
         return next((self.terms[base] for base in bases if base in self.terms), ())
 

@@ -1,1 +1,1 @@
-"""What a song measures: loudness, spectrum, features, artefacts, highs, and what speakers leave of it."""
+"""Measures of a song: loudness, spectrum, features, artefacts, highs, and its loss on small speakers."""

@@ -1,4 +1,4 @@
-"""What a song measures: loudness, peaks, spectrum, stereo image, bandwidth and transients.
+"""Analyses a song: loudness, peaks, spectrum, stereo image, bandwidth and transients.
 
 The source is streamed once. What is kept of it is a spectrum and a few energies a second, and no
 figure depends on how the samples were cut into blocks. Every level in dB is bounded by ±120.
@@ -243,7 +243,7 @@ def third_octaves_db(power: Float64Array, rate: int) -> tuple[float, ...]:
 
 
 def cut_off_hz(power: Float64Array, rate: int) -> float:
-    """Where a long-term spectrum ends in a cliff, in Hz; half the rate if it has none, 0 for silence.
+    """The cut-off of a long-term spectrum that ends in a cliff, in Hz; half the rate for none, 0 for silence.
 
     The spectrum is read in 1/96 octaves from 1 kHz. A cliff falls by 18 dB or more within an eighth
     of an octave (144 dB an octave, which codecs and resamplers have and music has not), from the
@@ -294,7 +294,7 @@ def onset_meters(rate: int) -> tuple[EnergyMeter, EnergyMeter]:
 
 
 def onset_rises_db(low: Float64Array, high: Float64Array) -> Float64Array:
-    """How far each onset rises over what precedes it, in dB, in order.
+    """The rise in dB of each onset over what precedes it, in order.
 
     An onset is a local peak of the energy's rise (A. Klapuri, "Sound onset detection by applying
     psychoacoustic knowledge", ICASSP 1999): at least 4 dB from the last 50 ms to 10 ms of the
@@ -303,12 +303,12 @@ def onset_rises_db(low: Float64Array, high: Float64Array) -> Float64Array:
     """
     high_db, low_db = _rise_db(high, 2, 10), _rise_db(low, 4, 20)
     excess_db = np.maximum(high_db - 4.0, low_db - 10.0)
-    at = _peaks(excess_db, LEAST_ONSET_GAP_HOPS)
+    at = peaks_apart(excess_db, LEAST_ONSET_GAP_HOPS)
     rises: Float64Array = np.maximum(high_db, low_db)[at]
     return rises
 
 
-def _peaks(values: Float64Array, gap: int) -> NDArray[np.int64]:
+def peaks_apart(values: Float64Array, gap: int) -> NDArray[np.int64]:
     """Local maxima of 0 or more, at least `gap` apart, the higher of two that are closer; in order.
 
     As scipy.signal.find_peaks, whose import takes longer than a cached master's whole work.

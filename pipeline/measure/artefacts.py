@@ -81,7 +81,7 @@ def distortion_db(dry: AudioSource, wet: AudioSource) -> float:
 
 @dataclass(frozen=True)
 class BandLevels:
-    """What pumping and harshness are told from: the levels of one sound over time, read once.
+    """The levels of one sound over time, read once, from which pumping and harshness are measured.
 
     Attributes:
         levels_db: of the whole and of each band from 500 Hz up, (1 + bands, windows).
@@ -95,7 +95,7 @@ class BandLevels:
 
 
 def pumping_db(dry: AudioSource, wet: AudioSource) -> float:
-    """How deep the transients duck what is sustained beside them, in dB ≥ 0.
+    """The depth in dB ≥ 0 by which transients duck the sustained sound beside them.
 
     The gain of each band from 500 Hz up is regressed on the level of the whole, both without what is
     slower than a second, over the moments at which that band itself holds still. What one standard
@@ -179,7 +179,7 @@ def transient_loss_db(dry: AudioSource, wet: AudioSource) -> float:
 
 
 def harshness_db(source: AudioSource) -> float:
-    """How far 2–5 kHz stand over 200 Hz to 2 kHz, per octave, where they stand out most, in dB.
+    """The level of 2–5 kHz over 200 Hz to 2 kHz, per octave, at its highest moments, in dB.
 
     The 95th percentile over the windows that are within 50 dB of the loudest; −inf for silence.
     """
@@ -260,7 +260,7 @@ def _envelope(source: AudioSource) -> _Envelope:
 
 
 def _onsets(levels_db: Float64Array, hop_s: float) -> NDArray[np.int64]:
-    """Where the level rises, one place for each rise."""
+    """The rises of the level, one index for each."""
     span, reach = max(round(_BEFORE_S / hop_s), 1), max(round(_PEAK_S / hop_s), 1)
     if levels_db.size <= span + 2:
         return np.zeros(0, np.int64)

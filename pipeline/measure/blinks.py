@@ -51,12 +51,12 @@ class Blinks:
 
     @property
     def found(self) -> bool:
-        """Whether any band blinks."""
+        """True if any band blinks."""
         return bool(self.away_share.any())
 
 
 def measure_blinks(source: AudioSource) -> Blinks:
-    """Where the bands of a source blink, in one pass."""
+    """Find the blinks of a source's bands, in one pass."""
     listener = BlinkListener(source.rate, source.channels)
     for block in blocks(source):
         listener.process(block)

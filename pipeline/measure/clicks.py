@@ -16,14 +16,14 @@ LEAST_JUMP = 0.06
 """Third difference from which a jump is looked at, in a song at −20 LUFS."""
 
 MOST_PER_SECOND = 6
-"""Where more jumps than this stand in a second, they are a sound and no clicks."""
+"""More jumps than this a second are a sound, not clicks."""
 
 _ALONE, _OVER_RMS = 4.0, 15.0
 _REACH_S, _GAP_S = 0.015, 0.0002
 
 
 def find_clicks(samples: FloatArray, margin: int, rate: int, gain: float = 1.0) -> NDArray[np.int64]:
-    """Where clicks stand between the margins.
+    """The clicks between the margins.
 
     Args:
         samples: float32 (channels, frames).
@@ -78,7 +78,7 @@ def _lone_jumps(x: FloatArray, margin: int, reach: int, gap: int, least: float) 
 
 @njit(cache=True, nogil=True)
 def _any_over(jumps: FloatArray, start: int, stop: int, jump: float, times: float) -> bool:
-    """Whether so many times any of the jumps from `start` to `stop` is more than `jump`."""
+    """True if so many times any of the jumps from `start` to `stop` is more than `jump`."""
     for n in range(start, stop):  # noqa: SIM110 - compiled, and any() would make a generator
         if times * jumps[n] > jump:
             return True

@@ -1,4 +1,4 @@
-"""What a render sounds like, in numbers that do not depend on its level.
+"""Features of a render that do not depend on its level.
 
 A segment becomes one short vector in dB-like units: tone and how it moves, image, punch and
 modulation in four bands, peaks, steady lines, gaps, and the end of the spectrum. The policy decides
@@ -95,7 +95,7 @@ def describe_song(source: AudioSource, segments: int = 8, segment_s: float = 4.0
 
 @dataclass(frozen=True)
 class _MidSide:
-    """What mid and side do over time, by octave and by third octave.
+    """Powers of mid and side over time, by octave and by third octave.
 
     Attributes:
         mid, side: squared magnitudes by octave, (frames, octaves).
@@ -342,7 +342,7 @@ def _dynamics(analysed: _Analysed) -> FloatArray:
 
 
 def _modulation(analysed: _Analysed) -> FloatArray:
-    """How much the level in dB moves at each rate, in four bands: dB of dB²."""
+    """The modulation of the level in dB at each rate, in four bands: dB of dB²."""
     level_db = _db(analysed.fast, 1e-6)
     level_db -= level_db.mean(axis=1, keepdims=True)
     window = np.hanning(level_db.shape[1]).astype(np.float32)
@@ -405,7 +405,7 @@ def _range(analysed: _Analysed, hz: tuple[float, float]) -> slice:
 
 
 def _resonances(analysed: _Analysed) -> FloatArray:
-    """How far 1/24 octaves of 150 to 650 Hz stand over their surroundings: the highest ones."""
+    """The dB by which 1/24 octaves of 150 to 650 Hz stand over their surroundings: the highest ones."""
     level_db = _log_spectrum(analysed, *_RESONANCES_HZ)
     standing = np.sort(level_db - median_filter(level_db, _PER_OCTAVE | 1, mode="nearest"))[::-1]
     return np.array([standing[0], standing[2], standing[5], standing[11], -standing[-1]], np.float32)
@@ -552,4 +552,4 @@ _GROUPS = (
 )
 
 FEATURE_NAMES: tuple[str, ...] = tuple(name for group in _GROUPS for name in group.names)
-"""What each feature is called, in order."""
+"""The features' names, in order."""

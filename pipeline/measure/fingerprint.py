@@ -1,4 +1,4 @@
-"""What the diagnosis measures of a song beyond its `Analysis`, in one streaming pass.
+"""The diagnosis's measures of a song beyond its `Analysis`, in one streaming pass.
 
 Everything is measured after the song is brought to one loudness, so no figure depends on its level.
 Memory is two small tables a second of song (10 ms peaks, and a low-frequency spectrum each 0.75 s)
@@ -540,7 +540,7 @@ def _measure_shape(samples, hop):  # type: ignore[no-untyped-def] # noqa: ANN001
 
 @njit(cache=True, nogil=True)
 def _find_dropouts(samples, margin, rate):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    """Where 3 to 300 ms of digital silence begin and end inside loud music, by the silence's end."""
+    """Find 3 to 300 ms of digital silence inside loud music, by the silence's end."""
     found = np.zeros(samples.shape[1], np.bool_)
     reach, quiet = rate // 200, 0
     for n in range(margin + rate):

@@ -1,4 +1,4 @@
-"""Where a song's highs end, and how they would have gone on.
+"""Finds the end of a song's highs, and how they would have gone on.
 
 An end is a knee of the long-term spectrum: above it the level falls away from the line of the octave
 below by far more than music's own slope, and does not come back. Two spectra are read: the mean of the
@@ -22,7 +22,7 @@ USUAL_END_HZ = 15400.0
 """Finished music's highs reach at least this far: a song that does is not called short."""
 
 LEAST_MISSING_DB = 10.0
-"""How far the highs must lie under their continuation for their absence to be called an end."""
+"""The dB under their continuation at which the highs count as ended."""
 
 _PER_OCTAVE = 24
 _LOW_HZ, _HIGH_HZ = 1500.0, 19500.0
@@ -65,7 +65,7 @@ class Highs:
 
     @property
     def is_short(self) -> bool:
-        """Whether they end in a cliff before finished music's highs do."""
+        """True if they end in a cliff before finished music's highs do."""
         return self.cliff and self.end_hz < USUAL_END_HZ
 
 
@@ -206,7 +206,7 @@ def _knee(hz: Float64Array, mean_db: Float64Array, usual_db: Float64Array) -> in
 
 
 def _soft_end(hz: Float64Array, mean_db: Float64Array) -> int | None:
-    """Where the level leaves its continuation for good, without a knee; None where it does not."""
+    """The frequency from which the level stays under its continuation, without a knee; None for none."""
     for k in range(_BELOW, hz.size - _FALL):
         at_db, slope_db = _line(hz, mean_db, k)
         short_db = (_expected_db(hz, hz[k], at_db, slope_db) - mean_db)[k + _FALL :]
@@ -216,7 +216,7 @@ def _soft_end(hz: Float64Array, mean_db: Float64Array) -> int | None:
 
 
 def _end_hz(hz: Float64Array, short_db: Float64Array, start: int) -> float:
-    """Where the fall begins from which the level does not come back: `_END_DB` under, between the points."""
+    """The start of the fall from which the level does not come back: `_END_DB` under, between the points."""
     back = np.flatnonzero(short_db < _RETURN_DB)
     first = min(int(back[-1]) + 1 if back.size else start, hz.size - 1)
     # A plateau a little under the line is no part of the fall.

@@ -43,7 +43,7 @@ RANGE_HOP_STEPS = 10
 
 @dataclass(frozen=True)
 class Loudness:
-    """What the meters read of one source.
+    """The readings of the meters for one source.
 
     Attributes:
         integrated_lufs: programme loudness with both gates; −inf where no block passes them.

@@ -19,7 +19,7 @@ def offset_share(dc: Sequence[float], sample_peak_dbfs: float) -> float:
 
 
 def is_offset(dc: Sequence[float], sample_peak_dbfs: float) -> bool:
-    """Whether an offset counts."""
+    """True if an offset is large enough to be removed."""
     return offset_share(dc, sample_peak_dbfs) >= LEAST_SHARE
 
 

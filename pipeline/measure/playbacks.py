@@ -38,7 +38,7 @@ class Resonance:
 
 @dataclass(frozen=True)
 class Noise:
-    """What is heard beside the music at a place.
+    """The noise of a place where music is played.
 
     Attributes:
         band_db: sound pressure level in each of `BANDS_HZ`, in their order, dB SPL.
@@ -55,7 +55,7 @@ class Noise:
 
 @dataclass(frozen=True)
 class Playback:
-    """What one kind of system plays of a song, 0 dB in the middle of its range.
+    """The response of one kind of playback system, 0 dB in the middle of its range.
 
     Attributes:
         name: as in reports.

@@ -29,7 +29,7 @@ EDGES_HZ = (*(1000.0 * 2.0 ** (n / 6.0 - 1.0 / 6.0) for n in range(-30, 27)), 20
 BANDS = len(EDGES_HZ) - 1
 CENTRES_HZ = tuple(float(np.sqrt(low * high)) for low, high in itertools.pairwise(EDGES_HZ))
 FLOOR_DB = -90.0
-"""What lies further under the excerpt's mean power counts as this."""
+"""Levels further under the excerpt's mean power are raised to this."""
 
 FAST_BANDS_HZ = ((20.0, 150.0), (150.0, 800.0), (800.0, 4000.0), (4000.0, 16000.0))
 FAST = 3 * len(FAST_BANDS_HZ) + 2
@@ -62,7 +62,7 @@ class SongBands:
 
     @property
     def frames(self) -> int:
-        """How many frames of 46 ms there are."""
+        """The number of frames of 46 ms."""
         return int(self.mid_db.shape[1])
 
     def stacked(self) -> FloatArray:
@@ -71,7 +71,7 @@ class SongBands:
 
     @classmethod
     def of(cls, stacked: FloatArray) -> SongBands:
-        """What `stacked` gave."""
+        """Read the result of `stacked`."""
         mid, side, common, fast = np.split(stacked, (BANDS, 2 * BANDS, 3 * BANDS))
         return cls(mid, side, common, fast)
 

@@ -32,10 +32,10 @@ FOUND = 0.5
 """Severity from which a loss is told: one finished song in ten has any loss of as much."""
 
 BASS_HZ = (20.0, 250.0)
-"""Where the bass of a song lies."""
+"""The range of a song's bass."""
 
 NOTES_HZ = (35.0, 160.0)
-"""Where the fundamentals of a bass line lie."""
+"""The range of a bass line's fundamentals."""
 
 BASS_FROM_HZ = 100.0
 """A playback whose corner lies over this has to leave the bass to its overtones."""
@@ -60,7 +60,7 @@ _EDGE_SHARE = 0.7
 
 @dataclass(frozen=True)
 class Bass:
-    """What becomes of a song's bass.
+    """The loss of a song's bass on a playback system.
 
     Attributes:
         under_hz: where the playback's roll-off has taken 10 dB.
@@ -90,7 +90,7 @@ class Cancelled:
 
 @dataclass(frozen=True)
 class PlaybackLoss:
-    """What one playback loses of a song.
+    """The losses of a song on one playback system.
 
     Attributes:
         playback: its name in `PLAYBACKS`.
@@ -117,7 +117,7 @@ class PlaybackLoss:
     masked_share: float
 
     def measures(self) -> dict[str, float]:
-        """What finished music is held against, by name."""
+        """The figures that are compared with finished music's, by name."""
         playback = PLAYBACKS[self.playback]
         folds = playback.mono_below_hz > 0 or playback.side_db < 0
         return {
@@ -135,7 +135,7 @@ class PlaybackLoss:
 
 
 def measure_losses(source: AudioSource) -> tuple[PlaybackLoss, ...]:
-    """What every playback loses of a mono or stereo source, in one pass, in the order of `PLAYBACKS`."""
+    """Measure the losses of a mono or stereo source on each of `PLAYBACKS`, in one pass, in their order."""
     meter = LossMeter(source.rate)
     for block in blocks(source):
         meter.update(block)
@@ -162,7 +162,7 @@ class _Analysed:
 
 
 class LossMeter:
-    """What playbacks lose of a stream: its spectra, as `MidSideSpectrum` takes them, and its frames."""
+    """Measures the losses of a stream on playbacks, from its frames and its `MidSideSpectrum` spectra."""
 
     def __init__(self, rate: int) -> None:
         self._size = 1 << math.ceil(math.log2(_FRAME_S * rate))
@@ -205,7 +205,7 @@ class LossMeter:
         self._rows["carried"].append(_stand_out(both, notes, self._bin_hz))
 
     def losses(self) -> tuple[PlaybackLoss, ...]:
-        """What each of `PLAYBACKS` loses of all of it. This ends the stream."""
+        """The losses of the whole stream on each of `PLAYBACKS`. This ends the stream."""
         analysed = self._analysed()
         return tuple(_loss(playback, analysed) for playback in PLAYBACKS.values())
 
@@ -253,7 +253,7 @@ def _notes(power: NDArray[np.float32], bin_hz: float) -> Float64Array:
 
 
 def _stand_out(power: NDArray[np.float32], notes: Float64Array, bin_hz: float) -> NDArray[np.bool_]:
-    """Whether each overtone stands out of what lies half a note beside it, (frames, overtones).
+    """True for overtones that stand out of the sound half a note beside them, (frames, overtones).
 
     And whether it is to be heard: within 30 dB of the power from 200 to 2000 Hz.
     """
@@ -359,7 +359,7 @@ def _masked(playback: Playback, analysed: _Analysed) -> tuple[float, float]:
 
 
 def _under(level: Float64Array, noise: Noise) -> NDArray[np.bool_]:
-    """Whether the noise is over the music in every band, of powers against the programme's, (…, bands)."""
+    """True if the noise is over the music in every band, of powers against the programme's, (…, bands)."""
     against = db_to_power(np.array(noise.band_db) - noise.listening_db)
     return np.asarray((level < against).all(axis=-1))
 
@@ -388,7 +388,7 @@ class Usual:
 
 @dataclass(frozen=True)
 class Reference:
-    """What playbacks lose of finished music: by playback and measure.
+    """The losses of finished music, by playback and measure.
 
     The edges are one quantile of each measure, so high that one finished song in ten passes any of them.
     """
@@ -405,7 +405,7 @@ class Reference:
 
 @cache
 def finished_losses() -> Reference:
-    """What playbacks lose of finished music, as the package ships it."""
+    """The losses of finished music that the package ships."""
     text = resources.files("mixagent.checkpoints").joinpath("playbacks/reference.json").read_text("utf-8")
     return reference_of(json.loads(text))
 
@@ -430,7 +430,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Translation:
-    """What one playback loses of a song, and what of it finished music does not, the worst first."""
+    """The losses of a song on one playback, and those that finished music has not, the worst first."""
 
     loss: PlaybackLoss
     found: tuple[Lost, ...]
@@ -453,7 +453,7 @@ class Translation:
 
     @property
     def says(self) -> str:
-        """What finished music does not lose, the worst first, or what is lost as of any song."""
+        """Sentences for the losses that finished music has not, the worst first, or for the usual ones."""
         told = [lost.says for lost in self.found if lost.severity >= FOUND]
         where = f"{PLAYBACKS[self.loss.playback].where} "
         rest = [words.replace(where, "", 1) for words in told[1:]]
@@ -461,7 +461,7 @@ class Translation:
 
 
 def translate(source: AudioSource) -> tuple[Translation, ...]:
-    """What every playback loses of a mono or stereo source, judged against finished music."""
+    """Measure a mono or stereo source on every playback and judge it against finished music."""
     return tuple(judged(loss, finished_losses()) for loss in measure_losses(source))
 
 
@@ -521,7 +521,7 @@ def _words(name: str, loss: PlaybackLoss) -> str:
 
 
 def _usual_words(loss: PlaybackLoss) -> str:
-    """What a playback loses of a song as of any other."""
+    """Words for the losses that any song has on a playback."""
     worst = loss.worst_band
     lost = f"{_BAND_WORDS[worst]} {_signed(-loss.lost_db[worst])} dB" if loss.lost_db[worst] >= 0.1 else ""
     deep = loss.cancels_most

@@ -73,18 +73,18 @@ class Relation:
 
     @property
     def one_sound(self) -> bool:
-        """Whether both tracks are held to carry one sound."""
+        """True if both tracks are held to carry one sound."""
         return self.evidence >= STRONG
 
     @property
     def improves(self) -> bool:
-        """Whether the evidence is strong and undoing the offset gives the sum more lows."""
+        """True if the evidence is strong and undoing the offset gives the sum more lows."""
         return self.one_sound and self.gain_db >= LEAST_GAIN_DB
 
 
 @dataclass(frozen=True)
 class Correction:
-    """What puts a track in its place: `advance` frames earlier (negative: later), and its polarity turned."""
+    """The correction of a track: `advance` frames earlier (negative: later), and its polarity turned."""
 
     advance: int = 0
     invert: bool = False
@@ -164,7 +164,7 @@ def corrections(
     energies: Mapping[int, Float64Array],
     step: int,
 ) -> dict[int, Correction]:
-    """What puts the tracks of a group in their places; those that stay as they are are left out.
+    """The corrections of a group's tracks; those that stay as they are are left out.
 
     Tracks that carry one sound are laid onto the loudest of them, along the strongest evidence. A set of
     them is left as it is unless their sum gains `LEAST_GAIN_DB` in the lows.
@@ -250,7 +250,7 @@ def _placed(
 def _gain_db(
     tracks: Mapping[int, AudioSource], placed: Mapping[int, Correction], starts: Sequence[int]
 ) -> float:
-    """What the corrections give the sum of all these tracks in the lows, in dB."""
+    """The gain in dB that the corrections give the lows of these tracks' sum."""
     rate = next(iter(tracks.values())).rate
     size, before, after = _size(rate), 0.0, 0.0
     low = _low(size, rate)

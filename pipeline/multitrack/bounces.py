@@ -1,4 +1,4 @@
-"""Which of a folder's tracks is a bounce of the others: the mix, or a group's sum, rendered beside its parts.
+"""Finds bounces among tracks: the mix, or a group's sum, rendered beside its parts.
 
 A bounce is a weighted sum of the other tracks. Its weights are those of least squares over windows
 spread over the song; what they leave of it tells whether it is one.

@@ -1,4 +1,4 @@
-"""What a track sounds like says what it holds, where its name says nothing.
+"""Tells a track's role from its sound, where its name says nothing.
 
 The rules tell apart what can be told apart by simple measures: singing, drums and bass; all else is
 `other`. Their figures were chosen on single instruments, drums and stems rendered from MIDI
@@ -28,7 +28,7 @@ SUNG_SHARE = 0.5
 """Share of the energy that the vocal separator keeps from which a track is a voice; instruments: 0–0.33."""
 
 DRUM_RISE_DB, STEEP_RISE_DB = 12.0, 25.0
-"""How far attacks of drums rise over what precedes them, with cymbals and of a single drum."""
+"""The rise in dB of drums' attacks over what precedes them, with cymbals and of a single drum."""
 
 DRUM_FLATNESS_DB, SINGLE_DRUM_FLATNESS_DB = -7.2, -5.0
 """Spectral flatness from which a sound has no pitch; noise has −2.5 dB."""
@@ -45,7 +45,7 @@ _FLATNESS = [i for i, name in enumerate(FEATURE_NAMES) if name.startswith("flatn
 
 @dataclass(frozen=True)
 class Sound:
-    """What the rules look at.
+    """The measures that the rules look at.
 
     Attributes:
         sung_share: of the energy, that the vocal separator keeps, 0..1; None where it is not installed or the

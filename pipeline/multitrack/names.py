@@ -1,4 +1,4 @@
-"""What a stem's file is called says what it holds: words to roles.
+"""Tells a stem's role from its file name: words to roles.
 
 A name is cut into words at punctuation, digits and capitals (`01_LeadVox-2 (take 3)` is lead, vox,
 take). Phrases go first, then strong words, of which the last one counts (a `bass drum` is a drum, a
@@ -16,13 +16,13 @@ from typing import Literal
 Role = Literal["vocals", "drums", "bass", "piano", "guitar", "other", "accompaniment", "residual"]
 
 ROLES: tuple[Role, ...] = ("vocals", "drums", "bass", "piano", "guitar", "other", "accompaniment")
-"""What has a strip, in the order in which stems are listed; `accompaniment` is all but the vocals."""
+"""The roles with a strip, in the order in which stems are listed; `accompaniment` is all but the vocals."""
 
 RESIDUAL: Role = "residual"
-"""What a separator left over: it belongs to the mix and to no strip."""
+"""The residual of a separator: it belongs to the mix and to no strip."""
 
 LEFT_OUT = "out"
-"""What does not belong to the mix: a bounce of the others, a click track."""
+"""The role of tracks outside the mix: a bounce of the others, a click track."""
 
 Kind = Literal[
     "vocals", "drums", "bass", "piano", "guitar", "other", "accompaniment", "residual", "mix", "click"
@@ -177,7 +177,7 @@ _ACCENTS = re.compile("[\u0300-\u036f]")
 
 @dataclass(frozen=True)
 class Named:
-    """What a name says: the kind, and the word that says it."""
+    """The meaning of a name: the kind, and the word that says it."""
 
     kind: Kind
     word: str
@@ -215,7 +215,7 @@ _LAST_RESORT: frozenset[Kind] = frozenset({"mix", "click"})
 
 
 def named(words: Sequence[str]) -> Named | None:
-    """What these words of one name say; None where they say nothing."""
+    """The meaning of the words of one name; None for none."""
     for length in (3, 2):
         for start in range(len(words) - length, -1, -1):
             phrase = " ".join(words[start : start + length])
@@ -228,7 +228,7 @@ def named(words: Sequence[str]) -> Named | None:
 
 
 def _strong(word: str) -> Named | None:
-    """What a word says, whole or as a part of a compound (`Hintergrundgesang`, `エレキギター`)."""
+    """The kind of a word, whole or as a part of a compound (`Hintergrundgesang`, `エレキギター`)."""
     if word in _BY_STRONG:
         return Named(_BY_STRONG[word], word)
     if not word.isascii():
@@ -245,7 +245,7 @@ def _strong(word: str) -> Named | None:
 
 
 def names_of(stems: Sequence[str]) -> list[Named | None]:
-    """What each name of a folder says: what all of them begin with (the song's title) counts last.
+    """The meaning of each name of a folder: words that all begin with (the song's title) count last.
 
     Args:
         stems: names of files without their endings.
@@ -258,14 +258,14 @@ def names_of(stems: Sequence[str]) -> list[Named | None]:
 
 
 def _shared(names: Sequence[tuple[str, ...]]) -> int:
-    """How many words all names begin with."""
+    """The number of words that all names begin with."""
     return next(
         (k for k, words in enumerate(zip(*names, strict=False)) if len(set(words)) > 1), min(map(len, names))
     )
 
 
 def sides_of(stems: Sequence[str]) -> dict[int, int]:
-    """Which names are one side of a stereo pair (`Room.L`, `Room.R`): place in the list to −1 or 1."""
+    """The sides of stereo pairs among names (`Room.L`, `Room.R`): place in the list to −1 or 1."""
     found: dict[tuple[str, int], list[int]] = {}
     for place, stem in enumerate(stems):
         match = re.fullmatch(r"(.*?[\W_\d]|.*[a-z](?=[LR]$))([^\W\d_]+)[\W_]*", stem)

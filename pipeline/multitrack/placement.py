@@ -1,4 +1,4 @@
-"""Where each of a musician's tracks stands in the mix, and their sums as they are read.
+"""The placement of a musician's tracks in the mix, and their sums as they are read.
 
 Tracks of one role are summed into one stem, so the chain has one strip a role, as with a separator's
 stems, and the musician's balance within a role stays. What is done to a single track (its side, its
@@ -22,7 +22,7 @@ How = Literal["map", "name", "content", "sum", "silence"]
 
 @dataclass(frozen=True)
 class Placement:
-    """What becomes of a track.
+    """The role and placement of a track.
 
     Attributes:
         role: one of `ROLES`, `residual`, or `out` for what is not in the mix.
@@ -44,13 +44,13 @@ class Placement:
 
     @property
     def mixed(self) -> bool:
-        """Whether the track is in the mix."""
+        """True if the track is in the mix."""
         return self.role != LEFT_OUT
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of every track, in their order, and what the user should know.
+    """The placement of every track, in their order, and what the user should know.
 
     Attributes:
         placements: one for each track.

@@ -1,4 +1,4 @@
-"""What to make of a musician's tracks: the role of each, what is left out, and where each is placed."""
+"""Plans a mix of a musician's tracks: the role and placement of each, and what is left out."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asked for.
+    """The user's choices for tracks.
 
     Attributes:
         roles: role by the track's place, for those that were named.
@@ -134,7 +134,7 @@ def _shape(
 
 
 def _named(tracks: Sequence[Track], wish: Wish) -> list[Placement | None]:
-    """What the user, silence and the names decide; None where they say nothing."""
+    """The placements that the user, silence and the names decide; None where they say nothing."""
     names = names_of([track.name for track in tracks])
     return [_by_word(track, names[k], wish.roles.get(k)) for k, track in enumerate(tracks)]
 

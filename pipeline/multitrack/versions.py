@@ -95,7 +95,7 @@ def _candidates(one: Float64Array, other: Float64Array) -> list[int]:
 
 
 def _rises_db(energies: Float64Array) -> Float64Array:
-    """How the level changes from step to step: a compressed version changes at the same places, by less."""
+    """The changes of the level from step to step: a compressed version has the same ones, but smaller."""
     level = powers_to_db(np.maximum(energies / energies.max(), db_to_power(_FLOOR_DB)))
     return np.asarray(np.clip(np.diff(level), -_MOST_RISE_DB, _MOST_RISE_DB))
 

@@ -1,4 +1,4 @@
-"""What a restoration gives back."""
+"""The result type that all restorations share."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class BlinkFiller(SpectralProcessor):
         self._turns = np.exp(2j * np.pi * np.arange(_PHASES) / _PHASES).astype(np.complex64)
 
     def correction(self, spectra: ComplexArray) -> ComplexArray | None:
-        """What is missing of the bands that are away."""
+        """The addition that fills the bands that are away."""
         start = self._window_count
         self._window_count += spectra.shape[1]
         over_db = self._over_db[:, start : self._window_count]

@@ -32,7 +32,7 @@ _OVERSUBTRACTION = 2.0
 def removed_noise(
     vocals: AudioSource, floor: NoiseFloor, scratch: Path, progress: Progress | None
 ) -> AudioSource:
-    """What is to be added to the vocals to take their noise off, at their own rate."""
+    """The signal that takes the noise off the vocals when added to them, at their own rate."""
     voice = resample(vocals, _RATE, scratch / "vocals-48k.f32")
     wet = spool(_network_output(voice, progress), scratch / "wet-48k.f32", _RATE, 1)
     subtraction = _Subtraction(_noise_spectrum(voice, floor))

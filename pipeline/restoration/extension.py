@@ -73,11 +73,11 @@ class AirExtension(SpectralProcessor):
 
     @staticmethod
     def fits(from_hz: float, rate: int) -> bool:
-        """Whether there is anything to fill between the cut-off and the top."""
+        """True if there is anything to fill between the cut-off and the top."""
         return from_hz * 1.05 + 4 / _WINDOW_S < min(_TOP_HZ, rate / 2)
 
     def correction(self, spectra: ComplexArray) -> ComplexArray:
-        """What is missing above the end, with one random phase a bin for all channels."""
+        """The addition above the end, with one random phase a bin for all channels."""
         # Of 32 bits: narrower integers are drawn several to a word, and a call drops the rest of it.
         phases = self._random.integers(0, _PHASES, (spectra.shape[1], self._source.size), np.uint32)
         added = np.zeros_like(spectra)

@@ -1,4 +1,4 @@
-"""Whether a voice stands on a steady noise floor, and in which bands.
+"""Finds a steady noise floor under a voice, by band.
 
 A floor shows where a voice pauses. What tells noise from reverberation, breath and leakage is that
 it keeps its level: among a band's quietest frames hiss varies by about a decibel, a decay by ten.
@@ -37,7 +37,7 @@ class NoiseFloor:
 
     @property
     def found(self) -> bool:
-        """Whether it is loud enough to be worth removing."""
+        """True if it is loud enough to be worth removing."""
         return self.level_db > FOUND_DB
 
 

@@ -14,7 +14,7 @@ from mixagent.pipeline.types import Float64Array
 
 @njit(cache=True, nogil=True)
 def residual_weights(around: Float64Array, most: int) -> Float64Array:
-    """How the prediction residual weighs two samples by their distance 0..`most`."""
+    """The weights that the prediction residual gives two samples by their distance 0..`most`."""
     filter_ = prediction_filter(around, most)
     weights = np.empty(most + 1)
     for lag in range(most + 1):

@@ -1,4 +1,4 @@
-"""What every separator promises."""
+"""The interface of every separator."""
 
 from __future__ import annotations
 

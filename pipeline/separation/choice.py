@@ -1,4 +1,4 @@
-"""Which separator runs, and why; and which stems can be asked of it."""
+"""Chooses the separator that runs, with the reason, and the stems that can be asked of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mixagent.pipeline.separation.base import NoSeparator, Separator
 from mixagent.pipeline.separation.demucs_files import STEM_NAMES, find_bag
 
 NAMES = ("auto", "embedded", "spleeter", "none", *STEM_NAMES)
-"""What `choose_separator` takes."""
+"""The names that `choose_separator` takes."""
 
 STEM_SETS = {
     2: ("vocals", "instrumental"),
@@ -65,7 +65,7 @@ def choose_separator(name: str = "auto", device: str = "auto", stems: int | None
 
 
 def gives(separator: Separator, stems: int) -> bool:
-    """Whether a separator's stems can be put together into this set of `STEM_SETS`."""
+    """True if a separator's stems can be put together into this set of `STEM_SETS`."""
     *wanted, _ = STEM_SETS[stems]
     return set(wanted) <= set(separator.stem_names)
 

@@ -50,7 +50,7 @@ def run_batches(
 def _outputs(
     source: AudioSource, model: BatchModel, chunk: int, stride: int, batch: int
 ) -> Iterator[tuple[int, int, FloatArray]]:
-    """Where each chunk's own part starts and where it stops, with the model's output for the chunk."""
+    """The start and stop of each chunk's own part, with the model's output for the chunk."""
     overlap = chunk - stride
     starts = range(0, max(source.frames - overlap, min(source.frames, 1)), stride)
     spans = [(start, min(start + chunk, source.frames)) for start in starts]

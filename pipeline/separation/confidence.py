@@ -1,4 +1,4 @@
-"""How far each stem can be trusted, from what the separator itself gives: no truth is needed.
+"""The confidence in each stem, from the separator's own output: no truth is needed.
 
 A separator that is sure gives each bin of the spectrum to one stem; one that is not divides it. Were
 the shares of a bin right on average, what is wrong in a stem would be p(1 − p) of the bin's power (the
@@ -40,7 +40,7 @@ for `embedded` alone), off by 4.0 dB RMS."""
 
 @dataclass(frozen=True)
 class StemConfidence:
-    """How far a stem can be trusted, and what that was told from.
+    """The confidence in a stem, and the evidence that it was told from.
 
     `value` is the share of its power, 0..1, that is expected to be its own: 0.5 at a
     signal-to-distortion ratio of 0 dB, 0.91 at 10 dB.
@@ -92,7 +92,7 @@ class _Sums:
     correlation: NDArray[np.float64]
 
     def evidence(self, index: int) -> dict[str, float]:
-        """What is known of the stem at `index`."""
+        """The evidence for the stem at `index`."""
         total, own = float(self.own.sum()), float(self.own[index])
         if own <= _SILENT_POWER * max(total, 1.0):
             return {"sharing_db": 0.0, "share_db": _SILENT_DB, "entropy": 1.0, "correlation": 0.0}

@@ -44,7 +44,7 @@ _GPU_BATCH = 8
 Precision = Literal["float32", "float16", "bfloat16"]
 
 _CLASSES = ("demucs.htdemucs.HTDemucs", "demucs.hdemucs.HDemucs")
-"""What a weights file may ask to be built. The package's loader would import and call any name in it."""
+"""The classes that a weights file may name. The package's loader would import and call any name in it."""
 
 
 class DemucsSeparator:
@@ -85,7 +85,7 @@ class DemucsSeparator:
             OutOfDeviceMemoryError: the GPU has no room for a single chunk.
         """
         files = find_bag(self.name, self._cache)
-        with _device_memory(self._device) as peak_bytes:
+        with metered_device_memory(self._device) as peak_bytes:
             stems = self._separated(mix, files, scratch, progress)
             return SeparatedStems(mix, stems, device_peak_bytes=peak_bytes())
 
@@ -115,7 +115,7 @@ def default_precision(device: str) -> Precision:
 
 
 @contextmanager
-def _device_memory(device: str) -> Iterator[Callable[[], int | None]]:
+def metered_device_memory(device: str) -> Iterator[Callable[[], int | None]]:
     """Inside, memory on a GPU is metered, most bytes at a time; afterwards what was cached is released."""
     if device == "cpu":
         yield lambda: None

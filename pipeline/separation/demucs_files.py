@@ -1,4 +1,4 @@
-"""Where the Demucs models' weights lie on the hub and in its cache on this machine. Loads nothing heavy."""
+"""Finds the Demucs models' weights in the hub's cache on this machine. Loads nothing heavy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ANSWER_S = 5.0
 
 @dataclass(frozen=True)
 class BagFiles:
-    """Where a model's files lie: one weights file a network, and how much each counts for each stem.
+    """A model's files: one weights file a network, and the weight of each for each stem.
 
     `segment_s` is the longest chunk in seconds that the model as a whole asks for, None for no wish.
     """
@@ -45,7 +45,7 @@ class BagFiles:
 
 
 def installed() -> bool:
-    """Whether the demucs package is here."""
+    """True if the demucs package is here."""
     return util.find_spec("demucs") is not None
 
 
@@ -67,7 +67,7 @@ def present_files(name: str) -> tuple[Path, ...]:
 
 
 def cache_folder(name: str) -> Path:
-    """Where the hub's cache keeps a model, whether it is there or not."""
+    """The folder of the hub's cache for a model, whether it exists or not."""
     _require_package(name)
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name

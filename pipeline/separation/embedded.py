@@ -71,7 +71,7 @@ def shipped_checkpoint() -> Path:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What a checkpoint says of itself.
+    """Read the configuration of a checkpoint.
 
     Raises:
         ModelMissingError: there is none, it cannot be read, or it is of another version of the network.

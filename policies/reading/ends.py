@@ -1,4 +1,4 @@
-"""Where the highs of an excerpt end, told from its long-term bands."""
+"""Finds the end of an excerpt's highs from its long-term bands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mixagent.pipeline.decibels import powers_to_db
 from mixagent.pipeline.measure.song_bands import BANDS, CENTRES_HZ, EDGES_HZ
 
 NO_END = BANDS
-"""What stands for highs that do not end early."""
+"""The value for highs that do not end early."""
 
 _DROP_DB = 14.0
 _LEVEL_DB = 6.0

@@ -24,7 +24,7 @@ _FLOOR = 1e-10
 
 @dataclass(frozen=True)
 class Drawing:
-    """How examples are drawn.
+    """The settings by which examples are drawn.
 
     Attributes:
         variants: share of the examples that take a kept variant of one excerpt: codecs, vocoders, dynamics.

@@ -15,7 +15,7 @@ from mixagent.pipeline.types import FloatArray
 
 _THIRDS = len(THIRDS_HZ)
 _EPSILON = 1e-5
-"""What layer normalisation adds to the variance, torch's default."""
+"""Layer normalisation adds this to the variance, torch's default."""
 _MOST_DB, _STEP_DB = 18.0, 10.0
 
 

@@ -1,4 +1,4 @@
-"""What the reading net learns from: excerpts of finished songs as bands, each beside damaged ones.
+"""Training material of the reading net: excerpts of finished songs as bands, each beside damaged ones.
 
 Decoding, codecs and vocoders are slow, so their results are kept: a pass holds one excerpt of each
 song, clean and after `variants` draws of `envs.degradation`. Of them the net learns by their summaries

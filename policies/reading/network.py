@@ -28,7 +28,7 @@ _STEP_DB = 10.0
 
 @dataclass(frozen=True)
 class Shape:
-    """How wide and deep a net is."""
+    """The width and depth of a net."""
 
     width: int = 32
     blocks: int = 4

@@ -61,7 +61,7 @@ LEAST_DB = 0.25
 
 @dataclass(frozen=True)
 class Moves:
-    """What a net would do about a song: moves of third octaves in dB, (28,) each.
+    """The moves that a net proposes for a song: third octaves in dB, (28,) each.
 
     Attributes:
         mid, side, balance: gains, and right against left.
@@ -73,7 +73,7 @@ class Moves:
 
     @property
     def unknown(self) -> float:
-        """How far the song may still have faults that the net does not know, 0..1: less the more it moves."""
+        """The likelihood of faults that the net does not know, 0..1: less the more it moves."""
         rows = np.stack((self.mid, self.side - self.mid, self.balance))
         size_db = float(np.sqrt(np.mean(np.sum(np.square(rows), axis=0))))
         return float(np.clip((KNOWN_DB[1] - size_db) / (KNOWN_DB[1] - KNOWN_DB[0]), 0.0, 1.0))
@@ -147,7 +147,7 @@ def read_moves(readers: Readers, bands: FloatArray) -> Moves:
 
 
 def moved_measures(context: Context, moves: Moves) -> SongMeasures:
-    """What the song would measure in tone, width and lean after the moves; all else stays."""
+    """The song's measures with tone, width and lean after the moves; all else stays."""
     assert context.measures is not None
     values = context.measures.values.copy()
     mid, side = (
@@ -220,7 +220,7 @@ class ReadingCheckpoint:
 
 
 def load_readers(folder: Path) -> Readers:
-    """What decides with the checkpoint in a folder.
+    """Load the readers of the checkpoint in a folder.
 
     Raises:
         ModelMissingError: a file that is missing, damaged, or of another version of this program.

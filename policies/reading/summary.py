@@ -1,4 +1,4 @@
-"""What the net reads of a song: its excerpts as bands, over all of them and all of their time."""
+"""The net's input from a song: its excerpts as bands, over all of them and all of their time."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Summary:
 
 
 def shown(powers: FloatArray, spreads: FloatArray) -> FloatArray:
-    """What a net is shown of summaries: (N, ROWS, BANDS).
+    """The net's input from summaries: (N, ROWS, BANDS).
 
     Args:
         powers: of levelled summaries, (N, 3, BANDS).

@@ -37,7 +37,7 @@ _SLIGHT = 1.5
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the net learns.
+    """The settings of training.
 
     Attributes:
         steps: of training, each on `batch` examples.
@@ -56,7 +56,7 @@ class Recipe:
 
 
 def extended(powers: LongTerm, batch: Batch) -> LongTerm:
-    """What the repairs make of early ends."""
+    """The powers with early ends extended, as the repairs extend them."""
     return powers.extended(batch.end, torch.zeros(len(batch.end)))
 
 
@@ -68,7 +68,7 @@ def distances(net: ReadingNet, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def loss_of(net: ReadingNet, batch: Batch, harm: float) -> tuple[Tensor, dict[str, float]]:
-    """What is lowered, and figures of it."""
+    """The loss, and figures of it."""
     before, after = distances(net, batch)
     loss = ((after + harm * (after - before).clamp(min=0)) / (_SLIGHT + before)).mean()
     return loss, {

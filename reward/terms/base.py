@@ -1,4 +1,4 @@
-"""What every term is, and the guards: terms that only ever take away."""
+"""The interface of terms, and the guards: terms that only ever take away."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Term(Protocol):
 
     @property
     def blind(self) -> bool:
-        """Whether it does without the original."""
+        """True if it does without the original."""
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """One score a pair, shape (len(pairs),): 0 as the input; NaN for no opinion."""
@@ -62,7 +62,7 @@ class Guard(ABC):
 
     @abstractmethod
     def harm(self, pair: RenderPair) -> float:
-        """How much of this harm the render has and the input has not, 0 or more."""
+        """The harm of this kind in the render beyond the input's, 0 or more."""
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """−tanh of what exceeds `free`; 0 for an input that is silent."""

@@ -1,4 +1,4 @@
-"""What happened in time: transients lost, gaps torn, sustained bands pumped by the bass."""
+"""Guards of dynamics: transients lost, gaps torn, sustained bands pumped by the bass."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class Lean(Guard):
     name: ClassVar[str] = "lean"
 
     def harm(self, pair: RenderPair) -> float:
-        """How far the louder channel came to stand further out."""
+        """The rise in dB of the louder channel's lead."""
         return max(abs(_lean_db(pair.after)) - abs(_lean_db(pair.base)), 0.0)
 
 

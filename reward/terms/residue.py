@@ -1,4 +1,4 @@
-"""What the render added and the song never had: a floor of noise, a tail of reverb, flat tops."""
+"""Guards against what the song never had: a floor of noise, a tail of reverb, flat tops."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def test_a_stored_case_comes_back_within_sixteen_bits(tmp_path: Path) -> None:
     back = CaseStore(tmp_path).load(case.name)
     for field in ("name", "levels", "analysis", "stem_analyses", "diagnosis", "target", "damage", "distance"):
         assert getattr(back, field) == getattr(case, field), field
-    assert back.gaps.gaps == case.gaps.gaps
+    assert back.holes.holes == case.holes.holes
     assert {name: tuple(f) for name, f in back.features.items()} == {
         name: tuple(f) for name, f in case.features.items()
     }

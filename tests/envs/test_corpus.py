@@ -243,7 +243,7 @@ def test_minus_infinity_survives_the_index(tmp_path, song):
 def test_two_programs_do_not_add_at_once(tmp_path, song):
     write(tmp_path / "music" / "a.wav", song)
     with (
-        corpus_module._locked(tmp_path / "corpus"),
+        corpus_module.locked(tmp_path / "corpus"),
         pytest.raises(UsageError, match="another program is adding"),
     ):
         added(tmp_path / "music", tmp_path / "corpus")

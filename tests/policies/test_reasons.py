@@ -11,7 +11,7 @@ from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, shapes
 from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.policies.learned import frozen
 from mixagent.policies.network import Actor, Layout, Sizes
-from mixagent.policies.reasons import _clause, _words, explain
+from mixagent.policies.reasons import clause_of, explain, words_of
 
 Observation = dict[str, NDArray[np.float32]]
 
@@ -161,7 +161,7 @@ def test_a_measure_is_said_in_words() -> None:
         ("diagnosis", "mud.excess_db"),
         ("mix", "width_16000hz"),
     )
-    told = [_clause(*_words(key, label), 8.7) for key, label in measures]
+    told = [clause_of(*words_of(key, label), 8.7) for key, label in measures]
     assert told == [
         "the finding of spectral holes (how large its third gap is)",
         "the finding of shimmer (where its line lies)",

@@ -25,7 +25,7 @@ def test_the_committed_example_is_short_stereo_and_under_five_megabytes():
 
 def test_a_note_is_sung_at_its_pitch_with_its_formants(example):
     note = example.Syllable(0.0, 2.0, 57, "a")
-    sung = example._voiced(note, 57, np.random.default_rng(0))
+    sung = example.voiced(note, 57, np.random.default_rng(0))
     spectrum = np.abs(np.fft.rfft(sung * np.hanning(sung.size)))
     hz = np.fft.rfftfreq(sung.size, 1 / example.RATE)
     fundamental = hz[(hz > 180) & (hz < 260)][np.argmax(spectrum[(hz > 180) & (hz < 260)])]
@@ -38,6 +38,6 @@ def test_a_note_is_sung_at_its_pitch_with_its_formants(example):
 
 
 def test_the_same_seed_sings_the_same_notes(example):
-    sing = [example._sing(example.LEAD[:3], 10 * example.RATE, np.random.default_rng(5)) for _ in range(2)]
+    sing = [example.sing(example.LEAD[:3], 10 * example.RATE, np.random.default_rng(5)) for _ in range(2)]
     assert np.array_equal(*sing)
     assert np.abs(sing[0]).max() > 0

@@ -16,7 +16,7 @@ from mixagent.pipeline.dsp.programme import measure_programme
 from mixagent.pipeline.dsp.streaming import process_blocks
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.render import premaster, render
-from mixagent.pipeline.restoration.gaps import Gaps, measure_gaps
+from mixagent.pipeline.restoration.spectral_holes import SpectralHoles, measure_spectral_holes
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Stems, collect, load
 from tests.short_cases import HalfSeparator, music
 
@@ -36,7 +36,7 @@ actions = st.integers(0, 1 << 16).map(partial(drawn, len(SPACE)))
 
 
 @lru_cache(maxsize=8)
-def heard(kind: str, channels: int) -> tuple[Stems, Levels, Gaps]:
+def heard(kind: str, channels: int) -> tuple[Stems, Levels, SpectralHoles]:
     samples = music(0.5, 2).samples[:channels]
     samples = {
         "music": samples,
@@ -46,7 +46,7 @@ def heard(kind: str, channels: int) -> tuple[Stems, Levels, Gaps]:
         "click": np.eye(channels, samples.shape[1], 1000, dtype=np.float32),
     }[kind]
     stems = HalfSeparator().separate(Audio(np.ascontiguousarray(samples), 44100))
-    return stems, measure_levels(stems), measure_gaps(stems.mix)
+    return stems, measure_levels(stems), measure_spectral_holes(stems.mix)
 
 
 def of(action: NDArray[np.floating]) -> Settings:
@@ -59,8 +59,8 @@ def of(action: NDArray[np.floating]) -> Settings:
 def test_any_setting_gives_as_many_finite_samples_under_the_ceiling(
     action: NDArray[np.floating], kind: str, channels: int
 ) -> None:
-    stems, levels, gaps = heard(kind, channels)
-    done = render(stems, of(action), TARGET, levels=levels, gaps=gaps)
+    stems, levels, holes = heard(kind, channels)
+    done = render(stems, of(action), TARGET, levels=levels, holes=holes)
     samples = load(done.audio).samples
     assert samples.shape == load(stems.mix).samples.shape
     assert np.isfinite(load(done.premaster).samples).all()
@@ -70,10 +70,10 @@ def test_any_setting_gives_as_many_finite_samples_under_the_ceiling(
 
 
 def in_blocks(source: AudioSource, size: int, action: NDArray[np.floating], kind: str) -> FloatArray:
-    stems, levels, gaps = heard(kind, source.channels)
+    stems, levels, holes = heard(kind, source.channels)
     mix = collect(mix_blocks(stems, of(action), levels, size), 44100, source.channels)
     bands = band_programmes(source, of(action))
-    chain = master_processors(Chain(of(action), 44100, source.channels, levels["mix"], gaps, bands))
+    chain = master_processors(Chain(of(action), 44100, source.channels, levels["mix"], holes, bands))
     return collect(process_blocks(mix, chain, size), 44100, source.channels).samples
 
 
@@ -89,16 +89,16 @@ def test_no_setting_sounds_otherwise_in_other_blocks(action: NDArray[np.floating
 @few
 @given(action=actions)
 def test_any_setting_gives_the_same_bytes_twice(action: NDArray[np.floating]) -> None:
-    stems, levels, gaps = heard("music", 2)
-    once, twice = (load(premaster(stems, of(action), levels=levels, gaps=gaps)) for _ in range(2))
+    stems, levels, holes = heard("music", 2)
+    once, twice = (load(premaster(stems, of(action), levels=levels, holes=holes)) for _ in range(2))
     assert once.samples.tobytes() == twice.samples.tobytes()
 
 
 def test_neutral_is_the_input_bit_for_bit() -> None:
     for kind in ("music", "hot", "silence"):
         for channels in (1, 2):
-            stems, levels, gaps = heard(kind, channels)
-            after = premaster(stems, of(np.zeros(len(SPACE))), levels=levels, gaps=gaps)
+            stems, levels, holes = heard(kind, channels)
+            after = premaster(stems, of(np.zeros(len(SPACE))), levels=levels, holes=holes)
             assert load(after).samples.tobytes() == load(stems.mix).samples.tobytes()
 
 

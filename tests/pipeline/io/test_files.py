@@ -14,7 +14,7 @@ import soundfile
 
 from mixagent.pipeline.errors import CancelledError, OutputError, UsageError
 from mixagent.pipeline.io import check_output, content_hash, decode, encode, encode_all, probe
-from mixagent.pipeline.io.encoding import _container
+from mixagent.pipeline.io.encoding import container_of
 from mixagent.pipeline.types import Audio, load
 
 RATE = 44100
@@ -127,8 +127,8 @@ def test_awkward_names_work(tmp_path, name):
 
 
 def test_big_wavs_become_rf64_and_are_read(tmp_path):
-    assert _container(".wav", 3 * 10**9) == "WAV"
-    assert _container(".wav", 5 * 10**9) == "RF64"
+    assert container_of(".wav", 3 * 10**9) == "WAV"
+    assert container_of(".wav", 5 * 10**9) == "RF64"
     soundfile.write(tmp_path / "a.wav", noise().samples.T, RATE, format="RF64")
     assert decode(tmp_path / "a.wav", tmp_path / "raw").info.container == "RF64"
 

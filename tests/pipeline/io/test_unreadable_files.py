@@ -12,7 +12,7 @@ from test_files import RATE, noise, tone
 
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.io import content_hash, decode, encode, probe
-from mixagent.pipeline.io.decoding import _open_ffmpeg
+from mixagent.pipeline.io.decoding import open_ffmpeg
 from mixagent.pipeline.types import load
 
 
@@ -259,7 +259,7 @@ def test_m4a_without_ffmpeg_says_what_to_install(tmp_path, monkeypatch):
 
 def test_a_playlist_is_not_followed(tmp_path, ffmpeg):
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://localhost/a.ts\n")
-    with pytest.raises(InputError), _open_ffmpeg(tmp_path / "list.m3u8"):
+    with pytest.raises(InputError), open_ffmpeg(tmp_path / "list.m3u8"):
         pass
     with pytest.raises(InputError, match="not an audio file"):
         decode(tmp_path / "list.m3u8", tmp_path / "raw")

@@ -9,7 +9,7 @@ from scipy.signal import butter, sosfilt
 
 import mixagent.pipeline.types as audio_module
 from mixagent.pipeline.dsp.third_octaves import THIRD_OCTAVES_HZ
-from mixagent.pipeline.measure.analysis import BANDS_HZ, Analysis, _peaks, analyse
+from mixagent.pipeline.measure.analysis import BANDS_HZ, Analysis, analyse, peaks_apart
 from mixagent.pipeline.measure.meters import measure
 from mixagent.pipeline.types import Audio
 
@@ -268,4 +268,4 @@ def test_onset_peaks_are_those_that_scipy_finds(gap: int) -> None:
 
     values = np.random.default_rng(gap).standard_normal(4000)
     expected, _ = find_peaks(values, height=0.0, distance=gap)
-    np.testing.assert_array_equal(_peaks(values, gap), expected)
+    np.testing.assert_array_equal(peaks_apart(values, gap), expected)

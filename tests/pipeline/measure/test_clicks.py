@@ -10,7 +10,7 @@ from scipy import signal
 from mixagent.pipeline.dsp.streaming import process_blocks
 from mixagent.pipeline.measure.meters import integrated_lufs, true_peak_dbtp
 from mixagent.pipeline.restoration import declick
-from mixagent.pipeline.restoration.gaps import GapFiller, measure_gaps
+from mixagent.pipeline.restoration.spectral_holes import SpectralHoleFiller, measure_spectral_holes
 from mixagent.pipeline.types import Audio, FloatArray, collect, load
 from tests.highs import RATE, bright_music
 
@@ -103,7 +103,7 @@ def test_a_click_that_went_first_makes_no_spike_of_the_gap_filler(tmp_path) -> N
 
     def filled(samples: FloatArray) -> Audio:
         audio = Audio(samples, RATE)
-        filler = GapFiller(measure_gaps(audio), 36.0, RATE, 2)
+        filler = SpectralHoleFiller(measure_spectral_holes(audio), 36.0, RATE, 2)
         return collect(process_blocks(audio, [filler]), RATE, 2)
 
     broken = clicked(quiet, height=0.8)

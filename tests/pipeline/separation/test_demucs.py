@@ -19,7 +19,7 @@ from mixagent.pipeline.separation.demucs import (
     DemucsSeparator,
     OutOfDeviceMemoryError,
     Runner,
-    _device_memory,
+    metered_device_memory,
 )
 from mixagent.pipeline.separation.demucs_files import STEM_NAMES
 from mixagent.pipeline.types import Audio, FloatArray, Stems, load
@@ -270,7 +270,7 @@ class TestDevice:
         for name in ("reset_peak_memory_stats", "empty_cache"):
             monkeypatch.setattr(torch.cuda, name, lambda *device, name=name: calls.append(name))
         monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 123)
-        with suppress(KeyboardInterrupt), _device_memory("cuda") as peak_bytes:
+        with suppress(KeyboardInterrupt), metered_device_memory("cuda") as peak_bytes:
             assert peak_bytes() == 123
             raise KeyboardInterrupt
         assert calls == ["reset_peak_memory_stats", "empty_cache"]

@@ -1,4 +1,4 @@
-"""The gap filler: gaps are found and filled to their shoulders, and what has none is left alone."""
+"""Spectral holes are found and filled to their shoulders, and what has none is left alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from mixagent.envs.pathologies import damage
 from mixagent.pipeline.dsp.streaming import process_blocks
-from mixagent.pipeline.restoration.gaps import GapFiller, measure_gaps
+from mixagent.pipeline.restoration.spectral_holes import SpectralHoleFiller, measure_spectral_holes
 from mixagent.pipeline.types import Audio, collect
 from mixagent.reward.recovery import Original
 
@@ -25,7 +25,7 @@ def _music(seconds: float = 4.0, channels: int = 2, rate: int = RATE) -> Audio:
 
 
 def _filled(audio: Audio, most_db: float = 36.0, size: int = 1 << 16) -> Audio:
-    filler = GapFiller(measure_gaps(audio), most_db, audio.rate, audio.channels)
+    filler = SpectralHoleFiller(measure_spectral_holes(audio), most_db, audio.rate, audio.channels)
     return collect(process_blocks(audio, [filler], size), audio.rate, audio.channels)
 
 
@@ -37,11 +37,11 @@ def test_gaps_are_filled_so_that_most_of_the_damage_is_undone(severity: float) -
 
 
 def test_a_spectrum_without_gaps_has_none() -> None:
-    assert measure_gaps(_music()).gaps == ()
+    assert measure_spectral_holes(_music()).holes == ()
 
 
 def test_a_codecs_cliff_is_no_gap() -> None:
-    assert measure_gaps(damage(_music(), "holes", 0.7, "codec", seed=1)).gaps == ()
+    assert measure_spectral_holes(damage(_music(), "holes", 0.7, "codec", seed=1)).holes == ()
 
 
 def test_no_more_is_added_than_allowed() -> None:

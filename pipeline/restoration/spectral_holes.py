@@ -1,6 +1,6 @@
-"""Fills static gaps in the spectrum: narrow bands that a generator or a codec has all but left out.
+"""Fills spectral holes that stand still: narrow bands that a generator or a codec has all but left out.
 
-A gap is a flat-bottomed dip of the long-term spectrum between two shoulders. It is found by least
+A hole is a flat-bottomed dip of the long-term spectrum between two shoulders. It is found by least
 squares on a logarithmic axis, where it is a box under a straight line, and filled by the inverse of
 that box in linear phase, and where that is not enough by what lies below it. A cliff or a slope has no
 shoulder on its far side, and ripple is not deep enough: neither is touched.
@@ -23,10 +23,10 @@ from mixagent.pipeline.types import AudioSource, Float64Array, blocks
 
 LOW_HZ, HIGH_HZ = 700.0, 16000.0
 LIFT_DB = 18.0
-"""What is there may be raised by so much; the rest of a deeper gap is copied into it."""
+"""Sound in a hole may be raised by so much; the rest of a deeper hole is copied into it."""
 
 DEEPEST_DB = 36.0
-"""A gap as deep as this or deeper counts as empty."""
+"""A hole as deep as this or deeper counts as empty."""
 
 LEAST_DB = 7.0
 """Shallower dips are taken for music's own ripple."""
@@ -35,9 +35,9 @@ _PER_OCTAVE = 96
 _WIDTHS_OCTAVES = np.arange(0.2, 0.62, 0.02)
 _EDGE_OCTAVES = 0.04
 _SHOULDER_OCTAVES = 0.2
-_MOST_GAPS = 6
+_MOST_HOLES = 6
 _CLEAR = 2.0
-# White noise of −90 dBFS up to 10 kHz: what lies lower in a gap is noise, which filling would raise.
+# White noise of −90 dBFS up to 10 kHz: what lies lower in a hole is noise, which filling would raise.
 _FLOOR_DB_HZ = -130.0
 _OVERSHOOT_DB = 6.0
 _WINDOW_S = 0.093
@@ -46,8 +46,8 @@ _FINE_BINS = 16
 
 
 @dataclass(frozen=True)
-class Gap:
-    """A static gap: its place, its width at half depth, and its depth under its shoulders."""
+class SpectralHole:
+    """A static hole: its place, its width at half depth, and its depth under its shoulders."""
 
     centre_hz: float
     width_octaves: float
@@ -55,25 +55,25 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Gaps:
-    """The gaps of a spectrum, and the level by which each point of it may be raised."""
+class SpectralHoles:
+    """The holes of a spectrum, and the level by which each point of it may be raised."""
 
-    gaps: tuple[Gap, ...]
+    holes: tuple[SpectralHole, ...]
     hz: Float64Array
     missing_db: Float64Array
 
 
-def measure_gaps(source: AudioSource) -> Gaps:
-    """The static gaps of a mono or stereo source, in one pass."""
+def measure_spectral_holes(source: AudioSource) -> SpectralHoles:
+    """The static holes of a mono or stereo source, in one pass."""
     spectrum = MidSideSpectrum(source.rate)
     for block in blocks(source):
         mid, side = (block[0] + block[-1]) / 2, (block[0] - block[-1]) / 2
         spectrum.update(np.stack([mid, side]))
-    return find_gaps(spectrum.mean_power(source.frames).sum(axis=0), source.rate)
+    return find_spectral_holes(spectrum.mean_power(source.frames).sum(axis=0), source.rate)
 
 
-def find_gaps(power: Float64Array, rate: int) -> Gaps:
-    """The gaps of a long-term spectrum, deepest effect first.
+def find_spectral_holes(power: Float64Array, rate: int) -> SpectralHoles:
+    """The holes of a long-term spectrum, deepest effect first.
 
     Args:
         power: power of each bin from 0 Hz to half the rate, shape (bins,).
@@ -84,24 +84,24 @@ def find_gaps(power: Float64Array, rate: int) -> Gaps:
     hz = np.sqrt(edges_hz[1:] * edges_hz[:-1])
     density = band_power(power, rate, edges_hz) / np.diff(edges_hz)
     there_db = powers_to_db(density + db_to_power(_FLOOR_DB_HZ - 20))
-    level_db, found = there_db.copy(), list[Gap]()
+    level_db, found = there_db.copy(), list[SpectralHole]()
     raised_db = np.zeros_like(level_db)
-    while len(found) < _MOST_GAPS and (best := _clearest(level_db)) is not None:
+    while len(found) < _MOST_HOLES and (best := _clearest(level_db)) is not None:
         start, width, depth_db, line_db = best
         box = _box(width)
         inside = slice(start, start + box.size)
-        # An edge that was placed a little outside the gap must not be raised above its shoulder.
+        # An edge that was placed a little outside the hole must not be raised above its shoulder.
         short_db = np.maximum(line_db + _OVERSHOOT_DB - level_db[inside], 0.0)
         raised_db[inside] += np.minimum(depth_db * box, short_db)
         level_db[inside] += depth_db * box
         middle = start + box.size // 2
-        found.append(Gap(float(hz[middle]), width, depth_db))
+        found.append(SpectralHole(float(hz[middle]), width, depth_db))
     raised_db[there_db < _FLOOR_DB_HZ] = 0.0
-    return Gaps(tuple(found), hz, raised_db)
+    return SpectralHoles(tuple(found), hz, raised_db)
 
 
 def _clearest(level_db: Float64Array) -> tuple[int, float, float, Float64Array] | None:
-    """The gap that explains most of the spectrum: start, width, depth and the line of its shoulders."""
+    """The hole that explains most of the spectrum: start, width, depth and the line of its shoulders."""
     best, most = None, 0.0
     for fit in _fits():
         size = fit.box.size
@@ -162,43 +162,43 @@ def _fit(width: float) -> _Fit:
 
 
 def _box(width_octaves: float) -> Float64Array:
-    """A gap of depth 1 with its edges and shoulders, on the logarithmic axis."""
+    """A hole of depth 1 with its edges and shoulders, on the logarithmic axis."""
     reach = round((width_octaves / 2 + _SHOULDER_OCTAVES) * _PER_OCTAVE)
     octaves = np.abs(np.arange(-reach, reach + 1)) / _PER_OCTAVE
     return np.asarray(np.clip((width_octaves / 2 - octaves) / _EDGE_OCTAVES + 0.5, 0, 1))
 
 
-class GapFiller(SpectralProcessor):
-    """Raises each gap to its shoulders, by at most `most_db`, alike in all channels; a `Processor`.
+class SpectralHoleFiller(SpectralProcessor):
+    """Raises each hole to its shoulders, by at most `most_db`, alike in all channels; a `Processor`.
 
-    What is there is raised by `LIFT_DB` at most: under that it is a codec's noise. A deeper gap gets the
+    What is there is raised by `LIFT_DB` at most: under that it is a codec's noise. A deeper hole gets the
     rest from the band below it, shifted up whole, at the level between its shoulders, moment by moment.
-    A gap of `DEEPEST_DB` or more counts as empty, and is filled whole where as much is allowed.
+    A hole of `DEEPEST_DB` or more counts as empty, and is filled whole where as much is allowed.
     """
 
-    def __init__(self, gaps: Gaps, most_db: float, rate: int, channels: int) -> None:
+    def __init__(self, holes: SpectralHoles, most_db: float, rate: int, channels: int) -> None:
         size = window_frames(_WINDOW_S, rate)
         super().__init__(size, channels)
         hz = np.fft.rfftfreq(size, 1 / rate)
-        deep = [gap for gap in gaps.gaps if gap.depth_db > LIFT_DB and most_db > LIFT_DB]
+        deep = [hole for hole in holes.holes if hole.depth_db > LIFT_DB and most_db > LIFT_DB]
         lift_db = np.full(hz.size, most_db)
-        for gap in deep:
+        for hole in deep:
             near = (
-                np.abs(np.log2(np.maximum(hz, 1.0) / gap.centre_hz)) < gap.width_octaves / 2 + _EDGE_OCTAVES
+                np.abs(np.log2(np.maximum(hz, 1.0) / hole.centre_hz)) < hole.width_octaves / 2 + _EDGE_OCTAVES
             )
             lift_db[near] = LIFT_DB
-        raised_db = np.interp(hz, gaps.hz, gaps.missing_db, 0.0, 0.0)
+        raised_db = np.interp(hz, holes.hz, holes.missing_db, 0.0, 0.0)
         self._added = np.asarray(db_to_amplitude(np.minimum(raised_db, lift_db)) - 1, np.float32)
         self._lifted = (1.0 + self._added.astype(np.float64)) ** 2
         self._most = db_to_power(most_db)
         self._pole = math.exp(-self.hop / (_HEARD_S * rate))
-        places = [_place(gap, size, rate) for gap in deep]
+        places = [_place(hole, size, rate) for hole in deep]
         self._places = np.array([place for place in places if place is not None], np.int64).reshape(-1, 5)
         self._have, self._want = np.zeros((2, channels, hz.size))
         self._count = np.zeros(1)
 
     def correction(self, spectra: ComplexArray) -> ComplexArray:
-        """The spectra times gain − 1, and what is copied into deep gaps."""
+        """The spectra times gain − 1, and what is copied into deep holes."""
         added = np.asarray(spectra * self._added)
         if len(self._places):
             _copy_into(
@@ -208,10 +208,12 @@ class GapFiller(SpectralProcessor):
         return added
 
 
-def _place(gap: Gap, size: int, rate: int) -> tuple[int, int, int, int, int] | None:
-    """Bins of the left shoulder, the edges and the right shoulder of a gap, and the shift that fills it."""
-    octaves = np.array([-_SHOULDER_OCTAVES - gap.width_octaves / 2, -gap.width_octaves / 2])
-    edges = np.round(gap.centre_hz * 2 ** np.concatenate([octaves, -octaves[::-1]]) * size / rate).astype(int)
+def _place(hole: SpectralHole, size: int, rate: int) -> tuple[int, int, int, int, int] | None:
+    """Bins of the left shoulder, the edges and the right shoulder of a hole, and the shift that fills it."""
+    octaves = np.array([-_SHOULDER_OCTAVES - hole.width_octaves / 2, -hole.width_octaves / 2])
+    edges = np.round(hole.centre_hz * 2 ** np.concatenate([octaves, -octaves[::-1]]) * size / rate).astype(
+        int
+    )
     # Overlapping windows stay in phase where the shift is a multiple of what they overlap by.
     shift = math.ceil((edges[2] - edges[1]) / OVERLAP) * OVERLAP
     if edges[3] > size // 2 or edges[1] - shift - _FINE_BINS < 1 or edges[1] - edges[0] < 2:
@@ -231,7 +233,7 @@ def _copy_into(
     want: Float64Array,
     added: ComplexArray,
 ) -> None:
-    """Adds to each deep gap what it still lacks, from below it."""
+    """Adds to each deep hole what it still lacks, from below it."""
     channels, windows, bins = spectra.shape
     sums = np.empty(bins + 1)
     deepest = 10 ** (-DEEPEST_DB / 10)
