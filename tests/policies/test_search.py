@@ -219,7 +219,7 @@ def test_settings_that_break_the_chain_are_worth_nothing(
         raise ChainError("samples are not numbers")
 
     trial = CaseTrial.of([make_case("a", music(0.8), LEAN, None, TARGETS["streaming"])], SPACE, reward)
-    monkeypatch.setattr(Material, "pair", breaks)
+    monkeypatch.setattr(Material, "render_pair", breaks)
     assert trial([SPACE.settings()]) == [-np.inf]
 
 
