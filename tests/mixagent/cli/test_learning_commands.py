@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from reports import make_report
 from short_cases import music
 from typer.testing import CliRunner
 
@@ -82,7 +83,8 @@ def files(run: Run, case: Any, tmp_path: Path) -> dict[str, Path]:
     store = ExperienceStore.default()
     for song, master in (("song", "one"), ("song", "two"), ("other", "three")):
         store.add(_master(case, paths[song], paths[master]))
-    report = {"schema": "mixagent.report/1", "output": {"sha256": _digest(paths["two"])}}
+    report = make_report(music(), music()).to_dict()
+    report["output"]["sha256"] = _digest(paths["two"])
     (tmp_path / "report.json").write_text(json.dumps(report))
     return {**paths, "report": tmp_path / "report.json"}
 
