@@ -7,11 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mixagent.pipeline.chain.parameters import STEM_PLACES, ParameterSpace
+from mixagent.pipeline.chain.parameters import STEM_PLACES
 from mixagent.pipeline.diagnosis.diagnose import FOUND
 from mixagent.pipeline.files import check_room
 from mixagent.pipeline.graph.runner import Stage
-from mixagent.pipeline.measure.song_bands import read_song
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
@@ -125,17 +124,7 @@ def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:
         job.policy.reads_features,
     )
     heard = heard_song(job.run.stages(hearing), request.restoration)
-    context = Context(
-        heard.analysis,
-        heard.stem_analyses,
-        heard.diagnosis,
-        request.target,
-        ParameterSpace.for_stems(tuple(heard.stems.parts)),
-        heard.features,
-        heard.measures,
-        bands=lambda: read_song(heard.stems.mix),
-    )
-    return AnalysedSong(stem_source, tuple(hearing), heard, context)
+    return AnalysedSong(stem_source, tuple(hearing), heard, heard.context(request.target))
 
 
 def measured_song(

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
@@ -77,16 +76,8 @@ def search_settings(context: StageContext) -> dict[str, Any]:
 
     wanted = context.settings
     heard = heard_song(Results(context.inputs), wanted["restoration"])
-    space = ParameterSpace.for_stems(tuple(heard.stems.parts))
-    shown_context = Context(
-        heard.analysis,
-        heard.stem_analyses,
-        heard.diagnosis,
-        LoudnessTarget(**wanted["target"]),
-        space,
-        heard.features,
-        heard.measures,
-    )
+    shown_context = heard.context(LoudnessTarget(**wanted["target"]))
+    space = shown_context.space
     begun = Decision(space.settings(wanted["begun"]), wanted["reasons"])
     cases = song_cases(heard.stems, heard.analysis, shown_context.target)
     if not cases:

@@ -33,6 +33,7 @@ from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe_song
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.measure.meters import Loudness, momentary_lufs
+from mixagent.pipeline.measure.song_bands import read_song
 from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import SeparatedStems
 from mixagent.pipeline.types import (
@@ -46,6 +47,7 @@ from mixagent.pipeline.types import (
     blocks,
     spool,
 )
+from mixagent.policies.base import Context
 from mixagent.session.results import MIXING, Results
 from mixagent.session.separators import separator_named
 from mixagent.settings import PipelineConfig
@@ -82,6 +84,19 @@ class Heard:
     stem_analyses: Mapping[str, Analysis]
     features: Mapping[str, FloatArray]
     results: Results
+
+    def context(self, target: LoudnessTarget) -> Context:
+        """What a policy is shown of the song, for a master with this target."""
+        return Context(
+            self.analysis,
+            self.stem_analyses,
+            self.diagnosis,
+            target,
+            ParameterSpace.for_stems(tuple(self.stems.parts)),
+            self.features,
+            self.measures,
+            bands=lambda: read_song(self.stems.mix),
+        )
 
 
 def listening_stages(song: Path) -> list[Stage]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -92,7 +93,7 @@ class Chain:
     blinks: Blinks | None = None
     late: int = 0
 
-    @property
+    @cached_property
     def master(self) -> Mapping[str, float]:
         """The values of the place `master`."""
         return self.settings.section("master")
@@ -107,7 +108,9 @@ def master_processors(chain: Chain) -> list[Processor]:
     processors: list[Processor] = []
     for effect in EFFECTS.values():
         late = sum(processor.latency for processor in processors)
-        processors += effect(replace(chain, late=late))
+        # The same chain where nothing is later than before: it keeps the values that were read of it.
+        chain = chain if late == chain.late else replace(chain, late=late)
+        processors += effect(chain)
     return processors
 
 
