@@ -347,14 +347,34 @@ class Watched(View):
 
 
 def repair_song(context: StageContext) -> dict[str, Any] | None:
-    """One repair of the table `pipeline.restoration.table.REPAIRS`, where its defect is found."""
+    """One repair of the mix, of the table `pipeline.restoration.table.REPAIRS`, where its defect is found."""
+    return _repaired(context, Results(context.inputs).repaired)
+
+
+def repair_stem(context: StageContext) -> dict[str, Any] | None:
+    """One repair of a stem, where its defect is found."""
+    inputs, stem = Results(context.inputs), context.settings["stem"]
+    if stem not in inputs.stem_source.values["parts"]:
+        return None
+    return _repaired(context, inputs.repaired_stem(stem))
+
+
+def _repaired(context: StageContext, source: AudioSource) -> dict[str, Any] | None:
+    """What a repair found of a source, and what it made of it; None where it found nothing."""
     if not context.settings["on"]:
         return None
-    inputs, repair = Results(context.inputs), REPAIRS[context.settings["repair"]]
-    restored = repair.run(inputs.repaired, inputs.heard.analysis, context.directory, context.progress)
-    if not restored.applied:
+    from mixagent.pipeline.restoration.table import repaired
+
+    repair = REPAIRS[context.settings["repair"]]
+    analysis = Results(context.inputs).heard.analysis
+    done = repaired(repair, source, analysis, context.directory, context.progress)
+    if done is None:
         return None
-    return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
+    found, restored = done
+    values = {"amount": found.amount, "found": found.why, "why": restored.why, "values": dict(restored.values)}
+    if not restored.applied:
+        return values
+    return {**values, "audio": _kept(restored.audio, context.directory)}
 
 
 def separate(context: StageContext) -> dict[str, Any]:
@@ -371,26 +391,10 @@ def separate(context: StageContext) -> dict[str, Any]:
     }
 
 
-def denoise_vocals_stem(context: StageContext) -> dict[str, Any] | None:
-    """The vocals without the noise of their pauses, where these are noisy."""
-    separated = Results(context.inputs).stem_source
-    if not context.settings["on"] or "vocals" not in separated.values["parts"]:
-        return None
-    from mixagent.pipeline.restoration import denoise_vocals
-
-    restored = denoise_vocals(separated.audio("parts", "vocals"), context.directory, context.progress)
-    if not restored.applied:
-        return None
-    return {"audio": _kept(restored.audio, context.directory), "why": restored.why}
-
-
 def hear_stem(context: StageContext) -> dict[str, Any]:
     """Measures and features of one stem."""
     inputs, name = Results(context.inputs), context.settings["stem"]
-    if name == "vocals" and inputs.ran("denoise"):
-        stem = inputs["denoise"].audio("audio")
-    else:
-        stem = inputs.stem_source.audio("parts", name)
+    stem = inputs.repaired_stem(name)
     analysis = analyse(Watched(stem, context.progress))
     described = {"features": describe_song(stem).tolist()} if context.settings["features"] else {}
     return {"analysis": analysis.to_json(), **described}

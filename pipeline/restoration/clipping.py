@@ -14,7 +14,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.decibels import db_to_amplitude
-from mixagent.pipeline.restoration.base import Restored
+from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.prediction import interpolated, residual_weights
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, blocks, spool
 
@@ -30,21 +31,25 @@ _CONTEXT = 1024
 _BLOCK, _MARGIN = 1 << 16, 4096
 
 
-def declip(source: AudioSource, scratch: Path, progress: Progress | None = None) -> Restored:
-    """The source with its clipped peaks rebuilt, where it is clipped; else the source as it is.
-
-    A channel is clipped where its highest (or lowest) level is held for three samples or more again
-    and again, whatever that level is. The result is a raw file in the folder `scratch`, and its peaks
-    may lie above full scale; samples that were not clipped keep their value.
+def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
+    """Clipped peaks: a channel's highest (or lowest) level, whatever it is, held for three samples or more
+    again and again.
     """
-    levels = _levels(source)
-    runs, clipped = _count(source, levels)
-    values = {"clipped_runs": float(runs), "clipped_share": clipped / max(source.frames * source.channels, 1)}
+    runs, clipped = _count(source, _levels(source), progress)
     if runs < FEWEST_RUNS:
-        return Restored(source, False, "No clipped peaks were found.", values)
-    parts = _rebuilt(source, levels, progress)
+        return None
+    values = {"clipped_runs": float(runs), "clipped_share": clipped / max(source.frames * source.channels, 1)}
+    return Found(f"{runs} peaks are clipped.", values)
+
+
+def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
+    """The source with its clipped peaks rebuilt; they may lie above full scale, and samples that were not
+    clipped keep their value.
+    """
+    parts = _rebuilt(source, _levels(source), progress)
     audio = spool(parts, scratch / "declipped.f32", source.rate, source.channels)
-    return Restored(audio, True, f"{runs} clipped peaks were rebuilt.", values)
+    runs = int(found.values["clipped_runs"])
+    return Restored(audio, True, f"{runs} clipped peaks were rebuilt.", found.values)
 
 
 def _levels(source: AudioSource) -> Float64Array:
@@ -55,10 +60,11 @@ def _levels(source: AudioSource) -> Float64Array:
     return levels
 
 
-def _count(source: AudioSource, levels: Float64Array) -> tuple[int, int]:
+def _count(source: AudioSource, levels: Float64Array, progress: Progress) -> tuple[int, int]:
     runs = samples = 0
     for start in range(0, source.frames, _BLOCK):
         block = source.read(start, start + _BLOCK)
+        progress(min(start + _BLOCK, source.frames) / source.frames)
         for channel, level in zip(block, levels, strict=True):
             for sign, height in zip((1.0, -1.0), level, strict=True):
                 found = _runs(channel, sign, height, _SHORTEST)
@@ -66,7 +72,7 @@ def _count(source: AudioSource, levels: Float64Array) -> tuple[int, int]:
     return runs, samples
 
 
-def _rebuilt(source: AudioSource, levels: Float64Array, progress: Progress | None) -> Iterator[FloatArray]:
+def _rebuilt(source: AudioSource, levels: Float64Array, progress: Progress) -> Iterator[FloatArray]:
     for start in range(0, source.frames, _BLOCK):
         stop = min(start + _BLOCK, source.frames)
         first = max(start - _MARGIN, 0)
@@ -79,8 +85,7 @@ def _rebuilt(source: AudioSource, levels: Float64Array, progress: Progress | Non
             for runs, (sign, height) in zip(held, sides, strict=True):
                 _predict(channel, runs, sign, height)
         yield padded[:, start - first : stop - first].astype(np.float32)
-        if progress:
-            progress(stop / source.frames)
+        progress(stop / source.frames)
 
 
 @njit(cache=True, nogil=True)

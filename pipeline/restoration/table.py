@@ -1,62 +1,68 @@
-"""The table of repairs of the mix: each runs where its defect is found, and leaves the rest as it is.
+"""The table of repairs: each runs where its defect is found, and leaves the rest as it is.
 
-A new repair is a file of its own beside this one and a row here; the session runs the rows in their order,
-each on what the last left. What a row needs is loaded when it runs.
+A new repair is a module of its own beside this one that defines `find` and `run` (see `base.Work`), and a
+row here. What a row works with is imported when it runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.restoration.base import Restored
-from mixagent.pipeline.types import AudioSource, Progress
-
-Work = Callable[[AudioSource, Analysis, Path, Progress], Restored]
+from mixagent.pipeline.restoration.base import Work
 
 
 @dataclass(frozen=True)
 class Repair:
-    """A repair of the mix.
+    """A repair.
 
     Attributes:
-        name: of its stage, and of its switch in `conf/pipeline`, where it has one.
-        run: takes the song, the analysis of it as it came, a folder for what it makes and the progress.
+        name: of its stage, and of its amount, the parameter `repair.NAME`.
+        purpose: what it does, in words.
+        load: imports the module that finds and repairs.
+        stems: that it is for; none where it is for the mix.
         version: changes where `run` makes something else of the same.
     """
 
     name: str
-    run: Work
+    purpose: str
+    load: Callable[[], Work]
+    stems: tuple[str, ...] = ()
     version: str = "1"
 
 
-def _remove_offset(source: AudioSource, analysis: Analysis, folder: Path, progress: Progress) -> Restored:
-    from mixagent.pipeline.restoration.offset import remove_offset
+def _offset() -> Work:
+    from mixagent.pipeline.restoration import offset
 
-    return remove_offset(source, analysis.dc, analysis.sample_peak_dbfs, folder, progress)
-
-
-def _declick(source: AudioSource, analysis: Analysis, folder: Path, progress: Progress) -> Restored:
-    from mixagent.pipeline.restoration.declick import declick
-
-    return declick(source, analysis.integrated_lufs, folder, progress)
+    return offset
 
 
-def _declip(source: AudioSource, _: Analysis, folder: Path, progress: Progress) -> Restored:
-    from mixagent.pipeline.restoration.clipping import declip
+def _declick() -> Work:
+    from mixagent.pipeline.restoration import declick
 
-    return declip(source, folder, progress)
+    return declick
+
+
+def _declip() -> Work:
+    from mixagent.pipeline.restoration import clipping
+
+    return clipping
+
+
+def _denoise() -> Work:
+    from mixagent.pipeline.restoration import denoising
+
+    return denoising
 
 
 REPAIRS: dict[str, Repair] = {
     repair.name: repair
     for repair in (
-        Repair("offset", _remove_offset),
+        Repair("offset", "takes out an offset of the wave from zero", _offset),
         # A click goes before whatever raises or smears the song, which would make more of it.
-        Repair("declick", _declick),
-        Repair("declip", _declip),
+        Repair("declick", "takes out lone clicks", _declick),
+        Repair("declip", "rebuilds clipped peaks", _declip),
+        Repair("denoise", "turns down steady noise under a voice", _denoise, ("vocals",)),
     )
 }
-"""The repairs by name, in the order in which they run."""
+"""The repairs by name, in the order in which they run; those of the mix come before those of stems."""
