@@ -371,7 +371,12 @@ def _repaired(context: StageContext, source: AudioSource) -> dict[str, Any] | No
     if done is None:
         return None
     found, restored = done
-    values = {"amount": found.amount, "found": found.why, "why": restored.why, "values": dict(restored.values)}
+    values = {
+        "amount": found.amount,
+        "found": found.why,
+        "why": restored.why,
+        "values": dict(restored.values),
+    }
     if not restored.applied:
         return values
     return {**values, "audio": _kept(restored.audio, context.directory)}

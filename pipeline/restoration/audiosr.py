@@ -166,10 +166,11 @@ def _high_band(
     """A piece of the mid to what is to be added to it."""
     if np.sqrt(np.mean(np.square(piece))) < _SILENCE:
         return np.zeros_like(piece)
-    made = worker.extended(strict_lowpass(piece, from_hz).astype(np.float32), from_hz, done, share)
+    given = strict_lowpass(piece, from_hz).astype(np.float32)
+    made = worker.extended(given, from_hz, done, share)
     size = next_fast_len(len(piece), real=True)
     hz = rfftfreq(size, 1 / RATE)
-    old, new = rfft(piece, size), rfft(made.astype(np.float64), size)
+    old, new = (rfft(wave.astype(np.float64), size) for wave in (given, made))
     gain = _gain(np.square(np.abs(old)), np.square(np.abs(new)), hz, from_hz)
     rise = 0.5 - 0.5 * np.cos(np.pi * np.clip((hz - from_hz) / _RISE_HZ, 0.0, 1.0))
     return np.asarray(irfft(new * rise * gain, size)[: len(piece)])

@@ -107,9 +107,7 @@ class Worker:
             except OSError as error:
                 raise WorkerError(f"its process did not start ({error.strerror})") from error
         assert self._process.stdout is not None
-        self._reader = threading.Thread(
-            target=_read, args=(self._process.stdout, self._events), daemon=True
-        )
+        self._reader = threading.Thread(target=_read, args=(self._process.stdout, self._events), daemon=True)
         self._reader.start()
         return self
 
