@@ -24,6 +24,7 @@ from mixagent.pipeline.restoration.audiosr_files import AudioSRFiles, worker_env
 from mixagent.pipeline.types import FloatArray, Progress
 
 _POLL_S = 0.1
+_TRAINED_STEPS = 1000
 # Of the time that a song may take; by then the first steps say how long all of them will.
 _FORESEEN_SHARE = 0.03
 _LONGEST_WORD = 200
@@ -31,12 +32,23 @@ _LONGEST_WORD = 200
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the model is run: on which device (`auto`, `cpu`, `cuda`), and what its package calls so."""
+    """How the model is run.
+
+    Attributes:
+        device: `auto`, `cpu` or `cuda`.
+        steps: of the sampler; a divisor of 1000, for the package counts past its end with others.
+        guidance: how closely the result keeps to what is there.
+        seed: of the noise that it begins with.
+    """
 
     device: str = "auto"
     steps: int = 50
     guidance: float = 3.5
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or _TRAINED_STEPS % self.steps:
+            raise ValueError(f"{self.steps} steps: give a divisor of {_TRAINED_STEPS}")
 
 
 @dataclass(frozen=True)

@@ -224,10 +224,16 @@ def test_a_song_shorter_than_a_breath_is_left_alone(model):
 
 def test_sampling_reaches_the_model(model):
     stub = model()
-    stub.run(dull(), sampling=Sampling("cpu", 7, 2.0, 11))
+    stub.run(dull(), sampling=Sampling("cpu", 25, 2.0, 11))
     asked = stub.requests[0]
-    assert (asked["steps"], asked["guidance"], asked["seed"]) == (7, 2.0, 11)
+    assert (asked["steps"], asked["guidance"], asked["seed"]) == (25, 2.0, 11)
     assert json.loads((stub.folder / "argv.json").read_text())[0] == "cpu"
+
+
+@pytest.mark.parametrize("steps", [0, 3, 2000])
+def test_steps_that_the_package_cannot_count_are_refused(steps):
+    with pytest.raises(ValueError, match="divisor of 1000"):
+        Sampling(steps=steps)
 
 
 def test_progress_never_falls_and_ends_at_one(model):
