@@ -17,7 +17,9 @@ import numpy as np
 
 from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
 from mixagent.pipeline.io import decode
-from mixagent.pipeline.restoration import declip, denoise_vocals
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.restoration.base import Restored
+from mixagent.pipeline.restoration.table import REPAIRS, repaired
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, load
 
 
@@ -46,7 +48,7 @@ def _declipped(path: Path, over_db: float, seconds: float) -> str:
         level = np.float32(np.abs(clean.samples).max() / db_to_amplitude(over_db))
         clipped = Audio(clean.samples.clip(-level, level), clean.rate)
         start = time.perf_counter()
-        restored = declip(clipped, Path(folder))
+        restored = _restored("declip", clipped, Path(folder))
         share = (time.perf_counter() - start) * clean.rate / clean.frames
         before, after = _sdr_db(clean, clipped), _sdr_db(clean, restored.audio)
     return f"| {path.stem} | {over_db} | {before:.1f} | {after:.1f} | {share:.3f} |"
@@ -58,11 +60,16 @@ def _denoised(path: Path, snr_db: float, seconds: float) -> str:
         noise = np.random.default_rng(0).normal(size=clean.samples.shape) * clean.samples.std()
         noisy = clean.samples + (noise * db_to_amplitude(-snr_db)).astype(np.float32)
         start = time.perf_counter()
-        restored = denoise_vocals(Audio(noisy, clean.rate), Path(folder))
+        restored = _restored("denoise", Audio(noisy, clean.rate), Path(folder))
         share = (time.perf_counter() - start) * clean.rate / clean.frames
         after = _sdr_db(clean, restored.audio)
     lost = restored.values.get("voice_loss_db", 0.0)
     return f"| {path.stem} | {snr_db} | {after:.1f} | {lost:.2f} | {share:.3f} |"
+
+
+def _restored(name: str, source: AudioSource, folder: Path) -> Restored:
+    done = repaired(REPAIRS[name], source, analyse(source), folder, lambda share: None)
+    return Restored(source, False, "") if done is None else done[1]
 
 
 def _excerpt(path: Path, seconds: float, folder: Path) -> Audio:

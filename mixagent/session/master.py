@@ -15,6 +15,7 @@ from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.io import resample
 from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.restoration.table import mix_repairs
 from mixagent.pipeline.types import AudioSource, Float64Array, ShowProgress, Stems, load
 from mixagent.policies.base import Decision
 from mixagent.report.model import ModelRow, Report
@@ -26,7 +27,7 @@ from mixagent.session.render import every_stage, stages_of
 from mixagent.session.reporting.build import Outcome, build_report
 from mixagent.session.request import LOSSY, Request
 from mixagent.session.results import Results
-from mixagent.session.stages import ANALYSING, DESCRIBING, levels, premaster_stages
+from mixagent.session.stages import ANALYSING, describing_stage, levels, premaster_stages
 from mixagent.stem_files import all_parts, write_stems
 
 
@@ -153,7 +154,8 @@ def _remembered(
     features = song.context.features
     if not features and before.channels <= 2:
         # By a stage, so that another target finds them.
-        described = job.run.stages([*job.decoding, DESCRIBING])["features"].values
+        stages = [*song.hearing, describing_stage([repair.name for repair in mix_repairs()])]
+        described = job.run.stages(stages)["features"].values
         features = {"mix": np.array(described["features"], np.float32)}
     made = experience_log.Made(
         report, song.context, features, decided.applied, song.heard.stems, before, after

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,15 @@ from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.graph.runner import Result
 from mixagent.pipeline.io import FileInfo
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.restoration.table import REPAIRS
-from mixagent.pipeline.types import AudioSource, DiskAudio
+from mixagent.pipeline.restoration.table import REPAIRS, mix_repairs
+from mixagent.pipeline.types import AudioSource, Combination, DiskAudio
 from mixagent.report.model import CodecRenderRow, FinaliserRender, TranslationRow
 from mixagent.report.serial import from_json
 
 MIXING = ("mix", "match")
 """The stages that leave what goes into the finaliser, the last one that ran."""
+
+_Step = tuple[str, AudioSource, float]
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,60 @@ class Results(Mapping[str, Result]):
         return Measured(self["measure"].values) if "measure" in self else None
 
     @property
+    def repaired_heard(self) -> Measured:
+        """What was measured of the repaired song; of the song as it came where nothing was repaired."""
+        return Measured(self.last("analyse", "hear mix").values)
+
+    @property
     def repaired(self) -> AudioSource:
-        """The song as the last of `REPAIRS` that ran left it."""
-        return self.last("decode", *REPAIRS).audio("audio")
+        """The mix with the repairs' own amounts: the song as the last of them that changed it left it."""
+        return self._stages(self.song, (repair.name for repair in mix_repairs()))[-1][1]
+
+    def repaired_stem(self, stem: str) -> AudioSource:
+        """A stem with the repairs' own amounts."""
+        return self._of_stem(stem)[-1][1]
+
+    @property
+    def repair_amounts(self) -> dict[str, float]:
+        """The repairs' own amounts, 0..1, of those that found their defect and changed something."""
+        amounts = {}
+        for repair in REPAIRS.values():
+            stages = [stem_stage(repair.name, stem) for stem in repair.stems] or [repair.name]
+            found = [self[stage].values["amount"] for stage in stages if self._changed(stage)]
+            if found:
+                amounts[repair.name] = max(found)
+        return amounts
+
+    def repair_reason(self, name: str) -> str:
+        """The finding that a repair answers, in words."""
+        stages = [stem_stage(name, stem) for stem in REPAIRS[name].stems] or [name]
+        return next(str(self[stage].values["found"]) for stage in stages if self.ran(stage))
+
+    def mix_with(self, amounts: Mapping[str, float]) -> AudioSource:
+        """The mix with these amounts of its repairs, 0..1 by name; of one that is not named, none."""
+        return _weighed(self._stages(self.song, (repair.name for repair in mix_repairs())), amounts)
+
+    def stem_with(self, stem: str, amounts: Mapping[str, float]) -> AudioSource | None:
+        """A stem with these amounts of its repairs; None where none of them changed it."""
+        steps = self._of_stem(stem)
+        return _weighed(steps, amounts) if len(steps) > 1 else None
+
+    def _of_stem(self, stem: str) -> list[_Step]:
+        source = self.stem_source.audio("parts", stem)
+        names = (repair.name for repair in REPAIRS.values() if stem in repair.stems)
+        return self._stages(source, names, stem)
+
+    def _stages(self, source: AudioSource, repairs: Iterable[str], stem: str | None = None) -> list[_Step]:
+        """The source and what each repair that changed it left: its name, the audio and its amount."""
+        steps: list[_Step] = [("", source, 1.0)]
+        for name in repairs:
+            stage = name if stem is None else stem_stage(name, stem)
+            if self._changed(stage):
+                steps.append((name, self[stage].audio("audio"), float(self[stage].values["amount"])))
+        return steps
+
+    def _changed(self, stage: str) -> bool:
+        return self.ran(stage) and "audio" in self[stage].values
 
     @property
     def stem_source(self) -> Result:
@@ -144,3 +197,24 @@ class Results(Mapping[str, Result]):
     def finish(self) -> Finished | None:
         """The finaliser's work; None where it did not run."""
         return from_json(Finished, dict(self["finalise"].values), "finalise") if "finalise" in self else None
+
+
+def stem_stage(repair: str, stem: str) -> str:
+    """The name of the stage that repairs a stem."""
+    return f"{repair} {stem}"
+
+
+def _weighed(steps: Sequence[_Step], amounts: Mapping[str, float]) -> AudioSource:
+    """The source of the first step with these amounts of what each of the others changed.
+
+    A repair heard the source with the own amounts of those before it, and none of them runs again: what
+    each changed is weighed, against its own amount, and added.
+    """
+    shares = [amounts.get(name, 0.0) / own for name, _, own in steps[1:]]
+    weights = [1.0, *shares]
+    terms = tuple(
+        (weight - after, audio)
+        for (_, audio, _), weight, after in zip(steps, weights, [*shares, 0.0], strict=True)
+        if weight != after
+    )
+    return terms[0][1] if len(terms) == 1 and terms[0][0] == 1.0 else Combination(terms)

@@ -7,9 +7,14 @@ row here. What a row works with is imported when it runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from mixagent.pipeline.restoration.base import Work
+from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.restoration.base import Found, Restored, Work
+from mixagent.pipeline.types import AudioSource, Combination, Progress
+
+_FINDING = 0.3
 
 
 @dataclass(frozen=True)
@@ -66,3 +71,32 @@ REPAIRS: dict[str, Repair] = {
     )
 }
 """The repairs by name, in the order in which they run; those of the mix come before those of stems."""
+
+
+def mix_repairs() -> tuple[Repair, ...]:
+    """The repairs of the mix."""
+    return tuple(repair for repair in REPAIRS.values() if not repair.stems)
+
+
+def repaired(
+    repair: Repair, source: AudioSource, analysis: Analysis, scratch: Path, progress: Progress
+) -> tuple[Found, Restored] | None:
+    """What a repair found of a source, and the source with the finding's amount of the repair; None where
+    there is nothing to repair.
+
+    Args:
+        repair: of the table.
+        source: the mix or a stem.
+        analysis: of the song as it came.
+        scratch: folder for raw files.
+        progress: called with the share done, 0..1.
+    """
+    work = repair.load()
+    found = work.find(source, analysis, lambda share: progress(_FINDING * share))
+    if found is None or found.amount == 0.0:
+        return None
+    restored = work.run(source, found, scratch, lambda share: progress(_FINDING + (1 - _FINDING) * share))
+    if not restored.applied or found.amount == 1.0:
+        return found, restored
+    blended = Combination(((1.0 - found.amount, source), (found.amount, restored.audio)))
+    return found, replace(restored, audio=blended)

@@ -69,7 +69,7 @@ from mixagent.session.reporting.delivery import (
 from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
 from mixagent.session.reporting.references import reference_words
-from mixagent.session.results import Finished, Results
+from mixagent.session.results import Finished, Results, stem_stage
 from mixagent.session.stems_stages import stems_section, stems_warnings
 
 if TYPE_CHECKING:
@@ -327,7 +327,12 @@ def _done(
     decided, results, finish = outcome.decided, outcome.results, outcome.results.finish
     if finish is None and not decided.request.dry_run:
         return ["Nothing: at amount 0 the song is given back as it was."]
-    restored = [results[name].values["why"] for name in (*REPAIRS, "denoise") if results.ran(name)]
+    restored = [
+        results[stage].values["why"]
+        for repair in REPAIRS.values()
+        for stage in ([stem_stage(repair.name, stem) for stem in repair.stems] or [repair.name])
+        if results.ran(stage)
+    ]
     tried = [] if decided.search is None else [_tried(decided.search)]
     understood = [] if goal is None else [goal_words(goal)]
     matched = [] if reference is None else [reference_words(reference)]
