@@ -13,7 +13,15 @@ from rich.text import Text
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.report.measures import translation_rows
-from mixagent.report.model import Codecs, Judged, PlatformRow, Report, StemsSection, TranslationRow
+from mixagent.report.model import (
+    Codecs,
+    Judged,
+    PlatformRow,
+    Report,
+    StageRow,
+    StemsSection,
+    TranslationRow,
+)
 from mixagent.report.words import (
     codec_words,
     number,
@@ -21,6 +29,7 @@ from mixagent.report.words import (
     playback_words,
     property_words,
     role_label,
+    stage_words,
     strengths_words,
     track_words,
     verdict,
@@ -54,6 +63,7 @@ def summary_text(report: Report) -> RenderableType:
         *translation_table(report.translation, report.translation_after),
         *_platforms(report.platforms, report.target.name),
         *_codecs(report.codecs),
+        *_stages(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
@@ -67,6 +77,7 @@ def planned_text(report: Report) -> RenderableType:
         *sentences("What is wrong", report.summary.wrong, NOTHING_FOUND),
         *sentences("What would be done", report.summary.done, "nothing"),
         *_strengths(report.decision.strengths),
+        *_stages(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
@@ -102,6 +113,18 @@ def sentences(title: str, lines: Sequence[str], otherwise: str) -> list[Renderab
 def _strengths(strengths: Strengths) -> list[RenderableType]:
     words = strengths_words(strengths)
     return [Text(f"Strengths: {words}, the rest in full")] if words else []
+
+
+def _stages(rows: Sequence[StageRow]) -> list[RenderableType]:
+    """The stages in their order, with time and peak of memory; those found in the cache are counted."""
+    shown = [row for row in rows if row.status == "ran"]
+    if not shown:
+        return []
+    cached = sum(row.status == "cached" for row in rows)
+    kept = f"; {cached} more were in the cache" if cached else ""
+    shared = " (* with others side by side)" if any(row.beside for row in shown) else ""
+    line = f"Stages, time, most memory{shared}: {' → '.join(map(stage_words, shown))}{kept}"
+    return [Text(line, style="dim")]
 
 
 def _platforms(rows: Sequence[PlatformRow], target: str) -> list[RenderableType]:

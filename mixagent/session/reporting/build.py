@@ -377,7 +377,14 @@ def _finaliser(finish: Finished) -> FinaliserSection:
 
 def _stage(event: StageEvent, result: Result | None) -> StageRow:
     detail = None if result is None or result.skipped else result.values.get("why")
-    return StageRow(name=event.stage, status=event.status, seconds=round(event.seconds, 3), detail=detail)
+    return StageRow(
+        name=event.stage,
+        status=event.status,
+        seconds=round(event.seconds, 3),
+        detail=detail,
+        peak_bytes=event.peak_bytes,
+        beside=event.beside,
+    )
 
 
 def _parameters(decision: Decision, applied: Settings) -> tuple[ParameterRow, ...]:
