@@ -12,7 +12,7 @@ from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.graph.runner import Result
 from mixagent.pipeline.io import FileInfo
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.restoration.table import REPAIRS, mix_repairs
+from mixagent.pipeline.restoration.table import REPAIRS, Repair, mix_repairs
 from mixagent.pipeline.types import AudioSource, Combination, DiskAudio
 from mixagent.report.model import CodecRenderRow, FinaliserRender, TranslationRow
 from mixagent.report.serial import from_json
@@ -21,6 +21,24 @@ MIXING = ("mix", "match")
 """The stages that leave what goes into the finaliser, the last one that ran."""
 
 _Step = tuple[str, AudioSource, float]
+
+
+@dataclass(frozen=True)
+class RepairStep:
+    """A repair that changed something, with the amounts of a master.
+
+    Attributes:
+        stage: that it ran in.
+        repair: its name.
+        stem: that it was on; None for the mix.
+        before, after: the mix or the stem around it.
+    """
+
+    stage: str
+    repair: str
+    stem: str | None
+    before: AudioSource
+    after: AudioSource
 
 
 @dataclass(frozen=True)
@@ -88,6 +106,10 @@ class Results(Mapping[str, Result]):
         """Whether a stage is there and found something to do."""
         return name in self._results and not self._results[name].skipped
 
+    def changed(self, stage: str) -> bool:
+        """True where a repair's stage found its defect, and its result was not rejected."""
+        return self.ran(stage) and "audio" in self[stage].values
+
     def last(self, *names: str) -> Result:
         """The last of these stages that ran."""
         return self._results[[name for name in names if self.ran(name)][-1]]
@@ -136,16 +158,26 @@ class Results(Mapping[str, Result]):
         """The repairs' own amounts, 0..1, of those that found their defect and changed something."""
         amounts = {}
         for repair in REPAIRS.values():
-            stages = [stem_stage(repair.name, stem) for stem in repair.stems] or [repair.name]
-            found = [self[stage].values["amount"] for stage in stages if self._changed(stage)]
+            stages = (stage for _, stage in repair_stages(repair))
+            found = [self[stage].values["amount"] for stage in stages if self.changed(stage)]
             if found:
                 amounts[repair.name] = max(found)
         return amounts
 
     def repair_reason(self, name: str) -> str:
         """The finding that a repair answers, in words."""
-        stages = [stem_stage(name, stem) for stem in REPAIRS[name].stems] or [name]
-        return next(str(self[stage].values["found"]) for stage in stages if self.ran(stage))
+        stages = repair_stages(REPAIRS[name])
+        return next(str(self[stage].values["found"]) for _, stage in stages if self.ran(stage))
+
+    def repair_steps(self, amounts: Mapping[str, float]) -> list[RepairStep]:
+        """The repairs with these amounts, each around what the last left; those of amount 0 are left out."""
+        steps = []
+        for stem, path in self._paths():
+            for at, (name, _, _) in enumerate(path[1:], 1):
+                if amounts.get(name, 0.0) > 0.0:
+                    before, after = (_weighed(path[:k], amounts) for k in (at, at + 1))
+                    steps.append(RepairStep(repair_stage(name, stem), name, stem, before, after))
+        return steps
 
     def mix_with(self, amounts: Mapping[str, float]) -> AudioSource:
         """The mix with these amounts of its repairs, 0..1 by name; of one that is not named, none."""
@@ -156,6 +188,13 @@ class Results(Mapping[str, Result]):
         steps = self._of_stem(stem)
         return _weighed(steps, amounts) if len(steps) > 1 else None
 
+    def _paths(self) -> Iterator[tuple[str | None, list[_Step]]]:
+        """The mix, and each stem where there are some, through their repairs."""
+        yield None, self._stages(self.song, (repair.name for repair in mix_repairs()))
+        if "stems" in self or "separate" in self:
+            for stem in self.stem_source.values["parts"]:
+                yield stem, self._of_stem(stem)
+
     def _of_stem(self, stem: str) -> list[_Step]:
         source = self.stem_source.audio("parts", stem)
         names = (repair.name for repair in REPAIRS.values() if stem in repair.stems)
@@ -165,13 +204,10 @@ class Results(Mapping[str, Result]):
         """The source and what each repair that changed it left: its name, the audio and its amount."""
         steps: list[_Step] = [("", source, 1.0)]
         for name in repairs:
-            stage = name if stem is None else stem_stage(name, stem)
-            if self._changed(stage):
+            stage = repair_stage(name, stem)
+            if self.changed(stage):
                 steps.append((name, self[stage].audio("audio"), float(self[stage].values["amount"])))
         return steps
-
-    def _changed(self, stage: str) -> bool:
-        return self.ran(stage) and "audio" in self[stage].values
 
     @property
     def stem_source(self) -> Result:
@@ -199,9 +235,14 @@ class Results(Mapping[str, Result]):
         return from_json(Finished, dict(self["finalise"].values), "finalise") if "finalise" in self else None
 
 
-def stem_stage(repair: str, stem: str) -> str:
-    """The name of the stage that repairs a stem."""
-    return f"{repair} {stem}"
+def repair_stage(repair: str, stem: str | None) -> str:
+    """The name of the stage that repairs a stem, or the mix."""
+    return repair if stem is None else f"{repair} {stem}"
+
+
+def repair_stages(repair: Repair) -> list[tuple[str | None, str]]:
+    """The stems that a repair is for, None for the mix, each with the name of its stage."""
+    return [(stem, repair_stage(repair.name, stem)) for stem in (repair.stems or (None,))]
 
 
 def _weighed(steps: Sequence[_Step], amounts: Mapping[str, float]) -> AudioSource:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -52,7 +53,7 @@ from mixagent.pipeline.types import (
     spool,
 )
 from mixagent.policies.base import Context
-from mixagent.session.results import MIXING, Results, stem_stage
+from mixagent.session.results import MIXING, Results, repair_stage, repair_stages
 from mixagent.session.separators import separator_named
 
 if TYPE_CHECKING:
@@ -175,7 +176,8 @@ def stem_repairing_stages(
             before = tuple(stage.name for stage in stages if stage.settings["stem"] == stem)
             settings = {"repair": repair.name, "stem": stem, "on": repair.name not in without}
             needs = ("analyse", stem_source, *before)
-            stages.append(Stage(stem_stage(repair.name, stem), repair_stem, needs, settings, repair.version))
+            name = repair_stage(repair.name, stem)
+            stages.append(Stage(name, repair_stem, needs, settings, repair.version))
     return stages
 
 
@@ -266,6 +268,7 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
     # A render with the same repairs finds what they did.
     repairs = {name: settings[name] for name in REPAIR_PARAMETERS if name in settings.changed()}
     repaired = tuple(repair.name for repair in mix_repairs() if repair.name in set(heard))
+    restoring = restored_stage(heard, repair_amounts(settings.changed()))
     stages = [Stage("mix", mix, tuple(heard), mixing)]
     if rendering.matching is not None:
         stages.append(rendering.matching)
@@ -274,9 +277,39 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
         *stages,
         Stage("level", level, mixed),
         Stage("finalise", finalise_mix, (*mixed, "level"), finaliser),
+        restoring,
         Stage("repairs", measure_repairs, ("decode", *repaired), repairs),
         Stage("measure", measure_master, ("finalise",)),
     ]
+
+
+def restored_stage(heard: Iterable[str], amounts: Mapping[str, float]) -> Stage:
+    """What the repairs changed, with these amounts, measured.
+
+    Args:
+        heard: names of the stages that came before.
+        amounts: 0..1 by name of the repair.
+    """
+    known = set(heard)
+    stages = [stage for repair in REPAIRS.values() for _, stage in repair_stages(repair)]
+    sources = ("decode", "separate", "stems", *stages)
+    needs = tuple(name for name in sources if name in known)
+    return Stage("restored", measure_restored, needs, {"amounts": dict(amounts)})
+
+
+def measure_restored(context: StageContext) -> dict[str, Any] | None:
+    """What each repair changed; None where none did."""
+    from mixagent.pipeline.measure.changes import measure_change
+
+    steps = Results(context.inputs).repair_steps(context.settings["amounts"])
+    changes = {}
+    for done, step in enumerate(steps):
+
+        def told(share: float, done: int = done) -> None:
+            context.progress((done + share) / len(steps))
+
+        changes[step.stage] = _finite_measures(asdict(measure_change(step.before, step.after, told)))
+    return {"changes": changes} if changes else None
 
 
 def measure_repairs(context: StageContext) -> dict[str, Any] | None:
@@ -390,6 +423,7 @@ def _repaired(context: StageContext, source: AudioSource) -> dict[str, Any] | No
 
     repair = REPAIRS[context.settings["repair"]]
     analysis = Results(context.inputs).heard.analysis
+    begin = time.monotonic()
     done = repaired(repair, source, analysis, context.directory, context.progress)
     if done is None:
         return None
@@ -399,6 +433,7 @@ def _repaired(context: StageContext, source: AudioSource) -> dict[str, Any] | No
         "found": found.why,
         "why": restored.why,
         "values": {name: finite_or_none(value) for name, value in restored.values.items()},
+        "seconds": round(time.monotonic() - begin, 3),
     }
     if not restored.applied:
         return values

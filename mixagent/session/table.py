@@ -27,6 +27,7 @@ STAGES: Mapping[str, Run] = {
     "level": stages.level,
     "album": stages.album_measures,
     "finalise": stages.finalise_mix,
+    "restored": stages.measure_restored,
     "repairs": stages.measure_repairs,
     "measure": stages.measure_master,
     "listen": feedback.listen_to_song,

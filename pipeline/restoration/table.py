@@ -26,6 +26,8 @@ class Repair:
         purpose: what it does, in words.
         load: imports the module that finds and repairs.
         stems: that it is for; none where it is for the mix.
+        answers: the defects and faults of the report that its work is an answer to.
+        models: that it works with, as `mixagent models list` names them.
         version: changes where `run` makes something else of the same.
     """
 
@@ -33,6 +35,8 @@ class Repair:
     purpose: str
     load: Callable[[], Work]
     stems: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     version: str = "1"
 
 
@@ -63,11 +67,18 @@ def _denoise() -> Work:
 REPAIRS: dict[str, Repair] = {
     repair.name: repair
     for repair in (
-        Repair("offset", "takes out an offset of the wave from zero", _offset),
+        Repair("offset", "takes out an offset of the wave from zero", _offset, answers=("offset",)),
         # A click goes before whatever raises or smears the song, which would make more of it.
-        Repair("declick", "takes out lone clicks", _declick),
-        Repair("declip", "rebuilds clipped peaks", _declip),
-        Repair("denoise", "turns down steady noise under a voice", _denoise, ("vocals",)),
+        Repair("declick", "takes out lone clicks", _declick, answers=("glitches",)),
+        Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",)),
+        Repair(
+            "denoise",
+            "turns down steady noise under a voice",
+            _denoise,
+            ("vocals",),
+            answers=("noise",),
+            models=("deepfilternet3",),
+        ),
     )
 }
 """The repairs by name, in the order in which they run; those of the mix come before those of stems."""
