@@ -55,6 +55,12 @@ def _denoise() -> Work:
     return denoising
 
 
+def _naturalize() -> Work:
+    from mixagent.pipeline.restoration import naturalizer
+
+    return naturalizer
+
+
 REPAIRS: dict[str, Repair] = {
     repair.name: repair
     for repair in (
@@ -63,6 +69,7 @@ REPAIRS: dict[str, Repair] = {
         Repair("declick", "takes out lone clicks", _declick),
         Repair("declip", "rebuilds clipped peaks", _declip),
         Repair("denoise", "turns down steady noise under a voice", _denoise, ("vocals",)),
+        Repair("naturalize", "gives a rigid voice a singer's small motions", _naturalize, ("vocals",)),
     )
 }
 """The repairs by name, in the order in which they run; those of the mix come before those of stems."""
