@@ -56,11 +56,14 @@ class Change:
         time_s: when half of it is done.
         step_cents: from the one to the other.
         glide_s: the time from 20 to 80 % of it.
+        before, after: the notes.
     """
 
     time_s: float
     step_cents: float
     glide_s: float
+    before: Note
+    after: Note
 
 
 @dataclass(frozen=True)
@@ -148,9 +151,8 @@ def _change(cents: Float64Array, one: Note, two: Note) -> Change | None:
     late = int(np.argmax(fine > 0.8))
     early = late - int(np.argmax(fine[late::-1] <= 0.2))
     middle = early + int(np.argmax(fine[early : late + 1] >= 0.5))
-    return Change(
-        (first + float(places[middle])) * FRAME_S, step, float(places[late] - places[early]) * FRAME_S
-    )
+    glide_s = float(places[late] - places[early]) * FRAME_S
+    return Change((first + float(places[middle])) * FRAME_S, step, glide_s, one, two)
 
 
 def _median(values: list[float]) -> float:

@@ -1,7 +1,8 @@
-"""The colour of a voice where it sings: how loud its highs are, and how much its formants move."""
+"""The colour of a voice where it sings: its highs, the motion of its formants, and how pure it is."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,10 @@ FORMANTS_HZ = (200.0, 3000.0)
 
 WINDOW_S = 0.046
 
+_PURE_WINDOW_S = 0.092
+_HARMONIC_HALF_WIDTH_HZ = 25.0
+_PURE_TO_HZ = 1500.0
+
 _ENVELOPE_S = 0.0014
 _SURE = 0.8
 _QUIETEST = 20
@@ -27,6 +32,7 @@ _LEAST_FRAMES = 50
 _FLOOR_DB = -90.0
 _BATCH = 256
 _LEAST_MOVING = 12
+_INNER = 3
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,32 @@ def measure_colour(
         loud = sung & (body >= np.percentile(body[sung], _QUIETEST))
         highs_db = float(np.median(powers_to_db(np.concatenate(highs)[loud]) - powers_to_db(body[loud])))
     return VoiceColour(highs_db, float(np.median(motions)) if motions else float("nan"))
+
+
+def purity(source: AudioSource, track: PitchTrack, note: Note) -> float:
+    """Share of a note's power up to 1500 Hz that is at its own harmonics, less what noise would have there.
+
+    1 is a voice alone, 0 is noise; another voice on another pitch takes it down to about a half. A median
+    over the note's frames; 0 for a note without a pitch.
+    """
+    size = 2 * round(_PURE_WINDOW_S * source.rate / 2)
+    window = np.hanning(size)
+    frequencies = np.arange(size // 2 + 1) * source.rate / size
+    shares = []
+    for frame in range(note.start + _INNER, note.stop - _INNER, 2):
+        pitch = track.hz[frame]
+        start = round(frame * FRAME_S * source.rate) - size // 2
+        if not math.isfinite(pitch) or start < 0 or start + size > source.frames:
+            continue
+        spectrum = rfft(source.read(start, start + size).mean(0, dtype=np.float64) * window)
+        band = (frequencies > 0.6 * pitch) & (frequencies < max(_PURE_TO_HZ, pitch) + pitch / 2)
+        power = (spectrum.real**2 + spectrum.imag**2)[band]
+        from_harmonic = np.abs(frequencies[band] / pitch - np.round(frequencies[band] / pitch)) * pitch
+        near = from_harmonic < _HARMONIC_HALF_WIDTH_HZ
+        chance = near.mean()
+        if power.sum() > 0 and chance < 1:
+            shares.append((power[near].sum() / power.sum() - chance) / (1 - chance))
+    return float(np.median(shares)) if shares else 0.0
 
 
 def envelope_db(power: Float64Array, frequencies: Float64Array, rate: int) -> Float64Array:

@@ -19,7 +19,7 @@ from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.measure.pitch import FRAME_S, PitchTrack, track_pitch
 from mixagent.pipeline.measure.singing import Change, Note, Singing, measure_singing, motion_of
-from mixagent.pipeline.measure.voice_colour import VoiceColour, measure_colour
+from mixagent.pipeline.measure.voice_colour import VoiceColour, measure_colour, purity
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.pitch_motion import NEUTRAL_RATE_HZ, Held, Step, delay_curve, moved
 from mixagent.pipeline.restoration.voice_colouring import METALLIC_FROM_DB, Colouring, with_breath
@@ -42,6 +42,7 @@ STILL_FORMANTS_DB = (1.6, 1.0)
 
 _LEAST_RIGID, _LEAST_HELD = 3, 5
 _SURE = 0.75
+_PURE = 0.85
 _LEAST_LEVEL_LU = -18.0
 _METALLIC_FULL_DB = 3.1
 _MOST_DOUBT = 0.1
@@ -92,14 +93,15 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
     if not _is_one_voice(track, singing):
         return None
     colour = measure_colour(source, track, singing.held, lambda share: progress(0.6 + 0.4 * share))
-    needed = what_it_needs(singing, colour)
+    rigid = [note for note in singing.held if is_rigid(note) and purity(source, track, note) >= _PURE]
+    steps = [change for change in singing.changes if _is_step(change, source, track)]
+    needed = what_it_needs(singing, colour, len(rigid), len(steps))
     if not needed.needed:
         return None
-    rigid = [note for note in singing.held if is_rigid(note)]
     details = {
         "naturalness": asdict(needed),
         "rigid": [[note.start, note.stop] for note in rigid],
-        "steps": [[change.time_s, change.step_cents] for change in _steps(singing.changes)],
+        "steps": [[step.time_s, step.step_cents] for step in steps],
         "sung": _sung(track) if needed.metallic else [],
     }
     values = {
@@ -112,13 +114,11 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
     return Found(_why(needed, len(rigid), len(singing.held), colour), values, details)
 
 
-def what_it_needs(singing: Singing, colour: VoiceColour) -> Naturalness:
-    """The amounts for a voice that sings so and is coloured so: all 0 for a singer's."""
-    rigid = sum(is_rigid(note) for note in singing.held)
-    held = max(len(singing.held), 1)
-    rigidity = _ramp(rigid / held, *RIGID_SHARE) if rigid >= _LEAST_RIGID else 0.0
-    steps = len(_steps(singing.changes)) / max(len(singing.changes), 1)
-    glides = rigidity * float(steps > 0)
+def what_it_needs(singing: Singing, colour: VoiceColour, rigid: int, steps: int) -> Naturalness:
+    """The amounts for a voice with so many rigid notes and steps: all 0 for a singer's."""
+    share = rigid / max(len(singing.held), 1)
+    rigidity = _ramp(share, *RIGID_SHARE) if rigid >= _LEAST_RIGID else 0.0
+    glides = rigidity if steps else 0.0
     formants = rigidity * _ramp(colour.formant_motion_db, *STILL_FORMANTS_DB)
     metallic = _ramp(colour.highs_db, METALLIC_FROM_DB, METALLIC_FROM_DB + _METALLIC_FULL_DB)
     return Naturalness(rigidity, formants, metallic, glides, glides)
@@ -205,8 +205,10 @@ def _is_one_voice(track: PitchTrack, singing: Singing) -> bool:
     return len(sure) >= _LEAST_HELD and float(np.median(sure)) >= _SURE
 
 
-def _steps(changes: Sequence[Change]) -> list[Change]:
-    return [change for change in changes if change.glide_s < FAST_GLIDE_S]
+def _is_step(change: Change, source: AudioSource, track: PitchTrack) -> bool:
+    """True for a change that one voice makes at once."""
+    notes = (change.before, change.after)
+    return change.glide_s < FAST_GLIDE_S and all(purity(source, track, note) >= _PURE for note in notes)
 
 
 def _sung(track: PitchTrack) -> list[list[int]]:
