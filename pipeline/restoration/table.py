@@ -64,6 +64,12 @@ def _denoise() -> Work:
     return denoising
 
 
+def _naturalize() -> Work:
+    from mixagent.pipeline.restoration import naturalizer
+
+    return naturalizer
+
+
 REPAIRS: dict[str, Repair] = {
     repair.name: repair
     for repair in (
@@ -79,6 +85,7 @@ REPAIRS: dict[str, Repair] = {
             answers=("noise",),
             models=("deepfilternet3",),
         ),
+        Repair("naturalize", "gives a rigid voice a singer's small motions", _naturalize, ("vocals",)),
     )
 }
 """The repairs by name, in the order in which they run; those of the mix come before those of stems."""
