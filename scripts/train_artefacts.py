@@ -3,6 +3,7 @@
     python scripts/artefact_pairs.py --store STORE --to PAIRS
     python scripts/train_artefacts.py fit --pairs PAIRS --run RUN [--steps 3000] [--seed 0] [--minutes 150]
     python scripts/train_artefacts.py ship --run RUN --to checkpoints/artefacts
+    python scripts/train_artefacts.py calibrate --store STORE --to checkpoints/artefacts
 
 No sound is made in training: the power of a band under a gain, with noise added, follows from the powers
 and the correlation that the pairs hold, and so does its distance to the undamaged wave. A third of the
@@ -13,6 +14,7 @@ music and damage.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,17 +24,23 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from music_store import SPLITS, Music
 from numpy.typing import NDArray
 from torch import Tensor
 from training import Plan, Task, ship, train
 
-from mixagent.pipeline.restoration.artefact_bands import BANDS, CENTRES_HZ, EDGES
+from mixagent.pipeline.restoration import artefacts
+from mixagent.pipeline.restoration.artefact_bands import BANDS, CENTRES_HZ, EDGES, RATE
 from mixagent.pipeline.restoration.artefact_net import FRAMES, ArtefactNet
+from mixagent.pipeline.types import Audio
 
 BATCH = 16
 CROP = 192
 CLEAN_SHARE = 1 / 3
 CLEAN_WEIGHT = 2.0
+QUANTILE = 0.97
+"""Share of the finished songs in which no artefacts are to be found, by each of the figures."""
+
 _CAP_DB = 20.0
 _NEPERS = np.float32(np.log(10) / 10)
 _FLOOR = 3e-8
@@ -211,6 +219,24 @@ def _figures(net: ArtefactNet, held: Sequence[tuple[str, Examples]]) -> Mapping[
     return {"score": score, "right": float(np.mean(right)), **means}
 
 
+def _calibrate(store: Path, to: Path, seconds: float) -> None:
+    """Write to `config.json` the weights' hash and what is heard in finished songs, whole or in part."""
+    digest = hashlib.sha256((to / "weights.safetensors").read_bytes()).hexdigest()
+    config = {"weights_sha256": digest, "finished": {}}
+    (to / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    heard: dict[str, list[float]] = {}
+    for split in SPLITS:
+        for song in Music.of(store, split).songs[:: 2 if split == "train" else 1]:
+            middle = max(song.shape[1] // 2 - int(seconds * RATE / 2), 0)
+            part = np.asarray(song[:, middle : middle + int(seconds * RATE)], np.float32) / np.float32(32767)
+            for name, value in (artefacts.heard(Audio(part, RATE), lambda _: None) or {}).items():
+                heard.setdefault(name, []).append(value)
+    config["finished"] = {name: float(np.quantile(values, QUANTILE)) for name, values in heard.items()}
+    config["songs"] = len(next(iter(heard.values())))
+    config["quantile"] = QUANTILE
+    (to / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     """Read the command line and train or ship."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -225,9 +251,16 @@ def main() -> None:
     sending = commands.add_parser("ship")
     sending.add_argument("--run", type=Path, required=True)
     sending.add_argument("--to", type=Path, required=True)
+    limiting = commands.add_parser("calibrate")
+    limiting.add_argument("--store", type=Path, required=True)
+    limiting.add_argument("--to", type=Path, required=True)
+    limiting.add_argument("--seconds", type=float, default=20.0)
     arguments = parser.parse_args()
     if arguments.command == "ship":
         ship(ArtefactNet(), arguments.run, arguments.to)
+        return
+    if arguments.command == "calibrate":
+        _calibrate(arguments.store, arguments.to, arguments.seconds)
         return
     torch.manual_seed(arguments.seed)
     net = ArtefactNet()

@@ -48,6 +48,12 @@ _MARGIN = 43
 _SEAM = 43
 """Frames over which one passage's gains fade into the next one's."""
 
+_SAID = {
+    "shimmer_cut_db": "too much in its highs that shimmers",
+    "shimmer_probability": "shimmer",
+    "codec_probability": "the artefacts of a codec or a vocoder",
+}
+
 _STEP = _PASSAGE - 2 * _MARGIN - _SEAM
 _SILENT_RMS = 1e-4
 _AUDIBLE = 1e-7
@@ -56,31 +62,24 @@ _AUDIBLE = 1e-7
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
     """Shimmer or a codec's artefacts: the network hears more of either than in nearly all finished songs."""
-    config = _config()
-    if source.frames < bands.RATE // 4:
+    values = heard(source, progress)
+    if values is None:
         return None
-    heard = [(p.power, p.cut_db, p.shimmer, p.coded) for p in _listen(source, progress)]
-    if not heard:
+    limits = _config()["finished"]
+    said = [words for name, words in _SAID.items() if values[name] > limits[name]]
+    return Found(f"The song has {' and '.join(said)}.", values) if said else None
+
+
+def heard(source: AudioSource, progress: Progress) -> dict[str, float] | None:
+    """The network's figures over a song, its loud passages counting most; None of silence."""
+    rows = [(p.power, p.cut_db, p.shimmer, p.coded) for p in _listen(source, progress)]
+    if not rows:
         return None
-    weights, cut_db, shimmer, coded = np.array(heard).T
-    values = {
-        "shimmer_cut_db": float(np.average(cut_db, weights=weights)),
-        "shimmer_probability": float(np.average(shimmer, weights=weights)),
-        "codec_probability": float(np.average(coded, weights=weights)),
+    power, *columns = np.array(rows).T
+    weights = np.sqrt(power)
+    return {
+        name: float(np.average(column, weights=weights)) for name, column in zip(_SAID, columns, strict=True)
     }
-    limits = config["finished"]
-    out = {name: values[name] > limits[name] for name in ("shimmer_cut_db", "codec_probability")}
-    if not any(out.values()):
-        return None
-    what = [
-        words
-        for name, words in (
-            ("shimmer_cut_db", f"shimmer in the highs ({values['shimmer_cut_db']:.1f} dB too much)"),
-            ("codec_probability", "the artefacts of a codec or vocoder"),
-        )
-        if out[name]
-    ]
-    return Found(f"The song has {' and '.join(what)}.", values)
 
 
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:

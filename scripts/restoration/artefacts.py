@@ -15,17 +15,19 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
 from scipy import signal
 
 from mixagent.envs.corpus import Corpus
-from mixagent.envs.degradation.codecs import aligned, installed, through_codec
+from mixagent.envs.degradation.codecs import KEPT_APART, installed, through_codec
 from mixagent.envs.pathologies import MECHANISMS, damage
 from mixagent.pipeline.decibels import powers_to_db
+from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.restoration import artefacts
 from mixagent.pipeline.restoration.base import Found
@@ -128,13 +130,13 @@ def _high_db(audio: Audio) -> FloatArray:
 def _codecs(songs: Sequence[Audio], always: bool) -> None:
     print("| codec | kb/s | found | SI-SDR dB | repaired | band error dB | repaired | ViSQOL | repaired |")
     print("|---|---|---|---|---|---|---|---|---|")
-    for codec in (*installed(), "mp3"):
+    for codec in (*installed(), *KEPT_APART):
         for kbps in RATES_KBPS:
             if codec == "vorbis" and kbps < 48:
                 continue
             rows = []
             for clean in songs:
-                damaged = _mp3(clean, kbps) if codec == "mp3" else through_codec(clean, codec, kbps)
+                damaged = through_codec(clean, codec, kbps)
                 result = repaired(damaged, always)
                 cut_hz = _end_hz(damaged)
                 rows.append(
@@ -162,20 +164,6 @@ def _clean(songs: Sequence[Audio], always: bool) -> None:
         rows.append([float(result.found), float(change.mean()), float(change.max()), result.share])
     mean, most = np.mean(rows, axis=0), np.max(rows, axis=0)
     print(f"| {mean[0]:.2f} | {mean[1]:.2f} | {most[2]:.2f} | {mean[3]:.3f} |")
-
-
-def _mp3(audio: Audio, kbps: int) -> Audio:
-    from mixagent.envs.degradation import codecs
-
-    raw = ("-f", "f32le", "-ar", str(audio.rate), "-ac", str(audio.channels))
-    peak = np.float32(1.3 * max(float(np.abs(audio.samples).max()), 1e-9))
-    data = np.ascontiguousarray((audio.samples / peak).T).tobytes()
-    coded = codecs._ffmpeg(
-        (*raw, "-i", "-", "-c:a", "libmp3lame", "-b:a", f"{kbps}k", "-f", "mp3", "-"), data
-    )
-    back = np.frombuffer(codecs._ffmpeg(("-i", "-", *raw, "-"), coded), np.float32)
-    decoded = back.reshape(-1, audio.channels).T * peak
-    return Audio(aligned(decoded, audio.samples), audio.rate)
 
 
 def _end_hz(audio: Audio) -> float:
@@ -209,22 +197,22 @@ def _band_error_db(clean: Audio, audio: Audio, cut_hz: float) -> float:
 
 
 def _visqol(clean: Audio, audio: Audio) -> float:
-    from visqol import VisqolApi  # an evaluation tool, not a dependency
-
-    global _judge
-    if _judge is None:
-        _judge = VisqolApi()
-        _judge.create(mode="audio")
     with tempfile.TemporaryDirectory() as folder:
         paths = []
         for name, one in (("clean", clean), ("audio", audio)):
-            samples = signal.resample_poly(one.samples.mean(axis=0), 160, 147)
+            samples = resample(one, 48000).read(0, 48000 * 3600).mean(axis=0)
             paths.append(str(Path(folder) / f"{name}.wav"))
             soundfile.write(paths[-1], samples, 48000)
-        return float(_judge.measure(*paths).moslqo)
+        return float(_judge().measure(*paths).moslqo)
 
 
-_judge = None
+@lru_cache
+def _judge() -> Any:
+    from visqol import VisqolApi  # an evaluation tool, not a dependency
+
+    judge = VisqolApi()
+    judge.create(mode="audio")
+    return judge
 
 
 if __name__ == "__main__":
