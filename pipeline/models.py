@@ -42,7 +42,7 @@ def available_models() -> list[ModelInfo]:
             "separation",
             "the splitter of this project, after spleeter",
             "GPL-3.0-or-later",
-            _shipped("splitter"),
+            shipped_weights("splitter"),
             "pip install --force-reinstall --no-deps mixagent",
             needed=True,
         ),
@@ -162,7 +162,7 @@ def wheel_files(package: str, pattern: str) -> tuple[Path, ...]:
     return tuple(sorted(Path(spec.origin).parent.glob(pattern)))
 
 
-def _shipped(name: str) -> tuple[Path, ...]:
+def shipped_weights(name: str) -> tuple[Path, ...]:
     """The weights in a folder of `checkpoints/`."""
     path = Path(str(resources.files("mixagent.checkpoints"))) / name / "weights.safetensors"
     return (path,) if path.is_file() else ()

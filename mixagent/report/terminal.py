@@ -17,14 +17,17 @@ from mixagent.report.model import (
     Codecs,
     Judged,
     PlatformRow,
+    RepairRow,
     Report,
     StageRow,
     StemsSection,
     TranslationRow,
 )
+from mixagent.report.repairs import measured_words, repair_title
 from mixagent.report.words import (
     codec_words,
     number,
+    percent,
     platforms_first,
     playback_words,
     property_words,
@@ -56,6 +59,7 @@ def summary_text(report: Report) -> RenderableType:
         *judged_text(report.judged),
         *sentences("What was wrong", summary.wrong, NOTHING_FOUND),
         *sentences("What was done", summary.done, "nothing"),
+        *repair_lines(report.restoration, report.input.duration_s),
         *_afterwards("What is left of it", summary.left),
         *_afterwards("What came with it", summary.new),
         *_strengths(report.decision.strengths),
@@ -76,6 +80,7 @@ def planned_text(report: Report) -> RenderableType:
         *judged_text(report.judged),
         *sentences("What is wrong", report.summary.wrong, NOTHING_FOUND),
         *sentences("What would be done", report.summary.done, "nothing"),
+        *repair_lines(report.restoration, report.input.duration_s),
         *_strengths(report.decision.strengths),
         *_stages(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
@@ -88,6 +93,22 @@ NOTHING_FOUND = "nothing for certain"
 def judged_text(judged: Judged | None) -> list[RenderableType]:
     """The music that a song was held against, in a line; none for silence."""
     return [] if judged is None else [Text(judged.words, style="dim")]
+
+
+def repair_lines(rows: Sequence[RepairRow], duration_s: float) -> list[RenderableType]:
+    """A line for each repair that changed something, by what was measured of it; none where none did."""
+    lines = [
+        "; ".join(
+            [
+                f"{repair_title(row)}: {percent(row.amount)}",
+                *measured_words(row, duration_s),
+                f"{number(row.seconds)} s of work",
+            ]
+        )
+        for row in rows
+        if row.applied
+    ]
+    return sentences("Repairs, measured", lines, "") if lines else []
 
 
 def _afterwards(title: str, lines: Sequence[str]) -> list[RenderableType]:
