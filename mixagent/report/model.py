@@ -335,8 +335,8 @@ class StageRow:
         status: how it ended.
         seconds: that it took.
         detail: what it has to say.
-        peak_bytes: the most memory that the whole program, with what it started, had while the stage ran;
-            None where it did not run or the system does not say.
+        peak_bytes: the most memory that the whole program, with what it started, had while the stage worked;
+            None where it was in the cache or the system does not say.
         beside: stages that ran at some time of it: their memory is in that figure.
     """
 

@@ -67,7 +67,7 @@ def summary_text(report: Report) -> RenderableType:
         *translation_table(report.translation, report.translation_after),
         *_platforms(report.platforms, report.target.name),
         *_codecs(report.codecs),
-        *_stages(report.stages),
+        *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
@@ -82,7 +82,7 @@ def planned_text(report: Report) -> RenderableType:
         *sentences("What would be done", report.summary.done, "nothing"),
         *repair_lines(report.restoration, report.input.duration_s),
         *_strengths(report.decision.strengths),
-        *_stages(report.stages),
+        *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
@@ -136,7 +136,7 @@ def _strengths(strengths: Strengths) -> list[RenderableType]:
     return [Text(f"Strengths: {words}, the rest in full")] if words else []
 
 
-def _stages(rows: Sequence[StageRow]) -> list[RenderableType]:
+def stages_text(rows: Sequence[StageRow]) -> list[RenderableType]:
     """The stages in their order, with time and peak of memory; those found in the cache are counted."""
     shown = [row for row in rows if row.status == "ran"]
     if not shown:

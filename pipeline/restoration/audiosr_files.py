@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixagent.pipeline.errors import ModelMissingError, option
+from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.files import check_room
 from mixagent.pipeline.folders import data_folder
 
@@ -108,7 +108,7 @@ def require_audiosr() -> AudioSRFiles:
     """
     files = find_audiosr()
     if files is None:
-        raise ModelMissingError(f"AudioSR is not here: {_HOW}, or use {option('extender', 'embedded')}")
+        raise ModelMissingError(f"AudioSR is not here: {_HOW}, or leave pipeline.extender=embedded")
     return files
 
 
