@@ -132,7 +132,6 @@ def test_every_stage_of_a_master_is_of_the_table(song):
         listening_stages(song)[:1],
         separating_stage(separator, "cpu", "decode", *(r.name for r in mix_repairs())),
         separator.stem_names,
-        load_config().pipeline,
     )
     settings = ParameterSpace.for_stems(separator.stem_names).settings()
     rendering = Rendering(settings, None, TARGET, NO_EDITS, CodecPlan())
