@@ -21,18 +21,13 @@ MOST_RENDERS = 4
 class PipelineConfig:
     """Stages of a master; the keys are explained in `conf/pipeline/default.yaml`.
 
-    A report from before there was a feedback loop has no `renders`: it replays with one; one from before
-    clicks were taken out has no `declick`, and one from before offsets were has no `offset`: it replays
-    without.
+    A report from before there was a feedback loop has no `renders`: it replays with one.
     """
 
     separator: str
-    declip: bool
-    denoise: bool
     cache_gb: float
+    repairs: bool = True
     renders: int = 1
-    declick: bool = False
-    offset: bool = False
 
 
 @dataclass
@@ -61,7 +56,7 @@ class Config:
 
 
 def load_config(overrides: Sequence[str] = ()) -> Config:
-    """The configuration with overrides in Hydra's syntax (`pipeline=debug`, `pipeline.declip=false`).
+    """The configuration with overrides in Hydra's syntax (`pipeline=debug`, `pipeline.repairs=false`).
 
     An override may also name a parameter of the chain (`low_band.comp_ratio=2`), in its unit.
 

@@ -161,7 +161,7 @@ def set_to(*keys, value):
         set_to("replay", "settings", value={"drums.gain_db": 1.0}),
         set_to("replay", "reasons", value=None),
         set_to("replay", "pipeline", value={"separator": "none"}),
-        set_to("replay", "pipeline", "declip", value="perhaps"),
+        set_to("replay", "pipeline", "repairs", value="perhaps"),
         set_to("replay", "pipeline", "surprise", value=1),
         set_to("target", "integrated_lufs", value="loud"),
         set_to("target", "integrated_lufs", value=500),
