@@ -49,6 +49,12 @@ def _declip() -> Work:
     return clipping
 
 
+def _artefacts() -> Work:
+    from mixagent.pipeline.restoration import artefacts
+
+    return artefacts
+
+
 def _denoise() -> Work:
     from mixagent.pipeline.restoration import denoising
 
@@ -62,6 +68,7 @@ REPAIRS: dict[str, Repair] = {
         # A click goes before whatever raises or smears the song, which would make more of it.
         Repair("declick", "takes out lone clicks", _declick),
         Repair("declip", "rebuilds clipped peaks", _declip),
+        Repair("artefacts", "takes back what decoders put in: shimmer, and codecs' artefacts", _artefacts),
         Repair("denoise", "turns down steady noise under a voice", _denoise, ("vocals",)),
     )
 }
