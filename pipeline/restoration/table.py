@@ -58,6 +58,12 @@ def _declip() -> Work:
     return clipping
 
 
+def _artefacts() -> Work:
+    from mixagent.pipeline.restoration import artefacts
+
+    return artefacts
+
+
 def _denoise() -> Work:
     from mixagent.pipeline.restoration import denoising
 
@@ -77,6 +83,12 @@ REPAIRS: dict[str, Repair] = {
         # A click goes before whatever raises or smears the song, which would make more of it.
         Repair("declick", "takes out lone clicks", _declick, answers=("glitches",)),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",)),
+        Repair(
+            "artefacts",
+            "takes back what decoders put in: shimmer, and codecs' artefacts",
+            _artefacts,
+            answers=("shimmer", "glassy"),
+        ),
         Repair(
             "denoise",
             "turns down steady noise under a voice",
