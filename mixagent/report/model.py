@@ -328,12 +328,24 @@ class EditsMade:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRow:
-    """A stage of the run: how it ended, how long it took, and what it has to say."""
+    """A stage of the run, in the order in which they began.
+
+    Attributes:
+        name: of the stage.
+        status: how it ended.
+        seconds: that it took.
+        detail: what it has to say.
+        peak_bytes: the most memory that the whole program, with what it started, had while the stage worked;
+            None where it was in the cache or the system does not say.
+        beside: stages that ran at some time of it: their memory is in that figure.
+    """
 
     name: str
     status: str
     seconds: float
     detail: str | None
+    peak_bytes: int | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

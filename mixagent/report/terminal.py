@@ -19,6 +19,7 @@ from mixagent.report.model import (
     PlatformRow,
     RepairRow,
     Report,
+    StageRow,
     StemsSection,
     TranslationRow,
 )
@@ -31,6 +32,7 @@ from mixagent.report.words import (
     playback_words,
     property_words,
     role_label,
+    stage_words,
     strengths_words,
     track_words,
     verdict,
@@ -65,6 +67,7 @@ def summary_text(report: Report) -> RenderableType:
         *translation_table(report.translation, report.translation_after),
         *_platforms(report.platforms, report.target.name),
         *_codecs(report.codecs),
+        *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
@@ -79,6 +82,7 @@ def planned_text(report: Report) -> RenderableType:
         *sentences("What would be done", report.summary.done, "nothing"),
         *repair_lines(report.restoration, report.input.duration_s),
         *_strengths(report.decision.strengths),
+        *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
@@ -124,6 +128,18 @@ def sentences(title: str, lines: Sequence[str], otherwise: str) -> list[Renderab
 def _strengths(strengths: Strengths) -> list[RenderableType]:
     words = strengths_words(strengths)
     return [Text(f"Strengths: {words}, the rest in full")] if words else []
+
+
+def stages_text(rows: Sequence[StageRow]) -> list[RenderableType]:
+    """The stages in their order, with time and peak of memory; those found in the cache are counted."""
+    shown = [row for row in rows if row.status == "ran"]
+    if not shown:
+        return []
+    cached = sum(row.status == "cached" for row in rows)
+    kept = f"; {cached} more were in the cache" if cached else ""
+    shared = " (* with others side by side)" if any(row.beside for row in shown) else ""
+    line = f"Stages, time, most memory{shared}: {' → '.join(map(stage_words, shown))}{kept}"
+    return [Text(line, style="dim")]
 
 
 def _platforms(rows: Sequence[PlatformRow], target: str) -> list[RenderableType]:

@@ -58,10 +58,22 @@ def _declip() -> Work:
     return clipping
 
 
+def _artefacts() -> Work:
+    from mixagent.pipeline.restoration import artefacts
+
+    return artefacts
+
+
 def _denoise() -> Work:
     from mixagent.pipeline.restoration import denoising
 
     return denoising
+
+
+def _naturalize() -> Work:
+    from mixagent.pipeline.restoration import naturalizer
+
+    return naturalizer
 
 
 REPAIRS: dict[str, Repair] = {
@@ -72,6 +84,12 @@ REPAIRS: dict[str, Repair] = {
         Repair("declick", "takes out lone clicks", _declick, answers=("glitches",)),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",)),
         Repair(
+            "artefacts",
+            "takes back what decoders put in: shimmer, and codecs' artefacts",
+            _artefacts,
+            answers=("shimmer", "glassy"),
+        ),
+        Repair(
             "denoise",
             "turns down steady noise under a voice",
             _denoise,
@@ -79,6 +97,7 @@ REPAIRS: dict[str, Repair] = {
             answers=("noise",),
             models=("deepfilternet3",),
         ),
+        Repair("naturalize", "gives a rigid voice a singer's small motions", _naturalize, ("vocals",)),
     )
 }
 """The repairs by name, in the order in which they run; those of the mix come before those of stems."""

@@ -391,7 +391,14 @@ def _finaliser(finish: Finished) -> FinaliserSection:
 def stage_row(event: StageEvent, result: Result | None) -> StageRow:
     """A stage of the run, by its last event and what it left; None where it left nothing."""
     detail = None if result is None or result.skipped else result.values.get("why")
-    return StageRow(name=event.stage, status=event.status, seconds=round(event.seconds, 3), detail=detail)
+    return StageRow(
+        name=event.stage,
+        status=event.status,
+        seconds=round(event.seconds, 3),
+        detail=detail,
+        peak_bytes=event.peak_bytes,
+        beside=event.beside,
+    )
 
 
 def _parameters(decision: Decision, applied: Settings) -> tuple[ParameterRow, ...]:
