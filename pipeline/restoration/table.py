@@ -87,7 +87,8 @@ REPAIRS: dict[str, Repair] = {
             "artefacts",
             "takes back what decoders put in: shimmer, and codecs' artefacts",
             _artefacts,
-            answers=("shimmer", "glassy"),
+            answers=("metallic", "smeared", "glassy"),
+            models=("artefacts",),
         ),
         Repair(
             "denoise",

@@ -79,14 +79,18 @@ def test_a_repair_is_told_as_a_musician_would_say_it():
 
 
 def test_what_was_measured_is_told_by_band_time_and_level():
-    assert measured_words(row(), 180.0) == [
-        "0.36 s of 3:00 changed",
-        "the difference lies 41 dB under the song",
-    ]
-    bands = (band(100.0, 0.4), band(8000.0, 6.0, 0.5), band(10_000.0, 8.0, 0.5), band(12_500.0, -2.0))
+    assert measured_words(row(), 180.0) == ["0.36 s of the song changed, by up to −6.0 dBFS"]
+    unheard = band(1000.0, 0.3)
+    bands = (
+        band(100.0, 0.6),
+        unheard,
+        band(8000.0, 6.0, 0.5),
+        band(10_000.0, 8.0, 0.5),
+        band(12_500.0, -2.0),
+    )
     told = measured_words(row(bands=bands, share=0.6, stem="vocals"), 180.0)
     assert told == [
-        "90–110 Hz raised a little, by 0.4 dB, most 0.4 dB at 100 Hz",
+        "90–110 Hz raised a little, by 0.6 dB, most 0.6 dB at 100 Hz",
         "7.1–11 kHz raised much, by 7.0 dB in 50 % of the time, most 8.0 dB at 10 kHz",
         "11–14 kHz lowered by 2.0 dB, most 2.0 dB at 12.5 kHz",
         "60 % of the time changed",
