@@ -4,9 +4,8 @@
     python scripts/train_delimiter.py ship --run RUN --to checkpoints/delimiter
 
 STORE is of `scripts/music_store.py`. An example is 5 s of a song through a limiter, clipper or chain of them
-drawn anew (`envs/degradation/limiters.py`), 1 to 16 dB over the ceiling, or untouched. The loss is minus the
-SI-SDR of the whole and of each band, which needs no waveforms: for gains a of a hop it is made of the sums of
-x·y and y·y alone.
+drawn anew (`envs/degradation/limiters.py`), 1 to 16 dB over the ceiling, or untouched. The loss needs no
+waveforms: the best gain of a band in a hop, and the SI-SDR of the whole, are made of sums of x·y and y·y.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from mixagent.envs.degradation.limiters import draw_limited
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.restoration.delimiter_network import STEP, DelimiterNetwork
 from mixagent.pipeline.restoration.gain_bands import (
+    BANDS,
     CEILING_SHARE,
     apply_gains,
     features,
@@ -44,9 +44,8 @@ FRAMES = 128 * STEP * 108
 BATCH = 3
 CLEAN_SHARE = 0.12
 _MOST_DB = 40.0
-_LOSS_MOST_DB = 30.0
-_BAND_WEIGHT = 0.6
-_ANCHOR = 0.2
+_LOSS_MOST_DB = 25.0
+_LIKENESS = 0.15
 _VALIDATED = 24
 
 Random = np.random.Generator
@@ -92,7 +91,7 @@ def main() -> None:
         config = {"version": 1, "weights_sha256": hashlib.sha256(weights).hexdigest()}
         (arguments.to / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         return
-    plan = Plan(arguments.steps, 1.5e-3, arguments.seed, arguments.minutes, arguments.every, averaging=0.997)
+    plan = Plan(arguments.steps, 1e-3, arguments.seed, arguments.minutes, arguments.every, averaging=0.997)
     train(net, delimiting(arguments.store), plan, arguments.to)
 
 
@@ -179,23 +178,18 @@ def _batch(pairs: list[Pair]) -> Batch:
 
 
 def loss_of(net: DelimiterNetwork, batch: Batch) -> Tensor:
-    """The logarithm of the share of error, of the whole and of the bands; absolute gains weigh a little."""
+    """Squared error of the gains in dB, by the amplitude of what they move, and a little of the SI-SDR."""
     gains_db = net(batch.features)
-    gains = 10 ** (gains_db / 20)
+    gains = 10 ** (gains_db.clamp(-12, 20) / 20)
     yy, xy, xx = batch.sums.unbind(1)  # each (batch, BANDS, hops)
-    moved, shared, truth = (yy * gains**2).sum(2), (xy * gains).sum(2), xx.sum(2)
-    whole = _unlike(moved.sum(1), shared.sum(1), truth.sum(1))
-    bands = _unlike(moved, shared, truth)
-    best_db = 20 * torch.log10((xy / (yy + 1e-12)).clamp(1e-1, 10))
-    weight = yy.sqrt() / yy.sqrt().sum((1, 2), keepdim=True)
-    astray = (weight * (gains_db - best_db).abs()).sum((1, 2))
-    return (whole + _BAND_WEIGHT * bands.mean(1) + _ANCHOR * astray).mean()
-
-
-def _unlike(moved: Tensor, shared: Tensor, truth: Tensor) -> Tensor:
-    """log10 of the share of error in a render's energy, from −_MOST_DB/10 on."""
+    best_db = 20 * torch.log10((xy / (yy + 1e-12)).clamp(0.5, 8))
+    amplitude = yy.sqrt()
+    weight = amplitude / amplitude.sum((1, 2), keepdim=True) + amplitude / amplitude.sum(2, keepdim=True) / BANDS
+    astray = (weight * (gains_db - best_db) ** 2).sum((1, 2))
+    moved, shared, truth = (yy * gains**2).sum((1, 2)), (xy * gains).sum((1, 2)), xx.sum((1, 2))
     alike = (shared**2 / (moved * truth + 1e-20)).clamp(0, 1)
-    return torch.log10(1 - alike + 10 ** (-_LOSS_MOST_DB / 10))
+    unlike = torch.log10(1 - alike + 10 ** (-_LOSS_MOST_DB / 10))
+    return (0.1 * astray + _LIKENESS * unlike).mean()
 
 
 def _gain_db(net: DelimiterNetwork, pair: Pair) -> float:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, ndimage
 
 from mixagent.pipeline.decibels import db_to_amplitude, floored_powers_to_db
 from mixagent.pipeline.types import FloatArray
@@ -21,7 +21,8 @@ HOP_S = 128 / 44100
 LISTENED = 18
 """Narrower bands whose power the network hears: where it dips in all of them at once, a gain went down."""
 
-FEATURES = 4 + BANDS + LISTENED
+_NEAR_S = (0.0, 0.05, 0.5)
+FEATURES = 4 + BANDS + LISTENED + len(_NEAR_S)
 """Figures of a hop that `features` gives."""
 
 CEILING_SHARE = 0.999
@@ -90,7 +91,9 @@ def features(samples: FloatArray, bands: FloatArray, rate: int, ceiling: float) 
     band_peaks_db = _db((hop_peaks(bands, rate).max(axis=1) * scale) ** 2)
     fine = np.clip(peaks_db.max(axis=0), -6.0, 2.0) / 2
     coarse = np.stack((peaks_db.max(axis=0), peaks_db.min(axis=0), side_db))
-    return np.concatenate((fine[None], coarse / 20, power_db / 20, band_peaks_db / 20)).astype(np.float32)
+    near = 1 / (1 + np.exp(-(np.clip(peaks_db.max(axis=0), -6.0, 2.0) + 0.5) / 0.2))
+    often = np.stack([ndimage.uniform_filter1d(near, round(s / HOP_S) + 1, mode="nearest") for s in _NEAR_S])
+    return np.concatenate((fine[None], coarse / 20, power_db / 20, band_peaks_db / 20, often)).astype(np.float32)
 
 
 def _listened(samples: FloatArray, rate: int) -> FloatArray:
