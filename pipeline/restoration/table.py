@@ -58,6 +58,18 @@ def _declip() -> Work:
     return clipping
 
 
+def _extend() -> Work:
+    from mixagent.pipeline.restoration import bandwidth
+
+    return bandwidth
+
+
+def _fill() -> Work:
+    from mixagent.pipeline.restoration import fill
+
+    return fill
+
+
 def _denoise() -> Work:
     from mixagent.pipeline.restoration import denoising
 
@@ -77,6 +89,8 @@ REPAIRS: dict[str, Repair] = {
         # A click goes before whatever raises or smears the song, which would make more of it.
         Repair("declick", "takes out lone clicks", _declick, answers=("glitches",)),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",)),
+        Repair("extend", "makes highs anew where they end early", _extend, answers=("holes",)),
+        Repair("fill", "fills holes and gaps of the spectrum", _fill, answers=("holes",)),
         Repair(
             "denoise",
             "turns down steady noise under a voice",
