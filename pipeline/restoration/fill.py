@@ -37,6 +37,7 @@ from mixagent.pipeline.restoration.copy_up import (
     bins_of,
     grown,
     signals_of,
+    sounding,
     sources_of,
 )
 from mixagent.pipeline.restoration.envelope import (
@@ -181,7 +182,7 @@ def filled(piece: FloatArray, defect: Defect, reference: float, second: int) -> 
     if not (mask.any() or gaps.any()):
         return np.zeros_like(piece)
     levels_db_, flatness_db = envelope(read, reference, (mask | gaps).astype(np.float32))
-    wanted = bins_of(between(levels_db_, windows, STEP)) * np.float32(reference)
+    wanted = bins_of(between(levels_db_, windows, STEP)) * np.float32(reference) * sounding(power)
     flatness = between(np.where(gaps, NOISE_FLATNESS_DB, flatness_db).astype(np.float32), windows, STEP)
     lift = _lift(power, defect)
     have = power * lift**2

@@ -64,6 +64,18 @@ def _artefacts() -> Work:
     return artefacts
 
 
+def _extend() -> Work:
+    from mixagent.pipeline.restoration import bandwidth
+
+    return bandwidth
+
+
+def _fill() -> Work:
+    from mixagent.pipeline.restoration import fill
+
+    return fill
+
+
 def _denoise() -> Work:
     from mixagent.pipeline.restoration import denoising
 
@@ -90,6 +102,9 @@ REPAIRS: dict[str, Repair] = {
             answers=("metallic", "smeared", "glassy"),
             models=("artefacts",),
         ),
+        # Behind what takes shimmer away, which hides where highs end.
+        Repair("extend", "makes highs anew where they end early", _extend, answers=("holes",)),
+        Repair("fill", "fills holes and gaps of the spectrum", _fill, answers=("holes",)),
         Repair(
             "denoise",
             "turns down steady noise under a voice",
