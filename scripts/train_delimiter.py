@@ -184,7 +184,9 @@ def loss_of(net: DelimiterNetwork, batch: Batch) -> Tensor:
     yy, xy, xx = batch.sums.unbind(1)  # each (batch, BANDS, hops)
     best_db = 20 * torch.log10((xy / (yy + 1e-12)).clamp(0.5, 8))
     amplitude = yy.sqrt()
-    weight = amplitude / amplitude.sum((1, 2), keepdim=True) + amplitude / amplitude.sum(2, keepdim=True) / BANDS
+    weight = (
+        amplitude / amplitude.sum((1, 2), keepdim=True) + amplitude / amplitude.sum(2, keepdim=True) / BANDS
+    )
     astray = (weight * (gains_db - best_db) ** 2).sum((1, 2))
     moved, shared, truth = (yy * gains**2).sum((1, 2)), (xy * gains).sum((1, 2)), xx.sum((1, 2))
     alike = (shared**2 / (moved * truth + 1e-20)).clamp(0, 1)

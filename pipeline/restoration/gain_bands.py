@@ -93,7 +93,9 @@ def features(samples: FloatArray, bands: FloatArray, rate: int, ceiling: float) 
     coarse = np.stack((peaks_db.max(axis=0), peaks_db.min(axis=0), side_db))
     near = 1 / (1 + np.exp(-(np.clip(peaks_db.max(axis=0), -6.0, 2.0) + 0.5) / 0.2))
     often = np.stack([ndimage.uniform_filter1d(near, round(s / HOP_S) + 1, mode="nearest") for s in _NEAR_S])
-    return np.concatenate((fine[None], coarse / 20, power_db / 20, band_peaks_db / 20, often)).astype(np.float32)
+    return np.concatenate((fine[None], coarse / 20, power_db / 20, band_peaks_db / 20, often)).astype(
+        np.float32
+    )
 
 
 def _listened(samples: FloatArray, rate: int) -> FloatArray:

@@ -103,8 +103,8 @@ REPAIRS: dict[str, Repair] = {
             models=("artefacts",),
         ),
         # Behind what takes shimmer away, which hides where highs end.
-        Repair("extend", "makes highs anew where they end early", _extend, answers=("holes",)),
-        Repair("fill", "fills holes and gaps of the spectrum", _fill, answers=("holes",)),
+        Repair("extend", "makes highs anew where they end early", _extend, answers=("cut off", "dull")),
+        Repair("fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",)),
         Repair(
             "denoise",
             "turns down steady noise under a voice",
