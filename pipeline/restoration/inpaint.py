@@ -16,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.measure.glitches import BURST, DROPOUT, JUMP, SPLICE, Glitch, find_glitches, measure_cells
+from mixagent.pipeline.measure.glitches import (
+    BURST,
+    DROPOUT,
+    JUMP,
+    SPLICE,
+    Glitch,
+    find_glitches,
+    measure_cells,
+)
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.filling import (
     AROUND_S,
@@ -72,9 +80,7 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
     return Found(" ".join(said), values, details)
 
 
-def _without_music(
-    source: AudioSource, glitches: Sequence[Glitch], progress: Progress
-) -> Iterator[Glitch]:
+def _without_music(source: AudioSource, glitches: Sequence[Glitch], progress: Progress) -> Iterator[Glitch]:
     """Glitches without those that the song has again where it sounds alike: those are music."""
     searched = _Searched(source, [])
     for k, glitch in enumerate(glitches):
