@@ -48,7 +48,7 @@ _SEAM_S = 0.0025
 _SEARCHED_S = 150.0
 _FINDING = 0.8
 _HEARD_S, _NEAR_S = 0.4, 0.025
-_ALIKE = 0.5
+_ALIKE, _HEARD = 0.45, 6
 
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
@@ -92,7 +92,7 @@ def _without_music(source: AudioSource, glitches: Sequence[Glitch], progress: Pr
 def _comes_again(source: AudioSource, searched: _Searched, glitch: Glitch) -> bool:
     end = glitch.stop if glitch.kind == BURST else glitch.start + 1
     here = _sharpest(source, glitch.start, end, glitch.channels)
-    lags = searched.near(glitch.start, end).passages(glitch.start, end, _passages())
+    lags = searched.near(glitch.start, end).passages(glitch.start, end, _HEARD)
     return any(
         _sharpest(source, glitch.start + lag, end + lag, glitch.channels) > _ALIKE * here for lag in lags
     )
