@@ -32,7 +32,7 @@ ALLOWED = {
     "pipeline/restoration/audiosr_process.py:Worker.__enter__": "inside the stage's folder",
     "pipeline/restoration/audiosr_process.py:Worker.extended": "inside the stage's folder",
     "pipeline/restoration/audiosr_worker.py:main": "its own stdout",
-    "pipeline/restoration/audiosr_worker.py:convert": "has nothing of this program; what names the file is last",
+    "pipeline/restoration/audiosr_worker.py:convert": "imports nothing of this program; the name comes last",
     "pipeline/restoration/audiosr_worker.py:answer": "the place that its parent named",
     "mixagent/session/feedback.py:listen_to_song": "inside the stage's folder",
     "mixagent/session/stages.py:level": "inside the stage's folder",
