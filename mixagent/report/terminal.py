@@ -97,17 +97,11 @@ def judged_text(judged: Judged | None) -> list[RenderableType]:
 
 def repair_lines(rows: Sequence[RepairRow], duration_s: float) -> list[RenderableType]:
     """A line for each repair that changed something, by what was measured of it; none where none did."""
-    lines = [
-        "; ".join(
-            [
-                f"{repair_title(row)}: {percent(row.amount)}",
-                *measured_words(row, duration_s),
-                f"{number(row.seconds)} s of work",
-            ]
-        )
-        for row in rows
-        if row.applied
-    ]
+    lines = []
+    for row in (row for row in rows if row.applied):
+        amount = [f"at {percent(row.amount)}"] if row.amount < 1.0 else []
+        told = [*amount, *measured_words(row, duration_s), f"{number(row.seconds)} s of work"]
+        lines.append(f"{repair_title(row)}: {'; '.join(told)}")
     return sentences("Repairs, measured", lines, "") if lines else []
 
 

@@ -58,6 +58,24 @@ def _declip() -> Work:
     return clipping
 
 
+def _artefacts() -> Work:
+    from mixagent.pipeline.restoration import artefacts
+
+    return artefacts
+
+
+def _extend() -> Work:
+    from mixagent.pipeline.restoration import bandwidth
+
+    return bandwidth
+
+
+def _fill() -> Work:
+    from mixagent.pipeline.restoration import fill
+
+    return fill
+
+
 def _denoise() -> Work:
     from mixagent.pipeline.restoration import denoising
 
@@ -77,6 +95,16 @@ REPAIRS: dict[str, Repair] = {
         # A click goes before whatever raises or smears the song, which would make more of it.
         Repair("declick", "takes out lone clicks", _declick, answers=("glitches",)),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",)),
+        Repair(
+            "artefacts",
+            "takes back what decoders put in: shimmer, and codecs' artefacts",
+            _artefacts,
+            answers=("metallic", "smeared", "glassy"),
+            models=("artefacts",),
+        ),
+        # Behind what takes shimmer away, which hides where highs end.
+        Repair("extend", "makes highs anew where they end early", _extend, answers=("cut off", "dull")),
+        Repair("fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",)),
         Repair(
             "denoise",
             "turns down steady noise under a voice",
