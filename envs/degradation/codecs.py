@@ -1,6 +1,6 @@
 """Codecs and converters as damage: Opus, AAC and Vorbis by ffmpeg, and round trips through low rates.
 
-MP3 is left to validation (`envs.pathologies`).
+MP3 is left to validation (`envs.pathologies`) and to tables.
 """
 
 from __future__ import annotations
@@ -19,22 +19,28 @@ from mixagent.pipeline.types import Audio, FloatArray
 CODECS = {"opus": ("libopus", "ogg"), "aac": ("aac", "adts"), "vorbis": ("libvorbis", "ogg")}
 """By name: ffmpeg's encoder and container."""
 
+KEPT_APART = {"mp3": ("libmp3lame", "mp3")}
+"""Of the same form: the codec that nothing is trained on."""
+
 RATES_KBPS = (24, 128)
 _LOWEST_KBPS = {"vorbis": 48}
 ROUND_TRIP_RATES_HZ = (16000, 22050, 24000, 32000)
 _TIMEOUT_S = 60
 
 
-@lru_cache
 def installed() -> tuple[str, ...]:
     """The codecs of `CODECS` that an ffmpeg on this machine can encode; empty without one."""
+    return tuple(name for name, (encoder, _) in CODECS.items() if encoder in _encoders())
+
+
+@lru_cache
+def _encoders() -> frozenset[str]:
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
-        return ()
-    listed = subprocess.run(
-        (ffmpeg, "-hide_banner", "-encoders"), capture_output=True, text=True, check=True, timeout=_TIMEOUT_S
-    ).stdout.split()
-    return tuple(name for name, (encoder, _) in CODECS.items() if encoder in listed)
+        return frozenset()
+    command = (ffmpeg, "-hide_banner", "-encoders")
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_TIMEOUT_S)
+    return frozenset(listed.stdout.split())
 
 
 def through_codec(audio: Audio, codec: str, kbps: int) -> Audio:
@@ -42,15 +48,15 @@ def through_codec(audio: Audio, codec: str, kbps: int) -> Audio:
 
     Args:
         audio: mono or stereo.
-        codec: one of `installed()`.
+        codec: one of `installed()`, or of `KEPT_APART`.
         kbps: rate for all channels; Vorbis is not coded under 48.
 
     Raises:
         ModelMissingError: there is no ffmpeg that has the codec.
     """
-    if codec not in installed():
+    encoder, container = {**CODECS, **KEPT_APART}[codec]
+    if encoder not in _encoders():
         raise ModelMissingError(f"ffmpeg with the encoder of {codec} is needed: install ffmpeg")
-    encoder, container = CODECS[codec]
     channels = len(audio.samples)
     raw = ("-f", "f32le", "-ar", str(audio.rate), "-ac", str(channels))
     kbps = max(kbps, _LOWEST_KBPS.get(codec, 0))
