@@ -275,8 +275,8 @@ def delimit_table(arguments: argparse.Namespace) -> Iterator[str]:
             gain = after_db - before
             yield (
                 f"| {name} | {over_db:.0f} | {before.mean():.1f} | {after_db.mean():.1f} "
-                f"| {gain.mean():+.2f} ({gain.min():+.2f}) | {np.mean(gain < -0.01):.0%} | {crest_in.mean():.1f} | "
-                f"{crest_out.mean():.1f} | {opened.mean():.0%} |"
+                f"| {gain.mean():+.2f} ({gain.min():+.2f}) | {np.mean(gain < -0.01):.0%} "
+                f"| {crest_in.mean():.1f} | {crest_out.mean():.1f} | {opened.mean():.0%} |"
             )
     opened = [repaired(delimiting, truth) is not None for truth in truths]
     yield f"\nThe same excerpts untouched: opened on {np.mean(opened):.0%}. "
