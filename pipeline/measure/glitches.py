@@ -25,12 +25,13 @@ LONGEST_BURST_S = 0.2
 LONGEST_JUMP_S = 8.0
 
 MOST_NEAR = {DROPOUT: 10, BURST: 3, SPLICE: 4, JUMP: 3}
-"""More glitches of a kind than this within 10 s either way are texture."""
+"""With more of a kind than this within 10 s either way, the song's own sound is taken for it."""
 
 _CHUNK_S, _MARGIN_S = 60.0, 9.0
+_TEXTURE = 40
 _BESIDE_S, _BANDS = 0.025, 14
 _PEAK_LEAST, _PEAK_RATIO, _PEAK_ALONE = 3e-3, 8.0, 2.0
-_NARROW, _NEAR = 40, 120
+_NARROW, _WIDE, _NEAR, _CLEAR = 40, 100, 120, 30.0
 _LEAST_JUMP_DB, _LIKE_JUMP_DB, _LIKE_SHAPE_DB = 3.5, 3.5, 7.0
 _LIKE_LEVEL_DB, _LIKE_MUSIC_DB = 8.0, 9.0
 _ORDER = 32
@@ -62,7 +63,8 @@ class Glitches:
 
     Attributes:
         glitches: in order.
-        texture: kinds that the song is full of, which are left alone.
+        texture: DROPOUT or SPLICE where the song is full of them, as of the crackle of a record; they are
+            left alone.
     """
 
     glitches: tuple[Glitch, ...]
@@ -109,16 +111,16 @@ def find_glitches(source: AudioSource, progress: Progress) -> Glitches:
 
 
 def _judged(found: list[Glitch], rate: int) -> Glitches:
-    """Glitches without the kinds that come so often somewhere that they are the song's texture."""
+    """Glitches without the kinds that come so often somewhere that the song means them."""
     kept, texture = list[Glitch](), list[str]()
     for kind, most in MOST_NEAR.items():
         of_kind = list(_apart([g for g in found if g.kind == kind], rate))
         at = np.array([g.start for g in of_kind])
         crowd = max((int((np.abs(at - n) < 10 * rate).sum()) for n in at), default=0)
-        if crowd > most:
-            texture.append(kind)
-        else:
+        if crowd <= most:
             kept += of_kind
+        elif kind in (DROPOUT, SPLICE) and crowd > _TEXTURE:
+            texture.append(kind)
     return Glitches(tuple(sorted(_apart(kept, rate), key=lambda g: g.start)), tuple(texture))
 
 
@@ -210,7 +212,8 @@ def peaks(piece: Piece) -> Iterable[Glitch]:
         left, peak = cells.left[channel], cells.peak[channel]
         for cell, ratio in find_lone_peaks(left, peak, _PEAK_LEAST * piece.rms, _PEAK_RATIO, _PEAK_ALONE):
             at = int(cells.at[channel, cell])
-            if _width(piece.residual[channel], at) <= _NARROW:
+            width = _width(piece.residual[channel], at)
+            if width <= _NARROW or (ratio > _CLEAR and width <= _WIDE and _is_steady(left, cell)):
                 change = _change(piece, channel, at - cells.hop // 4, at + cells.hop)
                 size = float(20 * np.log10(ratio))
                 found.append((Glitch(SPLICE, at, at + 1, (channel,), size), change))
@@ -220,6 +223,12 @@ def peaks(piece: Piece) -> Iterable[Glitch]:
 def _width(residual: FloatArray, at: int) -> int:
     near = np.abs(residual[max(at - _NEAR, 0) : at + _NEAR])
     return int(np.ptp(np.nonzero(near > abs(residual[at]) / 4)[0]))
+
+
+def _is_steady(left: FloatArray, cell: int) -> bool:
+    """True if as much is left behind a cell as before it, to 4 dB."""
+    before, behind = _mean(left, cell - 15, cell - 2), _mean(left, cell + 3, cell + 16)
+    return bool(0.4 * before < behind < 2.5 * before)
 
 
 def _jumps(found: list[tuple[Glitch, _Change]], rate: int) -> Iterable[Glitch]:
@@ -235,9 +244,9 @@ def _jumps(found: list[tuple[Glitch, _Change]], rate: int) -> Iterable[Glitch]:
                 break
             if last.channels != first.channels or down.shape_db > _LIKE_SHAPE_DB:
                 continue
-            if abs(up.level_db + down.level_db) < _LIKE_JUMP_DB:
+            size = (up.level_db - down.level_db) / 2
+            if abs(up.level_db + down.level_db) < _LIKE_JUMP_DB and abs(size) > _LEAST_JUMP_DB:
                 used |= {k, j}
-                size = (up.level_db - down.level_db) / 2
                 yield Glitch(JUMP, first.start, last.start, first.channels, size)
                 break
     for k, (glitch, _) in enumerate(found):
@@ -251,7 +260,7 @@ class _Change:
 
     Attributes:
         level_db: of all of it.
-        shape_db: deviation over bands.
+        shape_db: deviation of the bands from that, by their median.
     """
 
     level_db: float
@@ -265,7 +274,8 @@ def _change(piece: Piece, channel: int, start: int, stop: int) -> _Change:
         return _Change(np.inf, np.inf)
     before, behind = _bands_db(x[start - size : start]), _bands_db(x[stop : stop + size])
     differs = behind - before
-    return _Change(float(np.median(differs)), float(differs.std()))
+    level_db = float(np.median(differs))
+    return _Change(level_db, 1.48 * float(np.median(np.abs(differs - level_db))))
 
 
 def _bands_db(x: FloatArray) -> Float64Array:
@@ -416,7 +426,7 @@ def find_dropouts(power: FloatArray, least: float, longest: int) -> list[tuple[i
     return found
 
 
-_FALL = 10**-2.6
+_FALL = 10**-3.4
 
 
 @njit(cache=True, nogil=True)

@@ -58,6 +58,12 @@ def _declip() -> Work:
     return clipping
 
 
+def _delimit() -> Work:
+    from mixagent.pipeline.restoration import delimiting
+
+    return delimiting
+
+
 def _artefacts() -> Work:
     from mixagent.pipeline.restoration import artefacts
 
@@ -94,7 +100,8 @@ REPAIRS: dict[str, Repair] = {
         Repair("offset", "takes out an offset of the wave from zero", _offset, answers=("offset",)),
         # A click goes before whatever raises or smears the song, which would make more of it.
         Repair("declick", "takes out lone clicks", _declick, answers=("glitches",)),
-        Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",)),
+        Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="2"),
+        Repair("delimit", "gives back what a limiter took from the peaks", _delimit, answers=("flatness",)),
         Repair(
             "artefacts",
             "takes back what decoders put in: shimmer, and codecs' artefacts",

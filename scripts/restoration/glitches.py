@@ -16,7 +16,7 @@ import numpy as np
 
 from mixagent.envs.corpus import Corpus
 from mixagent.pipeline.io import resample
-from mixagent.pipeline.measure.glitches import find_glitches
+from mixagent.pipeline.restoration import inpaint
 from mixagent.pipeline.restoration.declick import find as find_clicks
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.restoration.filling import Neighbourhood, filled, neighbourhoods
@@ -187,32 +187,33 @@ def hits(corpus: Corpus, count: int) -> None:
 def _is_found(hurt: FloatArray, start: int, stop: int) -> bool:
     near = RATE // 100
     audio = Audio(hurt, RATE)
-    if any(g.start < stop + near and g.stop > start - near for g in find_glitches(audio, _nop).glitches):
-        return True
-    clicks = find_clicks(audio, analyse(audio), _nop)
-    return clicks is not None and any(start - near < n < stop + near for _, n in clicks.details["clicks"])
+    analysis = analyse(audio)
+    found, clicks = inpaint.find(audio, analysis, _nop), find_clicks(audio, analysis, _nop)
+    told = found.details["glitches"] if found else []
+    stretches = [(g["start"], g["stop"]) for g in told]
+    stretches += [(n, n + 1) for _, n in clicks.details["clicks"]] if clicks else []
+    return any(first < stop + near and last > start - near for first, last in stretches)
 
 
 def alarms(store: Path, minutes: float) -> None:
     """Print what is found in clean music: the validation songs of a store."""
     music = Music.of(store, "validation")
-    counts, texture, frames = defaultdict[str, int](int), defaultdict[str, int](int), 0
-    begun = time.process_time()
+    counts, frames = defaultdict[str, int](int), 0
+    begun, analysis = time.process_time(), analyse(Audio(np.zeros((2, RATE), np.float32), RATE))
     for song in music.songs:
         if frames >= minutes * 60 * RATE:
             break
         samples = np.asarray(song, np.float32) / np.float32(32767)
-        told = find_glitches(Audio(samples, RATE), _nop)
+        audio = Audio(samples, RATE)
+        found = inpaint.find(audio, analysis, _nop)
         frames += samples.shape[1]
-        for glitch in told.glitches:
-            counts[glitch.kind] += 1
-        for kind in told.texture:
-            texture[kind] += 1
+        for glitch in found.details["glitches"] if found else ():
+            counts[glitch["kind"]] += 1
     spent, lasted = time.process_time() - begun, frames / RATE / 60
-    print("| kind | false alarms in 10 minutes | songs of which it is the texture |\n|---|---|---|")
-    for kind in sorted({*counts, *texture}):
-        print(f"| {kind} | {10 * counts[kind] / lasted:.2f} | {texture[kind]} |")
-    print(f"| all | {10 * sum(counts.values()) / lasted:.2f} | |\n")
+    print("| kind | false alarms in 10 minutes |\n|---|---|")
+    for kind in sorted(counts):
+        print(f"| {kind} | {10 * counts[kind] / lasted:.2f} |")
+    print(f"| all | {10 * sum(counts.values()) / lasted:.2f} |\n")
     print(f"{lasted:.0f} minutes, read in {spent:.0f} s of a core.")
 
 
