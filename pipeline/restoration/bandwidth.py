@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.highs import measure_highs
@@ -19,6 +20,7 @@ from mixagent.pipeline.restoration.band_levels import (
     CENTRES_HZ,
     STEP,
     WINDOW,
+    long_term_db,
     powers_of,
     spectra_of,
 )
@@ -42,7 +44,7 @@ from mixagent.pipeline.restoration.envelope import (
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, spool
 
 TOP_HZ = 20000.0
-LATEST_HZ = 14600.0
+LATEST_HZ = 15000.0
 """Highs that reach further end where many finished songs' do."""
 
 LEAST_MISSING_DB = 30.0
@@ -50,6 +52,7 @@ LEAST_MISSING_DB = 30.0
 
 _REACH_DB, _SMOOTH = 12.0, 8
 _LEAST_OCTAVES = 0.1
+_FALLING_HZ = 14000.0
 _LIFT_DB, _NO_LIFT_DB = 9.0, 18.0
 _SPARSE_DB = 12.0
 _NEAR = 4
@@ -128,6 +131,7 @@ def extended(
     gone = end_hz < CENTRES_HZ
     mask = np.broadcast_to(gone[None, :, None], (2, gone.size, read.shape[1])).astype(np.float32)
     levels_db, flatness_db = (told or envelope)(read, reference, mask)
+    levels_db = _falling(levels_db, gone & (CENTRES_HZ > _FALLING_HZ))
     windows = power.shape[1]
     hz = np.arange(WINDOW // 2 + 1) * BIN_HZ
     above = (hz > end_hz) & (hz < TOP_HZ)
@@ -139,6 +143,16 @@ def extended(
     made = grown(spectra, power, sources_of(above), target, second)
     added = made * np.sqrt(shares.missing) + spectra * ((shares.lift - 1) * above)
     return signals_of(np.asarray(added, np.complex64), piece.shape[1])
+
+
+def _falling(levels_db: FloatArray, bands: NDArray[np.bool_]) -> FloatArray:
+    """Levels whose mean over time does not rise with frequency in the bands: few songs tell of the last."""
+    first = max(int(np.argmax(bands)) - 1, 0)
+    mean_db = long_term_db(levels_db)[:, first:]
+    lower = np.minimum.accumulate(mean_db, axis=1) - mean_db
+    falling = levels_db.copy()
+    falling[:, first:] += np.asarray(lower, np.float32)[..., None]
+    return falling
 
 
 def _shares(power: FloatArray, wanted: FloatArray) -> _Shares:
