@@ -42,6 +42,7 @@ class Recipe:
         stems_share: share of the cases that are taken apart, 0..1.
         separator: by which separator.
         rough_share: share of the cases that have damage of no particular kind, and no other.
+        repairs: whether the damaged mixes are repaired, as the product does before anything else.
     """
 
     split: Split
@@ -50,10 +51,11 @@ class Recipe:
     stems_share: float = 1.0
     separator: str = "spleeter"
     rough_share: float = 0.0
+    repairs: bool = True
 
     def differing(self, row: Mapping[str, Any]) -> str | None:
         """The setting by which a row of the index with this split and seed differs; None for none."""
-        made = row.get("recipe", {})
+        made = {"repairs": False, **row.get("recipe", {})}
         now = self.to_json()
         return next((f"{key}={value}" for key, value in made.items() if now.get(key) != value), None)
 
@@ -87,7 +89,7 @@ class Builder:
             return {**row, "skipped": drawn}
         song, start_s, original = drawn
         name = f"{song.id}@{start_s:.2f}#{recipe.seed}.{number}"
-        case = make_case(name, original, done, separator, TARGETS["streaming"])
+        case = make_case(name, original, done, separator, TARGETS["streaming"], repairs=recipe.repairs)
         assert case.damage is not None
         return {
             **row,

@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from mixagent.envs.context import Context
 from mixagent.envs.pathologies import KINDS, MECHANISMS, MOST_SCRAMBLED_DB, Kind, damage, rebalance
 from mixagent.envs.random_degradation import degrade_randomly
+from mixagent.envs.repaired import repaired_mix
 from mixagent.pipeline.chain.mixing import Levels, measure_levels
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
@@ -117,7 +118,7 @@ class Case:
         target: what the finaliser aims at.
         features: `describe` of the mix (`mix`) and of each stem by name.
         damage: what was done to the original, where it is known.
-        distance: of the mix to the original, where it is known.
+        distance: to the original, where it is known, of the mix as it was damaged, before repairs.
         song: the analysis of the song around the segment; None where the segment is all there is.
     """
 
@@ -186,6 +187,7 @@ def make_case(
     separator: Separator | None,
     target: LoudnessTarget,
     segment: slice | None = None,
+    repairs: bool = False,
 ) -> Case:
     """Damage an original and measure what came of it, as the product would.
 
@@ -198,6 +200,8 @@ def make_case(
         target: what the finaliser will aim at.
         segment: frames of the case within the original; the whole is then damaged and analysed, as the
             product analyses whole songs, and only the segment is rendered and judged. None for all of it.
+        repairs: whether the damaged mix is repaired before anything is measured of it, as the product does;
+            the case's distance stays that of the mix as it was damaged.
     """
     apart: Separator = separator or NoSeparator()
     balance_db = {stem: db for stem, db in done.balance_db.items() if stem in apart.stem_names}
@@ -207,9 +211,12 @@ def make_case(
             mix = damage(mix, kind, done.severities[kind], done.mechanisms[kind], done.seed)
     if done.rough:
         mix = degrade_randomly(mix, np.random.default_rng(done.seed))
+    damaged = mix
+    mix = repaired_mix(damaged) if repairs else damaged
     done, stems = replace(done, balance_db=balance_db), separate(mix, apart)
     if segment is None:
-        return measure_case(name, stems, target, original, done)
+        case = measure_case(name, stems, target, original, done)
+        return replace(case, distance=Original(original).distance(damaged)) if repairs else case
     parts = {stem: load(part) for stem, part in stems.parts.items()}
     cut = Stems(_cut(mix, segment), {stem: _cut(part, segment) for stem, part in parts.items()})
     analysis = analyse(mix)
@@ -221,8 +228,12 @@ def make_case(
         stems={stem: analyse(part) for stem, part in parts.items()},
         features={stem: describe(audio) for stem, audio in {"mix": mix, **parts}.items()},
     )
-    case = measure_case(name, cut, target, _cut(original, segment), done)
-    return replace(case, levels=measure_levels(stems), holes=measure_spectral_holes(mix), song=song)
+    truth = _cut(original, segment)
+    case = measure_case(name, cut, target, truth, done)
+    distance = Original(truth).distance(_cut(damaged, segment))
+    return replace(
+        case, levels=measure_levels(stems), holes=measure_spectral_holes(mix), song=song, distance=distance
+    )
 
 
 def _cut(audio: Audio, segment: slice) -> Audio:

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mixagent.api import album, analyze, compare, master, replay, split, vocals
+    from mixagent.api import album, analyze, compare, master, replay, restore, split, vocals
     from mixagent.pipeline.errors import (
         CancelledError,
         InputError,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Move,
         OutputFile,
         ReplayResult,
+        RestoreResult,
         SplitResult,
     )
     from mixagent.types import Cancel, Event
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "mixagent.api": ("album", "analyze", "compare", "master", "replay", "split", "vocals"),
+    "mixagent.api": ("album", "analyze", "compare", "master", "replay", "restore", "split", "vocals"),
     "mixagent.pipeline.errors": (
         "CancelledError",
         "InputError",
@@ -56,6 +57,7 @@ _PUBLIC = {
         "Move",
         "OutputFile",
         "ReplayResult",
+        "RestoreResult",
         "SplitResult",
     ),
     "mixagent.types": ("Cancel", "Event"),
@@ -80,6 +82,7 @@ __all__ = [
     "OutputError",
     "OutputFile",
     "ReplayResult",
+    "RestoreResult",
     "SplitResult",
     "UsageError",
     "__version__",
@@ -88,6 +91,7 @@ __all__ = [
     "compare",
     "master",
     "replay",
+    "restore",
     "split",
     "vocals",
 ]

@@ -21,10 +21,14 @@ from mixagent.options import (
     AlbumOptions,
     MasterOptions,
     PathLike,
+    RestoreKeywords,
+    RestoreOptions,
     SplitOptions,
     album_request,
     master_request,
     report_paths,
+    restore_report_paths,
+    restore_request,
     split_requests,
 )
 from mixagent.pipeline.errors import InputError, UsageError, option
@@ -38,6 +42,8 @@ from mixagent.results import (
     ComparisonResult,
     MasterResult,
     ReplayResult,
+    RestoreResult,
+    Sides,
     SplitResult,
 )
 from mixagent.types import Cancel, Event, OnEvent
@@ -85,11 +91,11 @@ def master(
         with master_song(request, _progress(on_event, cancel)) as made:
             if request.dry_run:
                 return MasterResult(made.report)
-            write_reports(made.report, made.before, made.after, reports)
+            write_reports(made.report, made.before, made.after, reports, made.repairs)
             if request.outputs:
                 return MasterResult(made.report)
-            before, after = load(made.before), load(made.after)
-            return MasterResult(made.report, after, (before, after))
+            sides = Sides.kept(made.before, made.after, made.repairs)
+            return MasterResult(made.report, sides.after, sides)
 
 
 def analyze(
@@ -180,6 +186,42 @@ def _split(
     with _song_files(songs) as paths:
         requests = split_requests(paths, options, ending)
         return SplitResult(split_songs(requests, progress, on_song))
+
+
+def restore(
+    song: Song,
+    output: PathLike | None = None,
+    *,
+    on_event: OnEvent | None = None,
+    cancel: Cancel | None = None,
+    **options: Unpack[RestoreKeywords],
+) -> RestoreResult:
+    """Run the repairs alone: what has no defect stays as it is, sample by sample.
+
+    Args:
+        song: a file, or samples.
+        output: file of the repaired song; without it no file is written and the song is in the result.
+        on_event: is told how far it is.
+        cancel: stops it.
+        options: see `mixagent.options.RestoreOptions`.
+
+    Raises:
+        UsageError, InputError, ModelMissingError, OutputError, CancelledError: as for `master`.
+
+    >>> mixagent.restore("song.wav", "restored.wav", only="declick, declip").done
+    ("Nothing to repair was found: the samples are the song's",)
+    """
+    from mixagent.restoring.run import restore_song, write_restoration
+
+    given = cast(RestoreOptions, {**options, "output": output})
+    with _song_file(song) as path:
+        assert path is not None
+        request = restore_request(path, given)
+        reports = restore_report_paths(request, given)
+        with restore_song(request, _progress(on_event, cancel)) as made:
+            write_restoration(made, reports)
+            in_memory = request.output is None and not request.dry_run
+            return RestoreResult(made.report, load(made.after) if in_memory else None)
 
 
 def album(

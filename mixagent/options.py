@@ -20,6 +20,7 @@ from mixagent.albums.order import ordered
 from mixagent.albums.run import AlbumRequest
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.edits import Edits
+from mixagent.pipeline.chain.parameters import REPAIR, repair_amounts
 from mixagent.pipeline.errors import InputError, MixagentError, UsageError, option
 from mixagent.pipeline.finaliser.album_levels import BOUND_LU, TONE_SHARE
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
@@ -28,9 +29,11 @@ from mixagent.pipeline.io import BitDepth
 from mixagent.pipeline.matching.goals import Goal, understood
 from mixagent.pipeline.multitrack.plan import Balance
 from mixagent.pipeline.names import place_key
+from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import STEM_SETS
 from mixagent.report.writer import FORMATS as REPORT_FORMATS
 from mixagent.report.writer import check_reports
+from mixagent.restoring.run import RestoreRequest
 from mixagent.session.references import DIMENSIONS, METHODS, Reference, References, check_references
 from mixagent.session.request import SAMPLE_RATES_HZ, Request, output_paths
 from mixagent.session.stems_in import StemsIn
@@ -38,6 +41,7 @@ from mixagent.settings import MOST_RENDERS, Config, load_config
 from mixagent.song_files import (
     MASTER_ENDING,
     SongFile,
+    beside,
     find_songs,
     output_folders,
     without_made,
@@ -58,6 +62,9 @@ DEVICES = ("auto", "cpu", "cuda")
 INTENTS = ("streaming", "loud", "reference")
 STEM_RATES_HZ = (44_100, 48_000)
 """The rates that stems may be asked for."""
+
+RESTORED_ENDING = ".restored"
+"""Ending of the name of a repaired song, before its suffix, unless it was given another."""
 
 PREVIEW_ENDING = ".preview"
 """Ending of the name of a preview, before its suffix, unless it was given another."""
@@ -199,6 +206,42 @@ class SplitOptions(EngineOptions, total=False):
     """Neither use nor leave finished stages. Default False."""
 
 
+class RestoreKeywords(TypedDict, total=False):
+    """Keyword arguments of the repairs alone, beside `output`."""
+
+    only: Named | None
+    """Names of the repairs to run; one for stems takes the song apart. Default: all that are for the mix."""
+    without: Named | None
+    """Names of repairs that are left out."""
+    amounts: Sequence[str] | Mapping[str, Number] | None
+    """Shares of repairs, 0..1, as `NAME=SHARE` or by name. Default: each repair's own, by what it finds."""
+    bit_depth: int | str | None
+    """16, 24 or 32f: depth of wav and flac output. Default: the song's own."""
+    report: PathLike | Sequence[PathLike] | None
+    """Reports to write: .html, .json, or html and json alone for one beside the output of its name."""
+    dry_run: bool
+    """Say what is found and what would be done; write nothing. Default False."""
+    separator: str | None
+    """Where a repair is for stems: auto (the default), embedded, spleeter, or the name of a Demucs model."""
+    device: str
+    """auto (the default), cpu or cuda."""
+    seed: Number
+    """0 or more: of the dither. Default 0."""
+    overrides: Sequence[str] | Mapping[str, object] | None
+    """Values of `conf/`, and amounts as `repair.NAME=SHARE`. Default: none."""
+    no_overwrite: bool
+    """Refuse an output and reports that are there already, before any work. Default False."""
+    no_cache: bool
+    """Neither use nor leave finished stages. Default False."""
+
+
+class RestoreOptions(RestoreKeywords, total=False):
+    """All options of the repairs alone."""
+
+    output: PathLike | None
+    """File of the repaired song. Default: none, it stays in memory."""
+
+
 class AlbumOptions(MasteringOptions, total=False):
     """Keyword arguments of an album."""
 
@@ -301,7 +344,7 @@ def report_paths(request: Request, options: MasterOptions) -> tuple[Path, ...]:
         UsageError: a file that is no report, or one of the inputs.
         OutputError: a folder that is not there or may not be written to.
     """
-    paths = _report_names(request, options)
+    paths = _report_names(request.output, request.dry_run, options)
     with _about("report"):
         check_reports(paths, request.inputs)
     return paths
@@ -371,6 +414,56 @@ def split_requests(
         "use_cache": not switch("no_cache", options.get("no_cache", False)),
     }
     return [SplitRequest(song.path, folder, **shared) for song, folder in zip(found, folders, strict=True)]
+
+
+def restore_request(song: PathLike, options: RestoreOptions) -> RestoreRequest:
+    """The repairs of one song.
+
+    Args:
+        song: the audio file.
+        options: as `RestoreOptions` has them.
+
+    Raises:
+        UsageError: an option that is not known or a value that makes no sense; its `field` says which.
+    """
+    check_known(options, RestoreOptions)
+    found = config(options)
+    shares = _amounts(options, found)
+    request = RestoreRequest(
+        song=_named("songs", song),
+        output=_path("output", options.get("output")),
+        repairs=_wanted(options, shares),
+        amounts={name: share for name, share in shares.items() if share > 0.0},
+        bit_depth=bit_depth(options.get("bit_depth")),
+        device=choice("device", options.get("device", "auto"), DEVICES),
+        seed=whole("seed", options.get("seed", 0), 0, _MOST_SEED),
+        config=found,
+        use_cache=not switch("no_cache", options.get("no_cache", False)),
+        dry_run=switch("dry_run", options.get("dry_run", False)),
+    )
+    if switch("no_overwrite", options.get("no_overwrite", False)):
+        check_free("output", [] if request.output is None or request.dry_run else [request.output])
+        check_free("report", _report_names(request.output, request.dry_run, options))
+    return request
+
+
+def restore_report_paths(request: RestoreRequest, options: RestoreOptions) -> tuple[Path, ...]:
+    """Where the reports of repairs go, as `report_paths`.
+
+    Raises:
+        UsageError, OutputError: as for `report_paths`.
+    """
+    paths = _report_names(request.output, request.dry_run, options)
+    with _about("report"):
+        check_reports(paths, [request.song])
+    return paths
+
+
+def with_restored(song: PathLike, options: RestoreOptions) -> RestoreOptions:
+    """The options with a file for the repaired song, `SONG.restored.wav` where none is named."""
+    if options.get("output") is not None:
+        return options
+    return cast(RestoreOptions, {**options, "output": beside(Path(song), f"{RESTORED_ENDING}.wav")})
 
 
 def album_request(songs: Sequence[PathLike], options: AlbumOptions) -> AlbumRequest:
@@ -735,6 +828,53 @@ def _outputs(song: Path | None, stems_in: Path | None, options: MasterOptions) -
     return output_paths(song, named, formats, stems_in) if named else []
 
 
+def _wanted(options: RestoreOptions, shares: Mapping[str, float]) -> tuple[str, ...]:
+    """The repairs to run, in the order of the table.
+
+    Those for stems run where one of them was named: the song is taken apart for it anyway.
+    """
+    only, without = (
+        {choice(field, name, tuple(REPAIRS), "repair") for name in names(cast(Named, options.get(field)))}
+        for field in ("only", "without")
+    )
+    asked = {name for name, share in shares.items() if share > 0.0}
+    if only and (unasked := sorted(asked - only)):
+        raise UsageError(
+            f"{option('amounts')} is of {unasked[0]}, which {option('only')} leaves out", field="amounts"
+        )
+    on_stems = any(REPAIRS[name].stems for name in asked)
+    wanted = only or {name for name, repair in REPAIRS.items() if on_stems or not repair.stems}
+    left = wanted - without - (shares.keys() - asked)
+    if not left:
+        raise UsageError("no repair is left to run: name some, or leave out fewer", field="only")
+    return tuple(name for name in REPAIRS if name in left)
+
+
+def _amounts(options: RestoreOptions, found: Config) -> dict[str, float]:
+    """The shares of repairs that were given, among the overrides too."""
+    others = [name for name in found.chain if not name.startswith(f"{REPAIR}.")]
+    if others:
+        raise UsageError(
+            f"{option('overrides', others[0])}: the repairs alone set nothing of the chain but "
+            f"{REPAIR}.NAME; `mixagent master` does",
+            field="overrides",
+        )
+    shares = repair_amounts(found.chain)
+    given = options.get("amounts")
+    pairs = given.items() if isinstance(given, Mapping) else [_share(text) for text in given or ()]
+    for name, share in pairs:
+        known = choice("amounts", name, tuple(REPAIRS), "repair")
+        shares[known] = number("amounts", share, 0.0, 1.0)
+    return shares
+
+
+def _share(text: str) -> tuple[str, str]:
+    name, equals, share = text.rpartition("=")
+    if not equals:
+        raise UsageError(f"{option('amounts', text)}: write NAME=SHARE, such as declick=0.5", field="amounts")
+    return name, share
+
+
 def _preview_name(output: Path) -> Path:
     return output.with_name(f"{output.stem.removesuffix(MASTER_ENDING)}{PREVIEW_ENDING}{output.suffix}")
 
@@ -784,22 +924,19 @@ def _check_free(request: Request, options: MasterOptions) -> None:
     if not switch("no_overwrite", options.get("no_overwrite", False)):
         return
     check_free("output", request.outputs)
-    check_free("report", _report_names(request, options))
+    check_free("report", _report_names(request.output, request.dry_run, options))
 
 
-def _report_names(request: Request, options: MasterOptions) -> tuple[Path, ...]:
+def _report_names(output: Path | None, dry_run: bool, options: Mapping[str, Any]) -> tuple[Path, ...]:
     kinds = {Path(suffix[1:]): suffix for suffix in REPORT_FORMATS}
     named = _paths("report", options.get("report"))
-    if named and request.dry_run:
+    if named and dry_run:
         raise UsageError(f"{option('dry_run')} writes nothing: leave {option('report')} out", field="report")
-    if request.output is None and any(path in kinds for path in named):
+    if output is None and any(path in kinds for path in named):
         raise UsageError(
             f"{option('report')} has no name without {option('output')}: give a file", field="report"
         )
-    return tuple(
-        request.output.with_suffix(kinds[path]) if request.output and path in kinds else path
-        for path in named
-    )
+    return tuple(output.with_suffix(kinds[path]) if output and path in kinds else path for path in named)
 
 
 def _album_folder(named: Sequence[Path]) -> Path:

@@ -11,17 +11,20 @@ from typing import Protocol
 from mixagent.manifests import write_json
 from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.types import Audio
+from mixagent.pipeline.types import Audio, AudioSource, load
 from mixagent.report.album_model import AlbumReport
 from mixagent.report.model import (
     AnalysisReport,
     ComparisonReport,
     FindingRow,
     ListeningReport,
+    RepairRow,
     ReplayReport,
     Report,
 )
+from mixagent.report.restore_model import RestoreReport
 from mixagent.report.serial import Json
+from mixagent.report.sounds import RepairSound
 from mixagent.report.split_model import SplitReport
 from mixagent.report.writer import check_reports, write_reports
 
@@ -90,6 +93,27 @@ class OutputFile:
     sha256: str
 
 
+@dataclass(frozen=True)
+class Sides:
+    """What a page plays, in memory: the song, what was made of it, and each repair by its stage."""
+
+    before: Audio
+    after: Audio
+    repairs: Mapping[str, RepairSound]
+
+    @classmethod
+    def kept(cls, before: AudioSource, after: AudioSource, repairs: Mapping[str, RepairSound]) -> Sides:
+        """The same, read from wherever it lies."""
+        return cls(
+            load(before),
+            load(after),
+            {
+                stage: RepairSound(load(sound.before), load(sound.after), load(sound.difference))
+                for stage, sound in repairs.items()
+            },
+        )
+
+
 class _Reported(Protocol):
     def to_dict(self) -> dict[str, Json]: ...
 
@@ -138,12 +162,12 @@ class MasterResult(_Result):
 
     Attributes:
         audio: the master, where no file was asked for; None where files were written, and in a dry run.
-        sides: song and master, kept for a page where the master is in memory.
+        sides: what a page plays, kept where the master is in memory.
     """
 
     report: Report = field(repr=False)
     audio: Audio | None = field(default=None, repr=False)
-    sides: tuple[Audio, Audio] | None = field(default=None, repr=False)
+    sides: Sides | None = field(default=None, repr=False)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -216,7 +240,8 @@ class MasterResult(_Result):
                 f"ask for it with {option('report')}",
                 field="report",
             )
-        write_reports(self.report, *self.sides, [place])
+        sides = self.sides
+        write_reports(self.report, sides.before, sides.after, [place], sides.repairs)
 
 
 @dataclass(frozen=True)
@@ -250,6 +275,46 @@ class SplitResult(_Result):
     def failed(self) -> Mapping[Path, str]:
         """Songs that could not be split, with the reason."""
         return {Path(row.song): row.error for row in self.report.failed}
+
+
+@dataclass(frozen=True)
+class RestoreResult(_Result):
+    """A song whose defects were repaired, and nothing else.
+
+    Attributes:
+        audio: the repaired song, where no file was asked for; None where one was, and in a dry run.
+    """
+
+    report: RestoreReport = field(repr=False)
+    audio: Audio | None = field(default=None, repr=False)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know."""
+        return self.report.warnings
+
+    @property
+    def output(self) -> OutputFile | None:
+        """The file of the repaired song."""
+        row = self.report.output
+        if row is None:
+            return None
+        return OutputFile(Path(row.path), row.format, row.bit_depth, row.rate, row.sha256)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was repaired; if not, the samples are the song's."""
+        return self.report.changed
+
+    @property
+    def done(self) -> tuple[str, ...]:
+        """What was done, line by line, or in a dry run would be."""
+        return self.report.done
+
+    @property
+    def repairs(self) -> tuple[RepairRow, ...]:
+        """Every repair that found its defect: what it found, what it did, and what was measured of that."""
+        return self.report.repairs
 
 
 @dataclass(frozen=True)

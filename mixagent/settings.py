@@ -12,6 +12,7 @@ import yaml  # type: ignore[import-untyped]
 
 from mixagent.pipeline.chain.parameters import STEM_NAMES, Parameter, ParameterSpace
 from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.warm import BUDGET_BYTES
 
 MOST_RENDERS = 4
 """How often the feedback loop may render a song."""
@@ -21,18 +22,14 @@ MOST_RENDERS = 4
 class PipelineConfig:
     """Stages of a master; the keys are explained in `conf/pipeline/default.yaml`.
 
-    A report from before there was a feedback loop has no `renders`: it replays with one; one from before
-    clicks were taken out has no `declick`, and one from before offsets were has no `offset`: it replays
-    without.
+    A report from before there was a feedback loop has no `renders`: it replays with one.
     """
 
     separator: str
-    declip: bool
-    denoise: bool
     cache_gb: float
+    repairs: bool = True
     renders: int = 1
-    declick: bool = False
-    offset: bool = False
+    models_gb: float = BUDGET_BYTES / 1e9
 
 
 @dataclass
@@ -61,7 +58,7 @@ class Config:
 
 
 def load_config(overrides: Sequence[str] = ()) -> Config:
-    """The configuration with overrides in Hydra's syntax (`pipeline=debug`, `pipeline.declip=false`).
+    """The configuration with overrides in Hydra's syntax (`pipeline=debug`, `pipeline.repairs=false`).
 
     An override may also name a parameter of the chain (`low_band.comp_ratio=2`), in its unit.
 
@@ -113,8 +110,9 @@ def check_pipeline(pipeline: PipelineConfig) -> PipelineConfig:
     Raises:
         UsageError: a number out of its range.
     """
-    if not pipeline.cache_gb >= 0:
-        raise UsageError(f"configuration: pipeline.cache_gb={pipeline.cache_gb:g} is not a size")
+    for name, size_gb in (("cache_gb", pipeline.cache_gb), ("models_gb", pipeline.models_gb)):
+        if not size_gb >= 0:
+            raise UsageError(f"configuration: pipeline.{name}={size_gb:g} is not a size")
     check_renders(pipeline.renders)
     return pipeline
 

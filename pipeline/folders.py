@@ -28,6 +28,15 @@ def cache_folder() -> Path:
     return usual if can_be_made(usual) else temporary_folder()
 
 
+def data_folder() -> Path:
+    """The folder of what is to stay until the user removes it: `MIXAGENT_DATA`, or the user's data folder.
+
+    Raises:
+        UsageError: a home that no user has.
+    """
+    return user_folder("MIXAGENT_DATA", platformdirs.user_data_path("mixagent"))
+
+
 def user_folder(variable: str, default: Path) -> Path:
     """The folder that an environment variable names, its `~` expanded; `default` where it names none.
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from mixagent.pipeline.errors import ModelMissingError, UsageError
+from mixagent.pipeline.restoration import audiosr_files as audiosr
 from mixagent.pipeline.separation import demucs_files as hub
 
-Kind = Literal["separation", "denoising", "quality"]
+Kind = Literal["separation", "denoising", "extension", "quality"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def available_models() -> list[ModelInfo]:
             "separation",
             "the splitter of this project, after spleeter",
             "GPL-3.0-or-later",
-            _shipped("splitter"),
+            shipped_weights("splitter"),
             "pip install --force-reinstall --no-deps mixagent",
             needed=True,
         ),
@@ -74,6 +75,14 @@ def available_models() -> list[ModelInfo]:
                 f"pip install 'mixagent[demucs]' && mixagent models pull {name}",
             )
             for name in hub.STEM_NAMES
+        ),
+        _model(
+            "audiosr",
+            "extension",
+            f"Hugging Face hub, {audiosr.REPOSITORY}, in an environment of its own",
+            "MIT (code); of the weights, see their card there",
+            audiosr.present_weights() if audiosr.find_audiosr() else (),
+            "mixagent models pull audiosr",
         ),
         _model(
             "nisqa",
@@ -119,6 +128,8 @@ def pull(name: str) -> Path:
             hub.download(name)
         elif name == "nisqa":
             _download_nisqa()
+        elif name == "audiosr":
+            audiosr.pull_audiosr()
         else:
             raise ModelMissingError(f"{name} comes with a package: run {model.how}")
     return model_path(name)
@@ -138,6 +149,8 @@ def model_path(name: str) -> Path:
         return hub.cache_folder(name)
     if name == "nisqa":
         return nisqa_path().parent
+    if name == "audiosr":
+        return audiosr.weights_folder()
     raise ModelMissingError(f"{name} comes with a package: run {model.how}")
 
 
@@ -149,7 +162,7 @@ def wheel_files(package: str, pattern: str) -> tuple[Path, ...]:
     return tuple(sorted(Path(spec.origin).parent.glob(pattern)))
 
 
-def _shipped(name: str) -> tuple[Path, ...]:
+def shipped_weights(name: str) -> tuple[Path, ...]:
     """The weights in a folder of `checkpoints/`."""
     path = Path(str(resources.files("mixagent.checkpoints"))) / name / "weights.safetensors"
     return (path,) if path.is_file() else ()

@@ -241,5 +241,6 @@ class Stems:
 
     def with_part(self, name: str, part: AudioSource) -> Stems:
         """These stems with one part restored; the mix changes by the same difference."""
-        mix = Combination(((1.0, self.mix), (-1.0, self.parts[name]), (1.0, part)))
+        # The mix last: where the part is as it was, the sum is the mix itself, bit for bit.
+        mix = Combination(((1.0, part), (-1.0, self.parts[name]), (1.0, self.mix)))
         return Stems(mix, {**self.parts, name: part})

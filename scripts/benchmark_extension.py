@@ -31,10 +31,12 @@ from scipy import signal
 
 from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
 from mixagent.pipeline.io import decode
+from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.highs import measure_highs
-from mixagent.pipeline.measure.meters import integrated_lufs
-from mixagent.pipeline.restoration import declick
-from mixagent.pipeline.types import Audio, Float64Array, FloatArray, load
+from mixagent.pipeline.restoration.base import Restored
+from mixagent.pipeline.restoration.table import REPAIRS as REPAIRS_OF_SONGS
+from mixagent.pipeline.restoration.table import repaired
+from mixagent.pipeline.types import Audio, AudioSource, Float64Array, FloatArray, load
 
 CUTS_HZ = (4000.0, 5600.0, 8000.0, 11000.0, 13000.0, 14900.0)
 CODECS: Mapping[str, tuple[str, ...]] = {
@@ -371,15 +373,19 @@ def _clicked(song: Audio, seed: int) -> _Clicked:
     return _Clicked(Audio(samples, song.rate), spans)
 
 
+def _declicked(song: AudioSource, folder: Path) -> Restored:
+    done = repaired(REPAIRS_OF_SONGS["declick"], song, analyse(song), folder, lambda share: None)
+    return Restored(song, False, "") if done is None else done[1]
+
+
 def _print_clicks(songs: Mapping[str, Audio]) -> None:
     alarms, minutes, repaired, gains = 0.0, 0.0, 0, []
     with tempfile.TemporaryDirectory() as folder:
         for seed, song in enumerate(songs.values()):
-            lufs = integrated_lufs(song)
-            alarms += declick(song, lufs, Path(folder)).values["clicks"]
+            alarms += _declicked(song, Path(folder)).values.get("clicks", 0.0)
             minutes += song.frames / song.rate / 60
             clicked = _clicked(song, seed)
-            after = load(declick(clicked.audio, lufs, Path(folder)).audio).samples
+            after = load(_declicked(clicked.audio, Path(folder)).audio).samples
             for start, stop in clicked.spans:
                 broken, made, truth = (x[:, start:stop] for x in (clicked.audio.samples, after, song.samples))
                 if not np.array_equal(made, broken):

@@ -48,12 +48,19 @@ def main() -> None:
     parser.add_argument("--policy", action="append", help="a trained policy; several for several seeds")
     parser.add_argument("--reward", default="default", help="a file of conf/reward")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-repairs", action="store_true", help="the systems hear the songs as damaged")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--output", type=Path, default=Path("evaluation"))
     options = parser.parse_args()
     policies = known_policies(options.policy)
     evaluation = Evaluation(
-        cases=MadeCases(str(options.corpus.absolute()), options.split, options.seconds, seed=options.seed),
+        cases=MadeCases(
+            str(options.corpus.absolute()),
+            options.split,
+            options.seconds,
+            seed=options.seed,
+            repairs=not options.no_repairs,
+        ),
         reward=load_reward(options.reward),
         systems=known_systems(options.systems, policies),
         policies=policies,

@@ -11,7 +11,7 @@ import mixagent
 from mixagent.pipeline.chain import mastering, parameters
 from mixagent.pipeline.dsp.image import Image
 from mixagent.pipeline.restoration import table
-from mixagent.pipeline.restoration.base import Restored
+from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.types import Combination
 from mixagent.reward import model
 
@@ -22,10 +22,14 @@ def song(tmp_path, cache_folder):
 
 
 def test_a_repair_is_a_row_and_a_function(song, tmp_path, monkeypatch):
-    def halve(source, analysis, folder, progress):
-        return Restored(Combination(((0.5, source),)), True, "Halved, as a toy", {})
+    class Toy:
+        def find(self, source, analysis, progress):
+            return Found("It is a toy.")
 
-    monkeypatch.setitem(table.REPAIRS, "toy", table.Repair("toy", halve))
+        def run(self, source, found, scratch, progress):
+            return Restored(Combination(((0.5, source),)), True, "Halved, as a toy")
+
+    monkeypatch.setitem(table.REPAIRS, "toy", table.Repair("toy", "halves a toy", Toy))
     options = {"policy": "neutral", "renders": 1, "output": tmp_path / "m.wav"}
     report = mixagent.master(song, **options).to_dict()
     assert "Halved, as a toy" in report["summary"]["done"]

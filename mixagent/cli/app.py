@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "master": "master:master",
     "analyze": "analyze:analyze",
+    "restore": "restore:restore",
+    "repairs": "restore:repairs",
     "split": "split:split",
     "vocals": "split:vocals",
     "album": "album:album",

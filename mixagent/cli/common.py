@@ -93,6 +93,7 @@ _FLAGS = {
     "roles": "--map",
     "align": "--no-align",
     "overrides": "--set",
+    "amounts": "--amount",
 }
 """Options that the command line writes otherwise than by their name."""
 

@@ -43,6 +43,9 @@ def evaluate(
     reward: Annotated[str, typer.Option(help="The judge: a file of conf/reward.")] = "default",
     seed: Annotated[int, typer.Option(min=0, help="Of the damage and of the searches.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    repairs: Annotated[
+        bool, typer.Option(help="Repair the damaged songs before the systems hear them, as a master does.")
+    ] = True,
     *,
     printing: Printing,
 ) -> int:
@@ -59,7 +62,7 @@ def evaluate(
     from mixagent.learning.evaluation_tables import markdown
 
     chosen_split = choice("split", split, SPLITS)
-    made = MadeCases(str((corpus or default_corpus()).absolute()), chosen_split, seed=seed)
+    made = MadeCases(str((corpus or default_corpus()).absolute()), chosen_split, seed=seed, repairs=repairs)
     policies = known_policies(policy)
     evaluation = Evaluation(
         cases=StoredCases(str(cases.absolute()), chosen_split) if cases else made,

@@ -113,7 +113,7 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a value of conf/, e.g. pipeline.declip=false.",
+        help="Override a value of conf/, e.g. pipeline.repairs=false.",
         rich_help_panel=ENGINE,
     ),
 ]

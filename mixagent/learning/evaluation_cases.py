@@ -63,6 +63,7 @@ class MadeCases:
         seed: with the song it decides everything.
         separator: takes the damaged segment apart, `none` for cases without stems.
         target: by name, what renders are finished to.
+        repairs: whether the damaged songs are repaired before the systems hear them, as the product does.
     """
 
     corpus: str
@@ -72,6 +73,7 @@ class MadeCases:
     seed: int = 0
     separator: str = "spleeter"
     target: str = "streaming"
+    repairs: bool = True
 
     def items(self, songs: int) -> list[Item]:
         """Every damage of so many songs, spread evenly over the split.
@@ -104,7 +106,9 @@ class MadeCases:
         segment = slice(first, first + round(self.seconds * original.rate))
         done = _only(item.damage, draw_damage(random, "all", validation=bool(key % 2)))
         separator = choose_separator(self.separator, "cpu").separator
-        return make_case(item.name, original, done, separator, TARGETS[self.target], segment)
+        return make_case(
+            item.name, original, done, separator, TARGETS[self.target], segment, repairs=self.repairs
+        )
 
     def _songs(self) -> dict[str, Any]:
         return {song.id: song for song in Corpus.open(Path(self.corpus)).songs(self.split, "clean truth")}

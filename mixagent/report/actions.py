@@ -16,12 +16,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.pipeline.chain.applied import BandGain
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, STEM_PLACES, Settings, switch_of
 from mixagent.pipeline.finished.band import Band, Judgement, root_mean_square
 from mixagent.pipeline.finished.findings import FOUND, Fault, findings
 from mixagent.pipeline.finished.measures import GROUPS, INDEX, LEVEL, LOWEST_DB, MEASURES, Group
 from mixagent.pipeline.finished.reasons import reasons_of
+from mixagent.pipeline.measure.changes import BandGain
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
 from mixagent.pipeline.types import Float64Array
 from mixagent.report.findings import blinking_percent
@@ -170,7 +170,7 @@ class Answer:
     """All of one kind that was done for one reason.
 
     Attributes:
-        title: of the kind; empty for an effect, which names itself.
+        title: of the kind; empty for an effect or a repair, which name themselves.
         did: what was done, a clause each.
         why: empty where no reason is known.
     """
@@ -193,7 +193,7 @@ def answers(acted: Sequence[ActionRow]) -> list[Answer]:
     for row in sorted(acted, key=lambda row: (kinds.index(row.what), not row.answers)):
         told.setdefault((row.what, row.why), []).append(row.did)
     return [
-        Answer("" if what == "effect" else what.capitalize(), tuple(did), why)
+        Answer("" if what in {"effect", "repair"} else what.capitalize(), tuple(did), why)
         for (what, why), did in told.items()
     ]
 
@@ -423,7 +423,7 @@ class _Told:
             # Over next to nothing a gain says nothing.
             centres = [gain.centre_hz for gain in gains]
             return f"{span_words(min(centres) / _THIRD, max(centres))} rebuilt; {figures}"
-        return f"{_gains_words(gains)}; {figures}"
+        return f"{gains_words(gains)}; {figures}"
 
     def _in_band(self, name: str) -> str | None:
         """The change of the band that an effect works in; the graphic equaliser may work there as well."""
@@ -529,7 +529,7 @@ class _Told:
         return parameter_value(self.made.applied[name], parameter.unit, parameter.low < 0)
 
 
-def _gains_words(gains: Sequence[BandGain]) -> str:
+def gains_words(gains: Sequence[BandGain]) -> str:
     """The gains of a repair in its band: “7.1–14 kHz lowered by 0.4 dB, most 11.2 dB at 9.3 kHz”."""
     mean_db = sum(gain.mean_db for gain in gains) / len(gains)
     most = max(gains, key=lambda gain: abs(gain.most_db))

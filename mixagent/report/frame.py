@@ -34,6 +34,7 @@ def _environment() -> jinja2.Environment:
         clock=words.clock,
         place=words.place_label,
         percent=words.percent,
+        memory=words.memory_words,
     )
     environment.globals.update(FOUND=FOUND, source=_source, band_percent=charts.band_percent)
     return environment

@@ -17,7 +17,7 @@ from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray
 LONGEST_S = 360.0
 """Longest excerpt that the page embeds: two sides at this bitrate come to about 19 MB as base64."""
 
-_BITRATE_KBPS = 160
+BITRATE_KBPS = 160
 _LISTENING_RATES = (44_100, 48_000)
 
 
@@ -60,8 +60,8 @@ def listening_rate(rate: int) -> int:
     return 44_100 if rate % 11_025 == 0 else 48_000
 
 
-def mp3(source: AudioSource, excerpt: Excerpt, rate: int) -> bytes:
-    """The excerpt as MP3 at `rate` Hz, mono or stereo (the front pair of anything wider).
+def mp3(source: AudioSource, excerpt: Excerpt, rate: int, kbps: int = BITRATE_KBPS) -> bytes:
+    """The excerpt as MP3 at `rate` Hz and `kbps`, mono or stereo (the front pair of anything wider).
 
     Both sides of a comparison must have the same `rate`, so that the codec delays them alike.
     """
@@ -74,7 +74,7 @@ def mp3(source: AudioSource, excerpt: Excerpt, rate: int) -> bytes:
         format="MP3",
         subtype="MPEG_LAYER_III",
         bitrate_mode="CONSTANT",
-        compression_level=(320 - _BITRATE_KBPS) / (320 - 32),
+        compression_level=(320 - kbps) / (320 - 32),
     ) as file:
         for block in _resampled(source, excerpt, rate):
             file.write(block)

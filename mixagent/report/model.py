@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 from mixagent.pipeline.chain.amounts import Strengths
-from mixagent.pipeline.chain.applied import BandGain
 from mixagent.pipeline.chain.edits import Edits
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.io import BitDepth
 from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.measure.changes import BandGain
 from mixagent.pipeline.measure.translation import Bass, Lost
 from mixagent.pipeline.multitrack.plan import Balance
 from mixagent.report.serial import EXACT, KEY, Json, from_json, to_json
@@ -145,11 +145,58 @@ class Findings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Passage:
+    """A part of a song, in seconds."""
+
+    start_s: float
+    stop_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairRow:
+    """A repair that found its defect: what it found, what it did, and what became of the sound, measured.
+
+    Attributes:
+        name: of the repair.
+        stem: that it was on; None for the mix.
+        stage: of the run that it was.
+        applied: False where its result was rejected, or none of it wanted.
+        found, done: sentences; `done` says why not where it was not applied.
+        amount: share of it that is in the master, 0..1.
+        seconds: that it took when it ran, which a later run with the same song need not wait for.
+        answers: names of the findings that it answers.
+        share: share of the song's time in which it changed anything; this and what follows is measured on
+            the mix or the stem before and after it, and None where it was not applied.
+        level_db: power of the difference over that of the mix or stem.
+        peak_dbfs: highest sample of the difference.
+        bands: third octaves whose level changed.
+        passage: the seconds that hold most of the difference.
+        values: the figures of the repair itself, by name with their unit.
+    """
+
+    name: str
+    stem: str | None
+    stage: str
+    applied: bool
+    found: str
+    done: str
+    amount: float
+    seconds: float
+    answers: tuple[str, ...]
+    share: float | None
+    level_db: float | None
+    peak_dbfs: float | None
+    bands: tuple[BandGain, ...]
+    passage: Passage | None
+    values: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ActionRow:
     """One change of the sound.
 
     Attributes:
-        what: `tone`, `width`, `balance`, `effect`, `punch`, `range` or `stems`.
+        what: `repair`, `tone`, `width`, `balance`, `effect`, `punch`, `range` or `stems`.
         did: what was done, in words.
         why: in words.
         low_hz, high_hz: the band that changed; None for a change of the whole.
@@ -281,12 +328,26 @@ class EditsMade:
 
 @dataclass(frozen=True, kw_only=True)
 class StageRow:
-    """A stage of the run: how it ended, how long it took, and what it has to say."""
+    """A stage of the run, in the order in which they began.
+
+    Attributes:
+        name: of the stage.
+        status: how it ended.
+        seconds: that it took.
+        detail: what it has to say.
+        peak_bytes: the most memory that the whole program, with what it started, had while the stage worked;
+            None where it was in the cache or the system does not say.
+        device_peak_bytes: the most that it held on a GPU; None where it used none.
+        beside: stages that ran at some time of it: their memory is in `peak_bytes`.
+    """
 
     name: str
     status: str
     seconds: float
     detail: str | None
+    peak_bytes: int | None = None
+    device_peak_bytes: int | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -603,7 +664,8 @@ class Report:
         judged: None for silence.
         findings: before and after.
         actions: what was done, by what it did to the sound.
-        repairs: what each repair did, by the parameter that switches it on.
+        restoration: the repairs of the mix and of stems that found their defect, in their order.
+        repairs: what each repair of the chain did, by the parameter that switches it on.
         measures: those of the findings.
         before, after: loudness, peaks, spectrum and width; `after` is `before` where nothing was rendered.
         properties: of the song.
@@ -635,6 +697,7 @@ class Report:
     judged: Judged | None
     findings: Findings
     actions: tuple[ActionRow, ...]
+    restoration: tuple[RepairRow, ...] = ()
     repairs: Mapping[str, tuple[BandGain, ...]]
     measures: Measures
     before: Analysis

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -22,14 +22,24 @@ from mixagent.report.model import (
     ParameterRow,
     PlatformRow,
     RenderRow,
+    RepairRow,
     Report,
     StemsSection,
 )
-from mixagent.report.player import Player, Side, build_player
+from mixagent.report.player import Player, Side, build_player, longest_s
+from mixagent.report.repair_page import RepairShown, Solo, repairs_shown, solos
+from mixagent.report.repairs import done_words
+from mixagent.report.sounds import NO_SOUNDS, RepairSound
 from mixagent.report.spectrogram import CHANGE_DB, HIGH_HZ, LOW_HZ, RANGE_DB, Spectrograms, spectrograms
 
 
-def write_page(report: Report, before: AudioSource, after: AudioSource, path: Path) -> None:
+def write_page(
+    report: Report,
+    before: AudioSource,
+    after: AudioSource,
+    path: Path,
+    repairs: Mapping[str, RepairSound] = NO_SOUNDS,
+) -> None:
     """Write the report of a master as one self-contained HTML page.
 
     Args:
@@ -37,27 +47,35 @@ def write_page(report: Report, before: AudioSource, after: AudioSource, path: Pa
         before: the input as it was heard, any rate and length.
         after: the master.
         path: where the page goes; it is written beside and renamed into place.
+        repairs: the sound of each repair, by its stage.
 
     Raises:
         OutputError: the page cannot be written.
     """
-    write_whole(path, render_page(report, before, after))
+    write_whole(path, render_page(report, before, after, repairs))
 
 
-def render_page(report: Report, before: AudioSource, after: AudioSource) -> str:
+def render_page(
+    report: Report,
+    before: AudioSource,
+    after: AudioSource,
+    repairs: Mapping[str, RepairSound] = NO_SOUNDS,
+) -> str:
     """The page's HTML."""
-    sides = _sides(report)
+    sides, alone = _sides(report), solos(report.restoration, repairs)
+    player = _player(report, before, after, alone)
     return template("page.html").render(
         report=report,
         data=report.to_dict(),
         kind="report",
         scripts=["report.js"],
         title=Path(report.input.path).name,
-        player=_player(report, before, after),
+        player=player,
+        repairs=_repairs(report, repairs, alone, player),
         charts=_charts(report, sides),
         gauges=[] if sides is None else charts.gauges(sides),
         spectrograms=_spectrograms(report, before, after),
-        findings=_findings(report.findings),
+        findings=_findings(report.findings, report.restoration),
         properties=[words.property_words(row) for row in report.properties],
         verdict=words.verdict(report),
         tracks=_tracks(report.stems_in),
@@ -76,7 +94,9 @@ def render_page(report: Report, before: AudioSource, after: AudioSource) -> str:
     )
 
 
-def _player(report: Report, before: AudioSource, after: AudioSource) -> Player | None:
+def _player(
+    report: Report, before: AudioSource, after: AudioSource, alone: Mapping[str, Solo]
+) -> Player | None:
     """The player, or `None` for an input without a sample."""
     duration_s = min(before.frames / before.rate, after.frames / after.rate)
     if duration_s == 0:
@@ -84,9 +104,19 @@ def _player(report: Report, before: AudioSource, after: AudioSource) -> Player |
     sides = (
         Side("before", "A", "Before", "before", before, report.before.integrated_lufs),
         Side("after", "B", "After", "after", after, report.after.integrated_lufs),
+        *(solo.side for solo in alone.values()),
     )
-    excerpt = choose_excerpt(duration_s, report.after.short_term_lufs)
+    excerpt = choose_excerpt(duration_s, report.after.short_term_lufs, longest_s(len(alone)))
     return build_player(sides, excerpt, listening_rate(after.rate), "after")
+
+
+def _repairs(
+    report: Report, sounds: Mapping[str, RepairSound], alone: Mapping[str, Solo], player: Player | None
+) -> list[RepairShown]:
+    excerpt = None if player is None else player.excerpt
+    # The page's time begins where the master does.
+    start_s = report.edits.trimmed_start_s if report.preview is None else report.preview.start_s
+    return repairs_shown(report.restoration, sounds, alone, excerpt, start_s, report.input.duration_s)
 
 
 def _sides(report: Report) -> charts.Sides | None:
@@ -152,6 +182,7 @@ class FindingShown:
         found, severity: in the song.
         found_after, severity_after: in the master.
         then: the master's sentence, where that is another.
+        answered: what repairs did for it, a clause each.
         pathology: of generated songs, to which it belongs.
         explained: whether this is the first finding of the pathology.
     """
@@ -163,6 +194,7 @@ class FindingShown:
     found_after: bool
     severity_after: float
     then: str | None
+    answered: tuple[str, ...]
     pathology: words.Explanation | None
     explained: bool = False
 
@@ -175,17 +207,21 @@ class FindingsShown:
     rest: tuple[FindingShown, ...]
 
 
-def _findings(findings: Findings) -> FindingsShown:
+def _findings(findings: Findings, restoration: Sequence[RepairRow]) -> FindingsShown:
     before = {row.name: row for row in findings.before}
     after = {row.name: row for row in findings.after}
-    rows = [_finding(before.get(name), after.get(name)) for name in dict.fromkeys([*before, *after])]
+    rows = [
+        _finding(before.get(name), after.get(name), restoration) for name in dict.fromkeys([*before, *after])
+    ]
     found = [row for row in rows if row.found or row.found_after]
     rest = [row for row in rows if not (row.found or row.found_after)]
     found.sort(key=lambda row: -max(row.severity, row.severity_after))
     return FindingsShown(tuple(_explained(found)), tuple(rest))
 
 
-def _finding(before: FindingRow | None, after: FindingRow | None) -> FindingShown:
+def _finding(
+    before: FindingRow | None, after: FindingRow | None, restoration: Sequence[RepairRow]
+) -> FindingShown:
     row = before or after
     assert row is not None
     return FindingShown(
@@ -196,6 +232,7 @@ def _finding(before: FindingRow | None, after: FindingRow | None) -> FindingShow
         found_after=after is not None and after.found,
         severity_after=0.0 if after is None else after.severity,
         then=None if after is None or after.sentence == row.sentence else after.sentence,
+        answered=tuple(done_words(repair) for repair in restoration if row.name in repair.answers),
         pathology=None if row.pathology is None else words.explanation(row.pathology),
     )
 

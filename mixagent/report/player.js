@@ -21,6 +21,9 @@ const listening = (() => {
     let side = radios.find((radio) => radio.checked).value;
     let offsetS = 0, startedAt = 0, playing = false, loop = null, blind = false;
 
+    /* What one side lost or got is no side of its own: it plays at the level of the first, raised as its label says. */
+    const isAlone = (name) => of[name].raisedDb !== undefined;
+    const WHOLE = SIDES.filter((name) => !isAlone(name));
     const matchDb = (name) => Number(of[name].matchDb);
     const level = (name) => 10 ** ((matchBox.checked ? matchDb(name) : 0) / 20);
     const gainFor = (name) => (name === side ? level(name) : 0);
@@ -116,10 +119,15 @@ const listening = (() => {
     }
 
     function gainWords() {
-      const lowered = SIDES.filter((name) => matchDb(name) < -0.05);
+      const lowered = WHOLE.filter((name) => matchDb(name) < -0.05);
       const decibels = (name) => `${fixed(-matchDb(name))} dB`;
       if (blind) return "Loudness is matched.";
-      if (!lowered.length) return `${SIDES.length > 2 ? "All" : "Both"} sides are equally loud as they are.`;
+      if (isAlone(side)) {
+        const raised = Number(of[side].raisedDb);
+        const loud = raised ? `${raised} dB louder than` : "as loud as";
+        return `Only what was taken out or added, ${loud} it is in ${of[WHOLE[0]].label}.`;
+      }
+      if (!lowered.length) return `${WHOLE.length > 2 ? "All" : "Both"} sides are equally loud as they are.`;
       if (!matchBox.checked) return "Real levels, as the files are.";
       if (lowered.length === 1) return `${of[lowered[0]].label} plays ${decibels(lowered[0])} quieter than its file, to match.`;
       const listed = lowered.map((name) => `${of[name].letter} ${decibels(name)}`).join(", ");
@@ -235,7 +243,19 @@ const listening = (() => {
       gains: nodes && Object.fromEntries(SIDES.map((name) => [name, nodes[name].gain.gain.value])),
       lengths: buffers && Object.fromEntries(SIDES.map((name) => [name, buffers[name].length])),
     });
-    return { sides: SIDES, side: () => side, choose, setBlind, play, toggle };
+    return { sides: SIDES, side: () => side, choose, setBlind, setLoop, play, toggle };
+  }
+
+  /* Buttons that play what a repair changed, around the passage where it changed most. */
+  function hearRepairs(player) {
+    for (const button of document.querySelectorAll(".hear-repair")) {
+      button.addEventListener("click", () => {
+        const { side, from, to } = button.dataset;
+        player.choose(side);
+        player.setLoop(from === undefined ? null : [Number(from), Number(to)]);
+        player.play();
+      });
+    }
   }
 
   /* Writes what `show` says of the place under the pointer, 0 to 1 over the chart's width. */
@@ -266,5 +286,5 @@ const listening = (() => {
     10 ** (analysis.third_octave_mid_db[k] / 10) + 10 ** (analysis.third_octave_side_db[k] / 10))
     - (analysis.integrated_lufs ?? 0);
 
-  return { attach, readout, band, bandDb, clock, fixed };
+  return { attach, hearRepairs, readout, band, bandDb, clock, fixed };
 })();

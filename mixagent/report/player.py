@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from mixagent.pipeline.types import AudioSource
 from mixagent.report import charts
-from mixagent.report.listening import Excerpt, mp3, peaks
+from mixagent.report.listening import BITRATE_KBPS, LONGEST_S, Excerpt, mp3, peaks
 
 WAVE_COLUMNS = 1000
+
+DIFFERENCE_KBPS = 96
+"""Bitrate of what one side lost or got; all have one frame length, so the codec delays them alike."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,8 @@ class Side:
         colour: the custom property of the stylesheet that it is drawn in.
         source: all sides have one length in seconds.
         lufs: loudness that is matched; None for silence.
+        raised_db: where it is what the first side lost or got, by how much louder than it is there; such a
+            side is not matched, but plays at the level of the first. None for a side of its own.
     """
 
     name: str
@@ -33,6 +38,7 @@ class Side:
     colour: str
     source: AudioSource
     lufs: float | None
+    raised_db: int | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class PlayerSide:
     """A side as the page holds it.
 
     Attributes:
-        name, letter, label, colour: of the side.
+        name, letter, label, colour, raised_db: of the side.
         match_db: gain that matches its loudness to the others'.
         mp3: its sound in base 64.
         wave: outline of its waveform, an SVG path.
@@ -50,6 +56,7 @@ class PlayerSide:
     letter: str
     label: str
     colour: str
+    raised_db: int | None
     match_db: float
     mp3: str
     wave: str
@@ -69,12 +76,13 @@ def build_player(sides: Sequence[Side], excerpt: Excerpt, rate: int, first: str)
     """The player that `parts.player` draws.
 
     Args:
-        sides: two or more.
+        sides: two or more; what the first lost or got comes last.
         excerpt: the part that the page holds.
         rate: in Hz, at which the sound is embedded.
         first: name of the side that is chosen when the page opens.
     """
-    matched = match_db({side.name: side.lufs for side in sides})
+    matched = match_db({side.name: side.lufs for side in sides if side.raised_db is None})
+    like_the_first = matched[sides[0].name]
     return Player(
         excerpt=excerpt,
         ticks=charts.time_ticks(excerpt.start_s, excerpt.stop_s),
@@ -85,13 +93,23 @@ def build_player(sides: Sequence[Side], excerpt: Excerpt, rate: int, first: str)
                 letter=side.letter,
                 label=side.label,
                 colour=side.colour,
-                match_db=matched[side.name],
-                mp3=base64.b64encode(mp3(side.source, excerpt, rate)).decode("ascii"),
+                raised_db=side.raised_db,
+                match_db=matched.get(side.name, like_the_first),
+                mp3=base64.b64encode(mp3(side.source, excerpt, rate, _kbps(side))).decode("ascii"),
                 wave=charts.envelope(*peaks(side.source, excerpt, WAVE_COLUMNS)),
             )
             for side in sides
         ),
     )
+
+
+def longest_s(differences: int) -> int:
+    """Seconds of an excerpt with two sides and so many differences that keep the page as large as without."""
+    return int(LONGEST_S * 2 / (2 + differences * DIFFERENCE_KBPS / BITRATE_KBPS))
+
+
+def _kbps(side: Side) -> int:
+    return BITRATE_KBPS if side.raised_db is None else DIFFERENCE_KBPS
 
 
 def match_db(lufs: Mapping[str, float | None]) -> dict[str, float]:

@@ -6,7 +6,7 @@
   const root = document.getElementById("player");
   const { before, after } = report;
 
-  if (root) listening.attach(root);
+  if (root) listening.hearRepairs(listening.attach(root));
 
   /* Third octaves under the pointer; the axis of the charts goes from 22 Hz to 20 kHz. */
   const under = (group) => {

@@ -28,7 +28,9 @@ RANGE_DB = 48.0
 CHANGE_DB = 12.0
 """A change from here on has the full colour."""
 
-_FRAME = 4096
+FRAME = 4096
+"""Samples that are transformed at a time, for a picture of a whole song."""
+
 _FRAMES_PER_COLUMN = 3
 _STEPS = 32
 _LOUDEST_PERCENT = 99.5
@@ -43,25 +45,30 @@ class Spectrograms:
     Attributes:
         before, after: levels, of one scale.
         change: what was added and taken, on a transparent ground.
+        is_changed: whether anything of that can be seen.
     """
 
     before: str
     after: str
     change: str
+    is_changed: bool
 
 
-def spectrograms(before: AudioSource, after: AudioSource, lufs: tuple[float, float]) -> Spectrograms | None:
+def spectrograms(
+    before: AudioSource, after: AudioSource, lufs: tuple[float, float], frame: int = FRAME
+) -> Spectrograms | None:
     """The images; None where either side is silent or shorter than a frame.
 
     Args:
         before, after: of one length in seconds.
         lufs: integrated loudness of both; −inf for silence.
+        frame: samples that are transformed at a time.
     """
     seconds = min(source.frames / source.rate for source in (before, after))
-    if not all(map(math.isfinite, lufs)) or min(before.frames, after.frames) < _FRAME:
+    if not all(map(math.isfinite, lufs)) or min(before.frames, after.frames) < frame:
         return None
     levels = [
-        band_levels_db(source, seconds) - loudness
+        band_levels_db(source, seconds, frame) - loudness
         for source, loudness in zip((before, after), lufs, strict=True)
     ]
     top = max(float(np.percentile(level, _LOUDEST_PERCENT)) for level in levels)
@@ -75,21 +82,22 @@ def spectrograms(before: AudioSource, after: AudioSource, lufs: tuple[float, flo
         old,
         new,
         _uri(_steps((change + 1) / 2, len(_CHANGE_COLOURS)), _CHANGE_COLOURS),
+        is_changed=bool(change.any()),
     )
 
 
-def band_levels_db(source: AudioSource, seconds: float) -> Float64Array:
+def band_levels_db(source: AudioSource, seconds: float, frame: int = FRAME) -> Float64Array:
     """Level in dB of each band in each column, shape (ROWS, COLUMNS), the highest band first."""
-    window = np.hanning(_FRAME)
-    edges = np.geomspace(LOW_HZ, HIGH_HZ, ROWS + 1) * _FRAME / source.rate
+    window = np.hanning(frame)
+    edges = np.geomspace(LOW_HZ, HIGH_HZ, ROWS + 1) * frame / source.rate
     columns = np.empty((ROWS, COLUMNS))
-    last = source.frames - _FRAME
+    last = source.frames - frame
     for column in range(COLUMNS):
         parts = (column + (np.arange(_FRAMES_PER_COLUMN) + 0.5) / _FRAMES_PER_COLUMN) / COLUMNS
-        starts = np.clip((parts * seconds * source.rate).astype(int) - _FRAME // 2, 0, last)
+        starts = np.clip((parts * seconds * source.rate).astype(int) - frame // 2, 0, last)
         first = int(starts[0])
-        audio = np.asarray(source.read(first, int(starts[-1]) + _FRAME), np.float64)
-        frames = np.stack([audio[:, start - first : start - first + _FRAME] for start in starts])
+        audio = np.asarray(source.read(first, int(starts[-1]) + frame), np.float64)
+        frames = np.stack([audio[:, start - first : start - first + frame] for start in starts])
         power = (np.abs(scipy.fft.rfft(frames * window, axis=-1)) ** 2).mean(axis=(0, 1))
         columns[:, column] = _band_power(power, edges)
     return np.asarray(10 * np.log10(columns[::-1] / window.sum() ** 2 + _FLOOR))

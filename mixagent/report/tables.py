@@ -14,7 +14,15 @@ from mixagent.doctor import Check
 from mixagent.pipeline.models import ModelInfo
 from mixagent.report.findings import found_rows
 from mixagent.report.model import AnalysisReport, FindingRow, TargetsReport
-from mixagent.report.terminal import NOTHING_FOUND, judged_text, sentences, translation_table
+from mixagent.report.restore_model import RepairsReport, RestoreReport
+from mixagent.report.terminal import (
+    NOTHING_FOUND,
+    judged_text,
+    repair_lines,
+    sentences,
+    stages_text,
+    translation_table,
+)
 from mixagent.report.words import number, percent, property_words
 
 _ROWS = (
@@ -68,6 +76,40 @@ def models_text(models: Sequence[ModelInfo]) -> RenderableType:
             model.licence,
             _mark(model.present),
             Text("" if model.present else model.how),
+        )
+    return table
+
+
+def restored_text(found: RestoreReport) -> RenderableType:
+    """What was found of a song's defects, what was done and what that changed, and where it was written."""
+    written = [] if found.output is None else [Text(found.output.path)]
+    return Group(
+        *([Text.assemble(("Dry run", "bold"), ": nothing was written.")] if found.dry_run else []),
+        *sentences("What would be done" if found.dry_run else "What was done", found.done, ""),
+        *repair_lines(found.repairs, found.input.duration_s),
+        Text(f"Looked for: {', '.join(found.looked_for)}", style="dim"),
+        *stages_text(found.stages),
+        *written,
+        *(Text(f"! {line}", style="yellow") for line in found.warnings),
+    )
+
+
+def repairs_text(known: RepairsReport) -> RenderableType:
+    """Every repair, what it is for, its parameter and its models."""
+    table = _table(
+        "repair", "works on", "what it does", "parameter, 0 to 1", "model", "here", "how to get it"
+    )
+    for row in known.repairs:
+        works_on = ", ".join(row.stems) if row.stems else "the mix"
+        here = Text("") if not row.models else _mark(all(model.present for model in row.models))
+        table.add_row(
+            row.name,
+            works_on,
+            row.purpose,
+            row.parameter,
+            ", ".join(model.name for model in row.models),
+            here,
+            Text("; ".join(model.how for model in row.models if model.how)),
         )
     return table
 

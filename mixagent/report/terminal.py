@@ -13,14 +13,26 @@ from rich.text import Text
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.report.measures import translation_rows
-from mixagent.report.model import Codecs, Judged, PlatformRow, Report, StemsSection, TranslationRow
+from mixagent.report.model import (
+    Codecs,
+    Judged,
+    PlatformRow,
+    RepairRow,
+    Report,
+    StageRow,
+    StemsSection,
+    TranslationRow,
+)
+from mixagent.report.repairs import measured_words, repair_title
 from mixagent.report.words import (
     codec_words,
     number,
+    percent,
     platforms_first,
     playback_words,
     property_words,
     role_label,
+    stage_words,
     strengths_words,
     track_words,
     verdict,
@@ -47,6 +59,7 @@ def summary_text(report: Report) -> RenderableType:
         *judged_text(report.judged),
         *sentences("What was wrong", summary.wrong, NOTHING_FOUND),
         *sentences("What was done", summary.done, "nothing"),
+        *repair_lines(report.restoration, report.input.duration_s),
         *_afterwards("What is left of it", summary.left),
         *_afterwards("What came with it", summary.new),
         *_strengths(report.decision.strengths),
@@ -54,6 +67,7 @@ def summary_text(report: Report) -> RenderableType:
         *translation_table(report.translation, report.translation_after),
         *_platforms(report.platforms, report.target.name),
         *_codecs(report.codecs),
+        *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
@@ -66,7 +80,9 @@ def planned_text(report: Report) -> RenderableType:
         *judged_text(report.judged),
         *sentences("What is wrong", report.summary.wrong, NOTHING_FOUND),
         *sentences("What would be done", report.summary.done, "nothing"),
+        *repair_lines(report.restoration, report.input.duration_s),
         *_strengths(report.decision.strengths),
+        *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
@@ -77,6 +93,16 @@ NOTHING_FOUND = "nothing for certain"
 def judged_text(judged: Judged | None) -> list[RenderableType]:
     """The music that a song was held against, in a line; none for silence."""
     return [] if judged is None else [Text(judged.words, style="dim")]
+
+
+def repair_lines(rows: Sequence[RepairRow], duration_s: float) -> list[RenderableType]:
+    """A line for each repair that changed something, by what was measured of it; none where none did."""
+    lines = []
+    for row in (row for row in rows if row.applied):
+        amount = [f"at {percent(row.amount)}"] if row.amount < 1.0 else []
+        told = [*amount, *measured_words(row, duration_s), f"{number(row.seconds)} s of work"]
+        lines.append(f"{repair_title(row)}: {'; '.join(told)}")
+    return sentences("Repairs, measured", lines, "") if lines else []
 
 
 def _afterwards(title: str, lines: Sequence[str]) -> list[RenderableType]:
@@ -102,6 +128,18 @@ def sentences(title: str, lines: Sequence[str], otherwise: str) -> list[Renderab
 def _strengths(strengths: Strengths) -> list[RenderableType]:
     words = strengths_words(strengths)
     return [Text(f"Strengths: {words}, the rest in full")] if words else []
+
+
+def stages_text(rows: Sequence[StageRow]) -> list[RenderableType]:
+    """The stages in their order, with time and peak of memory; those found in the cache are counted."""
+    shown = [row for row in rows if row.status == "ran"]
+    if not shown:
+        return []
+    cached = sum(row.status == "cached" for row in rows)
+    kept = f"; {cached} more were in the cache" if cached else ""
+    shared = " (* with others side by side)" if any(row.beside for row in shown) else ""
+    line = f"Stages, time, most memory{shared}: {' → '.join(map(stage_words, shown))}{kept}"
+    return [Text(line, style="dim")]
 
 
 def _platforms(rows: Sequence[PlatformRow], target: str) -> list[RenderableType]:

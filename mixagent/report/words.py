@@ -17,6 +17,7 @@ from mixagent.report.model import (
     PlatformRow,
     Property,
     Report,
+    StageRow,
     TrackRow,
 )
 
@@ -121,6 +122,22 @@ def percent(share: float) -> str:
     if 0.0 < share < 1.0:
         return f"{min(max(round(100 * share), 1), 99)} %"
     return f"{round(100 * share)} %"
+
+
+def memory_words(size_bytes: int | None) -> str:
+    """A size in memory; a dash where it is not known."""
+    if size_bytes is None:
+        return "–"
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
+
+
+def stage_words(row: StageRow) -> str:
+    """A stage in a few words: how long it took, the most memory, and with whom it shared that."""
+    if row.status != "ran":
+        return f"{row.name} ({row.status})"
+    memory = "" if row.peak_bytes is None else f", {memory_words(row.peak_bytes)}{'*' if row.beside else ''}"
+    on_gpu = "" if row.device_peak_bytes is None else f" and {memory_words(row.device_peak_bytes)} on the GPU"
+    return f"{row.name} {row.seconds:.1f} s{memory}{on_gpu}"
 
 
 def number(value: float | None, digits: int = 1, sign: bool = False) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mixagent.manifests import write_json
@@ -11,6 +11,7 @@ from mixagent.pipeline.errors import OutputError, UsageError
 from mixagent.pipeline.names import check_name
 from mixagent.pipeline.types import AudioSource
 from mixagent.report.model import Report
+from mixagent.report.sounds import NO_SOUNDS, RepairSound
 
 FORMATS = (".html", ".json")
 
@@ -34,8 +35,20 @@ def check_reports(paths: Sequence[Path], inputs: Sequence[Path]) -> None:
             raise OutputError(f"cannot write {path}: the folder {path.parent} may not be written to")
 
 
-def write_reports(report: Report, before: AudioSource, after: AudioSource, paths: Sequence[Path]) -> None:
+def write_reports(
+    report: Report,
+    before: AudioSource,
+    after: AudioSource,
+    paths: Sequence[Path],
+    repairs: Mapping[str, RepairSound] = NO_SOUNDS,
+) -> None:
     """Write each report of a master in the format of its suffix, whole or not at all.
+
+    Args:
+        report: of the master.
+        before, after: song and master.
+        paths: where the reports go.
+        repairs: the sound of each repair, by its stage.
 
     Raises:
         OutputError: the disk is full or refuses the file; it says that the master is there all the same.
@@ -45,7 +58,7 @@ def write_reports(report: Report, before: AudioSource, after: AudioSource, paths
             if path.suffix.lower() == ".html":
                 from mixagent.report.page import write_page
 
-                write_page(report, before, after, path)
+                write_page(report, before, after, path, repairs)
             else:
                 write_json(report.to_dict(), path)
     except OutputError as error:

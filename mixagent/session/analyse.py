@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mixagent.pipeline.chain.parameters import STEM_PLACES
+from mixagent.pipeline.chain.parameters import REPAIR, STEM_PLACES
 from mixagent.pipeline.diagnosis.diagnose import FOUND
 from mixagent.pipeline.files import check_room
 from mixagent.pipeline.graph.runner import Stage
-from mixagent.pipeline.restoration.table import REPAIRS
+from mixagent.pipeline.restoration.table import REPAIRS, mix_repairs
 from mixagent.pipeline.separation import NoSeparator, choose_separator
 from mixagent.pipeline.separation.choice import Choice
 from mixagent.pipeline.types import DiskAudio, ShowProgress
@@ -120,7 +120,7 @@ def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:
         job.decoding,
         stem_source.stage,
         stem_source.stem_names,
-        request.config.pipeline,
+        request.without_repairs,
         job.policy.reads_features,
     )
     heard = heard_song(job.run.stages(hearing), request.restoration)
@@ -162,17 +162,20 @@ def stem_source(job: Job) -> StemSource:
     else:
         choice = choose_separator(config.pipeline.separator, device)
     model = ModelRow(stage="separate", name=choice.separator.name, why=choice.why)
-    stage = separating_stage(choice.separator, device, "decode", *REPAIRS)
+    stage = separating_stage(choice.separator, device, "decode", *(repair.name for repair in mix_repairs()))
     return StemSource(stage, choice.separator.stem_names, model)
 
 
 def _stems_matter(job: Job) -> bool:
     """Whether anything that decides or was asked for reads or sets stems, or there is noise under a voice."""
     request = job.request
+    of_stems = {f"{REPAIR}.{name}" for name, repair in REPAIRS.items() if repair.stems}
+    if any(request.config.chain.get(name, 0.0) > 0.0 for name in of_stems):
+        return True
     by_goal = () if request.goal is None else [name for wish in request.goal.wishes for name in wish.moves]
     if any(name.split(".", 1)[0] in STEM_PLACES for name in (*request.config.chain, *by_goal)):
         return True
     if job.policy.hears_stems:
         return True
     noise = job.run.stages([*job.decoding, ANALYSING]).heard.diagnosis.finding("noise")
-    return request.config.pipeline.denoise and noise is not None and noise.severity >= FOUND
+    return "denoise" not in request.without_repairs and noise is not None and noise.severity >= FOUND

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import partial
 
-from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.chain.parameters import REPAIR, Settings
 from mixagent.policies.base import Decision, with_overrides
 from mixagent.report.model import FeedbackSection, SearchSection
 from mixagent.session.analyse import AnalysedSong, Job
 from mixagent.session.guidance import Guidance, known_guidance
 from mixagent.session.request import Request
+from mixagent.session.results import Results
 from mixagent.session.search import Search, searched, searching_stage
 
 
@@ -46,9 +47,19 @@ def decide(job: Job, song: AnalysedSong) -> Decided:
     request = replace(job.request, target=target)
     context = replace(song.context, target=request.target_of(song.heard.song.channels))
     by_hand = partial(with_overrides, values=request.config.chain, reason="set by hand")
-    decision, section = by_hand(job.policy.decide(context)), None
+    decision, section = by_hand(_with_repairs(job.policy.decide(context), song.heard.results)), None
     if request.search:
         search = Search(context, decision, tuple(request.config.chain), request.search, request.seed)
         stage = searching_stage(search, song.heard.results, request.restoration)
         decision, section = searched(search, job.run.stages([*song.hearing, stage])[stage.name])
     return Decided(request, guidance, by_hand(guidance.decided(decision, song.heard.measures)), section)
+
+
+def _with_repairs(decision: Decision, results: Results) -> Decision:
+    """The decision with the repairs' own amounts, but for those that it weighs itself."""
+    weighed = decision.settings.changed()
+    for name, amount in results.repair_amounts.items():
+        parameter = f"{REPAIR}.{name}"
+        if parameter not in weighed:
+            decision = with_overrides(decision, {parameter: amount}, results.repair_reason(name))
+    return decision

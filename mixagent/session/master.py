@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from mixagent.pipeline.chain.amounts import dimension
 from mixagent.pipeline.chain.edits import section
-from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.chain.parameters import ParameterSpace, repair_amounts
 from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.io import resample
 from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.restoration.table import mix_repairs
 from mixagent.pipeline.types import AudioSource, Float64Array, ShowProgress, Stems, load
 from mixagent.policies.base import Decision
-from mixagent.report.model import ModelRow, Report
+from mixagent.report.model import Report
+from mixagent.report.sounds import RepairSound
 from mixagent.session.analyse import AnalysedSong, Job, StemSource, analyse_song, opened_job, stem_source
 from mixagent.session.decide import Decided, decide
 from mixagent.session.export import export, measured_export, named_stem_files
 from mixagent.session.guidance import Guidance
 from mixagent.session.render import every_stage, stages_of
 from mixagent.session.reporting.build import Outcome, build_report
+from mixagent.session.reporting.repairs import repair_models, repair_sounds
 from mixagent.session.request import LOSSY, Request
 from mixagent.session.results import Results
-from mixagent.session.stages import ANALYSING, DESCRIBING, levels, premaster_stages
+from mixagent.session.stages import ANALYSING, describing_stage, levels, premaster_stages, restored_stage
 from mixagent.stem_files import all_parts, write_stems
 
 
@@ -38,11 +41,13 @@ class Mastered:
         report: of the master.
         before: the song as it came, of the part that was rendered.
         after: the master; the song itself where nothing was rendered.
+        repairs: the sound of each repair that is in the master, by its stage.
     """
 
     report: Report
     before: AudioSource
     after: AudioSource
+    repairs: Mapping[str, RepairSound] = field(default_factory=dict)
 
 
 @contextmanager
@@ -71,24 +76,24 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
             parts = all_parts(Stems(song.heard.song, song.heard.stems.parts))
             write_stems(parts, stem_files, request.song, job.run.show)
         before = section(song.heard.song, results.span) if results.span else song.heard.song
+        sounds = repair_sounds(results, repair_amounts(decided.applied.changed()), results.span)
         report = build_report(_outcome(job, source, decided, results, warnings))
         told = _remembered(job, report, song, decided, before, after)
-        yield Mastered(replace(report, warnings=(*report.warnings, *told)), before, after)
+        yield Mastered(replace(report, warnings=(*report.warnings, *told)), before, after, sounds)
 
 
 def _outcome(
     job: Job, source: StemSource, decided: Decided, results: Results, warnings: Sequence[str]
 ) -> Outcome:
-    models = [source.model]
-    if results.ran("denoise"):
-        why = results["denoise"].values["why"]
-        models.append(ModelRow(stage="denoise", name="deepfilternet3", why=why))
-    return Outcome(decided, results, job.run.events, tuple(models), tuple(warnings))
+    models = (source.model, *repair_models(results))
+    return Outcome(decided, results, job.run.events, models, tuple(warnings))
 
 
 def _planned(job: Job, song: AnalysedSong, decided: Decided) -> Mastered:
     """A dry run: what was found and what would be done, without a render."""
-    report = build_report(_outcome(job, song.stem_source, decided, song.heard.results, ()))
+    amounts = repair_amounts(decided.applied.changed())
+    results = job.run.stages([*song.hearing, restored_stage(song.heard.results, amounts)])
+    report = build_report(_outcome(job, song.stem_source, decided, results, ()))
     return Mastered(report, song.heard.song, song.heard.song)
 
 
@@ -153,7 +158,8 @@ def _remembered(
     features = song.context.features
     if not features and before.channels <= 2:
         # By a stage, so that another target finds them.
-        described = job.run.stages([*job.decoding, DESCRIBING])["features"].values
+        stages = [*song.hearing, describing_stage([repair.name for repair in mix_repairs()])]
+        described = job.run.stages(stages)["features"].values
         features = {"mix": np.array(described["features"], np.float32)}
     made = experience_log.Made(
         report, song.context, features, decided.applied, song.heard.stems, before, after

@@ -29,7 +29,6 @@ def stages_of(song: AnalysedSong, decided: Decided) -> list[Stage]:
     target = request.target_of(song.heard.song.channels)
     rendering = Rendering(
         settings=decided.applied,
-        restoration=request.restoration,
         rate=request.sample_rate,
         target=target if part is None else _part_target(song, target, part),
         edits=request.edits,

@@ -6,18 +6,19 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
-from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.chain.parameters import REPAIR, ParameterSpace, repair_amounts
 from mixagent.pipeline.errors import InputError, UsageError, option, reason
 from mixagent.pipeline.finaliser.codecs import CodecPlan
 from mixagent.pipeline.finaliser.targets import check_target
 from mixagent.pipeline.io import content_hash
 from mixagent.pipeline.multitrack.names import ROLES
+from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.types import ShowProgress
 from mixagent.policies.base import Recorded
@@ -33,6 +34,8 @@ from mixagent.settings import (
     check_pipeline,
     load_config,
 )
+
+_SWITCHED = ("offset", "declick", "declip", "denoise")
 
 
 def replay_report(
@@ -134,11 +137,14 @@ def _request(
 
 def _recorded(report: RecordedMaster, output: Path | None, song: Path | None, stems: Path | None) -> Request:
     replayed, policy = report.replay, report.decision.policy
-    merged = OmegaConf.merge(OmegaConf.structured(PipelineConfig), dict(replayed.pipeline))
-    # How much the cache may hold is for its owner to say, not for a report.
+    recorded = dict(replayed.pipeline)
+    amounts = _recorded_repairs(recorded, replayed.settings)
+    merged = OmegaConf.merge(OmegaConf.structured(PipelineConfig), recorded)
+    # How much disk and memory may hold is for their owner to say, not for a report.
+    own = load_config().pipeline
     pipeline = check_pipeline(
         dataclasses.replace(
-            cast(PipelineConfig, OmegaConf.to_object(merged)), cache_gb=load_config().pipeline.cache_gb
+            cast(PipelineConfig, OmegaConf.to_object(merged)), cache_gb=own.cache_gb, models_gb=own.models_gb
         )
     )
     stems_in = None if report.stems_in is None else recorded_stems(report.stems_in, stems)
@@ -163,11 +169,24 @@ def _recorded(report: RecordedMaster, output: Path | None, song: Path | None, st
             pipeline,
             PolicyConfig(policy),
             ExperienceConfig(remember=False, keep_audio=False),
+            amounts,
         ),
         policy=Recorded(policy, replayed.settings, replayed.reasons),
     )
     _check(request, replayed.settings)
     return request
+
+
+def _recorded_repairs(pipeline: dict[str, Any], settings: Mapping[str, float]) -> dict[str, float]:
+    """The amounts of 0 that leave out the repairs that the report's master did without.
+
+    A report of before repairs had amounts says of four by a switch each whether they were to run, and knows
+    no others; the switches are taken out of `pipeline`.
+    """
+    switched = {name: bool(pipeline.pop(name)) for name in _SWITCHED if name in pipeline}
+    with_amounts = repair_amounts(settings)
+    left_out = (name for name in REPAIRS if name not in with_amounts and not switched.get(name, False))
+    return {f"{REPAIR}.{name}": 0.0 for name in left_out}
 
 
 def _recorded_reference(match: RecordedMatch | None) -> Path | None:

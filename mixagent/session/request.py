@@ -8,12 +8,14 @@ from pathlib import Path
 
 from mixagent.pipeline.chain.amounts import ALL, Strengths
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits
+from mixagent.pipeline.chain.parameters import repair_amounts
 from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.io import BitDepth, check_output
 from mixagent.pipeline.matching.goals import Goal
 from mixagent.pipeline.names import place_key
+from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.policies.base import Policy
 from mixagent.session.dual_mono import file_target
 from mixagent.session.references import References
@@ -153,6 +155,13 @@ class Request:
     def restoration(self) -> float:
         """How much of the restoration is applied, 0..1."""
         return self.amount * self.strengths.restore
+
+    @property
+    def without_repairs(self) -> frozenset[str]:
+        """Names of the repairs that do not run: all at no restoration, else those set to 0 by hand."""
+        if self.restoration == 0.0 or not self.config.pipeline.repairs:
+            return frozenset(REPAIRS)
+        return frozenset(name for name, amount in repair_amounts(self.config.chain).items() if amount == 0.0)
 
     @property
     def inputs(self) -> tuple[Path, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from mixagent.pipeline.chain.parameters import REPAIR
 from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
@@ -87,7 +88,8 @@ def search_settings(context: StageContext) -> dict[str, Any]:
         )
     shown = _Counted(context, wanted["renders"])
     trial = CaseTrial.of(cases, space, load_reward(), shown)
-    free = tuple(p.name for p in space if p.name not in wanted["by_hand"])
+    # A trial renders what is repaired: it does not hear the repairs' amounts.
+    free = tuple(p.name for p in space if p.name not in wanted["by_hand"] and p.where != REPAIR)
     policy = SearchPolicy(METHOD, wanted["renders"], seed=wanted["seed"], parameters=free)
     trace = policy.search(replace(shown_context, trial=trial), begun.settings)
     decision = found(begun, trace)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -22,7 +23,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mixagent.pipeline.chain.edits import Edits, Span, section
-from mixagent.pipeline.chain.parameters import FINALISER_PLACES, ParameterSpace, Settings
+from mixagent.pipeline.chain.parameters import (
+    FINALISER_PLACES,
+    ParameterSpace,
+    Settings,
+    repair_amounts,
+)
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
 from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
@@ -34,11 +40,10 @@ from mixagent.pipeline.measure.features import describe_song
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.measure.meters import Loudness, momentary_lufs
 from mixagent.pipeline.measure.song_bands import read_song
-from mixagent.pipeline.restoration.table import REPAIRS
+from mixagent.pipeline.restoration.table import REPAIRS, mix_repairs
 from mixagent.pipeline.separation import SeparatedStems
 from mixagent.pipeline.types import (
     AudioSource,
-    Combination,
     DiskAudio,
     FloatArray,
     Progress,
@@ -48,9 +53,8 @@ from mixagent.pipeline.types import (
     spool,
 )
 from mixagent.policies.base import Context
-from mixagent.session.results import MIXING, Results
+from mixagent.session.results import MIXING, Results, repair_stage, repair_stages
 from mixagent.session.separators import separator_named
-from mixagent.settings import PipelineConfig
 
 if TYPE_CHECKING:
     from mixagent.pipeline.finaliser.codecs import CodecPlan, CodecRender
@@ -127,7 +131,7 @@ def hearing_stages(
     decoding: Sequence[Stage],
     stem_source: Stage,
     stem_names: Sequence[str],
-    config: PipelineConfig,
+    without: Collection[str] = (),
     features: bool = True,
 ) -> list[Stage]:
     """The stages that depend on the song and the models alone.
@@ -137,37 +141,61 @@ def hearing_stages(
         stem_source: leaves `parts`, references to the stems by name; called `separate`, or `stems` where
             they came from the user.
         stem_names: of the stems.
-        config: of the pipeline.
+        without: names of repairs that are left out.
         features: whether what decides reads the features of the song and its stems.
     """
-    repairs: list[Stage] = []
-    for repair in REPAIRS.values():
-        settings = {"repair": repair.name, "on": getattr(config, repair.name, True)}
-        before = tuple(stage.name for stage in repairs)
-        repairs.append(Stage(repair.name, repair_song, (*HEARD_FIRST, *before), settings, repair.version))
-    denoised = Stage("denoise", denoise_vocals_stem, (stem_source.name,), {"on": config.denoise})
-    described = [DESCRIBING] if features else []
-    needs = (stem_source.name, "denoise")
+    repairs = repairing_stages(without)
+    repaired = tuple(stage.name for stage in repairs)
+    of_stems = stem_repairing_stages(stem_source.name, stem_names, without)
+    described = [describing_stage(repaired)] if features else []
+    needs = ("analyse", stem_source.name, *(stage.name for stage in of_stems))
     stems = [
         Stage(f"hear {name}", hear_stem, needs, {"stem": name, "features": features}) for name in stem_names
     ]
-    return [*decoding, ANALYSING, *repairs, stem_source, denoised, *described, *stems]
+    heard = Stage("hear mix", hear_repaired, (*HEARD_FIRST, *repaired))
+    return [*decoding, ANALYSING, *repairs, heard, stem_source, *of_stems, *described, *stems]
 
 
-def restored_stems(results: Results, amount: float) -> Stems:
-    """The stems, and the mix that they are of, with `amount` (0..1) of the restoration applied."""
-    stems = split_stems(_blended(results.song, results.repaired, amount), results.stem_source)
-    if not results.ran("denoise"):
-        return stems
-    restored = results["denoise"].audio("audio")
-    return stems.with_part("vocals", _blended(stems.parts["vocals"], restored, amount))
+def repairing_stages(without: Collection[str] = ()) -> list[Stage]:
+    """The repairs of the mix, each on what the last left."""
+    stages: list[Stage] = []
+    for repair in mix_repairs():
+        before = tuple(stage.name for stage in stages)
+        settings = {"repair": repair.name, "on": repair.name not in without}
+        stages.append(Stage(repair.name, repair_song, (*HEARD_FIRST, *before), settings, repair.version))
+    return stages
 
 
-def heard_song(results: Results, amount: float) -> Heard:
-    """What the hearing stages found, with `amount` (0..1) of the restoration applied."""
-    stems = restored_stems(results, amount)
+def stem_repairing_stages(
+    stem_source: str, stem_names: Sequence[str], without: Collection[str] = ()
+) -> list[Stage]:
+    """The repairs of stems, each on what the last left of its stem."""
+    stages: list[Stage] = []
+    for repair in (repair for repair in REPAIRS.values() if repair.stems):
+        for stem in (stem for stem in repair.stems if stem in stem_names):
+            before = tuple(stage.name for stage in stages if stage.settings["stem"] == stem)
+            settings = {"repair": repair.name, "stem": stem, "on": repair.name not in without}
+            needs = ("analyse", stem_source, *before)
+            name = repair_stage(repair.name, stem)
+            stages.append(Stage(name, repair_stem, needs, settings, repair.version))
+    return stages
+
+
+def restored_stems(results: Results, amounts: Mapping[str, float]) -> Stems:
+    """The stems, and the mix that they are of, with these amounts of the repairs, 0..1 by name."""
+    stems = split_stems(results.mix_with(amounts), results.stem_source)
+    for name in stems.parts:
+        stem = results.stem_with(name, amounts)
+        if stem is not None:
+            stems = stems.with_part(name, stem)
+    return stems
+
+
+def heard_song(results: Results, restoration: float) -> Heard:
+    """What the hearing stages found, with `restoration` (0..1) of the repairs' own amounts applied."""
+    stems = restored_stems(results, {n: restoration * a for n, a in results.repair_amounts.items()})
     described = {"mix": "features", **{name: f"hear {name}" for name in stems.parts}}
-    measured = results.heard
+    measured = results.repaired_heard
     return Heard(
         song=results.song,
         stems=stems,
@@ -196,8 +224,7 @@ class Rendering:
     """What a render depends on beside the song.
 
     Attributes:
-        settings: of the chain.
-        restoration: how much of the restoration, 0..1.
+        settings: of the chain, the amounts of the repairs among them.
         rate: of the master in Hz; None for the song's own.
         target: of the finaliser.
         edits: of the song's ends.
@@ -207,7 +234,6 @@ class Rendering:
     """
 
     settings: Settings
-    restoration: float
     rate: int | None
     target: LoudnessTarget
     edits: Edits
@@ -226,7 +252,6 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
     settings = rendering.settings
     mixing = {
         "settings": settings.changed(),
-        "restoration": rendering.restoration,
         "rate": rendering.rate,
         "edits": asdict(rendering.edits),
         "part": rendering.part,
@@ -242,7 +267,8 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
     }
     # A render with the same repairs finds what they did.
     repairs = {name: settings[name] for name in REPAIR_PARAMETERS if name in settings.changed()}
-    repaired = tuple(name for name in REPAIRS if name in set(heard))
+    repaired = tuple(repair.name for repair in mix_repairs() if repair.name in set(heard))
+    restoring = restored_stage(heard, repair_amounts(settings.changed()))
     stages = [Stage("mix", mix, tuple(heard), mixing)]
     if rendering.matching is not None:
         stages.append(rendering.matching)
@@ -251,9 +277,39 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
         *stages,
         Stage("level", level, mixed),
         Stage("finalise", finalise_mix, (*mixed, "level"), finaliser),
+        restoring,
         Stage("repairs", measure_repairs, ("decode", *repaired), repairs),
         Stage("measure", measure_master, ("finalise",)),
     ]
+
+
+def restored_stage(heard: Iterable[str], amounts: Mapping[str, float]) -> Stage:
+    """What the repairs changed, with these amounts, measured.
+
+    Args:
+        heard: names of the stages that came before.
+        amounts: 0..1 by name of the repair.
+    """
+    known = set(heard)
+    stages = [stage for repair in REPAIRS.values() for _, stage in repair_stages(repair)]
+    sources = ("decode", "separate", "stems", *stages)
+    needs = tuple(name for name in sources if name in known)
+    return Stage("restored", measure_restored, needs, {"amounts": dict(amounts)})
+
+
+def measure_restored(context: StageContext) -> dict[str, Any] | None:
+    """What each repair changed; None where none did."""
+    from mixagent.pipeline.measure.changes import measure_change
+
+    steps = Results(context.inputs).repair_steps(context.settings["amounts"])
+    changes = {}
+    for done, step in enumerate(steps):
+
+        def told(share: float, done: int = done) -> None:
+            context.progress((done + share) / len(steps))
+
+        changes[step.stage] = _finite_measures(asdict(measure_change(step.before, step.after, told)))
+    return {"changes": changes} if changes else None
 
 
 def measure_repairs(context: StageContext) -> dict[str, Any] | None:
@@ -367,14 +423,29 @@ def _repaired(context: StageContext, source: AudioSource) -> dict[str, Any] | No
 
     repair = REPAIRS[context.settings["repair"]]
     analysis = Results(context.inputs).heard.analysis
+    begin = time.monotonic()
     done = repaired(repair, source, analysis, context.directory, context.progress)
     if done is None:
         return None
     found, restored = done
-    values = {"amount": found.amount, "found": found.why, "why": restored.why, "values": dict(restored.values)}
+    values = {
+        "amount": found.amount,
+        "found": found.why,
+        "why": restored.why,
+        "values": {name: finite_or_none(value) for name, value in restored.values.items()},
+        "seconds": round(time.monotonic() - begin, 3),
+    }
     if not restored.applied:
         return values
     return {**values, "audio": _kept(restored.audio, context.directory)}
+
+
+def hear_repaired(context: StageContext) -> dict[str, Any] | None:
+    """Measures, diagnosis and translation of the repaired song; none where nothing was repaired."""
+    inputs = Results(context.inputs)
+    if not inputs.repair_amounts:
+        return None
+    return _measured(inputs.repaired, context.progress)
 
 
 def separate(context: StageContext) -> dict[str, Any]:
@@ -401,18 +472,13 @@ def hear_stem(context: StageContext) -> dict[str, Any]:
 
 
 def song_features(context: StageContext) -> dict[str, Any]:
-    """What a trained policy is shown of the song."""
-    return {"features": describe_song(context.inputs["decode"].audio("audio")).tolist()}
+    """What a trained policy is shown of the repaired song."""
+    return {"features": describe_song(Results(context.inputs).repaired).tolist()}
 
 
-DESCRIBING = Stage("features", song_features, ("decode",))
-"""What a trained policy is shown of the decoded song."""
-
-
-def _blended(before: AudioSource, after: AudioSource, amount: float) -> AudioSource:
-    if amount == 1.0 or before is after:
-        return after
-    return Combination(((1.0 - amount, before), (amount, after)))
+def describing_stage(repairs: Sequence[str]) -> Stage:
+    """What a trained policy is shown of the song as these stages left it."""
+    return Stage("features", song_features, ("decode", *repairs))
 
 
 def mix(context: StageContext) -> dict[str, Any]:
@@ -420,7 +486,7 @@ def mix(context: StageContext) -> dict[str, Any]:
     from mixagent.pipeline.render import mixed
 
     wanted = context.settings
-    stems = restored_stems(Results(context.inputs), wanted["restoration"])
+    stems = restored_stems(Results(context.inputs), repair_amounts(wanted["settings"]))
     if wanted["part"] is not None:
         stems = stems_part(stems, Span(*wanted["part"]))
     settings = ParameterSpace.for_stems(tuple(stems.parts)).settings(wanted["settings"])

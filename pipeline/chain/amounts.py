@@ -20,7 +20,7 @@ _NAMES: tuple[tuple[Dimension, str], ...] = (
     ("dynamics", r"(crossover|punch)\."),
     ("width", r"(reverb|delay)\."),
     ("saturation", r"clipper\.|.*\.(sat|drive)"),
-    ("restore", r".*\.(resonance_cut|gap_fill|blink_fill|extend)"),
+    ("restore", r"repair\.|.*\.(resonance_cut|gap_fill|blink_fill|extend)"),
     ("width", r".*\.(width|pan|balance|mono_below|reverb_send|delay_send)"),
     ("dynamics", r".*\.(comp|transient|expand|gain|ride)_"),
     ("eq", r".*\.(eq|bell|low_mid_cut|shimmer_cut|high_pass|low_shelf|presence|air|linear_phase)"),

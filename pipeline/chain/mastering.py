@@ -22,6 +22,7 @@ from mixagent.pipeline.chain.parameters import (
     EQ_BANDS,
     FINALISER_PLACES,
     GRAPHIC_HZ,
+    REPAIR,
     Settings,
 )
 from mixagent.pipeline.chain.riding import Ride, Rider
@@ -46,7 +47,7 @@ _NO_EXTENSION_HZ = 22050.0
 
 def is_mastered(settings: Settings) -> bool:
     """True if anything between the mix and the finaliser is off neutral."""
-    return any(settings.active(where) for where in ("master", *ADVANCED_PLACES - FINALISER_PLACES))
+    return any(settings.active(where) for where in ("master", *ADVANCED_PLACES - FINALISER_PLACES - {REPAIR}))
 
 
 def extends(settings: Settings) -> bool:

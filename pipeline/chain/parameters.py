@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.dsp.third_octaves import MUSIC, THIRD_OCTAVES_HZ
+from mixagent.pipeline.restoration.table import REPAIRS
 
 Scale = Literal["linear", "log"]
 
@@ -93,7 +94,8 @@ class ParameterSpace:
     def for_stems(cls, stems: Sequence[str]) -> ParameterSpace:
         """The space of a chain with one strip for each stem named, in that order."""
         strips = [_placed(row, stem) for stem in stems for row in STRIP]
-        return cls((*strips, *(_placed(row, where) for where, rows in SHARED for row in rows)))
+        shared = (_placed(row, where) for where, rows in SHARED for row in rows)
+        return cls((*strips, *shared, *(_placed(row, REPAIR) for row in _repair_rows())))
 
     def __len__(self) -> int:
         return len(self.parameters)
@@ -397,6 +399,9 @@ DYNAMIC_PLACES = tuple(f"dynamic_{number}" for number, _ in enumerate(_DYNAMICS_
 BAND_PLACES = ("low_band", "low_mid_band", "high_mid_band", "high_band")
 """The bands that the crossover splits the master into, from low to high."""
 
+REPAIR = "repair"
+"""The place of the repairs' amounts."""
+
 ADVANCED = (
     ("equaliser", _EQUALISER),
     ("graphic", _GRAPHIC),
@@ -414,7 +419,7 @@ by name. No `master.*` search moves them, and the reward's prior does not count 
 What each group of them could add to what is undone: `scripts/benchmark_parameters.py`.
 """
 
-ADVANCED_PLACES = frozenset(where for where, _ in ADVANCED)
+ADVANCED_PLACES = frozenset((REPAIR, *(where for where, _ in ADVANCED)))
 
 CLIPPER, PUNCH = "clipper", "punch"
 
@@ -433,3 +438,15 @@ SHARED = (
     *ADVANCED,
 )
 """The places that a chain has once, whatever its stems."""
+
+
+def _repair_rows() -> Iterator[_Row]:
+    """The amounts of the repairs, which are set by what they found; 0 given by hand leaves one out."""
+    for name, repair in REPAIRS.items():
+        yield _Row(name, "", 0.0, 0.0, 1.0, f"share of what {repair.purpose}")
+
+
+def repair_amounts(settings: Mapping[str, float]) -> dict[str, float]:
+    """The amounts of the repairs, 0..1 by name, among settings by their parameters' names."""
+    named = {name: f"{REPAIR}.{name}" for name in REPAIRS}
+    return {name: settings[parameter] for name, parameter in named.items() if parameter in settings}

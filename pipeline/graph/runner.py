@@ -26,6 +26,7 @@ from typing import Any, Literal
 import mixagent
 from mixagent.pipeline.errors import CancelledError
 from mixagent.pipeline.graph.cache import Cache, Result, audio_reference
+from mixagent.pipeline.memory import METER, Metered
 
 __all__ = [
     "Cache",
@@ -97,12 +98,24 @@ class Stage:
 
 @dataclass(frozen=True)
 class StageEvent:
-    """The progress of a stage: the share done, 0 to 1, and the seconds it has taken."""
+    """The progress of a stage.
+
+    Attributes:
+        stage: its name.
+        fraction: the share done, 0 to 1.
+        status: how it stands.
+        seconds: that it has taken.
+        peak_bytes: the most memory of the whole program while it worked (see `memory.Metered`); None before
+            its end, where it was in the cache, or where the system does not say.
+        beside: stages that ran at some time of it, whose memory is in that figure.
+    """
 
     stage: str
     fraction: float
     status: Status
     seconds: float
+    peak_bytes: int | None = None
+    beside: tuple[str, ...] = ()
 
 
 @cache
@@ -217,20 +230,25 @@ class _Run:
     def _result(self, name: str) -> Result:
         stage, begin = self._stages[name], time.monotonic()
 
-        def tell(fraction: float, status: Status = "running") -> None:
+        def tell(fraction: float, status: Status = "running", taken: Metered | None = None) -> None:
             if self._stop.is_set() or (self._cancel is not None and self._cancel.is_set()):
                 raise CancelledError("interrupted")
             if self._report is not None:
+                peak, beside = (
+                    (None, ()) if taken is None else (taken.peak_bytes, tuple(sorted(taken.beside)))
+                )
                 with self._lock:
-                    self._report(StageEvent(name, fraction, status, time.monotonic() - begin))
+                    self._report(StageEvent(name, fraction, status, time.monotonic() - begin, peak, beside))
 
         def fill(directory: Path) -> Mapping[str, Any] | None:
             inputs = {need: self.results[need] for need in stage.needs}
             return stage.run(StageContext(directory, inputs, tell, stage.settings, stage.given))
 
         tell(0.0)
-        result, cached = self._cache.obtain(name, self._keys[name], fill)
-        tell(1.0, "skipped" if result.skipped else "cached" if cached else "ran")
+        with METER.metered(name) as taken:
+            result, cached = self._cache.obtain(name, self._keys[name], fill)
+        status: Status = "skipped" if result.skipped else "cached" if cached else "ran"
+        tell(1.0, status, None if cached else taken)
         return result
 
 

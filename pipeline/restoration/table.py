@@ -7,9 +7,14 @@ row here. What a row works with is imported when it runs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from mixagent.pipeline.restoration.base import Work
+from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.restoration.base import Found, Restored, Work
+from mixagent.pipeline.types import AudioSource, Combination, Progress
+
+_FINDING = 0.3
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,8 @@ class Repair:
         purpose: what it does, in words.
         load: imports the module that finds and repairs.
         stems: that it is for; none where it is for the mix.
+        answers: the defects and faults of the report that its work is an answer to.
+        models: that it works with, as `mixagent models list` names them.
         version: changes where `run` makes something else of the same.
     """
 
@@ -28,6 +35,8 @@ class Repair:
     purpose: str
     load: Callable[[], Work]
     stems: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     version: str = "1"
 
 
@@ -49,10 +58,28 @@ def _declip() -> Work:
     return clipping
 
 
+def _delimit() -> Work:
+    from mixagent.pipeline.restoration import delimiting
+
+    return delimiting
+
+
 def _artefacts() -> Work:
     from mixagent.pipeline.restoration import artefacts
 
     return artefacts
+
+
+def _extend() -> Work:
+    from mixagent.pipeline.restoration import bandwidth
+
+    return bandwidth
+
+
+def _fill() -> Work:
+    from mixagent.pipeline.restoration import fill
+
+    return fill
 
 
 def _denoise() -> Work:
@@ -61,15 +88,68 @@ def _denoise() -> Work:
     return denoising
 
 
+def _naturalize() -> Work:
+    from mixagent.pipeline.restoration import naturalizer
+
+    return naturalizer
+
+
 REPAIRS: dict[str, Repair] = {
     repair.name: repair
     for repair in (
-        Repair("offset", "takes out an offset of the wave from zero", _offset),
+        Repair("offset", "takes out an offset of the wave from zero", _offset, answers=("offset",)),
         # A click goes before whatever raises or smears the song, which would make more of it.
-        Repair("declick", "takes out lone clicks", _declick),
-        Repair("declip", "rebuilds clipped peaks", _declip),
-        Repair("artefacts", "takes back what decoders put in: shimmer, and codecs' artefacts", _artefacts),
-        Repair("denoise", "turns down steady noise under a voice", _denoise, ("vocals",)),
+        Repair("declick", "takes out lone clicks", _declick, answers=("glitches",)),
+        Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="2"),
+        Repair("delimit", "gives back what a limiter took from the peaks", _delimit, answers=("flatness",)),
+        Repair(
+            "artefacts",
+            "takes back what decoders put in: shimmer, and codecs' artefacts",
+            _artefacts,
+            answers=("metallic", "smeared", "glassy"),
+            models=("artefacts",),
+        ),
+        # Behind what takes shimmer away, which hides where highs end.
+        Repair("extend", "makes highs anew where they end early", _extend, answers=("cut off", "dull")),
+        Repair("fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",)),
+        Repair(
+            "denoise",
+            "turns down steady noise under a voice",
+            _denoise,
+            ("vocals",),
+            answers=("noise",),
+            models=("deepfilternet3",),
+        ),
+        Repair("naturalize", "gives a rigid voice a singer's small motions", _naturalize, ("vocals",)),
     )
 }
 """The repairs by name, in the order in which they run; those of the mix come before those of stems."""
+
+
+def mix_repairs() -> tuple[Repair, ...]:
+    """The repairs of the mix."""
+    return tuple(repair for repair in REPAIRS.values() if not repair.stems)
+
+
+def repaired(
+    repair: Repair, source: AudioSource, analysis: Analysis, scratch: Path, progress: Progress
+) -> tuple[Found, Restored] | None:
+    """What a repair found of a source, and the source with the finding's amount of the repair; None where
+    there is nothing to repair.
+
+    Args:
+        repair: of the table.
+        source: the mix or a stem.
+        analysis: of the song as it came.
+        scratch: folder for raw files.
+        progress: called with the share done, 0..1.
+    """
+    work = repair.load()
+    found = work.find(source, analysis, lambda share: progress(_FINDING * share))
+    if found is None or found.amount == 0.0:
+        return None
+    restored = work.run(source, found, scratch, lambda share: progress(_FINDING + (1 - _FINDING) * share))
+    if not restored.applied or found.amount == 1.0:
+        return found, restored
+    blended = Combination(((1.0 - found.amount, source), (found.amount, restored.audio)))
+    return found, replace(restored, audio=blended)

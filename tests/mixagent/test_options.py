@@ -88,7 +88,7 @@ def defaults_of(request):
         ({"device": "tpu"}, "device"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**70}, "seed"),
-        ({"overrides": ["pipeline.declipp=false"]}, "overrides"),
+        ({"overrides": ["pipeline.repairss=false"]}, "overrides"),
         ({"overrides": {"master.width": 99}}, "overrides"),
         ({"ampunt": 1}, "ampunt"),
     ],
@@ -141,7 +141,7 @@ def test_text_and_numbers_make_the_same_request(tmp_path):
         "ceiling": "-2",
         "output": "m.wav",
         "format": "wav,mp3",
-        "overrides": ["pipeline.declip=false"],
+        "overrides": ["pipeline.repairs=false"],
         "trim_silence": "true",
     }
     values: MasterOptions = {
@@ -156,7 +156,7 @@ def test_text_and_numbers_make_the_same_request(tmp_path):
         "ceiling": -2,
         "output": [Path("m.wav")],
         "format": ["wav", "mp3"],
-        "overrides": {"pipeline.declip": False},
+        "overrides": {"pipeline.repairs": False},
         "trim_silence": True,
     }
     assert master_request("s.wav", texts) == master_request(Path("s.wav"), values)

@@ -22,8 +22,8 @@ def test_every_policy_has_its_configuration():
 
 
 def test_an_override_wins_over_the_group():
-    config = load_config(["pipeline=debug", "pipeline.declip=true"])
-    assert (config.pipeline.separator, config.pipeline.declip) == ("none", True)
+    config = load_config(["pipeline=debug", "pipeline.repairs=true"])
+    assert (config.pipeline.separator, config.pipeline.repairs) == ("none", True)
 
 
 def test_the_defaults_are_what_hydra_composes():
@@ -44,13 +44,14 @@ def test_a_parameter_of_the_chain_is_set_by_its_name():
         "low_band.comp_ratio=much",
         "low_band.comp_ratio",
         "no_band.comp_ratio=2",
-        "pipeline.declipp=false",
-        "pipeline.declip=perhaps",
+        "pipeline.repairss=false",
+        "pipeline.repairs=perhaps",
         "+pipeline.x=1",
         "pipeline=none",
         "policy.name=[1]",
         "pipeline.cache_gb=-1",
         "pipeline.cache_gb=nan",
+        "pipeline.models_gb=-1",
         "=",
         "a b",
     ],

@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixagent import __version__
-from mixagent.pipeline.chain.applied import BandGain
-from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.chain.parameters import Settings, repair_amounts
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.finished.reasons import faults_answered
 from mixagent.pipeline.graph.runner import Result, StageEvent
 from mixagent.pipeline.io import FileInfo, content_hash
-from mixagent.pipeline.restoration.table import REPAIRS
+from mixagent.pipeline.measure.changes import BandGain
 from mixagent.policies.base import Decision
 from mixagent.report.actions import Made, actions, answers
 from mixagent.report.findings import (
@@ -48,12 +47,14 @@ from mixagent.report.model import (
     RecordedCodecs,
     RecordedMatch,
     ReferenceSection,
+    RepairRow,
     ReplaySection,
     Report,
     SearchSection,
     StageRow,
     Summary,
 )
+from mixagent.report.repairs import done_words, rejected_words, repair_actions
 from mixagent.report.words import PROPERTIES, number
 from mixagent.session.dual_mono import counted, counts_twice, missed_words, mono_words
 from mixagent.session.guidance import goal_words, guidance_sections, guidance_warnings
@@ -69,7 +70,8 @@ from mixagent.session.reporting.delivery import (
 from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
 from mixagent.session.reporting.references import reference_words
-from mixagent.session.results import Finished, Results
+from mixagent.session.reporting.repairs import repair_rows
+from mixagent.session.results import Finished, Measured, Results
 from mixagent.session.stems_stages import stems_section, stems_warnings
 
 if TYPE_CHECKING:
@@ -101,6 +103,11 @@ def analysis_report(song: Path, results: Results, dual_mono: bool = False) -> An
         translation=heard.translation,
         warnings=(*results.warnings, *mono_words(dual_mono, results.info.channels)),
     )
+
+
+def song_findings(heard: Measured) -> tuple[FindingRow, ...]:
+    """Every fault of a song, gravest first, behind the defects that were found."""
+    return finding_rows(_judged(heard.measures), heard.diagnosis.findings)
 
 
 @dataclass(frozen=True)
@@ -142,8 +149,11 @@ def build_report(outcome: Outcome) -> Report:
         after=finding_rows(judgement_after, master.diagnosis.findings),
     )
     song, outputs = _input(request, results.info), output_rows(request, results.info.rate)
+    found = {row.name for row in found_rows(findings.before)}
+    restoration = repair_rows(results, repair_amounts(applied.changed()), found)
     repairs = _repairs(results)
-    acted = _actions(outcome, judgement, judgement_after, repairs)
+    repaired = [] if finish is None else repair_actions(restoration, song.duration_s)
+    acted = (*repaired, *_actions(outcome, judgement, judgement_after, repairs))
     codecs = codec_section(request, finish)
     edits = edits_section(request, results.span, song.duration_s)
     reference, goal = guidance_sections(decided.guidance, results, applied.space)
@@ -167,13 +177,18 @@ def build_report(outcome: Outcome) -> Report:
         missed=_missed(outcome),
         summary=Summary(
             wrong=tuple(row.sentence for row in told_rows(findings.before, _answered(acted))),
-            done=(*_done(outcome, acted, reference, goal), *edits_done(edits), *codecs_done(codecs)),
+            done=(
+                *_done(outcome, restoration, acted, reference, goal),
+                *edits_done(edits),
+                *codecs_done(codecs),
+            ),
             left=tuple(left),
             new=tuple(new),
         ),
         judged=judged_section(judgement),
         findings=findings,
         actions=acted,
+        restoration=restoration,
         repairs=repairs,
         measures=measures,
         before=before,
@@ -184,7 +199,7 @@ def build_report(outcome: Outcome) -> Report:
         translation=heard.translation,
         translation_after=translation_after,
         edits=edits,
-        stages=tuple(_stage(event, results.get(name)) for name, event in outcome.events.items()),
+        stages=tuple(stage_row(event, results.get(name)) for name, event in outcome.events.items()),
         models=outcome.models,
         reference=reference,
         goal=goal,
@@ -202,6 +217,7 @@ def build_report(outcome: Outcome) -> Report:
             *results.warnings,
             *([] if own is None else stems_warnings(results, request.song)),
             *guidance_warnings(decided.guidance, applied.space, request.target_named),
+            *rejected_words(restoration),
             *outcome.warnings,
             *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),
@@ -319,20 +335,22 @@ def _properties(diagnosis: Diagnosis) -> tuple[Property, ...]:
 
 def _done(
     outcome: Outcome,
+    restoration: Sequence[RepairRow],
     acted: Sequence[ActionRow],
     reference: ReferenceSection | None,
     goal: GoalSection | None,
 ) -> list[str]:
     """The work that was done, or in a dry run would be, in words."""
-    decided, results, finish = outcome.decided, outcome.results, outcome.results.finish
+    decided, finish = outcome.decided, outcome.results.finish
     if finish is None and not decided.request.dry_run:
         return ["Nothing: at amount 0 the song is given back as it was."]
-    restored = [results[name].values["why"] for name in (*REPAIRS, "denoise") if results.ran(name)]
+    restored = [done_words(row) for row in restoration if row.applied]
     tried = [] if decided.search is None else [_tried(decided.search)]
     understood = [] if goal is None else [goal_words(goal)]
     matched = [] if reference is None else [reference_words(reference)]
     if outcome.is_whole:
-        moved = [*(answer.words for answer in answers(acted)), *matched, *feedback_lines(decided.feedback)]
+        others = [row for row in acted if row.what != "repair"]
+        moved = [*(answer.words for answer in answers(others)), *matched, *feedback_lines(decided.feedback)]
     else:
         moved = planned_moves(decided.applied, decided.decision.reasons)
     last = [] if finish is None else [_finished(finish)]
@@ -370,9 +388,18 @@ def _finaliser(finish: Finished) -> FinaliserSection:
     )
 
 
-def _stage(event: StageEvent, result: Result | None) -> StageRow:
-    detail = None if result is None or result.skipped else result.values.get("why")
-    return StageRow(name=event.stage, status=event.status, seconds=round(event.seconds, 3), detail=detail)
+def stage_row(event: StageEvent, result: Result | None) -> StageRow:
+    """A stage of the run, by its last event and what it left; None where it left nothing."""
+    values = {} if result is None or result.skipped else result.values
+    return StageRow(
+        name=event.stage,
+        status=event.status,
+        seconds=round(event.seconds, 3),
+        detail=values.get("why"),
+        peak_bytes=event.peak_bytes,
+        device_peak_bytes=values.get("device_peak_bytes") if event.status == "ran" else None,
+        beside=event.beside,
+    )
 
 
 def _parameters(decision: Decision, applied: Settings) -> tuple[ParameterRow, ...]:

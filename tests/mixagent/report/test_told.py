@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mixagent.pipeline.chain.applied import BandGain
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import Finding
 from mixagent.pipeline.finaliser.targets import PLATFORMS
@@ -17,6 +16,7 @@ from mixagent.pipeline.finished.band import finished_music_band, judge
 from mixagent.pipeline.finished.findings import BY_NAME, FAULTS, FOUND
 from mixagent.pipeline.finished.measures import GROUPS, INDEX, KIND, MEASURES, TONE_HZ, SongMeasures
 from mixagent.pipeline.finished.reasons import faults_answered
+from mixagent.pipeline.measure.changes import BandGain
 from mixagent.pipeline.types import Audio
 from mixagent.report import charts
 from mixagent.report.actions import UNCERTAIN, Made, actions, answers, hz_words, regions, span_words

@@ -5,6 +5,8 @@ import json
 import pytest
 from songs import write_song
 
+from mixagent.pipeline.warm import BUDGET_BYTES, MODELS
+
 
 @pytest.fixture
 def report(mixagent, song):
@@ -88,6 +90,13 @@ def test_an_untouched_song_is_replayed_untouched(mixagent, song):
     assert mixagent("replay", report).code == 0
 
 
+@pytest.mark.parametrize("models_gb", [0, float("nan"), -1])
+def test_a_report_has_no_say_in_what_models_may_take(mixagent, report, models_gb):
+    change(report, lambda found: found["replay"]["pipeline"].update(models_gb=models_gb))
+    assert mixagent("replay", report).code == 0
+    assert MODELS.budget_bytes == BUDGET_BYTES
+
+
 @pytest.mark.parametrize("cache_gb", [0, float("nan"), -1])
 def test_a_report_has_no_say_in_what_the_cache_keeps(mixagent, report, cache_folder, cache_gb):
     kept = sorted(cache_folder.glob("*/??/[!.]*"))
@@ -161,7 +170,7 @@ def set_to(*keys, value):
         set_to("replay", "settings", value={"drums.gain_db": 1.0}),
         set_to("replay", "reasons", value=None),
         set_to("replay", "pipeline", value={"separator": "none"}),
-        set_to("replay", "pipeline", "declip", value="perhaps"),
+        set_to("replay", "pipeline", "repairs", value="perhaps"),
         set_to("replay", "pipeline", "surprise", value=1),
         set_to("target", "integrated_lufs", value="loud"),
         set_to("target", "integrated_lufs", value=500),

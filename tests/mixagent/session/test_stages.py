@@ -17,7 +17,7 @@ from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.graph.runner import Cache, order_of, run_stages
 from mixagent.pipeline.io import decode
 from mixagent.pipeline.render import render
-from mixagent.pipeline.restoration.table import REPAIRS
+from mixagent.pipeline.restoration.table import mix_repairs
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.types import Stems, load
 from mixagent.policies.base import Recorded
@@ -42,13 +42,13 @@ def everything_made(song, root, workers):
     """The files of every stage by name and path, and its values."""
     with Cache(root, 1e9) as cache:
         separator = choose_separator("embedded", "cpu").separator
-        separation = separating_stage(separator, "cpu", "decode", *REPAIRS)
+        separation = separating_stage(separator, "cpu", "decode", *(r.name for r in mix_repairs()))
         decoding = listening_stages(song)[:1]
-        hearing = hearing_stages(decoding, separation, separator.stem_names, load_config().pipeline)
+        hearing = hearing_stages(decoding, separation, separator.stem_names)
         heard = Results(run_stages(hearing, cache, workers=workers))
-        space = ParameterSpace.for_stems(tuple(restored_stems(heard, 1.0).parts))
+        space = ParameterSpace.for_stems(tuple(restored_stems(heard, {}).parts))
         settings = space.settings({"master.eq_low_mid_db": -2.0})
-        rendering = Rendering(settings, 1.0, None, TARGET, NO_EDITS, CodecPlan())
+        rendering = Rendering(settings, None, TARGET, NO_EDITS, CodecPlan())
         results = run_stages([*hearing, *rendering_stages(heard, rendering)], cache, workers=workers)
         return {
             name: {
@@ -130,12 +130,11 @@ def test_every_stage_of_a_master_is_of_the_table(song):
     separator = choose_separator("embedded", "cpu").separator
     hearing = hearing_stages(
         listening_stages(song)[:1],
-        separating_stage(separator, "cpu", "decode", *REPAIRS),
+        separating_stage(separator, "cpu", "decode", *(r.name for r in mix_repairs())),
         separator.stem_names,
-        load_config().pipeline,
     )
     settings = ParameterSpace.for_stems(separator.stem_names).settings()
-    rendering = Rendering(settings, 1.0, None, TARGET, NO_EDITS, CodecPlan())
+    rendering = Rendering(settings, None, TARGET, NO_EDITS, CodecPlan())
     stages = [*hearing, *rendering_stages([stage.name for stage in hearing], rendering)]
     orders = [order_of(stage, stages, STAGES) for stage in stages]
     assert json.loads(json.dumps(orders)) == orders

@@ -1,5 +1,6 @@
 """The stage graph: order, progress, reuse, cancellation, side by side."""
 
+import sys
 import threading
 import time
 
@@ -235,3 +236,35 @@ def test_an_interrupt_stops_and_joins_the_running_stages(tmp_path):
         run_stages(stages, cache, workers=2)
     assert stopped.is_set()
     assert not list(tmp_path.glob("endless/*/*"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not say how much memory is held")
+def test_a_stage_that_ran_says_its_peak_of_memory_and_one_from_the_cache_does_not(cache):
+    def hold(context):
+        kept = np.ones(128 << 20, np.uint8)
+        return {"sum": int(kept[:2].sum())}
+
+    first, second = [], []
+    for events in (first, second):
+        run_stages([Stage("hold", hold)], cache, events.append)
+    assert [event.status for event in first] == ["running", "ran"]
+    assert first[0].peak_bytes is None
+    assert first[1].peak_bytes > 128 << 20
+    assert first[1].beside == ()
+    assert (second[1].status, second[1].peak_bytes) == ("cached", None)
+
+
+def test_stages_that_run_side_by_side_name_each_other(cache):
+    together = threading.Barrier(2, timeout=10)
+
+    def meet(context):
+        together.wait()
+        return {}
+
+    def after(context):
+        return {}
+
+    events = {}
+    stages = [Stage("a", meet), Stage("b", meet, settings={"other": True}), Stage("c", after, ("a", "b"))]
+    run_stages(stages, cache, lambda event: events.__setitem__(event.stage, event), workers=2)
+    assert {name: event.beside for name, event in events.items()} == {"a": ("b",), "b": ("a",), "c": ()}

@@ -56,3 +56,14 @@ def test_silence_stays_silent_before_during_and_after_sound():
 def test_24_bit_is_plain_rounding():
     x = 0.5 * np.random.default_rng(3).standard_normal((2, 5000)).astype(np.float32).clip(-1, 1)
     np.testing.assert_array_equal(quantised(x, 24), np.rint(x.astype(float) * 2**23) / 2**23)
+
+
+def test_a_song_of_16_bit_comes_back_bit_for_bit_but_where_it_was_changed():
+    steps = np.random.default_rng(4).integers(-20_000, 20_000, (2, 40_000))
+    x = steps * LSB
+    np.testing.assert_array_equal(quantised(x), x)
+    x[:, 10_000:10_100] *= 0.7
+    out = quantised(x, size=3000)
+    np.testing.assert_array_equal(out[:, :10_000], x[:, :10_000])
+    assert (out[:, 10_100:14_000] != x[:, 10_100:14_000]).any()
+    np.testing.assert_array_equal(out[:, 15_000:], x[:, 15_000:])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from repairing import repair
 from scipy import signal
 
 from mixagent.pipeline.dsp.streaming import process_blocks
-from mixagent.pipeline.measure.meters import integrated_lufs, true_peak_dbtp
+from mixagent.pipeline.measure.meters import true_peak_dbtp
 from mixagent.pipeline.restoration import declick
 from mixagent.pipeline.restoration.spectral_holes import SpectralHoleFiller, measure_spectral_holes
 from mixagent.pipeline.types import Audio, FloatArray, collect, load
@@ -30,7 +31,7 @@ def clicked(samples: FloatArray, width: int = 1, height: float = 0.5) -> FloatAr
 
 def repaired(samples: FloatArray, folder) -> tuple[FloatArray, dict[str, float]]:
     audio = Audio(samples, RATE)
-    restored = declick(audio, integrated_lufs(audio), folder)
+    restored = repair(declick, audio, folder)
     return load(restored.audio).samples, dict(restored.values)
 
 
@@ -82,7 +83,7 @@ def drums(time: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_no_sound_that_comes_again_or_goes_on_is_a_click(tmp_path, sound) -> None:
     samples = np.tile(0.4 * sound(np.arange(5 * RATE) / RATE), (2, 1)).astype(np.float32)
     source = Audio(samples, RATE)
-    restored = declick(source, integrated_lufs(source), tmp_path)
+    restored = repair(declick, source, tmp_path)
     assert restored.audio is source
     assert not restored.applied
     assert list(tmp_path.iterdir()) == []
@@ -91,7 +92,7 @@ def test_no_sound_that_comes_again_or_goes_on_is_a_click(tmp_path, sound) -> Non
 def test_silence_and_a_moment_come_back_untouched(tmp_path) -> None:
     for frames in (0, 100, RATE):
         source = Audio(np.zeros((2, frames), np.float32), RATE)
-        assert declick(source, float("-inf"), tmp_path).audio is source
+        assert repair(declick, source, tmp_path).audio is source
 
 
 def test_a_click_that_went_first_makes_no_spike_of_the_gap_filler(tmp_path) -> None:

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from repairing import repair
 
 from mixagent.pipeline.diagnosis.diagnose import diagnose
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.offset import is_offset, offset_share, offset_words
-from mixagent.pipeline.restoration import declick, remove_offset
+from mixagent.pipeline.restoration import declick, offset
 from mixagent.pipeline.types import Audio, load
 
 RATE = 44_100
@@ -20,8 +21,7 @@ def song(seconds=6.0, channels=2, level=0.2):
 
 def centred(samples, tmp_path):
     source = Audio(np.ascontiguousarray(samples, np.float32), RATE)
-    analysis = analyse(source)
-    return source, remove_offset(source, analysis.dc, analysis.sample_peak_dbfs, tmp_path)
+    return source, repair(offset, source, tmp_path)
 
 
 @pytest.mark.parametrize("offsets", [(0.05,), (-0.05,), (0.05, 0.05), (0.05, -0.02), (0.05, 0.0)])
@@ -88,4 +88,4 @@ def test_a_click_on_an_offset_is_still_found(tmp_path):
     tone = 0.2 * np.sin(2 * np.pi * 110 * time) + 0.05
     tone[2 * RATE] += 0.4
     _, restored = centred(tone[None].repeat(2, 0), tmp_path)
-    assert declick(restored.audio, -20.0, tmp_path).values["clicks"] == 1
+    assert repair(declick, restored.audio, tmp_path).values["clicks"] == 1

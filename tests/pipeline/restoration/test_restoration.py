@@ -3,9 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from repairing import repair
 from scipy.signal import lfilter
 
-from mixagent.pipeline.restoration import declip, denoise_vocals
+from mixagent.pipeline.restoration import clipping, denoising
 from mixagent.pipeline.restoration.deepfilter import LIMIT_DB
 from mixagent.pipeline.restoration.noise_floor import band_powers, noise_floor
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, load
@@ -86,16 +87,15 @@ class TestNoiseFloor:
 
 class TestDenoise:
     def test_clean_vocals_come_back_untouched(self, real_vocals, tmp_path):
-        restored = denoise_vocals(real_vocals, tmp_path)
+        restored = repair(denoising, real_vocals, tmp_path)
         assert not restored.applied
         assert restored.audio is real_vocals
-        assert restored.why
 
     @pytest.mark.parametrize("snr_db", [30, 15])
     def test_noisy_vocals_come_out_cleaner_and_keep_every_band(self, real_vocals, tmp_path, snr_db):
         noise = white(real_vocals.samples, snr_db)
         noisy = Audio(real_vocals.samples + noise, RATE)
-        restored = denoise_vocals(noisy, tmp_path)
+        restored = repair(denoising, noisy, tmp_path)
         assert restored.applied
         out = load(restored.audio).samples
         assert sdr_db(real_vocals.samples, out) > sdr_db(real_vocals.samples, noisy.samples) + 2
@@ -108,7 +108,7 @@ class TestDenoise:
     def test_pauses_are_turned_down_by_no_more_than_the_limit(self, tmp_path):
         voice = sung()
         noise = white(voice, 20)
-        out = load(denoise_vocals(Audio(voice + noise, RATE), tmp_path).audio).samples
+        out = load(repair(denoising, Audio(voice + noise, RATE), tmp_path).audio).samples
         pause = slice(round(0.9 * RATE), round(1.4 * RATE))
         turned_db = 10 * np.log10(np.mean(out[:, pause] ** 2) / np.mean(noise[:, pause] ** 2))
         assert -LIMIT_DB - 0.5 < turned_db < -5
@@ -117,7 +117,7 @@ class TestDenoise:
     def test_the_result_is_aligned_and_keeps_rate_length_and_channels(self, tmp_path, rate, channels):
         voice = sung(4, rate, channels)
         noisy = Audio(voice + white(voice, 20), rate)
-        restored = denoise_vocals(noisy, tmp_path)
+        restored = repair(denoising, noisy, tmp_path)
         assert restored.applied
         audio = restored.audio
         assert (audio.rate, audio.channels, audio.frames) == (rate, channels, noisy.frames)
@@ -127,46 +127,46 @@ class TestDenoise:
 
     def test_silence_comes_back_untouched(self, tmp_path):
         silence = Audio(np.zeros((2, RATE), np.float32), RATE)
-        assert denoise_vocals(silence, tmp_path).audio is silence
+        assert repair(denoising, silence, tmp_path).audio is silence
 
 
 class TestDeclip:
     def test_unclipped_audio_comes_back_untouched(self, tmp_path):
         source: AudioSource = Audio(music(), RATE)
-        restored = declip(source, tmp_path)
+        restored = repair(clipping, source, tmp_path)
         assert not restored.applied
         assert restored.audio is source
 
     @pytest.mark.parametrize("over_db", [3, 6])
     def test_clipped_peaks_come_nearer_to_what_they_were(self, tmp_path, over_db):
         song, clipped = clip_at(music(), over_db)
-        restored = declip(Audio(clipped, RATE), tmp_path)
+        restored = repair(clipping, Audio(clipped, RATE), tmp_path)
         assert restored.applied
         assert sdr_db(song, load(restored.audio).samples) > sdr_db(song, clipped) + 6
 
     def test_a_clipped_song_that_was_turned_down_is_rebuilt_as_well(self, tmp_path):
         song, clipped = clip_at(music(), 6, full_scale=0.3)
-        restored = declip(Audio(clipped, RATE), tmp_path)
+        restored = repair(clipping, Audio(clipped, RATE), tmp_path)
         assert sdr_db(song, load(restored.audio).samples) > sdr_db(song, clipped) + 6
 
     def test_samples_that_were_not_clipped_keep_their_value_and_peaks_only_grow(self, tmp_path):
         _, clipped = clip_at(music(), 6)
-        out = load(declip(Audio(clipped, RATE), tmp_path).audio).samples
+        out = load(repair(clipping, Audio(clipped, RATE), tmp_path).audio).samples
         held = np.abs(clipped) >= 1 - 1e-3
         np.testing.assert_array_equal(out[~held], clipped[~held])
         assert (np.abs(out[held]) >= np.abs(clipped[held]) - 1e-3).all()
 
     def test_a_square_wave_is_not_taken_for_a_clipped_song(self, tmp_path):
         square = np.sign(np.sin(2 * np.pi * 441 * np.arange(RATE) / RATE + 0.01)).astype(np.float32)
-        assert not declip(Audio(np.tile(square, (2, 1)), RATE), tmp_path).applied
+        assert not repair(clipping, Audio(np.tile(square, (2, 1)), RATE), tmp_path).applied
 
     def test_silence_comes_back_untouched(self, tmp_path):
         silence = Audio(np.zeros((2, RATE), np.float32), RATE)
-        assert declip(silence, tmp_path).audio is silence
+        assert repair(clipping, silence, tmp_path).audio is silence
 
     def test_only_the_clipped_channel_changes(self, tmp_path):
         song, clipped = clip_at(music(), 6)
         mixed = np.stack((clipped[0], 0.3 * song[1])).astype(np.float32)
-        out = load(declip(Audio(mixed, RATE), tmp_path).audio).samples
+        out = load(repair(clipping, Audio(mixed, RATE), tmp_path).audio).samples
         np.testing.assert_array_equal(out[1], mixed[1])
         assert np.abs(out[0]).max() > 1.1
