@@ -23,7 +23,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -268,7 +268,9 @@ def _train_profile(pairs: Path, run: Path, steps: int, variants: int, seed: int)
 
     def drawn(random: np.random.Generator) -> Known:
         chosen = torch.from_numpy(random.integers(len(known.stats), size=PROFILE_BATCH))
-        return Known(*(column[chosen] for column in known))
+        part = Known(*(column[chosen] for column in known))
+        shaken = random.normal(0.0, 0.05, part.stats.shape).astype(np.float16)
+        return part._replace(stats=part.stats + torch.from_numpy(shaken))
 
     torch.manual_seed(seed)
     task = Task(drawn, _profile_loss, lambda average: _profile_figures(average, held))
@@ -311,7 +313,7 @@ def _figures(net: ArtefactNet, held: Sequence[tuple[str, Examples]]) -> Mapping[
 def _calibrate(store: Path, to: Path, seconds: float) -> None:
     """Write to `config.json` the weights' hash and what is heard in finished songs, whole or in part."""
     digest = hashlib.sha256((to / "weights.safetensors").read_bytes()).hexdigest()
-    config = {"weights_sha256": digest, "finished": {}}
+    config: dict[str, Any] = {"weights_sha256": digest, "finished": {}}
     (to / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     heard: dict[str, list[float]] = {}
     for split in SPLITS:
@@ -334,7 +336,7 @@ def main() -> None:
     still.add_argument("--pairs", type=Path, required=True)
     still.add_argument("--run", type=Path, required=True)
     still.add_argument("--steps", type=int, default=3000)
-    still.add_argument("--variants", type=int, default=8)
+    still.add_argument("--variants", type=int, default=5)
     still.add_argument("--seed", type=int, default=0)
     fit = commands.add_parser("fit")
     fit.add_argument("--from", dest="still", type=Path, required=True)
@@ -365,6 +367,7 @@ def main() -> None:
         return
     net = ArtefactNet()
     net.profile.load_state_dict(torch.load(arguments.still / "best.pt", weights_only=True)["net"])
+    net.profile.requires_grad_(False)
     pairs, held = (Pairs.of(arguments.pairs / split) for split in ("train", "validation"))
     checks = validation(held, 120)
     task = Task(

@@ -376,10 +376,11 @@ class Validation:
                     continue
                 gone = ((truth - levels > GONE_DB) & (truth > AUDIBLE_DB)).float() * valid
                 figures["hits_percent"] = 100 * float((found * gone).sum() / gone.sum())
-            said = net(levels, flatness, mask).levels_db
+            said = net(levels, flatness, mask).levels_db.clamp(min=AUDIBLE_DB)
             counted = mask * valid * (truth > AUDIBLE_DB)
+            truth = truth.clamp(min=AUDIBLE_DB)
             figures[f"{name}_window_db"] = float(_mean((said - truth).abs(), counted))
-            still = ((mask * valid).mean(dim=-1) > 0.5).float()
+            still = (counted.mean(dim=-1) > 0.2).float()
             errors = (long_term(said) - long_term(truth)).abs()
             if name != "coded":
                 figures[f"{name}_still_db"] = float(_mean(errors, still))

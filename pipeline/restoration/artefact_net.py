@@ -34,6 +34,7 @@ KINDS = ("shimmer", "codec")
 STATS, DOWN, LOCAL = 11, 8, 12
 
 _FLOOR = 1e-9
+_DROPOUT = 0.15
 _PRESENCE = slice(*(int(n) for n in np.searchsorted(CENTRES_HZ, (2000, 6000))))
 
 
@@ -127,7 +128,7 @@ class Profile(nn.Module):
         self.places: Tensor
         self.register_buffer("places", torch.stack(places), persistent=False)
         self.enter = nn.Conv1d(STATS + len(places), width, 7, padding=3)
-        self.blocks = nn.ModuleList(_Block(width, reach) for reach in (1, 2, 4, 8, 2, 1))
+        self.blocks = nn.ModuleList(_Block(width, reach, _DROPOUT) for reach in (1, 2, 4, 8, 2, 1))
         self.normal = nn.LayerNorm(width)
         self.leave = nn.Conv1d(width, 4, 1)
         self.down = nn.Conv1d(width, DOWN, 1)
@@ -144,6 +145,10 @@ class Profile(nn.Module):
         x = self.normal(x.transpose(1, 2)).transpose(1, 2)
         down = self.down(x)
         return Still(self.leave(x), x, down, self.kinds(F.gelu(self.gather(down.flatten(1)))))
+
+    def train(self, mode: bool = True) -> Profile:
+        """As of a module; once its weights are frozen it answers alike in training."""
+        return super().train(mode and self.leave.weight.requires_grad)
 
 
 def bounded(raw: Tensor) -> Tensor:
@@ -176,8 +181,9 @@ def stats(level: Tensor, mean: Tensor) -> Tensor:
 class _Block(nn.Module):
     """A ConvNeXt block, in time or over frequency."""
 
-    def __init__(self, width: int, reach: int) -> None:
+    def __init__(self, width: int, reach: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = dropout
         self.spread = nn.Conv1d(width, width, 7, padding=3 * reach, dilation=reach, groups=width)
         self.normal = nn.LayerNorm(width)
         self.wide = nn.Linear(width, 2 * width)
@@ -187,5 +193,8 @@ class _Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Shape (batch, width, places), as what it gives."""
         inner = self.normal(self.spread(x).transpose(1, 2))
-        made: Tensor = self.narrow(F.gelu(self.wide(inner))) * self.scale
+        made: Tensor = self.narrow(self._dropped(F.gelu(self.wide(inner)))) * self.scale
         return x + made.transpose(1, 2)
+
+    def _dropped(self, inner: Tensor) -> Tensor:
+        return F.dropout(inner, self.dropout, self.training) if self.dropout else inner

@@ -23,7 +23,15 @@ from mixagent.pipeline.restoration.band_levels import (
     spectra_of,
 )
 from mixagent.pipeline.restoration.base import Found, Restored
-from mixagent.pipeline.restoration.copy_up import Target, between, bins_of, grown, signals_of, sources_of
+from mixagent.pipeline.restoration.copy_up import (
+    Target,
+    between,
+    bins_of,
+    grown,
+    signals_of,
+    sounding,
+    sources_of,
+)
 from mixagent.pipeline.restoration.envelope import (
     MARGIN_S,
     PIECE_S,
@@ -90,7 +98,7 @@ class _Shares:
 
 
 def extended(
-    piece: FloatArray, end_hz: float, reference: float, second: int, told: Told = envelope
+    piece: FloatArray, end_hz: float, reference: float, second: int, told: Told | None = None
 ) -> FloatArray:
     """What a piece lacks above an end, mid and side (2, frames) at 44.1 kHz.
 
@@ -99,19 +107,19 @@ def extended(
         end_hz: where its highs end.
         reference: the song's density.
         second: of the song, at which the piece begins.
-        told: gives the levels and the flatness of what is to be there, as `envelope` does.
+        told: gives the levels and the flatness of what is to be there, as `envelope`, the default, does.
     """
     spectra = spectra_of(piece)
     power = powers_of(spectra)
     read = power[:, ::STEP]
     gone = end_hz < CENTRES_HZ
     mask = np.broadcast_to(gone[None, :, None], (2, gone.size, read.shape[1])).astype(np.float32)
-    levels_db, flatness_db = told(read, reference, mask)
+    levels_db, flatness_db = (told or envelope)(read, reference, mask)
     windows = power.shape[1]
     hz = np.arange(WINDOW // 2 + 1) * BIN_HZ
     above = (hz > end_hz) & (hz < TOP_HZ)
     target = Target(
-        bins_of(between(levels_db, windows, STEP)) * np.float32(reference) * above,
+        bins_of(between(levels_db, windows, STEP)) * np.float32(reference) * above * sounding(power),
         between(flatness_db, windows, STEP),
     )
     shares = _shares(power, target.power)

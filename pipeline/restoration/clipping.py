@@ -2,7 +2,8 @@
 
 The song's highest and lowest samples, channel by channel, are taken for a clipper's levels where they
 are held again and again. What was cut off there is what the sparsest spectrum says that agrees with all
-the other samples (`sparsity`); it never falls back under the level. All other samples keep their value.
+the other samples (`sparsity`), averaged with the linear prediction of what stands around (`prediction`),
+whose errors are others; it never falls back under the level. All other samples keep their value.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.restoration.base import Found, Restored
+from mixagent.pipeline.restoration.prediction import interpolated, residual_weights
 from mixagent.pipeline.restoration.sparsity import beyond_level
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, blocks, spool
 
@@ -31,6 +33,12 @@ _STEEPEST = 0.5
 _MOSTLY = 0.5
 _HIGHEST = db_to_amplitude(12)
 _SIDES = (1.0, -1.0)
+_PREDICTED = np.float32(0.3)
+"""Share of the prediction in the mean: on validation songs best between 0.2 and 0.5 at any length of run."""
+
+_ORDER = 128
+_AROUND = 1024
+_LONGEST_PREDICTED = 256
 _BLOCK = 1 << 16
 _CORE_S = 8.0
 _CONTEXT_S = 0.2
@@ -113,7 +121,7 @@ def _rebuilt(
             rebuilt = beyond_level(
                 samples[:, part], cut[:, part], source.rate, _within(progress, source, *shares)
             )
-            samples[:, part] = _bounded(rebuilt, cut[:, part])
+            samples[:, part] = _mean(samples[:, part], rebuilt, cut[:, part])
             done += end - begin
         yield samples[:, start - first : stop - first]
         progress(stop / source.frames)
@@ -133,9 +141,15 @@ def _cut_to(samples: FloatArray, levels: Float64Array, longest: int, smooth_only
     return cut
 
 
-def _bounded(samples: FloatArray, cut: FloatArray) -> FloatArray:
+def _mean(samples: FloatArray, rebuilt: FloatArray, cut: FloatArray) -> FloatArray:
+    """What was rebuilt and what is predicted, averaged, within `_HIGHEST` times the level."""
+    predicted = samples.astype(np.float64)
+    for channel, level in zip(predicted, cut, strict=True):
+        _bridge(channel, level)
+        _predict(channel, level)
+    mean = rebuilt + _PREDICTED * (predicted.astype(np.float32) - rebuilt)
     most = np.abs(cut) * np.float32(_HIGHEST)
-    return np.where(cut != 0, np.clip(samples, -most, most), samples)
+    return np.where(cut != 0, np.clip(mean, -most, most), samples)
 
 
 def _stretches(at: NDArray[np.int64], context: int, frames: int) -> list[tuple[int, int]]:
@@ -177,3 +191,52 @@ def _runs(
                 count += 1
         begin = -1
     return found[:count]
+
+
+@njit(cache=True, nogil=True)
+def _bridge(x: Float64Array, level: FloatArray) -> None:
+    """Fill each run with the cubic that meets its neighbours and their slopes."""
+    stop = 0
+    while stop < len(x):
+        start, stop = _next_run(level, stop)
+        if start < 2 or stop > len(x) - 2:
+            continue
+        left, right, span = x[start - 1], x[stop], stop - start + 1
+        rise, fall = (left - x[start - 2]) * span, (x[stop + 1] - right) * span
+        for i in range(start, stop):
+            t = (i - start + 1) / span
+            value = (1 + 2 * t) * (1 - t) ** 2 * left + t * (1 - t) ** 2 * rise
+            value += t * t * (3 - 2 * t) * right + t * t * (t - 1) * fall
+            x[i] = _beyond(value, level[i])
+
+
+@njit(cache=True, nogil=True)
+def _predict(x: Float64Array, level: FloatArray) -> None:
+    """Refine each run by the linear prediction of its surroundings: least residual over the run."""
+    stop = 0
+    while stop < len(x):
+        start, stop = _next_run(level, stop)
+        if start < _ORDER or stop + _ORDER > len(x) or stop - start > _LONGEST_PREDICTED:
+            continue
+        weights = residual_weights(x[max(start - _AROUND, 0) : stop + _AROUND], _ORDER)
+        solved = interpolated(x, start, stop, weights)
+        for i in range(start, stop):
+            x[i] = _beyond(solved[i - start], level[i])
+
+
+@njit(cache=True, nogil=True)
+def _next_run(level: FloatArray, at: int) -> tuple[int, int]:
+    """Start and stop of the next run of one level; both the length where there is none."""
+    start = at
+    while start < len(level) and level[start] == 0:
+        start += 1
+    stop = start
+    while stop < len(level) and level[stop] == level[start]:
+        stop += 1
+    return start, stop
+
+
+@njit(cache=True, nogil=True)
+def _beyond(value: float, level: float) -> float:
+    sign = 1.0 if level > 0 else -1.0
+    return float(sign * min(max(sign * value, sign * level), sign * level * _HIGHEST))

@@ -33,6 +33,7 @@ _REACH = 16
 _MOST_SHARE = 0.4
 _LEAST_SOURCE = 24
 _SEED = 7
+_MONO = 1e-7
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,12 @@ def _noise(windows: int, second: int) -> ComplexArray:
     signal = np.concatenate(drawn, axis=1)[:, :frames]
     parts = np.lib.stride_tricks.sliding_window_view(signal, WINDOW, axis=1)[:, ::HOP]
     return np.asarray(fft.rfft(parts * TAPER, axis=-1) * np.float32(np.sqrt(2 / WINDOW)), np.complex64)
+
+
+def sounding(power: FloatArray) -> FloatArray:
+    """1 for a channel that has something, else 0, (2, 1, 1): mono stays mono."""
+    total = power.sum(axis=(1, 2), dtype=np.float64)
+    return np.asarray(total > _MONO * total.max(), np.float32)[:, None, None]
 
 
 def signals_of(spectra: ComplexArray, frames: int) -> FloatArray:

@@ -9,6 +9,7 @@ tells. Above the end of the highs nothing is filled: that is for `bandwidth`.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +32,12 @@ from mixagent.pipeline.restoration.band_levels import (
 )
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.copy_up import (
-    NOISE_FLATNESS_DB,
     Target,
     between,
     bins_of,
     grown,
     signals_of,
+    sounding,
     sources_of,
 )
 from mixagent.pipeline.restoration.envelope import (
@@ -58,6 +59,8 @@ LEAST_GAPS = 0.05
 """Share of the cells that can be heard; finished songs have fewer."""
 
 _SURE = 0.5
+# Flatter than noise can be: of a gap's own remains nothing is copied.
+_ALL_NOISE_DB = 40.0
 _LIFT_DB = 30.0
 _SPARSER_DB = 4.0
 _EDGE_OCTAVES = 0.04
@@ -74,9 +77,7 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
     reference, gaps = _gap_share(source, end_hz, progress)
     if not holes.holes and gaps < LEAST_GAPS:
         return None
-    words = [f"a hole at {hole.centre_hz / 1000:.1f} kHz" for hole in holes.holes]
-    if gaps >= LEAST_GAPS:
-        words.append(f"gaps in {100 * gaps:.0f} % of the highs")
+    words = _words(holes.holes, gaps)
     details = {
         "holes": [[hole.centre_hz, hole.width_octaves, hole.depth_db] for hole in holes.holes],
         "missing_hz": [float(hz) for hz in holes.hz[holes.missing_db > 0]],
@@ -86,7 +87,17 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
         "density": reference,
     }
     values = {"holes": float(len(holes.holes)), "gaps_share": gaps}
-    return Found(f"There {'are' if len(words) > 1 else 'is'} {', '.join(words)}.", values, details)
+    return Found(f"There {words}.", values, details)
+
+
+def _words(holes: Sequence[SpectralHole], gaps: float) -> str:
+    """What there is, after "there"."""
+    places = [f"{hole.centre_hz / 1000:.1f}" for hole in holes]
+    listed = " and ".join(part for part in (", ".join(places[:-1]), *places[-1:]) if part)
+    parts = [f"a hole at {listed} kHz" if len(places) == 1 else f"holes at {listed} kHz"] if places else []
+    if gaps >= LEAST_GAPS:
+        parts.append(f"gaps in {100 * gaps:.0f} % of the highs")
+    return f"{'is' if len(places) == 1 else 'are'} {' and '.join(parts)}"
 
 
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
@@ -109,7 +120,8 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
     audio = spool(added_to(source, make, progress), path, source.rate, source.channels)
     if broken:
         return Restored(source, False, "The network gave no numbers; the holes were left.", found.values)
-    return Restored(audio, True, f"Filled: {found.why[0].lower()}{found.why[1:]}", found.values)
+    what = found.why.removeprefix("There is ").removeprefix("There are ").rstrip(".")
+    return Restored(audio, True, f"Filled: {what}.", found.values)
 
 
 @dataclass(frozen=True)
@@ -181,8 +193,8 @@ def filled(piece: FloatArray, defect: Defect, reference: float, second: int) -> 
     if not (mask.any() or gaps.any()):
         return np.zeros_like(piece)
     levels_db_, flatness_db = envelope(read, reference, (mask | gaps).astype(np.float32))
-    wanted = bins_of(between(levels_db_, windows, STEP)) * np.float32(reference)
-    flatness = between(np.where(gaps, NOISE_FLATNESS_DB, flatness_db).astype(np.float32), windows, STEP)
+    wanted = bins_of(between(levels_db_, windows, STEP)) * np.float32(reference) * sounding(power)
+    flatness = between(np.where(gaps, _ALL_NOISE_DB, flatness_db).astype(np.float32), windows, STEP)
     lift = _lift(power, defect)
     have = power * lift**2
     still = np.clip(1 - have.mean(axis=1) / np.maximum(wanted.mean(axis=1), 1e-20), 0, 1) * hollow

@@ -84,12 +84,14 @@ def delay_curve(
     if vibrato > 0:
         for note in held:
             inside = _ticks(curve, note.start_s, note.stop_s)
-            _add(curve, inside, vibrato * _vibrato(_times_s(inside), note, rate_hz))
+            if inside.size:
+                _add(curve, inside, vibrato * _vibrato(_times_s(inside), note, rate_hz))
     if glides > 0:
         reach = _GLIDE_REACH * _GLIDE_S * glides
         for step in steps:
             around = _ticks(curve, step.time_s - reach, step.time_s + reach)
-            _add(curve, around, _glide(_times_s(around), step, glides))
+            if around.size:
+                _add(curve, around, _glide(_times_s(around), step, glides))
     # A read before the first sample or after the last one would be silence.
     curve[:2] = 0.0
     curve[-6:] = 0.0
@@ -122,8 +124,6 @@ def _times_s(ticks: NDArray[np.int64]) -> Float64Array:
 
 def _add(curve: Float64Array, ticks: NDArray[np.int64], cents: Float64Array) -> None:
     """Add the delay of a move of pitch; what it would leave of delay is taken out evenly over it."""
-    if not ticks.size:
-        return
     speed = 2 ** (cents / 1200) - 1
     window = np.sin(np.pi * (np.arange(ticks.size) + 0.5) / ticks.size) ** 2
     speed -= window * (speed.sum() / window.sum())

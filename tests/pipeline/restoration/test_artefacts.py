@@ -1,4 +1,4 @@
-"""Artefacts of decoders: bands that sum up, gains that reach the whole song, nothing where nothing is found."""
+"""Artefacts of decoders: bands sum up, gains reach the whole song, and where nothing is found it stays."""
 
 from __future__ import annotations
 
@@ -56,7 +56,6 @@ def repaired(audio: Audio, folder: Path) -> FloatArray:
 
 
 def test_spectra_give_back_the_samples_between_the_outer_halves() -> None:
-    samples = noise(0.0, 44100).samples
     samples = np.random.default_rng(0).standard_normal((2, 21 * bands.HOP)).astype(np.float32)
     back = bands.backward(bands.forward(samples), 2)
     inner = slice(bands.HOP, -bands.HOP)
@@ -72,7 +71,9 @@ def test_bands_hold_all_of_the_power() -> None:
     assert np.all(np.diff(bands.EDGES) > 0)
 
 
-def test_an_untrained_network_leaves_a_song_bit_for_bit(answers: Callable[[Any], None], tmp_path: Path) -> None:
+def test_an_untrained_network_leaves_a_song_bit_for_bit(
+    answers: Callable[[Any], None], tmp_path: Path
+) -> None:
     from mixagent.pipeline.restoration.artefact_net import ArtefactNet
 
     answers(ArtefactNet().eval())
@@ -157,7 +158,6 @@ def test_a_passage_is_heard_alike_at_any_rate(answers: Callable[[Any], None]) ->
             return super().__call__(powers)
 
     answers(Ear())
-    times = np.arange(44100 * 8) / 44100
     for rate in (44100, 48000):
         times = np.arange(rate * 8) / rate
         tones = sum(0.05 * np.sin(2 * np.pi * hz * times * (1 + 0.001 * times)) for hz in (200, 1500, 6000))
