@@ -113,7 +113,13 @@ REPAIRS: dict[str, Repair] = {
             answers=("glitches",),
         ),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="2"),
-        Repair("delimit", "gives back what a limiter took from the peaks", _delimit, answers=("flatness",)),
+        Repair(
+            "delimit",
+            "gives back what a limiter took from the peaks",
+            _delimit,
+            answers=("crushed",),
+            models=("delimiter",),
+        ),
         Repair(
             "artefacts",
             "takes back what decoders put in: shimmer, and codecs' artefacts",
@@ -122,8 +128,16 @@ REPAIRS: dict[str, Repair] = {
             models=("artefacts",),
         ),
         # Behind what takes shimmer away, which hides where highs end.
-        Repair("extend", "makes highs anew where they end early", _extend, answers=("cut off", "dull")),
-        Repair("fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",)),
+        Repair(
+            "extend",
+            "makes highs anew where they end early",
+            _extend,
+            answers=("cut off", "dull"),
+            models=("bandwidth",),
+        ),
+        Repair(
+            "fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",), models=("bandwidth",)
+        ),
         Repair(
             "denoise",
             "turns down steady noise under a voice",
