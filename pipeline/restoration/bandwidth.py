@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.measure.highs import Highs, measure_highs
+from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.restoration.band_levels import (
     BIN_HZ,
     CENTRES_HZ,
     STEP,
     WINDOW,
+    long_term_db,
     powers_of,
     spectra_of,
 )
@@ -37,12 +39,20 @@ from mixagent.pipeline.restoration.envelope import (
     PIECE_S,
     added_to,
     envelope,
-    song_density,
+    song_power,
 )
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, spool
 
 TOP_HZ = 20000.0
+LATEST_HZ = 15000.0
+"""Highs that reach further end where many finished songs' do."""
+
+LEAST_MISSING_DB = 30.0
+"""So much is missing above an end where it was cut off; music's own dying out is slower."""
+
+_REACH_DB, _SMOOTH = 12.0, 8
 _LEAST_OCTAVES = 0.1
+_FALLING_HZ = 14000.0
 _LIFT_DB, _NO_LIFT_DB = 9.0, 18.0
 _SPARSE_DB = 12.0
 _NEAR = 4
@@ -51,20 +61,26 @@ _NEAR = 4
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
     """Highs that end in a cliff where music's own do not."""
     highs = measure_highs(source)
-    progress(0.5)
-    if not highs.is_short or highs.end_hz * 2**_LEAST_OCTAVES > min(TOP_HZ, source.rate / 2):
+    progress(0.4)
+    room_hz = min(TOP_HZ, source.rate / 2)
+    if not highs.cliff or highs.missing_db < LEAST_MISSING_DB or highs.end_hz * 2**_LEAST_OCTAVES > room_hz:
         return None
-    reference = song_density(source, lambda share: progress(0.5 + 0.5 * share))
+    power, reference = song_power(source, lambda share: progress(0.4 + 0.6 * share))
+    if _reach_hz(power, highs.end_hz) > LATEST_HZ:
+        return None
     return Found(
         f"The highs end at {highs.end_hz / 1000:.1f} kHz.",
         {"end_hz": highs.end_hz, "missing_db": highs.missing_db},
         {"end_hz": highs.end_hz, "density": reference},
-        _amount(highs),
     )
 
 
-def _amount(highs: Highs) -> float:
-    return 1.0
+def _reach_hz(power: Float64Array, end_hz: float) -> float:
+    """The highest frequency at which a mean spectrum is hardly under what it is just below an end."""
+    level_db = 10 * np.log10(_around(power[None], _SMOOTH)[0] + 1e-30)
+    hz = np.arange(power.size) * BIN_HZ
+    below = float(np.median(level_db[(hz > 0.85 * end_hz) & (hz < 0.97 * end_hz)]))
+    return float(hz[level_db > below - _REACH_DB].max(initial=end_hz))
 
 
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
@@ -115,6 +131,7 @@ def extended(
     gone = end_hz < CENTRES_HZ
     mask = np.broadcast_to(gone[None, :, None], (2, gone.size, read.shape[1])).astype(np.float32)
     levels_db, flatness_db = (told or envelope)(read, reference, mask)
+    levels_db = _falling(levels_db, gone & (CENTRES_HZ > _FALLING_HZ))
     windows = power.shape[1]
     hz = np.arange(WINDOW // 2 + 1) * BIN_HZ
     above = (hz > end_hz) & (hz < TOP_HZ)
@@ -126,6 +143,16 @@ def extended(
     made = grown(spectra, power, sources_of(above), target, second)
     added = made * np.sqrt(shares.missing) + spectra * ((shares.lift - 1) * above)
     return signals_of(np.asarray(added, np.complex64), piece.shape[1])
+
+
+def _falling(levels_db: FloatArray, bands: NDArray[np.bool_]) -> FloatArray:
+    """Levels whose mean over time does not rise with frequency in the bands: few songs tell of the last."""
+    first = max(int(np.argmax(bands)) - 1, 0)
+    mean_db = long_term_db(levels_db)[:, first:]
+    lower = np.minimum.accumulate(mean_db, axis=1) - mean_db
+    falling = levels_db.copy()
+    falling[:, first:] += np.asarray(lower, np.float32)[..., None]
+    return falling
 
 
 def _shares(power: FloatArray, wanted: FloatArray) -> _Shares:
@@ -144,8 +171,8 @@ def _shares(power: FloatArray, wanted: FloatArray) -> _Shares:
     )
 
 
-def _around(values: Float64Array) -> Float64Array:
+def _around(values: Float64Array, near: int = _NEAR) -> Float64Array:
     """The mean over the neighbouring bins."""
-    kernel = np.ones(2 * _NEAR + 1) / (2 * _NEAR + 1)
-    padded = np.pad(values, ((0, 0), (_NEAR, _NEAR)), mode="edge")
+    kernel = np.ones(2 * near + 1) / (2 * near + 1)
+    padded = np.pad(values, ((0, 0), (near, near)), mode="edge")
     return np.stack([np.convolve(row, kernel, "valid") for row in padded])

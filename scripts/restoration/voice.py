@@ -133,8 +133,9 @@ def _generated(voices: Sequence[tuple[str, Audio]], opinion: Opinion) -> None:
         )
         opinions = [opinion(voice), opinion(after)] if found else []
         motions = [(one.deviation_cents, one.modulation_cents) for one in both]
-        floor = noise_floor(voice)
-        noise = f"{floor.level_db:.0f} dB" if floor.found else "closed"
+        cleaned, _, noise = _denoised(voice)
+        if cleaned is not voice:
+            noise += f": {_told([opinion(voice), opinion(cleaned)], 2)}"
         print(
             f"| {name} | {said or 'nothing'} | {_slashed(motions, 0, 1)} | {_slashed(motions, 1, 1)} | "
             f"{_told(opinions, 2)} | {noise} |",
