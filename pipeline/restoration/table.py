@@ -104,10 +104,9 @@ REPAIRS: dict[str, Repair] = {
         Repair("delimit", "gives back what a limiter took from the peaks", _delimit, answers=("flatness",)),
         Repair(
             "artefacts",
-            "takes back what decoders put in: shimmer, and codecs' artefacts",
+            "takes back shimmer, which decoders put into the highs",
             _artefacts,
             answers=("metallic", "smeared", "glassy"),
-            models=("artefacts",),
         ),
         # Behind what takes shimmer away, which hides where highs end.
         Repair("extend", "makes highs anew where they end early", _extend, answers=("cut off", "dull")),
