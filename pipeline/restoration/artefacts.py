@@ -59,8 +59,11 @@ _AUDIBLE = 1e-7
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
     """Shimmer: the network hears more of it than in nearly all finished songs, or is surer of it.
 
-    A codec's artefacts are told among the values and are no finding by themselves: gains hardly undo them.
+    Nothing is found in less than a passage of 6 s, of which the network knows too little. A codec's
+    artefacts are told among the values and are no finding by themselves: gains hardly undo them.
     """
+    if source.frames * bands.RATE < _PASSAGE * bands.HOP * source.rate:
+        return None
     values = heard(source, progress)
     limits = _config()["finished"]
     if values is None or all(values[name] <= limits[name] for name in FIGURES[:2]):
