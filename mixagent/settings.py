@@ -12,6 +12,7 @@ import yaml  # type: ignore[import-untyped]
 
 from mixagent.pipeline.chain.parameters import STEM_NAMES, Parameter, ParameterSpace
 from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.warm import BUDGET_BYTES
 
 MOST_RENDERS = 4
 """How often the feedback loop may render a song."""
@@ -28,6 +29,7 @@ class PipelineConfig:
     cache_gb: float
     repairs: bool = True
     renders: int = 1
+    models_gb: float = BUDGET_BYTES / 1e9
 
 
 @dataclass
@@ -108,8 +110,9 @@ def check_pipeline(pipeline: PipelineConfig) -> PipelineConfig:
     Raises:
         UsageError: a number out of its range.
     """
-    if not pipeline.cache_gb >= 0:
-        raise UsageError(f"configuration: pipeline.cache_gb={pipeline.cache_gb:g} is not a size")
+    for name, size_gb in (("cache_gb", pipeline.cache_gb), ("models_gb", pipeline.models_gb)):
+        if not size_gb >= 0:
+            raise UsageError(f"configuration: pipeline.{name}={size_gb:g} is not a size")
     check_renders(pipeline.renders)
     return pipeline
 

@@ -1,10 +1,11 @@
 """Makes pairs of music and the same with artefacts, as band powers, to train the artefact net on.
 
-    python scripts/artefact_pairs.py --store STORE --to PAIRS [--train 3500] [--validation 300]
+    python scripts/artefact_pairs.py --store STORE --to PAIRS [--train 3500] [--coded 1400]
 
 A pair is a float16 array (3, 2, bands, frames): of mid and side the music's powers in dB, those of what was
 added to it, and the correlation of the two. So a share of the damage can be put in when it is read. A `.json`
-beside the pairs has what each was damaged by. Pairs that are there are left.
+beside the pairs has what each was damaged by. Pairs that are there are left;
+after the first `--coded` ones no codec is run, which takes most of the time.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ def main() -> None:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--to", type=Path, required=True)
     parser.add_argument("--train", type=int, default=3500)
-    parser.add_argument("--validation", type=int, default=300)
+    parser.add_argument("--validation", type=int, default=240)
+    parser.add_argument("--coded", type=int, default=1400)
     arguments = parser.parse_args()
     counts = {"train": arguments.train, "validation": arguments.validation}
     for split in sorted(SPLITS, reverse=True):
@@ -49,25 +51,25 @@ def main() -> None:
         for index in range(counts[split]):
             path = folder / f"{index:05d}.npy"
             if not path.exists():
-                _keep(music, np.random.default_rng([SPLITS.index(split), index]), path)
+                coded = index < arguments.coded
+                _keep(music, np.random.default_rng([SPLITS.index(split), index]), path, coded)
 
 
-def _keep(music: Music, random: np.random.Generator, path: Path) -> None:
+def _keep(music: Music, random: np.random.Generator, path: Path, coded: bool) -> None:
     clean = Audio(music.excerpt(random, _LEAD + (FRAMES + 1) * HOP), RATE)
-    kinds, damaged = damage(clean, random)
+    kinds, damaged = damage(clean, random, coded)
     path.with_suffix(".json").write_text(json.dumps(kinds), encoding="utf-8")
     with path.with_suffix(".partial").open("wb") as file:
         np.save(file, pair(clean.samples[:, _LEAD:], damaged.samples[:, _LEAD:]))
     path.with_suffix(".partial").rename(path)
 
 
-def damage(clean: Audio, random: np.random.Generator) -> tuple[list[str], Audio]:
+def damage(clean: Audio, random: np.random.Generator, coded: bool = True) -> tuple[list[str], Audio]:
     """The audio with artefacts drawn at random, and what they are: `shimmer`, `codec`, `vocoder`."""
-    drawn = random.random()
-    first = "shimmer" if drawn < 0.5 else "codec" if drawn < 0.82 else "vocoder"
-    kinds = [first]
-    if random.random() < 0.15:
-        kinds.append("shimmer" if first == "codec" else "codec")
+    shares = (0.5, 0.32, 0.18) if coded else (0.8, 0.0, 0.2)
+    kinds = [str(random.choice(("shimmer", "codec", "vocoder"), p=shares))]
+    if coded and random.random() < 0.15:
+        kinds.append("shimmer" if kinds[0] == "codec" else "codec")
     random.shuffle(kinds)
     damaged = clean
     for kind in kinds:

@@ -335,9 +335,10 @@ class StageRow:
         status: how it ended.
         seconds: that it took.
         detail: what it has to say.
-        peak_bytes: the most memory that the whole program, with what it started, had while the stage ran;
-            None where it did not run or the system does not say.
-        beside: stages that ran at some time of it: their memory is in that figure.
+        peak_bytes: the most memory that the whole program, with what it started, had while the stage worked;
+            None where it was in the cache or the system does not say.
+        device_peak_bytes: the most that it held on a GPU; None where it used none.
+        beside: stages that ran at some time of it: their memory is in `peak_bytes`.
     """
 
     name: str
@@ -345,6 +346,7 @@ class StageRow:
     seconds: float
     detail: str | None
     peak_bytes: int | None = None
+    device_peak_bytes: int | None = None
     beside: tuple[str, ...] = ()
 
 

@@ -124,7 +124,8 @@ const listening = (() => {
       if (blind) return "Loudness is matched.";
       if (isAlone(side)) {
         const raised = Number(of[side].raisedDb);
-        return `Only what was taken out or added, ${raised ? `${raised} dB louder than` : "as loud as"} it is in the song.`;
+        const loud = raised ? `${raised} dB louder than` : "as loud as";
+        return `Only what was taken out or added, ${loud} it is in ${of[WHOLE[0]].label}.`;
       }
       if (!lowered.length) return `${WHOLE.length > 2 ? "All" : "Both"} sides are equally loud as they are.`;
       if (!matchBox.checked) return "Real levels, as the files are.";

@@ -9,7 +9,7 @@ import numpy as np
 
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.measure.meters import momentary_lufs
-from mixagent.pipeline.types import AudioSource, Combination
+from mixagent.pipeline.types import AudioSource, Combination, FloatArray, View, blocks
 from mixagent.report import charts
 from mixagent.report.listening import Excerpt
 from mixagent.report.model import RepairRow
@@ -21,6 +21,9 @@ from mixagent.report.words import clock
 
 QUIET_LUFS, RAISED_TO_LUFS = -40.0, -30.0
 """What was changed is raised where its loudest 400 ms are quieter than the first, towards the second."""
+
+HEARD_LUFS = -70.0
+"""What was changed cannot be heard where its loudest 400 ms are quieter, as with an offset from zero."""
 
 _HIGHEST_DBFS = -1.0
 _LETTERS = "CDEFGHIJK"
@@ -48,8 +51,8 @@ class RepairShown:
         title: its name.
         measured: clauses.
         passage: where it changed most, as the song's time; empty where it changed nothing.
-        pictures: of that passage; None where nothing of it can be seen.
-        solo: name of its side in the player; None where it has none.
+        pictures: of that passage; None where nothing of it can be seen, or heard.
+        solo: name of its side in the player; None where it cannot be heard.
         loop_s: the passage in the player's time; None where it is not on the page.
         raised_db: by how much the solo is louder than it is in the song.
     """
@@ -73,31 +76,47 @@ class Solo:
 
 
 def solos(rows: Sequence[RepairRow], sounds: Mapping[str, RepairSound]) -> dict[str, Solo]:
-    """A side of the player for each repair that changed something, by the stage that it was."""
-    heard = [row for row in rows if row.applied and row.share and row.stage in sounds]
+    """A side of the player for each repair that can be heard, by the stage that it was."""
+    changed = [row for row in rows if row.applied and row.stage in sounds]
+    loudest = {row.stage: _loudest_lufs(sounds[row.stage].difference) for row in changed}
+    heard = [row for row in changed if loudest[row.stage] >= HEARD_LUFS]
     places = zip(heard, _LETTERS, _COLOURS, strict=False)
-    return {row.stage: _solo(row, sounds[row.stage], letter, k) for row, letter, k in places}
+    return {
+        row.stage: _solo(row, sounds[row.stage].difference, loudest[row.stage], letter, f"side-{colour}")
+        for row, letter, colour in places
+    }
 
 
-def _solo(row: RepairRow, sound: RepairSound, letter: str, colour: int) -> Solo:
-    raised_db = _raise_db(sound.difference, row.peak_dbfs)
-    source = sound.difference
+@dataclass(frozen=True)
+class _Centred(View):
+    """A source less the mean of each channel: an offset is not heard, but for the jump where it begins."""
+
+    mean: FloatArray
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop` of the source without its offset."""
+        return self.source.read(start, stop) - self.mean
+
+
+def _loudest_lufs(source: AudioSource) -> float:
+    total = sum(block.sum(axis=1, keepdims=True, dtype=np.float64) for block in blocks(source))
+    mean = np.asarray(total / max(source.frames, 1), np.float32)
+    return float(np.max(momentary_lufs(_Centred(source, mean)), initial=-np.inf))
+
+
+def _solo(row: RepairRow, difference: AudioSource, loudest_lufs: float, letter: str, colour: str) -> Solo:
+    raised_db, label = _raise_db(loudest_lufs, row.peak_dbfs), repair_title(row)
     if raised_db:
-        source = Combination(((db_to_amplitude(float(raised_db)), source),))
-    title = repair_title(row)
-    label = f"{title} alone, +{raised_db} dB" if raised_db else f"{title} alone"
-    side = Side(f"solo-{letter.lower()}", letter, label, f"side-{colour}", source, None, raised_db)
-    return Solo(side, raised_db)
+        difference = Combination(((db_to_amplitude(float(raised_db)), difference),))
+        label = f"{label} +{raised_db} dB"
+    return Solo(Side(f"solo-{letter.lower()}", letter, label, colour, difference, None, raised_db), raised_db)
 
 
-def _raise_db(difference: AudioSource, peak_dbfs: float | None) -> int:
-    """Whole decibels by which a difference is raised to be heard; 0 where it is loud enough."""
-    loudest = float(np.max(momentary_lufs(difference), initial=-np.inf))
-    if loudest >= QUIET_LUFS or peak_dbfs is None:
+def _raise_db(loudest_lufs: float, peak_dbfs: float | None) -> int:
+    """Whole decibels by which a difference is raised to be heard well; 0 where it is loud enough."""
+    if loudest_lufs >= QUIET_LUFS or peak_dbfs is None:
         return 0
-    room_db = _HIGHEST_DBFS - peak_dbfs
-    wanted_db = RAISED_TO_LUFS - loudest
-    return max(int(min(room_db, wanted_db)), 0)
+    return max(int(min(_HIGHEST_DBFS - peak_dbfs, RAISED_TO_LUFS - loudest_lufs)), 0)
 
 
 def repairs_shown(
@@ -124,7 +143,7 @@ def repairs_shown(
             title=repair_title(row),
             measured=tuple(measured_words(row, duration_s)),
             passage="" if row.passage is None else _span(row.passage.start_s, row.passage.stop_s),
-            pictures=_pictures(row, sounds.get(row.stage)),
+            pictures=_pictures(row, sounds[row.stage]) if row.stage in sides else None,
             solo=sides[row.stage].side.name if row.stage in sides else None,
             loop_s=_loop(row, excerpt, start_s),
             raised_db=sides[row.stage].raised_db if row.stage in sides else 0,
@@ -146,8 +165,8 @@ def _loop(row: RepairRow, excerpt: Excerpt | None, start_s: float) -> tuple[floa
     return (round(begin, 3), round(end, 3)) if end - begin >= 1.0 else None
 
 
-def _pictures(row: RepairRow, sound: RepairSound | None) -> Pictures | None:
-    if sound is None or row.passage is None or not row.applied:
+def _pictures(row: RepairRow, sound: RepairSound) -> Pictures | None:
+    if row.passage is None:
         return None
     images = spectrograms(sound.before, sound.after, (0.0, 0.0), _PICTURE_FRAME)
     if images is None or not images.is_changed:

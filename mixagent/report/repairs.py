@@ -9,9 +9,9 @@ import numpy as np
 
 from mixagent.pipeline.dsp.third_octaves import THIRD_OCTAVES_HZ
 from mixagent.pipeline.measure.changes import BandGain
-from mixagent.report.actions import gains_words
+from mixagent.report.actions import HEARD_DB, gains_words
 from mixagent.report.model import ActionRow, RepairRow
-from mixagent.report.words import clock, number, percent, place_label
+from mixagent.report.words import number, percent, place_label
 
 _MOST_BANDS = 3
 _SELDOM = 0.05
@@ -33,21 +33,21 @@ def measured_words(row: RepairRow, duration_s: float) -> list[str]:
     """What was measured of a repair, a clause each: bands, time, level."""
     if not row.applied or row.share is None:
         return []
-    told = [gains_words(run) for run in _runs(row.bands)]
-    if row.share > 0.0:
-        told.append(_time_words(row.share, duration_s))
+    told = [gains_words(run) for run in _runs([band for band in row.bands if _is_told(band)])]
+    whole = "the song" if row.stem is None else "the stem"
+    if row.share < _SELDOM:
+        seconds = row.share * duration_s
+        peak = "" if row.peak_dbfs is None else f", by up to {number(row.peak_dbfs)} dBFS"
+        return [*told, f"{number(seconds, 2 if seconds < 1 else 1)} s of {whole} changed{peak}"]
+    told.append(f"{percent(row.share)} of the time changed")
     if row.level_db is not None:
-        whole = "the song" if row.stem is None else "the stem"
         side = "under" if row.level_db < 0 else "over"
         told.append(f"the difference lies {number(abs(row.level_db), 0)} dB {side} {whole}")
     return told
 
 
-def _time_words(share: float, duration_s: float) -> str:
-    if share < _SELDOM:
-        seconds = share * duration_s
-        return f"{number(seconds, 2 if seconds < 1 else 1)} s of {clock(duration_s)} changed"
-    return f"{percent(share)} of the time changed"
+def _is_told(band: BandGain) -> bool:
+    return max(abs(band.mean_db), abs(band.most_db)) >= HEARD_DB
 
 
 def _runs(bands: Sequence[BandGain]) -> list[tuple[BandGain, ...]]:

@@ -20,6 +20,7 @@ from mixagent.report.terminal import (
     judged_text,
     repair_lines,
     sentences,
+    stages_text,
     translation_table,
 )
 from mixagent.report.words import number, percent, property_words
@@ -87,6 +88,7 @@ def restored_text(found: RestoreReport) -> RenderableType:
         *sentences("What would be done" if found.dry_run else "What was done", found.done, ""),
         *repair_lines(found.repairs, found.input.duration_s),
         Text(f"Looked for: {', '.join(found.looked_for)}", style="dim"),
+        *stages_text(found.stages),
         *written,
         *(Text(f"! {line}", style="yellow") for line in found.warnings),
     )

@@ -67,7 +67,7 @@ def summary_text(report: Report) -> RenderableType:
         *translation_table(report.translation, report.translation_after),
         *_platforms(report.platforms, report.target.name),
         *_codecs(report.codecs),
-        *_stages(report.stages),
+        *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
@@ -82,7 +82,7 @@ def planned_text(report: Report) -> RenderableType:
         *sentences("What would be done", report.summary.done, "nothing"),
         *repair_lines(report.restoration, report.input.duration_s),
         *_strengths(report.decision.strengths),
-        *_stages(report.stages),
+        *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
 
@@ -97,17 +97,11 @@ def judged_text(judged: Judged | None) -> list[RenderableType]:
 
 def repair_lines(rows: Sequence[RepairRow], duration_s: float) -> list[RenderableType]:
     """A line for each repair that changed something, by what was measured of it; none where none did."""
-    lines = [
-        "; ".join(
-            [
-                f"{repair_title(row)}: {percent(row.amount)}",
-                *measured_words(row, duration_s),
-                f"{number(row.seconds)} s of work",
-            ]
-        )
-        for row in rows
-        if row.applied
-    ]
+    lines = []
+    for row in (row for row in rows if row.applied):
+        amount = [f"at {percent(row.amount)}"] if row.amount < 1.0 else []
+        told = [*amount, *measured_words(row, duration_s), f"{number(row.seconds)} s of work"]
+        lines.append(f"{repair_title(row)}: {'; '.join(told)}")
     return sentences("Repairs, measured", lines, "") if lines else []
 
 
@@ -136,9 +130,11 @@ def _strengths(strengths: Strengths) -> list[RenderableType]:
     return [Text(f"Strengths: {words}, the rest in full")] if words else []
 
 
-def _stages(rows: Sequence[StageRow]) -> list[RenderableType]:
-    """The stages in their order, with time and peak of memory; those found in the cache are counted."""
-    shown = [row for row in rows if row.status == "ran"]
+def stages_text(rows: Sequence[StageRow]) -> list[RenderableType]:
+    """The stages in their order, with time and peak of memory; those found in the cache are counted, and
+    those that had nothing to do at once are left out.
+    """
+    shown = [row for row in rows if row.status == "ran" or (row.status == "skipped" and row.seconds >= 0.1)]
     if not shown:
         return []
     cached = sum(row.status == "cached" for row in rows)

@@ -140,10 +140,11 @@ def _recorded(report: RecordedMaster, output: Path | None, song: Path | None, st
     recorded = dict(replayed.pipeline)
     amounts = _recorded_repairs(recorded, replayed.settings)
     merged = OmegaConf.merge(OmegaConf.structured(PipelineConfig), recorded)
-    # How much the cache may hold is for its owner to say, not for a report.
+    # How much disk and memory may hold is for their owner to say, not for a report.
+    own = load_config().pipeline
     pipeline = check_pipeline(
         dataclasses.replace(
-            cast(PipelineConfig, OmegaConf.to_object(merged)), cache_gb=load_config().pipeline.cache_gb
+            cast(PipelineConfig, OmegaConf.to_object(merged)), cache_gb=own.cache_gb, models_gb=own.models_gb
         )
     )
     stems_in = None if report.stems_in is None else recorded_stems(report.stems_in, stems)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from mixagent.pipeline.folders import cache_folder
 from mixagent.pipeline.graph.runner import Cache, Stage, StageEvent, run_stages
 from mixagent.pipeline.types import ShowProgress
+from mixagent.pipeline.warm import MODELS
 from mixagent.session.results import Results
 from mixagent.settings import Config
 
@@ -51,5 +52,6 @@ def opened_run(config: Config, use_cache: bool, progress: ShowProgress | None) -
     """A runner on the user's cache, or on one that is gone when the context ends."""
     show = progress or (lambda stage, share: None)
     budget = config.pipeline.cache_gb * 1e9
+    MODELS.budget_bytes = config.pipeline.models_gb * 1e9
     with Cache(cache_folder(), budget) if use_cache else Cache.temporary() as cache:
         yield Runner(cache, show)

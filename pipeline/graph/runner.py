@@ -105,8 +105,8 @@ class StageEvent:
         fraction: the share done, 0 to 1.
         status: how it stands.
         seconds: that it has taken.
-        peak_bytes: of a stage that ran, the most memory of the whole program while it did (see
-            `memory.Metered`); None before its end, where it did not run, or where the system does not say.
+        peak_bytes: the most memory of the whole program while it worked (see `memory.Metered`); None before
+            its end, where it was in the cache, or where the system does not say.
         beside: stages that ran at some time of it, whose memory is in that figure.
     """
 
@@ -248,7 +248,7 @@ class _Run:
         with METER.metered(name) as taken:
             result, cached = self._cache.obtain(name, self._keys[name], fill)
         status: Status = "skipped" if result.skipped else "cached" if cached else "ran"
-        tell(1.0, status, taken if status == "ran" else None)
+        tell(1.0, status, None if cached else taken)
         return result
 
 

@@ -71,8 +71,13 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
 
 
 def heard(source: AudioSource, progress: Progress) -> dict[str, float] | None:
-    """The network's figures over a song, its loud passages counting most; None of silence."""
-    rows = [(p.power, p.cut_db, p.shimmer, p.coded) for p in _listen(source, progress)]
+    """The network's figures over a song, its loud passages counting most; None of silence, or where the
+    network fails.
+    """
+    try:
+        rows = [(p.power, p.cut_db, p.shimmer, p.coded) for p in _listen(source, progress)]
+    except _NotFiniteError:
+        return None
     if not rows:
         return None
     power, *columns = np.array(rows).T
@@ -130,8 +135,8 @@ class _Passage:
 def _listen(source: AudioSource, progress: Progress) -> Iterator[_Passage]:
     """The passages of a source that sound, its rate brought to `bands.RATE` passage by passage."""
     total = bands.frames_of(round(source.frames * bands.RATE / source.rate))
-    start = -_STEP
-    while start + _PASSAGE < total:
+    start, stop = -_STEP, 0
+    while stop < total:
         # The last passage is as long as the others, where the song is.
         start = max(min(start + _STEP, total - _PASSAGE), 0)
         stop = min(start + _PASSAGE, total)
@@ -174,7 +179,7 @@ def _hear(powers: FloatArray, start: int, last: bool) -> _Passage:
     least = np.float32(db_to_power(LEAST_ADDED_DB)) * powers.mean(axis=2, keepdims=True)
     return _Passage(
         first=start + (inner.start or 0),
-        gain_db=np.sign(gain_db) * np.maximum(np.abs(gain_db) - LEAST_GAIN_DB, 0)[..., inner],
+        gain_db=(np.sign(gain_db) * np.maximum(np.abs(gain_db) - LEAST_GAIN_DB, 0))[..., inner],
         added=np.where(added > least, added, 0)[..., inner],
         power=whole,
         cut_db=float(cut_db.sum() / max(sounding.sum(), 1)),

@@ -25,6 +25,7 @@ import os
 import queue
 import sys
 import threading
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -112,8 +113,14 @@ def convert(folder: Path, file: Path, sha256: str, source: dict[str, str] | None
     found = hash_of(file)
     if found != sha256:
         raise ValueError(f"{file.name} is not the expected file: its SHA-256 is {found}")
-    state = torch.load(file, map_location="cpu", weights_only=True, mmap=True)["state_dict"]
-    kept = {name: tensor.contiguous().clone() for name, tensor in state.items() if needed(name)}
+    state = torch.load(file, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(file))[
+        "state_dict"
+    ]
+    kept = {
+        name: value.contiguous().clone()
+        for name, value in state.items()
+        if needed(name) and isinstance(value, torch.Tensor)
+    }
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{WEIGHTS}.part"
     save_file(kept, part)

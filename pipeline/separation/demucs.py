@@ -34,9 +34,11 @@ from mixagent.pipeline.types import (
     blocks,
     spool,
 )
+from mixagent.pipeline.warm import MODELS
 
 _CHUNK_S = 10.0
 _OVERLAP_S = 1.0
+_WORK_BYTES = 1.5e9
 
 _GPU_BATCH = 8
 """Chunks that go through a network together. Halved where they do not fit."""
@@ -92,7 +94,19 @@ class DemucsSeparator:
     def _separated(
         self, mix: AudioSource, files: BagFiles, scratch: Path, progress: Progress | None
     ) -> dict[str, AudioSource]:
-        bag = load_bag(files, self._device)
+        # Under a name of its own, and given up at the end: the stopping of a run hangs on its networks.
+        with MODELS.loaded(
+            f"{self.name} of {id(mix)} on {self._device}",
+            lambda: load_bag(files, self._device),
+            sum(path.stat().st_size for path in files.weights),
+            work_bytes=_WORK_BYTES,
+            keep=False,
+        ) as bag:
+            return self._run(mix, bag, scratch, progress)
+
+    def _run(
+        self, mix: AudioSource, bag: Bag, scratch: Path, progress: Progress | None
+    ) -> dict[str, AudioSource]:
         resampled = resample(mix, bag.rate, scratch / "mix-at-model-rate.f32")
         runner = Runner(bag, self.stem_names, level(resampled), self._device, self._precision)
         overlap = round(_OVERLAP_S * bag.rate)

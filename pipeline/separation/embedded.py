@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import AbstractContextManager
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.errors import ModelMissingError
@@ -22,11 +23,17 @@ from mixagent.pipeline.separation.spleeter import (
     SpleeterSeparator,
     active_rms,
     fast_hop,
-    weight_files,
+    loaded_networks,
 )
 from mixagent.pipeline.types import AudioSource, Progress, Stems
+from mixagent.pipeline.warm import MODELS
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.separation.splitter_network import SplitterNetwork
 
 STEM_NAMES = ("vocals", "drums", "bass", "other")
+
+_SPLITTER_BYTES, _WORK_BYTES = 16e6, 0.5e9
 
 SPLITTER_VERSION = 2
 """Of the splitter's form, `version` in its configuration: weights of another form do not fit."""
@@ -54,15 +61,27 @@ class EmbeddedSeparator:
 
     def separate(self, mix: AudioSource, scratch: Path, progress: Progress | None = None) -> Stems:
         """See `Separator.separate`."""
-        from mixagent.pipeline.separation.spleeter_network import Masker, load_networks
-        from mixagent.pipeline.separation.splitter_network import Splitter, load_splitter
+        from mixagent.pipeline.separation.spleeter_network import Masker
+        from mixagent.pipeline.separation.splitter_network import Splitter
 
         rms = active_rms(mix)
-        spleeter = load_networks(weight_files(), self._device)
-        masker = Masker(fast_hop(mix.rate), spleeter, db_to_amplitude(NET_LEVEL_DB) / rms)
-        splitter = Splitter(masker, load_splitter(read_weights(self._checkpoint), self._device), 1 / rms)
-        pieces = run_chunks(mix, splitter, CHUNK_HOPS * masker.hop, round(OVERLAP_S * mix.rate))
-        return Stems(mix, write_stems(pieces, STEM_NAMES, scratch, mix, progress))
+        with loaded_networks(self._device, _WORK_BYTES) as spleeter, self._network() as network:
+            masker = Masker(fast_hop(mix.rate), spleeter, db_to_amplitude(NET_LEVEL_DB) / rms)
+            splitter = Splitter(masker, network, 1 / rms)
+            pieces = run_chunks(mix, splitter, CHUNK_HOPS * masker.hop, round(OVERLAP_S * mix.rate))
+            return Stems(mix, write_stems(pieces, STEM_NAMES, scratch, mix, progress))
+
+    def _network(self) -> AbstractContextManager[SplitterNetwork]:
+        from mixagent.pipeline.separation.splitter_network import load_splitter
+
+        folder, device = self._checkpoint, self._device
+        # Under folder and hash, so that another's weights are never taken for it.
+        return MODELS.loaded(
+            f"splitter {folder} {read_config(folder)['weights_sha256']} on {device}",
+            lambda: load_splitter(read_weights(folder), device),
+            _SPLITTER_BYTES,
+            keep=device == "cpu",
+        )
 
 
 def shipped_checkpoint() -> Path:

@@ -7,8 +7,11 @@ imported only when there is something to separate.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata, util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.fft import next_fast_len
@@ -17,9 +20,14 @@ from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.separation.chunks import run_chunks, write_stems
 from mixagent.pipeline.types import AudioSource, Progress, Stems, blocks
+from mixagent.pipeline.warm import MODELS
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.separation.spleeter_network import UNet
 
 STEM_NAMES = ("vocals", "accompaniment")
 
+_WORK_BYTES = 0.25e9
 _NET_RATE = 44100
 _NET_HOP = 1024
 CHUNK_HOPS = 447
@@ -52,12 +60,34 @@ class SpleeterSeparator:
 
     def separate(self, mix: AudioSource, scratch: Path, progress: Progress | None = None) -> Stems:
         """See `Separator.separate`."""
-        from mixagent.pipeline.separation.spleeter_network import Masker, load_networks
+        from mixagent.pipeline.separation.spleeter_network import Masker
 
-        networks = load_networks(weight_files(), self._device)
-        masker = Masker(fast_hop(mix.rate), networks, db_to_amplitude(NET_LEVEL_DB) / active_rms(mix))
-        pieces = run_chunks(mix, masker, CHUNK_HOPS * masker.hop, round(OVERLAP_S * mix.rate))
-        return Stems(mix, write_stems(pieces, STEM_NAMES, scratch, mix, progress))
+        with loaded_networks(self._device, _WORK_BYTES) as networks:
+            masker = Masker(fast_hop(mix.rate), networks, db_to_amplitude(NET_LEVEL_DB) / active_rms(mix))
+            pieces = run_chunks(mix, masker, CHUNK_HOPS * masker.hop, round(OVERLAP_S * mix.rate))
+            return Stems(mix, write_stems(pieces, STEM_NAMES, scratch, mix, progress))
+
+
+@contextmanager
+def loaded_networks(device: str, work_bytes: float) -> Iterator[tuple[UNet, ...]]:
+    """The two networks, kept warm on a CPU; a GPU's memory is given back.
+
+    Args:
+        device: where they are to run.
+        work_bytes: that a run takes beside them.
+    """
+    from mixagent.pipeline.separation.spleeter_network import load_networks
+
+    files = weight_files()
+    size_bytes = sum(path.stat().st_size for path in files)
+    with MODELS.loaded(
+        f"spleeter on {device}",
+        lambda: load_networks(files, device),
+        size_bytes,
+        work_bytes=work_bytes,
+        keep=device == "cpu",
+    ) as networks:
+        yield networks
 
 
 def fast_hop(rate: int) -> int:

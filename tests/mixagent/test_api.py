@@ -34,6 +34,7 @@ def test_the_public_names_are_these():
             "OutputError",
             "OutputFile",
             "ReplayResult",
+            "RestoreResult",
             "SplitResult",
             "UsageError",
             "__version__",
@@ -42,6 +43,7 @@ def test_the_public_names_are_these():
             "compare",
             "master",
             "replay",
+            "restore",
             "split",
             "vocals",
         ]
@@ -51,7 +53,7 @@ def test_the_public_names_are_these():
         _ = mixagent.masters
 
 
-FUNCTIONS = ("album", "analyze", "compare", "master", "replay", "split", "vocals")
+FUNCTIONS = ("album", "analyze", "compare", "master", "replay", "restore", "split", "vocals")
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

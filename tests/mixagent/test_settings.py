@@ -51,6 +51,7 @@ def test_a_parameter_of_the_chain_is_set_by_its_name():
         "policy.name=[1]",
         "pipeline.cache_gb=-1",
         "pipeline.cache_gb=nan",
+        "pipeline.models_gb=-1",
         "=",
         "a b",
     ],

@@ -390,13 +390,14 @@ def _finaliser(finish: Finished) -> FinaliserSection:
 
 def stage_row(event: StageEvent, result: Result | None) -> StageRow:
     """A stage of the run, by its last event and what it left; None where it left nothing."""
-    detail = None if result is None or result.skipped else result.values.get("why")
+    values = {} if result is None or result.skipped else result.values
     return StageRow(
         name=event.stage,
         status=event.status,
         seconds=round(event.seconds, 3),
-        detail=detail,
+        detail=values.get("why"),
         peak_bytes=event.peak_bytes,
+        device_peak_bytes=values.get("device_peak_bytes") if event.status == "ran" else None,
         beside=event.beside,
     )
 

@@ -42,6 +42,8 @@ COMMANDS = [
     ["master"],
     ["replay"],
     ["analyze"],
+    ["restore"],
+    ["repairs"],
     ["split"],
     ["vocals"],
     ["album"],

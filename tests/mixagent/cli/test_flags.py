@@ -13,11 +13,25 @@ from mixagent.cli.album import AlbumFlags
 from mixagent.cli.app import COMMANDS, GROUPS, command_line
 from mixagent.cli.common import flag, keywords
 from mixagent.cli.master import MasterFlags
+from mixagent.cli.restore import RestoreFlags
 from mixagent.cli.split import SplitFlags
-from mixagent.options import AlbumOptions, MasterOptions, SplitOptions, album_request, master_request
+from mixagent.options import (
+    AlbumOptions,
+    MasterOptions,
+    RestoreOptions,
+    SplitOptions,
+    album_request,
+    master_request,
+    restore_request,
+)
 
 PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
-BUNDLES = [(MasterFlags, MasterOptions), (SplitFlags, SplitOptions), (AlbumFlags, AlbumOptions)]
+BUNDLES = [
+    (MasterFlags, MasterOptions),
+    (SplitFlags, SplitOptions),
+    (AlbumFlags, AlbumOptions),
+    (RestoreFlags, RestoreOptions),
+]
 
 
 @pytest.fixture(scope="module")
@@ -40,17 +54,19 @@ def options_of(command):
 def test_every_flag_is_an_option_of_the_library_and_the_other_way_round(bundle, options):
     # How many stems is an option of split alone, since vocals are two.
     own = {field.name for field in fields(bundle)} | ({"stems"} if bundle is SplitFlags else set())
-    assert own == options.__annotations__.keys()
+    assert own == get_type_hints(options).keys()
 
 
 def test_the_defaults_are_those_of_the_library(tmp_path, song):
     assert master_request(song, keywords(MasterFlags())) == master_request(song, {})
     assert album_request([song], keywords(AlbumFlags())) == album_request([song], {})
+    assert restore_request(song, keywords(RestoreFlags())) == restore_request(song, {})
 
 
 @pytest.mark.parametrize(("bundle", "options"), BUNDLES, ids=lambda each: each.__name__)
 def test_an_error_writes_an_option_as_its_flag(bundle, options, commands):
-    name = {MasterFlags: "master", SplitFlags: "split", AlbumFlags: "album"}[bundle]
+    names = {MasterFlags: "master", SplitFlags: "split", AlbumFlags: "album", RestoreFlags: "restore"}
+    name = names[bundle]
     written = {opt for each in options_of(commands[name]) for opt in (*each.opts, *each.secondary_opts)}
     assert {flag(field.name) for field in fields(bundle)} <= written
 
@@ -63,7 +79,7 @@ def test_what_commands_share_is_declared_once():
         assert len({id(each[name].__metadata__[0]) for each in (hints[0], hints[2])}) == 1
 
 
-@pytest.mark.parametrize("name", ["master", "split", "vocals", "album"])
+@pytest.mark.parametrize("name", ["master", "split", "vocals", "album", "restore"])
 def test_the_options_of_songs_stand_in_panels(commands, name):
     assert all(option.rich_help_panel for option in options_of(commands[name]) if option.name != "help")
 

@@ -26,6 +26,8 @@ from mixagent.report.model import (
     CheckedCodec,
     Codecs,
     FindingRow,
+    Report,
+    StageRow,
     TranslationRow,
 )
 from mixagent.report.page import write_page
@@ -219,6 +221,38 @@ def test_the_summary_fits_a_small_terminal():
     assert len(lines) <= 30
     assert max(map(len, lines)) <= 80
     assert "Integrated loudness" in console.file.getvalue()
+
+
+STAGES = (
+    StageRow(name="decode", status="cached", seconds=0.1, detail=None),
+    StageRow(name="analyse", status="ran", seconds=2.0, detail=None, peak_bytes=247_000_000),
+    StageRow(name="offset", status="skipped", seconds=0.02, detail=None, peak_bytes=250_000_000),
+    StageRow(name="declip", status="skipped", seconds=0.61, detail=None, peak_bytes=251_000_000),
+    StageRow(
+        name="separate",
+        status="ran",
+        seconds=9.04,
+        detail=None,
+        peak_bytes=1_420_000_000,
+        device_peak_bytes=2_130_000_000,
+        beside=("listen",),
+    ),
+)
+
+
+def test_stages_are_told_in_their_order_with_the_memory_of_each(written):
+    path, _, report = written(song(), song())
+    report = replace(report, stages=STAGES)
+    write_page(report, song(), song(), path)
+    page = " ".join(path.read_text("utf-8").split())
+    assert re.search(r"1.42 GB and 2.13 GB on the GPU<span[^>]*>with listen</span>", page)
+    assert ">247 MB<" in page
+    printed = Console(width=300, record=True)
+    printed.print(summary_text(report))
+    told = printed.export_text()
+    assert "most memory (* with others side by side): analyse 2.0 s, 247 MB → declip (nothing to do)" in told
+    assert "0.6 s, 251 MB → separate 9.0 s, 1.42 GB* and 2.13 GB on the GPU; 1 more" in told
+    assert Report.from_dict(report.to_dict()).stages == STAGES
 
 
 def test_the_summary_fills_no_line_of_a_pipe_with_blanks():

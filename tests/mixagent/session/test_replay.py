@@ -5,6 +5,8 @@ import json
 import pytest
 from songs import write_song
 
+from mixagent.pipeline.warm import BUDGET_BYTES, MODELS
+
 
 @pytest.fixture
 def report(mixagent, song):
@@ -86,6 +88,13 @@ def test_an_untouched_song_is_replayed_untouched(mixagent, song):
     report = song.parent / "r.json"
     mixagent("master", song, "--amount", "0", "--report", report)
     assert mixagent("replay", report).code == 0
+
+
+@pytest.mark.parametrize("models_gb", [0, float("nan"), -1])
+def test_a_report_has_no_say_in_what_models_may_take(mixagent, report, models_gb):
+    change(report, lambda found: found["replay"]["pipeline"].update(models_gb=models_gb))
+    assert mixagent("replay", report).code == 0
+    assert MODELS.budget_bytes == BUDGET_BYTES
 
 
 @pytest.mark.parametrize("cache_gb", [0, float("nan"), -1])

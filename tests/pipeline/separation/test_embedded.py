@@ -8,7 +8,7 @@ import torch
 from memory import peak_kb
 
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.separation import choose_separator
+from mixagent.pipeline.separation import choose_separator, embedded
 from mixagent.pipeline.separation.embedded import EmbeddedSeparator, shipped_checkpoint
 from mixagent.pipeline.separation.spleeter import SpleeterSeparator
 from mixagent.pipeline.separation.splitter_network import (
@@ -24,6 +24,7 @@ from mixagent.pipeline.separation.splitter_network import (
     weighted_taps,
 )
 from mixagent.pipeline.types import Audio, FloatArray, Stems, load
+from mixagent.pipeline.warm import MODELS
 
 RATE, WINDOW, HOP = 44100, 4096, 1024
 
@@ -227,3 +228,16 @@ def low_spectrum(wave: FloatArray) -> torch.Tensor:
     window = torch.hann_window(WINDOW)
     spectrum = torch.stft(both, WINDOW, HOP, window=window, pad_mode="constant", return_complex=True)
     return spectrum[None, :, :LOW]
+
+
+def test_networks_that_are_warm_are_not_read_again_and_give_the_same(monkeypatch, tmp_path):
+    monkeypatch.setattr(MODELS, "budget_bytes", 1e9)
+    MODELS.release()
+    mix = Audio(np.random.default_rng(0).normal(0, 0.1, (2, RATE)).astype(np.float32), RATE)
+    first = load(EmbeddedSeparator().separate(mix, tmp_path).parts["drums"]).samples.copy()
+    assert len(MODELS.names) == 2
+    monkeypatch.setattr(embedded, "read_weights", lambda folder: pytest.fail("read again"))
+    second = load(EmbeddedSeparator().separate(mix, tmp_path).parts["drums"]).samples
+    assert np.array_equal(first, second)
+    MODELS.release()
+    assert MODELS.names == ()
