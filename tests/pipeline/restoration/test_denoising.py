@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from scipy.signal import fftconvolve
 from repairing import repair
 from voices import melody, natural, sing
 
@@ -20,8 +21,8 @@ def with_noise(voice, snr_db, gated=True):
     noise = np.random.default_rng(3).standard_normal(voice.samples.shape)
     if gated:
         window = np.hanning(4001)
-        power = np.convolve(np.square(voice.samples[0]), window / window.sum(), "same")
-        noise *= np.clip(10 * np.log10(power / power.max() + 1e-9) / 10 + 5, 0, 1)
+        power = fftconvolve(np.square(voice.samples[0]), window / window.sum(), "same")
+        noise *= np.clip(10 * np.log10(np.maximum(power / power.max(), 1e-9)) / 10 + 5, 0, 1)
     noise *= np.std(voice.samples) / np.std(noise) * 10 ** (-snr_db / 20)
     return Audio((voice.samples + noise).astype(np.float32), voice.rate), noise
 
