@@ -1,11 +1,12 @@
-"""Train the network that undoes limiters.
+"""Train the boosted trees that say how far a limiter held a song down, hop by hop.
 
-    python scripts/train_delimiter.py fit --store STORE --to RUN [--steps 4000] [--minutes 150]
-    python scripts/train_delimiter.py ship --run RUN --to checkpoints/delimiter
+    python scripts/train_delimiter.py prepare --store STORE --to EXAMPLES [--count 1600]
+    python scripts/train_delimiter.py fit --examples EXAMPLES --to checkpoints/delimiter
 
 STORE is of `scripts/music_store.py`. An example is 5 s of a song through a limiter, clipper or chain of them
-drawn anew (`envs/degradation/limiters.py`), 1 to 16 dB over the ceiling, or untouched. The loss needs no
-waveforms: the best gain of a band in a hop, and the SI-SDR of the whole, are made of sums of x·y and y·y.
+drawn anew (`envs/degradation/limiters.py`), 1 to 16 dB over the ceiling, or untouched. It is learned what
+gain in dB brings each hop nearest to what it was, weighted by the hop's amplitude. Each hundred of examples
+is a file of its own, so a killed `prepare` goes on where it was. `fit` needs scikit-learn.
 """
 
 from __future__ import annotations
@@ -13,42 +14,144 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from music_store import RATE, Music
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
 from scipy import signal
-from torch import Tensor
-from training import Plan, Task, ship, train
 
 from mixagent.envs.degradation.limiters import draw_limited
 from mixagent.pipeline.decibels import db_to_amplitude
-from mixagent.pipeline.restoration.delimiter_network import STEP, DelimiterNetwork
-from mixagent.pipeline.restoration.gain_bands import (
-    BANDS,
+from mixagent.pipeline.restoration.limiter_traces import (
     CEILING_SHARE,
     apply_gains,
-    features,
+    hop_means,
     hop_peaks,
-    hop_sums,
-    split,
+    traces,
 )
+from mixagent.pipeline.restoration.trees import Trees
 from mixagent.pipeline.types import FloatArray
 
-FRAMES = 128 * STEP * 108
+FRAMES = 128 * 1728
 """Of an example: 5 s."""
 
-BATCH = 3
+KEPT_HOPS = 3
+"""One hop in so many is learned from: neighbours say the same."""
+
 CLEAN_SHARE = 0.12
-_MOST_DB = 40.0
-_LOSS_MOST_DB = 25.0
-_LIKENESS = 0.15
-_VALIDATED = 24
+VALIDATED = 60
+_FILE = 100
+_MOST_DB = 18.0
 
 Random = np.random.Generator
+
+
+def main() -> None:
+    """Run one of the commands."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    prepare = commands.add_parser("prepare", help="draw examples")
+    prepare.add_argument("--store", type=Path, required=True)
+    prepare.add_argument("--to", type=Path, required=True)
+    prepare.add_argument("--count", type=int, default=1600)
+    prepare.add_argument("--seed", type=int, default=0)
+    fit = commands.add_parser("fit", help="grow the trees, and write the checkpoint")
+    fit.add_argument("--store", type=Path, required=True)
+    fit.add_argument("--examples", type=Path, required=True)
+    fit.add_argument("--to", type=Path, required=True)
+    fit.add_argument("--trees", type=int, default=300)
+    fit.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.command == "prepare":
+        draw_examples(arguments.store, arguments.to, arguments.count, arguments.seed)
+    else:
+        grow(arguments)
+
+
+def draw_examples(store: Path, folder: Path, count: int, seed: int) -> None:
+    """Write the traces, the best gains and their weights of `count` examples, in files of 100."""
+    music = Music.of(store, "train")
+    folder.mkdir(parents=True, exist_ok=True)
+    for first in range(0, count, _FILE):
+        path = folder / f"{first:05d}.npz"
+        if path.exists():
+            continue
+        drawn = [
+            _learned_from(draw_pair(music, np.random.default_rng([seed, first + n]))) for n in range(_FILE)
+        ]
+        rows, gains, weights = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
+        with path.with_suffix(".partial").open("wb") as file:
+            np.savez(file, rows=rows.astype(np.float16), gains=gains, weights=weights)
+        path.with_suffix(".partial").rename(path)
+
+
+def grow(arguments: argparse.Namespace) -> None:
+    """Grow the trees on all examples, measure them on validation songs and write the checkpoint."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    parts = [np.load(path) for path in sorted(arguments.examples.glob("*.npz"))]
+    rows, gains, weights = (np.concatenate([p[n] for p in parts]) for n in ("rows", "gains", "weights"))
+    settings: dict[str, Any] = {
+        "max_iter": arguments.trees,
+        "learning_rate": 0.08,
+        "min_samples_leaf": 300,
+        "max_leaf_nodes": 48,
+        "l2_regularization": 1.0,
+        "max_features": 0.3,
+        "random_state": arguments.seed,
+    }
+    grown = HistGradientBoostingRegressor(**settings).fit(rows, gains, sample_weight=weights)
+    base, arrays = _flattened(grown)
+    arguments.to.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, arguments.to / "weights.safetensors")
+    digest = hashlib.sha256((arguments.to / "weights.safetensors").read_bytes()).hexdigest()
+    config = {"version": 1, "weights_sha256": digest, "base": base}
+    (arguments.to / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    figures = validated(Trees.read(arguments.to), Music.of(arguments.store, "validation"))
+    trained = {"examples": len(parts) * _FILE, **settings, "validation": figures}
+    (arguments.to / "training.json").write_text(json.dumps(trained, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(trained, indent=1))
+
+
+def _flattened(grown: Any) -> tuple[float, dict[str, NDArray[Any]]]:
+    """The trees of scikit-learn's model in the arrays of `Trees`, and their base."""
+    nodes = [tree[0].nodes for tree in grown._predictors]
+    firsts = np.cumsum([0, *(len(tree) for tree in nodes[:-1])])
+    joined = np.concatenate(nodes)
+    offsets = np.repeat(firsts, [len(tree) for tree in nodes])
+    leaf = joined["is_leaf"].astype(bool)
+    arrays = {
+        "roots": firsts.astype(np.int32),
+        "column": np.where(leaf, -1, joined["feature_idx"]).astype(np.int32),
+        "threshold": np.where(leaf, joined["value"], joined["num_threshold"]).astype(np.float32),
+        "left": (joined["left"] + offsets).astype(np.int32),
+        "right": (joined["right"] + offsets).astype(np.int32),
+    }
+    return float(np.ravel(grown._baseline_prediction)[0]), arrays
+
+
+def validated(trees: Trees, music: Music) -> dict[str, float]:
+    """Gains of SI-SDR on fixed examples of songs that were not learned from."""
+    gained, before = [], []
+    for n in range(VALIDATED):
+        pair = draw_pair(music, np.random.default_rng([7, n]))
+        gains_db = np.maximum(trees(traces(pair.limited, RATE, pair.ceiling)), 0)
+        before.append(min(_si_sdr_db(pair.truth, pair.limited), 40.0))
+        after = min(_si_sdr_db(pair.truth, apply_gains(pair.limited, gains_db, RATE)), 40.0)
+        gained.append(after - before[-1])
+    gained_db, before_db = np.array(gained), np.array(before)
+    figures = {
+        "gain_under_14_db": gained_db[before_db < 14].mean(),
+        "gain_14_to_30_db": gained_db[(before_db >= 14) & (before_db < 30)].mean(),
+        "gain_clean_db": gained_db[before_db >= 30].mean(),
+        "worst_under_14_db": gained_db[before_db < 14].min(),
+        "worse_under_14_share": np.mean(gained_db[before_db < 14] < 0),
+    }
+    return {name: round(float(figure), 3) for name, figure in figures.items()}
 
 
 @dataclass(frozen=True)
@@ -58,62 +161,6 @@ class Pair:
     truth: FloatArray
     limited: FloatArray
     ceiling: float
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Features (batch, FEATURES, hops); sums of y·y, x·y and x·x by band and hop, (batch, 3, BANDS, hops)."""
-
-    features: Tensor
-    sums: Tensor
-
-
-def main() -> None:
-    """Run one of the commands."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
-    fit = commands.add_parser("fit", help="train, or go on training")
-    fit.add_argument("--store", type=Path, required=True)
-    fit.add_argument("--to", type=Path, required=True)
-    fit.add_argument("--steps", type=int, default=4000)
-    fit.add_argument("--every", type=int, default=200)
-    fit.add_argument("--minutes", type=float, default=150.0)
-    fit.add_argument("--seed", type=int, default=0)
-    shipped = commands.add_parser("ship", help="weights, configuration and how they came about")
-    shipped.add_argument("--run", type=Path, required=True)
-    shipped.add_argument("--to", type=Path, required=True)
-    arguments = parser.parse_args()
-    torch.manual_seed(getattr(arguments, "seed", 0))
-    net = DelimiterNetwork()
-    if arguments.command == "ship":
-        ship(net, arguments.run, arguments.to)
-        weights = (arguments.to / "weights.safetensors").read_bytes()
-        config = {"version": 1, "weights_sha256": hashlib.sha256(weights).hexdigest()}
-        (arguments.to / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
-        return
-    plan = Plan(arguments.steps, 1e-3, arguments.seed, arguments.minutes, arguments.every, averaging=0.997)
-    train(net, delimiting(arguments.store), plan, arguments.to)
-
-
-def delimiting(store: Path) -> Task[DelimiterNetwork, Batch]:
-    """The task: examples of the training songs, figures of fixed examples of the validation songs."""
-    music, unheard = Music.of(store, "train"), Music.of(store, "validation")
-    fixed = [draw_pair(unheard, np.random.default_rng([7, n])) for n in range(_VALIDATED)]
-
-    def validate(net: DelimiterNetwork) -> Mapping[str, float]:
-        gains = np.array([_gain_db(net, pair) for pair in fixed])
-        before = np.array([_si_sdr_db(pair.truth, pair.limited) for pair in fixed])
-        gained = np.minimum(gains, _MOST_DB) - np.minimum(before, _MOST_DB)
-        damaged = before < _MOST_DB
-        return {
-            "score": float(gained.mean()),
-            "damaged": float(gained[damaged].mean()),
-            "clean": float(gained[~damaged].mean()) if not damaged.all() else 0.0,
-            "worst": float(gained[damaged].min()),
-            "worse": float(np.mean(gained[damaged] < 0)),
-        }
-
-    return Task(lambda random: _batch([draw_pair(music, random) for _ in range(BATCH)]), loss_of, validate)
 
 
 def draw_pair(music: Music, random: Random) -> Pair:
@@ -167,38 +214,16 @@ def _filtered(samples: FloatArray, sections: FloatArray) -> FloatArray:
     return np.asarray(signal.sosfilt(sections, samples), np.float32)
 
 
-def _batch(pairs: list[Pair]) -> Batch:
-    read, sums = [], []
-    for pair in pairs:
-        x, y = split(pair.truth, RATE), split(pair.limited, RATE)
-        read.append(features(pair.limited, y, RATE, pair.ceiling))
-        products = np.stack([(y * y).sum(axis=1), (x * y).sum(axis=1), (x * x).sum(axis=1)])
-        sums.append(hop_sums(products, RATE) / np.float32(np.sum(pair.truth**2) + 1e-9))
-    return Batch(torch.from_numpy(np.stack(read)), torch.from_numpy(np.stack(sums)))
-
-
-def loss_of(net: DelimiterNetwork, batch: Batch) -> Tensor:
-    """Squared error of the gains in dB, by the amplitude of what they move, and a little of the SI-SDR."""
-    gains_db = net(batch.features)
-    gains = 10 ** (gains_db.clamp(-12, 20) / 20)
-    yy, xy, xx = batch.sums.unbind(1)  # each (batch, BANDS, hops)
-    best_db = 20 * torch.log10((xy / (yy + 1e-12)).clamp(0.5, 8))
-    amplitude = yy.sqrt()
-    weight = (
-        amplitude / amplitude.sum((1, 2), keepdim=True) + amplitude / amplitude.sum(2, keepdim=True) / BANDS
-    )
-    astray = (weight * (gains_db - best_db) ** 2).sum((1, 2))
-    moved, shared, truth = (yy * gains**2).sum((1, 2)), (xy * gains).sum((1, 2)), xx.sum((1, 2))
-    alike = (shared**2 / (moved * truth + 1e-20)).clamp(0, 1)
-    unlike = torch.log10(1 - alike + 10 ** (-_LOSS_MOST_DB / 10))
-    return (0.1 * astray + _LIKENESS * unlike).mean()
-
-
-def _gain_db(net: DelimiterNetwork, pair: Pair) -> float:
-    bands = split(pair.limited, RATE)
-    read = torch.from_numpy(features(pair.limited, bands, RATE, pair.ceiling)[None])
-    gains_db = net(read)[0].numpy()
-    return _si_sdr_db(pair.truth, apply_gains(pair.limited, bands, gains_db, RATE))
+def _learned_from(pair: Pair) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Rows, best gains in dB and weights of one hop in `KEPT_HOPS`."""
+    shared = hop_means((pair.truth * pair.limited).sum(axis=0), RATE)
+    power = hop_means(np.square(pair.limited).sum(axis=0), RATE)
+    best_db = 20 * np.log10(np.maximum(shared, 1e-12) / np.maximum(power, 1e-12))
+    amplitude = np.sqrt(power + 1e-12)
+    rows = traces(pair.limited, RATE, pair.ceiling)
+    kept = slice(None, None, KEPT_HOPS)
+    gains_db = np.clip(best_db, -1.0, _MOST_DB).astype(np.float32)
+    return rows[kept], gains_db[kept], (amplitude / amplitude.mean()).astype(np.float32)[kept]
 
 
 def _si_sdr_db(truth: FloatArray, estimate: FloatArray) -> float:

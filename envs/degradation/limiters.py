@@ -14,12 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import fft, ndimage
 
 from mixagent.envs.degradation.dynamics import levelled
 from mixagent.pipeline.decibels import db_to_amplitude
-from mixagent.pipeline.restoration.gain_bands import split
-from mixagent.pipeline.types import Audio, FloatArray
+from mixagent.pipeline.types import Audio, Float64Array, FloatArray
 
 Random = np.random.Generator
 
@@ -91,7 +90,8 @@ def soft_clip(samples: FloatArray, ceiling: float, softness: float) -> FloatArra
 
 def pedalboard_limiter(samples: FloatArray, rate: int, ceiling: float, release_ms: float) -> FloatArray:
     """JUCE's limiter: two compressors and a clipper, with make-up gain."""
-    from pedalboard import Limiter, Pedalboard
+    from pedalboard import Limiter
+    from pedalboard._pedalboard import Pedalboard
 
     board = Pedalboard([Limiter(threshold_db=0.0, release_ms=release_ms)])
     scale = np.float32(ceiling)
@@ -104,10 +104,22 @@ def in_bands(
     """Each of two to four bands limited by itself, `over_db` and a little either way under its own peak."""
     edges_hz = np.sort(np.exp(random.uniform(np.log(80), np.log(8000), int(random.integers(1, 4)))))
     out = np.zeros_like(samples)
-    for band in split(samples, rate, tuple(edges_hz)):
+    for band in _bands(samples, rate, edges_hz):
         deep_db = max(over_db + random.uniform(-4, 3), 0.0)
         out += limit(band, rate, max(float(np.abs(band).max()), 1e-9) * db_to_amplitude(-deep_db))
     return out
+
+
+def _bands(samples: FloatArray, rate: int, edges_hz: Float64Array) -> list[FloatArray]:
+    """Bands by gentle zero-phase filters, which sum to the samples."""
+    frames = samples.shape[1]
+    size = int(fft.next_fast_len(frames + rate // 10, real=True))
+    spectrum = fft.rfft(samples, size)
+    octaves = np.log2(np.maximum(np.fft.rfftfreq(size, 1 / rate), 1.0))
+    below = [np.zeros_like(octaves)]
+    below += [0.5 - 0.5 * np.tanh((octaves - np.log2(edge)) / 0.3) for edge in edges_hz]
+    gains = np.diff(np.stack([*below, np.ones_like(octaves)]), axis=0).astype(np.float32)
+    return [np.asarray(fft.irfft(spectrum * gain, size)[:, :frames]) for gain in gains]
 
 
 def draw_limited(samples: FloatArray, rate: int, over_db: float, random: Random) -> FloatArray:

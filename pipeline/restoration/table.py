@@ -64,6 +64,12 @@ def _declip() -> Work:
     return clipping
 
 
+def _delimit() -> Work:
+    from mixagent.pipeline.restoration import delimiting
+
+    return delimiting
+
+
 def _artefacts() -> Work:
     from mixagent.pipeline.restoration import artefacts
 
@@ -106,17 +112,31 @@ REPAIRS: dict[str, Repair] = {
             _inpaint,
             answers=("glitches",),
         ),
-        Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",)),
+        Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="2"),
+        Repair(
+            "delimit",
+            "gives back what a limiter took from the peaks",
+            _delimit,
+            answers=("crushed",),
+            models=("delimiter",),
+        ),
         Repair(
             "artefacts",
-            "takes back what decoders put in: shimmer, and codecs' artefacts",
+            "takes back shimmer, which decoders put into the highs",
             _artefacts,
             answers=("metallic", "smeared", "glassy"),
-            models=("artefacts",),
         ),
         # Behind what takes shimmer away, which hides where highs end.
-        Repair("extend", "makes highs anew where they end early", _extend, answers=("cut off", "dull")),
-        Repair("fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",)),
+        Repair(
+            "extend",
+            "makes highs anew where they end early",
+            _extend,
+            answers=("cut off", "dull"),
+            models=("bandwidth",),
+        ),
+        Repair(
+            "fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",), models=("bandwidth",)
+        ),
         Repair(
             "denoise",
             "turns down steady noise under a voice",

@@ -1,9 +1,13 @@
 """Measures de-clipping and de-limiting on songs that nothing was trained or tuned on.
 
-    python scripts/restoration/dynamics.py --corpus CORPUS [--only declip|delimit|flatness|finished]
+    python scripts/benchmark_restoration.py dynamics --corpus CORPUS [--only declip delimit flatness finished]
 
 Declip: excerpts are clipped so that so much SDR is left, and rebuilt; beside today's method stands the one
 before it, linear prediction over each clipped run. SDR is over all samples and over the clipped ones.
+Delimit: excerpts go through a limiter so that their peak was so far over its ceiling; SI-SDR and the error of
+the crest before and after, as a listener gets it: at the finding's amount, 0 where nothing is found.
+Flatness: the three mechanisms of the damage, undone by both repairs in their order. Finished: on how many
+songs nobody damaged does each open, and by how much.
 """
 
 from __future__ import annotations
@@ -18,13 +22,17 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from mixagent.envs.corpus import Corpus
-from mixagent.pipeline.decibels import powers_to_db
+from mixagent.envs.corpus import SPLITS, Corpus
+from mixagent.envs.degradation.limiters import LookAhead, box, soft_clip
+from mixagent.envs.pathologies import MECHANISMS, damage
+from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude, powers_to_db
+from mixagent.pipeline.dsp.limiter import TruePeakLimiter
 from mixagent.pipeline.measure.analysis import analyse
-from mixagent.pipeline.restoration import clipping
+from mixagent.pipeline.restoration import clipping, delimiting
 from mixagent.pipeline.restoration.base import Work
 from mixagent.pipeline.restoration.prediction import interpolated, residual_weights
 from mixagent.pipeline.types import Audio, Float64Array, FloatArray, load
+from mixagent.reward.recovery import Original
 
 LEFT_DB = (10.0, 15.0, 20.0, 30.0)
 """SDR of the clipped excerpts."""
@@ -204,7 +212,138 @@ def _predict(x: Float64Array, runs: NDArray[np.int64], sign: float, level: float
             x[start + i] = sign * min(max(sign * solved[i], level), 4 * level)
 
 
-TABLES: dict[str, Callable[[argparse.Namespace], Iterator[str]]] = {"declip": declip_table}
+# --- delimit ---------------------------------------------------------------------------------------
+
+OVER_DB = (3.0, 6.0, 9.0, 12.0, 15.0)
+
+
+def _own(samples: FloatArray, rate: int, ceiling: float) -> FloatArray:
+    """This project's limiter."""
+    limiter = TruePeakLimiter(rate, len(samples), float(amplitudes_to_db(ceiling)))
+    padded = np.pad(samples, ((0, 0), (0, limiter.latency)))
+    return limiter.process(padded)[:, limiter.latency :]
+
+
+def _brick_wall(samples: FloatArray, rate: int, ceiling: float) -> FloatArray:
+    """The brick wall of pedalboard."""
+    from pedalboard import BrickwallLimiter, Pedalboard
+
+    scale = np.float32(ceiling)
+    return np.asarray(Pedalboard([BrickwallLimiter(0.0)])(samples / scale, rate) * scale, np.float32)
+
+
+LIMITERS: dict[str, Callable[[FloatArray, int, float], FloatArray]] = {
+    "box of 6 ms": lambda samples, rate, ceiling: box(samples, rate, ceiling, 0.006),
+    "look-ahead, release 80 ms": LookAhead(),
+    "look-ahead, release 300 ms": LookAhead(attack_ms=2, release_ms=300),
+    "tanh": lambda samples, rate, ceiling: soft_clip(samples, ceiling, 1.0),
+    "this project's (unseen)": _own,
+    "pedalboard's brick wall (unseen)": _brick_wall,
+}
+"""Those marked unseen were kept out of training."""
+
+
+def delimit_table(arguments: argparse.Namespace) -> Iterator[str]:
+    """What limiters took, given back."""
+    yield (
+        "| limiter | over dB | SI-SDR in | out | gain dB (worst) | worse | crest off by: in | out | opened |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
+    truths = list(excerpts(arguments))
+    spent = length_s = 0.0
+    for name, limit in LIMITERS.items():
+        for over_db in OVER_DB:
+            rows = []
+            for truth in truths:
+                ceiling = float(np.abs(truth.samples).max()) * float(db_to_amplitude(-over_db))
+                limited = Audio(limit(truth.samples, truth.rate, ceiling), truth.rate)
+                start = time.process_time()
+                out = repaired(delimiting, limited)
+                spent, length_s = spent + time.process_time() - start, length_s + truth.frames / truth.rate
+                after = (out or limited).samples
+                crest = crest_db(truth.samples)
+                rows.append(
+                    (
+                        si_sdr_db(truth.samples, limited.samples),
+                        si_sdr_db(truth.samples, after),
+                        abs(crest_db(limited.samples) - crest),
+                        abs(crest_db(after) - crest),
+                        out is not None,
+                    )
+                )
+            before, after_db, crest_in, crest_out, opened = np.array(rows).T
+            gain = after_db - before
+            yield (
+                f"| {name} | {over_db:.0f} | {before.mean():.1f} | {after_db.mean():.1f} "
+                f"| {gain.mean():+.2f} ({gain.min():+.2f}) | {np.mean(gain < -0.01):.0%} "
+                f"| {crest_in.mean():.1f} | {crest_out.mean():.1f} | {opened.mean():.0%} |"
+            )
+    opened = [repaired(delimiting, truth) is not None for truth in truths]
+    yield f"\nThe same excerpts untouched: opened on {np.mean(opened):.0%}. "
+    yield f"CPU time: {spent / length_s:.3f} of the length."
+
+
+def si_sdr_db(truth: FloatArray, estimate: FloatArray) -> float:
+    """Energy of the truth, at the estimate's scale, over that of the error."""
+    x, y = truth.ravel().astype(np.float64), estimate.ravel().astype(np.float64)
+    alike = np.dot(x, y) ** 2 / max(np.dot(x, x) * np.dot(y, y), 1e-30)
+    return float(powers_to_db(alike / max(1 - alike, 1e-9)))
+
+
+SEVERITY = 0.6
+
+
+def flatness_table(arguments: argparse.Namespace) -> Iterator[str]:
+    """The damage kind flatness, undone by declip and delimit."""
+    yield "| mechanism | undone: total | punch | texture | tone | worst total | declip | delimit opened |"
+    yield "|---|---|---|---|---|---|---|---|"
+    truths = list(excerpts(arguments, dynamic=False))
+    for mechanism in MECHANISMS["flatness"]:
+        shares, opened = [], []
+        for truth in truths:
+            damaged = damage(truth, "flatness", SEVERITY, mechanism.name)
+            clear = repaired(clipping, damaged)
+            raised = repaired(delimiting, clear or damaged)
+            opened.append((clear is not None, raised is not None))
+            undone = Original(truth).recovery(damaged, raised or clear or damaged)
+            shares.append([undone[name] for name in ("total", "punch", "texture", "tone")])
+        table, share = np.array(shares), np.mean(opened, axis=0)
+        figures = [f"{value:+.1%}" for value in (*np.nanmean(table, axis=0), np.nanmin(table[:, 0]))]
+        yield f"| {mechanism.name} | {' | '.join(figures)} | {share[0]:.0%} | {share[1]:.0%} |"
+
+
+def finished_table(arguments: argparse.Namespace) -> Iterator[str]:
+    """On how many finished songs delimit opens."""
+    yield "| split | songs | declip opens | delimit opens | mean amount where it does | amounts |"
+    yield "|---|---|---|---|---|---|"
+    corpus = Corpus.open(arguments.corpus)
+
+    def nothing(_: float) -> None:
+        return
+
+    for split in SPLITS:
+        songs = corpus.songs(split, "clean truth")
+        drawn = np.random.default_rng(1).permutation(len(songs))[: 4 * arguments.songs]
+        clipped, amounts = 0, []
+        for index in drawn:
+            song = songs[index]
+            audio = corpus.segment(song, max(song.duration_s / 2 - 30, 0), min(song.duration_s, 60.0))
+            analysis = analyse(audio)
+            clipped += clipping.find(audio, analysis, nothing) is not None
+            found = delimiting.find(audio, analysis, nothing)
+            amounts.append(found.amount if found else 0.0)
+        some = [amount for amount in amounts if amount]
+        listed = ", ".join(f"{amount:.2f}" for amount in sorted(some)) or "–"
+        mean = f"{np.mean(some):.2f}" if some else "–"
+        yield f"| {split} | {len(drawn)} | {clipped} | {len(some)} | {mean} | {listed} |"
+
+
+TABLES: dict[str, Callable[[argparse.Namespace], Iterator[str]]] = {
+    "declip": declip_table,
+    "delimit": delimit_table,
+    "flatness": flatness_table,
+    "finished": finished_table,
+}
 
 if __name__ == "__main__":
     flags = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
