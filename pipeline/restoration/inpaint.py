@@ -45,6 +45,7 @@ _NAMES = {
     JUMP: ("jump of level", "jumps of level"),
 }
 _SEAM_S = 0.0025
+_LONGEST_ALONE_S = 0.2
 _SEARCHED_S = 150.0
 _FINDING = 0.8
 _HEARD_S, _NEAR_S = 0.4, 0.025
@@ -231,7 +232,9 @@ class _Mending:
         if len(gap.channels) < source.channels:
             return from_other_channel(near[0], samples, gap.channels[0], rate)
         if near[0].passage is None:
-            return filled(alone, rate)
+            # Too short a song for a passage: prediction fades, and of much would take minutes.
+            short = gap.stop - gap.start <= _LONGEST_ALONE_S * rate
+            return filled(alone, rate) if short else samples[:, alone.start : alone.stop]
         return filled(near[0], rate, _levels(near, rate, gap.start))
 
 
