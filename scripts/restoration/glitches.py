@@ -251,9 +251,8 @@ def gaps(corpus: Corpus, count: int) -> None:
     print("|---|---|---|---|---|---|---|")
     for (ms, name), values in rows.items():
         distance, sdr, spread, seam, spent = np.mean(values, axis=0)
-        print(
-            f"| {ms} ms | {name} | {distance:.2f} | {sdr:.1f} | {spread:+.1f} | {seam:+.1f} | {spent:.2f} |"
-        )
+        moved = "–" if np.isnan(spread) else f"{spread:+.1f}"
+        print(f"| {ms} ms | {name} | {distance:.2f} | {sdr:.1f} | {moved} | {seam:+.1f} | {spent:.2f} |")
 
 
 def _ways(
