@@ -48,14 +48,17 @@ from mixagent.pipeline.restoration.envelope import (
     envelope,
     lacking,
     pieces,
-    song_density,
+    song_power,
 )
-from mixagent.pipeline.restoration.spectral_holes import SpectralHole, measure_spectral_holes
+from mixagent.pipeline.restoration.spectral_holes import SpectralHole, SpectralHoles, measure_spectral_holes
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, spool
 
 LOW_HZ, HIGH_HZ = 2000.0, 16000.0
 AUDIBLE_DB = -65.0
-LEAST_GAPS = 0.05
+LEAST_DB, LEAST_HZ = 13.0, 1100.0
+"""Shallower and lower dips are an arrangement's own."""
+
+LEAST_GAPS = 0.1
 """Share of the cells that can be heard; finished songs have fewer."""
 
 _SURE = 0.5
@@ -69,25 +72,38 @@ _NEAR = 4
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
     """Static holes, or more gaps than finished music has."""
-    holes = measure_spectral_holes(source)
+    measured = measure_spectral_holes(source)
+    holes = [hole for hole in measured.holes if hole.depth_db > LEAST_DB and hole.centre_hz > LEAST_HZ]
     progress(0.3)
     highs = measure_highs(source)
     progress(0.5)
     end_hz = highs.end_hz if highs.cliff else min(source.rate / 2, HIGH_HZ)
     reference, gaps = _gap_share(source, end_hz, progress)
-    if not holes.holes and gaps < LEAST_GAPS:
+    if not holes and gaps < LEAST_GAPS:
         return None
-    words = _words(holes.holes, gaps)
+    words = _words(holes, gaps)
     details = {
-        "holes": [[hole.centre_hz, hole.width_octaves, hole.depth_db] for hole in holes.holes],
-        "missing_hz": [float(hz) for hz in holes.hz[holes.missing_db > 0]],
-        "missing_db": [float(db) for db in holes.missing_db[holes.missing_db > 0]],
+        "holes": [[hole.centre_hz, hole.width_octaves, hole.depth_db] for hole in holes],
+        **_missing(measured, holes),
         "gaps": gaps >= LEAST_GAPS,
         "end_hz": end_hz,
         "density": reference,
     }
-    values = {"holes": float(len(holes.holes)), "gaps_share": gaps}
+    values = {"holes": float(len(holes)), "gaps_share": gaps}
     return Found(f"There {words}.", values, details)
+
+
+def _missing(measured: SpectralHoles, holes: Sequence[SpectralHole]) -> dict[str, list[float]]:
+    """Where and by how much the spectrum is to be raised, in the holes that count."""
+    octaves = np.log2(measured.hz)
+    near = np.zeros(octaves.size, bool)
+    for hole in holes:
+        near |= np.abs(octaves - np.log2(hole.centre_hz)) < hole.width_octaves / 2 + 2 * _EDGE_OCTAVES
+    near &= measured.missing_db > 0
+    return {
+        "missing_hz": [float(hz) for hz in measured.hz[near]],
+        "missing_db": [float(db) for db in measured.missing_db[near]],
+    }
 
 
 def _words(holes: Sequence[SpectralHole], gaps: float) -> str:
@@ -160,7 +176,7 @@ def _judged(read: FloatArray, reference: float, end_hz: float) -> tuple[NDArray[
 
 def _gap_share(source: AudioSource, end_hz: float, progress: Progress) -> tuple[float, float]:
     """The song's density, and the share of its cells that are gaps."""
-    reference = song_density(source, lambda share: progress(0.5 + 0.2 * share))
+    _, reference = song_power(source, lambda share: progress(0.5 + 0.2 * share))
     gone = judged = 0
     count, margin = count_pieces(source), MARGIN_S * RATE // (WINDOW // 2)
     for number, piece in enumerate(pieces(source)):
@@ -198,6 +214,8 @@ def filled(piece: FloatArray, defect: Defect, reference: float, second: int) -> 
     lift = _lift(power, defect)
     have = power * lift**2
     still = np.clip(1 - have.mean(axis=1) / np.maximum(wanted.mean(axis=1), 1e-20), 0, 1) * hollow
+    # Where the song itself is raised by all that is missing, nothing is laid over it.
+    still = still * (lift < 0.9 * 10 ** (defect.missing_db / 20))
     soft = _bins_of_cells(between(gaps.astype(np.float32), windows, STEP))
     short = np.maximum(wanted - _around(have), 0) * soft
     source = sources_of(hollow)

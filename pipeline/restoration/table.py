@@ -52,6 +52,12 @@ def _declick() -> Work:
     return declick
 
 
+def _inpaint() -> Work:
+    from mixagent.pipeline.restoration import inpaint
+
+    return inpaint
+
+
 def _declip() -> Work:
     from mixagent.pipeline.restoration import clipping
 
@@ -100,6 +106,12 @@ REPAIRS: dict[str, Repair] = {
         Repair("offset", "takes out an offset of the wave from zero", _offset, answers=("offset",)),
         # A click goes before whatever raises or smears the song, which would make more of it.
         Repair("declick", "takes out lone clicks", _declick, answers=("glitches",)),
+        Repair(
+            "inpaint",
+            "fills dropouts and foreign bursts, mends splices and jumps of level",
+            _inpaint,
+            answers=("glitches",),
+        ),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="2"),
         Repair(
             "delimit",
@@ -110,10 +122,9 @@ REPAIRS: dict[str, Repair] = {
         ),
         Repair(
             "artefacts",
-            "takes back what decoders put in: shimmer, and codecs' artefacts",
+            "takes back shimmer, which decoders put into the highs",
             _artefacts,
             answers=("metallic", "smeared", "glassy"),
-            models=("artefacts",),
         ),
         # Behind what takes shimmer away, which hides where highs end.
         Repair(

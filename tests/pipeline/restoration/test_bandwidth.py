@@ -145,3 +145,9 @@ def test_cancelling_reaches_the_caller(tmp_path):
 
     with pytest.raises(Stopped):
         bandwidth.run(_music(seconds=2), Found("", {}, {"end_hz": 8000.0, "density": 1e-3}), tmp_path, stop)
+
+
+def test_the_mean_level_never_rises_towards_the_top(tmp_path):
+    made = _repaired(_cut(_music(), 8000), tmp_path)
+    levels = [_band_db(made, low_hz, low_hz + 500) for low_hz in range(14000, 19500, 500)]
+    assert np.diff(levels).max() < 1.5
