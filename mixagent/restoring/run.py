@@ -118,7 +118,7 @@ def restore_song(request: RestoreRequest, progress: ShowProgress | None = None) 
         if output is not None:
             warnings += _written(request, after, output, depth, run)
         found = {row.name for row in found_rows(song_findings(results.heard))}
-        rows = repair_rows(results, amounts, found)
+        rows = repair_rows(results, run.events, amounts, found)
         report = RestoreReport(
             version=__version__,
             input=_input(request.song, results.info),

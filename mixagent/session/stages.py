@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -423,7 +422,6 @@ def _repaired(context: StageContext, source: AudioSource) -> dict[str, Any] | No
 
     repair = REPAIRS[context.settings["repair"]]
     analysis = Results(context.inputs).heard.analysis
-    begin = time.monotonic()
     done = repaired(repair, source, analysis, context.directory, context.progress)
     if done is None:
         return None
@@ -433,7 +431,6 @@ def _repaired(context: StageContext, source: AudioSource) -> dict[str, Any] | No
         "found": found.why,
         "why": restored.why,
         "values": {name: finite_or_none(value) for name, value in restored.values.items()},
-        "seconds": round(time.monotonic() - begin, 3),
     }
     if not restored.applied:
         return values

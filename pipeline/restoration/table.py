@@ -111,6 +111,7 @@ REPAIRS: dict[str, Repair] = {
             "fills dropouts and foreign bursts, mends splices and jumps of level",
             _inpaint,
             answers=("glitches",),
+            models=("inpainting",),
         ),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="2"),
         Repair(
@@ -125,6 +126,7 @@ REPAIRS: dict[str, Repair] = {
             "takes back shimmer, which decoders put into the highs",
             _artefacts,
             answers=("metallic", "smeared", "glassy"),
+            models=("artefacts",),
         ),
         # Behind what takes shimmer away, which hides where highs end.
         Repair(
