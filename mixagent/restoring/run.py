@@ -170,7 +170,7 @@ def _repaired(request: RestoreRequest, run: Runner) -> tuple[Results, list[Model
     needed = parts * song.frames * song.channels * 4
     check_room(run.cache.folder, needed, f"the repairs of {request.song}")
     without = REPAIRS.keys() - request.repairs
-    stages += repairing_stages(without)
+    stages += repairing_stages(without, request.config.pipeline.extender)
     models: list[ModelRow] = []
     if request.on_stems:
         separating, stem_names, model = _separating(request, [stage.name for stage in stages[2:]])
