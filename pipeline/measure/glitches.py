@@ -409,7 +409,7 @@ def find_dropouts(power: FloatArray, least: float, longest: int) -> list[tuple[i
     while cell < count - 24:
         before = _mean(power, cell - 5, cell)
         under = before * _FALL
-        if before < least or power[cell - 1] < 0.1 * before or power[cell + 1] > under:
+        if before < least or power[cell - 1] < 0.01 * before or power[cell + 1] > under:
             cell += 1
             continue
         if _most(power, cell + 1, cell + 4) > under:
@@ -422,10 +422,10 @@ def find_dropouts(power: FloatArray, least: float, longest: int) -> list[tuple[i
         if stop + 24 > count or stop - start > longest:
             continue
         behind = _mean(power, stop + 1, stop + 4)
-        if behind < 0.1 * before:
+        if behind < 0.01 * before:
             continue
         wide_before, wide_behind = _mean(power, start - 20, start), _mean(power, stop + 1, stop + 21)
-        if wide_behind < wide_before / 16 or wide_before < wide_behind / 16:
+        if wide_behind < wide_before / 100 or wide_before < wide_behind / 100:
             continue
         found.append((start, stop + 1, _most(power, start + 1, stop - 1) / before))
     return found

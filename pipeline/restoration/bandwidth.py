@@ -47,10 +47,13 @@ TOP_HZ = 20000.0
 LATEST_HZ = 15000.0
 """Highs that reach further end where many finished songs' do."""
 
-LEAST_MISSING_DB = 30.0
-"""So much is missing above an end where it was cut off; music's own dying out is slower."""
+LEAST_DROP_DB = 20.0
+"""The level falls by so much over an eighth of an octave where something was cut off; music's own by less."""
 
-_REACH_DB, _SMOOTH = 12.0, 8
+LEAST_FALL_DB = 30.0
+"""The same over a quarter of an octave, for edges that are ragged."""
+
+_REACH_DB = 12.0
 _LEAST_OCTAVES = 0.1
 _FALLING_HZ = 14000.0
 _LIFT_DB, _NO_LIFT_DB = 9.0, 18.0
@@ -63,24 +66,32 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
     highs = measure_highs(source)
     progress(0.4)
     room_hz = min(TOP_HZ, source.rate / 2)
-    if not highs.cliff or highs.missing_db < LEAST_MISSING_DB or highs.end_hz * 2**_LEAST_OCTAVES > room_hz:
+    if not highs.cliff or highs.end_hz * 2**_LEAST_OCTAVES > room_hz:
         return None
     power, reference = song_power(source, lambda share: progress(0.4 + 0.6 * share))
-    if _reach_hz(power, highs.end_hz) > LATEST_HZ:
+    reach_hz, drop_db, fall_db = _edge(power, highs.end_hz)
+    if reach_hz > LATEST_HZ or (drop_db < LEAST_DROP_DB and fall_db < LEAST_FALL_DB):
         return None
     return Found(
         f"The highs end at {highs.end_hz / 1000:.1f} kHz.",
-        {"end_hz": highs.end_hz, "missing_db": highs.missing_db},
+        {"end_hz": highs.end_hz, "drop_db": fall_db},
         {"end_hz": highs.end_hz, "density": reference},
     )
 
 
-def _reach_hz(power: Float64Array, end_hz: float) -> float:
-    """The highest frequency at which a mean spectrum is hardly under what it is just below an end."""
-    level_db = 10 * np.log10(_around(power[None], _SMOOTH)[0] + 1e-30)
+def _edge(power: Float64Array, end_hz: float) -> tuple[float, float, float]:
+    """How far up a mean spectrum is hardly under what it is just below an end, and its drops from there over
+    an eighth and over a quarter of an octave.
+    """
+    level_db = 10 * np.log10(_around(power[None])[0] + 1e-30)
     hz = np.arange(power.size) * BIN_HZ
-    below = float(np.median(level_db[(hz > 0.85 * end_hz) & (hz < 0.97 * end_hz)]))
-    return float(hz[level_db > below - _REACH_DB].max(initial=end_hz))
+
+    def typical_db(low: float, high: float) -> float:
+        return float(np.median(level_db[(hz > low * end_hz) & (hz < high * end_hz)]))
+
+    reach_hz = float(hz[level_db > typical_db(0.85, 0.97) - _REACH_DB].max(initial=end_hz))
+    at_db = typical_db(0.93, 0.99)
+    return reach_hz, at_db - typical_db(1.06, 1.12), at_db - typical_db(1.15, 1.25)
 
 
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
@@ -171,8 +182,8 @@ def _shares(power: FloatArray, wanted: FloatArray) -> _Shares:
     )
 
 
-def _around(values: Float64Array, near: int = _NEAR) -> Float64Array:
+def _around(values: Float64Array) -> Float64Array:
     """The mean over the neighbouring bins."""
-    kernel = np.ones(2 * near + 1) / (2 * near + 1)
-    padded = np.pad(values, ((0, 0), (near, near)), mode="edge")
+    kernel = np.ones(2 * _NEAR + 1) / (2 * _NEAR + 1)
+    padded = np.pad(values, ((0, 0), (_NEAR, _NEAR)), mode="edge")
     return np.stack([np.convolve(row, kernel, "valid") for row in padded])

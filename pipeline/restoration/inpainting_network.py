@@ -94,7 +94,8 @@ class _Block(nn.Module):
         y = self.norm(self.over_time(x).transpose(1, 2))
         scale, shift = self.clock(clock)[:, None].chunk(2, -1)
         y = self.down(F.gelu(self.up(y * (1 + scale) + shift)))
-        return x + (self.gain * y).transpose(1, 2)
+        added: Tensor = (self.gain * y).transpose(1, 2)
+        return x + added
 
 
 def _waves(time: Tensor) -> Tensor:

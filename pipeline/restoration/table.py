@@ -122,10 +122,9 @@ REPAIRS: dict[str, Repair] = {
         ),
         Repair(
             "artefacts",
-            "takes back what decoders put in: shimmer, and codecs' artefacts",
+            "takes back shimmer, which decoders put into the highs",
             _artefacts,
             answers=("metallic", "smeared", "glassy"),
-            models=("artefacts",),
         ),
         # Behind what takes shimmer away, which hides where highs end.
         Repair(
