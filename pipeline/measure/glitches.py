@@ -416,7 +416,7 @@ def find_dropouts(power: FloatArray, least: float, longest: int) -> list[tuple[i
             cell += 1
             continue
         start, stop = cell, cell + 4
-        while stop < count and power[stop] <= under and stop - start <= longest:
+        while stop < count and power[stop] <= _STAY * before and stop - start <= longest:
             stop += 1
         cell = stop
         if stop + 24 > count or stop - start > longest:
@@ -431,7 +431,7 @@ def find_dropouts(power: FloatArray, least: float, longest: int) -> list[tuple[i
     return found
 
 
-_FALL = 10**-3.4
+_FALL, _STAY = 10**-3.4, 10**-2.4
 
 
 @njit(cache=True, nogil=True)
@@ -456,6 +456,9 @@ def find_bursts(foreign: FloatArray, least: float, longest: int) -> list[tuple[i
         behind, level = _mean(foreign, stop + 1, stop + 31), _mean(foreign, start, stop)
         if level < _OUT * max(before, behind) or _most(foreign, stop + 1, stop + 31) > level / 3:
             continue
+        # A consonant swells and goes; a burst is there at once.
+        if foreign[start + 1] < _AT_ONCE * level or foreign[stop - 2] < _AT_ONCE * level:
+            continue
         third = max((stop - start) // 3, 1)
         # What was struck dies away.
         if _mean(foreign, stop - third, stop) < _LEVEL * _mean(foreign, start, start + third):
@@ -464,7 +467,7 @@ def find_bursts(foreign: FloatArray, least: float, longest: int) -> list[tuple[i
     return found
 
 
-_OUT, _LEVEL = 25.0, 0.25
+_OUT, _LEVEL, _AT_ONCE = 25.0, 0.25, 0.35
 
 
 @njit(cache=True, nogil=True)

@@ -73,8 +73,10 @@ def predicted(
     around = np.pad(around, (before, after))
     first, last = first + before, last + before
     around[first:last] = 0
+    taper = np.hanning(len(around))
     for iteration in range(iterations):
-        filter_ = prediction(around, min(most, 32) if iteration == 0 and count < most // 8 else most)
+        # Without a taper what stands above a song's cut-off would be the leakage of what is below.
+        filter_ = prediction(around * taper, min(most, 32) if not iteration and count < most // 8 else most)
         order = len(filter_) - 1
         weights = np.zeros(max(count, order + 1))
         weights[: order + 1] = np.correlate(filter_, filter_, "full")[order:]

@@ -45,10 +45,11 @@ _NAMES = {
     JUMP: ("jump of level", "jumps of level"),
 }
 _SEAM_S = 0.0025
+_LONGEST_ALONE_S = 0.2
 _SEARCHED_S = 150.0
 _FINDING = 0.8
 _HEARD_S, _NEAR_S = 0.4, 0.025
-_ALIKE = 0.5
+_ALIKE, _HEARD = 0.45, 6
 
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
@@ -92,7 +93,7 @@ def _without_music(source: AudioSource, glitches: Sequence[Glitch], progress: Pr
 def _comes_again(source: AudioSource, searched: _Searched, glitch: Glitch) -> bool:
     end = glitch.stop if glitch.kind == BURST else glitch.start + 1
     here = _sharpest(source, glitch.start, end, glitch.channels)
-    lags = searched.near(glitch.start, end).passages(glitch.start, end, _passages())
+    lags = searched.near(glitch.start, end).passages(glitch.start, end, _HEARD)
     return any(
         _sharpest(source, glitch.start + lag, end + lag, glitch.channels) > _ALIKE * here for lag in lags
     )
@@ -231,7 +232,9 @@ class _Mending:
         if len(gap.channels) < source.channels:
             return from_other_channel(near[0], samples, gap.channels[0], rate)
         if near[0].passage is None:
-            return filled(alone, rate)
+            # Too short a song for a passage: prediction fades, and of much would take minutes.
+            short = gap.stop - gap.start <= _LONGEST_ALONE_S * rate
+            return filled(alone, rate) if short else samples[:, alone.start : alone.stop]
         return filled(near[0], rate, _levels(near, rate, gap.start))
 
 

@@ -186,6 +186,13 @@ def test_a_song_that_begins_and_ends_in_silence_is_left() -> None:
     assert _found(song) is None
 
 
+def test_a_song_too_short_for_a_passage_keeps_a_long_gap(tmp_path: Path) -> None:
+    hurt = _song(3.0, channels=1)
+    hurt[:, 50000:100000] = 0
+    _, _, mended = _restored(hurt, tmp_path)
+    np.testing.assert_array_equal(mended, hurt)
+
+
 def test_a_network_that_gives_no_numbers_leaves_the_passage_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
