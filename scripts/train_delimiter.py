@@ -99,9 +99,9 @@ def grow(arguments: argparse.Namespace) -> None:
         "max_iter": arguments.trees,
         "learning_rate": 0.08,
         "min_samples_leaf": 300,
-        "max_leaf_nodes": 31,
+        "max_leaf_nodes": 48,
         "l2_regularization": 1.0,
-        "max_features": 0.5,
+        "max_features": 0.3,
         "random_state": arguments.seed,
     }
     grown = HistGradientBoostingRegressor(**settings).fit(rows, gains, sample_weight=weights)

@@ -90,7 +90,8 @@ def soft_clip(samples: FloatArray, ceiling: float, softness: float) -> FloatArra
 
 def pedalboard_limiter(samples: FloatArray, rate: int, ceiling: float, release_ms: float) -> FloatArray:
     """JUCE's limiter: two compressors and a clipper, with make-up gain."""
-    from pedalboard import Limiter, Pedalboard
+    from pedalboard import Limiter
+    from pedalboard._pedalboard import Pedalboard
 
     board = Pedalboard([Limiter(threshold_db=0.0, release_ms=release_ms)])
     scale = np.float32(ceiling)

@@ -26,7 +26,7 @@ from mixagent.pipeline.measure.glitches import (
     measure_cells,
 )
 from mixagent.pipeline.restoration.base import Found, Restored
-from mixagent.pipeline.restoration.filling import (
+from mixagent.pipeline.restoration.gap_filling import (
     AROUND_S,
     LONGEST_FILLED_S,
     LONGEST_PREDICTED_S,

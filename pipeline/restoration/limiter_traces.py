@@ -18,7 +18,7 @@ HOP_S = 128 / 44100
 LISTENED = 18
 """Narrow bands whose power is read."""
 
-TRACES = 65
+TRACES = 113
 """Figures of a hop that `traces` gives."""
 
 CEILING_SHARE = 0.999
@@ -36,7 +36,8 @@ _MOST_AWAY_HOPS = 600
 def hop_starts(frames: int, rate: int) -> NDArray[np.int64]:
     """Where each hop begins; the last may be shorter."""
     count = max(int(np.ceil(frames / (HOP_S * rate) - 1e-6)), 1)
-    return np.floor(np.arange(count) * (HOP_S * rate) + 1e-6).astype(np.int64)
+    starts: NDArray[np.int64] = np.floor(np.arange(count) * (HOP_S * rate) + 1e-6).astype(np.int64)
+    return starts
 
 
 def hop_peaks(samples: FloatArray, rate: int) -> FloatArray:
@@ -83,6 +84,11 @@ def traces(samples: FloatArray, rate: int, ceiling: float) -> FloatArray:
             np.median(dips, axis=0),
         ]
     columns += [part.mean(axis=0) - level_db for part in _thirds(bands_db)]
+    columns += list(bands_db - _mean(bands_db, 171))
+    sixths = bands_db.reshape(6, LISTENED // 6, -1).mean(axis=1)
+    for lag in (-16, -4, 4, 16):
+        columns += list(np.roll(sixths, lag, axis=1) - sixths)
+    columns += [np.roll(level_db, lag) - level_db for lag in (-64, -16, -4, 4, 16, 64)]
     of_all = (
         near.mean(),
         level_db.mean(),
@@ -94,11 +100,11 @@ def traces(samples: FloatArray, rate: int, ceiling: float) -> FloatArray:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
-def _thirds(bands: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _thirds(bands: NDArray[np.floating]) -> tuple[NDArray[np.floating], ...]:
     return bands[:4], bands[4:10], bands[10:]
 
 
-def _mean(values: FloatArray, width: int) -> FloatArray:
+def _mean(values: NDArray[np.floating], width: int) -> NDArray[np.floating]:
     return np.asarray(ndimage.uniform_filter1d(values, width, axis=-1, mode="nearest"))
 
 

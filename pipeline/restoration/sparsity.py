@@ -115,7 +115,8 @@ class _Frame:
 
 @lru_cache(maxsize=2)
 def _window(size: int) -> FloatArray:
-    return (np.hanning(size + 1)[:-1] / np.sqrt(1.5)).astype(np.float32)
+    window: FloatArray = (np.hanning(size + 1)[:-1] / np.sqrt(1.5)).astype(np.float32)
+    return window
 
 
 @njit(cache=True, nogil=True, fastmath=True)

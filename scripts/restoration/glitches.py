@@ -16,11 +16,16 @@ import numpy as np
 
 from mixagent.envs.corpus import Corpus
 from mixagent.pipeline.io import resample
+from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.restoration import inpaint
 from mixagent.pipeline.restoration.declick import find as find_clicks
-from mixagent.pipeline.measure.analysis import analyse
-from mixagent.pipeline.restoration.filling import Neighbourhood, filled, neighbourhoods
-from mixagent.pipeline.restoration.inpainting_network import PASSAGES, continued, load_network
+from mixagent.pipeline.restoration.gap_filling import Neighbourhood, filled, neighbourhoods
+from mixagent.pipeline.restoration.inpainting_network import (
+    PASSAGES,
+    InpaintingNetwork,
+    continued,
+    load_network,
+)
 from mixagent.pipeline.restoration.passages import Frames, Song, measure_levels
 from mixagent.pipeline.types import Audio, FloatArray, load
 from scripts.music_store import RATE, Music
@@ -179,9 +184,8 @@ def hits(corpus: Corpus, count: int) -> None:
             of_audible = [found for heard, found in pairs if heard]
             share = f"{100 * np.mean(of_audible):.0f} %" if of_audible else "–"
             everything = f"{100 * np.mean([found for _, found in pairs]):.0f} %"
-            print(
-                f"| {kind.name} | {size:g} {kind.unit} | {len(pairs)} | {len(of_audible)} | {share} | {everything} |"
-            )
+            cells = (kind.name, f"{size:g} {kind.unit}", len(pairs), len(of_audible), share, everything)
+            print(f"| {' | '.join(str(cell) for cell in cells)} |")
 
 
 def _is_found(hurt: FloatArray, start: int, stop: int) -> bool:
@@ -252,7 +256,9 @@ def gaps(corpus: Corpus, count: int) -> None:
         )
 
 
-def _ways(source: Audio, song: Song, start: int, stop: int, net) -> dict[str, Callable[[], FloatArray]]:  # type: ignore[no-untyped-def]
+def _ways(
+    source: Audio, song: Song, start: int, stop: int, net: InpaintingNetwork
+) -> dict[str, Callable[[], FloatArray]]:
     near = neighbourhoods(source, song, start, stop, PASSAGES)
     best = near[0]
     alone = Neighbourhood(best.samples, best.start, best.stop)

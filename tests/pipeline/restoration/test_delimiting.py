@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from mixagent.envs.degradation.limiters import LookAhead
+from mixagent.envs.degradation.limiters import box
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.restoration import delimiting
@@ -21,22 +21,23 @@ def nothing(_: float) -> None:
 
 
 def drums(seconds: float = 6, channels: int = 2, rate: int = RATE) -> FloatArray:
-    """Kicks and snares of many strengths over a steady chord."""
+    """Kicks and snares of many strengths over a dense, lively bed."""
     rng = np.random.default_rng(2)
     t = np.arange(round(seconds * rate)) / rate
-    out = 0.05 * sum(np.sin(2 * np.pi * f * t) for f in (110, 220, 277, 330, 660))
+    out = 0.12 * sum(np.sin(2 * np.pi * f * t + 3 * np.sin(f * t / 90)) for f in (110, 220, 277, 330, 660))
+    out += rng.normal(0, 0.12, t.size)
     for begun in np.arange(0.1, seconds, 0.25):
-        since = np.clip(t - begun, 0, None) * (t >= begun)
-        strength = rng.uniform(0.3, 1.0)
-        kick = np.sin(2 * np.pi * 55 * since) * np.exp(-18 * since)
-        snare = rng.normal(0, 0.25, t.size) * np.exp(-30 * since) * (rng.random() < 0.5)
-        out = out + strength * (kick + snare) * (t >= begun)
+        since = np.clip(t - begun, 0, None)
+        strength = rng.uniform(0.3, 1.5) * (t >= begun)
+        kick = 2 * np.sin(2 * np.pi * 55 * since) * np.exp(-18 * since)
+        snare = rng.normal(0, 0.5, t.size) * np.exp(-30 * since) * (rng.random() < 0.5)
+        out += strength * (kick + snare)
     sides = np.linspace(1, 0.8, channels)[:, None]
     return (0.9 * out / np.abs(out).max() * sides).astype(np.float32)
 
 
 def limited(samples: FloatArray, over_db: float, rate: int = RATE) -> FloatArray:
-    return LookAhead()(samples, rate, float(np.abs(samples).max()) * 10 ** (-over_db / 20))
+    return box(samples, rate, float(np.abs(samples).max()) * 10 ** (-over_db / 20), 0.006)
 
 
 def si_sdr_db(truth: FloatArray, estimate: FloatArray) -> float:
