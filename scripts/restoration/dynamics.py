@@ -322,7 +322,7 @@ def finished_table(arguments: argparse.Namespace) -> Iterator[str]:
         return
 
     for split in SPLITS:
-        songs = corpus.songs(split, "clean truth")
+        songs = corpus.songs(split, "rough input")
         drawn = np.random.default_rng(1).permutation(len(songs))[: 4 * arguments.songs]
         clipped, amounts = 0, []
         for index in drawn:
