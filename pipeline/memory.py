@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import sys
 import threading
@@ -39,7 +40,7 @@ def _resident(process: int) -> int | None:
         pages = int((_PROC / str(process) / "statm").read_text().split()[1])
     except (OSError, ValueError, IndexError):
         return None
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    return pages * mmap.PAGESIZE
 
 
 def _descendants(process: int) -> list[int]:

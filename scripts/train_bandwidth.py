@@ -401,7 +401,7 @@ class _Steady:
 def set_statistics(net: EnvelopeNetwork, music: Music, path: Path) -> None:
     """Give the network the mean levels of the songs by band, and how their long-term levels vary together."""
     if not path.exists():
-        np.savez(path, **_long_terms(music))
+        np.savez(path, allow_pickle=False, **_long_terms(music))
     kept = np.load(path)
     loud = np.maximum(kept["long_term"], -72.0).reshape(len(kept["long_term"]), -1)
     known = np.tile(CENTRES_HZ[None] < 0.97 * kept["bandwidth_hz"][:, None], 2)

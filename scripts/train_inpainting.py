@@ -9,6 +9,7 @@ An example is a window of a song with a gap in it and the passages of that song 
 from __future__ import annotations
 
 import argparse
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,6 +195,8 @@ def main() -> None:
     net = InpaintingNetwork()
     if arguments.command == "ship":
         ship(net, arguments.run, arguments.to)
+        digest = hashlib.sha256((arguments.to / "weights.safetensors").read_bytes()).hexdigest()
+        (arguments.to / "config.json").write_text(f'{{"weights_sha256": "{digest}"}}\n', encoding="utf-8")
         return
     cache = arguments.to / "levels"
     songs = Songs(arguments.store, "train", cache)

@@ -131,8 +131,10 @@ def _strengths(strengths: Strengths) -> list[RenderableType]:
 
 
 def stages_text(rows: Sequence[StageRow]) -> list[RenderableType]:
-    """The stages in their order, with time and peak of memory; those found in the cache are counted."""
-    shown = [row for row in rows if row.status == "ran"]
+    """The stages in their order, with time and peak of memory; those found in the cache are counted, and
+    those that had nothing to do at once are left out.
+    """
+    shown = [row for row in rows if row.status == "ran" or (row.status == "skipped" and row.seconds >= 0.1)]
     if not shown:
         return []
     cached = sum(row.status == "cached" for row in rows)

@@ -133,11 +133,10 @@ def memory_words(size_bytes: int | None) -> str:
 
 def stage_words(row: StageRow) -> str:
     """A stage in a few words: how long it took, the most memory, and with whom it shared that."""
-    if row.status != "ran":
-        return f"{row.name} ({row.status})"
     memory = "" if row.peak_bytes is None else f", {memory_words(row.peak_bytes)}{'*' if row.beside else ''}"
     on_gpu = "" if row.device_peak_bytes is None else f" and {memory_words(row.device_peak_bytes)} on the GPU"
-    return f"{row.name} {row.seconds:.1f} s{memory}{on_gpu}"
+    looked = " (nothing to do)" if row.status == "skipped" else ""
+    return f"{row.name}{looked} {row.seconds:.1f} s{memory}{on_gpu}"
 
 
 def number(value: float | None, digits: int = 1, sign: bool = False) -> str:

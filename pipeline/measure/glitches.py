@@ -24,13 +24,15 @@ LONGEST_DROPOUT_S = 2.5
 LONGEST_BURST_S = 0.2
 LONGEST_JUMP_S = 8.0
 
-MOST_NEAR = {DROPOUT: 10, BURST: 3, SPLICE: 4, JUMP: 3}
-"""More glitches of a kind than this within 10 s either way are texture."""
+MOST_NEAR = {DROPOUT: (10, 10.0), BURST: (3, 30.0), SPLICE: (4, 30.0), JUMP: (3, 30.0)}
+"""So many of a kind at most within so many seconds either way: with more the song means them."""
 
 _CHUNK_S, _MARGIN_S = 60.0, 9.0
+_TEXTURE_PER_S = 2.0
+_ENDS_DB = 25.0
 _BESIDE_S, _BANDS = 0.025, 14
 _PEAK_LEAST, _PEAK_RATIO, _PEAK_ALONE = 3e-3, 8.0, 2.0
-_NARROW, _NEAR = 40, 120
+_NARROW, _WIDE, _NEAR, _CLEAR = 40, 100, 120, 30.0
 _LEAST_JUMP_DB, _LIKE_JUMP_DB, _LIKE_SHAPE_DB = 3.5, 3.5, 7.0
 _LIKE_LEVEL_DB, _LIKE_MUSIC_DB = 8.0, 9.0
 _ORDER = 32
@@ -43,7 +45,8 @@ class Glitch:
 
     Attributes:
         kind: DROPOUT, BURST, SPLICE or JUMP.
-        start, stop: its first frame and the one after its last; a splice or click is near `start`; a jump's stretch is what stands at another level.
+        start, stop: its first frame and the one after its last; a splice or click is near
+            `start`; a jump's stretch is what stands at another level.
         channels: in which it is.
         size: over what is around it, in dB: a burst's or splice's residual; how far a dropout
             falls; by how much a jump's stretch is too loud, negative where too soft.
@@ -62,7 +65,8 @@ class Glitches:
 
     Attributes:
         glitches: in order.
-        texture: kinds that the song is full of, which are left alone.
+        texture: DROPOUT or SPLICE where the song is full of them, as of the crackle of a record; they are
+            left alone.
     """
 
     glitches: tuple[Glitch, ...]
@@ -102,23 +106,23 @@ def find_glitches(source: AudioSource, progress: Progress) -> Glitches:
         piece = Piece.of(source.read(first, min(start + chunk + margin, frames)), rate)
         for glitch in (*dropouts(piece), *bursts(piece), *peaks(piece)):
             if start <= first + glitch.start < start + chunk:
-                moved = {"start": first + glitch.start, "stop": first + glitch.stop}
-                found.append(replace(glitch, **moved))
+                at, end = first + glitch.start, first + glitch.stop
+                found.append(replace(glitch, start=at, stop=end))
         progress(min(start + chunk, frames) / frames)
-    return _judged(found, rate)
+    return _judged(found, rate, frames / rate)
 
 
-def _judged(found: list[Glitch], rate: int) -> Glitches:
-    """Glitches without the kinds that come so often somewhere that they are the song's texture."""
+def _judged(found: list[Glitch], rate: int, length_s: float) -> Glitches:
+    """Glitches without the kinds that come so often somewhere that the song means them."""
     kept, texture = list[Glitch](), list[str]()
-    for kind, most in MOST_NEAR.items():
+    for kind, (most, near_s) in MOST_NEAR.items():
         of_kind = list(_apart([g for g in found if g.kind == kind], rate))
         at = np.array([g.start for g in of_kind])
-        crowd = max((int((np.abs(at - n) < 10 * rate).sum()) for n in at), default=0)
-        if crowd > most:
-            texture.append(kind)
-        else:
+        crowd = max((int((np.abs(at - n) < near_s * rate).sum()) for n in at), default=0)
+        if crowd <= most:
             kept += of_kind
+        elif kind in (DROPOUT, SPLICE) and crowd > _TEXTURE_PER_S * min(2 * near_s, length_s):
+            texture.append(kind)
     return Glitches(tuple(sorted(_apart(kept, rate), key=lambda g: g.start)), tuple(texture))
 
 
@@ -210,8 +214,11 @@ def peaks(piece: Piece) -> Iterable[Glitch]:
         left, peak = cells.left[channel], cells.peak[channel]
         for cell, ratio in find_lone_peaks(left, peak, _PEAK_LEAST * piece.rms, _PEAK_RATIO, _PEAK_ALONE):
             at = int(cells.at[channel, cell])
-            if _width(piece.residual[channel], at) <= _NARROW:
+            width = _width(piece.residual[channel], at)
+            if width <= _NARROW or (ratio > _CLEAR and width <= _WIDE and _is_steady(left, cell)):
                 change = _change(piece, channel, at - cells.hop // 4, at + cells.hop)
+                if abs(change.level_db) > _ENDS_DB:
+                    continue
                 size = float(20 * np.log10(ratio))
                 found.append((Glitch(SPLICE, at, at + 1, (channel,), size), change))
     yield from _jumps(found, piece.rate)
@@ -220,6 +227,12 @@ def peaks(piece: Piece) -> Iterable[Glitch]:
 def _width(residual: FloatArray, at: int) -> int:
     near = np.abs(residual[max(at - _NEAR, 0) : at + _NEAR])
     return int(np.ptp(np.nonzero(near > abs(residual[at]) / 4)[0]))
+
+
+def _is_steady(left: FloatArray, cell: int) -> bool:
+    """True if as much is left behind a cell as before it, to 4 dB."""
+    before, behind = _mean(left, cell - 15, cell - 2), _mean(left, cell + 3, cell + 16)
+    return bool(0.4 * before < behind < 2.5 * before)
 
 
 def _jumps(found: list[tuple[Glitch, _Change]], rate: int) -> Iterable[Glitch]:
@@ -235,9 +248,9 @@ def _jumps(found: list[tuple[Glitch, _Change]], rate: int) -> Iterable[Glitch]:
                 break
             if last.channels != first.channels or down.shape_db > _LIKE_SHAPE_DB:
                 continue
-            if abs(up.level_db + down.level_db) < _LIKE_JUMP_DB:
+            size = (up.level_db - down.level_db) / 2
+            if abs(up.level_db + down.level_db) < _LIKE_JUMP_DB and abs(size) > _LEAST_JUMP_DB:
                 used |= {k, j}
-                size = (up.level_db - down.level_db) / 2
                 yield Glitch(JUMP, first.start, last.start, first.channels, size)
                 break
     for k, (glitch, _) in enumerate(found):
@@ -251,7 +264,7 @@ class _Change:
 
     Attributes:
         level_db: of all of it.
-        shape_db: deviation over bands.
+        shape_db: deviation of the bands from that, by their median.
     """
 
     level_db: float
@@ -265,14 +278,15 @@ def _change(piece: Piece, channel: int, start: int, stop: int) -> _Change:
         return _Change(np.inf, np.inf)
     before, behind = _bands_db(x[start - size : start]), _bands_db(x[stop : stop + size])
     differs = behind - before
-    return _Change(float(np.median(differs)), float(differs.std()))
+    level_db = float(np.median(differs))
+    return _Change(level_db, 1.48 * float(np.median(np.abs(differs - level_db))))
 
 
 def _bands_db(x: FloatArray) -> Float64Array:
     powers = np.abs(np.fft.rfft(x * np.hanning(len(x)))) ** 2
     edges = np.unique(np.round(np.geomspace(2, len(powers), _BANDS + 1)).astype(int))
     sums = np.add.reduceat(powers, edges[:-1]) / np.diff(edges)
-    return 10 * np.log10(sums + 1e-9 * sums.max() + 1e-12)
+    return np.asarray(10 * np.log10(sums + 1e-9 * sums.max() + 1e-12), np.float64)
 
 
 def measure_cells(samples: FloatArray, rate: int) -> tuple[Cells, FloatArray]:
@@ -282,7 +296,8 @@ def measure_cells(samples: FloatArray, rate: int) -> tuple[Cells, FloatArray]:
     residual = np.stack([residual for residual, _ in both])
     parts = [_cells(x, e, hop) for x, e in zip(samples, residual, strict=True)]
     foreign = np.stack([_cells(foreign, foreign, hop)[0] for _, foreign in both])
-    power, left, peak, at = (np.stack([part[k] for part in parts]) for k in range(4))
+    power, left, peak = (np.stack([part[k] for part in parts]).astype(np.float32) for k in range(3))
+    at = np.stack([part[3] for part in parts])
     return Cells(hop, power, left, foreign, peak, at), residual
 
 
@@ -394,7 +409,7 @@ def find_dropouts(power: FloatArray, least: float, longest: int) -> list[tuple[i
     while cell < count - 24:
         before = _mean(power, cell - 5, cell)
         under = before * _FALL
-        if before < least or power[cell - 1] < 0.1 * before or power[cell + 1] > under:
+        if before < least or power[cell - 1] < 0.01 * before or power[cell + 1] > under:
             cell += 1
             continue
         if _most(power, cell + 1, cell + 4) > under:
@@ -407,16 +422,16 @@ def find_dropouts(power: FloatArray, least: float, longest: int) -> list[tuple[i
         if stop + 24 > count or stop - start > longest:
             continue
         behind = _mean(power, stop + 1, stop + 4)
-        if behind < 0.1 * before:
+        if behind < 0.01 * before:
             continue
         wide_before, wide_behind = _mean(power, start - 20, start), _mean(power, stop + 1, stop + 21)
-        if wide_behind < wide_before / 16 or wide_before < wide_behind / 16:
+        if wide_behind < wide_before / 100 or wide_before < wide_behind / 100:
             continue
         found.append((start, stop + 1, _most(power, start + 1, stop - 1) / before))
     return found
 
 
-_FALL = 10**-2.6
+_FALL = 10**-3.4
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Artefacts of decoders taken back: shimmer, and what low-rate codecs and vocoders leave of a song.
+"""Artefacts of decoders taken back: shimmer, and what codecs and vocoders put into the highs beside it.
 
 A network (`artefact_net`) hears band powers of mid and side and says for each band of each frame how far it
 is to be turned down or up and how much noise it lacks. What it says of finished songs is small but not
@@ -48,11 +48,7 @@ _MARGIN = 43
 _SEAM = 43
 """Frames over which one passage's gains fade into the next one's."""
 
-_SAID = {
-    "shimmer_cut_db": "too much in its highs that shimmers",
-    "shimmer_probability": "shimmer",
-    "codec_probability": "the artefacts of a codec or a vocoder",
-}
+FIGURES = ("shimmer_cut_db", "shimmer_probability", "codec_probability")
 
 _STEP = _PASSAGE - 2 * _MARGIN - _SEAM
 _SILENT_RMS = 1e-4
@@ -61,13 +57,19 @@ _AUDIBLE = 1e-7
 
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
-    """Shimmer or a codec's artefacts: the network hears more of either than in nearly all finished songs."""
-    values = heard(source, progress)
-    if values is None:
+    """Shimmer: the network hears more of it than in nearly all finished songs, or is surer of it.
+
+    Nothing is found in less than a passage of 6 s, of which the network knows too little. A codec's
+    artefacts are told among the values and are no finding by themselves: gains hardly undo them.
+    """
+    if source.frames * bands.RATE < _PASSAGE * bands.HOP * source.rate:
         return None
+    values = heard(source, progress)
     limits = _config()["finished"]
-    said = [words for name, words in _SAID.items() if values[name] > limits[name]]
-    return Found(f"The song has {' and '.join(said)}.", values) if said else None
+    if values is None or all(values[name] <= limits[name] for name in FIGURES[:2]):
+        return None
+    why = f"The highs shimmer: bands between 5 and 14 kHz are {values['shimmer_cut_db']:.1f} dB too loud."
+    return Found(why, values)
 
 
 def heard(source: AudioSource, progress: Progress) -> dict[str, float] | None:
@@ -83,7 +85,8 @@ def heard(source: AudioSource, progress: Progress) -> dict[str, float] | None:
     power, *columns = np.array(rows).T
     weights = np.sqrt(power)
     return {
-        name: float(np.average(column, weights=weights)) for name, column in zip(_SAID, columns, strict=True)
+        name: float(np.average(column, weights=weights))
+        for name, column in zip(FIGURES, columns, strict=True)
     }
 
 

@@ -62,8 +62,8 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
         return None
     return Found(
         f"The highs end at {highs.end_hz / 1000:.1f} kHz.",
-        {"highs_end_hz": highs.end_hz, "missing_db": highs.missing_db},
-        {"from_hz": highs.end_hz},
+        {"end_hz": highs.end_hz, "missing_db": highs.missing_db},
+        {"end_hz": highs.end_hz},
     )
 
 
@@ -76,7 +76,7 @@ def run(
     limits: Limits | None = None,
     files: AudioSRFiles | None = None,
 ) -> Restored:
-    """The source with highs above `found.details["from_hz"]`; the very source where AudioSR failed.
+    """The source with highs above `found.details["end_hz"]`; the very source where AudioSR failed.
 
     Args:
         source, found, scratch, progress: see `base.Work`.
@@ -88,7 +88,7 @@ def run(
         ModelMissingError: it was not pulled.
     """
     files = files or require_audiosr()
-    from_hz = float(found.details["from_hz"])
+    from_hz = float(found.details["end_hz"])
     mid = resample(_Mid(source), RATE, scratch / "audiosr-mid.f32")
     if mid.frames < _FEWEST_FRAMES:
         return Restored(source, False, "The song is too short for AudioSR.", found.values)

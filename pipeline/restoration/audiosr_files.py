@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.files import check_room
+from mixagent.pipeline.files import check_room, write_atomically
 from mixagent.pipeline.folders import data_folder
 
 REPOSITORY, REVISION = "haoheliu/audiosr_basic", "74a47f49061a1e788e968cc43ad45c0b6243f37d"
@@ -194,7 +194,7 @@ def _make_environment(environment: Path) -> None:
     check_room(environment, round(_ENVIRONMENT_BYTES), "AudioSR's environment")
     _call([base, "-m", "venv", str(environment)], f"{base} makes no virtual environment")
     package = environment / "package.txt"
-    package.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
+    write_atomically(package, f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n")
     install = [
         str(_python_of(environment)),
         "-m",
@@ -206,7 +206,7 @@ def _make_environment(environment: Path) -> None:
     failed = "the packages of audiosr could not be installed"
     _call([*install, "--only-binary", ":all:", *PINS], failed)
     _call([*install, "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", str(package)], failed)
-    (environment / _MARK).write_text(json.dumps({"pins": _fingerprint()}) + "\n")
+    write_atomically(environment / _MARK, json.dumps({"pins": _fingerprint()}) + "\n")
 
 
 def _find_python() -> str:

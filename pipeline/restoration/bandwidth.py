@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.measure.highs import Highs, measure_highs
+from mixagent.pipeline.measure.highs import measure_highs
 from mixagent.pipeline.restoration.band_levels import (
     BIN_HZ,
     CENTRES_HZ,
     STEP,
     WINDOW,
+    long_term_db,
     powers_of,
     spectra_of,
 )
@@ -37,12 +39,23 @@ from mixagent.pipeline.restoration.envelope import (
     PIECE_S,
     added_to,
     envelope,
-    song_density,
+    song_power,
 )
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, spool
 
 TOP_HZ = 20000.0
+LATEST_HZ = 15000.0
+"""Highs that reach further end where many finished songs' do."""
+
+LEAST_DROP_DB = 20.0
+"""The level falls by so much over an eighth of an octave where something was cut off; music's own by less."""
+
+LEAST_FALL_DB = 30.0
+"""The same over a quarter of an octave, for edges that are ragged."""
+
+_REACH_DB = 12.0
 _LEAST_OCTAVES = 0.1
+_FALLING_HZ = 14000.0
 _LIFT_DB, _NO_LIFT_DB = 9.0, 18.0
 _SPARSE_DB = 12.0
 _NEAR = 4
@@ -51,20 +64,34 @@ _NEAR = 4
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
     """Highs that end in a cliff where music's own do not."""
     highs = measure_highs(source)
-    progress(0.5)
-    if not highs.is_short or highs.end_hz * 2**_LEAST_OCTAVES > min(TOP_HZ, source.rate / 2):
+    progress(0.4)
+    room_hz = min(TOP_HZ, source.rate / 2)
+    if not highs.cliff or highs.end_hz * 2**_LEAST_OCTAVES > room_hz:
         return None
-    reference = song_density(source, lambda share: progress(0.5 + 0.5 * share))
+    power, reference = song_power(source, lambda share: progress(0.4 + 0.6 * share))
+    reach_hz, drop_db, fall_db = _edge(power, highs.end_hz)
+    if reach_hz > LATEST_HZ or (drop_db < LEAST_DROP_DB and fall_db < LEAST_FALL_DB):
+        return None
     return Found(
         f"The highs end at {highs.end_hz / 1000:.1f} kHz.",
-        {"end_hz": highs.end_hz, "missing_db": highs.missing_db},
+        {"end_hz": highs.end_hz, "drop_db": fall_db},
         {"end_hz": highs.end_hz, "density": reference},
-        _amount(highs),
     )
 
 
-def _amount(highs: Highs) -> float:
-    return 1.0
+def _edge(power: Float64Array, end_hz: float) -> tuple[float, float, float]:
+    """How far up a mean spectrum is hardly under what it is just below an end, and its drops from there over
+    an eighth and over a quarter of an octave.
+    """
+    level_db = 10 * np.log10(_around(power[None])[0] + 1e-30)
+    hz = np.arange(power.size) * BIN_HZ
+
+    def typical_db(low: float, high: float) -> float:
+        return float(np.median(level_db[(hz > low * end_hz) & (hz < high * end_hz)]))
+
+    reach_hz = float(hz[level_db > typical_db(0.85, 0.97) - _REACH_DB].max(initial=end_hz))
+    at_db = typical_db(0.93, 0.99)
+    return reach_hz, at_db - typical_db(1.06, 1.12), at_db - typical_db(1.15, 1.25)
 
 
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
@@ -115,6 +142,7 @@ def extended(
     gone = end_hz < CENTRES_HZ
     mask = np.broadcast_to(gone[None, :, None], (2, gone.size, read.shape[1])).astype(np.float32)
     levels_db, flatness_db = (told or envelope)(read, reference, mask)
+    levels_db = _falling(levels_db, gone & (CENTRES_HZ > _FALLING_HZ))
     windows = power.shape[1]
     hz = np.arange(WINDOW // 2 + 1) * BIN_HZ
     above = (hz > end_hz) & (hz < TOP_HZ)
@@ -126,6 +154,16 @@ def extended(
     made = grown(spectra, power, sources_of(above), target, second)
     added = made * np.sqrt(shares.missing) + spectra * ((shares.lift - 1) * above)
     return signals_of(np.asarray(added, np.complex64), piece.shape[1])
+
+
+def _falling(levels_db: FloatArray, bands: NDArray[np.bool_]) -> FloatArray:
+    """Levels whose mean over time does not rise with frequency in the bands: few songs tell of the last."""
+    first = max(int(np.argmax(bands)) - 1, 0)
+    mean_db = long_term_db(levels_db)[:, first:]
+    lower = np.minimum.accumulate(mean_db, axis=1) - mean_db
+    falling = levels_db.copy()
+    falling[:, first:] += np.asarray(lower, np.float32)[..., None]
+    return falling
 
 
 def _shares(power: FloatArray, wanted: FloatArray) -> _Shares:

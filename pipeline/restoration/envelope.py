@@ -21,14 +21,13 @@ from mixagent.pipeline.restoration.band_levels import (
     BANDS,
     RATE,
     WINDOW,
-    density,
     flatness_db,
     levels_db,
     mid_side,
     powers_of,
     spectra_of,
 )
-from mixagent.pipeline.types import AudioSource, FloatArray, Progress
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress
 
 if TYPE_CHECKING:
     from mixagent.pipeline.restoration.envelope_network import EnvelopeNetwork
@@ -140,14 +139,16 @@ def added_to(source: AudioSource, make: Make, progress: Progress) -> Iterator[Fl
         progress(min(start + length, source.frames) / source.frames)
 
 
-def song_density(source: AudioSource, progress: Progress) -> float:
-    """The density (`band_levels.density`) of a song's own windows, without the silence around it."""
-    margin, total, count = MARGIN_S * RATE, 0.0, count_pieces(source)
+def song_power(source: AudioSource, progress: Progress) -> tuple[Float64Array, float]:
+    """The mean power of a song's bins, mid and side together, and its density (`band_levels.density`)."""
+    margin, count = MARGIN_S * RATE, count_pieces(source)
+    total = np.zeros(WINDOW // 2 + 1)
     for number, piece in enumerate(pieces(source)):
         inner = spectra_of(piece[:, margin:-margin], WINDOW)
-        total += density(powers_of(inner)) * inner.shape[1]
+        total += powers_of(inner).sum(axis=(0, 1), dtype=np.float64)
         progress((number + 1) / count)
-    return total / max(source.frames / source.rate * RATE / WINDOW, 1.0) + 1e-20
+    mean = total / max(source.frames / source.rate * RATE / WINDOW, 1.0)
+    return mean, float(mean.mean()) + 1e-20
 
 
 def _brought(samples: FloatArray, rate: int, to: int, frames: int) -> FloatArray:

@@ -109,7 +109,8 @@ class EnvelopeNetwork(nn.Module):
         solved = torch.linalg.solve(
             seen + torch.diag_embed(torch.where(there > 0, _STRAY_DB**2, 1.0)), over[..., None]
         )
-        return self.mean_db + (spread @ solved)[..., 0].unflatten(1, (2, self.bands))
+        over_mean: Tensor = (spread @ solved)[..., 0].unflatten(1, (2, self.bands))
+        return self.mean_db + over_mean
 
 
 def long_term(levels_db: Tensor) -> Tensor:
@@ -126,7 +127,7 @@ class _Block(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), 0.1))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.norm(self.along(x).transpose(1, 2))
+        y: Tensor = self.norm(self.along(x).transpose(1, 2))
         y = self.down(nn.functional.gelu(self.up(y))) * self.scale
         return x + y.transpose(1, 2)
 

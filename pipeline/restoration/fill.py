@@ -9,6 +9,7 @@ tells. Above the end of the highs nothing is filled: that is for `bandwidth`.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +32,6 @@ from mixagent.pipeline.restoration.band_levels import (
 )
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.copy_up import (
-    NOISE_FLATNESS_DB,
     Target,
     between,
     bins_of,
@@ -48,17 +48,22 @@ from mixagent.pipeline.restoration.envelope import (
     envelope,
     lacking,
     pieces,
-    song_density,
+    song_power,
 )
-from mixagent.pipeline.restoration.spectral_holes import SpectralHole, measure_spectral_holes
+from mixagent.pipeline.restoration.spectral_holes import SpectralHole, SpectralHoles, measure_spectral_holes
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, spool
 
 LOW_HZ, HIGH_HZ = 2000.0, 16000.0
 AUDIBLE_DB = -65.0
-LEAST_GAPS = 0.05
+LEAST_DB, LEAST_HZ = 13.0, 1100.0
+"""Shallower and lower dips are an arrangement's own."""
+
+LEAST_GAPS = 0.1
 """Share of the cells that can be heard; finished songs have fewer."""
 
 _SURE = 0.5
+# Flatter than noise can be: of a gap's own remains nothing is copied.
+_ALL_NOISE_DB = 40.0
 _LIFT_DB = 30.0
 _SPARSER_DB = 4.0
 _EDGE_OCTAVES = 0.04
@@ -67,27 +72,48 @@ _NEAR = 4
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
     """Static holes, or more gaps than finished music has."""
-    holes = measure_spectral_holes(source)
+    measured = measure_spectral_holes(source)
+    holes = [hole for hole in measured.holes if hole.depth_db > LEAST_DB and hole.centre_hz > LEAST_HZ]
     progress(0.3)
     highs = measure_highs(source)
     progress(0.5)
     end_hz = highs.end_hz if highs.cliff else min(source.rate / 2, HIGH_HZ)
     reference, gaps = _gap_share(source, end_hz, progress)
-    if not holes.holes and gaps < LEAST_GAPS:
+    if not holes and gaps < LEAST_GAPS:
         return None
-    words = [f"a hole at {hole.centre_hz / 1000:.1f} kHz" for hole in holes.holes]
-    if gaps >= LEAST_GAPS:
-        words.append(f"gaps in {100 * gaps:.0f} % of the highs")
+    words = _words(holes, gaps)
     details = {
-        "holes": [[hole.centre_hz, hole.width_octaves, hole.depth_db] for hole in holes.holes],
-        "missing_hz": [float(hz) for hz in holes.hz[holes.missing_db > 0]],
-        "missing_db": [float(db) for db in holes.missing_db[holes.missing_db > 0]],
+        "holes": [[hole.centre_hz, hole.width_octaves, hole.depth_db] for hole in holes],
+        **_missing(measured, holes),
         "gaps": gaps >= LEAST_GAPS,
         "end_hz": end_hz,
         "density": reference,
     }
-    values = {"holes": float(len(holes.holes)), "gaps_share": gaps}
-    return Found(f"There {'are' if len(words) > 1 else 'is'} {', '.join(words)}.", values, details)
+    values = {"holes": float(len(holes)), "gaps_share": gaps}
+    return Found(f"There {words}.", values, details)
+
+
+def _missing(measured: SpectralHoles, holes: Sequence[SpectralHole]) -> dict[str, list[float]]:
+    """Where and by how much the spectrum is to be raised, in the holes that count."""
+    octaves = np.log2(measured.hz)
+    near = np.zeros(octaves.size, bool)
+    for hole in holes:
+        near |= np.abs(octaves - np.log2(hole.centre_hz)) < hole.width_octaves / 2 + 2 * _EDGE_OCTAVES
+    near &= measured.missing_db > 0
+    return {
+        "missing_hz": [float(hz) for hz in measured.hz[near]],
+        "missing_db": [float(db) for db in measured.missing_db[near]],
+    }
+
+
+def _words(holes: Sequence[SpectralHole], gaps: float) -> str:
+    """What there is, after "there"."""
+    places = [f"{hole.centre_hz / 1000:.1f}" for hole in holes]
+    listed = " and ".join(part for part in (", ".join(places[:-1]), *places[-1:]) if part)
+    parts = [f"a hole at {listed} kHz" if len(places) == 1 else f"holes at {listed} kHz"] if places else []
+    if gaps >= LEAST_GAPS:
+        parts.append(f"gaps in {100 * gaps:.0f} % of the highs")
+    return f"{'is' if len(places) == 1 else 'are'} {' and '.join(parts)}"
 
 
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
@@ -110,7 +136,8 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
     audio = spool(added_to(source, make, progress), path, source.rate, source.channels)
     if broken:
         return Restored(source, False, "The network gave no numbers; the holes were left.", found.values)
-    return Restored(audio, True, f"Filled: {found.why[0].lower()}{found.why[1:]}", found.values)
+    what = found.why.removeprefix("There is ").removeprefix("There are ").rstrip(".")
+    return Restored(audio, True, f"Filled: {what}.", found.values)
 
 
 @dataclass(frozen=True)
@@ -149,7 +176,7 @@ def _judged(read: FloatArray, reference: float, end_hz: float) -> tuple[NDArray[
 
 def _gap_share(source: AudioSource, end_hz: float, progress: Progress) -> tuple[float, float]:
     """The song's density, and the share of its cells that are gaps."""
-    reference = song_density(source, lambda share: progress(0.5 + 0.2 * share))
+    _, reference = song_power(source, lambda share: progress(0.5 + 0.2 * share))
     gone = judged = 0
     count, margin = count_pieces(source), MARGIN_S * RATE // (WINDOW // 2)
     for number, piece in enumerate(pieces(source)):
@@ -183,10 +210,12 @@ def filled(piece: FloatArray, defect: Defect, reference: float, second: int) -> 
         return np.zeros_like(piece)
     levels_db_, flatness_db = envelope(read, reference, (mask | gaps).astype(np.float32))
     wanted = bins_of(between(levels_db_, windows, STEP)) * np.float32(reference) * sounding(power)
-    flatness = between(np.where(gaps, NOISE_FLATNESS_DB, flatness_db).astype(np.float32), windows, STEP)
+    flatness = between(np.where(gaps, _ALL_NOISE_DB, flatness_db).astype(np.float32), windows, STEP)
     lift = _lift(power, defect)
     have = power * lift**2
     still = np.clip(1 - have.mean(axis=1) / np.maximum(wanted.mean(axis=1), 1e-20), 0, 1) * hollow
+    # Where the song itself is raised by all that is missing, nothing is laid over it.
+    still = still * (lift < 0.9 * 10 ** (defect.missing_db / 20))
     soft = _bins_of_cells(between(gaps.astype(np.float32), windows, STEP))
     short = np.maximum(wanted - _around(have), 0) * soft
     source = sources_of(hollow)

@@ -26,7 +26,7 @@ from mixagent.pipeline.measure.glitches import (
     measure_cells,
 )
 from mixagent.pipeline.restoration.base import Found, Restored
-from mixagent.pipeline.restoration.filling import (
+from mixagent.pipeline.restoration.gap_filling import (
     AROUND_S,
     LONGEST_FILLED_S,
     LONGEST_PREDICTED_S,
@@ -58,27 +58,26 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
     longest = round(LONGEST_FILLED_S * source.rate)
     left = [g for g in told.glitches if g.kind == DROPOUT and g.stop - g.start > longest]
     mended = [g for g in told.glitches if g not in left]
-    if not mended and not left:
+    if not (mended or left or told.texture):
         return None
     counts = {kind: sum(g.kind == kind for g in mended) for kind in _NAMES}
     values = {f"{_NAMES[kind][1].replace(' ', '_')}": float(n) for kind, n in counts.items() if n}
+    said = []
+    if mended:
+        parts = ", ".join(f"{n} {_NAMES[kind][n > 1]}" for kind, n in counts.items() if n)
+        said.append(f"{parts}, the first at {_clock(mended[0].start, source.rate)}.")
     if left:
         values["left_dropouts"] = float(len(left))
-    parts = [f"{n} {_NAMES[kind][n > 1]}" for kind, n in counts.items() if n]
-    why = f"{', '.join(parts)}, the first at {_clock(mended[0].start, source.rate)}." if mended else ""
-    if left:
         at = ", ".join(_clock(g.start, source.rate) for g in left)
-        why += f" Silent for more than {LONGEST_FILLED_S:.0f} s at {at}: too long to fill."
-    if told.texture:
-        why += (
-            f" Of these it is full, a texture left as it is: {', '.join(_NAMES[k][1] for k in told.texture)}."
-        )
+        said.append(f"Silent for more than {LONGEST_FILLED_S:.0f} s at {at}: too long to fill.")
+    for kind in told.texture:
+        said.append(f"It is full of {_NAMES[kind][1]}: taken for its texture and left.")
     details = {
         "glitches": [asdict(g) for g in mended],
         "left": [[g.start, g.stop] for g in left],
         "texture": list(told.texture),
     }
-    return Found(why.strip(), values, details)
+    return Found(" ".join(said), values, details)
 
 
 def _without_music(source: AudioSource, glitches: Sequence[Glitch], progress: Progress) -> Iterator[Glitch]:

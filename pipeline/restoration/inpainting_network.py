@@ -9,6 +9,8 @@ with ConvNeXt blocks over time (Liu et al., CVPR 2022). `scripts/train_inpaintin
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +19,11 @@ from importlib import resources
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.restoration.filling import Neighbourhood, in_gap
+from mixagent.pipeline.restoration.gap_filling import Neighbourhood, in_gap
 from mixagent.pipeline.restoration.passages import BANDS, Frames, measure_levels
 from mixagent.pipeline.types import FloatArray
 
@@ -93,7 +94,8 @@ class _Block(nn.Module):
         y = self.norm(self.over_time(x).transpose(1, 2))
         scale, shift = self.clock(clock)[:, None].chunk(2, -1)
         y = self.down(F.gelu(self.up(y * (1 + scale) + shift)))
-        return x + (self.gain * y).transpose(1, 2)
+        added: Tensor = (self.gain * y).transpose(1, 2)
+        return x + added
 
 
 def _waves(time: Tensor) -> Tensor:
@@ -181,11 +183,16 @@ def load_network() -> InpaintingNetwork:
     """
     folder = resources.files("mixagent.checkpoints") / "inpainting"
     try:
-        weights = load((folder / "weights.safetensors").read_bytes())
-        net = InpaintingNetwork()
-        net.load_state_dict({name: value.float() for name, value in weights.items()})
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ModelMissingError(f"the weights of the inpainting network cannot be read: {error}") from error
+        data = (folder / "weights.safetensors").read_bytes()
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelMissingError(f"weights are missing in {folder}: reinstall mixagent") from error
+    if hashlib.sha256(data).hexdigest() != config["weights_sha256"]:
+        raise ModelMissingError(
+            f"the weights in {folder} are not those of its config.json: reinstall mixagent"
+        )
+    net = InpaintingNetwork()
+    net.load_state_dict(load(data))
     return net.eval()
 
 

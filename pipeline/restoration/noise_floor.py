@@ -28,12 +28,15 @@ FOUND_DB = -50.0
 STEADY_DB = 3.0
 """The most by which the lower quarter of a band's valleys differ where noise fills them."""
 
+FOLLOWING_DB = 2.5
+"""The most by which valleys that are noise's follow the voice, from its softer half to its louder one."""
+
 _LOWEST_BAND_HZ = 500.0
 _WINDOW_S = 0.09
 _BLOCK_FRAMES = 256
-_ACTIVE_DB = 25.0
-_LEAST_FRAMES = 60
-_LEAST_BANDS = 2
+_ACTIVE_DB = 20.0
+_LEAST_FRAMES = 30
+_LEAST_BANDS, _LEAST_SHARE = 2, 0.4
 _AVERAGED = 3
 
 _VALLEY = 0.1
@@ -73,11 +76,15 @@ def noise_floor(voice: AudioSource) -> NoiseFloor:
         return NoiseFloor(-np.inf, ())
     low, middle, high = np.percentile(valleys[active], (5, 15, 25), axis=0)
     heard = (low > 0).all(0)
-    spread_db = np.where(heard, powers_to_db(high).mean(0) - powers_to_db(low).mean(0), np.inf)
+    low, high = np.where(heard, low, 1.0), np.where(heard, high, np.inf)
+    spread_db = powers_to_db(high).mean(0) - powers_to_db(low).mean(0)
     edges = list(itertools.pairwise(BAND_EDGES_HZ))
     lows, highs = np.array(edges).T
-    steady = (spread_db <= STEADY_DB) & (lows >= _LOWEST_BAND_HZ) & (highs <= 0.9 * voice.rate / 2)
-    if steady.sum() < _LEAST_BANDS:
+    usable = (lows >= _LOWEST_BAND_HZ) & (highs <= 0.9 * voice.rate / 2)
+    steady = (
+        usable & (spread_db <= STEADY_DB) & (_following_db(valleys[active], total[active]) <= FOLLOWING_DB)
+    )
+    if steady.sum() < max(_LEAST_BANDS, _LEAST_SHARE * usable.sum()):
         return NoiseFloor(-np.inf, ())
     densities = middle[:, steady]
     noise = (densities.mean(0) * (highs - lows)[steady]).sum()
@@ -87,6 +94,13 @@ def noise_floor(voice: AudioSource) -> NoiseFloor:
         tuple(edge for edge, kept in zip(edges, steady, strict=True) if kept),
         tuple(tuple(float(density) for density in band) for band in densities.T),
     )
+
+
+def _following_db(valleys: Float64Array, total: Float64Array) -> Float64Array:
+    """How much higher each band's lower valleys are where the voice is loud than where it is soft."""
+    loud = total >= np.median(total)
+    levels = [np.percentile(valleys[which], 25, axis=0).mean(0) for which in (loud, ~loud)]
+    return powers_to_db(np.maximum(levels[0], 1e-30)) - powers_to_db(np.maximum(levels[1], 1e-30))
 
 
 def active_power(powers: Float64Array) -> Float64Array:

@@ -139,7 +139,7 @@ class Likeness:
         context = self.features[:, first:last]
         crossed = (self._spectra * np.conj(scipy.fft.rfft(context * weights, self._size))).sum(axis=0)
         squares = self._squares * np.conj(scipy.fft.rfft(weights, self._size))
-        # Index n: the context laid at window n; what lies beyond the song's ends counts as 0 dB, unlike anything.
+        # Index n: the context laid at window n. Beyond the song's ends stand 0 dB, unlike anything.
         unlike = scipy.fft.irfft(squares - 2 * crossed, self._size)[: self.windows]
         unlike = unlike + float((weights * (context**2).sum(axis=0)).sum())
         unlike /= len(self.features)

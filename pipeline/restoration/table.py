@@ -52,6 +52,12 @@ def _declick() -> Work:
     return declick
 
 
+def _inpaint() -> Work:
+    from mixagent.pipeline.restoration import inpaint
+
+    return inpaint
+
+
 def _declip() -> Work:
     from mixagent.pipeline.restoration import clipping
 
@@ -100,18 +106,37 @@ REPAIRS: dict[str, Repair] = {
         Repair("offset", "takes out an offset of the wave from zero", _offset, answers=("offset",)),
         # A click goes before whatever raises or smears the song, which would make more of it.
         Repair("declick", "takes out lone clicks", _declick, answers=("glitches",)),
+        Repair(
+            "inpaint",
+            "fills dropouts and foreign bursts, mends splices and jumps of level",
+            _inpaint,
+            answers=("glitches",),
+        ),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="2"),
-        Repair("delimit", "gives back what a limiter took from the peaks", _delimit, answers=("flatness",)),
+        Repair(
+            "delimit",
+            "gives back what a limiter took from the peaks",
+            _delimit,
+            answers=("crushed",),
+            models=("delimiter",),
+        ),
         Repair(
             "artefacts",
-            "takes back what decoders put in: shimmer, and codecs' artefacts",
+            "takes back shimmer, which decoders put into the highs",
             _artefacts,
             answers=("metallic", "smeared", "glassy"),
-            models=("artefacts",),
         ),
         # Behind what takes shimmer away, which hides where highs end.
-        Repair("extend", "makes highs anew where they end early", _extend, answers=("cut off", "dull")),
-        Repair("fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",)),
+        Repair(
+            "extend",
+            "makes highs anew where they end early",
+            _extend,
+            answers=("cut off", "dull"),
+            models=("bandwidth",),
+        ),
+        Repair(
+            "fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",), models=("bandwidth",)
+        ),
         Repair(
             "denoise",
             "turns down steady noise under a voice",

@@ -36,7 +36,7 @@ WIDE_HZ = 18000.0
 RIDGE = 30.0
 POWER_FLOOR = 1e-9
 AUDIBLE_DB = -72.0
-FIT_S, WHOLE_S = 10, 30.0
+FIT_S, WHOLE_S = 10, 20.0
 
 Levels = Callable[[FloatArray, float, FloatArray], tuple[FloatArray, FloatArray]]
 
@@ -202,8 +202,9 @@ def _long_terms(store: Path) -> NDArray[np.float64]:
                 continue
             kept = np.load(path, mmap_mode="r")
             start = max(kept.shape[1] // 2 - FIT_S * bands.RATE // 2, 0)
-            part = np.asarray(kept[:, start : start + FIT_S * bands.RATE], np.float32) / 32767
-            power = bands.powers_of(bands.spectra_of(bands.mid_side(part), bands.WINDOW))
+            sound: FloatArray = np.asarray(kept[:, start : start + FIT_S * bands.RATE], np.float32)
+            sound = sound / np.float32(32767)
+            power = bands.powers_of(bands.spectra_of(bands.mid_side(sound), bands.WINDOW))
             rows.append(bands.long_term_db(bands.levels_db(power, bands.density(power))))
         _KEPT[store] = np.stack(rows)
     return _KEPT[store]

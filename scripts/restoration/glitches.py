@@ -16,11 +16,16 @@ import numpy as np
 
 from mixagent.envs.corpus import Corpus
 from mixagent.pipeline.io import resample
-from mixagent.pipeline.measure.glitches import find_glitches
-from mixagent.pipeline.restoration.declick import find as find_clicks
 from mixagent.pipeline.measure.analysis import analyse
-from mixagent.pipeline.restoration.filling import Neighbourhood, filled, neighbourhoods
-from mixagent.pipeline.restoration.inpainting_network import PASSAGES, continued, load_network
+from mixagent.pipeline.restoration import inpaint
+from mixagent.pipeline.restoration.declick import find as find_clicks
+from mixagent.pipeline.restoration.gap_filling import Neighbourhood, filled, neighbourhoods
+from mixagent.pipeline.restoration.inpainting_network import (
+    PASSAGES,
+    InpaintingNetwork,
+    continued,
+    load_network,
+)
 from mixagent.pipeline.restoration.passages import Frames, Song, measure_levels
 from mixagent.pipeline.types import Audio, FloatArray, load
 from scripts.music_store import RATE, Music
@@ -179,40 +184,40 @@ def hits(corpus: Corpus, count: int) -> None:
             of_audible = [found for heard, found in pairs if heard]
             share = f"{100 * np.mean(of_audible):.0f} %" if of_audible else "–"
             everything = f"{100 * np.mean([found for _, found in pairs]):.0f} %"
-            print(
-                f"| {kind.name} | {size:g} {kind.unit} | {len(pairs)} | {len(of_audible)} | {share} | {everything} |"
-            )
+            cells = (kind.name, f"{size:g} {kind.unit}", len(pairs), len(of_audible), share, everything)
+            print(f"| {' | '.join(str(cell) for cell in cells)} |")
 
 
 def _is_found(hurt: FloatArray, start: int, stop: int) -> bool:
     near = RATE // 100
     audio = Audio(hurt, RATE)
-    if any(g.start < stop + near and g.stop > start - near for g in find_glitches(audio, _nop).glitches):
-        return True
-    clicks = find_clicks(audio, analyse(audio), _nop)
-    return clicks is not None and any(start - near < n < stop + near for _, n in clicks.details["clicks"])
+    analysis = analyse(audio)
+    found, clicks = inpaint.find(audio, analysis, _nop), find_clicks(audio, analysis, _nop)
+    told = found.details["glitches"] if found else []
+    stretches = [(g["start"], g["stop"]) for g in told]
+    stretches += [(n, n + 1) for _, n in clicks.details["clicks"]] if clicks else []
+    return any(first < stop + near and last > start - near for first, last in stretches)
 
 
 def alarms(store: Path, minutes: float) -> None:
     """Print what is found in clean music: the validation songs of a store."""
     music = Music.of(store, "validation")
-    counts, texture, frames = defaultdict[str, int](int), defaultdict[str, int](int), 0
-    begun = time.process_time()
+    counts, frames = defaultdict[str, int](int), 0
+    begun, analysis = time.process_time(), analyse(Audio(np.zeros((2, RATE), np.float32), RATE))
     for song in music.songs:
         if frames >= minutes * 60 * RATE:
             break
         samples = np.asarray(song, np.float32) / np.float32(32767)
-        told = find_glitches(Audio(samples, RATE), _nop)
+        audio = Audio(samples, RATE)
+        found = inpaint.find(audio, analysis, _nop)
         frames += samples.shape[1]
-        for glitch in told.glitches:
-            counts[glitch.kind] += 1
-        for kind in told.texture:
-            texture[kind] += 1
+        for glitch in found.details["glitches"] if found else ():
+            counts[glitch["kind"]] += 1
     spent, lasted = time.process_time() - begun, frames / RATE / 60
-    print("| kind | false alarms in 10 minutes | songs of which it is the texture |\n|---|---|---|")
-    for kind in sorted({*counts, *texture}):
-        print(f"| {kind} | {10 * counts[kind] / lasted:.2f} | {texture[kind]} |")
-    print(f"| all | {10 * sum(counts.values()) / lasted:.2f} | |\n")
+    print("| kind | false alarms in 10 minutes |\n|---|---|")
+    for kind in sorted(counts):
+        print(f"| {kind} | {10 * counts[kind] / lasted:.2f} |")
+    print(f"| all | {10 * sum(counts.values()) / lasted:.2f} |\n")
     print(f"{lasted:.0f} minutes, read in {spent:.0f} s of a core.")
 
 
@@ -251,7 +256,9 @@ def gaps(corpus: Corpus, count: int) -> None:
         )
 
 
-def _ways(source: Audio, song: Song, start: int, stop: int, net) -> dict[str, Callable[[], FloatArray]]:  # type: ignore[no-untyped-def]
+def _ways(
+    source: Audio, song: Song, start: int, stop: int, net: InpaintingNetwork
+) -> dict[str, Callable[[], FloatArray]]:
     near = neighbourhoods(source, song, start, stop, PASSAGES)
     best = near[0]
     alone = Neighbourhood(best.samples, best.start, best.stop)

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 from hard_tune import hard_tuned
+from scipy.signal import fftconvolve
 
 from mixagent.envs.degradation.codecs import installed, through_codec
 from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
@@ -133,8 +134,9 @@ def _generated(voices: Sequence[tuple[str, Audio]], opinion: Opinion) -> None:
         )
         opinions = [opinion(voice), opinion(after)] if found else []
         motions = [(one.deviation_cents, one.modulation_cents) for one in both]
-        floor = noise_floor(voice)
-        noise = f"{floor.level_db:.0f} dB" if floor.found else "closed"
+        cleaned, _, noise = _denoised(voice)
+        if cleaned is not voice:
+            noise += f": {_told([opinion(voice), opinion(cleaned)], 2)}"
         print(
             f"| {name} | {said or 'nothing'} | {_slashed(motions, 0, 1)} | {_slashed(motions, 1, 1)} | "
             f"{_told(opinions, 2)} | {noise} |",
@@ -199,8 +201,8 @@ def _presence(voice: Audio) -> FloatArray:
     """1 where the voice is within 40 dB of its loudest, 0 from 50 dB under it on, shape (frames,)."""
     size = round(0.1 * voice.rate)
     window = np.hanning(size)
-    power = np.convolve(np.square(voice.samples).mean(0), window / window.sum(), "same")
-    level_db = powers_to_db(power / power.max())
+    power = fftconvolve(np.square(voice.samples).mean(0), window / window.sum(), "same")
+    level_db = powers_to_db(np.maximum(power / power.max(), 1e-9))
     return np.clip(level_db / 10 + 5, 0, 1).astype(np.float32)
 
 

@@ -226,6 +226,8 @@ def test_the_summary_fits_a_small_terminal():
 STAGES = (
     StageRow(name="decode", status="cached", seconds=0.1, detail=None),
     StageRow(name="analyse", status="ran", seconds=2.0, detail=None, peak_bytes=247_000_000),
+    StageRow(name="offset", status="skipped", seconds=0.02, detail=None, peak_bytes=250_000_000),
+    StageRow(name="declip", status="skipped", seconds=0.61, detail=None, peak_bytes=251_000_000),
     StageRow(
         name="separate",
         status="ran",
@@ -248,7 +250,8 @@ def test_stages_are_told_in_their_order_with_the_memory_of_each(written):
     printed = Console(width=300, record=True)
     printed.print(summary_text(report))
     told = printed.export_text()
-    assert "analyse 2.0 s, 247 MB → separate 9.0 s, 1.42 GB* and 2.13 GB on the GPU; 1 more" in told
+    assert "most memory (* with others side by side): analyse 2.0 s, 247 MB → declip (nothing to do)" in told
+    assert "0.6 s, 251 MB → separate 9.0 s, 1.42 GB* and 2.13 GB on the GPU; 1 more" in told
     assert Report.from_dict(report.to_dict()).stages == STAGES
 
 

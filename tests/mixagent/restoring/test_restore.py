@@ -27,6 +27,13 @@ def samples(path) -> np.ndarray:
     return soundfile.read(path, dtype="float32", always_2d=True)[0]
 
 
+@pytest.fixture(autouse=True)
+def table_of_the_light_ones(monkeypatch):
+    """The repairs without a network, and one of stems."""
+    for name in set(REPAIRS) - {"offset", "declick", "declip", "denoise"}:
+        monkeypatch.delitem(REPAIRS, name)
+
+
 @dataclass(frozen=True)
 class Toy:
     """A repair that scales the second second."""

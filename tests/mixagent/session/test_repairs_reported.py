@@ -33,17 +33,25 @@ class Halver:
         return Restored(Audio(samples, source.rate), True, "A second was turned down.", found.values)
 
 
+def alone(monkeypatch, *names: str) -> None:
+    """Leaves these repairs alone in the table."""
+    for name in set(REPAIRS) - set(names):
+        monkeypatch.delitem(REPAIRS, name)
+
+
 @pytest.fixture
 def toy(monkeypatch):
     def use(work: Halver) -> None:
+        alone(monkeypatch)
         monkeypatch.setitem(REPAIRS, "halve", Repair("halve", "halves a second", lambda: work))
 
     return use
 
 
 @pytest.fixture
-def clicked(tmp_path):
-    """A song with a click between two hits."""
+def clicked(tmp_path, monkeypatch):
+    """A song with a click between two hits, and the repair of it alone."""
+    alone(monkeypatch, "declick")
     samples = song_samples()
     samples[RATE + 9000] += 0.7
     soundfile.write(tmp_path / "clicked.wav", samples, RATE, "FLOAT")
@@ -128,6 +136,7 @@ def test_every_repair_answers_findings_that_there_are():
         assert set(repair.answers) <= {*DEFECTS, *BY_NAME}
 
 
-def test_a_song_without_defects_has_no_rows(tmp_path, cache_folder):
+def test_a_song_without_defects_has_no_rows(tmp_path, cache_folder, monkeypatch):
+    alone(monkeypatch, "offset", "declick", "declip")
     report = mixagent.master(write_song(tmp_path / "clean.wav"), dry_run=True, **QUICK).report
     assert report.restoration == ()

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from voices import melody, natural, sing
 
 from mixagent.pipeline.measure.pitch import FRAME_S, PitchTrack, track_pitch
 from mixagent.pipeline.measure.singing import measure_singing, motion_of
 from mixagent.pipeline.types import Audio
-from tests.voices import melody, natural, sing
 
 
 def tracked(audio):

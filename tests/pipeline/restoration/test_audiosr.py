@@ -103,7 +103,7 @@ class Model:
         self.scratch = folder
 
     def run(self, source, progress=lambda share: None, limits=None, sampling=None, from_hz=END_HZ):
-        found = Found("", {"highs_end_hz": from_hz}, {"from_hz": from_hz})
+        found = Found("", {"end_hz": from_hz}, {"end_hz": from_hz})
         return audiosr.run(source, found, self.scratch, progress, sampling, limits, self.files)
 
     @property
@@ -114,8 +114,8 @@ class Model:
     def is_alive(self):
         try:
             os.kill(int((self.folder / "pid").read_text()), 0)
-        except ProcessLookupError:
-            return False
+        except (ProcessLookupError, FileNotFoundError):
+            return False  # It ended, before it had begun maybe.
         return True
 
 
@@ -248,7 +248,7 @@ def test_progress_never_falls_and_ends_at_one(model):
 
 def test_a_cut_off_is_found_where_it_lies():
     found = audiosr.find(dull(), NO_ANALYSIS, lambda share: None)
-    assert found.details["from_hz"] == pytest.approx(END_HZ, rel=0.05)
+    assert found.details["end_hz"] == pytest.approx(END_HZ, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_a_python_that_is_gone_is_told_of(model):
 
 
 def test_without_it_the_user_is_told_how_to_get_it(tmp_path):
-    found = Found("", {}, {"from_hz": END_HZ})
+    found = Found("", {}, {"end_hz": END_HZ})
     with pytest.raises(ModelMissingError, match="mixagent models pull audiosr"):
         audiosr.run(dull(), found, tmp_path, lambda share: None)
 

@@ -62,7 +62,7 @@ def test_a_song_is_extended_and_is_the_same_under_its_end(weights, tmp_path):
     source = Audio(brick_wall(bright_music(4.0), END_HZ), RATE)
     shares = []
     files, sampling = AudioSRFiles(Path(PYTHON), weights), Sampling("cpu", steps=4)
-    found = Found("", {}, {"from_hz": END_HZ})
+    found = Found("", {}, {"end_hz": END_HZ})
     restored = audiosr.run(source, found, tmp_path, shares.append, sampling, files=files)
     assert restored.applied, restored.why
     assert "on the CPU" in restored.why
@@ -81,7 +81,7 @@ def test_weights_that_were_changed_are_refused(weights, tmp_path):
     data[-1] ^= 1
     (changed / "weights.safetensors").write_bytes(data)
     source = Audio(brick_wall(bright_music(1.0), END_HZ), RATE)
-    found = Found("", {}, {"from_hz": END_HZ})
+    found = Found("", {}, {"end_hz": END_HZ})
     files = AudioSRFiles(Path(PYTHON), changed)
     restored = audiosr.run(source, found, tmp_path, lambda share: None, files=files)
     assert restored.audio is source

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.glitches import BURST, DROPOUT, JUMP, find_glitches
-from mixagent.pipeline.restoration import inpaint
+from mixagent.pipeline.restoration import inpaint, inpainting_network
 from mixagent.pipeline.restoration.base import Found, Restored
+from mixagent.pipeline.restoration.gap_filling import predicted
+from mixagent.pipeline.restoration.inpainting_network import InpaintingNetwork
 from mixagent.pipeline.types import Audio, FloatArray, load
 
 RATE = 44100
@@ -82,16 +86,14 @@ def test_a_dropout_is_found_to_the_sample_and_filled_like_the_music(
     found, restored, mended = _restored(hurt, tmp_path)
     (glitch,) = found.details["glitches"]
     assert glitch["kind"] == DROPOUT
-    assert abs(glitch["start"] - start) <= 4 and abs(glitch["stop"] - stop) <= 4
+    assert glitch["start"] == pytest.approx(start, abs=4)
+    assert glitch["stop"] == pytest.approx(stop, abs=4)
     assert restored.applied
-    error = (
-        np.sqrt(np.mean((_levels_db(mended[:, start:stop]) - _levels_db(song[:, start:stop])) ** 2))
-        if milliseconds > 30
-        else 0
-    )
-    assert error < 9
     gap = slice(start, stop)
     assert 0.4 < np.sqrt(np.mean(mended[:, gap] ** 2) / np.mean(song[:, gap] ** 2)) < 2
+    if milliseconds > 50:
+        differs = _levels_db(mended[:, gap]) - _levels_db(song[:, gap])
+        assert np.sqrt(np.mean(differs**2)) < 9
 
 
 def test_outside_the_glitch_not_a_sample_changes(tmp_path: Path) -> None:
@@ -99,7 +101,8 @@ def test_outside_the_glitch_not_a_sample_changes(tmp_path: Path) -> None:
     hurt[:, 145000:150000] = 0
     _, _, mended = _restored(hurt, tmp_path)
     changed = np.nonzero(np.any(mended != hurt, axis=0))[0]
-    assert changed.min() >= 144990 and changed.max() <= 150010
+    assert changed.min() >= 144990
+    assert changed.max() <= 150010
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 96000])
@@ -163,3 +166,69 @@ def test_a_song_full_of_dropouts_keeps_its_texture() -> None:
     found = find_glitches(Audio(hurt, RATE), _nop)
     assert DROPOUT in found.texture
     assert not any(g.kind == DROPOUT for g in found.glitches)
+
+
+def test_the_crackle_of_a_record_is_told_as_texture_and_left(tmp_path: Path) -> None:
+    hurt = _song(20.0)
+    random = np.random.default_rng(2)
+    for at in random.integers(RATE, 19 * RATE, 160):
+        hurt[:, at] += np.float32(random.choice([-0.3, 0.3]))
+    found, restored, mended = _restored(hurt, tmp_path)
+    assert "texture" in found.why
+    assert not restored.applied
+    np.testing.assert_array_equal(mended, hurt)
+
+
+def test_a_song_that_begins_and_ends_in_silence_is_left() -> None:
+    song = _song()
+    song[:, : 3 * RATE] = 0
+    song[:, 6 * RATE :] = 0
+    assert _found(song) is None
+
+
+def test_a_network_that_gives_no_numbers_leaves_the_passage_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurt = _song()
+    hurt[:, 145000:155000] = 0
+    network = InpaintingNetwork()
+    torch.nn.init.constant_(network.leave.bias, float("nan"))
+    monkeypatch.setattr(inpainting_network, "load_network", network.eval)
+    _, _, mended = _restored(hurt, tmp_path)
+    assert np.isfinite(mended).all()
+    assert np.sqrt(np.mean(mended[:, 145000:155000] ** 2)) > 0.01
+
+
+def test_the_same_gap_is_filled_alike_each_time(tmp_path: Path) -> None:
+    hurt = _song()
+    hurt[:, 145000:155000] = 0
+    (tmp_path / "again").mkdir()
+    _, _, once = _restored(hurt, tmp_path)
+    _, _, again = _restored(hurt, tmp_path / "again")
+    np.testing.assert_array_equal(once, again)
+
+
+def test_what_was_found_can_be_written_down() -> None:
+    hurt = _song()
+    hurt[:, 145000:150000] = 0
+    found = _found(hurt)
+    assert found is not None
+    assert json.loads(json.dumps(found.details)) == json.loads(json.dumps(dict(found.details)))
+
+
+def test_find_can_be_stopped() -> None:
+    def stop(_: float) -> None:
+        raise InterruptedError
+
+    audio = Audio(_song(), RATE)
+    with pytest.raises(InterruptedError):
+        inpaint.find(audio, analyse(audio), stop)
+
+
+def test_prediction_brings_back_a_sum_of_tones() -> None:
+    time = np.arange(8000) / RATE
+    tones = sum(np.sin(2 * np.pi * hz * time + hz) for hz in (220.0, 1234.5, 3210.0, 7777.0))
+    hurt = tones.copy()
+    hurt[4000:4500] = 0
+    wrong = predicted(hurt, 4000, 4500, RATE) - tones[4000:4500]
+    assert 10 * np.log10(np.mean(wrong**2) / np.mean(tones**2)) < -30

@@ -3,7 +3,9 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from repairing import repair
 from scipy.signal import butter, sosfilt
+from voices import melody, natural, sing
 
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.pitch import track_pitch
@@ -12,8 +14,6 @@ from mixagent.pipeline.restoration import naturalizer
 from mixagent.pipeline.restoration.base import Found
 from mixagent.pipeline.restoration.naturalizer import Naturalness
 from mixagent.pipeline.types import Audio, load
-from tests.repairing import repair
-from tests.voices import melody, natural, sing
 
 RATE = 44100
 

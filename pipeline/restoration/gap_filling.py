@@ -13,7 +13,6 @@ import numpy as np
 import scipy.fft
 import scipy.linalg
 import scipy.signal
-
 from numpy.typing import NDArray
 
 from mixagent.pipeline.restoration.passages import Frames, Song, measure_levels

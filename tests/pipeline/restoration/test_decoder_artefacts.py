@@ -8,7 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from highs import bright_music
 
+from mixagent.envs.pathologies import damage
+from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.restoration import artefact_bands as bands
 from mixagent.pipeline.restoration import artefacts
 from mixagent.pipeline.restoration.base import Found
@@ -30,12 +33,14 @@ def noise(seconds: float, rate: int = 44100, channels: int = 2) -> Audio:
 class Answer:
     """A network that answers each passage alike."""
 
-    def __init__(self, gain_db: float = 0.0, added_db: float = -200.0) -> None:
-        self.gain_db, self.added_db = gain_db, added_db
+    def __init__(
+        self, gain_db: float = 0.0, added_db: float = -200.0, logits: tuple[float, float] = (-9, -9)
+    ):
+        self.gain_db, self.added_db, self.logits = gain_db, added_db, logits
 
     def __call__(self, powers: Any) -> tuple[Any, Any, Any]:
         added = powers.mean(3, keepdim=True).expand_as(powers) * 10 ** (self.added_db / 10)
-        return torch.full_like(powers, self.gain_db), added, torch.zeros(1, 2)
+        return torch.full_like(powers, self.gain_db), added, torch.tensor([self.logits])
 
 
 @pytest.fixture
@@ -166,3 +171,37 @@ def test_a_passage_is_heard_alike_at_any_rate(answers: Callable[[Any], None]) ->
     for one, other in zip(first, second, strict=True):
         loud = one > 1e-3 * one.max()
         np.testing.assert_allclose(other[loud], one[loud], rtol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("answer", "found"),
+    [
+        (Answer(), False),
+        (Answer(gain_db=-6.0), True),
+        (Answer(gain_db=6.0), False),
+        (Answer(logits=(9.0, -9.0)), True),
+        (Answer(logits=(-9.0, 9.0)), False),
+    ],
+)
+def test_shimmer_alone_is_found(answers: Callable[[Any], None], answer: Answer, found: bool) -> None:
+    answers(answer)
+    song = noise(9.0)
+    assert (artefacts.find(song, analyse(song), silent) is not None) == found
+
+
+def test_the_shipped_network_finds_rings_in_falling_highs_and_takes_most_of_them_back(tmp_path: Path) -> None:
+    clean = Audio(bright_music(12.0, -14.0), 44100)
+    assert artefacts.find(clean, analyse(clean), silent) is None
+    shimmering = damage(clean, "shimmer", 0.8, "ring", seed=1)
+    found = artefacts.find(shimmering, analyse(shimmering), silent)
+    assert found is not None
+    after = load(artefacts.run(shimmering, found, tmp_path, silent).audio).samples
+
+    def highs_db(samples: FloatArray) -> float:
+        hz = np.fft.rfftfreq(samples.shape[1], 1 / 44100)
+        power = np.abs(np.fft.rfft(samples)) ** 2
+        return float(10 * np.log10(power[:, (hz > 7000) & (hz < 13000)].sum() / power[:, hz < 4000].sum()))
+
+    before_db, clean_db = highs_db(shimmering.samples), highs_db(clean.samples)
+    assert before_db > clean_db + 6
+    assert highs_db(after) < before_db - 0.5 * (before_db - clean_db)
