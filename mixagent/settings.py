@@ -12,6 +12,7 @@ import yaml  # type: ignore[import-untyped]
 
 from mixagent.pipeline.chain.parameters import STEM_NAMES, Parameter, ParameterSpace
 from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.restoration.table import EMBEDDED, EXTENDERS
 from mixagent.pipeline.warm import BUDGET_BYTES
 
 MOST_RENDERS = 4
@@ -30,6 +31,7 @@ class PipelineConfig:
     repairs: bool = True
     renders: int = 1
     models_gb: float = BUDGET_BYTES / 1e9
+    extender: str = EMBEDDED
 
 
 @dataclass
@@ -108,11 +110,14 @@ def check_pipeline(pipeline: PipelineConfig) -> PipelineConfig:
     """The stages' settings, if a master can have them; a report's are checked as the user's own.
 
     Raises:
-        UsageError: a number out of its range.
+        UsageError: a number out of its range, or no such extender.
     """
     for name, size_gb in (("cache_gb", pipeline.cache_gb), ("models_gb", pipeline.models_gb)):
         if not size_gb >= 0:
             raise UsageError(f"configuration: pipeline.{name}={size_gb:g} is not a size")
+    if pipeline.extender not in EXTENDERS:
+        names = ", ".join(EXTENDERS)
+        raise UsageError(f"configuration: pipeline.extender={pipeline.extender} is none of {names}")
     check_renders(pipeline.renders)
     return pipeline
 

@@ -163,7 +163,8 @@ class RepairRow:
         applied: False where its result was rejected, or none of it wanted.
         found, done: sentences; `done` says why not where it was not applied.
         amount: share of it that is in the master, 0..1.
-        seconds: that it took when it ran, which a later run with the same song need not wait for.
+        seconds: that it took in this run.
+        cached: whether an earlier run had done it.
         answers: names of the findings that it answers.
         share: share of the song's time in which it changed anything; this and what follows is measured on
             the mix or the stem before and after it, and None where it was not applied.
@@ -182,6 +183,7 @@ class RepairRow:
     done: str
     amount: float
     seconds: float
+    cached: bool
     answers: tuple[str, ...]
     share: float | None
     level_db: float | None

@@ -14,7 +14,7 @@ from mixagent.report import charts
 from mixagent.report.listening import Excerpt
 from mixagent.report.model import RepairRow
 from mixagent.report.player import Side
-from mixagent.report.repairs import measured_words, repair_title
+from mixagent.report.repairs import measured_words, repair_title, work_words
 from mixagent.report.sounds import RepairSound
 from mixagent.report.spectrogram import CHANGE_DB, HIGH_HZ, LOW_HZ, RANGE_DB, Spectrograms, spectrograms
 from mixagent.report.words import clock
@@ -49,6 +49,7 @@ class RepairShown:
     Attributes:
         row: of the report.
         title: its name.
+        work: how long it took, in words.
         measured: clauses.
         passage: where it changed most, as the song's time; empty where it changed nothing.
         pictures: of that passage; None where nothing of it can be seen, or heard.
@@ -59,6 +60,7 @@ class RepairShown:
 
     row: RepairRow
     title: str
+    work: str
     measured: tuple[str, ...]
     passage: str
     pictures: Pictures | None
@@ -141,6 +143,7 @@ def repairs_shown(
         RepairShown(
             row=row,
             title=repair_title(row),
+            work=work_words(row),
             measured=tuple(measured_words(row, duration_s)),
             passage="" if row.passage is None else _span(row.passage.start_s, row.passage.stop_s),
             pictures=_pictures(row, sounds[row.stage]) if row.stage in sides else None,

@@ -29,6 +29,11 @@ def done_words(row: RepairRow) -> str:
     return f"{row.done.rstrip('.')}{part}"
 
 
+def work_words(row: RepairRow) -> str:
+    """How long a repair took."""
+    return "taken from the cache" if row.cached else f"{number(row.seconds)} s of work"
+
+
 def measured_words(row: RepairRow, duration_s: float) -> list[str]:
     """What was measured of a repair, a clause each: bands, time, level."""
     if not row.applied or row.share is None:

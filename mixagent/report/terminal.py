@@ -23,7 +23,7 @@ from mixagent.report.model import (
     StemsSection,
     TranslationRow,
 )
-from mixagent.report.repairs import measured_words, repair_title
+from mixagent.report.repairs import measured_words, repair_title, work_words
 from mixagent.report.words import (
     codec_words,
     number,
@@ -100,7 +100,7 @@ def repair_lines(rows: Sequence[RepairRow], duration_s: float) -> list[Renderabl
     lines = []
     for row in (row for row in rows if row.applied):
         amount = [f"at {percent(row.amount)}"] if row.amount < 1.0 else []
-        told = [*amount, *measured_words(row, duration_s), f"{number(row.seconds)} s of work"]
+        told = [*amount, *measured_words(row, duration_s), work_words(row)]
         lines.append(f"{repair_title(row)}: {'; '.join(told)}")
     return sentences("Repairs, measured", lines, "") if lines else []
 

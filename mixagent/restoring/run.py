@@ -118,7 +118,7 @@ def restore_song(request: RestoreRequest, progress: ShowProgress | None = None) 
         if output is not None:
             warnings += _written(request, after, output, depth, run)
         found = {row.name for row in found_rows(song_findings(results.heard))}
-        rows = repair_rows(results, amounts, found)
+        rows = repair_rows(results, run.events, amounts, found)
         report = RestoreReport(
             version=__version__,
             input=_input(request.song, results.info),
@@ -170,7 +170,7 @@ def _repaired(request: RestoreRequest, run: Runner) -> tuple[Results, list[Model
     needed = parts * song.frames * song.channels * 4
     check_room(run.cache.folder, needed, f"the repairs of {request.song}")
     without = REPAIRS.keys() - request.repairs
-    stages += repairing_stages(without)
+    stages += repairing_stages(without, request.config.pipeline.extender)
     models: list[ModelRow] = []
     if request.on_stems:
         separating, stem_names, model = _separating(request, [stage.name for stage in stages[2:]])

@@ -122,6 +122,7 @@ def analyse_song(job: Job, stem_source: StemSource) -> AnalysedSong:
         stem_source.stem_names,
         request.without_repairs,
         job.policy.reads_features,
+        request.config.pipeline.extender,
     )
     heard = heard_song(job.run.stages(hearing), request.restoration)
     return AnalysedSong(stem_source, tuple(hearing), heard, heard.context(request.target))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
@@ -40,7 +39,7 @@ from mixagent.pipeline.measure.features import describe_song
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.measure.meters import Loudness, momentary_lufs
 from mixagent.pipeline.measure.song_bands import read_song
-from mixagent.pipeline.restoration.table import REPAIRS, mix_repairs
+from mixagent.pipeline.restoration.table import EMBEDDED, EXTEND, REPAIRS, mix_repairs
 from mixagent.pipeline.separation import SeparatedStems
 from mixagent.pipeline.types import (
     AudioSource,
@@ -133,6 +132,7 @@ def hearing_stages(
     stem_names: Sequence[str],
     without: Collection[str] = (),
     features: bool = True,
+    extender: str = EMBEDDED,
 ) -> list[Stage]:
     """The stages that depend on the song and the models alone.
 
@@ -143,8 +143,9 @@ def hearing_stages(
         stem_names: of the stems.
         without: names of repairs that are left out.
         features: whether what decides reads the features of the song and its stems.
+        extender: a name of `EXTENDERS`.
     """
-    repairs = repairing_stages(without)
+    repairs = repairing_stages(without, extender)
     repaired = tuple(stage.name for stage in repairs)
     of_stems = stem_repairing_stages(stem_source.name, stem_names, without)
     described = [describing_stage(repaired)] if features else []
@@ -156,12 +157,14 @@ def hearing_stages(
     return [*decoding, ANALYSING, *repairs, heard, stem_source, *of_stems, *described, *stems]
 
 
-def repairing_stages(without: Collection[str] = ()) -> list[Stage]:
-    """The repairs of the mix, each on what the last left."""
+def repairing_stages(without: Collection[str] = (), extender: str = EMBEDDED) -> list[Stage]:
+    """The repairs of the mix, each on what the last left; highs are made anew by this one of `EXTENDERS`."""
     stages: list[Stage] = []
     for repair in mix_repairs():
         before = tuple(stage.name for stage in stages)
-        settings = {"repair": repair.name, "on": repair.name not in without}
+        settings: dict[str, Any] = {"repair": repair.name, "on": repair.name not in without}
+        if repair.name == EXTEND:
+            settings["extender"] = extender
         stages.append(Stage(repair.name, repair_song, (*HEARD_FIRST, *before), settings, repair.version))
     return stages
 
@@ -423,8 +426,8 @@ def _repaired(context: StageContext, source: AudioSource) -> dict[str, Any] | No
 
     repair = REPAIRS[context.settings["repair"]]
     analysis = Results(context.inputs).heard.analysis
-    begin = time.monotonic()
-    done = repaired(repair, source, analysis, context.directory, context.progress)
+    extender = context.settings.get("extender", EMBEDDED)
+    done = repaired(repair, source, analysis, context.directory, context.progress, extender)
     if done is None:
         return None
     found, restored = done
@@ -433,7 +436,6 @@ def _repaired(context: StageContext, source: AudioSource) -> dict[str, Any] | No
         "found": found.why,
         "why": restored.why,
         "values": {name: finite_or_none(value) for name, value in restored.values.items()},
-        "seconds": round(time.monotonic() - begin, 3),
     }
     if not restored.applied:
         return values

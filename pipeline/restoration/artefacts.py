@@ -35,6 +35,9 @@ HIGHS_HZ = (5000.0, 14000.0)
 
 _HIGHS = slice(*np.searchsorted(bands.CENTRES_HZ, HIGHS_HZ))
 
+LEAST_AMOUNT, FULL_CUT_DB = 0.5, 2.0
+"""The amount where the network cuts next to nothing, and the mean cut from which it is 1."""
+
 LEAST_GAIN_DB = 0.5
 """A gain comes out so much smaller, and one below it is none."""
 
@@ -69,7 +72,9 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
     if values is None or all(values[name] <= limits[name] for name in FIGURES[:2]):
         return None
     why = f"The highs shimmer: bands between 5 and 14 kHz are {values['shimmer_cut_db']:.1f} dB too loud."
-    return Found(why, values)
+    # What is hardly too loud may be the music's own.
+    amount = min(LEAST_AMOUNT + values["shimmer_cut_db"] / FULL_CUT_DB * (1 - LEAST_AMOUNT), 1.0)
+    return Found(why, values, amount=amount)
 
 
 def heard(source: AudioSource, progress: Progress) -> dict[str, float] | None:

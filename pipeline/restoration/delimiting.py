@@ -27,11 +27,11 @@ from mixagent.pipeline.restoration.limiter_traces import (
 from mixagent.pipeline.restoration.trees import Trees
 from mixagent.pipeline.types import AudioSource, FloatArray, Progress, blocks, spool
 
-OPENS_SHARE = 0.03
+OPENS_SHARE = 0.025
 """Share of the sounding hops at the ceiling from which on a song counts as crushed: 95 of 100 finished songs
 lie under it, and nearly all that stood 9 dB over a limiter's ceiling over it."""
 
-FULL_SHARE = 0.07
+FULL_SHARE = 0.06
 """From here on the repair is applied in full."""
 
 TRUSTED = 0.85

@@ -21,6 +21,8 @@ _FAR = 1e3
 _DROPPED = 0.2
 _STILL = 0.99
 _FAINT_DB = -72.0
+# How highs move apart from what lies under them is guessed badly: less of it measured better (validation).
+_OVER_END = 0.4
 # So much may one song as a whole be louder than another, and a band stray from how songs vary.
 _LEVEL_DB, _STRAY_DB = 10.0, 4.0
 
@@ -89,9 +91,10 @@ class EnvelopeNetwork(nn.Module):
             part.transpose(1, 2).unflatten(1, (2, self.bands)) for part in self.head(hidden).chunk(3, dim=-1)
         )
         still, ended = self.still(statistics).unflatten(1, (4, self.bands)).chunk(2, dim=1)
-        told = torch.where(mask > 0, plain + _UNIT_DB * (moved + still[..., None]), levels_db)
         gone = mask.mean(dim=-1) > _STILL
         over_end = gone.flip(-1).cumprod(dim=-1).flip(-1).bool()
+        moved = torch.where(over_end[..., None], _OVER_END * moved, moved)
+        told = torch.where(mask > 0, plain + _UNIT_DB * (moved + still[..., None]), levels_db)
         mean = self._expected(levels_db, gone) + _UNIT_DB * ended
         told = told + torch.where(over_end, mean - long_term(told), torch.zeros_like(mean))[..., None]
         return Envelope(

@@ -58,7 +58,7 @@ AUDIBLE_DB = -65.0
 LEAST_DB, LEAST_HZ = 13.0, 1100.0
 """Shallower and lower dips are an arrangement's own."""
 
-LEAST_GAPS = 0.1
+LEAST_GAPS = 0.07
 """Share of the cells that can be heard; finished songs have fewer."""
 
 _SURE = 0.5

@@ -100,7 +100,8 @@ def _following_db(valleys: Float64Array, total: Float64Array) -> Float64Array:
     """How much higher each band's lower valleys are where the voice is loud than where it is soft."""
     loud = total >= np.median(total)
     levels = [np.percentile(valleys[which], 25, axis=0).mean(0) for which in (loud, ~loud)]
-    return powers_to_db(np.maximum(levels[0], 1e-30)) - powers_to_db(np.maximum(levels[1], 1e-30))
+    following: Float64Array = powers_to_db(np.maximum(levels[0], 1e-30) / np.maximum(levels[1], 1e-30))
+    return following
 
 
 def active_power(powers: Float64Array) -> Float64Array:

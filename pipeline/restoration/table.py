@@ -100,6 +100,17 @@ def _naturalize() -> Work:
     return naturalizer
 
 
+def _audiosr() -> Work:
+    from mixagent.pipeline.restoration import audiosr
+
+    return audiosr
+
+
+EXTEND, EMBEDDED = "extend", "embedded"
+
+EXTENDERS: dict[str, Callable[[], Work]] = {EMBEDDED: _extend, "audiosr": _audiosr}
+"""By name, what may make the highs whose end `extend` found."""
+
 REPAIRS: dict[str, Repair] = {
     repair.name: repair
     for repair in (
@@ -111,6 +122,7 @@ REPAIRS: dict[str, Repair] = {
             "fills dropouts and foreign bursts, mends splices and jumps of level",
             _inpaint,
             answers=("glitches",),
+            models=("inpainting",),
         ),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="2"),
         Repair(
@@ -125,10 +137,11 @@ REPAIRS: dict[str, Repair] = {
             "takes back shimmer, which decoders put into the highs",
             _artefacts,
             answers=("metallic", "smeared", "glassy"),
+            models=("artefacts",),
         ),
         # Behind what takes shimmer away, which hides where highs end.
         Repair(
-            "extend",
+            EXTEND,
             "makes highs anew where they end early",
             _extend,
             answers=("cut off", "dull"),
@@ -157,7 +170,12 @@ def mix_repairs() -> tuple[Repair, ...]:
 
 
 def repaired(
-    repair: Repair, source: AudioSource, analysis: Analysis, scratch: Path, progress: Progress
+    repair: Repair,
+    source: AudioSource,
+    analysis: Analysis,
+    scratch: Path,
+    progress: Progress,
+    extender: str = EMBEDDED,
 ) -> tuple[Found, Restored] | None:
     """What a repair found of a source, and the source with the finding's amount of the repair; None where
     there is nothing to repair.
@@ -168,11 +186,14 @@ def repaired(
         analysis: of the song as it came.
         scratch: folder for raw files.
         progress: called with the share done, 0..1.
+        extender: a name of `EXTENDERS`, by which `extend` makes highs.
     """
     work = repair.load()
     found = work.find(source, analysis, lambda share: progress(_FINDING * share))
     if found is None or found.amount == 0.0:
         return None
+    if repair.name == EXTEND:
+        work = EXTENDERS[extender]()
     restored = work.run(source, found, scratch, lambda share: progress(_FINDING + (1 - _FINDING) * share))
     if not restored.applied or found.amount == 1.0:
         return found, restored

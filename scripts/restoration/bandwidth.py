@@ -33,7 +33,7 @@ from mixagent.reward.recovery import DIMENSIONS, Original
 CUTS_HZ = (8000.0, 11000.0, 16000.0)
 SEVERITY = 0.6
 WIDE_HZ = 18000.0
-RIDGE = 30.0
+RIDGE = 100.0
 POWER_FLOOR = 1e-9
 AUDIBLE_DB = -72.0
 FIT_S, WHOLE_S = 10, 20.0

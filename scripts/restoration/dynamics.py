@@ -214,7 +214,7 @@ def _predict(x: Float64Array, runs: NDArray[np.int64], sign: float, level: float
 
 # --- delimit ---------------------------------------------------------------------------------------
 
-OVER_DB = (3.0, 6.0, 9.0, 12.0, 15.0)
+OVER_DB = (6.0, 9.0, 12.0)
 
 
 def _own(samples: FloatArray, rate: int, ceiling: float) -> FloatArray:
@@ -322,7 +322,7 @@ def finished_table(arguments: argparse.Namespace) -> Iterator[str]:
         return
 
     for split in SPLITS:
-        songs = corpus.songs(split, "clean truth")
+        songs = corpus.songs(split, "rough input")
         drawn = np.random.default_rng(1).permutation(len(songs))[: 4 * arguments.songs]
         clipped, amounts = 0, []
         for index in drawn:

@@ -150,7 +150,7 @@ def build_report(outcome: Outcome) -> Report:
     )
     song, outputs = _input(request, results.info), output_rows(request, results.info.rate)
     found = {row.name for row in found_rows(findings.before)}
-    restoration = repair_rows(results, repair_amounts(applied.changed()), found)
+    restoration = repair_rows(results, outcome.events, repair_amounts(applied.changed()), found)
     repairs = _repairs(results)
     repaired = [] if finish is None else repair_actions(restoration, song.duration_s)
     acted = (*repaired, *_actions(outcome, judgement, judgement_after, repairs))

@@ -6,26 +6,31 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from mixagent.pipeline.chain.edits import Span, section
+from mixagent.pipeline.graph.runner import StageEvent
 from mixagent.pipeline.measure.changes import BandGain
 from mixagent.pipeline.restoration.table import REPAIRS, Repair
 from mixagent.pipeline.types import AudioSource, Combination
 from mixagent.report.model import ModelRow, Passage, RepairRow
 from mixagent.report.sounds import RepairSound
-from mixagent.session.results import Results, repair_stages
+from mixagent.session.results import Results, repair_stage, repair_stages
 
 
 def repair_rows(
-    results: Results, amounts: Mapping[str, float], found: Collection[str]
+    results: Results,
+    events: Mapping[str, StageEvent],
+    amounts: Mapping[str, float],
+    found: Collection[str],
 ) -> tuple[RepairRow, ...]:
     """A row for each repair that found its defect, in their order.
 
     Args:
         results: of the repairs and, where something was changed, of `restored`.
+        events: how each stage ended, by its name.
         amounts: of the repairs in what was made, 0..1 by name.
         found: names of the findings of the song as it came.
     """
     return tuple(
-        _row(results, repair, stem, stage, amounts.get(repair.name, 0.0), found)
+        _row(results, repair, stem, events[stage], amounts.get(repair.name, 0.0), found)
         for repair in REPAIRS.values()
         for stem, stage in repair_stages(repair)
         if results.ran(stage)
@@ -33,8 +38,14 @@ def repair_rows(
 
 
 def _row(
-    results: Results, repair: Repair, stem: str | None, stage: str, wanted: float, found: Collection[str]
+    results: Results,
+    repair: Repair,
+    stem: str | None,
+    event: StageEvent,
+    wanted: float,
+    found: Collection[str],
 ) -> RepairRow:
+    stage = repair_stage(repair.name, stem)
     values = results[stage].values
     changed = results.changed(stage)
     amount = wanted if changed else 0.0
@@ -47,7 +58,8 @@ def _row(
         found=values["found"],
         done="None of it was wanted: its amount is 0." if changed and not amount else values["why"],
         amount=round(amount, 4),
-        seconds=values["seconds"],
+        seconds=round(event.seconds, 3),
+        cached=event.status == "cached",
         answers=tuple(name for name in repair.answers if amount and name in found),
         share=measured.get("share"),
         level_db=measured.get("level_db"),

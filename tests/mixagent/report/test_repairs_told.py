@@ -37,6 +37,7 @@ def row(**given) -> RepairRow:
             done="3 clicks were taken out, at 0:12.3 and later.",
             amount=1.0,
             seconds=0.41,
+            cached=False,
             answers=("glitches",),
             share=0.002,
             level_db=-41.3,

@@ -189,6 +189,15 @@ def test_shimmer_alone_is_found(answers: Callable[[Any], None], answer: Answer, 
     assert (artefacts.find(song, analyse(song), silent) is not None) == found
 
 
+@pytest.mark.parametrize(("cut_db", "amount"), [(1.0, 0.75), (6.0, 1.0)])
+def test_the_amount_grows_with_the_cut(answers: Callable[[Any], None], cut_db: float, amount: float) -> None:
+    answers(Answer(gain_db=-cut_db))
+    song = noise(9.0)
+    found = artefacts.find(song, analyse(song), silent)
+    assert found is not None
+    assert found.amount == pytest.approx(amount, abs=1e-3)
+
+
 def test_the_shipped_network_finds_rings_in_falling_highs_and_takes_most_of_them_back(tmp_path: Path) -> None:
     clean = Audio(bright_music(12.0, -14.0), 44100)
     assert artefacts.find(clean, analyse(clean), silent) is None

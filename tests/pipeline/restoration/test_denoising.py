@@ -4,8 +4,8 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from scipy.signal import fftconvolve
 from repairing import repair
+from scipy.signal import fftconvolve
 from voices import melody, natural, sing
 
 from mixagent.pipeline.measure.analysis import analyse
