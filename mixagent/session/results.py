@@ -251,7 +251,7 @@ def _weighed(steps: Sequence[_Step], amounts: Mapping[str, float]) -> AudioSourc
     A repair heard the source with the own amounts of those before it, and none of them runs again: what
     each changed is weighed, against its own amount, and added.
     """
-    shares = [amounts.get(name, 0.0) / own for name, _, own in steps[1:]]
+    shares = [REPAIRS[name].share(amounts.get(name, 0.0)) / own for name, _, own in steps[1:]]
     weights = [1.0, *shares]
     terms = tuple(
         (weight - after, audio)

@@ -28,6 +28,8 @@ class Repair:
         stems: that it is for; none where it is for the mix.
         answers: the defects and faults of the report that its work is an answer to.
         models: that it works with, as `mixagent models list` names them.
+        blends: False where half of it would sound worse than none, as of one that moves the voice in time: an
+            amount of a half or more is then all of it, and a lower one nothing.
         version: changes where `run` makes something else of the same.
     """
 
@@ -37,7 +39,12 @@ class Repair:
     stems: tuple[str, ...] = ()
     answers: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    blends: bool = True
     version: str = "1"
+
+    def share(self, amount: float) -> float:
+        """The share of it, 0..1, that an amount stands for."""
+        return amount if self.blends else float(amount >= 0.5)
 
 
 def _offset() -> Work:
@@ -158,7 +165,13 @@ REPAIRS: dict[str, Repair] = {
             answers=("noise",),
             models=("deepfilternet3",),
         ),
-        Repair("naturalize", "gives a rigid voice a singer's small motions", _naturalize, ("vocals",)),
+        Repair(
+            "naturalize",
+            "gives a rigid voice a singer's small motions",
+            _naturalize,
+            ("vocals",),
+            blends=False,
+        ),
     )
 }
 """The repairs by name, in the order in which they run; those of the mix come before those of stems."""
