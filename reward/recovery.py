@@ -113,7 +113,9 @@ def _features(audio: Audio) -> _Features:
     level_db = integrated_lufs(audio)
     if not np.isfinite(level_db):
         raise ValueError("silent, or shorter than 0.4 s")
-    samples = audio.samples * np.float32(db_to_amplitude(-(level_db + 20.0)))
+    # An offset from zero is not heard, and a repair takes it out.
+    centred = audio.samples - audio.samples.mean(axis=1, keepdims=True, dtype=np.float64).astype(np.float32)
+    samples = centred * np.float32(db_to_amplitude(-(level_db + 20.0)))
     left, right = samples[0], samples[-1]
     mid, side = (left + right) * np.float32(0.5), (left - right) * np.float32(0.5)
     powers = [_power(mid, audio.rate, seconds) for seconds in _WINDOWS_S]

@@ -27,6 +27,9 @@ from mixagent.pipeline.restoration.limiter_traces import (
 from mixagent.pipeline.restoration.trees import Trees
 from mixagent.pipeline.types import AudioSource, FloatArray, Progress, blocks, spool
 
+LEAST_CREST_DB = 4.5
+"""Under it lie tones and square waves, whose peaks are alike by nature; crushed music has more."""
+
 OPENS_SHARE = 0.025
 """Share of the sounding hops at the ceiling from which on a song counts as crushed: 95 of 100 finished songs
 lie under it, and nearly all that stood 9 dB over a limiter's ceiling over it."""
@@ -47,6 +50,8 @@ _READ_SHARE = 0.8
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
     """Peaks that crowd at the song's ceiling."""
+    if analysis.crest_db < LEAST_CREST_DB:
+        return None
     ceiling, share = _crowding(source, progress)
     if share < OPENS_SHARE:
         return None

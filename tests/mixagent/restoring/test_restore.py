@@ -68,7 +68,9 @@ def toys(monkeypatch):
             monkeypatch.delitem(REPAIRS, name)
         for name, toy in named.items():
             toy, stems = toy if isinstance(toy, tuple) else (toy, ())
-            row = Repair(name, "turns down a second", lambda toy=toy: toy, stems, ("monotone",))
+            row = Repair(
+                *(name, "turns down a second", lambda toy=toy: toy, stems, ("monotone",)), version=repr(toy)
+            )
             monkeypatch.setitem(REPAIRS, name, row)
 
     return use
