@@ -54,7 +54,7 @@ def through_codec(audio: Audio, codec: str, kbps: int) -> Audio:
     Raises:
         ModelMissingError: there is no ffmpeg that has the codec.
     """
-    encoder, container = {**CODECS, **KEPT_APART}[codec]
+    encoder, container = {**CODECS, **KEPT_APART}.get(codec, ("", ""))
     if encoder not in _encoders():
         raise ModelMissingError(f"ffmpeg with the encoder of {codec} is needed: install ffmpeg")
     channels = len(audio.samples)
