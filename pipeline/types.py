@@ -216,6 +216,18 @@ class View:
 
 
 @dataclass(frozen=True)
+class Watched(View):
+    """A source that tells how far it was read, so that a pass over it can be shown and stopped."""
+
+    progress: Progress
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop` of the source."""
+        self.progress(min(stop, self.frames) / max(self.frames, 1))
+        return self.source.read(start, stop)
+
+
+@dataclass(frozen=True)
 class Stems:
     """The parts of a mix by name, in order, all of the mix's length, rate and channels.
 

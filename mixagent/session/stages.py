@@ -47,7 +47,7 @@ from mixagent.pipeline.types import (
     FloatArray,
     Progress,
     Stems,
-    View,
+    Watched,
     blocks,
     spool,
 )
@@ -391,18 +391,6 @@ def _measured(source: AudioSource, progress: Progress, known_lufs: float | None 
         "measures": measures,
         "translation": translation,
     }
-
-
-@dataclass(frozen=True)
-class Watched(View):
-    """A source that tells how far it was read, so that a pass over it can be shown and stopped."""
-
-    progress: Progress
-
-    def read(self, start: int, stop: int) -> FloatArray:
-        """Samples `start` to `stop` of the source."""
-        self.progress(min(stop, self.frames) / max(self.frames, 1))
-        return self.source.read(start, stop)
 
 
 def repair_song(context: StageContext) -> dict[str, Any] | None:

@@ -28,10 +28,12 @@ from mixagent.pipeline.restoration.audiosr_worker import LONGEST_FRAMES, RATE
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.types import (
     AudioSource,
+    Combination,
     Float64Array,
     FloatArray,
     Progress,
     View,
+    Watched,
     blocks,
     spool,
 )
@@ -57,7 +59,7 @@ RUNNING_BYTES = 6e9
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
     """Highs that end in a cliff before finished music's do, with room above them at the song's rate."""
-    highs = measure_highs(_Watched(source, progress))
+    highs = measure_highs(Watched(source, progress))
     if not highs.is_short or highs.end_hz > _TOP_SHARE * source.rate / 2:
         return None
     return Found(
@@ -102,20 +104,10 @@ def run(
             return Restored(source, False, f"AudioSR was tried and left out: {error}.", found.values)
     level_db = _level_db(added, mid)
     addition = resample(added, source.rate, scratch / "audiosr-added.f32")
-    audio = spool(_summed(source, addition), scratch / "audiosr.f32", source.rate, source.channels)
+    both = Combination(((1.0, source), (1.0, addition)))
+    audio = spool(blocks(both), scratch / "audiosr.f32", source.rate, source.channels)
     why = f"AudioSR made the highs above {from_hz / 1000:.1f} kHz anew, on the {worker.device_said}."
     return Restored(audio, True, why, {**found.values, "added_db": level_db})
-
-
-@dataclass(frozen=True)
-class _Watched(View):
-    """A source that tells how far it was read."""
-
-    progress: Progress
-
-    def read(self, start: int, stop: int) -> FloatArray:
-        self.progress(min(stop, self.frames) / max(self.frames, 1))
-        return self.source.read(start, stop)
 
 
 @dataclass(frozen=True)
@@ -210,10 +202,3 @@ def _level_db(added: AudioSource, mid: AudioSource) -> float:
     powers = (sum(float(np.sum(np.square(b, dtype=np.float64))) for b in blocks(s)) for s in (added, mid))
     high, whole = powers
     return power_to_db(high / max(whole, 1e-30) + 1e-15)
-
-
-def _summed(source: AudioSource, addition: AudioSource) -> Iterator[FloatArray]:
-    start = 0
-    for block in blocks(source):
-        yield block + addition.read(start, start + block.shape[1])
-        start += block.shape[1]

@@ -37,11 +37,11 @@ from mixagent.pipeline.restoration.copy_up import (
 from mixagent.pipeline.restoration.envelope import (
     MARGIN_S,
     PIECE_S,
-    added_to,
     envelope,
     song_power,
+    spooled,
 )
-from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, spool
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress
 
 TOP_HZ = 20000.0
 LATEST_HZ = 15000.0
@@ -97,17 +97,12 @@ def _edge(power: Float64Array, end_hz: float) -> tuple[float, float, float]:
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
     """The source with highs above its end."""
     end_hz, reference = float(found.details["end_hz"]), float(found.details["density"])
-    broken = False
 
     def make(number: int, piece: FloatArray) -> FloatArray:
-        nonlocal broken
-        made = extended(piece, end_hz, reference, number * PIECE_S - MARGIN_S)
-        broken = broken or not bool(np.isfinite(made).all())
-        return made
+        return extended(piece, end_hz, reference, number * PIECE_S - MARGIN_S)
 
-    path = scratch / "extended.f32"
-    audio = spool(added_to(source, make, progress), path, source.rate, source.channels)
-    if broken:
+    audio = spooled(source, make, scratch / "extended.f32", progress)
+    if audio is None:
         return Restored(source, False, "The network gave no numbers; the highs were left.", found.values)
     why = f"Highs from {end_hz / 1000:.1f} kHz on were made anew."
     return Restored(audio, True, why, found.values)

@@ -27,7 +27,7 @@ from mixagent.pipeline.restoration.band_levels import (
     powers_of,
     spectra_of,
 )
-from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress
+from mixagent.pipeline.types import AudioSource, DiskAudio, Float64Array, FloatArray, Progress, spool
 
 if TYPE_CHECKING:
     from mixagent.pipeline.restoration.envelope_network import EnvelopeNetwork
@@ -137,6 +137,20 @@ def added_to(source: AudioSource, make: Make, progress: Progress) -> Iterator[Fl
         change = np.stack([mid + side, mid - side]) if len(block) == 2 else mid[None]
         yield np.asarray(block + change, np.float32) if change.any() else block
         progress(min(start + length, source.frames) / source.frames)
+
+
+def spooled(source: AudioSource, make: Make, path: Path, progress: Progress) -> DiskAudio | None:
+    """The same written to `path`; None where what `make` gave is not finite."""
+    finite = True
+
+    def checked(number: int, piece: FloatArray) -> FloatArray:
+        nonlocal finite
+        made = make(number, piece)
+        finite = finite and bool(np.isfinite(made).all())
+        return made
+
+    audio = spool(added_to(source, checked, progress), path, source.rate, source.channels)
+    return audio if finite else None
 
 
 def song_power(source: AudioSource, progress: Progress) -> tuple[Float64Array, float]:

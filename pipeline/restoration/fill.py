@@ -43,15 +43,15 @@ from mixagent.pipeline.restoration.copy_up import (
 from mixagent.pipeline.restoration.envelope import (
     MARGIN_S,
     PIECE_S,
-    added_to,
     count_pieces,
     envelope,
     lacking,
     pieces,
     song_power,
+    spooled,
 )
 from mixagent.pipeline.restoration.spectral_holes import SpectralHole, SpectralHoles, measure_spectral_holes
-from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress, spool
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress
 
 LOW_HZ, HIGH_HZ = 2000.0, 16000.0
 AUDIBLE_DB = -65.0
@@ -124,17 +124,12 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
         _missing_db(np.array(details["missing_hz"]), np.array(details["missing_db"])),
         details["end_hz"] if details["gaps"] else 0.0,
     )
-    broken = False
 
     def make(number: int, piece: FloatArray) -> FloatArray:
-        nonlocal broken
-        made = filled(piece, defect, float(details["density"]), number * PIECE_S - MARGIN_S)
-        broken = broken or not bool(np.isfinite(made).all())
-        return made
+        return filled(piece, defect, float(details["density"]), number * PIECE_S - MARGIN_S)
 
-    path = scratch / "filled.f32"
-    audio = spool(added_to(source, make, progress), path, source.rate, source.channels)
-    if broken:
+    audio = spooled(source, make, scratch / "filled.f32", progress)
+    if audio is None:
         return Restored(source, False, "The network gave no numbers; the holes were left.", found.values)
     what = found.why.removeprefix("There is ").removeprefix("There are ").rstrip(".")
     return Restored(audio, True, f"Filled: {what}.", found.values)

@@ -36,7 +36,7 @@ from mixagent.pipeline.restoration.gap_filling import (
     neighbourhoods,
 )
 from mixagent.pipeline.restoration.passages import Song
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, Progress, spool
+from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, FloatArray, Progress, View, spool
 
 _NAMES = {
     DROPOUT: ("dropout", "dropouts"),
@@ -130,23 +130,10 @@ def _glitch(told: Mapping[str, Any]) -> Glitch:
 
 
 @dataclass(frozen=True)
-class _Levelled:
+class _Levelled(View):
     """A source with its jumps of level taken back."""
 
-    source: AudioSource
     jumps: Sequence[Glitch]
-
-    @property
-    def rate(self) -> int:
-        return self.source.rate
-
-    @property
-    def channels(self) -> int:
-        return self.source.channels
-
-    @property
-    def frames(self) -> int:
-        return self.source.frames
 
     def read(self, start: int, stop: int) -> FloatArray:
         samples = self.source.read(start, stop)
