@@ -6,11 +6,17 @@ import os
 import stat
 import tempfile
 from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import platformdirs
 
 from mixagent.pipeline.errors import UsageError
+
+
+def checkpoint_folder(name: str) -> Path:
+    """The folder of a checkpoint that ships with the program, there or not."""
+    return Path(str(resources.files("mixagent.checkpoints"))) / name
 
 
 def cache_folder() -> Path:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import zipfile
 from dataclasses import dataclass
-from importlib import resources, util
+from importlib import util
 from pathlib import Path
 from typing import Literal
 
 from mixagent.pipeline.errors import ModelMissingError, UsageError
+from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.restoration import audiosr_files as audiosr
 from mixagent.pipeline.separation import demucs_files as hub
 
@@ -164,7 +165,7 @@ def wheel_files(package: str, pattern: str) -> tuple[Path, ...]:
 
 def shipped_weights(name: str) -> tuple[Path, ...]:
     """The weights in a folder of `checkpoints/`."""
-    path = Path(str(resources.files("mixagent.checkpoints"))) / name / "weights.safetensors"
+    path = checkpoint_folder(name) / "weights.safetensors"
     return (path,) if path.is_file() else ()
 
 

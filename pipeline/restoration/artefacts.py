@@ -12,7 +12,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import soxr
 
 from mixagent.pipeline.decibels import db_to_amplitude, db_to_power
 from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.restoration import artefact_bands as bands
@@ -300,4 +300,4 @@ def _config() -> dict[str, Any]:
 
 
 def _folder() -> Path:
-    return Path(str(resources.files("mixagent.checkpoints"))) / "artefacts"
+    return checkpoint_folder("artefacts")

@@ -9,12 +9,12 @@ the finaliser has the last word on those.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
 from mixagent.pipeline.decibels import amplitude_to_db, amplitudes_to_db, db_to_amplitude
+from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.limiter_traces import (
@@ -68,7 +68,7 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
 
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
     """The source with what its limiter took given back; peaks may lie above full scale."""
-    trees = Trees.read(Path(str(resources.files("mixagent.checkpoints"))) / "delimiter")
+    trees = Trees.read(checkpoint_folder("delimiter"))
     gains_db = gain_course(source, float(found.details["ceiling"]), trees, progress)
     if not np.isfinite(gains_db).all():
         return Restored(source, False, "The gains found are not numbers.", found.values)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ import numpy as np
 import soxr
 
 from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.restoration.band_levels import (
     BANDS,
     RATE,
@@ -42,7 +42,7 @@ Make = Callable[[int, FloatArray], FloatArray]
 
 def folder() -> Path:
     """Where the shipped weights are."""
-    return Path(str(resources.files("mixagent.checkpoints"))) / "bandwidth"
+    return checkpoint_folder("bandwidth")
 
 
 @lru_cache(maxsize=1)

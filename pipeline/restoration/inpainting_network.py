@@ -14,7 +14,6 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from safetensors.torch import load
 from torch import Tensor, nn
 
 from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.restoration.gap_filling import Neighbourhood, in_gap
 from mixagent.pipeline.restoration.passages import BANDS, Frames, measure_levels
 from mixagent.pipeline.types import FloatArray
@@ -181,7 +181,7 @@ def load_network() -> InpaintingNetwork:
     Raises:
         ModelMissingError: its weights are not there or are not what they should be.
     """
-    folder = resources.files("mixagent.checkpoints") / "inpainting"
+    folder = checkpoint_folder("inpainting")
     try:
         data = (folder / "weights.safetensors").read_bytes()
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))

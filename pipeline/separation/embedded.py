@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import AbstractContextManager
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.separation.chunks import run_chunks, write_stems
 from mixagent.pipeline.separation.spleeter import (
     CHUNK_HOPS,
@@ -86,7 +86,7 @@ class EmbeddedSeparator:
 
 def shipped_checkpoint() -> Path:
     """The folder of the splitter that the package ships."""
-    return Path(str(resources.files("mixagent.checkpoints"))) / "splitter"
+    return checkpoint_folder("splitter")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
