@@ -110,7 +110,7 @@ def strip_processors(
 ) -> list[Processor]:
     """One stem's strip in the order of the signal, without what is neutral or beyond Nyquist."""
     processors = dynamic_cuts(strip, rate, channels, programme)
-    sections = [*_high_pass(strip["high_pass_hz"], rate), *sections_of(_strip_filters(strip), rate)]
+    sections = [*_high_pass(strip["high_pass_hz"], rate), *sections_of(strip_filters(strip), rate)]
     if sections:
         processors.append(Cascade(np.stack(sections), channels))
     processors += compressors(strip, rate, channels, programme)
@@ -182,7 +182,8 @@ def _high_pass(corner_hz: float, rate: int) -> list[Float64Array]:
     return [first_order_high_pass(corner_hz * _CASCADED_CORNER, rate)] * 2
 
 
-def _strip_filters(strip: Mapping[str, float]) -> list[Filter]:
+def strip_filters(strip: Mapping[str, float]) -> list[Filter]:
+    """The equaliser of a strip, those at 0 dB among it."""
     return [
         Filter("low_shelf", 100.0, strip["low_shelf_db"], math.sqrt(0.5)),
         Filter("bell", strip["bell_hz"], strip["bell_db"], strip["bell_q"]),
