@@ -12,13 +12,12 @@ from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
-from scipy import signal
 
 from mixagent.envs.degradation.dynamics import levelled
 from mixagent.envs.degradation.fields import Field, Gain, same_power
-from mixagent.envs.pathologies import MOST_SCRAMBLED_DB
-from mixagent.pipeline.decibels import db_to_amplitude
+from mixagent.pipeline.decibels import db_to_amplitude, db_to_power
 from mixagent.pipeline.dsp.image import image_matrix
+from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.types import Audio, Combination, FloatArray, Stems, load
 
 DisorderKind = Literal["balance", "tone", "dynamics", "space", "alignment"]
@@ -27,7 +26,26 @@ DISORDERS: tuple[DisorderKind, ...] = get_args(DisorderKind)
 ONE_STEM = "one stem"
 """In a case's kinds: a single stem is damaged, in every way."""
 
+MOST_SCRAMBLED_DB = 6.0
+
+THERE_DB = -32.0
+"""A stem further under its mix than this is what a separator leaves of an instrument that is not there."""
+
+ROLES = ("vocals", "drums", "bass", "other")
+"""The stems that songs in stems of their own are summed to."""
+
 _LATEST_MS = 12.0
+_DRAWN_KINDS: tuple[tuple[tuple[DisorderKind, ...], float], ...] = (
+    (("balance",), 0.34),
+    (("tone",), 0.1),
+    (("dynamics",), 0.08),
+    (("space",), 0.08),
+    (("balance", "tone"), 0.1),
+    (("balance", "tone", "dynamics", "space"), 0.12),
+    (DISORDERS, 0.06),
+    ((), 0.12),
+)
+"""Kinds that are drawn together and how often; none of them is one stem that is wrong in every way."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,29 @@ class Disorder:
     kinds: tuple[str, ...] = ()
     stems: Mapping[str, StemDisorder] = field(default_factory=lambda: MappingProxyType({}))
     seed: int = 0
+
+    @classmethod
+    def balance(cls, gains_db: Mapping[str, float]) -> Disorder:
+        """The faders alone out of balance, each by so many dB."""
+        return cls(("balance",), {name: StemDisorder(gain_db=db) for name, db in gains_db.items()})
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Disorder:
+        """Read the fields as JSON has them."""
+        stems = {name: StemDisorder.from_json(row) for name, row in data["stems"].items()}
+        return cls(tuple(data["kinds"]), stems, data["seed"])
+
+    def among(self, stems: Sequence[str]) -> Disorder | None:
+        """What of it these stems have; None for nothing."""
+        found = {name: done for name, done in self.stems.items() if name in stems}
+        return replace(self, stems=found) if found else None
+
+
+def draw_any(random: np.random.Generator, stems: Sequence[str]) -> Disorder:
+    """A disorder of some kinds of all stems, or of one stem in every way."""
+    shares = np.array([share for _, share in _DRAWN_KINDS])
+    kinds = _DRAWN_KINDS[int(random.choice(len(_DRAWN_KINDS), p=shares / shares.sum()))][0]
+    return draw_disorder(random, stems, kinds) if kinds else draw_one_stem(random, stems)
 
 
 def draw_disorder(
@@ -141,6 +182,30 @@ _DRAWN = MappingProxyType(
 )
 
 
+# --- stems -----------------------------------------------------------------------------------------
+
+
+def by_role(stems: Stems) -> Stems:
+    """Stems of any names summed to those of `ROLES`, in memory; what has none of these names is other."""
+    parts: dict[str, list[tuple[float, Audio]]] = {}
+    for name, part in stems.parts.items():
+        parts.setdefault(name if name in ROLES else "other", []).append((1.0, load(part)))
+    return Stems(load(stems.mix), {role: load(Combination(tuple(of))) for role, of in parts.items()})
+
+
+def there(stems: Stems) -> list[str]:
+    """The stems that sound."""
+    least = db_to_power(THERE_DB) * _power(load(stems.mix))
+    return [name for name, part in stems.parts.items() if _power(load(part)) > least]
+
+
+def stem_levels_db(stems: Stems) -> dict[str, float]:
+    """Integrated loudness (BS.1770-5) of each stem that sounds against that of the mix, in LU."""
+    mix_lufs = integrated_lufs(stems.mix)
+    levels = {name: integrated_lufs(stems.parts[name]) - mix_lufs for name in there(stems)}
+    return {name: level for name, level in levels.items() if np.isfinite(level)}
+
+
 # --- doing it --------------------------------------------------------------------------------------
 
 
@@ -166,8 +231,11 @@ def disorder(stems: Stems, done: Disorder) -> Stems:
 
 
 def _scale(before: Audio, after: Audio) -> np.float32:
-    powers = [float(np.mean(np.square(a.samples, dtype=np.float64))) for a in (before, after)]
-    return np.float32(np.sqrt(powers[1] / max(powers[0], 1e-20)))
+    return np.float32(np.sqrt(_power(after) / max(_power(before), 1e-20)))
+
+
+def _power(audio: Audio) -> float:
+    return float(np.mean(np.square(audio.samples, dtype=np.float64)))
 
 
 def _disordered(part: Audio, done: StemDisorder, random: np.random.Generator) -> Audio:
@@ -211,5 +279,8 @@ def _in_room(audio: Audio, level_db: float, time_s: float, random: np.random.Gen
     at_s = np.arange(max(round(time_s * audio.rate), 2)) / audio.rate
     tail = random.standard_normal((len(audio.samples), at_s.size)) * 10 ** (-3.0 * at_s / time_s)
     tail /= np.sqrt(np.square(tail).sum(axis=1, keepdims=True))
+    # scipy.signal takes a second to load, and a master loads this too.
+    from scipy import signal
+
     wet = signal.oaconvolve(audio.samples, tail.astype(np.float32), axes=1)[:, : audio.frames]
     return same_power(Audio(audio.samples + np.float32(db_to_amplitude(level_db)) * wet, audio.rate), audio)
