@@ -91,10 +91,10 @@ def master(
         with master_song(request, _progress(on_event, cancel)) as made:
             if request.dry_run:
                 return MasterResult(made.report)
-            write_reports(made.report, made.before, made.after, reports, made.repairs)
+            write_reports(made.report, made.before, made.after, reports, made.repairs, made.mix)
             if request.outputs:
                 return MasterResult(made.report)
-            sides = Sides.kept(made.before, made.after, made.repairs)
+            sides = Sides.kept(made.before, made.after, made.repairs, made.mix)
             return MasterResult(made.report, sides.after, sides)
 
 

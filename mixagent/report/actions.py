@@ -98,6 +98,13 @@ class Region:
     most_db: float
     most_hz: float
 
+    def words(self, up: str, down: str) -> str:
+        """The change: “180–560 Hz lowered by 2.3 dB (most 3.1 dB at 315 Hz)”, with one of both verbs."""
+        one = self.places.stop - self.places.start == 1
+        most = "" if one else f" (most {number(abs(self.most_db))} dB at {hz_words(self.most_hz)})"
+        changed = change_words(up if self.change_db > 0 else down, self.change_db)
+        return f"{span_words(self.low_hz, self.high_hz)} {changed}{most}"
+
 
 @dataclass(frozen=True)
 class _Repair:
@@ -264,12 +271,7 @@ class _Told:
                 continue
             answered = self._answered(group, region.change_db, names[region.places]) if asked else []
             why = self._why(group, region, answered) if asked else _ASIDE
-            one = region.places.stop - region.places.start == 1
-            most = "" if one else f" (most {number(abs(region.most_db))} dB at {hz_words(region.most_hz)})"
-            verb = up if region.change_db > 0 else down
-            band = span_words(region.low_hz, region.high_hz)
-            did = f"{band} {change_words(verb, region.change_db)}{most}"
-            yield _action(group, did, why, region, [fault.name for fault in answered])
+            yield _action(group, region.words(up, down), why, region, [fault.name for fault in answered])
 
     def _changes(self, group: Group) -> Float64Array:
         old, new = (song.measures.of(group) for song in (self.before, self.after))

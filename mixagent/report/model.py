@@ -194,6 +194,36 @@ class RepairRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StripRow:
+    """A stem, and what became of it in its strip and its bus.
+
+    Attributes:
+        stem: its name.
+        confidence: the share of it that is expected to be its own, 0..1; None for a track of the
+            musician's own, and where nobody asked for it.
+        did: what was done, a clause each: measured on the stem before and after, and the sends as set;
+            where nobody asked for a report, the settings.
+        why: the reasons of what was moved.
+        left: why it was left alone, or what speaks against what was done; None where nothing does.
+        lufs: loudness before and after; None for silence. This and what follows is None, or empty, where
+            nothing was done or nobody asked for it.
+        width_db: change of the side's level against the mid's.
+        crest_db: change of the highest sample over the mean power.
+        bands: third octaves that hold anything of it, the change of the whole included.
+    """
+
+    stem: str
+    confidence: float | None = None
+    did: tuple[str, ...]
+    why: tuple[str, ...]
+    left: str | None
+    lufs: tuple[float | None, float | None] | None = None
+    width_db: float | None = None
+    crest_db: float | None = None
+    bands: tuple[BandGain, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ActionRow:
     """One change of the sound.
 
@@ -668,6 +698,7 @@ class Report:
         actions: what was done, by what it did to the sound.
         restoration: the repairs of the mix and of stems that found their defect, in their order.
         repairs: what each repair of the chain did, by the parameter that switches it on.
+        strips: the stems, and what was done to each; none where no stems were made.
         measures: those of the findings.
         before, after: loudness, peaks, spectrum and width; `after` is `before` where nothing was rendered.
         properties: of the song.
@@ -701,6 +732,7 @@ class Report:
     actions: tuple[ActionRow, ...]
     restoration: tuple[RepairRow, ...] = ()
     repairs: Mapping[str, tuple[BandGain, ...]]
+    strips: tuple[StripRow, ...] = ()
     measures: Measures
     before: Analysis
     after: Analysis

@@ -19,17 +19,19 @@ from mixagent.pipeline.restoration.table import mix_repairs
 from mixagent.pipeline.types import AudioSource, Float64Array, ShowProgress, Stems, load
 from mixagent.policies.base import Decision
 from mixagent.report.model import Report
-from mixagent.report.sounds import RepairSound
+from mixagent.report.sounds import MixSound, RepairSound
 from mixagent.session.analyse import AnalysedSong, Job, StemSource, analyse_song, opened_job, stem_source
 from mixagent.session.decide import Decided, decide
 from mixagent.session.export import export, measured_export, named_stem_files
 from mixagent.session.guidance import Guidance
-from mixagent.session.render import every_stage, stages_of
+from mixagent.session.render import every_stage, rendered_part, stages_of
 from mixagent.session.reporting.build import Outcome, build_report
 from mixagent.session.reporting.repairs import repair_models, repair_sounds
+from mixagent.session.reporting.strips import mix_sound
 from mixagent.session.request import LOSSY, Request
 from mixagent.session.results import Results
 from mixagent.session.stages import ANALYSING, describing_stage, levels, premaster_stages, restored_stage
+from mixagent.session.strip_stages import strips_stage
 from mixagent.stem_files import all_parts, write_stems
 
 
@@ -42,12 +44,14 @@ class Mastered:
         before: the song as it came, of the part that was rendered.
         after: the master; the song itself where nothing was rendered.
         repairs: the sound of each repair that is in the master, by its stage.
+        mix: the sound of each stem before and behind its strip; None where nobody asked for it.
     """
 
     report: Report
     before: AudioSource
     after: AudioSource
     repairs: Mapping[str, RepairSound] = field(default_factory=dict)
+    mix: MixSound | None = None
 
 
 @contextmanager
@@ -69,9 +73,12 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
                 yield _planned(job, song, decided)
                 return
             decided = _revised(job, song, decided)
-            *before_measure, measure = every_stage(song, decided)
-            after = job.run.stages(before_measure).master
-            warnings, results = measured_export(decided.request, after, job.run, [*before_measure, measure])
+            stages = every_stage(song, decided)
+            after = job.run.stages(stages[:-1]).master
+            part = rendered_part(song, request)
+            if request.tells_strips:
+                stages.append(strips_stage(song.heard.results, decided.applied, part))
+            warnings, results = measured_export(decided.request, after, job.run, stages)
             # Against the song as it came: the residual also holds what restoration took out.
             parts = all_parts(Stems(song.heard.song, song.heard.stems.parts))
             write_stems(parts, stem_files, request.song, job.run.show)
@@ -79,7 +86,8 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
         sounds = repair_sounds(results, repair_amounts(decided.applied.changed()), results.span)
         report = build_report(_outcome(job, source, decided, results, warnings))
         told = _remembered(job, report, song, decided, before, after)
-        yield Mastered(replace(report, warnings=(*report.warnings, *told)), before, after, sounds)
+        mix = mix_sound(results, decided.applied, part)
+        yield Mastered(replace(report, warnings=(*report.warnings, *told)), before, after, sounds, mix)
 
 
 def _outcome(

@@ -61,6 +61,7 @@ class Request:
         dry_run: decide, and render and write nothing.
         preview_s: render the loudest part of this length alone, at the level that it has in the master.
         dual_mono: whether the loudness of a song of one channel is counted as of two.
+        tells_strips: whether what became of each stem is measured, for somebody who is to see it.
 
     Raises:
         UsageError: neither a song nor stems, a balance for stems of a song that has one, two outputs in
@@ -93,6 +94,7 @@ class Request:
     dry_run: bool = False
     preview_s: float | None = None
     dual_mono: bool = False
+    tells_strips: bool = False
 
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:

@@ -71,6 +71,7 @@ from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
 from mixagent.session.reporting.references import reference_words
 from mixagent.session.reporting.repairs import repair_rows
+from mixagent.session.reporting.strips import strip_rows
 from mixagent.session.results import Finished, Measured, Results
 from mixagent.session.stems_stages import stems_section, stems_warnings
 
@@ -190,6 +191,7 @@ def build_report(outcome: Outcome) -> Report:
         actions=acted,
         restoration=restoration,
         repairs=repairs,
+        strips=strip_rows(results, decision, applied),
         measures=measures,
         before=before,
         after=after,
