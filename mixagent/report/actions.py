@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
@@ -142,6 +142,7 @@ class Made:
         reduction_db: most that the finaliser took off a peak.
         references: the band of what the song was brought towards; None for finished music.
         matched: whether tone and width were given to the whole mix by matchering.
+        strips_told: places of the strips and buses that are told by what was measured of their stems.
     """
 
     applied: Settings
@@ -150,6 +151,7 @@ class Made:
     reduction_db: float = 0.0
     references: Band | None = None
     matched: bool = False
+    strips_told: Collection[str] = ()
 
 
 def actions(before: Judgement, after: Judgement, made: Made) -> list[ActionRow]:
@@ -517,7 +519,7 @@ class _Told:
         """Settings of single stems, which no measure of the whole song tells apart."""
         moved: dict[str, list[str]] = {}
         for name in self._others():
-            if _STRIPS.fullmatch(name):
+            if _STRIPS.fullmatch(name) and name.partition(".")[0] not in self.made.strips_told:
                 moved.setdefault(self.made.reasons.get(name, "as recorded"), []).append(self._set(name))
         for reason, did in moved.items():
             yield _row(what="stems", did=", ".join(did), why=reason)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from mixagent.pipeline.dsp.third_octaves import THIRD_OCTAVES_HZ
 from mixagent.pipeline.measure.changes import StemChange
 from mixagent.report.actions import HEARD_DB, regions
-from mixagent.report.model import StripRow
+from mixagent.report.model import ActionRow, StripRow
 from mixagent.report.words import change_words, confidence_words, number, place_label
 
 UNHEARD = f"nothing changed by {number(HEARD_DB)} dB"
@@ -41,6 +42,19 @@ def _tone(change: StemChange, level_db: float) -> list[str]:
     changes = np.array([moved[centre] - level_db if centre in moved else 0.0 for centre in hz])
     found = regions(changes, hz, np.ones(len(hz), np.bool_))
     return [region.words("raised", "lowered") for region in found]
+
+
+def strip_actions(rows: Sequence[StripRow]) -> list[ActionRow]:
+    """The stems that were measured behind their strips, as actions."""
+    return [
+        ActionRow(
+            what="stems",
+            did=f"{place_label(row.stem)}: {'; '.join(row.did)}",
+            why="; ".join(row.why) or "as recorded",
+        )
+        for row in rows
+        if row.lufs is not None
+    ]
 
 
 def strip_words(row: StripRow) -> str:

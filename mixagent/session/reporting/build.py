@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixagent import __version__
+from mixagent.pipeline.chain.mixing import BUSES
 from mixagent.pipeline.chain.parameters import Settings, repair_amounts
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.finished.band import Judgement
@@ -52,9 +53,11 @@ from mixagent.report.model import (
     Report,
     SearchSection,
     StageRow,
+    StripRow,
     Summary,
 )
 from mixagent.report.repairs import done_words, rejected_words, repair_actions
+from mixagent.report.strips import strip_actions
 from mixagent.report.words import PROPERTIES, number
 from mixagent.session.dual_mono import counted, counts_twice, missed_words, mono_words
 from mixagent.session.guidance import goal_words, guidance_sections, guidance_warnings
@@ -154,7 +157,8 @@ def build_report(outcome: Outcome) -> Report:
     restoration = repair_rows(results, outcome.events, repair_amounts(applied.changed()), found)
     repairs = _repairs(results)
     repaired = [] if finish is None else repair_actions(restoration, song.duration_s)
-    acted = (*repaired, *_actions(outcome, judgement, judgement_after, repairs))
+    strips = strip_rows(results, decision, applied)
+    acted = (*repaired, *_actions(outcome, judgement, judgement_after, repairs, strips))
     codecs = codec_section(request, finish)
     edits = edits_section(request, results.span, song.duration_s)
     reference, goal = guidance_sections(decided.guidance, results, applied.space)
@@ -191,7 +195,7 @@ def build_report(outcome: Outcome) -> Report:
         actions=acted,
         restoration=restoration,
         repairs=repairs,
-        strips=strip_rows(results, decision, applied),
+        strips=strips,
         measures=measures,
         before=before,
         after=after,
@@ -248,6 +252,7 @@ def _actions(
     before: Judgement | None,
     after: Judgement | None,
     repairs: Mapping[str, Sequence[BandGain]],
+    strips: Sequence[StripRow],
 ) -> tuple[ActionRow, ...]:
     """The changes of the sound; none where the whole song was not rendered, or is silent."""
     decided, finish = outcome.decided, outcome.results.finish
@@ -260,8 +265,9 @@ def _actions(
         finish.max_reduction_db,
         decided.guidance.band,
         outcome.results.ran("match"),
+        [place for row in strips if row.lufs for place in (row.stem, BUSES.get(row.stem, ""))],
     )
-    return tuple(actions(before, after, made))
+    return (*actions(before, after, made), *strip_actions(strips))
 
 
 def _repairs(results: Results) -> dict[str, tuple[BandGain, ...]]:
