@@ -196,6 +196,11 @@ class MasterResult(_Result):
         )
 
     @property
+    def project(self) -> tuple[Path, ...]:
+        """The files of the mix as a workstation's project, those of its tracks last; none without one."""
+        return tuple(Path(row.path) for row in self.report.project)
+
+    @property
     def met(self) -> bool:
         """Whether loudness and ceiling are those of the target; `missed` says why not."""
         return self.report.met

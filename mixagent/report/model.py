@@ -56,6 +56,15 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectFile:
+    """A file of the mix as a workstation's project; `format` is reaper, dawproject, or wav for a track's."""
+
+    path: str
+    format: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preview:
     """The part of the song that was rendered alone, in seconds."""
 
@@ -688,6 +697,7 @@ class Report:
         input: the song.
         output: the first file written; None where none was.
         outputs: all of them.
+        project: the files of the mix as a workstation's project, those of its tracks last.
         target: of the finaliser.
         dry_run: whether nothing was rendered.
         preview: the part that was rendered, where that is not the whole song.
@@ -721,6 +731,7 @@ class Report:
     input: Input
     output: Output | None
     outputs: tuple[Output, ...]
+    project: tuple[ProjectFile, ...] = ()
     target: LoudnessTarget
     dry_run: bool = False
     preview: Preview | None = None

@@ -70,9 +70,15 @@ def summary_text(report: Report) -> RenderableType:
         *translation_table(report.translation, report.translation_after),
         *_platforms(report.platforms, report.target.name),
         *_codecs(report.codecs),
+        *_project(report),
         *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
+
+
+def _project(report: Report) -> list[RenderableType]:
+    """The files of the mix as a workstation's project, without those of its tracks."""
+    return [Text(f"Project: {row.path}") for row in report.project if row.format != "wav"]
 
 
 def planned_text(report: Report) -> RenderableType:

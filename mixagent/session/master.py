@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from mixagent.session.analyse import AnalysedSong, Job, StemSource, analyse_song
 from mixagent.session.decide import Decided, decide
 from mixagent.session.export import export, measured_export, named_stem_files
 from mixagent.session.guidance import Guidance
+from mixagent.session.projects import named_project_files, write_mix
 from mixagent.session.render import every_stage, rendered_part, stages_of
 from mixagent.session.reporting.build import Outcome, build_report
 from mixagent.session.reporting.repairs import repair_models, repair_sounds
@@ -66,7 +68,10 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
             yield _untouched(job)
             return
         source = stem_source(job)
-        with named_stem_files(request, (*source.stem_names, "residual")) as stem_files:
+        with (
+            named_stem_files(request, (*source.stem_names, "residual")) as stem_files,
+            named_project_files(request) as project_files,
+        ):
             song = analyse_song(job, source)
             decided = decide(job, song)
             if request.dry_run:
@@ -82,19 +87,25 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
             # Against the song as it came: the residual also holds what restoration took out.
             parts = all_parts(Stems(song.heard.song, song.heard.stems.parts))
             write_stems(parts, stem_files, request.song, job.run.show)
+            project = write_mix(project_files, decided, results, job.run.show)
         before = section(song.heard.song, results.span) if results.span else song.heard.song
         sounds = repair_sounds(results, repair_amounts(decided.applied.changed()), results.span)
-        report = build_report(_outcome(job, source, decided, results, warnings))
+        report = build_report(_outcome(job, source, decided, results, warnings, project))
         told = _remembered(job, report, song, decided, before, after)
         mix = mix_sound(results, decided.applied, part)
         yield Mastered(replace(report, warnings=(*report.warnings, *told)), before, after, sounds, mix)
 
 
 def _outcome(
-    job: Job, source: StemSource, decided: Decided, results: Results, warnings: Sequence[str]
+    job: Job,
+    source: StemSource,
+    decided: Decided,
+    results: Results,
+    warnings: Sequence[str],
+    project: Sequence[Path] = (),
 ) -> Outcome:
     models = (source.model, *repair_models(results))
-    return Outcome(decided, results, job.run.events, models, tuple(warnings))
+    return Outcome(decided, results, job.run.events, models, tuple(warnings), tuple(project))
 
 
 def _planned(job: Job, song: AnalysedSong, decided: Decided) -> Mastered:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixagent import __version__
+from mixagent.daw.project import SUFFIXES
 from mixagent.pipeline.chain.mixing import BUSES
 from mixagent.pipeline.chain.parameters import Settings, repair_amounts
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
@@ -44,6 +45,7 @@ from mixagent.report.model import (
     ModelRow,
     ParameterRow,
     Preview,
+    ProjectFile,
     Property,
     RecordedCodecs,
     RecordedMatch,
@@ -124,6 +126,7 @@ class Outcome:
         events: how each stage ended, by its name.
         models: which model each neural stage used, and why.
         warnings: for the user, beside those of the decoder.
+        project: the files of the mix as a workstation's project, those of its tracks last.
     """
 
     decided: Decided
@@ -131,6 +134,7 @@ class Outcome:
     events: Mapping[str, StageEvent]
     models: tuple[ModelRow, ...]
     warnings: tuple[str, ...]
+    project: tuple[Path, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -175,6 +179,7 @@ def build_report(outcome: Outcome) -> Report:
         input=song,
         output=outputs[0] if outputs else None,
         outputs=outputs,
+        project=tuple(_project_file(path) for path in outcome.project),
         target=request.target,
         dry_run=request.dry_run,
         preview=_preview(outcome),
@@ -230,6 +235,11 @@ def build_report(outcome: Outcome) -> Report:
         ),
         replay=_replay(request, decision, outcome.models, _match(results)),
     )
+
+
+def _project_file(path: Path) -> ProjectFile:
+    format = {suffix: name for name, suffix in SUFFIXES.items()}.get(path.suffix, "wav")
+    return ProjectFile(path=str(path), format=format, sha256=content_hash(path))
 
 
 def _missed(outcome: Outcome) -> str | None:
