@@ -361,7 +361,8 @@ def options_of_each(songs: Sequence[PathLike], options: MasterOptions) -> list[t
     """Songs, and folders of them, with the options that each is mastered by.
 
     The masters go beside their songs or, as the songs lie, into the folder that `output` names, and
-    `stems` and `project` likewise hold a folder for each song. Masters that were made before are passed over in folders.
+    `stems` and `project` likewise hold a folder for each song. Masters that were made before are passed
+    over in folders.
 
     Raises:
         UsageError: an option that several songs cannot share.

@@ -11,9 +11,9 @@ from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.untrusted import one_line
 
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
-_LONGEST_NAME = 120
+_LONGEST_NAME_BYTES = 180
 _FORBIDDEN = frozenset('<>:"|?*') | frozenset(map(chr, range(32)))
-_NOT_PORTABLE = _FORBIDDEN | frozenset("/\\")
+_NOT_PORTABLE = _FORBIDDEN | frozenset("/\\�")
 
 
 def check_name(path: PurePath, windows: bool = os.name == "nt") -> None:
@@ -47,9 +47,13 @@ def portable_name(text: str, otherwise: str = "song") -> str:
         text: whatever a stranger called it.
         otherwise: its name where nothing is left of that.
     """
-    kept = "".join("_" if character in _NOT_PORTABLE else character for character in one_line(text))
-    kept = kept.replace("�", "_")[:_LONGEST_NAME].rstrip(" .").lstrip(" ")
+    kept = "".join(character if _is_portable(character) else "_" for character in one_line(text))
+    kept = kept.encode()[:_LONGEST_NAME_BYTES].decode("utf-8", "ignore").rstrip(" .").lstrip(" ")
     return f"_{kept}" if _DEVICES.fullmatch(kept.partition(".")[0]) else kept or otherwise
+
+
+def _is_portable(character: str) -> bool:
+    return character not in _NOT_PORTABLE and unicodedata.category(character) != "Cn"
 
 
 def for_libsndfile(path: Path) -> str | bytes:

@@ -19,12 +19,10 @@ from mixagent.pipeline.types import AudioSource, Stems, blocks
 from mixagent.pipeline.untrusted import one_line
 from mixagent.report.words import parameter_label, parameter_value, place_label
 
-RESIDUAL = "residual"
-
 _EFFECTS = ("reverb", "delay")
 _SEND_OFF_DB = -60.0
 _SILENT_DBFS = -90.0
-_LEAST_BAND_DB = 0.05
+_LEAST_BAND_DB = 0.01
 
 _COLOURS: Mapping[str, str] = {
     "vocals": "#c8632a",
@@ -37,20 +35,14 @@ _COLOURS: Mapping[str, str] = {
 }
 _OTHERWISE, _OF_RETURNS = "#7a7f87", "#4f9a94"
 
-_STRIP_BANDS = (
-    ("low_shelf_db",),
-    ("bell_hz", "bell_db", "bell_q"),
-    ("presence_db",),
-    ("air_db",),
+_COUNTERPARTS = frozenset(
+    (
+        *("high_pass_hz", "low_shelf_db", "bell_hz", "bell_db", "bell_q", "presence_db", "air_db"),
+        *("comp_threshold_db", "comp_ratio", "comp_attack_ms", "comp_release_ms", "gain_db", "pan"),
+        *(f"{effect}_send_db" for effect in _EFFECTS),
+    )
 )
-_COMPRESSOR = ("comp_threshold_db", "comp_ratio", "comp_attack_ms", "comp_release_ms")
-_FADERS = ("gain_db", "pan", "balance_db", *(f"{effect}_send_db" for effect in _EFFECTS))
-
-ROOMS: Mapping[str, str] = {
-    "reverb": "no reverb stands here: put one on this track, all wet, and unmute it",
-    "delay": "no delay stands here: put one on this track, all wet, and unmute it",
-}
-SWITCHED_OFF = "written as a compressor that is off: each has its own make-up gain, so match it by ear"
+"""What of a strip a mixer has: equaliser, compressor, fader, pan and sends."""
 
 
 def project_of(
@@ -70,7 +62,7 @@ def project_of(
     tracks = [track for name in stems.parts for track in _tracks(name, stems, applied, levels)]
     rest = stems.residual
     if _is_heard(rest):
-        told = ("what the stems leave of the mix; no strip works on it",)
+        told = ("What the stems leave of the mix; no strip works on it",)
         tracks.append(Track("Rest", _OTHERWISE, rest, notes=told))
     sent = {send.to for track in tracks for send in track.sends}
     return Project(
@@ -98,32 +90,28 @@ def _tracks(name: str, stems: Stems, settings: Settings, levels: Levels) -> Iter
     used = bus is not None and settings.active(bus)
     if bus is not None and used:
         yield _bus(bus, settings, colour, programme.raised(strip["gain_db"]), sends)
-    compressors = _compressors(strip, programme)
     yield Track(
         name=place_label(name),
         colour=colour,
         audio=part,
         fader=_fader(strip, part.channels),
         bands=tuple(_strip_bands(strip, part.rate)),
-        compressors=compressors,
+        compressors=_compressors(strip, programme),
         sends=() if used else sends,
-        devices=tuple(_device_words(name, settings, part.rate)),
-        notes=tuple(_notes(name, settings, bool(compressors))),
+        notes=tuple(_notes(name, settings)),
         bus=place_label(bus) if bus is not None and used else None,
     )
 
 
 def _bus(bus: str, settings: Settings, colour: str, programme: Programme, sends: tuple[Sent, ...]) -> Track:
     values = settings.section(bus)
-    compressors = _compressors(values, programme)
     return Track(
         name=place_label(bus),
         colour=colour,
         fader=fader(values["gain_db"]),
-        compressors=compressors,
+        compressors=_compressors(values, programme),
         sends=sends,
-        devices=tuple(_device_words(bus, settings, 0)),
-        notes=tuple(_notes(bus, settings, bool(compressors))),
+        notes=tuple(_notes(bus, settings)),
     )
 
 
@@ -158,15 +146,16 @@ def _strip_bands(strip: Mapping[str, float], rate: int) -> Iterator[Band]:
     yield from _bands(strip_filters(strip), rate)
 
 
-def _bands(filters: Sequence[Filter], rate: int, least_db: float = 0.0) -> Iterator[Band]:
+def _bands(filters: Sequence[Filter], rate: int) -> Iterator[Band]:
     for each in filters:
-        if abs(each.gain_db) > least_db and each.frequency_hz < HIGHEST_SHARE * rate:
+        if abs(each.gain_db) >= _LEAST_BAND_DB and each.frequency_hz < HIGHEST_SHARE * rate:
             yield Band(each.kind, each.frequency_hz, each.q, each.gain_db)
 
 
 def _return(effect: str, settings: Settings) -> Track:
-    values = [_value(f"{effect}.{name}", settings, True) for name in settings.section(effect)]
-    return Track(place_label(effect), _OF_RETURNS, notes=(ROOMS[effect], *values), mute=True)
+    told = f"No {effect} stands here: put one on this track, all wet, and unmute it"
+    values = (_value(f"{effect}.{name}", settings) for name in settings.section(effect))
+    return Track(place_label(effect), _OF_RETURNS, notes=(told, *values), mute=True)
 
 
 def _master(settings: Settings, rate: int, channels: int) -> Track:
@@ -178,10 +167,9 @@ def _master(settings: Settings, rate: int, channels: int) -> Track:
         name="Master",
         colour=_OTHERWISE,
         fader=fader(0.0, float(matrix[0, 0]), float(matrix[1, 1])),
-        bands=(*_bands(graphic, rate, _LEAST_BAND_DB), *_bands(master_filters(settings, rate), rate)),
-        devices=tuple(_value(name, settings) for name in _moved_of_master(settings) if _is_tone(name)),
+        bands=(*_bands(graphic, rate), *_bands(master_filters(settings, rate), rate)),
         notes=tuple(
-            _value(name, settings, True)
+            _value(name, settings)
             for name in _moved_of_master(settings)
             if not _is_tone(name) and name != "master.balance_db"
         ),
@@ -199,24 +187,15 @@ def _is_tone(name: str) -> bool:
     return name.startswith(("graphic.tone_", "master.eq_", "master.bell_"))
 
 
-def _device_words(place: str, settings: Settings, rate: int) -> Iterator[str]:
-    """The equaliser and the compressor of a strip or bus, as they are set."""
+def _notes(place: str, settings: Settings) -> Iterator[str]:
+    """What of a strip or bus a mixer does not show as it was set, or has no counterpart for."""
     changed = settings.changed()
-    for name in ("high_pass_hz", *(name for names in _STRIP_BANDS for name in names), *_COMPRESSOR):
-        if f"{place}.{name}" in changed:
-            yield _value(f"{place}.{name}", settings)
-
-
-def _notes(place: str, settings: Settings, compressed: bool) -> Iterator[str]:
-    """What of a strip or bus has no counterpart."""
-    told = {"high_pass_hz", *(name for names in _STRIP_BANDS for name in names), *_COMPRESSOR, *_FADERS}
-    if settings[f"{place}.gain_db"] or settings.values.get(f"{place}.pan"):
-        yield f"fader {_value(f'{place}.gain_db', settings)}{_pan_words(place, settings)}"
-    if compressed:
-        yield SWITCHED_OFF
+    if f"{place}.gain_db" in changed or f"{place}.pan" in changed:
+        gain = parameter_value(settings[f"{place}.gain_db"], "dB")
+        yield f"Fader {gain}{_pan_words(place, settings)}"
     for name in settings.section(place):
-        if name not in told and f"{place}.{name}" in settings.changed():
-            yield _value(f"{place}.{name}", settings, True)
+        if name not in _COUNTERPARTS and f"{place}.{name}" in changed:
+            yield _value(f"{place}.{name}", settings)
 
 
 def _pan_words(place: str, settings: Settings) -> str:
@@ -224,11 +203,10 @@ def _pan_words(place: str, settings: Settings) -> str:
     return f", pan {pan:+.2f} of constant power, written as a balance" if pan else ""
 
 
-def _value(name: str, settings: Settings, explained: bool = False) -> str:
+def _value(name: str, settings: Settings) -> str:
     """A setting in words: “Low mid cut 4.0 dB (most that the dynamic cut takes off 200–500 Hz)”."""
     parameter = settings.space[name]
     value = parameter_value(settings[name], parameter.unit, parameter.low < 0)
     own = parameter.where in (*STEM_PLACES, *_EFFECTS, "master", "graphic")
     place = "" if own else f"{place_label(parameter.where)} "
-    why = f" ({parameter.purpose})" if explained else ""
-    return f"{place}{parameter_label(name)} {value}{why}"
+    return f"{place}{parameter_label(name)} {value} ({parameter.purpose})"

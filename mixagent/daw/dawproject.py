@@ -19,6 +19,8 @@ _KINDS: Mapping[BandKind, str] = {
     "bell": "bell",
     "high_shelf": "highShelf",
 }
+SWITCHED_OFF = "The compressor is off: each workstation has its own make-up gain, so match it by ear"
+
 _LOUDEST = 2.0
 _FIRST_DAY = (1980, 1, 1, 0, 0, 0)
 _READABLE = 0o644 << 16
@@ -99,8 +101,10 @@ def _track(above: ElementTree.Element, project: Project, track: Track) -> Elemen
         id=_id(project, track, "track"),
         name=track.name,
         color=track.colour,
-        comment=_text("\n".join(track_notes(track, devices=False))),
     )
+    told = [*track_notes(track, devices=False), *([SWITCHED_OFF] if track.compressors else [])]
+    if told:
+        element.set("comment", _text("\n".join(told)))
     role = "master" if track is project.master else "submix" if is_bus else "regular"
     role = "effect" if track in project.returns else role
     channel = ElementTree.SubElement(

@@ -66,9 +66,7 @@ def project_files(request: ProjectRequest, title: str, inputs: Sequence[Path]) -
     try:
         if not os.access(request.folder, os.W_OK | os.X_OK):
             raise OutputError(f"cannot write into {request.folder}: the folder may not be written to")
-        for path in (files.project(format) for format in request.formats):
-            if path.is_dir():
-                raise OutputError(f"cannot write {path}: it is a folder")
+        _check_places([files.project(format) for format in request.formats])
         _check_inputs(files, inputs)
         yield files
     finally:
@@ -101,17 +99,25 @@ def write_project(project: Project, files: ProjectFiles, show: ShowProgress) -> 
     """
     clear_leftovers(files.folder)
     names = files.sounds(project)
-    with _readable_errors(files.folder), ExitStack() as placed:
-        sounds = _sounds(project, files, names, placed, show)
-        written = [files.project(format) for format in files.formats]
-        for format, path in zip(files.formats, written, strict=True):
-            made = placed.enter_context(atomically(path, through_link=True))
-            if format == "reaper":
-                made.write_text(reaper_project(project, names), "utf-8", newline="\n")
-            else:
-                write_dawproject(project, sounds, __version__, made)
+    written = [files.project(format) for format in files.formats]
     beside = [files.folder / name for name in names.values()] if "reaper" in files.formats else []
+    _check_places([*written, *beside])
+    with _readable_errors(files.folder), ExitStack() as placed:
+        # The sound gets its names before the projects that lead to it.
+        made = [placed.enter_context(atomically(path, through_link=True)) for path in written]
+        sounds = _sounds(project, files, names, placed, show)
+        for format, path in zip(files.formats, made, strict=True):
+            if format == "reaper":
+                path.write_text(reaper_project(project, names), "utf-8", newline="\n")
+            else:
+                write_dawproject(project, sounds, __version__, path)
     return [*written, *beside]
+
+
+def _check_places(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            raise OutputError(f"cannot write {path}: it is a folder")
 
 
 @contextmanager

@@ -15,11 +15,14 @@ from typing import Literal
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.types import AudioSource
+from mixagent.report.words import parameter_value
 
 Format = Literal["reaper", "dawproject"]
 
 SUFFIXES: dict[Format, str] = {"reaper": ".rpp", "dawproject": ".dawproject"}
 """The formats, and the suffixes of their files."""
+
+_TOLD_DB = 0.05
 
 BandKind = Literal["high_pass", "low_shelf", "bell", "high_shelf"]
 
@@ -91,7 +94,6 @@ class Track:
         bands: of its equaliser, in the order of the signal.
         compressors: in the order of the signal.
         sends: behind its fader.
-        devices: what of its strip the equaliser and the compressors are, in words.
         notes: what has no counterpart, in words.
         bus: the bus that it goes into; None for the master.
         mute: whether it is silent until somebody wants it.
@@ -104,7 +106,6 @@ class Track:
     bands: tuple[Band, ...] = ()
     compressors: tuple[Compressor, ...] = ()
     sends: tuple[Sent, ...] = ()
-    devices: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     bus: str | None = None
     mute: bool = False
@@ -160,7 +161,22 @@ class Project:
 
 def track_notes(track: Track, devices: bool) -> list[str]:
     """The notes of a track, with its equaliser and compressors where these are to be told."""
-    return [*(track.devices if devices else ()), *track.notes]
+    if not devices:
+        return [*track.notes]
+    told = [band for band in track.bands if band.kind == "high_pass" or abs(band.gain_db) >= _TOLD_DB]
+    return [*map(_band_words, told), *map(_compressor_words, track.compressors), *track.notes]
+
+
+def _band_words(band: Band) -> str:
+    kind = band.kind.replace("_", "-" if band.kind == "high_pass" else " ").capitalize()
+    gain = "" if band.kind == "high_pass" else f"{parameter_value(band.gain_db, 'dB')}, "
+    return f"{kind} at {parameter_value(band.frequency_hz, 'Hz')}, {gain}Q {band.q:.2f}"
+
+
+def _compressor_words(compressor: Compressor) -> str:
+    ratio, threshold = parameter_value(compressor.ratio, ":1"), parameter_value(compressor.threshold_db, "dB")
+    attack, release = (parameter_value(ms, "ms") for ms in (compressor.attack_ms, compressor.release_ms))
+    return f"Compressor {ratio} over {threshold}FS of the level, attack {attack}, release {release}"
 
 
 def fader(gain_db: float = 0.0, left: float = 1.0, right: float = 1.0) -> Fader:

@@ -1,4 +1,4 @@
-"""A master's mix as a project of a workstation: the stems of the repaired song, and what is told beside them."""
+"""A master's mix as a project of a workstation: the repaired song's stems, and what is told beside them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def write_mix(
 def _notes(title: str, decided: Decided, results: Results) -> Iterator[str]:
     """What was done to the song before its tracks, and to their mix behind the master track."""
     yield f"{title}: the mix that mixagent {__version__} made, before the finaliser."
-    yield "A pan is a balance of 0 dB at the centre. No equaliser of REAPER is set: its bands are told here."
+    yield "A pan is a balance of 0 dB at the centre. What the workstation has no device for is told here."
     amounts = repair_amounts(decided.applied.changed())
     repaired = [name.replace("_", " ") for name, amount in amounts.items() if amount > 0]
     if repaired:
