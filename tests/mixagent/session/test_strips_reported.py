@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 import soundfile
-from tracks import bass, write_band, write_track
+from songs import song_samples
+from tracks import hats, write_band, write_track
 
 import mixagent
 from mixagent.report.model import Report
@@ -28,8 +29,8 @@ MIXED = {
 @pytest.fixture
 def band(tmp_path, cache_folder):
     write_band(tmp_path / "band")
-    write_track(tmp_path / "band" / "05 Vocals.wav", 5e-4 * bass())
-    write_track(tmp_path / "band" / "06 Guitar.wav", 0.3 * bass())
+    write_track(tmp_path / "band" / "05 Vocals.wav", 1e-3 * hats(seed=9))
+    write_track(tmp_path / "band" / "06 Guitar.wav", 0.3 * song_samples())
     return tmp_path / "band"
 
 
@@ -47,7 +48,8 @@ def test_what_was_done_is_what_was_measured(reported):
     drums = rows["drums"].lufs
     assert drums[1] - drums[0] == pytest.approx(-3, abs=0.05)
     assert rows["drums"].did == ("level lowered by 3.0 dB",)
-    assert {band.mean_db for band in rows["drums"].bands} == {pytest.approx(-3, abs=0.02)}
+    gains_db = [band.mean_db for band in rows["drums"].bands]
+    assert gains_db == pytest.approx([-3.0] * len(gains_db), abs=0.02)
     assert rows["piano"].width_db == pytest.approx(20 * np.log10(0.5), abs=0.05)
     assert "narrowed much, by 6.0 dB" in rows["piano"].did
     assert "sent to the reverb at −18.0 dB" in rows["piano"].did
@@ -95,7 +97,8 @@ def test_the_stems_of_a_split_song_have_a_confidence_and_no_strips_no_rows(song,
     assert set(rows) == {"vocals", "accompaniment"}
     assert all(0 <= row.confidence <= 1 for row in rows.values())
     assert rows["vocals"].lufs[1] - rows["vocals"].lufs[0] == pytest.approx(3, abs=0.05)
-    assert mixagent.master(song, **QUICK).report.strips == ()
+    without = mixagent.master(song, overrides={"pipeline.repairs": False}, **QUICK)
+    assert without.report.strips == ()
 
 
 def test_a_part_of_a_song_plays_its_stems_too(band, tmp_path):
