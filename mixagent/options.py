@@ -325,7 +325,6 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         dual_mono=switch("dual_mono", options.get("dual_mono", False)),
         dry_run=dry_run,
         preview_s=None if preview is None else number("preview", preview, *_PREVIEW_S, "s"),
-        tells_strips=bool(_paths("report", options.get("report"))) or not outputs,
     )
     _check_free(request, options)
     return request
