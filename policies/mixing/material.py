@@ -23,9 +23,9 @@ from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.files import atomically, write_atomically
 from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.stem_measures import ROLES, measures_of
 from mixagent.pipeline.separation.base import Separator
 from mixagent.pipeline.types import Audio, Combination, FloatArray, Progress, Stems, load
-from mixagent.policies.mixing.measures import ROLES, measures_of
 
 EXCERPT_S = 10.0
 _EDGE_S = 3.0

@@ -15,8 +15,8 @@ from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.dsp.third_octaves import MUSIC, THIRD_OCTAVES_HZ
 from mixagent.pipeline.measure.masking import masked_db
 from mixagent.pipeline.measure.meters import k_weighting
+from mixagent.pipeline.measure.stem_measures import ROLES, SCALARS, SILENT_DB, THIRDS
 from mixagent.pipeline.types import Float64Array, FloatArray
-from mixagent.policies.mixing.measures import ROLES, SCALARS, SILENT_DB, THIRDS
 
 _MUSIC_BANDS = MUSIC.stop - MUSIC.start
 _GROUP = 4
@@ -94,11 +94,12 @@ def present(measures: FloatArray) -> FloatArray:
 
 def k_level_db(powers: Float64Array) -> Float64Array:
     """K-weighted level in dB of powers by third octave, (…,): BS.1770 without its gate."""
-    return np.asarray(powers_to_db(powers @ _k_weights() + 1e-13))
+    return np.asarray(powers_to_db(powers @ k_weights() + 1e-13))
 
 
 @cache
-def _k_weights() -> Float64Array:
+def k_weights() -> Float64Array:
+    """K-weighting of each third octave, in power."""
     rows = [[*row[:3], 1.0, *row[3:]] for row in k_weighting(_RATE_HZ)]
     _, response = sosfreqz(np.array(rows), np.array(THIRD_OCTAVES_HZ), fs=_RATE_HZ)
     return np.asarray(np.abs(response) ** 2)

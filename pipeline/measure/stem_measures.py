@@ -1,4 +1,4 @@
-"""The measures of a mix and its stems that the mixing agent reads, as one array; all of an `Analysis` each.
+"""The measures of a mix and its stems as one array, of an `Analysis` each; for what decides about stems.
 
 Level-dependent here; what the network is shown (`features`) is not.
 """
