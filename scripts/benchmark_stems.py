@@ -38,8 +38,9 @@ import numpy as np
 import soundfile
 
 from mixagent.envs.cases import Case, CaseStore, Damage, draw_damage, measure_case, separate
+from mixagent.envs.disorders import MOST_SCRAMBLED_DB, Disorder, StemDisorder
 from mixagent.envs.mixing import Material
-from mixagent.envs.pathologies import KINDS, MOST_SCRAMBLED_DB, damage
+from mixagent.envs.pathologies import KINDS, damage
 from mixagent.envs.songs import Found, find_songs
 from mixagent.learning.evaluation_tables import Estimate, estimate
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
@@ -116,11 +117,12 @@ class Bench:
         kept = bool(crc32(song.path.name.encode()) % 2)
         drawn = draw_damage(random, "all" if damaged == ALL else "single", validation=kept)
         raised = random.uniform(-MOST_SCRAMBLED_DB, MOST_SCRAMBLED_DB, len(stems))
-        balance_db = dict(zip(stems, map(float, raised), strict=True)) if damaged in (BALANCE, ALL) else {}
+        gains_db = dict(zip(stems, map(float, raised), strict=True))
+        balance = Disorder.balance(gains_db) if damaged in (BALANCE, ALL) else None
         chosen = (str(random.choice(stems)),) if damaged == ONE_STEM else tuple(stems)
         if damaged in (BALANCE, UNTOUCHED):
             drawn, chosen = replace(drawn, severities={}, mechanisms={}), ()
-        return StemDamage(replace(drawn, balance_db=balance_db), chosen)
+        return StemDamage(replace(drawn, disorder=balance), chosen)
 
 
 @cache
@@ -144,9 +146,10 @@ class StemDamage:
 
 def _spoilt(clean: Stems, done: StemDamage) -> dict[str, Audio]:
     """The stems damaged; each keeps its own power but for the balance."""
-    found = {}
+    found, balance = {}, done.whole.disorder.stems if done.whole.disorder else {}
     for name, part in clean.parts.items():
-        audio = load(Combination(((db_to_amplitude(done.whole.balance_db.get(name, 0.0)), part),)))
+        gain_db = balance.get(name, StemDisorder()).gain_db
+        audio = load(Combination(((db_to_amplitude(gain_db), part),)))
         for kind in KINDS if name in done.stems else ():
             if kind in done.whole.severities:
                 severity, mechanism = done.whole.severities[kind], done.whole.mechanisms[kind]

@@ -25,8 +25,8 @@ from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.render_pair import RenderPair
 from tests.short_cases import HalfSeparator, music
 
-LEAN = Damage({"panning": 0.8}, {"panning": "lean"}, {}, 1)
-MUD = Damage({"mud": 0.7}, {"mud": "bell"}, {}, 2)
+LEAN = Damage({"panning": 0.8}, {"panning": "lean"}, None, 1)
+MUD = Damage({"mud": 0.7}, {"mud": "bell"}, None, 2)
 STEMS = ("vocals", "accompaniment")
 
 
@@ -36,7 +36,7 @@ def cases() -> HeldCases:
     made = [
         make_case("lean", music(0.8, 1), LEAN, HalfSeparator(), target),
         make_case("mud", music(0.8, 2), MUD, None, target),
-        make_case("clean", music(0.8, 3), Damage({}, {}, {}, 0), None, target),
+        make_case("clean", music(0.8, 3), Damage({}, {}, None, 0), None, target),
     ]
     return HeldCases({case.name: case for case in made})
 
