@@ -49,7 +49,7 @@ from mixagent.pipeline.files import (
 )
 from mixagent.pipeline.types import ShowProgress
 from mixagent.policies import Policy, load_policy
-from mixagent.policies.learned import Checkpoint
+from mixagent.policies.learned import Checkpoint, frozen
 from mixagent.policies.network import Actor, Layout, Sizes, Value, measure_statistics
 from mixagent.policies.ppo import Networks
 from mixagent.policies.ppo import train as train_by_ppo
@@ -232,7 +232,7 @@ def _examples(run: _Run) -> tuple[Examples, Examples]:
     return loaded[0], loaded[1]
 
 
-def _networks(run: _Run, examples: Examples) -> Networks:
+def _networks(run: _Run, examples: Examples) -> Networks[Actor]:
     """Fresh networks of the configured width that know the training cases' means and spreads."""
     config, observed = run.config.trainer, examples.observation
     torch.manual_seed(config.seed)
@@ -264,7 +264,7 @@ def _deviation(run: _Run) -> torch.Tensor:
     return torch.tensor(chosen)
 
 
-def _warm(run: _Run, networks: Networks, examples: Examples, held_out: Examples) -> None:
+def _warm(run: _Run, networks: Networks[Actor], examples: Examples, held_out: Examples) -> None:
     """Fit the actor, or take the one that this run has fitted before."""
     path, settings = run.folder / "warm.safetensors", run.config.trainer.warm_start
 
@@ -335,7 +335,9 @@ def _evaluate(run: _Run, actor: Actor, iteration: int) -> dict[str, float]:
             run.log.sound(f"{plain}.after", pair.after.audio, iteration)
 
     cases = StoredCases(run.store, run.validation)
-    figures = summary(play(actor, cases, names, run.choice, run.adviser, run.reward, hear), run.choice.names)
+    figures = summary(
+        play(frozen(actor), cases, names, run.choice, run.adviser, run.reward, hear), run.choice.names
+    )
     append_line(run.folder / _EVALUATIONS, {"iteration": iteration, **figures})
     run.show("train", max(iteration, 0) / max(run.config.trainer.ppo.iterations, 1))
     return {f"validation/{name}": value for name, value in figures.items()}

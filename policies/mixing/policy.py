@@ -52,7 +52,7 @@ _MEANT: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class MixingPolicy:
+class MixPolicy:
     """Sets the strips of the stems that are there; the band answers what their mix then lacks.
 
     A net that moves nothing leaves the band's decision as it is. A song without stems, or a voice or an

@@ -14,6 +14,7 @@ from mixagent.envs.synthetic import synthetic_song
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.measure.features import FEATURE_NAMES
+from mixagent.policies.learned import frozen
 from mixagent.policies.network import Actor, Layout, Sizes
 from mixagent.policies.validation import Outcome, play, summary
 from mixagent.reward.model import load_reward
@@ -69,7 +70,13 @@ def test_a_lean_that_is_taken_back_counts_as_recovered() -> None:
 
     cases = HeldCases({"song": case})
     outcomes = play(
-        actor, cases, ["song"], choice, advise, load_reward("debug"), lambda name, pair: heard.append(name)
+        frozen(actor),
+        cases,
+        ["song"],
+        choice,
+        advise,
+        load_reward("debug"),
+        lambda name, pair: heard.append(name),
     )
     assert heard == ["song"]
     assert summary(outcomes, NAMES)["recovery/panning"] > 0.8
