@@ -139,7 +139,7 @@ class Material:
         )
 
     def _rendered(self, after: AnalysedAudio, settings: Settings) -> AnalysedStems:
-        """The stems behind their strips, each as it is where nothing moves it; the voice behind the master."""
+        """The stems behind their strips, those not moved as they are; the voice behind the master."""
         case, parts, analyses = self.case, dict(self.stems.stems), dict(self.case.stem_analyses)
         for name, part in parts.items():
             if is_active(settings, name):

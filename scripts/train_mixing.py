@@ -19,6 +19,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -33,6 +34,9 @@ from mixagent.policies.mixing.training import judged, judging, train
 from mixagent.policies.supervised import Recipe
 
 HELD_OUT_SEED = 7
+
+RECIPE = partial(Recipe, rate=5e-4, decay=1.0, noise=0.7)
+"""Few songs: a small net, much noise, much decay."""
 
 
 def main() -> None:
@@ -49,7 +53,7 @@ def main() -> None:
     training = parts.add_parser("train")
     training.add_argument("--store", type=Path, required=True)
     training.add_argument("--to", type=Path, required=True)
-    training.add_argument("--steps", type=int, default=Recipe.steps)
+    training.add_argument("--steps", type=int, default=2500)
     training.add_argument("--seed", type=int, default=0)
     report = parts.add_parser("report")
     report.add_argument("--store", type=Path, required=True)
@@ -62,7 +66,7 @@ def main() -> None:
     if arguments.part == "material":
         _material(arguments)
     elif arguments.part == "train":
-        _train(arguments.store, arguments.to, Recipe(steps=arguments.steps, seed=arguments.seed))
+        _train(arguments.store, arguments.to, RECIPE(steps=arguments.steps, seed=arguments.seed))
     elif arguments.part == "report":
         batches = judging(load_passes(arguments.store, "validation"))
         print(json.dumps(judged(_averaged(arguments.run), batches), indent=1))

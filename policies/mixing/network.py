@@ -22,8 +22,8 @@ from mixagent.policies.mixing.steering import STEERED
 class Shape:
     """The sizes of a net."""
 
-    hidden: int = 96
-    role: int = 8
+    hidden: int = 32
+    role: int = 4
     dropout: float = 0.3
 
 
