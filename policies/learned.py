@@ -229,12 +229,6 @@ def decided(actor: Decider, observation: Observation, order: Order) -> FloatArra
     return np.where(np.abs(action) < SMALLEST_MOVE, np.float32(0.0), action)
 
 
-def frozen(actor: Actor) -> FrozenActor:
-    """The actor as it decides now, without torch."""
-    layout, sizes = actor.encoder.layout, actor.encoder.sizes
-    return FrozenActor.of(_weights(actor), layout.strip, layout.shared, asdict(sizes))
-
-
 # --- finding ---------------------------------------------------------------------------------------
 
 

@@ -29,7 +29,7 @@ from torch.nn.functional import softplus
 from mixagent.envs.mixing import Adviser, CaseSource, Choice
 from mixagent.pipeline.types import ShowProgress
 from mixagent.policies.experience import Experience, Preference
-from mixagent.policies.learned import Checkpoint, frozen
+from mixagent.policies.learned import Checkpoint
 from mixagent.policies.network import Actor
 from mixagent.policies.preference_data import Anchors, PreferenceData, anchors, preference_data
 from mixagent.policies.validation import Outcome, play
@@ -394,7 +394,7 @@ def _played(
     """The actor's outcomes on the validation cases."""
     outcomes: list[Outcome] = []
     for name in corpus.validation:
-        outcomes += play(frozen(actor), corpus.cases, [name], choice, adviser, corpus.reward)
+        outcomes += play(actor.frozen(), corpus.cases, [name], choice, adviser, corpus.reward)
         show(part, len(outcomes) / len(corpus.validation))
     return outcomes
 

@@ -16,7 +16,7 @@ from mixagent.pipeline.measure.stem_features import FEATURES
 from mixagent.pipeline.measure.stem_measures import ROLES
 from mixagent.pipeline.types import FloatArray
 from mixagent.policies.forward import Order
-from mixagent.policies.mixing.forward import FrozenMixer
+from mixagent.policies.mixing.forward import BoundMixer, FrozenMixer
 from mixagent.policies.mixing.network import MixingNet
 from mixagent.policies.mixing.steering import STEERED
 
@@ -56,18 +56,16 @@ class MixingActor(nn.Module):
         action: Tensor = (begun + moved).flatten(1).index_select(1, order)
         return action
 
-    def frozen(self) -> FrozenAgent:
+    def frozen(self) -> MixingDecider:
         """The actor as it decides now, without torch."""
-        return FrozenAgent(_weights(self.net), _weights(self.start), self.reach)
+        return MixingDecider(BoundMixer(frozen_net(self.net), frozen_net(self.start), self.reach))
 
 
 @dataclass(frozen=True)
-class FrozenAgent:
-    """A `MixingActor` that only decides."""
+class MixingDecider:
+    """A net as a `forward.Decider`."""
 
-    net: FrozenMixer
-    start: FrozenMixer
-    reach: float
+    mixer: BoundMixer
 
     def order(self, parameters: Sequence[str], stems: Sequence[str]) -> Order:
         """See `strip_order`."""
@@ -75,10 +73,8 @@ class FrozenAgent:
 
     def action(self, observation: Mapping[str, FloatArray], order: Order) -> FloatArray:
         """The action of one song, (A,)."""
-        shown, there = observation["strips"][None], observation["strips_present"][None]
-        begun = self.start.actions(shown, there)
-        moved = np.clip(self.net.actions(shown, there) - begun, -self.reach, self.reach)
-        return np.asarray((begun + moved).reshape(-1)[order], np.float32)
+        answer = self.mixer.actions(observation["strips"][None], observation["strips_present"][None])
+        return np.asarray(answer.reshape(-1)[order], np.float32)
 
 
 class MixingValue(nn.Module):
@@ -102,5 +98,6 @@ class MixingValue(nn.Module):
         return value
 
 
-def _weights(net: MixingNet) -> FrozenMixer:
+def frozen_net(net: MixingNet) -> FrozenMixer:
+    """A net as it decides now, without torch."""
     return FrozenMixer({name: value.cpu().numpy().copy() for name, value in net.state_dict().items()})

@@ -5,7 +5,7 @@ A checkpoint holds one net or several, whose actions are averaged (`policies.che
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -23,13 +23,13 @@ from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.checkpoints import load_checkpoint, numbered, save_checkpoint
 from mixagent.policies.mixing.examples import raised
-from mixagent.policies.mixing.forward import FrozenMixer
+from mixagent.policies.mixing.forward import BoundMixer, FrozenMixer
 from mixagent.policies.mixing.steering import FIXED, STEERED, TONES, strip_values, tone_responses
 from mixagent.policies.reading.policy import Moves, moved_measures
 
-Mixers = tuple[FrozenMixer, ...]
+Mixers = tuple[BoundMixer, ...]
 
-EXPECTED = {"format": 1, "features": len(FEATURES), "steered": list(STEERED)}
+EXPECTED = {"format": 2, "features": len(FEATURES), "steered": list(STEERED)}
 """Of a checkpoint's configuration: another is of another version of the net."""
 
 LEAST_ACTION = 0.02
@@ -142,24 +142,27 @@ class MixingCheckpoint:
     """Trained nets as they are kept.
 
     Attributes:
-        weights: of each net by name, as in the state of `MixingNet`.
+        mixers: the nets.
         shape: the fields of `network.Shape`.
         training: how they were trained, for the record.
         results: what was measured of them, for the record.
     """
 
-    weights: Sequence[Mapping[str, FloatArray]]
+    mixers: Mixers
     shape: Mapping[str, Any]
     training: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path, card: str) -> None:
         """Write the three files, see `policies.checkpoints`."""
-        tensors = {
-            f"{k}.{name}": tensor for k, net in enumerate(self.weights) for name, tensor in net.items()
-        }
+        tensors: dict[str, FloatArray] = {}
+        for number, mixer in enumerate(self.mixers):
+            for part, net in (("net", mixer.net), ("start", mixer.start)):
+                weights = net.weights if net is not None else {}
+                tensors |= {f"{number}.{part}.{name}": tensor for name, tensor in weights.items()}
         told = {"shape": dict(self.shape), "training": dict(self.training), "results": dict(self.results)}
-        save_checkpoint(folder, tensors, {**EXPECTED, **told}, card)
+        reach = [mixer.reach for mixer in self.mixers]
+        save_checkpoint(folder, tensors, {**EXPECTED, "reach": reach, **told}, card)
 
 
 def load_mixers(folder: Path) -> Mixers:
@@ -168,8 +171,20 @@ def load_mixers(folder: Path) -> Mixers:
     Raises:
         ModelMissingError: a file that is missing, damaged, or of another version of this program.
     """
-    _, tensors = load_checkpoint(folder, EXPECTED)
-    return tuple(map(FrozenMixer, numbered(tensors)))
+    config, tensors = load_checkpoint(folder, EXPECTED)
+    return tuple(
+        BoundMixer(FrozenMixer(net), FrozenMixer(start) if start else None, float(reach))
+        for (net, start), reach in zip(map(_parts, numbered(tensors)), config["reach"], strict=True)
+    )
+
+
+def _parts(weights: Mapping[str, FloatArray]) -> tuple[dict[str, FloatArray], dict[str, FloatArray]]:
+    """The weights of a net and of what it began as."""
+    net, start = (
+        {key.removeprefix(part): tensor for key, tensor in weights.items() if key.startswith(part)}
+        for part in ("net.", "start.")
+    )
+    return net, start
 
 
 @cache

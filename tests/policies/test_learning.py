@@ -19,7 +19,7 @@ from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.types import Audio
 from mixagent.policies.experience import Experience, Preference
-from mixagent.policies.learned import Checkpoint, frozen
+from mixagent.policies.learned import Checkpoint
 from mixagent.policies.learning import (
     Corpus,
     LearnSettings,
@@ -160,7 +160,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def _played(world: World, actor: Actor, names: Sequence[str]) -> list[Outcome]:
     cases = HeldCases({**world.old.cases, **world.new.cases})
-    return play(frozen(actor), cases, names, CHOICE, _advise, REWARD)
+    return play(actor.frozen(), cases, names, CHOICE, _advise, REWARD)
 
 
 def _undone(outcomes: Sequence[Outcome]) -> float:

@@ -14,7 +14,6 @@ from mixagent.envs.synthetic import synthetic_song
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.measure.features import FEATURE_NAMES
-from mixagent.policies.learned import frozen
 from mixagent.policies.network import Actor, Layout, Sizes
 from mixagent.policies.validation import Outcome, play, summary
 from mixagent.reward.model import load_reward
@@ -70,7 +69,7 @@ def test_a_lean_that_is_taken_back_counts_as_recovered() -> None:
 
     cases = HeldCases({"song": case})
     outcomes = play(
-        frozen(actor),
+        actor.frozen(),
         cases,
         ["song"],
         choice,
