@@ -108,7 +108,7 @@ def _check_room(request: Request, run: Runner, song: DiskAudio) -> None:
     """
     if run.events["decode"].status != "ran":
         return
-    stems = request.stems_in is not None or request.stems_folder is not None
+    stems = request.stems_in is not None or request.writes_stems
     songs = 0 if request.amount == 0.0 else 2 + _FEWEST_STEMS * stems
     check_room(run.cache.folder, songs * song.frames * song.channels * 4, f"the master of {request.origin}")
 
@@ -156,7 +156,7 @@ def stem_source(job: Job) -> StemSource:
         why = f"No separator ran: the stems are those of {request.stems_in.folder}."
         return StemSource(parts_stage(), made.roles, ModelRow(stage="stems", name="stems-in", why=why))
     config, device = request.config, request.device
-    if request.stems_folder is not None:
+    if request.writes_stems:
         choice = stem_separator(config, device)
     elif config.pipeline.separator == "auto" and not _stems_matter(job):
         choice = Choice(NoSeparator(), "No separator ran: nothing that was to be done works on stems.")
