@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -27,6 +28,9 @@ from mixagent.service.service import Service
 LOG = logging.getLogger(__name__)
 
 ROUTERS = (info.router, uploads.router, tus.router, jobs.router, files.router, events.router, admin.router)
+
+_CHECKS = 2
+"""Uploads that are decoded at a time."""
 
 _CLIENT_LEFT = 499
 _STATUS_CODES = {404: "missing", 405: "method", 401: "key", 403: "scope"}
@@ -54,6 +58,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service, app.state.hub = service, Hub(service)
+    app.state.checks = CapacityLimiter(_CHECKS)
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)

@@ -223,10 +223,12 @@ def _call(
     kind: str, songs: Sequence[str], options: Mapping[str, Any], inputs: _Inputs, find: _Finder
 ) -> Call:
     keywords = plain_keywords(kind, options)
+    if options.get("preset") == "reference" and not options.get("reference"):
+        raise Problem("usage", "preset=reference takes its loudness from reference: name one", field="preset")
     for name in REFERENCES:
-        if name in options:
+        if options.get(name):
             keywords[name] = _references(name, options[name], inputs, find)
-    if "stems_in" in options:
+    if options.get("stems_in"):
         for source in options["stems_in"]:
             track = find(source, "stems_in", ("audio",))
             inputs.put(f"{TRACKS}/{safe_name(track.name)}", track, "stems_in")

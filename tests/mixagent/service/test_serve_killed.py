@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from songs import write_song
@@ -13,14 +14,17 @@ from mixagent.client import Client
 
 
 def started(data) -> tuple[subprocess.Popen, str]:
+    """A service in a process of its own, and its address."""
+    log = data.with_name("log")
     command = [sys.executable, "-m", "mixagent", "serve", "--no-browser", "--port", "0", "--data", str(data)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
-    assert process.stderr is not None
-    for line in process.stderr:
-        found = re.search(r"http://\S+", line)
-        if found and "serving at" in line:
-            return process, found[0]
-    raise AssertionError(f"it ended with {process.wait()}")
+    with log.open("w") as errors:
+        process = subprocess.Popen(command, stderr=errors, env=os.environ)
+    while process.poll() is None:
+        found = re.search(r"serving at (http://\S+)", log.read_text())
+        if found:
+            return process, found[1]
+        time.sleep(0.02)
+    raise AssertionError(log.read_text())
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is a signal of POSIX")

