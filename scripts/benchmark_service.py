@@ -1,7 +1,7 @@
 """The service under load and under fire: nothing lost, nothing twice, users in turn, what it costs.
 
     python scripts/benchmark_service.py load [--jobs 200] [--users 20] [--seconds 20] [--kind master]
-    python scripts/benchmark_service.py kills [--kills 20] [--jobs 40]
+    python scripts/benchmark_service.py kills [--kills 20] [--jobs 40] [--every 3]
     python scripts/benchmark_service.py streams [--streams 1000]
     python scripts/benchmark_service.py times SONG
 
@@ -9,9 +9,10 @@
 cache, and runs the same songs through the library in one process: `throughput` is the share of the bare
 engine's, by CPU seconds and by wall time. `order` is the worst lead that one user had over another in jobs
 done while both waited. `kills` ends the API, a worker or the child that checks an upload by SIGKILL at random
-moments while jobs run, and starts what does not start itself; each job that was accepted must end done or
-with a reason, once. `streams` opens event streams and gives the memory of the service's process. `times` is
-what a person waits for: start to page, drop to verdict, preview, second render after a tweak.
+moments (`--every` so many seconds on average) while jobs run, and starts what does not start itself; each job
+that was accepted must end done or with a reason, once. `streams` opens event streams and gives the memory of
+the service's process. `times` is what a person waits for: start to page, drop to verdict, preview, second
+render after a tweak.
 """
 
 from __future__ import annotations
@@ -260,7 +261,7 @@ def seconds_between(begin: str, end: str) -> float:
 # --- kills -------------------------------------------------------------------------------------------
 
 
-def kills(count: int, jobs: int, seconds: float, seed: int) -> dict[str, Any]:
+def kills(count: int, jobs: int, seconds: float, every_s: float, seed: int) -> dict[str, Any]:
     """Kill parts of the service at random moments while it works."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as scratch:
@@ -273,7 +274,7 @@ def kills(count: int, jobs: int, seconds: float, seed: int) -> dict[str, Any]:
         sender.start()
         struck = Counter[str]()
         for _ in range(count):
-            time.sleep(rng.uniform(0.2, 4.0))
+            time.sleep(rng.uniform(0.1, 2.0) * every_s)
             struck[strike(server, rng)] += 1
         sender.join()
         rows = until_all_ended(server, accepted)
@@ -459,6 +460,7 @@ def main() -> None:
     of_kills.add_argument("--kills", type=int, default=20)
     of_kills.add_argument("--jobs", type=int, default=40)
     of_kills.add_argument("--seconds", type=float, default=3.0)
+    of_kills.add_argument("--every", type=float, default=3.0)
     of_kills.add_argument("--seed", type=int, default=0)
     which.add_parser("streams").add_argument("--streams", type=int, default=1000)
     which.add_parser("times").add_argument("song", type=Path)
@@ -466,7 +468,7 @@ def main() -> None:
     if given.which == "load":
         found = load(given.jobs, given.users, given.seconds, given.kind, given.workers)
     elif given.which == "kills":
-        found = kills(given.kills, given.jobs, given.seconds, given.seed)
+        found = kills(given.kills, given.jobs, given.seconds, given.every, given.seed)
     elif given.which == "streams":
         found = streams(given.streams)
     else:

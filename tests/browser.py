@@ -26,8 +26,8 @@ Script = Callable[[str], Any]
 
 
 @contextmanager
-def opened(page: Path, profile: Path) -> Iterator[Script]:
-    """A page in a headless browser of its own."""
+def opened(page: Path | str, profile: Path) -> Iterator[Script]:
+    """A page, a file or an address, in a headless browser of its own."""
     driver = subprocess.Popen(["chromedriver", "--port=0"], stdout=subprocess.PIPE, text=True)
     try:
         assert driver.stdout is not None
@@ -38,7 +38,7 @@ def opened(page: Path, profile: Path) -> Iterator[Script]:
         wanted = {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}}
         session = f"http://127.0.0.1:{port}/session"
         session += "/" + _post(session, wanted)["sessionId"]
-        _post(f"{session}/url", {"url": page.as_uri()})
+        _post(f"{session}/url", {"url": page if isinstance(page, str) else page.as_uri()})
         yield lambda script: _post(f"{session}/execute/sync", {"script": script, "args": []})
         urllib.request.urlopen(urllib.request.Request(session, method="DELETE"), timeout=60).close()
     finally:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 
+import browser
 import pytest
 from services import served
 from songs import write_song
@@ -14,6 +15,8 @@ from mixagent.client import Client
 from mixagent.service.service import Service
 from mixagent.service.settings import ServiceSettings, WorkerLimits
 from mixagent.types import Cancel
+
+OPTIONS = {"preset": "loud", "output_format": ["wav", "flac"], "renders": 1, "separator": "none"}
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +40,7 @@ def song(tmp_path_factory):
 def test_a_master_has_the_bytes_that_the_library_writes(work, song, tmp_path):
     _, client = work
     events = []
-    options = {"preset": "loud", "output_format": ["wav", "flac"], "renders": 1, "separator": "none"}
-    job = client.run("master", [song], options, on_event=events.append)
+    job = client.run("master", [song], OPTIONS, on_event=events.append)
     outputs = [tmp_path / f"own.{suffix}" for suffix in ("wav", "flac")]
     own = mixagent.master(song, output=outputs, intent="loud", renders=1, separator="none")
     masters = {file["name"]: file["sha256"] for file in job["files"] if file["role"] == "master"}
@@ -56,7 +58,7 @@ def test_a_master_has_the_bytes_that_the_library_writes(work, song, tmp_path):
     assert sha256(fetched) == masters["My song.master.flac"]
     # No folder of the service is named in what it gives.
     assert "/" not in client.report(job["id"])["input"]["path"]
-    again = client.run("master", [song], options)
+    again = client.run("master", [song], OPTIONS)
     assert again["cached"]
     assert again["files"][0]["sha256"] == job["files"][0]["sha256"]
 
@@ -167,6 +169,20 @@ def test_a_report_runs_its_own_scripts_alone_and_a_link_to_it_ends_with_the_job(
     assert client._http.get(link[:-1] + ("A" if link[-1] != "A" else "B")).status_code == 404
     client.delete(job)
     assert client._http.get(link).status_code == 410
+
+
+@pytest.mark.skipif(not browser.AVAILABLE, reason="chromium and chromedriver are not installed")
+def test_a_report_plays_in_a_browser_under_its_policy(work, song, tmp_path):
+    _, client = work
+    job = client.run("master", [song], OPTIONS)["id"]
+    address = str(client._http.base_url.join(f"/v1/jobs/{job}/page"))
+    state = 'return document.getElementById("player").state()'
+    with browser.opened(address, tmp_path / "profile") as run:
+        assert run("return self.origin") == "null"
+        run('document.getElementById("play").click()')
+        plays = browser.until(lambda: run(state), lambda found: found["playing"] and found["positionS"] > 0)
+    assert plays["playing"]
+    assert plays["positionS"] > 0
 
 
 def test_what_takes_too_long_is_stopped_with_the_reason(tmp_path, song):
