@@ -18,6 +18,7 @@ from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.measure.stem_features import FEATURES, features, present
 from mixagent.pipeline.measure.stem_measures import ROLES, THIRDS, measures_of
+from mixagent.pipeline.separation.presence import THERE, stems_there
 from mixagent.pipeline.types import FloatArray
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision
@@ -80,7 +81,11 @@ class MixPolicy:
         if len(stems) < 2:
             return band.decide(context)
         measures = measures_of(context.mix, stems)
-        actions = mixing_actions(self._mixers(), measures) * present(measures)[:, None]
+        surely = stems_there(stems, context.mix)
+        shares = np.array([surely.get(role, 0.0) for role in ROLES], np.float32)
+        # A doubtful stem is moved less, and one that counts as not there is not moved.
+        shares[shares < THERE] = 0.0
+        actions = mixing_actions(self._mixers(), measures) * shares[:, None]
         actions[np.abs(actions) < LEAST_ACTION] = 0.0
         values = strips(context, actions)
         master = band.decide(replace(context, measures=moved_measures(context, mix_moves(measures, actions))))
