@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.dsp.third_octaves import MUSIC
 from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.folders import checkpoint_folder
@@ -37,19 +38,22 @@ LEAST_ACTION = 0.02
 """Actions nearer to neutral are neutral: nobody hears them, and a bypassed effect costs nothing."""
 
 _MEANT: Mapping[str, str] = {
-    "gain_db": "stands {too} beside the others",
-    "low_shelf_db": "has {too} lows for its place in the mix",
-    "bell_db": "has {too} low mids for its place in the mix",
-    "presence_db": "has {too} presence for its place in the mix",
-    "air_db": "has {too} air for its place in the mix",
-    "width": "has {too} sides for its place in the mix",
-    "pan": "leans to the {side}",
-    "comp_ratio": "moves more in level than it does in finished mixes",
-    "transient_attack_db": "has {too} attack",
-    "transient_sustain_db": "has {too} sustain",
-    "reverb_send_db": "is drier than the others",
+    "gain_db": "{are} too {loud} beside the others",
+    "low_shelf_db": "{have} too {much} lows for {their} place in the mix",
+    "bell_db": "{have} too {much} low mids for {their} place in the mix",
+    "presence_db": "{have} too {much} presence for {their} place in the mix",
+    "air_db": "{have} too {much} air for {their} place in the mix",
+    "width": "{have} too {much} side for {their} place in the mix",
+    "pan": "{lean} to the {side}",
+    "comp_ratio": "{move} more in level than in finished mixes",
+    "transient_attack_db": "{have} too {much} attack",
+    "transient_sustain_db": "{have} too {much} sustain",
+    "reverb_send_db": "{are} drier than the others",
 }
 """Reasons by parameter, for a stem that the net holds to be off."""
+
+_SUBJECT = {"vocals": "the voice", "drums": "the drums", "bass": "the bass", "other": "the rest"}
+_ONE = {"are": "is", "have": "has", "their": "its", "lean": "leans", "move": "moves"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class MixPolicy:
 
     folder: Path | None = None
     name: str = "mix"
-    hears_stems: bool = True
+    hears_stems: int = 4
     reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:
@@ -85,7 +89,7 @@ class MixPolicy:
         shares = np.array([surely.get(role, 0.0) for role in ROLES], np.float32)
         # A doubtful stem is moved less, and one that counts as not there is not moved.
         shares[shares < THERE] = 0.0
-        actions = mixing_actions(self._mixers(), measures) * shares[:, None]
+        actions = without_common_gain(mixing_actions(self._mixers(), measures) * shares[:, None], measures)
         actions[np.abs(actions) < LEAST_ACTION] = 0.0
         values = strips(context, actions)
         master = band.decide(replace(context, measures=moved_measures(context, mix_moves(measures, actions))))
@@ -100,6 +104,15 @@ def mixing_actions(mixers: Mixers, measures: FloatArray) -> FloatArray:
     """Actions of the strips for a song, the mean over the nets, (roles, len(STEERED))."""
     shown, there = features(measures)[None], present(measures)[None]
     return np.asarray(np.mean([mixer.actions(shown, there)[0] for mixer in mixers], axis=0), np.float32)
+
+
+def without_common_gain(actions: FloatArray, measures: FloatArray) -> FloatArray:
+    """The actions less the gain that all stems have in common, which the finaliser would make up again."""
+    level, moved = STEERED.index("gain_db"), np.any(actions != 0.0, axis=1)
+    powers = db_to_power(features(measures)[:, 0].astype(np.float64)) * moved
+    result = actions.copy()
+    result[moved, level] -= np.float32(np.sum(powers * actions[:, level]) / max(float(powers.sum()), 1e-12))
+    return result
 
 
 def strips(context: Context, actions: FloatArray) -> dict[str, float]:
@@ -128,14 +141,13 @@ def reasons(values: Mapping[str, float], actions: FloatArray) -> dict[str, str]:
         role, what = name.split(".", 1)
         place = _OWNER.get(what, what)
         action = float(actions[ROLES.index(role), STEERED.index(place)])
-        words = _MEANT[place].format(
-            too="too much" if action < 0 else "too little", side="left" if action > 0 else "right"
-        )
+        forms = {word: word if role == "drums" else one for word, one in _ONE.items()}
+        over = {"loud": "loud" if action < 0 else "quiet", "much": "much" if action < 0 else "little"}
+        words = _MEANT[place].format(**forms, **over, side="left" if action > 0 else "right")
         told[name] = f"{_SUBJECT[role]} {words}"
     return told
 
 
-_SUBJECT = {"vocals": "the voice", "drums": "the drums", "bass": "the bass", "other": "the rest"}
 _OWNER = {key: owner for owner, fixed in FIXED.items() for key in fixed}
 
 
