@@ -19,7 +19,7 @@ from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.measure.stem_features import FEATURES, features, present
 from mixagent.pipeline.measure.stem_measures import ROLES, THIRDS, measures_of
-from mixagent.pipeline.separation.presence import THERE, stems_there
+from mixagent.pipeline.separation.presence import stems_there
 from mixagent.pipeline.types import FloatArray
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision
@@ -33,6 +33,9 @@ Mixers = tuple[BoundMixer, ...]
 
 EXPECTED = {"format": 2, "features": len(FEATURES), "steered": list(STEERED)}
 """Of a checkpoint's configuration: another is of another version of the net."""
+
+DOUBTED = (0.2, 0.4)
+"""How surely a stem is there (`stems_there`): left alone under the first, moved in full from the second."""
 
 LEAST_ACTION = 0.02
 """Actions nearer to neutral are neutral: nobody hears them, and a bypassed effect costs nothing."""
@@ -87,8 +90,8 @@ class MixPolicy:
         measures = measures_of(context.mix, stems)
         surely = stems_there(stems, context.mix)
         shares = np.array([surely.get(role, 0.0) for role in ROLES], np.float32)
-        # A doubtful stem is moved less, and one that counts as not there is not moved.
-        shares[shares < THERE] = 0.0
+        # A stem that hardly is there is not moved, and a doubtful one less.
+        shares = np.clip((shares - DOUBTED[0]) / (DOUBTED[1] - DOUBTED[0]), 0.0, 1.0)
         actions = without_common_gain(mixing_actions(self._mixers(), measures) * shares[:, None], measures)
         actions[np.abs(actions) < LEAST_ACTION] = 0.0
         values = strips(context, actions)
