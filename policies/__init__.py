@@ -3,6 +3,7 @@
 from mixagent.policies.advice import UngatedRules
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision, Policy
+from mixagent.policies.mixing.policy import MixPolicy
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.reading.policy import ReadingPolicy
 from mixagent.policies.rules import RulePolicy
@@ -13,6 +14,7 @@ __all__ = [
     "BandPolicy",
     "Context",
     "Decision",
+    "MixPolicy",
     "NeutralPolicy",
     "Policy",
     "ReadingPolicy",
@@ -21,6 +23,7 @@ __all__ = [
 ]
 
 POLICIES: dict[str, type[Policy]] = {
+    "mix": MixPolicy,
     "reading": ReadingPolicy,
     "band": BandPolicy,
     "rules": RulePolicy,

@@ -161,7 +161,9 @@ def stem_source(job: Job) -> StemSource:
     elif config.pipeline.separator == "auto" and not _stems_matter(job):
         choice = Choice(NoSeparator(), "No separator ran: nothing that was to be done works on stems.")
     else:
-        choice = choose_separator(config.pipeline.separator, device)
+        name = config.pipeline.separator
+        heard = job.policy.hears_stems if name == "auto" else 0
+        choice = choose_separator(name, device, heard or None)
     model = ModelRow(stage="separate", name=choice.separator.name, why=choice.why)
     stage = separating_stage(choice.separator, device, "decode", *(repair.name for repair in mix_repairs()))
     return StemSource(stage, choice.separator.stem_names, model)

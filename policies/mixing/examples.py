@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mixagent.envs.disorders import THERE_DB
 from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.measure.stem_features import features, k_level_db, present
 from mixagent.pipeline.measure.stem_measures import SCALARS, SILENT_DB, THIRDS
 from mixagent.pipeline.types import FloatArray
-from mixagent.policies.mixing.material import THERE_DB, Pass
+from mixagent.policies.mixing.material import Pass
 
 _LEVELS = [2 * THIRDS + SCALARS.index(name) for name in ("integrated_lufs", "momentary_max_lufs")]
 _BALANCE = 2 * THIRDS + SCALARS.index("balance_db")
