@@ -7,7 +7,9 @@ its analysis; no samples are needed, so that a policy can ask in training and pr
 
 `scripts/fit_presence.py` fitted the curves: songs of the training split, and sung ones, were taken apart,
 mixed again without one of their stems or with one alone, and taken apart again, so that it was known of each
-stem whether it should be there and how much of it was its own.
+stem whether it should be there and how much of it was its own. Of songs that a fit had not seen 97 % of
+vocals, 92 % of drums, 93 % of basses and 88 % of others came out on the right side of a half (255 mixes of 35
+songs).
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ EVIDENCE = ("constant", "level", "peaks", "attacks", "lows", "highs")
 
 COEFFICIENTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
-        "vocals": (-2.21, 3.40, -2.76, 1.96, 1.15, 0.93),
-        "drums": (-0.64, 2.69, 0.40, 0.38, 0.48, 0.98),
-        "bass": (-1.18, 2.42, -0.43, -0.35, 0.65, -1.52),
-        "other": (-0.43, 3.23, 0.40, 0.50, 0.02, -0.44),
+        "vocals": (-2.20, 3.56, -2.65, 1.80, 0.90, 0.94),
+        "drums": (-0.84, 2.44, -0.12, 0.45, 0.91, 0.91),
+        "bass": (-1.06, 2.35, -0.46, -0.17, 0.56, -1.69),
+        "other": (-0.62, 3.34, 0.09, 0.41, -0.23, -0.62),
     }
 )
 """By stem, a weight for each of `EVIDENCE`."""
