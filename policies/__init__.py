@@ -3,6 +3,7 @@
 from mixagent.policies.advice import UngatedRules
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision, Policy
+from mixagent.policies.mix_rules import MixRulePolicy
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.reading.policy import ReadingPolicy
 from mixagent.policies.rules import RulePolicy
@@ -13,6 +14,7 @@ __all__ = [
     "BandPolicy",
     "Context",
     "Decision",
+    "MixRulePolicy",
     "NeutralPolicy",
     "Policy",
     "ReadingPolicy",
@@ -23,6 +25,7 @@ __all__ = [
 POLICIES: dict[str, type[Policy]] = {
     "reading": ReadingPolicy,
     "band": BandPolicy,
+    "mix_rules": MixRulePolicy,
     "rules": RulePolicy,
     "neutral": NeutralPolicy,
 }

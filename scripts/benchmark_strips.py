@@ -201,8 +201,8 @@ def print_sends(stems: Stems) -> None:
                 bands[(hz >= low) & (hz <= high)].mean()
                 for low, high in ((31, 100), (100, 300), (5000, 12000))
             ]
-            print(f"| {send} | {stem} | {_lufs(returned, rate) - _lufs(dry, rate):+.1f} | "
-                  + " | ".join(f"{db:+.1f}" for db in told) + f" | {_side(returned, rate):+.1f} |")  # fmt: skip
+            row = [_lufs(returned, rate) - _lufs(dry, rate), *told, _side(returned, rate)]
+            print(f"| {send} | {stem} | " + " | ".join(f"{db:+.1f}" for db in row) + " |")
     click = np.zeros((2, 3 * rate), np.float32)
     click[:, rate // 10] = 0.5
     for size in (0.05, 0.4, 1.0):
@@ -232,7 +232,8 @@ def print_compressors(stems: Stems) -> None:
                 _crest(after, rate) - _crest(samples, rate),
                 spread_db(after, rate) - spread_db(samples, rate),
             ]
-            print(f"| {name} | {stem} | {figures[0]:+.1f} | {figures[1]:+.1f} | {lean_moves_db(samples, after, rate):.2f} | "
+            moves = lean_moves_db(samples, after, rate)
+            print(f"| {name} | {stem} | {figures[0]:+.1f} | {figures[1]:+.1f} | {moves:.2f} | "
                   f"{distortion_db(make, rate):.0f} | {ms:.0f} |")  # fmt: skip
 
 
