@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import cached_property
 from typing import Any, Protocol, cast
 
 import gymnasium
@@ -19,9 +20,11 @@ from numpy.typing import NDArray
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.context import Context
 from mixagent.envs.observation import Last, Observation, observe, shapes, truth_of
+from mixagent.pipeline.chain.mastering import extends
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.measure.highs import Highs, measure_highs
 from mixagent.pipeline.render import render, render_stem
 from mixagent.pipeline.types import FloatArray, load
 from mixagent.reward.model import RewardModel, Score
@@ -111,6 +114,11 @@ class Material:
         self.original = Original(case.original) if case.original is not None else None
         self.before = _Input(case, self.original)
 
+    @cached_property
+    def highs(self) -> Highs:
+        """Where the highs of the case end, measured for the first render that extends them."""
+        return measure_highs(self.case.stems.mix)
+
     def render_pair(self, settings: Settings, vocals: bool = False) -> RenderPair:
         """Render the case under these settings, as the product does, for the reward to judge.
 
@@ -119,7 +127,8 @@ class Material:
             vocals: also render the vocal stem alone, for the terms that listen to it.
         """
         case, stem = self.case, "vocals"
-        done = render(case.stems, settings, case.target, levels=case.levels, holes=case.holes)
+        highs = self.highs if extends(settings) else None
+        done = render(case.stems, settings, case.target, levels=case.levels, holes=case.holes, highs=highs)
         alone = vocals and stem in case.stems.parts
         return RenderPair(
             before=self.before,

@@ -36,7 +36,7 @@ from mixagent.pipeline.finaliser.settings import finaliser_settings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.blinks import measure_blinks
-from mixagent.pipeline.measure.highs import measure_highs
+from mixagent.pipeline.measure.highs import Highs, measure_highs
 from mixagent.pipeline.restoration.spectral_holes import SpectralHoles, measure_spectral_holes
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Progress, Stems, collect, spool
 
@@ -65,6 +65,7 @@ def render(
     levels: Levels | None = None,
     progress: Progress | None = None,
     holes: SpectralHoles | None = None,
+    highs: Highs | None = None,
 ) -> Render:
     """Mix, master chain and finaliser.
 
@@ -76,6 +77,7 @@ def render(
         levels: `measure_levels(stems)`, for a caller that renders the same stems many times.
         progress: called with the share done, 0..1; may raise to cancel.
         holes: `measure_spectral_holes` of the mix, for the same caller.
+        highs: `measure_highs` of the mix, for the same caller.
     """
     chain_share = 0.6 if target else 1.0
     report = progress or _ignore
@@ -86,6 +88,7 @@ def render(
         levels=levels,
         progress=lambda share: report(share * chain_share),
         holes=holes,
+        highs=highs,
     )
     if target is None:
         return Render(source, source, None)
@@ -105,6 +108,7 @@ def mixed(
     levels: Levels | None = None,
     progress: Progress | None = None,
     holes: SpectralHoles | None = None,
+    highs: Highs | None = None,
 ) -> tuple[AudioSource, Span]:
     """The finaliser's input: `premaster` at another rate, its ends edited; and the part that is left.
 
@@ -117,8 +121,9 @@ def mixed(
         levels: `measure_levels(stems)`, where it is known.
         progress: called with the share done, 0..1; may raise to cancel.
         holes: `measure_spectral_holes` of the mix, where it is known.
+        highs: `measure_highs` of the mix, where it is known.
     """
-    source = premaster(stems, settings, scratch, levels, progress, holes)
+    source = premaster(stems, settings, scratch, levels, progress, holes, highs)
     if rate is not None and rate != source.rate:
         assert scratch is not None, "another rate is made on disk"
         source = resample(source, rate, scratch / "resampled.f32")
@@ -161,6 +166,7 @@ def premaster(
     levels: Levels | None = None,
     progress: Progress | None = None,
     holes: SpectralHoles | None = None,
+    highs: Highs | None = None,
 ) -> AudioSource:
     """Mix and master chain without the finaliser: in memory, or in `scratch` as `premaster.f32`.
 
@@ -172,7 +178,7 @@ def premaster(
     mix = stems.mix
     if not is_mastered(settings) and not any(is_active(settings, name) for name in stems.parts):
         return mix
-    blocks_out = _finite(premaster_blocks(stems, settings, levels, holes), settings)
+    blocks_out = _finite(premaster_blocks(stems, settings, levels, holes, highs), settings)
     parts = _counted(blocks_out, mix.frames, progress or _ignore)
     if scratch is None:
         return collect(parts, mix.rate, mix.channels)
@@ -180,7 +186,11 @@ def premaster(
 
 
 def premaster_blocks(
-    stems: Stems, settings: Settings, levels: Levels | None = None, holes: SpectralHoles | None = None
+    stems: Stems,
+    settings: Settings,
+    levels: Levels | None = None,
+    holes: SpectralHoles | None = None,
+    highs: Highs | None = None,
 ) -> Iterator[FloatArray]:
     """Mix and master chain in blocks, latency compensated, of the input's length in all."""
     mix = stems.mix
@@ -188,7 +198,7 @@ def premaster_blocks(
     if not is_mastered(settings):
         yield from mixed
         return
-    yield from _through(mixed, _master(stems, settings, levels, holes), mix.channels)
+    yield from _through(mixed, _master(stems, settings, levels, holes, highs), mix.channels)
 
 
 def render_stem(
@@ -210,7 +220,11 @@ def render_stem(
 
 
 def _master(
-    stems: Stems, settings: Settings, levels: Levels | None, holes: SpectralHoles | None
+    stems: Stems,
+    settings: Settings,
+    levels: Levels | None,
+    holes: SpectralHoles | None,
+    highs: Highs | None = None,
 ) -> list[Processor]:
     """The master chain for the mix of these stems."""
     mix = stems.mix
@@ -230,7 +244,7 @@ def _master(
         bands and bands.raised(faded.level_db - programme.level_db),
         # Behind the equalisers: a voice alone may be far under the chorus before they fill its lows.
         measure_ride(mix, most_db, equalisers(settings, mix.rate, mix.channels)) if most_db else None,
-        measure_highs(mix) if extends(settings) else None,
+        (highs or measure_highs(mix)) if extends(settings) else None,
         measure_blinks(mix) if settings["master.blink_fill_db"] > 0 else None,
     )
     return master_processors(chain)

@@ -29,6 +29,7 @@ from mixagent.envs.corpus import default_corpus
 from mixagent.envs.mixing import Choice, Material, StoredCases, account
 from mixagent.envs.observation import observe
 from mixagent.envs.vector import make_vector
+from mixagent.pipeline.chain.mastering import extends
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.render import premaster
@@ -45,7 +46,7 @@ CONFIG = OmegaConf.create(
 )
 ORIGINAL, DISTANCE = "original", "scoring: distance to the original"
 NEUTRAL = "input, finished alike"
-ONCE_A_CASE = ("case", "advice", ORIGINAL, NEUTRAL)
+ONCE_A_CASE = ("case", "advice", "highs", ORIGINAL, NEUTRAL)
 
 
 def main() -> None:
@@ -125,8 +126,11 @@ def _split(
 def _step(material: Material, settings: Settings, reward: RewardModel, watch: Stopwatch) -> None:
     """The work of a step, part by part."""
     case, original = material.case, material.original
+    with watch("highs"):
+        highs = material.highs if extends(settings) else None
     with watch("render"):
-        source = load(premaster(case.stems, settings, levels=case.levels, holes=case.holes))
+        mixed = premaster(case.stems, settings, levels=case.levels, holes=case.holes, highs=highs)
+        source = load(mixed)
     with watch("finalise"):
         finish = finalise(source, case.target, None)
     after = AnalysedAudio(load(finish.audio))

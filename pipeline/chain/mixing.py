@@ -273,7 +273,7 @@ def _wet_level(size: float, damping: float, rate: int) -> float:
     feedback, pole = 0.7 + 0.28 * size, 0.4 * damping
     turns = 2 * np.pi * np.geomspace(100.0, 0.45 * rate, 48) / rate
     low_pass = (1 - pole) ** 2 / (1 - 2 * pole * np.cos(turns) + pole**2)
-    return float(np.mean(1 / (1 - feedback**2 * low_pass))) ** -0.5
+    return 1 / math.sqrt(float(np.mean(1 / (1 - feedback**2 * low_pass))))
 
 
 def _delay(values: Mapping[str, float], mix: AudioSource) -> list[Processor]:
