@@ -1,4 +1,4 @@
-"""What a policy that mixes does with songs that lack stems: no strip moves for them, and the report says so."""
+"""A policy that mixes songs that lack stems: no strip moves for what is not there, and the report says so."""
 
 import json
 
