@@ -20,16 +20,18 @@ from numpy.typing import NDArray
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.context import Context
 from mixagent.envs.observation import Last, Observation, observe, shapes, truth_of
-from mixagent.pipeline.chain.mastering import extends
+from mixagent.pipeline.chain.mastering import extends, is_mastered
+from mixagent.pipeline.chain.mixing import is_active, strip_blocks
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.highs import Highs, measure_highs
 from mixagent.pipeline.render import render, render_stem
-from mixagent.pipeline.types import FloatArray, load
+from mixagent.pipeline.types import FloatArray, collect, load
 from mixagent.reward.model import RewardModel, Score
 from mixagent.reward.recovery import UNIT_DB, Distance, Original
-from mixagent.reward.render_pair import AnalysedAudio, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, AnalysedStems, RenderPair
 from mixagent.reward.terms.truth import LEAST_DISTANCE
 
 ENV_ID = "mixagent/Mixing-v0"
@@ -107,39 +109,54 @@ class Material:
         truth: `truth_of` the case.
         before: the input, as the reward listens to it.
         original: the truth, where it is known.
+        stems: the stems of the input, as the reward listens to them.
     """
 
     def __init__(self, case: Case, space: ParameterSpace) -> None:
         self.case, self.context, self.truth = case, case.context(space), truth_of(case)
         self.original = Original(case.original) if case.original is not None else None
         self.before = _Input(case, self.original)
+        parts = {name: load(part) for name, part in case.stems.parts.items()}
+        self.stems = AnalysedStems(self.before, parts, case.stem_analyses)
 
     @cached_property
     def highs(self) -> Highs:
         """Where the highs of the case end, measured for the first render that extends them."""
         return measure_highs(self.case.stems.mix)
 
-    def render_pair(self, settings: Settings, vocals: bool = False) -> RenderPair:
+    def render_pair(self, settings: Settings, stems: bool = False) -> RenderPair:
         """Render the case under these settings, as the product does, for the reward to judge.
 
         Args:
             settings: a value for every parameter.
-            vocals: also render the vocal stem alone, for the terms that listen to it.
+            stems: also render each stem alone, for the terms that judge stems.
         """
-        case, stem = self.case, "vocals"
+        case = self.case
         highs = self.highs if extends(settings) else None
         done = render(case.stems, settings, case.target, levels=case.levels, holes=case.holes, highs=highs)
-        alone = vocals and stem in case.stems.parts
+        after, alone = AnalysedAudio(load(done.audio)), stems and bool(case.stems.parts)
         return RenderPair(
             before=self.before,
-            after=AnalysedAudio(load(done.audio)),
+            after=after,
             settings=settings,
             finish=done.finish,
             original=self.original,
-            vocals_before=load(case.stems.parts[stem]) if alone else None,
-            vocals_after=load(render_stem(case.stems, stem, settings, case.levels)) if alone else None,
+            stems_before=self.stems if alone else None,
+            stems_after=self._rendered(after, settings) if alone else None,
             target=case.target,
         )
+
+    def _rendered(self, after: AnalysedAudio, settings: Settings) -> AnalysedStems:
+        """The stems behind their strips, those not moved as they are; the voice behind the master."""
+        case, parts, analyses = self.case, dict(self.stems.stems), dict(self.case.stem_analyses)
+        for name, part in parts.items():
+            if is_active(settings, name):
+                blocks = strip_blocks(case.stems, name, settings, case.levels)
+                parts[name] = collect(blocks, part.rate, part.channels)
+                analyses[name] = analyse(parts[name])
+        heard = "vocals" in parts and is_mastered(settings)
+        voice = load(render_stem(case.stems, "vocals", settings, case.levels)) if heard else None
+        return AnalysedStems(after, parts, analyses, voice)
 
 
 @dataclass(frozen=True)
@@ -211,7 +228,7 @@ class MixingEnv(gymnasium.Env[Observation, FloatArray]):
         adviser: whose settings the observation gives as advice.
         target: what the finaliser aims at; by default the case's own target.
         episodes_per_case: so many episodes in a row are about one case.
-        vocals: also render the vocal stem alone, for terms that listen to it.
+        hears_stems: also render each stem alone; by default where a term of the reward judges stems.
 
     Attributes:
         choice: the parameters to choose.
@@ -232,13 +249,14 @@ class MixingEnv(gymnasium.Env[Observation, FloatArray]):
         target: LoudnessTarget | None = None,
         *,
         episodes_per_case: int = 1,
-        vocals: bool = False,
+        hears_stems: bool | None = None,
     ) -> None:
         self.choice = Choice.of(parameters, stems, steps)
         if not cases.names:
             raise UsageError("the environment has no case to draw from: build some, or choose another split")
         self._cases, self._reward, self._adviser, self._target = cases, reward, adviser, target
-        self._episodes_per_case, self._vocals = episodes_per_case, vocals
+        self._episodes_per_case = episodes_per_case
+        self._hears_stems = reward.hears_stems if hears_stems is None else hears_stems
         self._material: Material | None = None
         self._advice = np.zeros(len(self.choice.names), np.float32)
         self._last: Last | None = None
@@ -277,7 +295,7 @@ class MixingEnv(gymnasium.Env[Observation, FloatArray]):
         if self._material is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
         settings = self.choice.settings(np.asarray(action))
-        pair = self._material.render_pair(settings, self._vocals)
+        pair = self._material.render_pair(settings, self._hears_stems)
         self._step += 1
         done = self._step >= self.choice.steps
         self._last = Last(pair.after.features, self.choice.action(settings), self._step / self.choice.steps)

@@ -41,6 +41,7 @@ def make_vector(
     """
     near = _part(reward, lambda term: term.name not in NETWORKS)
     far = _part(reward, lambda term: term.name in NETWORKS)
+    options.setdefault("hears_stems", reward.hears_stems)
     make = partial(_PairEnv if far.terms else MixingEnv, cases, near, **options)
     makers: list[Callable[[], gymnasium.Env[Any, Any]]] = [make for _ in range(n)]
     with _one_thread_each():
@@ -68,9 +69,8 @@ class _PairEnv(MixingEnv):
 def _sent(pair: RenderPair) -> RenderPair:
     """The pair without what networks do not ask about: its audio and measures are some ten megabytes."""
     before, after = pair.before.without_audio(), pair.after.without_audio()
-    return RenderPair(
-        before, after, vocals_before=pair.vocals_before, vocals_after=pair.vocals_after, target=pair.target
-    )
+    stems = [side and side.voice_and_measures() for side in (pair.stems_before, pair.stems_after)]
+    return RenderPair(before, after, stems_before=stems[0], stems_after=stems[1], target=pair.target)
 
 
 class _BatchScored(VecEnvWrapper):

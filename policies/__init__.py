@@ -4,6 +4,7 @@ from mixagent.policies.advice import UngatedRules
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision, Policy
 from mixagent.policies.mix_rules import MixRulePolicy
+from mixagent.policies.mixing.policy import MixPolicy
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.reading.policy import ReadingPolicy
 from mixagent.policies.rules import RulePolicy
@@ -14,6 +15,7 @@ __all__ = [
     "BandPolicy",
     "Context",
     "Decision",
+    "MixPolicy",
     "MixRulePolicy",
     "NeutralPolicy",
     "Policy",
@@ -23,6 +25,7 @@ __all__ = [
 ]
 
 POLICIES: dict[str, type[Policy]] = {
+    "mix": MixPolicy,
     "reading": ReadingPolicy,
     "band": BandPolicy,
     "mix_rules": MixRulePolicy,

@@ -69,7 +69,7 @@ class MixRulePolicy:
     """Sets the strips of the stems that are there by rules of thumb, and the master by the band."""
 
     name: str = "mix_rules"
-    hears_stems: bool = True
+    hears_stems: int = 4
     reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:

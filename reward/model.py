@@ -21,6 +21,7 @@ from mixagent.reward.terms.image import Lean, LostSides, MonoFoldLoss
 from mixagent.reward.terms.loudness import OverLimiting, TargetMissed
 from mixagent.reward.terms.prior import Prior
 from mixagent.reward.terms.residue import AddedClipping, AddedNoise, AddedTail, Smear
+from mixagent.reward.terms.stems import StemBalance
 from mixagent.reward.terms.tone import AddedMud, LostHighs, LostLows
 from mixagent.reward.terms.truth import Truth
 
@@ -63,6 +64,7 @@ TERMS: Mapping[str, Callable[..., Term]] = MappingProxyType(
         "added_noise": AddedNoise,
         "added_tail": AddedTail,
         "smear": Smear,
+        "stems": StemBalance,
         "prior": Prior,
         "nisqa": _nisqa,
         "distillmos": _distillmos,
@@ -124,6 +126,11 @@ class RewardModel:
             self.weights[t.name] * known[t.name] for t in self.terms if not t.blind and t.name in known
         )
         return Score(total=blind + rest, blind=blind, terms=MappingProxyType(known))
+
+    @property
+    def hears_stems(self) -> bool:
+        """True if a term judges the stems of a render."""
+        return any(term.hears_stems for term in self.terms)
 
     def range(self) -> tuple[float, float]:
         """The lowest and highest total that the weights allow."""

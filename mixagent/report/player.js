@@ -16,6 +16,7 @@ const listening = (() => {
     const SIDES = radios.map((radio) => radio.value);
     const of = Object.fromEntries(radios.map((radio) => [radio.value, radio.dataset]));
     const startS = Number(root.dataset.start);
+    const stems = stemMixer(find("stems"));
     let durationS = Number(root.dataset.duration);
     let context = null, buffers = null, nodes = null, loading = null;
     let side = radios.find((radio) => radio.checked).value;
@@ -28,37 +29,49 @@ const listening = (() => {
     const level = (name) => 10 ** ((matchBox.checked ? matchDb(name) : 0) / 20);
     const gainFor = (name) => (name === side ? level(name) : 0);
 
+    /* What is repeated: the loop that was set, and of stems what the page holds of them. */
+    function range() {
+      if (!stems.on()) return loop;
+      const [from, to] = stems.span;
+      if (loop && loop[1] > from && loop[0] < to) return [Math.max(loop[0], from), Math.min(loop[1], to)];
+      return from < 0.05 && to > durationS - 0.05 ? null : [from, to];
+    }
+
     function position() {
       if (!playing) return offsetS;
-      const heard = offsetS + Math.max(context.currentTime - startedAt, 0);
-      if (!loop || heard < loop[1]) return Math.min(heard, durationS);
-      return loop[0] + ((heard - loop[0]) % (loop[1] - loop[0]));
+      const heard = offsetS + Math.max(context.currentTime - startedAt, 0), held = range();
+      if (!held || heard < held[1]) return Math.min(heard, durationS);
+      return held[0] + ((heard - held[0]) % (held[1] - held[0]));
     }
+
+    const decode = (id) => {
+      const bytes = Uint8Array.from(atob(find(id).textContent), (c) => c.charCodeAt(0));
+      return context.decodeAudioData(bytes.buffer);
+    };
 
     async function load() {
       context = new AudioContext();
-      const decode = (name) => {
-        const text = atob(find(`mp3-${name}`).textContent);
-        const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
-        return context.decodeAudioData(bytes.buffer);
-      };
-      const decoded = await Promise.all(SIDES.map(decode));
+      const decoded = await Promise.all(SIDES.map((name) => decode(`mp3-${name}`)));
       buffers = Object.fromEntries(SIDES.map((name, k) => [name, decoded[k]]));
       durationS = Math.min(durationS, ...decoded.map((buffer) => buffer.duration));
     }
 
     function startNodes() {
-      const at = context.currentTime + 0.02;
-      nodes = {};
-      for (const name of SIDES) {
-        const source = new AudioBufferSourceNode(context, { buffer: buffers[name] });
-        const gain = new GainNode(context, { gain: gainFor(name) });
-        if (loop) Object.assign(source, { loop: true, loopStart: loop[0], loopEnd: loop[1] });
+      const at = context.currentTime + 0.02, held = range();
+      if (held && (offsetS < held[0] || offsetS >= held[1])) offsetS = held[0];
+      const started = (buffer, level, begin = 0) => {
+        const source = new AudioBufferSourceNode(context, { buffer });
+        const gain = new GainNode(context, { gain: level });
+        if (held) Object.assign(source, { loop: true, loopStart: held[0] - begin, loopEnd: held[1] - begin });
         source.connect(gain).connect(context.destination);
-        source.start(at, offsetS);
-        nodes[name] = { source, gain };
-      }
-      nodes[SIDES.at(-1)].source.onended = () => { if (playing && !loop) { stop(); offsetS = 0; draw(); } };
+        source.start(at, Math.max(offsetS - begin, 0));
+        return { source, gain };
+      };
+      nodes = stems.on()
+        ? stems.started((buffer, key) => started(buffer, stems.gain(key, side, matchBox.checked), stems.span[0]))
+        : Object.fromEntries(SIDES.map((name) => [name, started(buffers[name], gainFor(name))]));
+      const last = Object.values(nodes).at(-1).source;
+      last.onended = () => { if (playing && !range()) { stop(); offsetS = 0; draw(); } };
       startedAt = at;
       playing = true;
     }
@@ -71,11 +84,13 @@ const listening = (() => {
     }
 
     async function play() {
-      if (!buffers) {
+      if (!buffers || (stems.on() && !stems.decoded())) {
         show("loading", "Decoding…");
-        loading ??= load();
-        try { await loading; } catch (error) {
-          loading = null;
+        try {
+          await (loading ??= load());
+          if (stems.on()) await stems.load(decode);
+        } catch (error) {
+          if (!buffers) loading = null;
           show("failed", "Play");
           gainsText.textContent = `This browser could not decode the sound: ${error.message}`;
           return;
@@ -83,7 +98,7 @@ const listening = (() => {
       }
       await context.resume();
       if (playing) return;
-      if (offsetS >= durationS - 0.01) offsetS = loop ? loop[0] : 0;
+      if (offsetS >= durationS - 0.01) offsetS = range()?.[0] ?? 0;
       startNodes();
       show("playing", "Pause");
       requestAnimationFrame(tick);
@@ -99,7 +114,9 @@ const listening = (() => {
     function jump(seconds) {
       const again = playing;
       if (playing) stopNodes();
+      const [from, to] = range() ?? [0, durationS];
       offsetS = Math.min(Math.max(seconds, 0), durationS);
+      if (stems.on() && (offsetS < from || offsetS > to)) offsetS = from;
       if (again) startNodes();
       draw();
     }
@@ -107,11 +124,11 @@ const listening = (() => {
     function applyGains() {
       if (nodes) {
         const now = context.currentTime;
-        for (const name of SIDES) {
-          const gain = nodes[name].gain.gain;
+        for (const [name, { gain: { gain } }] of Object.entries(nodes)) {
+          const wanted = stems.on() ? stems.gain(name, side, matchBox.checked) : gainFor(name);
           gain.cancelScheduledValues(now);
           gain.setValueAtTime(gain.value, now);
-          gain.linearRampToValueAtTime(gainFor(name), now + SWITCH_S);
+          gain.linearRampToValueAtTime(wanted, now + SWITCH_S);
         }
       }
       for (const lane of lanes) lane.style.setProperty("--scale", level(lane.dataset.side));
@@ -122,6 +139,7 @@ const listening = (() => {
       const lowered = WHOLE.filter((name) => matchDb(name) < -0.05);
       const decibels = (name) => `${fixed(-matchDb(name))} dB`;
       if (blind) return "Loudness is matched.";
+      if (stems.on()) return stems.words(side, matchBox.checked);
       if (isAlone(side)) {
         const raised = Number(of[side].raisedDb);
         const loud = raised ? `${raised} dB louder than` : "as loud as";
@@ -134,7 +152,20 @@ const listening = (() => {
       return `Quieter than their files, to match: ${listed}.`;
     }
 
+    /* Solo and mute play the stems' own sound in the place of the sides, and back. */
+    function changeStems(change) {
+      const before = stems.on(), again = playing;
+      change();
+      if (before === stems.on()) { applyGains(); return; }
+      if (again) stopNodes();
+      if (stems.on() && isAlone(side)) side = WHOLE.at(-1);
+      choose(side);
+      jump(offsetS);
+      if (again) play();
+    }
+
     function choose(name) {
+      if (isAlone(name) && stems.on()) changeStems(stems.clear);
       side = name;
       for (const radio of radios) radio.checked = !blind && radio.value === name;
       for (const lane of lanes) lane.classList.toggle("heard", lane.dataset.side === name);
@@ -232,6 +263,7 @@ const listening = (() => {
     loopButton.addEventListener("click", toggleLoop);
     matchBox.addEventListener("change", applyGains);
     for (const radio of radios) radio.addEventListener("change", () => choose(radio.value));
+    stems.attach(changeStems);
     seek.addEventListener("input", () => jump(Number(seek.value)));
     document.addEventListener("keydown", keys);
     drags();
@@ -240,15 +272,98 @@ const listening = (() => {
 
     root.state = () => ({
       playing, side, loop, positionS: position(), durationS,
-      gains: nodes && Object.fromEntries(SIDES.map((name) => [name, nodes[name].gain.gain.value])),
+      gains: nodes && Object.fromEntries(Object.entries(nodes).map(([name, { gain }]) => [name, gain.gain.value])),
       lengths: buffers && Object.fromEntries(SIDES.map((name) => [name, buffers[name].length])),
     });
-    return { sides: SIDES, side: () => side, choose, setBlind, setLoop, play, toggle };
+    const solo = (name) => changeStems(() => { stems.clear(); stems.solo(name); });
+    return { sides: SIDES, side: () => side, choose, setBlind, setLoop, play, toggle, solo };
+  }
+
+  /* The stems of the mix, before and after their strips: which are heard, and how loud. */
+  function stemMixer(box) {
+    const rows = box ? [...box.querySelectorAll("li")] : [];
+    const named = Object.fromEntries(rows.map((row) => [row.dataset.stem, row]));
+    const solos = new Set(), mutes = new Set();
+    const keys = rows.flatMap(({ dataset: { stem } }) =>
+      ["before", "after"].map((version) => `stem-${stem}-${version}`).filter((id) => document.getElementById(id)));
+    let buffers = null, loading = null;
+
+    const on = () => solos.size + mutes.size > 0;
+    const heard = (name) => (solos.size ? solos.has(name) : !mutes.has(name));
+    const decibels = (data, side) => Number(side === "before" ? data.beforeDb : data.afterDb);
+
+    /* One stem alone is matched to itself; more of them as the whole mix is, so that the balance is heard. */
+    function matchDb(side) {
+      const [alone] = solos;
+      const own = solos.size === 1 ? decibels(named[alone].dataset, side) : 0;
+      return decibels(box.dataset, side) + own;
+    }
+
+    function gain(key, side, matched) {
+      const [, name, version] = key.match(/^stem-(.*)-(before|after)$/);
+      const played = keys.includes(`stem-${name}-after`) ? side : "before";
+      return heard(name) && version === played ? 10 ** ((matched ? matchDb(side) : 0) / 20) : 0;
+    }
+
+    function words(side, matched) {
+      const names = rows.filter((row) => heard(row.dataset.stem)).map((row) => row.dataset.label);
+      const listed = names.length ? names.join(", ") : "Nothing";
+      const when = side === "before" ? "before its strip" : "behind its strip";
+      const [alone] = solos;
+      if (solos.size === 1 && !keys.includes(`stem-${alone}-after`)) return `${listed} alone: nothing was done to it.`;
+      const level = matched ? "equally loud before and after" : "at its real level";
+      if (solos.size === 1) return `${listed} alone, ${when}, ${level}.`;
+      return `${listed}, ${side === "before" ? "before" : "behind"} the strips${matched ? ", the mixes equally loud" : ", at real levels"}.`;
+    }
+
+    function mark() {
+      for (const row of rows) {
+        const name = row.dataset.stem;
+        row.querySelector(".solo").setAttribute("aria-pressed", String(solos.has(name)));
+        row.querySelector(".mute").setAttribute("aria-pressed", String(mutes.has(name)));
+        row.classList.toggle("quiet", on() && !heard(name));
+      }
+      if (box) box.querySelector("#whole-mix").disabled = !on();
+    }
+
+    const flip = (set, name) => { if (!set.delete(name)) set.add(name); mark(); };
+    const clear = () => { solos.clear(); mutes.clear(); mark(); };
+
+    async function load(decode) {
+      loading ??= Promise.all(keys.map(decode));
+      const decoded = await loading;
+      buffers = Object.fromEntries(keys.map((key, k) => [key, decoded[k]]));
+    }
+
+    /* `change` does something to what is heard and sees to the rest. */
+    function attach(change) {
+      for (const row of rows) {
+        const name = row.dataset.stem;
+        row.querySelector(".solo").addEventListener("click", () => change(() => flip(solos, name)));
+        row.querySelector(".mute").addEventListener("click", () => change(() => flip(mutes, name)));
+      }
+      if (box) box.querySelector("#whole-mix").addEventListener("click", () => change(clear));
+    }
+
+    return {
+      on, gain, words, clear, load, attach,
+      solo: (name) => flip(solos, name),
+      span: box ? [Number(box.dataset.from), Number(box.dataset.to)] : [0, 0],
+      decoded: () => buffers !== null,
+      started: (start) => Object.fromEntries(keys.map((key) => [key, start(buffers[key], key)])),
+    };
+  }
+
+  /* Buttons that play a stem alone. */
+  function hearStems(player) {
+    for (const button of document.querySelectorAll(".hear-stem")) {
+      button.addEventListener("click", () => { player.solo(button.dataset.stem); player.play(); });
+    }
   }
 
   /* Buttons that play what a repair changed, around the passage where it changed most. */
   function hearRepairs(player) {
-    for (const button of document.querySelectorAll(".hear-repair")) {
+    for (const button of document.querySelectorAll(".hear-repair[data-side]")) {
       button.addEventListener("click", () => {
         const { side, from, to } = button.dataset;
         player.choose(side);
@@ -286,5 +401,5 @@ const listening = (() => {
     10 ** (analysis.third_octave_mid_db[k] / 10) + 10 ** (analysis.third_octave_side_db[k] / 10))
     - (analysis.integrated_lufs ?? 0);
 
-  return { attach, hearRepairs, readout, band, bandDb, clock, fixed };
+  return { attach, hearRepairs, hearStems, readout, band, bandDb, clock, fixed };
 })();

@@ -117,7 +117,7 @@ def strip_processors(strip: Mapping[str, float], part: AudioSource, programme: P
     """One stem's strip in the order of the signal, without what is neutral or beyond Nyquist."""
     rate, channels = part.rate, part.channels
     processors = dynamic_cuts(strip, rate, channels, programme, CARVING)
-    sections = [*_high_pass(strip["high_pass_hz"], rate), *sections_of(_strip_filters(strip), rate)]
+    sections = [*_high_pass(strip["high_pass_hz"], rate), *sections_of(strip_filters(strip), rate)]
     if sections:
         processors.append(Cascade(np.stack(sections), channels))
     processors += _stem_compressors(strip, part, programme, programme)
@@ -215,10 +215,19 @@ def sections_of(filters: Sequence[Filter], rate: int) -> list[Float64Array]:
 def _high_pass(corner_hz: float, rate: int) -> list[Float64Array]:
     if corner_hz <= 20:
         return []
-    return [first_order_high_pass(corner_hz * _CASCADED_CORNER, rate)] * 2
+    return [first_order_high_pass(high_pass_pole_hz(corner_hz), rate)] * 2
 
 
-def _strip_filters(strip: Mapping[str, float]) -> list[Filter]:
+def high_pass_pole_hz(corner_hz: float) -> float:
+    """Where both first-order sections of a strip's high-pass stand, which is 3 dB down at its corner.
+
+    Together they are a second-order high-pass at this frequency with a Q of 0.5.
+    """
+    return corner_hz * _CASCADED_CORNER
+
+
+def strip_filters(strip: Mapping[str, float]) -> list[Filter]:
+    """The bells and shelves of a strip, those at 0 dB among them."""
     return [
         Filter("low_shelf", 100.0, strip["low_shelf_db"], math.sqrt(0.5)),
         Filter("bell", strip["bell_hz"], strip["bell_db"], strip["bell_q"]),

@@ -33,6 +33,10 @@ class Term(Protocol):
     def blind(self) -> bool:
         """True if it does without the original."""
 
+    @property
+    def hears_stems(self) -> bool:
+        """True if it judges stems, and has no opinion of a render without them."""
+
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """One score a pair, shape (len(pairs),): 0 as the input; NaN for no opinion."""
 
@@ -55,6 +59,7 @@ class Guard(ABC):
     low: ClassVar[float] = -1.0
     high: ClassVar[float] = 0.0
     blind: ClassVar[bool] = True
+    hears_stems: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.free < self.full:
