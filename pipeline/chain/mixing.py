@@ -52,17 +52,26 @@ def measure_levels(stems: Stems) -> dict[str, Programme]:
 
 
 def mix_blocks(
-    stems: Stems, settings: Settings, levels: Levels | None = None, size: int = BLOCK_FRAMES
+    stems: Stems,
+    settings: Settings,
+    levels: Levels | None = None,
+    size: int = BLOCK_FRAMES,
+    strips_done: Mapping[str, AudioSource] | None = None,
 ) -> Iterator[FloatArray]:
     """The mix of the stems under these settings, in blocks of `size` frames, of the input's length.
 
-    Active strips run side by side in threads. Stems without a strip in the settings stay as they are.
+    Active strips run side by side in threads. Stems without a strip in the settings stay as they are, and
+    those of `strips_done` are behind their strips already.
     """
     active = [name for name in stems.parts if is_active(settings, name)]
     if not active:
         yield from blocks(stems.mix, size)
         return
-    strips = [strip_blocks(stems, name, settings, levels, size) for name in active]
+    known = strips_done or {}
+    strips = [
+        blocks(known[name], size) if name in known else strip_blocks(stems, name, settings, levels, size)
+        for name in active
+    ]
     returns = _Returns(settings, active, stems.mix)
     with ThreadPoolExecutor(len(active)) as pool:
         for start in range(0, stems.mix.frames, size):
