@@ -3,6 +3,7 @@
 from mixagent.policies.advice import UngatedRules
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision, Policy
+from mixagent.policies.mix_rules import MixRulePolicy
 from mixagent.policies.mixing.policy import MixPolicy
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.reading.policy import ReadingPolicy
@@ -15,6 +16,7 @@ __all__ = [
     "Context",
     "Decision",
     "MixPolicy",
+    "MixRulePolicy",
     "NeutralPolicy",
     "Policy",
     "ReadingPolicy",
@@ -26,6 +28,7 @@ POLICIES: dict[str, type[Policy]] = {
     "mix": MixPolicy,
     "reading": ReadingPolicy,
     "band": BandPolicy,
+    "mix_rules": MixRulePolicy,
     "rules": RulePolicy,
     "neutral": NeutralPolicy,
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mixagent.pipeline.chain.parameters import REPAIR, STEM_PLACES
 from mixagent.pipeline.diagnosis.diagnose import FOUND
+from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.files import check_room
 from mixagent.pipeline.graph.runner import Stage
 from mixagent.pipeline.restoration.table import REPAIRS, mix_repairs
@@ -163,10 +164,20 @@ def stem_source(job: Job) -> StemSource:
     else:
         name = config.pipeline.separator
         heard = job.policy.hears_stems if name == "auto" else 0
-        choice = choose_separator(name, device, heard or None)
+        choice = _separator_at_hand(name, device, heard or None)
     model = ModelRow(stage="separate", name=choice.separator.name, why=choice.why)
     stage = separating_stage(choice.separator, device, "decode", *(repair.name for repair in mix_repairs()))
     return StemSource(stage, choice.separator.stem_names, model)
+
+
+def _separator_at_hand(name: str, device: str, stems: int | None) -> Choice:
+    """The configured separator; none, and why, where the choice was left open and no model is here."""
+    try:
+        return choose_separator(name, device, stems)
+    except ModelMissingError as missing:
+        if name != "auto":
+            raise
+        return Choice(NoSeparator(), f"No separator ran, and no strip was moved: {missing}.")
 
 
 def _stems_matter(job: Job) -> bool:
