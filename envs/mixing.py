@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import partial
 from typing import Any, Protocol, cast
 
 import gymnasium
@@ -139,7 +140,7 @@ class Material:
         )
 
     def _rendered(self, after: AnalysedAudio, settings: Settings) -> AnalysedStems:
-        """The stems behind their strips, each as it is where nothing moves it; the voice behind the master."""
+        """The stems behind their strips; one that nothing moves as it is; the voice behind the master too."""
         case, parts, analyses = self.case, dict(self.stems.stems), dict(self.case.stem_analyses)
         for name, part in parts.items():
             if is_active(settings, name):
@@ -147,7 +148,7 @@ class Material:
                 parts[name] = collect(blocks, part.rate, part.channels)
                 analyses[name] = analyse(parts[name])
         heard = "vocals" in parts and is_mastered(settings)
-        voice = load(render_stem(case.stems, "vocals", settings, case.levels)) if heard else None
+        voice = partial(render_stem, case.stems, "vocals", settings, case.levels) if heard else None
         return AnalysedStems(after, parts, analyses, voice)
 
 
