@@ -5,6 +5,7 @@ A checkpoint holds one net or several, whose actions are averaged (`policies.che
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -23,7 +24,7 @@ from mixagent.pipeline.separation.presence import stems_there
 from mixagent.pipeline.types import FloatArray
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision
-from mixagent.policies.checkpoints import load_checkpoint, numbered, save_checkpoint
+from mixagent.policies.checkpoints import CONFIG, load_checkpoint, numbered, save_checkpoint
 from mixagent.policies.mixing.examples import raised
 from mixagent.policies.mixing.forward import BoundMixer, FrozenMixer
 from mixagent.policies.mixing.steering import FIXED, STEERED, TONES, strip_values, tone_responses
@@ -183,6 +184,15 @@ class MixingCheckpoint:
         told = {"shape": dict(self.shape), "training": dict(self.training), "results": dict(self.results)}
         reach = [mixer.reach for mixer in self.mixers]
         save_checkpoint(folder, tensors, {**EXPECTED, "reach": reach, **told}, card)
+
+
+def is_mixing_checkpoint(folder: Path) -> bool:
+    """True for a folder with a checkpoint of nets that mix, of any version."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "steered" in config
 
 
 def load_mixers(folder: Path) -> Mixers:
