@@ -179,7 +179,7 @@ class LearnedPolicy:
         name: under which the report says who decided.
     """
 
-    hears_stems = True
+    hears_stems = 2
     reads_features = True
 
     def __init__(
