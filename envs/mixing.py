@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol, cast
 
 import gymnasium
@@ -172,7 +172,7 @@ class Material:
         heard = "vocals" in parts and is_mastered(settings)
         highs = self.highs if heard and extends(settings) else None
         known = (case.levels, case.holes, highs, strips)
-        voice = render_stem(case.stems, "vocals", settings, *known) if heard else None
+        voice = partial(render_stem, case.stems, "vocals", settings, *known) if heard else None
         return AnalysedStems(after, parts, analyses, voice)
 
 

@@ -67,7 +67,7 @@ class VoiceQuality:
         name: of the term.
         load_rater: gives the model; raises ModelMissingError where its weights are not here.
         free, full: falls in points of the opinion score.
-        every: judge one pair in so many, chosen by its own samples.
+        every: judge one pair in so many, chosen by `RenderPair.lot`.
         required: whether missing weights are an error.
     """
 
@@ -106,10 +106,12 @@ class VoiceQuality:
         return np.asarray(-np.clip((np.array(worse) - self.free) / (self.full - self.free), 0.0, 1.0))
 
     def _voices(self, pair: RenderPair) -> tuple[Audio, Audio] | None:
-        before, after = (side and side.voice for side in (pair.stems_before, pair.stems_after))
-        if self._rater is None or before is None or after is None or not _chosen(after, self.every):
+        if self._rater is None or pair.stems_before is None or pair.stems_after is None:
             return None
-        return before, after
+        if pair.lot % self.every:
+            return None
+        before, after = pair.stems_before.voice, pair.stems_after.voice
+        return None if before is None or after is None else (before, after)
 
     def _opinions(self, voices: Sequence[Audio]) -> dict[int, float]:
         """The opinion of each voice by its key; new ones of one length are asked about at once."""
@@ -185,7 +187,9 @@ class Nisqa:
     @torch.inference_mode()
     def rate(self, monos: FloatArray, rate: int) -> FloatArray:
         """Opinion scores from 1 to 5, the mean over pieces of at most 30 s."""
-        return np.mean([self._rated(piece, rate) for piece in _pieces(monos, rate)], axis=0, dtype=np.float32)
+        scores = [self._rated(piece, rate) for piece in _pieces(monos, rate)]
+        opinions: FloatArray = np.mean(scores, axis=0, dtype=np.float32)
+        return opinions
 
     def _rated(self, monos: FloatArray, rate: int) -> FloatArray:
         spectra = self._package._get_librosa_melspec(monos, rate, self._options)
@@ -243,10 +247,6 @@ def _pieces(monos: FloatArray, rate: int) -> list[FloatArray]:
     """Pieces of equal length, none over `_CHUNK_S`."""
     count = max(int(np.ceil(monos.shape[1] / (_CHUNK_S * rate))), 1)
     return [np.ascontiguousarray(piece) for piece in np.array_split(monos, count, axis=1)]
-
-
-def _chosen(audio: Audio, every: int) -> bool:
-    return every == 1 or _key(audio) % every == 0
 
 
 def _key(audio: Audio) -> int:

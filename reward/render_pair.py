@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,7 +26,7 @@ from mixagent.pipeline.finished.stems import measure_stems
 from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe
 from mixagent.pipeline.measure.meters import Loudness, measure
-from mixagent.pipeline.measure.stem_measures import measures_of
+from mixagent.pipeline.measure.stem_measures import ROLES, measures_of
 from mixagent.pipeline.types import Audio, Float64Array, FloatArray, load
 from mixagent.reward.recovery import Distance, Original
 
@@ -161,7 +162,7 @@ class AnalysedStems:
         mix: what they are the stems of.
         stems: by name, each of the mix's length, as they go into the master chain.
         analyses: of the stems, where they are known already.
-        voice: the vocal stem as it is in the mix, by default that of the stems.
+        voice: renders the vocal stem as it is in the mix, once it is asked for; by default that of the stems.
     """
 
     def __init__(
@@ -169,22 +170,28 @@ class AnalysedStems:
         mix: AnalysedAudio,
         stems: Mapping[str, Audio],
         analyses: Mapping[str, Analysis] | None = None,
-        voice: Audio | None = None,
+        voice: Callable[[], Audio] | None = None,
     ) -> None:
-        self._mix, self.stems, self._analyses = mix, stems, analyses
-        self.voice = stems.get("vocals") if voice is None else voice
+        self._mix, self.stems, self._analyses, self._voice = mix, stems, analyses, voice
 
     @cached_property
-    def measures(self) -> Float64Array:
-        """`measure_stems` of them, (roles, measures)."""
+    def voice(self) -> Audio | None:
+        """The vocal stem, where there is one."""
+        return self._voice() if self._voice else self.stems.get("vocals")
+
+    @cached_property
+    def measures(self) -> Float64Array | None:
+        """`measure_stems` of them, (roles, measures); None where a stem has none of the four roles."""
+        if not set(self.stems) <= set(ROLES):
+            return None
         known = self._analyses
         analyses = known or {name: analyse(stem) for name, stem in self.stems.items()}
         return measure_stems(measures_of(self._mix.analysis, analyses))
 
-    def voice_and_measures(self) -> AnalysedStems:
-        """What a network asks for: little enough to be sent at every step."""
-        sent = AnalysedStems(self._mix.without_audio(), {}, voice=self.voice)
-        sent.measures = self.measures
+    def without_audio(self, voice: bool) -> AnalysedStems:
+        """Its measures, and the voice if that is wanted: little enough to be sent at every step."""
+        sent = AnalysedStems(self._mix.without_audio(), {})
+        sent.measures, sent.voice = self.measures, self.voice if voice else None
         return sent
 
 
@@ -251,6 +258,11 @@ class RenderPair:
         if self.finish is None or self.target is None:
             return Finished(self.before)
         return self.before.finished(self.target)
+
+    @cached_property
+    def lot(self) -> int:
+        """A number of the render by which a share of all is chosen, always the same ones."""
+        return zlib.crc32(self.after.features.tobytes())
 
     @property
     def base(self) -> AnalysedAudio:

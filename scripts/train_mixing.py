@@ -37,7 +37,7 @@ from mixagent.policies.supervised import Recipe
 
 HELD_OUT_SEED = 7
 
-RECIPE = partial(Recipe, rate=5e-4, decay=1.0, noise=0.7)
+RECIPE = partial(Recipe, rate=5e-4, decay=1.0, noise=0.7, harm=0.0)
 """Few songs: a small net, much noise, much decay."""
 
 
@@ -87,7 +87,7 @@ def _material(arguments: argparse.Namespace) -> None:
 
 
 def _train(store: Path, run: Path, recipe: Recipe) -> None:
-    drawing, shape = Drawing(), Shape()
+    drawing, shape = Drawing(more=0.9, gain_db=3.5, clean=0.1), Shape()
     run.mkdir(parents=True, exist_ok=True)
     (run / "recipe.json").write_text(json.dumps({**asdict(recipe), **asdict(drawing)}), encoding="utf-8")
 

@@ -233,6 +233,7 @@ def _trained_mixer(run: _Run) -> Path:
     torch.manual_seed(settings.seed)
     start, net = (load_net(Path(settings.start).expanduser()) for _ in range(2))
     actor = MixingActor(net, start, settings.reach)
+    _without_dropout(actor)
     value = MixingValue(start, len(TRUTH_NAMES))
     order = torch.from_numpy(strip_order(run.choice.names))
     networks = Networks(actor, value, run.choice.names, order, _deviation(run))
@@ -315,8 +316,12 @@ def _warm(run: _Run, networks: Networks[Actor], examples: Examples, held_out: Ex
         with atomically(path) as place:
             save_file(fitted.state_dict(), place)
         networks.actor.load_state_dict(load_file(path))
-    # PPO compares probabilities before and after an update: dropout would change them by chance.
-    for module in networks.actor.modules():
+    _without_dropout(networks.actor)
+
+
+def _without_dropout(actor: torch.nn.Module) -> None:
+    """PPO compares probabilities before and after an update: dropout would change them by chance."""
+    for module in actor.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
 

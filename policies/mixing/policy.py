@@ -5,6 +5,7 @@ A checkpoint holds one net or several, whose actions are averaged (`policies.che
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -19,11 +20,11 @@ from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.measure.stem_features import FEATURES, features, present
 from mixagent.pipeline.measure.stem_measures import ROLES, THIRDS, measures_of
-from mixagent.pipeline.separation.presence import THERE, stems_there
+from mixagent.pipeline.separation.presence import stems_there
 from mixagent.pipeline.types import FloatArray
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision
-from mixagent.policies.checkpoints import load_checkpoint, numbered, save_checkpoint
+from mixagent.policies.checkpoints import CONFIG, load_checkpoint, numbered, save_checkpoint
 from mixagent.policies.mixing.examples import raised
 from mixagent.policies.mixing.forward import BoundMixer, FrozenMixer
 from mixagent.policies.mixing.steering import FIXED, STEERED, TONES, strip_values, tone_responses
@@ -33,6 +34,9 @@ Mixers = tuple[BoundMixer, ...]
 
 EXPECTED = {"format": 2, "features": len(FEATURES), "steered": list(STEERED)}
 """Of a checkpoint's configuration: another is of another version of the net."""
+
+DOUBTED = (0.2, 0.4)
+"""How surely a stem is there (`stems_there`): left alone under the first, moved in full from the second."""
 
 LEAST_ACTION = 0.02
 """Actions nearer to neutral are neutral: nobody hears them, and a bypassed effect costs nothing."""
@@ -87,8 +91,8 @@ class MixPolicy:
         measures = measures_of(context.mix, stems)
         surely = stems_there(stems, context.mix)
         shares = np.array([surely.get(role, 0.0) for role in ROLES], np.float32)
-        # A doubtful stem is moved less, and one that counts as not there is not moved.
-        shares[shares < THERE] = 0.0
+        # A stem that hardly is there is not moved, and a doubtful one less.
+        shares = np.clip((shares - DOUBTED[0]) / (DOUBTED[1] - DOUBTED[0]), 0.0, 1.0)
         actions = without_common_gain(mixing_actions(self._mixers(), measures) * shares[:, None], measures)
         actions[np.abs(actions) < LEAST_ACTION] = 0.0
         values = strips(context, actions)
@@ -180,6 +184,15 @@ class MixingCheckpoint:
         told = {"shape": dict(self.shape), "training": dict(self.training), "results": dict(self.results)}
         reach = [mixer.reach for mixer in self.mixers]
         save_checkpoint(folder, tensors, {**EXPECTED, "reach": reach, **told}, card)
+
+
+def is_mixing_checkpoint(folder: Path) -> bool:
+    """True for a folder with a checkpoint of nets that mix, of any version."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and "steered" in config
 
 
 def load_mixers(folder: Path) -> Mixers:

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -39,6 +39,13 @@ class Term(Protocol):
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """One score a pair, shape (len(pairs),): 0 as the input; NaN for no opinion."""
+
+
+@runtime_checkable
+class VoiceTerm(Protocol):
+    """A term that hears the voice of one render in so many."""
+
+    every: int
 
 
 @dataclass(frozen=True)

@@ -271,6 +271,7 @@ class Brightness:
     low: float = -1.0
     high: float = 1.0
     blind: bool = True
+    hears_stems: bool = False
 
     def score(self, pairs: Sequence[RenderPair]) -> NDArray[np.float64]:
         self.asked.append(len(pairs))

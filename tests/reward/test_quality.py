@@ -14,8 +14,8 @@ from mixagent.pipeline.types import Audio
 from mixagent.reward.adversarial_edits import edit_adversarially
 from mixagent.reward.model import load_reward
 from mixagent.reward.quality import LEVEL_DBOV, DistillMos, Nisqa, VoiceQuality, levelled, nisqa_term
-from mixagent.reward.render_pair import AnalysedAudio, AnalysedStems
-from tests.reward.render_pairs import RATE, gained, make_song, render_pair
+from mixagent.reward.render_pair import AnalysedAudio, AnalysedStems, RenderPair
+from tests.reward.render_pairs import RATE, gained, make_song
 
 SONG = make_song(seconds=1.0)
 SUNG = gained(SONG, -1.0)
@@ -90,9 +90,10 @@ class Opinions:
         return np.array([self._opinions.pop(0) for _ in monos])
 
 
-def _pair(before: Audio | None = SONG, after: Audio | None = SUNG):
+def _pair(before: Audio | None = SONG, after: Audio | None = SUNG, features: np.ndarray | None = None):
     stems = [AnalysedStems(AnalysedAudio(SONG), {"vocals": a} if a else {}) for a in (before, after)]
-    return render_pair(SONG, SONG, stems_before=stems[0], stems_after=stems[1])
+    render = AnalysedAudio(SONG, features)
+    return RenderPair(AnalysedAudio(SONG), render, stems_before=stems[0], stems_after=stems[1])
 
 
 def _active_dbov(mono: np.ndarray) -> float:
@@ -136,7 +137,7 @@ def test_without_a_voice_there_is_no_opinion(judged):
 
 
 def test_one_pair_in_so_many_is_judged_and_always_the_same_ones():
-    pairs = [_pair(after=gained(SONG, -0.05 * k)) for k in range(1, 61)]
+    pairs = [_pair(after=gained(SONG, -0.05 * k), features=np.full(3, k)) for k in range(1, 61)]
     first, again = (
         ~np.isnan(VoiceQuality("voice", lambda: Opinions(*[4.0] * 61), every=4).score(pairs))
         for _ in range(2)
