@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol, cast
 
 import gymnasium
@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.context import Context
 from mixagent.envs.observation import Last, Observation, observe, shapes, truth_of
-from mixagent.pipeline.chain.mastering import is_mastered
+from mixagent.pipeline.chain.mastering import extends, is_mastered
 from mixagent.pipeline.chain.mixing import is_active, strip_blocks
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.highs import Highs, measure_highs
 from mixagent.pipeline.render import render, render_stem
-from mixagent.pipeline.types import FloatArray, collect, load
+from mixagent.pipeline.types import Audio, FloatArray, collect, load
 from mixagent.reward.model import RewardModel, Score
 from mixagent.reward.recovery import UNIT_DB, Distance, Original
 from mixagent.reward.render_pair import AnalysedAudio, AnalysedStems, RenderPair
@@ -118,6 +119,11 @@ class Material:
         parts = {name: load(part) for name, part in case.stems.parts.items()}
         self.stems = AnalysedStems(self.before, parts, case.stem_analyses)
 
+    @cached_property
+    def highs(self) -> Highs:
+        """Where the highs of the case end, measured for the first render that extends them."""
+        return measure_highs(self.case.stems.mix)
+
     def render_pair(self, settings: Settings, stems: bool = False) -> RenderPair:
         """Render the case under these settings, as the product does, for the reward to judge.
 
@@ -126,8 +132,17 @@ class Material:
             stems: also render each stem alone, for the terms that judge stems.
         """
         case = self.case
-        done = render(case.stems, settings, case.target, levels=case.levels, holes=case.holes)
-        after, alone = AnalysedAudio(load(done.audio)), stems and bool(case.stems.parts)
+        highs = self.highs if extends(settings) else None
+        alone = stems and bool(case.stems.parts)
+        strips = self._strips(settings) if alone else {}
+        done = render(
+            *(case.stems, settings, case.target),
+            levels=case.levels,
+            holes=case.holes,
+            highs=highs,
+            strips_done=strips,
+        )
+        after = AnalysedAudio(load(done.audio))
         return RenderPair(
             before=self.before,
             after=after,
@@ -135,20 +150,29 @@ class Material:
             finish=done.finish,
             original=self.original,
             stems_before=self.stems if alone else None,
-            stems_after=self._rendered(after, settings) if alone else None,
+            stems_after=self._rendered(after, settings, strips) if alone else None,
             target=case.target,
         )
 
-    def _rendered(self, after: AnalysedAudio, settings: Settings) -> AnalysedStems:
-        """The stems behind their strips; one that nothing moves as it is; the voice behind the master too."""
-        case, parts, analyses = self.case, dict(self.stems.stems), dict(self.case.stem_analyses)
-        for name, part in parts.items():
-            if is_active(settings, name):
-                blocks = strip_blocks(case.stems, name, settings, case.levels)
-                parts[name] = collect(blocks, part.rate, part.channels)
-                analyses[name] = analyse(parts[name])
+    def _strips(self, settings: Settings) -> dict[str, Audio]:
+        """The stems that these settings move, behind their strips: heard in the mix, and alone."""
+        stems, levels = self.case.stems, self.case.levels
+        return {
+            name: collect(strip_blocks(stems, name, settings, levels), part.rate, part.channels)
+            for name, part in stems.parts.items()
+            if is_active(settings, name)
+        }
+
+    def _rendered(
+        self, after: AnalysedAudio, settings: Settings, strips: Mapping[str, Audio]
+    ) -> AnalysedStems:
+        """The stems behind their strips, those not moved as they are; the voice behind the master."""
+        case, parts, analyses = self.case, {**self.stems.stems, **strips}, dict(self.case.stem_analyses)
+        analyses |= {name: analyse(part) for name, part in strips.items()}
         heard = "vocals" in parts and is_mastered(settings)
-        voice = partial(render_stem, case.stems, "vocals", settings, case.levels) if heard else None
+        highs = self.highs if heard and extends(settings) else None
+        known = (case.levels, case.holes, highs, strips)
+        voice = partial(render_stem, case.stems, "vocals", settings, *known) if heard else None
         return AnalysedStems(after, parts, analyses, voice)
 
 

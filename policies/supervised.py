@@ -35,6 +35,7 @@ class Recipe:
         rate: of learning, at its peak.
         decay: of weights.
         harm: how much more a loss counts than a gain.
+        noise: spread of what is added to standardised features, against learning songs by heart.
         seed: of weights and examples.
     """
 
@@ -43,6 +44,7 @@ class Recipe:
     rate: float = 2e-3
     decay: float = 0.05
     harm: float = 0.5
+    noise: float = 0.0
     seed: int = 0
 
 

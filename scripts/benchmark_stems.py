@@ -258,10 +258,10 @@ def table(rows: Sequence[Row], damages: Sequence[str]) -> str:
         bad, good = ([row for row in own if (row["damage"] == UNTOUCHED) is it] for it in (False, True))
         cells = [
             *(system, stems, str(len({row["song"] for row in own}))),
-            _cell(_ratio(bad, lambda row: row["blind"], lambda row: 1.0), 3),
+            cell(ratio(bad, lambda row: row["blind"], lambda row: 1.0), 3),
             *(_share([row for row in bad if row["damage"] == damage], "total") for damage in damaged),
             *(_share(bad, what) for what in DIMENSIONS),
-            _cell(_ratio(good, lambda row: row["after"]["total"], lambda row: 1.0), 2),
+            cell(ratio(good, lambda row: row["after"]["total"], lambda row: 1.0), 2),
             f"{np.median([row['seconds'] for row in own]):.1f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -276,21 +276,23 @@ originals, which the finaliser alone (`neutral`) has too. In brackets: 95 % boot
 
 
 def _share(rows: Sequence[Row], what: str) -> str:
-    left = _ratio(rows, lambda row: row["after"][what], lambda row: row["before"][what])
+    left = ratio(rows, lambda row: row["after"][what], lambda row: row["before"][what])
     undone = left and Estimate(100 * (1 - left.value), 100 * (1 - left.high), 100 * (1 - left.low))
-    return _cell(undone, 0)
+    return cell(undone, 0)
 
 
-def _ratio(
+def ratio(
     rows: Sequence[Row], upper: Callable[[Row], float], lower: Callable[[Row], float]
 ) -> Estimate | None:
+    """Σ upper ÷ Σ lower over songs, with its interval."""
     sums: dict[str, np.ndarray[Any, Any]] = {}
     for row in rows:
         sums[row["song"]] = sums.get(row["song"], np.zeros(2)) + np.array([upper(row), lower(row)])
     return estimate(np.array(list(sums.values()))) if sums else None
 
 
-def _cell(found: Estimate | None, digits: int) -> str:
+def cell(found: Estimate | None, digits: int) -> str:
+    """A cell of a table: the value and its interval."""
     if found is None:
         return "–"
     # Adding zero takes the sign off a rounded zero.

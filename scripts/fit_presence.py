@@ -35,7 +35,7 @@ Row = dict[str, Any]
 FAINT_DB = -30.0
 """Power of a stem against its mix under which it is neither there nor away, and left out of the fit."""
 
-RIDGE = 0.02
+RIDGE = 0.08
 
 
 def main() -> None:

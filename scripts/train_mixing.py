@@ -19,20 +19,26 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from mixagent.envs.corpus import Corpus
 from mixagent.pipeline.separation import choose_separator
+from mixagent.policies.mixing.agent import frozen_net
 from mixagent.policies.mixing.examples import Drawing
+from mixagent.policies.mixing.forward import BoundMixer
 from mixagent.policies.mixing.material import build_passes, load_passes
-from mixagent.policies.mixing.network import MixingNet, Shape
+from mixagent.policies.mixing.network import Shape, load_net
 from mixagent.policies.mixing.policy import MixingCheckpoint
 from mixagent.policies.mixing.training import judged, judging, train
 from mixagent.policies.supervised import Recipe
 
 HELD_OUT_SEED = 7
+
+RECIPE = partial(Recipe, rate=5e-4, decay=1.0, noise=0.7, harm=0.0)
+"""Few songs: a small net, much noise, much decay."""
 
 
 def main() -> None:
@@ -49,7 +55,7 @@ def main() -> None:
     training = parts.add_parser("train")
     training.add_argument("--store", type=Path, required=True)
     training.add_argument("--to", type=Path, required=True)
-    training.add_argument("--steps", type=int, default=Recipe.steps)
+    training.add_argument("--steps", type=int, default=2500)
     training.add_argument("--seed", type=int, default=0)
     report = parts.add_parser("report")
     report.add_argument("--store", type=Path, required=True)
@@ -62,10 +68,10 @@ def main() -> None:
     if arguments.part == "material":
         _material(arguments)
     elif arguments.part == "train":
-        _train(arguments.store, arguments.to, Recipe(steps=arguments.steps, seed=arguments.seed))
+        _train(arguments.store, arguments.to, RECIPE(steps=arguments.steps, seed=arguments.seed))
     elif arguments.part == "report":
         batches = judging(load_passes(arguments.store, "validation"))
-        print(json.dumps(judged(_averaged(arguments.run), batches), indent=1))
+        print(json.dumps(judged(load_net(arguments.run), batches), indent=1))
     else:
         _ship(arguments.run, arguments.to, arguments.card)
 
@@ -81,7 +87,7 @@ def _material(arguments: argparse.Namespace) -> None:
 
 
 def _train(store: Path, run: Path, recipe: Recipe) -> None:
-    drawing, shape = Drawing(), Shape()
+    drawing, shape = Drawing(more=0.9, gain_db=3.5, clean=0.1), Shape()
     run.mkdir(parents=True, exist_ok=True)
     (run / "recipe.json").write_text(json.dumps({**asdict(recipe), **asdict(drawing)}), encoding="utf-8")
 
@@ -94,21 +100,14 @@ def _train(store: Path, run: Path, recipe: Recipe) -> None:
     train(load_passes(store, "train"), load_passes(store, "validation"), run, recipe, drawing, shape, log)
 
 
-def _averaged(run: Path) -> MixingNet:
-    state = torch.load(run / "best.pt", weights_only=True)
-    net = MixingNet(Shape(**json.loads((run / "shape.json").read_text(encoding="utf-8"))))
-    net.load_state_dict(state["average"])
-    return net.eval()
-
-
 def _ship(runs: Sequence[Path], folder: Path, card: Path | None) -> None:
-    nets = [_averaged(run) for run in runs]
+    nets = [load_net(run) for run in runs]
     training = {run.name: json.loads((run / "recipe.json").read_text(encoding="utf-8")) for run in runs}
     results = {run.name: torch.load(run / "best.pt", weights_only=True)["score"] for run in runs}
     kept = card or folder / "README.md"
     text = kept.read_text(encoding="utf-8") if kept.is_file() else "# The net that mixes\n"
-    weights = [{name: value.numpy() for name, value in net.state_dict().items()} for net in nets]
-    MixingCheckpoint(weights, asdict(nets[0].shape), training, results).save(folder, text)
+    mixers = tuple(BoundMixer(frozen_net(net)) for net in nets)
+    MixingCheckpoint(mixers, asdict(nets[0].shape), training, results).save(folder, text)
 
 
 def _numbers(text: str) -> range:

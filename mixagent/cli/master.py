@@ -127,16 +127,6 @@ class MasterFlags:
         Path | None,
         typer.Option(help="Also write the stems, 32-bit float wav, into this folder.", rich_help_panel=MAIN),
     ] = None
-    project: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Also write the mix, before the finaliser, as a project for REAPER and as a DAWproject into "
-            "this folder: stems, faders, pans, sends and equalisers, and notes of the rest.",
-            show_default=False,
-            rich_help_panel=MAIN,
-        ),
-    ] = None
     stems_in: Annotated[
         Path | None,
         typer.Option(
@@ -211,6 +201,16 @@ class MasterFlags:
             rich_help_panel=TRACKS,
         ),
     ] = "keep"
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write the mix, before the finaliser, as a project for REAPER and as a DAWproject into "
+            "this folder: stems, faders, pans, sends and equalisers, and notes of the rest.",
+            show_default=False,
+            rich_help_panel=FILES,
+        ),
+    ] = None
     project_format: Annotated[
         str | None,
         typer.Option(

@@ -54,8 +54,9 @@ def measure_strips(context: StageContext) -> dict[str, Any] | None:
     if not stems.parts:
         return None
     settings = ParameterSpace.for_stems(tuple(stems.parts)).settings(wanted["settings"])
-    separated = inputs.stem_source.values
-    confidences = stem_confidence(stems, separated.get("agreement_db"))
+    # Of the musician's own tracks there is nothing to doubt.
+    separated = inputs["separate"].values if "separate" in inputs else None
+    confidences = {} if separated is None else stem_confidence(stems, separated.get("agreement_db"))
     context.progress(0.2)
     after = _through_strips(context, stems, settings)
     passage = _passage(inputs, stems, part, len(stems.parts) + len(after))
@@ -64,7 +65,6 @@ def measure_strips(context: StageContext) -> dict[str, Any] | None:
         "passage_s": passage,
         "lufs": [finite_or_none(integrated_lufs(mix)) for mix in mixes],
         "confidence": {name: confidence.value for name, confidence in confidences.items()},
-        "share_db": {name: confidence.evidence["share_db"] for name, confidence in confidences.items()},
         "changes": {name: _change(stems.parts[name], made) for name, made in after.items()},
     }
     return {**values, "after": _kept(context, after, passage)}

@@ -181,7 +181,7 @@ def _expander(chain: Chain) -> list[Processor]:
 
 
 def _compressors(chain: Chain) -> list[Processor]:
-    return compressors(chain.master, chain.rate, chain.channels, chain.programme)
+    return [*compressors(chain.master, chain.rate, chain.channels, chain.programme)]
 
 
 def _multiband(chain: Chain) -> list[Processor]:

@@ -7,7 +7,9 @@ its analysis; no samples are needed, so that a policy can ask in training and pr
 
 `scripts/fit_presence.py` fitted the curves: songs of the training split, and sung ones, were taken apart,
 mixed again without one of their stems or with one alone, and taken apart again, so that it was known of each
-stem whether it should be there and how much of it was its own.
+stem whether it should be there and how much of it was its own. Of songs that a fit had not seen 96 % of
+vocals, 92 % of drums, 94 % of basses and 86 % of others came out on the right side of a half (255 mixes of 35
+songs).
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ EVIDENCE = ("constant", "level", "peaks", "attacks", "lows", "highs")
 
 COEFFICIENTS: Mapping[str, tuple[float, ...]] = MappingProxyType(
     {
-        "vocals": (-2.21, 3.40, -2.76, 1.96, 1.15, 0.93),
-        "drums": (-0.64, 2.69, 0.40, 0.38, 0.48, 0.98),
-        "bass": (-1.18, 2.42, -0.43, -0.35, 0.65, -1.52),
-        "other": (-0.43, 3.23, 0.40, 0.50, 0.02, -0.44),
+        "vocals": (-1.23, 2.28, -1.69, 1.09, 0.58, 0.58),
+        "drums": (-0.23, 2.01, -0.16, 0.54, 0.34, 0.48),
+        "bass": (-0.45, 1.96, -0.47, -0.17, 0.26, -1.01),
+        "other": (-0.40, 2.40, -0.20, 0.20, -0.16, -0.44),
     }
 )
 """By stem, a weight for each of `EVIDENCE`."""

@@ -54,6 +54,29 @@ class FrozenMixer:
         return np.asarray(signal @ weight.T + self.weights[f"{name}.bias"], np.float32)
 
 
+@dataclass(frozen=True)
+class BoundMixer:
+    """A net that went on learning from renders, held within a reach of the net that it began as.
+
+    Attributes:
+        net: what decides.
+        start: what it began as; None for a net that did not go on.
+        reach: the furthest that an action may be from the start's.
+    """
+
+    net: FrozenMixer
+    start: FrozenMixer | None = None
+    reach: float = 0.0
+
+    def actions(self, features: FloatArray, present: FloatArray) -> FloatArray:
+        """As `FrozenMixer.actions`."""
+        decided = self.net.actions(features, present)
+        if self.start is None:
+            return decided
+        begun = self.start.actions(features, present)
+        return np.asarray(begun + np.clip(decided - begun, -self.reach, self.reach), np.float32)
+
+
 def _with_others(stems: FloatArray, there: FloatArray) -> FloatArray:
     mean = stems.sum(1, keepdims=True) / np.maximum(there.sum(1, keepdims=True), 1.0)
     most = stems.max(1, keepdims=True)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mixagent.envs.cases import separate
 from mixagent.envs.corpus import RATE_HZ, Corpus, Song, Split
-from mixagent.envs.disorders import DISORDERS, Disorder, DisorderKind, disorder, draw_disorder, draw_one_stem
+from mixagent.envs.disorders import disorder, draw_any, there
 from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.files import atomically, write_atomically
@@ -31,21 +31,7 @@ EXCERPT_S = 10.0
 _EDGE_S = 3.0
 _ATTEMPTS = 4
 _LEAST_POWER = db_to_power(-45)
-THERE_DB = -32.0
-"""A stem further under its mix than this is what a separator leaves of an instrument that is not there."""
-
 _OTHER_ROLES = ("piano", "guitar", "accompaniment")
-_KINDS: tuple[tuple[tuple[DisorderKind, ...], float], ...] = (
-    (("balance",), 0.34),
-    (("tone",), 0.1),
-    (("dynamics",), 0.08),
-    (("space",), 0.08),
-    (("balance", "tone"), 0.1),
-    (("balance", "tone", "dynamics", "space"), 0.12),
-    (DISORDERS, 0.06),
-    ((), 0.12),
-)
-"""Kinds of disorder and how often each is drawn; none of them is one stem that is wrong in every way."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +52,6 @@ class Pass:
     kinds: tuple[tuple[tuple[str, ...], ...], ...]
 
 
-def draw(random: np.random.Generator, stems: Sequence[str]) -> Disorder:
-    """A disorder of one of the kinds that training draws."""
-    shares = np.array([share for _, share in _KINDS])
-    kinds = _KINDS[int(random.choice(len(_KINDS), p=shares / shares.sum()))][0]
-    return draw_disorder(random, stems, kinds) if kinds else draw_one_stem(random, stems)
-
-
 def true_stems(parts: Stems, separator: Separator) -> Stems:
     """The stems by role: those that the song comes in, or what the separator finds."""
     if not parts.parts:
@@ -82,12 +61,6 @@ def true_stems(parts: Stems, separator: Separator) -> Stems:
     for name, part in parts.parts.items():
         roles.setdefault("other" if name in _OTHER_ROLES else name, []).append((1.0, load(part)))
     return Stems(load(parts.mix), {role: load(Combination(tuple(of))) for role, of in roles.items()})
-
-
-def there(stems: Stems) -> list[str]:
-    """The stems that sound."""
-    mix = _power(load(stems.mix))
-    return [name for name, part in stems.parts.items() if _power(load(part)) > db_to_power(THERE_DB) * mix]
 
 
 def build_passes(
@@ -134,7 +107,7 @@ def _built(
         present = there(stems)
         if len(present) < 2:
             continue
-        drawn = [draw(random, present) for _ in range(variants)]
+        drawn = [draw_any(random, present) for _ in range(variants)]
         versions = [stems, *(disorder(stems, done) for done in drawn)]
         names.append(song.id)
         truth.append(np.stack([_measured(version) for version in versions]))

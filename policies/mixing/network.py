@@ -7,11 +7,15 @@ untrained net moves nothing.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
 
+from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.measure.stem_features import FEATURES
 from mixagent.pipeline.measure.stem_measures import ROLES
 from mixagent.policies.mixing.forward import LIMIT
@@ -22,8 +26,8 @@ from mixagent.policies.mixing.steering import STEERED
 class Shape:
     """The sizes of a net."""
 
-    hidden: int = 96
-    role: int = 8
+    hidden: int = 32
+    role: int = 4
     dropout: float = 0.3
 
 
@@ -61,6 +65,20 @@ class MixingNet(nn.Module):
         stems = self.beside(_with_others(stems, there)) * there
         actions: Tensor = torch.tanh(self.strip(_with_others(stems, there))) * there
         return actions
+
+
+def load_net(run: Path) -> MixingNet:
+    """The best net of a run of `mixing.training.train`, in evaluation mode.
+
+    Raises:
+        InputError: the run's files are missing or broken.
+    """
+    try:
+        net = MixingNet(Shape(**json.loads((run / "shape.json").read_text(encoding="utf-8"))))
+        net.load_state_dict(torch.load(run / "best.pt", weights_only=True)["average"])
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, UnpicklingError) as error:
+        raise InputError(f"{run} holds no net that mixes: {error}") from error
+    return net.eval()
 
 
 def _with_others(stems: Tensor, there: Tensor) -> Tensor:

@@ -46,8 +46,11 @@ def train(
 
         def next_loss() -> tuple[Tensor, dict[str, float]]:
             batch = examples.batch(recipe.batch)
-            loss = loss_of(outcome(batch, static_actions(net, batch)), batch).mean()
-            return loss, {"loss": float(loss.detach())}
+            batch.features.add_(recipe.noise * net.get_buffer("spread") * torch.randn_like(batch.features))
+            actions = static_actions(net, batch)
+            after, before = (loss_of(outcome(batch, a), batch) for a in (actions, torch.zeros_like(actions)))
+            loss = (after + recipe.harm * (after - before).clamp(min=0)).mean()
+            return loss, {"training": float(loss.detach()), "before": float(before.mean())}
 
         return next_loss
 

@@ -99,7 +99,7 @@ class ReadingPolicy:
 
     folder: Path | None = None
     name: str = "reading"
-    hears_stems: bool = False
+    hears_stems: int = 0
     reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:

@@ -160,7 +160,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def _played(world: World, actor: Actor, names: Sequence[str]) -> list[Outcome]:
     cases = HeldCases({**world.old.cases, **world.new.cases})
-    return play(actor, cases, names, CHOICE, _advise, REWARD)
+    return play(actor.frozen(), cases, names, CHOICE, _advise, REWARD)
 
 
 def _undone(outcomes: Sequence[Outcome]) -> float:

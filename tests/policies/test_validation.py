@@ -69,7 +69,13 @@ def test_a_lean_that_is_taken_back_counts_as_recovered() -> None:
 
     cases = HeldCases({"song": case})
     outcomes = play(
-        actor, cases, ["song"], choice, advise, load_reward("debug"), lambda name, pair: heard.append(name)
+        actor.frozen(),
+        cases,
+        ["song"],
+        choice,
+        advise,
+        load_reward("debug"),
+        lambda name, pair: heard.append(name),
     )
     assert heard == ["song"]
     assert summary(outcomes, NAMES)["recovery/panning"] > 0.8

@@ -76,6 +76,7 @@ from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
 from mixagent.session.reporting.references import reference_words
 from mixagent.session.reporting.repairs import repair_rows
+from mixagent.session.reporting.stems import left_alone_words
 from mixagent.session.reporting.strips import strip_rows
 from mixagent.session.results import Finished, Measured, Results
 from mixagent.session.stems_stages import stems_section, stems_warnings
@@ -229,6 +230,7 @@ def build_report(outcome: Outcome) -> Report:
             *([] if own is None else stems_warnings(results, request.song)),
             *guidance_warnings(decided.guidance, applied.space, request.target_named),
             *rejected_words(restoration),
+            *left_alone_words(results, request.policy, applied),
             *outcome.warnings,
             *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),

@@ -11,18 +11,17 @@ from mixagent.pipeline.chain.edits import Span, section
 from mixagent.pipeline.chain.mixing import BUSES
 from mixagent.pipeline.chain.parameters import Settings, repair_amounts, switch_of
 from mixagent.pipeline.decibels import db_to_amplitude
+from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.changes import BandGain, StemChange
+from mixagent.pipeline.separation.presence import FAINT_LU, THERE, level_lu, stems_there
 from mixagent.pipeline.types import AudioSource, Stems, blocks
 from mixagent.policies.base import Decision
 from mixagent.report.model import StripRow
 from mixagent.report.sounds import MixSound, StemSound
 from mixagent.report.strips import changed_words
-from mixagent.report.words import parameter_label, parameter_value, percent, place_label
+from mixagent.report.words import number, parameter_label, parameter_value, percent, place_label
 from mixagent.session.results import Results
 from mixagent.session.stages import restored_stems, stems_part
-
-ABSENT_DB = -40.0
-"""A stem with less of the power of all stems is not there."""
 
 DOUBTFUL = 0.6
 """Less of a stem than this is expected to be its own: what moves it moves others."""
@@ -44,27 +43,26 @@ def strip_rows(results: Results, decision: Decision, applied: Settings) -> tuple
     if not ("stems" in results or "separate" in results):
         return ()
     measured = results["strips"].values if results.ran("strips") else {}
+    doubts = _doubts(results, measured.get("confidence", {}))
     return tuple(
-        _row(name, measured, decision, applied, own="stems" in results)
-        for name in results.stem_source.values["parts"]
+        _row(name, measured, decision, applied, doubts[name]) for name in results.stem_source.values["parts"]
     )
 
 
 def _row(
-    name: str, measured: Mapping[str, Any], decision: Decision, applied: Settings, own: bool
+    name: str, measured: Mapping[str, Any], decision: Decision, applied: Settings, doubt: str | None
 ) -> StripRow:
     moved = list(_moved(name, applied))
     change = measured.get("changes", {}).get(name)
     told = None if change is None else _change(change)
     did = _set_words(moved, applied) if told is None else changed_words(told)
     reasons = (decision.reasons.get(parameter) for parameter in moved)
-    left = _left(name, measured, own)
     return StripRow(
         stem=name,
-        confidence=None if own else measured.get("confidence", {}).get(name),
+        confidence=measured.get("confidence", {}).get(name),
         did=(*did, *_sends(name, applied)) if moved else (),
         why=tuple(dict.fromkeys(reason for reason in reasons if reason)),
-        left=left if moved or left else "left alone: nothing was set for it",
+        left=doubt if moved or doubt else "left alone: nothing was set for it",
         lufs=None if change is None else tuple(change["lufs"]),
         width_db=None if told is None else told.width_db,
         crest_db=None if told is None else told.crest_db,
@@ -107,14 +105,27 @@ def _sends(name: str, applied: Settings) -> list[str]:
     ]
 
 
-def _left(name: str, measured: Mapping[str, Any], own: bool) -> str | None:
-    """Why a stem is better left alone; None where nothing speaks against moving it, or nobody looked."""
-    if not measured:
-        return None
-    share_db, confidence = measured["share_db"][name], measured["confidence"][name]
-    if share_db < ABSENT_DB:
-        return f"it is not there: it holds {parameter_value(share_db, 'dB')} of the power"
-    if not own and confidence < DOUBTFUL:
+def _doubts(results: Results, confidences: Mapping[str, float]) -> dict[str, str | None]:
+    """What speaks against moving each stem, in words; None where nothing does."""
+    mix = results.repaired_heard.analysis
+    stems = {
+        name: Analysis.from_json(results[f"hear {name}"].values["analysis"])
+        for name in results.stem_source.values["parts"]
+    }
+    there = stems_there(stems, mix, confidences)
+    own = "stems" in results
+    return {
+        name: _doubt(level_lu(stem, mix), 1.0 if own else there[name], confidences.get(name, 1.0))
+        for name, stem in stems.items()
+    }
+
+
+def _doubt(level: float, there: float, confidence: float) -> str | None:
+    if level <= FAINT_LU:
+        return f"it is not there: it lies {number(-level, 0)} LU or more under the mix"
+    if there < THERE:
+        return f"it is not surely there: {percent(there)} speaks for it"
+    if confidence < DOUBTFUL:
         return f"it is doubtful: {percent(1 - confidence)} of it may be other stems"
     return None
 
