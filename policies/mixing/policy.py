@@ -38,6 +38,10 @@ EXPECTED = {"format": 2, "features": len(FEATURES), "steered": list(STEERED)}
 DOUBTED = (0.2, 0.4)
 """How surely a stem is there (`stems_there`): left alone under the first, moved in full from the second."""
 
+CAUTION = 0.6
+"""Share of what the nets would do that is done. On validation all of it undoes 23 % of a balance in disorder and
+costs a disordered tone 15 %; this share 18 and 6, and undamaged songs are moved half as far."""
+
 LEAST_ACTION = 0.02
 """Actions nearer to neutral are neutral: nobody hears them, and a bypassed effect costs nothing."""
 
@@ -93,7 +97,8 @@ class MixPolicy:
         shares = np.array([surely.get(role, 0.0) for role in ROLES], np.float32)
         # A stem that hardly is there is not moved, and a doubtful one less.
         shares = np.clip((shares - DOUBTED[0]) / (DOUBTED[1] - DOUBTED[0]), 0.0, 1.0)
-        actions = without_common_gain(mixing_actions(self._mixers(), measures) * shares[:, None], measures)
+        wanted = CAUTION * shares[:, None] * mixing_actions(self._mixers(), measures)
+        actions = without_common_gain(wanted, measures)
         actions[np.abs(actions) < LEAST_ACTION] = 0.0
         values = strips(context, actions)
         master = band.decide(replace(context, measures=moved_measures(context, mix_moves(measures, actions))))
