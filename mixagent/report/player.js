@@ -1,25 +1,196 @@
 "use strict";
-/* What the pages share: a player of any number of sides that switches between them at one playhead. */
+/* What the pages share: sounds on one clock, and a player of any number of sides that switches between them. */
 const listening = (() => {
-  const SWITCH_S = 0.01;
+  const SWITCH_S = 0.01, LEAD_S = 0.02, AHEAD_S = 10, FEED_MS = 500;
   const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
   const fixed = (value, digits = 1) => value.toFixed(digits).replace("-", "\u2212");
   const find = (id) => document.getElementById(id);
 
-  /* Brings the player to life; gives what a page may ask of it. */
-  function attach(root) {
-    const [waves, playhead, loopBox, seek, time] = ["waves", "playhead", "loop", "seek", "time"].map(find);
+  const WORDS = {
+    play: "Play",
+    pause: "Pause",
+    decoding: "Decoding…",
+    undecodable: (why) => `This browser could not decode the sound: ${why}`,
+    blind: "Loudness is matched.",
+    alone: (loud, first) => `Only what was taken out or added, ${loud} it is in ${first}.`,
+    louder: (db) => `${db} dB louder than`,
+    asLoud: "as loud as",
+    equal: (many) => `${many ? "All" : "Both"} sides are equally loud as they are.`,
+    real: "Real levels, as the files are.",
+    lowered: (label, db) => `${label} plays ${db} dB quieter than its file, to match.`,
+    loweredSome: (list) => `Quieter than their files, to match: ${list}.`,
+    loop: "Loop",
+    loopOf: (from, to) => `Loop ${from}–${to}`,
+    place: (at, of) => `${at} of ${of}`,
+  };
+
+  /* A sound that is decoded whole. A sound gives `piece(k)`, an AudioBuffer or the promise of one: its kth
+   * stretch of `pieceS` seconds. */
+  const wholeSound = (buffer) => ({ durationS: buffer.duration, pieceS: Infinity, piece: () => buffer });
+
+  /* Sounds that run at one playhead on the clock of one context, each through a gain of its own.
+   * `gainOf(name)` is a sound's gain; `onChange` is called when it starts, stops, waits or fails. */
+  function transport(context, sounds, gainOf, onChange) {
+    const names = Object.keys(sounds);
+    const durationS = Math.min(...names.map((name) => sounds[name].durationS));
+    const output = new GainNode(context);
+    const gains = Object.fromEntries(names.map((name) => [name, new GainNode(context, { gain: gainOf(name) })]));
+    const onFrame = (seconds) => Math.round(seconds * context.sampleRate) / context.sampleRate;
+    let offsetS = 0, loop = null, wanted = false, run = null, timer = null;
+    for (const name of names) gains[name].connect(output);
+    output.connect(context.destination);
+
+    function position() {
+      if (!run) return offsetS;
+      const heard = run.offsetS + Math.max(context.currentTime - run.at, 0);
+      if (!loop || heard < loop[1]) return Math.min(heard, durationS);
+      return loop[0] + ((heard - loop[0]) % (loop[1] - loop[0]));
+    }
+
+    const pieceAt = (name, placeS) => sounds[name].piece(Math.floor(placeS / sounds[name].pieceS));
+
+    /* Starts as soon as every sound has its piece; at once where they are here. */
+    function begin() {
+      const pieces = names.map((name) => pieceAt(name, offsetS));
+      if (!pieces.some((piece) => piece instanceof Promise)) { start(); return; }
+      const placeS = offsetS;
+      Promise.all(pieces).then(() => { if (wanted && !run && offsetS === placeS) begin(); }, fail);
+    }
+
+    function start() {
+      const at = Math.ceil((context.currentTime + LEAD_S) * context.sampleRate) / context.sampleRate;
+      run = { at, offsetS, sources: new Set() };
+      run.sides = names.map((name) => ({ name, placeS: offsetS, whenS: at, waits: false }));
+      feed();
+      timer = setInterval(feed, FEED_MS);
+      onChange();
+    }
+
+    function halt() {
+      offsetS = onFrame(position());
+      clearInterval(timer);
+      if (run) for (const source of run.sources) { source.onended = null; source.stop(); }
+      run = null;
+    }
+
+    function fail(error) {
+      halt();
+      wanted = false;
+      onChange(error);
+    }
+
+    function feed() {
+      for (const side of run.sides) feedSide(run, side);
+    }
+
+    /* Hands over what a side plays in the next seconds, a piece or a pass of the loop at a time. */
+    function feedSide(mine, side) {
+      const endS = loop ? loop[1] : durationS;
+      while (mine === run && !side.waits && side.placeS < endS && side.whenS < context.currentTime + AHEAD_S) {
+        const { pieceS } = sounds[side.name];
+        const piece = pieceAt(side.name, side.placeS);
+        if (piece instanceof Promise) {
+          side.waits = true;
+          piece.then(() => { side.waits = false; feedSide(mine, side); }, (error) => { if (mine === run) fail(error); });
+          return;
+        }
+        const fromS = pieceS === Infinity ? side.placeS : side.placeS % pieceS;
+        const lengthS = onFrame(Math.min(Math.max(piece.duration - fromS, 1 / context.sampleRate), endS - side.placeS));
+        const isLast = !loop && side.placeS + lengthS >= endS - 0.5 / context.sampleRate;
+        sound(mine, side, piece, fromS, lengthS, isLast && side.name === names.at(-1));
+        side.whenS += lengthS;
+        side.placeS = onFrame(side.placeS + lengthS);
+        if (loop && side.placeS >= endS) side.placeS = loop[0];
+        if (isLast) side.placeS = endS;
+      }
+    }
+
+    /* What comes too late begins where it should be by now, so the sides stay together. */
+    function sound(mine, side, buffer, fromS, lengthS, ends) {
+      const lateS = Math.max(onFrame(context.currentTime + LEAD_S / 2 - side.whenS), 0);
+      if (lateS >= lengthS) return;
+      const source = new AudioBufferSourceNode(context, { buffer });
+      source.connect(gains[side.name]);
+      source.start(side.whenS + lateS, fromS + lateS, lengthS - lateS);
+      mine.sources.add(source);
+      source.onended = () => {
+        mine.sources.delete(source);
+        if (!ends || mine !== run) return;
+        halt();
+        offsetS = 0;
+        wanted = false;
+        onChange();
+      };
+    }
+
+    return {
+      durationS, context, output, position,
+      isPlaying: () => wanted,
+      play() {
+        if (wanted) return;
+        if (offsetS >= durationS - 0.01) offsetS = loop ? loop[0] : 0;
+        wanted = true;
+        begin();
+        onChange();
+      },
+      pause() {
+        halt();
+        wanted = false;
+        onChange();
+      },
+      jump(seconds) {
+        halt();
+        offsetS = onFrame(Math.min(Math.max(seconds, 0), durationS));
+        if (wanted) begin();
+      },
+      setLoop(range) {
+        const at = position();
+        halt();
+        loop = range && range.map(onFrame);
+        offsetS = loop && (at < loop[0] || at >= loop[1]) ? loop[0] : onFrame(at);
+        if (wanted) begin();
+      },
+      applyGains() {
+        const now = context.currentTime;
+        for (const name of names) {
+          const { gain } = gains[name];
+          gain.cancelScheduledValues(now);
+          gain.setValueAtTime(gain.value, now);
+          gain.linearRampToValueAtTime(gainOf(name), now + SWITCH_S);
+        }
+      },
+      gains: () => Object.fromEntries(names.map((name) => [name, gains[name].gain.value])),
+      lengths: () => Object.fromEntries(names.map((name) =>
+        [name, Math.round(sounds[name].durationS * context.sampleRate)])),
+    };
+  }
+
+  /* The sounds that a page holds itself, decoded. */
+  async function embedded(context, names) {
+    const decoded = await Promise.all(names.map((name) => {
+      const text = atob(find(`mp3-${name}`).textContent);
+      return context.decodeAudioData(Uint8Array.from(text, (c) => c.charCodeAt(0)).buffer);
+    }));
+    return Object.fromEntries(names.map((name, k) => [name, wholeSound(decoded[k])]));
+  }
+
+  /* Brings the player to life; gives what a page may ask of it.
+   * `open(context, names)` gives the promise of the sounds, `rate` is the clock's in Hz, `words` as WORDS. */
+  function attach(root, { open = embedded, rate, words = WORDS } = {}) {
+    const part = (name) => root.querySelector(`[data-part="${name}"]`);
+    const [waves, playhead, loopBox, seek, time] = ["waves", "playhead", "loop", "seek", "time"].map(part);
     const [playButton, playLabel, matchBox, loopButton, gainsText] =
-      ["play", "play-label", "match", "loop-button", "gains"].map(find);
-    const radios = [...root.querySelectorAll("input[name=side]")];
+      ["play", "play-label", "match", "loop-button", "gains"].map(part);
+    const radios = [...root.querySelectorAll("input[type=radio]")];
     const lanes = [...root.querySelectorAll(".lane")];
     const SIDES = radios.map((radio) => radio.value);
     const of = Object.fromEntries(radios.map((radio) => [radio.value, radio.dataset]));
     const startS = Number(root.dataset.start);
+    const gone = new AbortController();
     let durationS = Number(root.dataset.duration);
-    let context = null, buffers = null, nodes = null, loading = null;
+    let deck = null, loading = null, placeS = 0;
     let side = radios.find((radio) => radio.checked).value;
-    let offsetS = 0, startedAt = 0, playing = false, loop = null, blind = false;
+    let loop = null, blind = false;
 
     /* What one side lost or got is no side of its own: it plays at the level of the first, raised as its label says. */
     const isAlone = (name) => of[name].raisedDb !== undefined;
@@ -27,111 +198,76 @@ const listening = (() => {
     const matchDb = (name) => Number(of[name].matchDb);
     const level = (name) => 10 ** ((matchBox.checked ? matchDb(name) : 0) / 20);
     const gainFor = (name) => (name === side ? level(name) : 0);
-
-    function position() {
-      if (!playing) return offsetS;
-      const heard = offsetS + Math.max(context.currentTime - startedAt, 0);
-      if (!loop || heard < loop[1]) return Math.min(heard, durationS);
-      return loop[0] + ((heard - loop[0]) % (loop[1] - loop[0]));
-    }
+    const isPlaying = () => Boolean(deck?.isPlaying());
+    const position = () => (deck ? deck.position() : placeS);
 
     async function load() {
-      context = new AudioContext();
-      const decode = (name) => {
-        const text = atob(find(`mp3-${name}`).textContent);
-        const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
-        return context.decodeAudioData(bytes.buffer);
-      };
-      const decoded = await Promise.all(SIDES.map(decode));
-      buffers = Object.fromEntries(SIDES.map((name, k) => [name, decoded[k]]));
-      durationS = Math.min(durationS, ...decoded.map((buffer) => buffer.duration));
-    }
-
-    function startNodes() {
-      const at = context.currentTime + 0.02;
-      nodes = {};
-      for (const name of SIDES) {
-        const source = new AudioBufferSourceNode(context, { buffer: buffers[name] });
-        const gain = new GainNode(context, { gain: gainFor(name) });
-        if (loop) Object.assign(source, { loop: true, loopStart: loop[0], loopEnd: loop[1] });
-        source.connect(gain).connect(context.destination);
-        source.start(at, offsetS);
-        nodes[name] = { source, gain };
+      const context = new AudioContext(rate ? { sampleRate: rate } : {});
+      try {
+        const sounds = await open(context, SIDES);
+        deck = transport(context, sounds, gainFor, changed);
+      } catch (error) {
+        context.close();
+        throw error;
       }
-      nodes[SIDES.at(-1)].source.onended = () => { if (playing && !loop) { stop(); offsetS = 0; draw(); } };
-      startedAt = at;
-      playing = true;
+      if (gone.signal.aborted) { context.close(); return; }
+      durationS = Math.min(durationS, deck.durationS);
+      deck.setLoop(loop);
+      deck.jump(placeS);
     }
 
-    function stopNodes() {
-      offsetS = position();
-      playing = false;
-      if (nodes) for (const { source } of Object.values(nodes)) { source.onended = null; source.stop(); }
-      nodes = null;
+    function failed(error) {
+      show("failed", words.play);
+      gainsText.textContent = words.undecodable(error.message);
+    }
+
+    function changed(error) {
+      if (error) { failed(error); return; }
+      show(isPlaying() ? "playing" : "idle", isPlaying() ? words.pause : words.play);
+      if (isPlaying()) requestAnimationFrame(tick);
     }
 
     async function play() {
-      if (!buffers) {
-        show("loading", "Decoding…");
+      if (!deck) {
+        show("loading", words.decoding);
         loading ??= load();
         try { await loading; } catch (error) {
           loading = null;
-          show("failed", "Play");
-          gainsText.textContent = `This browser could not decode the sound: ${error.message}`;
+          failed(error);
           return;
         }
+        if (gone.signal.aborted) return;
       }
-      await context.resume();
-      if (playing) return;
-      if (offsetS >= durationS - 0.01) offsetS = loop ? loop[0] : 0;
-      startNodes();
-      show("playing", "Pause");
-      requestAnimationFrame(tick);
+      await deck.context.resume();
+      deck.play();
     }
 
-    function stop() {
-      stopNodes();
-      show("idle", "Play");
-    }
-
-    const toggle = () => (playing ? stop() : play());
+    const toggle = () => (isPlaying() ? deck.pause() : play());
 
     function jump(seconds) {
-      const again = playing;
-      if (playing) stopNodes();
-      offsetS = Math.min(Math.max(seconds, 0), durationS);
-      if (again) startNodes();
+      placeS = Math.min(Math.max(seconds, 0), durationS);
+      deck?.jump(placeS);
       draw();
     }
 
     function applyGains() {
-      if (nodes) {
-        const now = context.currentTime;
-        for (const name of SIDES) {
-          const gain = nodes[name].gain.gain;
-          gain.cancelScheduledValues(now);
-          gain.setValueAtTime(gain.value, now);
-          gain.linearRampToValueAtTime(gainFor(name), now + SWITCH_S);
-        }
-      }
+      deck?.applyGains();
       for (const lane of lanes) lane.style.setProperty("--scale", level(lane.dataset.side));
       gainsText.textContent = gainWords();
     }
 
     function gainWords() {
       const lowered = WHOLE.filter((name) => matchDb(name) < -0.05);
-      const decibels = (name) => `${fixed(-matchDb(name))} dB`;
-      if (blind) return "Loudness is matched.";
+      const decibels = (name) => fixed(-matchDb(name));
+      if (blind) return words.blind;
       if (isAlone(side)) {
         const raised = Number(of[side].raisedDb);
-        const loud = raised ? `${raised} dB louder than` : "as loud as";
-        return `Only what was taken out or added, ${loud} it is in ${of[WHOLE[0]].label}.`;
+        return words.alone(raised ? words.louder(raised) : words.asLoud, of[WHOLE[0]].label);
       }
-      if (!lowered.length) return `${WHOLE.length > 2 ? "All" : "Both"} sides are equally loud as they are.`;
-      if (!matchBox.checked) return "Real levels, as the files are.";
-      if (lowered.length === 1) return `${of[lowered[0]].label} plays ${decibels(lowered[0])} quieter than its file, to match.`;
-      const listed = lowered.map((name) => `${of[name].letter} ${decibels(name)}`).join(", ");
-      return `Quieter than their files, to match: ${listed}.`;
+      if (!lowered.length) return words.equal(WHOLE.length > 2);
+      if (!matchBox.checked) return words.real;
+      if (lowered.length === 1) return words.lowered(of[lowered[0]].label, decibels(lowered[0]));
+      return words.loweredSome(lowered.map((name) => `${of[name].letter} ${decibels(name)} dB`).join(", "));
     }
 
     function choose(name) {
@@ -155,13 +291,14 @@ const listening = (() => {
       loop = range && range[1] - range[0] >= 0.2 ? range : null;
       loopBox.hidden = !loop;
       loopButton.setAttribute("aria-pressed", String(Boolean(loop)));
-      loopButton.textContent = loop ? `Loop ${clock(startS + loop[0])}–${clock(startS + loop[1])}` : "Loop";
+      loopButton.textContent = loop ? words.loopOf(clock(startS + loop[0]), clock(startS + loop[1])) : words.loop;
       if (loop) {
         loopBox.style.left = `${(100 * loop[0]) / durationS}%`;
         loopBox.style.width = `${(100 * (loop[1] - loop[0])) / durationS}%`;
       }
-      const at = position();
-      jump(loop && (at < loop[0] || at >= loop[1]) ? loop[0] : at);
+      deck?.setLoop(loop);
+      if (!deck && loop && (placeS < loop[0] || placeS >= loop[1])) placeS = loop[0];
+      draw();
     }
 
     const toggleLoop = () => {
@@ -181,11 +318,11 @@ const listening = (() => {
       playhead.style.left = `${(100 * at) / durationS}%`;
       seek.value = at;
       time.textContent = clock(startS + at);
-      seek.setAttribute("aria-valuetext", `${clock(startS + at)} of ${clock(startS + durationS)}`);
+      seek.setAttribute("aria-valuetext", words.place(clock(startS + at), clock(startS + durationS)));
     }
 
     function tick() {
-      if (!playing) return;
+      if (!isPlaying() || gone.signal.aborted) return;
       draw();
       requestAnimationFrame(tick);
     }
@@ -214,16 +351,19 @@ const listening = (() => {
     function keys(event) {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       const target = event.target;
-      const own = target.closest("button, summary, a, select, input[type=checkbox], input[type=number]");
+      const isOfPlayer = root.contains(target);
+      const typed = "select, textarea, dialog, input:not([type=radio], [type=checkbox])";
+      if (target.closest(typed) && !(isOfPlayer && target === seek)) return;
+      const own = target.closest("button, summary, a, input[type=checkbox]") || (target.type === "radio" && !isOfPlayer);
       const letter = event.key.toUpperCase();
       const named = !blind && SIDES.find((name) => of[name].letter === letter);
       if (event.key === " " && !own) toggle();
-      else if (event.key === " " || target.closest("select, input[type=number]")) return;
+      else if (event.key === " ") return;
       else if (named) choose(named);
       else if (letter === "L") toggleLoop();
       else if (letter === "M" && !blind) matchBox.click();
-      else if (event.key === "ArrowLeft" && target.name !== "side") jump(position() - 5);
-      else if (event.key === "ArrowRight" && target.name !== "side") jump(position() + 5);
+      else if (event.key === "ArrowLeft" && target.type !== "radio") jump(position() - 5);
+      else if (event.key === "ArrowRight" && target.type !== "radio") jump(position() + 5);
       else return;
       event.preventDefault();
     }
@@ -233,17 +373,24 @@ const listening = (() => {
     matchBox.addEventListener("change", applyGains);
     for (const radio of radios) radio.addEventListener("change", () => choose(radio.value));
     seek.addEventListener("input", () => jump(Number(seek.value)));
-    document.addEventListener("keydown", keys);
+    document.addEventListener("keydown", keys, { signal: gone.signal });
     drags();
     choose(side);
     draw();
 
+    /* Ends all that sounds; the player's elements may then be taken away. */
+    function detach() {
+      gone.abort();
+      if (!deck) return;
+      deck.pause();
+      deck.context.close();
+    }
+
     root.state = () => ({
-      playing, side, loop, positionS: position(), durationS,
-      gains: nodes && Object.fromEntries(SIDES.map((name) => [name, nodes[name].gain.gain.value])),
-      lengths: buffers && Object.fromEntries(SIDES.map((name) => [name, buffers[name].length])),
+      playing: isPlaying(), side, loop, positionS: position(), durationS,
+      gains: deck && deck.gains(), lengths: deck && deck.lengths(),
     });
-    return { sides: SIDES, side: () => side, choose, setBlind, setLoop, play, toggle };
+    return { sides: SIDES, side: () => side, choose, setBlind, setLoop, play, toggle, detach };
   }
 
   /* Buttons that play what a repair changed, around the passage where it changed most. */
@@ -286,5 +433,5 @@ const listening = (() => {
     10 ** (analysis.third_octave_mid_db[k] / 10) + 10 ** (analysis.third_octave_side_db[k] / 10))
     - (analysis.integrated_lufs ?? 0);
 
-  return { attach, hearRepairs, readout, band, bandDb, clock, fixed };
+  return { attach, transport, wholeSound, hearRepairs, readout, band, bandDb, clock, fixed };
 })();
