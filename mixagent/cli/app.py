@@ -45,6 +45,7 @@ COMMANDS = {
     "models pull": "models:pull",
     "models path": "models:path",
     "models rollback": "models:rollback",
+    "serve": "serve:serve",
     "doctor": "doctor:doctor",
 }
 """Every command: its name, and the module and function here that it is."""

@@ -1,0 +1,59 @@
+"""`mixagent serve`: the page and the service behind it, on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mixagent.cli.common import command, extra
+from mixagent.messages import say
+from mixagent.pipeline.errors import EXIT_DONE, UsageError, option
+
+DEFAULT_PORT = 8300
+
+
+@command(interrupted="jobs that were at work go on when it is started again")
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Where uploads, results and the database are kept.",
+            show_default="the user's data folder",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes for full renders.")] = 1,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page.")] = False,
+    private_webhooks: Annotated[
+        bool, typer.Option("--private-webhooks", help="Let webhooks go to addresses that are not public.")
+    ] = False,
+    origin: Annotated[
+        str | None,
+        typer.Option(help="What the page's address begins with, where a proxy stands before it."),
+    ] = None,
+) -> int:
+    """Serve the page where songs are dropped, and the API behind it; on 127.0.0.1 without accounts."""
+    if not 0 <= port <= 65535:
+        raise UsageError(f"{option('port', port)} is no port: give 0 to 65535", field="port")
+    if not 1 <= workers <= 64:
+        raise UsageError(f"{option('workers', workers)}: give 1 to 64", field="workers")
+    from mixagent.pipeline.folders import data_folder
+
+    with extra("serve"):
+        from mixagent.service.serving import serve as run
+        from mixagent.service.settings import ServiceSettings, is_loopback
+    settings = ServiceSettings(
+        data=(data or data_folder() / "service").absolute(),
+        host=host,
+        port=port,
+        workers=workers,
+        accounts=not is_loopback(host),
+        private_webhooks=private_webhooks,
+        origin=None if origin is None else origin.rstrip("/"),
+    )
+    run(settings, say, browse=not no_browser)
+    return EXIT_DONE

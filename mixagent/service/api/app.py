@@ -1,0 +1,124 @@
+"""The application: routes, errors as problems, the page's files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+
+from mixagent import __version__
+from mixagent.service.api import admin, events, files, info, jobs, tus, uploads
+from mixagent.service.api.hub import Hub
+from mixagent.service.api.security import Guard, problem_response
+from mixagent.service.problems import Problem
+from mixagent.service.service import Service
+
+LOG = logging.getLogger(__name__)
+
+ROUTERS = (info.router, uploads.router, tus.router, jobs.router, files.router, events.router, admin.router)
+
+_CLIENT_LEFT = 499
+_STATUS_CODES = {404: "missing", 405: "method", 401: "key", 403: "scope"}
+
+
+def create_app(service: Service) -> FastAPI:
+    """The application of a service, which starts and stops with it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        await app.state.hub.start()
+        yield
+        await app.state.hub.stop()
+        service.stop()
+
+    app = FastAPI(
+        title="mixagent",
+        version=__version__,
+        summary="Mastering, stems and repair of songs.",
+        lifespan=lifespan,
+        openapi_url="/v1/openapi.json",
+        # Its pages load scripts from other hosts.
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service, app.state.hub = service, Hub(service)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(Exception, _fault)
+    _serve_page(app)
+    app.add_middleware(Guard, service=service)
+    return app
+
+
+def _serve_page(app: FastAPI) -> None:
+    folder = Path(str(resources.files("mixagent"))) / "web"
+    if folder.is_dir():
+        app.mount("/", _Page(directory=folder, html=True))
+
+
+class _Page(StaticFiles):
+    """The page's files, which a browser asks after each time and gets where they have changed."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+def _problem(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return problem_response(error)
+
+
+def _invalid(_request: Request, error: Exception) -> Response:
+    """What pydantic found, the first of it, in a sentence."""
+    assert isinstance(error, RequestValidationError)
+    found = error.errors()[0]
+    place, kind = _place(found["loc"]), found["type"]
+    if kind == "json_invalid":
+        return problem_response(Problem("request", "the body is no JSON"))
+    if kind == "extra_forbidden":
+        return problem_response(Problem("usage", f"no option is called {place}", field=place))
+    code = "usage" if found["loc"][0] == "body" else "request"
+    words = f"{place}: {found['msg']}" if place else str(found["msg"])
+    return problem_response(Problem(code, words[:500], field=place or None))
+
+
+def _place(location: Sequence[int | str]) -> str:
+    """The name of a field as its sender knows it: without the body, the kind, and the types tried."""
+    names = [str(part) for part in location[1:]]
+    if location[0] == "body" and names and names[0] in info.KINDS:
+        names = names[1:]
+    if names[:1] == ["options"]:
+        names = names[1:]
+    return ".".join(name for name in names if not name.startswith(("function-", "list[", "literal[", "str")))
+
+
+def _http(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = _STATUS_CODES.get(error.status_code, "request")
+    return problem_response(Problem(code, str(error.detail), headers=error.headers))
+
+
+def _left(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=_CLIENT_LEFT)
+
+
+def _fault(request: Request, error: Exception) -> Response:
+    LOG.error("a fault", exc_info=error, extra={"path": request.url.path})
+    return problem_response(Problem("fault", "a fault of the service itself, of which it keeps a log"))

@@ -1,0 +1,353 @@
+"""The queue: which job is next, who has it, and how it ends. All of it is rows of the database.
+
+A job is claimed with a token that only one worker has; whatever is said of the job later is believed from
+the holder of that token alone. So a job has one end, however many workers thought that it was theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from mixagent.service.jobs import events
+from mixagent.service.jobs.estimates import Estimates
+from mixagent.service.naming import new_id
+from mixagent.service.problems import Problem
+from mixagent.service.settings import Limits, WorkerLimits
+from mixagent.service.store.database import Database, now
+from mixagent.service.store.tables import (
+    CANCELLED,
+    DONE,
+    FAILED,
+    QUEUED,
+    RUNNING,
+    Delivery,
+    Job,
+    JobFile,
+    JobInput,
+    User,
+)
+
+Answer = Literal["go on", "cancel", "lost"]
+"""To a worker that gave a sign of life: go on, bring the job to its end, or leave it, as it is another's."""
+
+_AGAIN_S = 2.0
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A job that a worker has, with all that it needs for it."""
+
+    id: str
+    token: str
+    user: str
+    kind: str
+    call: Mapping[str, Any]
+    inputs: Sequence[tuple[str, str]]
+    audio_s: float
+    shape: str
+    attempt: int
+
+
+class Queue:
+    """The queue of a database."""
+
+    def __init__(
+        self, database: Database, limits: Limits, worker: WorkerLimits, estimates: Estimates
+    ) -> None:
+        self._database, self._limits, self._worker = database, limits, worker
+        self._estimates = estimates
+
+    # --- for workers -------------------------------------------------------------------------------
+
+    def claim(self, quick_only: bool = False, job: str | None = None) -> Claimed | None:
+        """The next job, which is the caller's from now on; None where none may be begun.
+
+        Quick jobs go first; among users, the one who has the fewest at work and was served longest ago.
+        A job equal to one at work waits for it, and is then found among the results.
+
+        Args:
+            quick_only: whether full renders are left to others.
+            job: no other than this one.
+        """
+        with self._database.writing() as session:
+            while True:
+                row = self._next(session, quick_only, job)
+                if row is None:
+                    return None
+                twin = twin_of(session, row.cache_key)
+                if twin is None:
+                    return self._claimed(session, row)
+                finish_from(session, row, twin)
+
+    def _next(self, session: Session, quick_only: bool, job: str | None) -> Job | None:
+        busy = select(Job.user, func.count().label("count")).where(Job.state == RUNNING).group_by(Job.user)
+        working = busy.subquery()
+        at_work = select(Job.cache_key).where(Job.state == RUNNING)
+        count = func.coalesce(working.c.count, 0)
+        wanted = (
+            select(Job)
+            .join(User, User.name == Job.user)
+            .outerjoin(working, working.c.user == Job.user)
+            .where(
+                Job.state == QUEUED,
+                Job.not_before <= now(),
+                Job.cache_key.not_in(at_work),
+                or_(count < self._limits.running, Job.quick),
+            )
+            .order_by(Job.quick.desc(), count, User.served_at, Job.seq)
+            .limit(1)
+        )
+        if quick_only:
+            wanted = wanted.where(Job.quick)
+        if job is not None:
+            wanted = wanted.where(Job.id == job)
+        return session.scalars(wanted).first()
+
+    def _claimed(self, session: Session, row: Job) -> Claimed:
+        time = now()
+        row.state, row.claim, row.started_at = RUNNING, new_id("evt"), time
+        row.lease_until, row.attempts = time + self._worker.lease_s, row.attempts + 1
+        row.progress = {}
+        session.execute(update(User).where(User.name == row.user).values(served_at=time))
+        shape = shape_of(row)
+        events.add(session, row, "state", self.state_of(row, self._estimates.whole_s(shape, row.audio_s)))
+        assert row.claim is not None
+        inputs = [(each.path, each.blob) for each in row.inputs]
+        return Claimed(
+            row.id, row.claim, row.user, row.kind, row.call, inputs, row.audio_s, shape, row.attempts
+        )
+
+    def beat(self, claimed: Claimed) -> Answer:
+        """Say that a job is being worked on."""
+        with self._database.writing() as session:
+            row = _held(session, claimed)
+            if row is None:
+                return "lost"
+            row.lease_until = now() + self._worker.lease_s
+            return "cancel" if row.cancel_asked else "go on"
+
+    def tell(self, claimed: Claimed, progress: Mapping[str, Any], brief: Mapping[str, Any]) -> Answer:
+        """Say how far a job is: `progress` is what is read of it, `brief` what streams tell."""
+        with self._database.writing() as session:
+            row = _held(session, claimed)
+            if row is None:
+                return "lost"
+            row.lease_until = now() + self._worker.lease_s
+            row.progress = dict(progress)
+            events.add(session, row, "progress", {"job": row.id, **brief})
+            return "cancel" if row.cancel_asked else "go on"
+
+    def finish(
+        self,
+        claimed: Claimed,
+        result: Mapping[str, Any],
+        files: Sequence[JobFile],
+        still_there: Callable[[], None],
+    ) -> bool:
+        """End a job with its results; False where it is no longer the caller's.
+
+        Args:
+            claimed: the job.
+            result: its `result`.
+            files: rows of what it made.
+            still_there: puts blobs again that were deleted since they were put; see `store.release`.
+        """
+        with self._database.writing() as session:
+            row = _held(session, claimed)
+            if row is None:
+                return False
+            still_there()
+            row.result, row.files = dict(result), list(files)
+            end(session, row, DONE)
+            return True
+
+    def fail(self, claimed: Claimed, problem: Mapping[str, Any]) -> bool:
+        """End a job with the reason why it has no results; False where it is no longer the caller's."""
+        with self._database.writing() as session:
+            row = _held(session, claimed)
+            if row is None:
+                return False
+            row.problem = dict(problem)
+            end(session, row, CANCELLED if problem["code"] == "cancelled" else FAILED)
+            return True
+
+    def lost(self, claimed: Claimed, why: str) -> None:
+        """Say that the process died at a job: it is tried again, or set aside where it did so before."""
+        with self._database.writing() as session:
+            row = _held(session, claimed)
+            if row is None:
+                return
+            row.losses += 1
+            self._again(session, row, why)
+
+    def give_back(self, claimed: Claimed) -> None:
+        """Queue a job again that was not worked on to its end for no fault of its own."""
+        with self._database.writing() as session:
+            row = _held(session, claimed)
+            if row is not None:
+                row.attempts -= 1
+                _requeue(session, row, 0.0)
+
+    def take_back(self, everything: bool = False) -> int:
+        """Queue jobs again whose workers gave no sign of life; how many there were.
+
+        Args:
+            everything: all that are at work: their workers are known to be gone.
+        """
+        with self._database.writing() as session:
+            gone = Job.state == RUNNING
+            if not everything:
+                gone = and_(gone, Job.lease_until < now())
+            rows = session.scalars(select(Job).where(gone)).all()
+            for row in rows:
+                self._again(session, row, "the service was stopped while it ran")
+            return len(rows)
+
+    def _again(self, session: Session, row: Job, why: str) -> None:
+        if row.cancel_asked:
+            row.problem = Problem("cancelled", "cancelled; nothing was written").to_dict()
+            end(session, row, CANCELLED)
+        elif row.losses >= self._worker.losses or row.attempts >= self._worker.attempts:
+            words = f"after {row.attempts} tries it is not tried again: {why}"
+            row.problem = Problem("set_aside", words).to_dict()
+            end(session, row, FAILED)
+        else:
+            _requeue(session, row, _AGAIN_S * 2**row.losses if row.losses else 0.0)
+
+    # --- for users ---------------------------------------------------------------------------------
+
+    def cancel(self, session: Session, row: Job) -> None:
+        """Stop a job: at once where it waits, by its worker where it is at work.
+
+        Raises:
+            Problem: it has ended.
+        """
+        if row.state == QUEUED:
+            row.problem = Problem("cancelled", "cancelled before it began").to_dict()
+            end(session, row, CANCELLED)
+        elif row.state == RUNNING:
+            row.cancel_asked = True
+        else:
+            raise Problem("state", f"the job is {row.state}: only one that waits or runs can be cancelled")
+
+    def place(self, session: Session, row: Job) -> int:
+        """How many jobs come before one that waits."""
+        return places(session, [row])[row.id]
+
+    def left_s(self, session: Session, row: Job) -> float | None:
+        """Seconds until the end of a job, as far as that is known."""
+        whole_s = self._estimates.whole_s(shape_of(row), row.audio_s)
+        if row.state == RUNNING:
+            left = row.progress.get("left_s")
+            return whole_s if left is None else max(0.0, float(left))
+        if row.state != QUEUED or whole_s is None:
+            return None
+        waiting = self.place(session, row)
+        return whole_s * (1 + waiting)
+
+    def state_of(self, row: Job, left_s: float | None, place: int | None = None) -> dict[str, Any]:
+        """What streams tell of a job's state."""
+        return {"job": row.id, "state": row.state, "place": place, "left_s": left_s}
+
+
+def shape_of(row: Job) -> str:
+    """Jobs of one shape go through about the same stages."""
+    options = row.options
+    part = "dry run" if options.get("dry_run") else "preview" if options.get("preview") else ""
+    return " ".join(word for word in (row.kind, part, str(options.get("separator", ""))) if word)
+
+
+def places(session: Session, rows: Sequence[Job]) -> dict[str, int]:
+    """How many jobs come before each that waits: users are served in turn.
+
+    Of every other user as many come first as this job is deep in its own user's queue, and one more of
+    those whose turn is before.
+    """
+    waiting = session.execute(
+        select(Job.id, Job.user, Job.quick, User.served_at)
+        .join(User, User.name == Job.user)
+        .where(Job.state == QUEUED)
+        .order_by(Job.seq)
+    ).all()
+    queues: dict[tuple[bool, str], list[str]] = {}
+    turn: dict[str, float] = {}
+    for id_, user, quick, served_at in waiting:
+        queues.setdefault((quick, user), []).append(id_)
+        turn[user] = served_at
+    quick_count = sum(len(queue) for (quick, _), queue in queues.items() if quick)
+    found = {}
+    for row in rows:
+        own = queues.get((row.quick, row.user), [])
+        if row.id not in own:
+            continue
+        depth = own.index(row.id)
+        before = depth + (0 if row.quick else quick_count)
+        for (quick, user), queue in queues.items():
+            if quick == row.quick and user != row.user:
+                earlier = (turn[user], user) < (turn[row.user], row.user)
+                before += min(len(queue), depth + earlier)
+        found[row.id] = before
+    return found
+
+
+def end(session: Session, row: Job, state: str) -> None:
+    """Bring a job into its last state, and tell everyone who wants to know."""
+    row.state, row.ended_at = state, now()
+    row.claim = row.lease_until = None
+    if row.problem is not None and state == DONE:
+        row.problem = None
+    session.execute(delete(JobInput).where(JobInput.job == row.id))
+    events.add(session, row, "state", {"job": row.id, "state": state, "place": None, "left_s": None})
+    events.add(session, row, "end", {"job": row.id, "state": state})
+    if row.webhook is not None:
+        session.add(
+            Delivery(
+                id=new_id("evt"),
+                job=row.id,
+                url=row.webhook["url"],
+                secret=row.webhook["secret"],
+                body={"job": row.id, "state": state},
+                next_at=row.ended_at,
+            )
+        )
+
+
+def finish_from(session: Session, row: Job, twin: Job) -> None:
+    """End a job with the results of an equal one: nothing is rendered twice."""
+    assert twin.result is not None
+    row.cached, row.started_at = True, now()
+    row.result = {**twin.result, "runtime_seconds": 0.0}
+    copied = ("place", "name", "role", "stem", "media_type", "bytes", "blob", "audio", "peaks")
+    row.files = [JobFile(**{name: getattr(file, name) for name in copied}) for file in twin.files]
+    end(session, row, DONE)
+
+
+def twin_of(session: Session, cache_key: str) -> Job | None:
+    """A job that was done with the same audio, settings and engine version."""
+    return session.scalars(
+        select(Job)
+        .where(Job.cache_key == cache_key, Job.state == DONE, Job.delete_asked.is_(False))
+        .order_by(Job.seq.desc())
+        .limit(1)
+    ).first()
+
+
+def _held(session: Session, claimed: Claimed) -> Job | None:
+    found = session.scalars(select(Job).where(Job.id == claimed.id)).first()
+    return found if found is not None and found.claim == claimed.token else None
+
+
+def _requeue(session: Session, row: Job, after_s: float) -> None:
+    row.state, row.claim, row.lease_until = QUEUED, None, None
+    row.not_before, row.progress = now() + after_s, {}
+    events.add(session, row, "state", {"job": row.id, "state": QUEUED, "place": None, "left_s": None})
+
+
+def counted(session: Session, *conditions: ColumnElement[bool]) -> int:
+    """How many jobs these hold for."""
+    return session.scalar(select(func.count()).select_from(Job).where(*conditions)) or 0

@@ -1,0 +1,109 @@
+"""The service put together: what the API answers with, and the threads behind it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Mapping
+
+from filelock import BaseFileLock
+from sqlalchemy import func, select
+
+from mixagent.pipeline.errors import OutputError, UsageError
+from mixagent.pipeline.files import exclusive_lock
+from mixagent.service.access import LOCAL_USER, Keys, Signer, ensure_user
+from mixagent.service.jobs.engine import Engine
+from mixagent.service.jobs.estimates import Estimates
+from mixagent.service.jobs.queue import Queue
+from mixagent.service.jobs.submit import Submitter
+from mixagent.service.limits import Rates
+from mixagent.service.metrics import Metrics
+from mixagent.service.settings import ServiceSettings
+from mixagent.service.store.blobs import LocalBlobs
+from mixagent.service.store.caches import Caches
+from mixagent.service.store.database import Database
+from mixagent.service.store.tables import Job
+from mixagent.service.sweeper import Sweeper
+from mixagent.service.uploads import Uploads
+from mixagent.service.webhooks import Webhooks
+from mixagent.service.worker.embedded import EmbeddedEngine
+from mixagent.service.worker.slot import Tools
+
+LOG = logging.getLogger(__name__)
+
+
+class Service:
+    """All parts of a service; one at a time has a data folder.
+
+    Raises:
+        UsageError: another service has the folder.
+        OutputError: the folder cannot be written.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self._lock = _taken(settings)
+        self.metrics = Metrics()
+        self.database = Database(settings.database)
+        self.blobs = LocalBlobs(settings.blobs)
+        self.caches = Caches(settings.cache)
+        self.keys = Keys(self.database)
+        self.signer = Signer(settings.data / "secret")
+        self.rates = Rates(settings.limits.requests_a_second)
+        self.estimates = Estimates(self.database)
+        self.queue = Queue(self.database, settings.limits, settings.worker, self.estimates)
+        self.submitter = Submitter(self.database, settings.limits)
+        self.uploads = Uploads(settings, self.database, self.blobs, self.metrics)
+        tools = Tools(settings, self.queue, self.estimates, self.blobs, self.caches, self.metrics)
+        self.engine: Engine = EmbeddedEngine(tools, settings.workers)
+        self.webhooks = Webhooks(self.database, self.metrics, settings.private_webhooks)
+        self.sweeper = Sweeper(settings, self.database, self.blobs, self.caches, self.uploads, self.metrics)
+        self.metrics.gauges("jobs", "Jobs by state.", "state", self._jobs)
+        self.metrics.gauges("disk_free_bytes", "Room on the disk.", "folder", self._free)
+        with self.database.writing() as session:
+            ensure_user(session, LOCAL_USER)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self.sweeper.sweep_work()
+        self.engine.start()
+        self.webhooks.start()
+        self.sweeper.start()
+        for task in (self.uploads.check_left, _load_options):
+            threading.Thread(target=task, daemon=True, name=task.__name__).start()
+
+    def stop(self) -> None:
+        """Stop; jobs at work are queued again."""
+        self.engine.stop()
+        self.webhooks.stop()
+        self.sweeper.stop()
+        self.database.close()
+        self._lock.release()
+
+    def _jobs(self) -> Mapping[str, float]:
+        with self.database.reading() as session:
+            rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
+            return {state: float(count) for state, count in rows}
+
+    def _free(self) -> Mapping[str, float]:
+        return {"data": shutil.disk_usage(self.settings.data).free}
+
+
+def _taken(settings: ServiceSettings) -> BaseFileLock:
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = exclusive_lock(settings.data / "service.lock")
+        lock.acquire(blocking=False)
+    except TimeoutError:
+        raise UsageError(
+            f"another service works in {settings.data}: stop it, or name another folder"
+        ) from None
+    except OSError as error:
+        raise OutputError(f"cannot write to {settings.data}: {error.strerror}") from error
+    return lock
+
+
+def _load_options() -> None:
+    """Load what checks options, before the first job asks for it."""
+    import mixagent.options  # noqa: F401

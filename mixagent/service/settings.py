@@ -1,0 +1,140 @@
+"""All that can be set of the service, in one place."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+GIGABYTE = 1_000_000_000
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one user, and all together, may ask for.
+
+    Attributes:
+        upload_bytes: size of one upload.
+        duration_s: length of one song.
+        shortest_s: length that can be measured.
+        songs: uploads of one job.
+        queued: jobs of one user that wait or run.
+        running: jobs of one user that run at a time, where others wait.
+        queued_in_all: jobs of all users that wait.
+        minutes_a_day: of audio that one user may have rendered within 24 hours; None for any.
+        stored_bytes: uploads and results of one user.
+        uploads: of one user that are kept at a time.
+        requests_a_second: of one user, over a minute; bursts may be ten times that.
+        free_bytes: room on the disk that uploads leave.
+    """
+
+    upload_bytes: int = 2 * GIGABYTE
+    duration_s: float = 1800.0
+    shortest_s: float = 0.4
+    songs: int = 40
+    queued: int = 60
+    running: int = 2
+    queued_in_all: int = 2000
+    minutes_a_day: float | None = None
+    stored_bytes: int = 50 * GIGABYTE
+    uploads: int = 2000
+    requests_a_second: float = 50.0
+    free_bytes: int = GIGABYTE
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerLimits:
+    """What a worker process may take before it is replaced, and a job before it is stopped.
+
+    Attributes:
+        jobs: after so many a process is replaced.
+        memory_bytes: over this after a job, a process is replaced.
+        most_bytes: over this during a job, the job is stopped.
+        time_limit_s: the least time that any job has; `time_factor` seconds a second of audio come on top.
+        losses: after so many deaths of its process a job is set aside.
+        attempts: after so many claims a job is set aside.
+        lease_s: after so long without a sign of life a job is taken from its worker.
+        cancel_s: within this a cancelled job ends by itself, or its process is ended.
+    """
+
+    jobs: int = 50
+    memory_bytes: int = 4 * GIGABYTE
+    most_bytes: int = 12 * GIGABYTE
+    time_limit_s: float = 600.0
+    time_factor: float = 30.0
+    losses: int = 2
+    attempts: int = 10
+    lease_s: float = 30.0
+    cancel_s: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retention:
+    """How long things are kept without being asked for."""
+
+    uploads_s: float = 7 * DAY_S
+    unfinished_uploads_s: float = DAY_S
+    jobs_s: float = 30 * DAY_S
+    idempotency_s: float = DAY_S
+    sweep_every_s: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """The service as it was started.
+
+    Attributes:
+        data: folder of database, uploads, results and cache.
+        host: address that it listens on.
+        workers: processes for full renders.
+        accounts: whether requests need an API key.
+        private_webhooks: whether webhooks may go to addresses that are not public.
+        origin: what the page's address begins with, where a proxy stands before the service.
+    """
+
+    data: Path
+    host: str = "127.0.0.1"
+    port: int = 8300
+    workers: int = 1
+    accounts: bool = False
+    private_webhooks: bool = False
+    origin: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    worker: WorkerLimits = field(default_factory=WorkerLimits)
+    retention: Retention = field(default_factory=Retention)
+
+    @property
+    def database(self) -> Path:
+        """File of the database."""
+        return self.data / "service.sqlite"
+
+    @property
+    def blobs(self) -> Path:
+        """Folder of uploads and results, by the hash of their content."""
+        return self.data / "blobs"
+
+    @property
+    def incoming(self) -> Path:
+        """Folder of uploads on their way."""
+        return self.data / "incoming"
+
+    @property
+    def work(self) -> Path:
+        """Folder of jobs at work."""
+        return self.data / "work"
+
+    @property
+    def cache(self) -> Path:
+        """Folder of finished stages, one a song."""
+        return self.data / "cache"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

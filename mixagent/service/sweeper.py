@@ -1,0 +1,132 @@
+"""Removes what nobody has any more: what was deleted, what has expired, what killed runs left."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+
+from sqlalchemy import delete, or_, select
+
+from mixagent.pipeline.files import clear_leftovers
+from mixagent.service.metrics import Metrics
+from mixagent.service.settings import DAY_S, ServiceSettings
+from mixagent.service.store.blobs import Blobs
+from mixagent.service.store.caches import Caches
+from mixagent.service.store.database import Database, now
+from mixagent.service.store.release import delete_job, named_blobs, release
+from mixagent.service.store.tables import (
+    FINAL,
+    QUEUED,
+    RUNNING,
+    AuditEntry,
+    Delivery,
+    Idempotency,
+    Job,
+    JobEvent,
+    JobInput,
+    Upload,
+)
+from mixagent.service.uploads import Uploads
+
+LOG = logging.getLogger(__name__)
+
+_YOUNG_S = 600.0
+"""A blob is put before its row is written: younger ones are left, or they would be put again."""
+
+_AT_ONCE = 200
+"""Things deleted while others wait to write."""
+
+_CACHE_BYTES = 50_000_000_000
+_EVENTS_S = DAY_S
+_AUDIT_S = 365 * DAY_S
+
+
+class Sweeper:
+    """Sweeps now and then, and at once where something was deleted."""
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        database: Database,
+        blobs: Blobs,
+        caches: Caches,
+        uploads: Uploads,
+        metrics: Metrics,
+    ) -> None:
+        self._settings, self._database, self._blobs = settings, database, blobs
+        self._caches, self._uploads, self._metrics = caches, uploads, metrics
+        self._stopping, self._woken = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._work, name="sweeper", daemon=True)
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop, after what is being swept."""
+        self._stopping.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def wake(self) -> None:
+        """Something was deleted: its bytes are to go now."""
+        self._woken.set()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            for step in (self.sweep_rows, self.sweep_bytes):
+                self._try(step)
+            self._woken.wait(self._settings.retention.sweep_every_s)
+            self._woken.clear()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception:
+            LOG.exception("a sweep failed")
+
+    def sweep_rows(self) -> None:
+        """Delete rows whose time is over, and jobs that were deleted while they ran."""
+        time, kept = now(), self._settings.retention
+        with self._database.writing() as session:
+            for upload in session.scalars(select(Upload).where(Upload.expires_at < time).limit(_AT_ONCE)):
+                self._uploads.forget(session, upload)
+            over = or_(Job.delete_asked, Job.ended_at < time - kept.jobs_s)
+            for job in session.scalars(select(Job).where(Job.state.in_(FINAL), over).limit(_AT_ONCE)):
+                delete_job(session, self._blobs, job)
+            session.execute(delete(Idempotency).where(Idempotency.at < time - kept.idempotency_s))
+            progress = JobEvent.kind == "progress"
+            session.execute(delete(JobEvent).where(progress, JobEvent.at < time - _EVENTS_S))
+            session.execute(
+                delete(Delivery).where(Delivery.next_at.is_(None), Delivery.job.not_in(select(Job.id)))
+            )
+            session.execute(delete(AuditEntry).where(AuditEntry.at < time - _AUDIT_S))
+
+    def sweep_bytes(self) -> None:
+        """Delete blobs, caches and unfinished uploads that no row names."""
+        young = now() - _YOUNG_S
+        found = [blob.sha256 for blob in self._blobs.all() if blob.at < young]
+        with self._database.reading() as session:
+            kept = named_blobs(session)
+            asked = select(JobInput.blob).join(Job).where(Job.state.in_((QUEUED, RUNNING)))
+            busy = set(session.scalars(asked))
+            coming = set(session.scalars(select(Upload.id)))
+        gone = [sha256 for sha256 in found if sha256 not in kept]
+        removed = 0
+        for start in range(0, len(gone), _AT_ONCE):
+            with self._database.writing() as session:
+                removed += release(session, self._blobs, gone[start : start + _AT_ONCE])
+        caches = self._caches.sweep(kept, busy, _CACHE_BYTES)
+        for file in self._settings.incoming.glob("upl_*"):
+            if file.name.partition(".")[0] not in coming:
+                file.unlink(missing_ok=True)
+        clear_leftovers(self._settings.incoming)
+        if removed or caches:
+            LOG.info("swept", extra={"blobs": removed, "caches": caches})
+
+    def sweep_work(self) -> None:
+        """Delete what jobs of a run before left; no job may be at work."""
+        shutil.rmtree(self._settings.work, ignore_errors=True)

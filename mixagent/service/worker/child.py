@@ -1,0 +1,161 @@
+"""The process that runs jobs, one after the other; models and kernels stay loaded between them.
+
+It is started as `python -P -m mixagent.service.worker.child` and talks in lines of JSON: orders on stdin,
+`{"run": {...}}`, `{"cancel": true}`; on what was its stdout `{"ready": …}`, `{"stage": …}`, `{"done": …}` or
+`{"failed": …}`. It knows its folder and nothing else: no database, no other job, no key. Where the other end
+is gone it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from mixagent.service.worker.sandbox import die_with_parent, give_way_in_need
+
+_TELL_EVERY_S = 0.2
+_PARENT_GONE = 70
+
+
+class Telephone:
+    """Says things to the parent, from any thread."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+
+    def say(self, **words: Any) -> None:
+        """One line; where nobody hears it any more this process has no purpose."""
+        try:
+            with self._lock:
+                self._stream.write(json.dumps(words) + "\n")
+                self._stream.flush()
+        except (OSError, ValueError):
+            os._exit(_PARENT_GONE)
+
+
+def main() -> None:
+    """Run jobs until stdin ends."""
+    die_with_parent()
+    give_way_in_need()
+    telephone = Telephone(_own_stdout())
+    warm = "warm" in sys.argv[1:]
+    _load(warm)
+    from mixagent.types import Cancel
+
+    orders: queue.Queue[Mapping[str, Any]] = queue.Queue()
+    current: list[Cancel] = []
+    threading.Thread(target=_listen, args=(orders, current), daemon=True).start()
+    telephone.say(ready=True)
+    while True:
+        order = orders.get()
+        cancel = Cancel()
+        current[:] = [cancel]
+        _run(order, cancel, telephone)
+        current.clear()
+
+
+def _own_stdout() -> IO[str]:
+    """What was stdout, for us alone: what others print goes to stderr."""
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(ours, "w", encoding="utf-8")
+
+
+def _listen(orders: queue.Queue[Mapping[str, Any]], current: list[Any]) -> None:
+    for line in sys.stdin:
+        words = json.loads(line)
+        if "run" in words:
+            orders.put(words["run"])
+        for cancel in current if words.get("cancel") else ():
+            cancel.cancel()
+    os._exit(_PARENT_GONE)
+
+
+def _load(warm: bool) -> None:
+    """Load what every job needs, and with `warm` also what measuring does."""
+    import mixagent.session.master
+
+    if warm:
+        import numpy as np
+
+        rng = np.random.default_rng(0)
+        noise = (0.1 * rng.standard_normal((2, 44_100))).astype(np.float32)
+        mixagent.analyze(mixagent.Audio(noise, 44_100))
+
+
+def _run(order: Mapping[str, Any], cancel: Any, telephone: Telephone) -> None:
+    """One job in its folder; whatever goes wrong with it is said."""
+    from mixagent.pipeline.errors import MixagentError
+
+    home = Path.cwd()
+    os.environ["MIXAGENT_CACHE"] = order["cache"]
+    # What a job leaves in between goes with its folder, also where it is stopped.
+    tempfile.tempdir = os.environ["TMPDIR"] = order["scratch"]
+    os.chdir(order["folder"])
+    try:
+        telephone.say(done=_made(order, cancel, telephone))
+    except MixagentError as error:
+        telephone.say(failed={"code": error.code, "field": error.field, "detail": str(error)})
+    except MemoryError:
+        telephone.say(failed={"code": "memory_limit", "field": None, "detail": "the memory is full"})
+    except Exception as error:  # noqa: BLE001 - the last handler: the parent tells the user, the log has the rest
+        from mixagent.faults import told
+
+        telephone.say(failed={"code": "fault", "field": None, "detail": told(error).partition(";")[0]})
+    finally:
+        os.chdir(home)
+
+
+def _made(order: Mapping[str, Any], cancel: Any, telephone: Telephone) -> dict[str, Any]:
+    from mixagent.service.jobs.kinds import KINDS
+    from mixagent.service.jobs.running import OUT, Call
+    from mixagent.service.worker.waveform import sound_of
+    from mixagent.types import Event
+
+    told_at: dict[str, float] = {}
+
+    def on_event(event: Event) -> None:
+        now = time.monotonic()
+        ends = event.share >= 1.0 or event.stage not in told_at
+        if ends or now - told_at[event.stage] >= _TELL_EVERY_S:
+            told_at[event.stage] = now
+            telephone.say(stage=event.stage, share=event.share)
+
+    OUT.mkdir()
+    call = Call(**{**order["call"], "songs": tuple(order["call"]["songs"])})
+    begun = time.monotonic()
+    ran = KINDS[order["kind"]].run(call, on_event, cancel)
+    seconds = time.monotonic() - begun
+    files = []
+    for made in ran.files:
+        sound = sound_of(made.path) if made.role in ("master", "stem") else None
+        files.append(
+            {
+                "path": str(made.path),
+                "name": made.path.name,
+                "role": made.role,
+                "stem": made.stem,
+                "audio": None if sound is None else sound.audio,
+                "peaks": None if sound is None else sound.peaks.hex(),
+            }
+        )
+    return {"result": dict(ran.result), "files": files, "seconds": round(seconds, 3), "device": _device()}
+
+
+def _device() -> str:
+    from mixagent.pipeline.separation import resolve_device
+
+    return resolve_device("auto")
+
+
+if __name__ == "__main__":
+    main()

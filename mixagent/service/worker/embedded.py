@@ -1,0 +1,61 @@
+"""The engine that needs nothing beside the service: workers on this machine, fed by the database."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from mixagent.service.worker.slot import Slot, Tools
+
+LOG = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 5.0
+
+
+class EmbeddedEngine:
+    """Workers for any job, and one for verdicts and previews alone, which nobody should wait for."""
+
+    def __init__(self, tools: Tools, workers: int) -> None:
+        self._tools = tools
+        self._slots = [Slot(tools, 0, quick_only=True)]
+        self._slots += [Slot(tools, number, quick_only=False) for number in range(1, workers + 1)]
+        self._stopping = threading.Event()
+        self._watch = threading.Thread(target=self._look, name="leases", daemon=True)
+
+    def start(self) -> None:
+        """Let the workers work; what a service that was killed left at work is queued again."""
+        again = self._tools.queue.take_back(everything=True)
+        if again:
+            LOG.warning("jobs of a run before are queued again", extra={"jobs": again})
+        for slot in self._slots:
+            slot.start()
+        self._watch.start()
+
+    def stop(self) -> None:
+        """Stop them; jobs at work are queued again."""
+        self._stopping.set()
+        for slot in self._slots:
+            slot.stop()
+        for slot in self._slots:
+            slot.join()
+
+    def offer(self, job: str, quick: bool) -> None:
+        """A job was queued."""
+        for slot in self._slots:
+            if quick or not slot.quick_only:
+                slot.wake()
+
+    def cancel(self, job: str) -> None:
+        """The end of a job at work was asked for: its worker asks every second."""
+
+    def alive(self) -> bool:
+        """Whether a job that is queued now will be worked on."""
+        return all(slot.alive for slot in self._slots)
+
+    def _look(self) -> None:
+        while not self._stopping.wait(_LOOK_EVERY_S):
+            try:
+                if self._tools.queue.take_back():
+                    self.offer("", quick=True)
+            except Exception:
+                LOG.exception("leases could not be looked at")

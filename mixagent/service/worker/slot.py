@@ -1,0 +1,328 @@
+"""One worker: a thread that claims jobs and has a warm process run them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mixagent import __version__
+from mixagent.service.jobs.estimates import Course, Estimates
+from mixagent.service.jobs.queue import Claimed, Queue
+from mixagent.service.metrics import Metrics
+from mixagent.service.problems import Problem
+from mixagent.service.settings import ServiceSettings
+from mixagent.service.store.blobs import Blobs
+from mixagent.service.store.caches import Caches
+from mixagent.service.store.tables import JobFile
+from mixagent.service.worker.process import ProcessEndedError, WorkerProcess
+
+LOG = logging.getLogger(__name__)
+
+MEDIA_TYPES = {
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+    ".mp3": "audio/mpeg",
+    ".ogg": "audio/ogg",
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".cue": "text/plain; charset=utf-8",
+}
+
+_TELL_EVERY_S = 0.25
+_HEAR_S = 0.1
+_START_S = 180.0
+_IDLE_S = 1.0
+
+
+class _EndedError(Exception):
+    """A job's end without results: `problem` for its user, or None where it goes back to the queue."""
+
+    def __init__(self, problem: Problem | None) -> None:
+        super().__init__("" if problem is None else problem.detail)
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What every worker works with."""
+
+    settings: ServiceSettings
+    queue: Queue
+    estimates: Estimates
+    blobs: Blobs
+    caches: Caches
+    metrics: Metrics
+
+
+class Slot:
+    """Runs one job at a time.
+
+    Attributes:
+        quick_only: whether it takes nothing but verdicts and previews.
+    """
+
+    def __init__(self, tools: Tools, number: int, quick_only: bool) -> None:
+        self._tools, self._number, self.quick_only = tools, number, quick_only
+        self._process: WorkerProcess | None = None
+        self._stopping = threading.Event()
+        self._woken = threading.Event()
+        self._thread = threading.Thread(target=self._work, name=f"slot-{number}", daemon=True)
+        self._claimed: Claimed | None = None
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Ask for the end; `join` waits for it."""
+        self._stopping.set()
+        self._woken.set()
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it works."""
+        return self._thread.is_alive()
+
+    # --- the loop ----------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        # Before the first job: loading takes longer than a user waits for a verdict.
+        self._ready_process()
+        while not self._stopping.is_set():
+            try:
+                busy = self._one_job()
+            except Exception:
+                LOG.exception("a worker met a fault", extra={"slot": self._number})
+                busy = False
+            if not busy:
+                self._woken.wait(_IDLE_S)
+                self._woken.clear()
+        if self._process is not None:
+            self._process.close()
+
+    def _one_job(self) -> bool:
+        """Run the next job; whether there was one."""
+        if not self._ready_process():
+            return False
+        claimed = self._tools.queue.claim(self.quick_only)
+        if claimed is None:
+            return False
+        LOG.info("begun", extra={"job": claimed.id, "kind": claimed.kind, "attempt": claimed.attempt})
+        begun = time.monotonic()
+        folder = self._tools.settings.work / claimed.token
+        try:
+            self._run(claimed, folder)
+        except _EndedError as ended:
+            self._give_up(claimed, ended.problem)
+        except Problem as problem:
+            self._give_up(claimed, problem)
+        except ProcessEndedError as error:
+            words = "" if self._process is None else self._process.last_words
+            LOG.warning("lost", extra={"job": claimed.id, "why": str(error), "said": words[-2000:]})
+            self._tools.metrics.lost.labels(claimed.kind).inc()
+            self._tools.queue.lost(claimed, str(error))
+        except OSError as error:
+            self._give_up(claimed, Problem("output", f"the service cannot write: {error.strerror or error}"))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._tools.metrics.took(claimed.kind, time.monotonic() - begun)
+            self._recycle()
+        return True
+
+    def _give_up(self, claimed: Claimed, problem: Problem | None) -> None:
+        if problem is None:
+            self._tools.queue.give_back(claimed)
+            return
+        LOG.info("failed", extra={"job": claimed.id, "code": problem.code, "detail": problem.detail})
+        self._tools.metrics.failed.labels(claimed.kind, problem.code).inc()
+        self._tools.queue.fail(claimed, problem.to_dict())
+
+    # --- one job -----------------------------------------------------------------------------------
+
+    def _run(self, claimed: Claimed, folder: Path) -> None:
+        tools = self._tools
+        folder.mkdir(parents=True)
+        (folder / "tmp").mkdir()
+        for path, blob in claimed.inputs:
+            place = folder / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                tools.blobs.fetch(blob, place)
+            except FileNotFoundError as error:
+                raise Problem("missing", f"{path} was deleted before the job began") from error
+        cache = tools.caches.of([blob for _, blob in claimed.inputs])
+        shape = f"{claimed.shape} again" if cache.used else claimed.shape
+        course = Course(tools.estimates.expected(shape, claimed.audio_s), time.monotonic())
+        assert self._process is not None
+        self._process.say(
+            run={
+                "kind": claimed.kind,
+                "call": dict(claimed.call),
+                "folder": str(folder.absolute()),
+                "scratch": str((folder / "tmp").absolute()),
+                "cache": str(cache.folder.absolute()),
+            }
+        )
+        done = self._watch(claimed, course)
+        files = [self._kept(folder, place, row) for place, row in enumerate(done["files"])]
+        tools.estimates.learn(shape, claimed.audio_s, course.seconds)
+        for stage, seconds in course.seconds.items():
+            tools.metrics.stage.labels(_plain(stage)).observe(seconds)
+
+        def still_there() -> None:
+            for file, row in zip(files, done["files"], strict=True):
+                if not tools.blobs.has(file.blob):
+                    tools.blobs.put(folder / row["path"])
+
+        kept = tools.queue.finish(claimed, _result(done, course), files, still_there)
+        LOG.info("done", extra={"job": claimed.id, "seconds": done["seconds"], "kept": kept})
+
+    def _kept(self, folder: Path, place: int, row: Mapping[str, Any]) -> JobFile:
+        path = folder / row["path"]
+        size = path.stat().st_size
+        return JobFile(
+            place=place,
+            name=row["name"],
+            role=row["role"],
+            stem=row["stem"],
+            media_type=MEDIA_TYPES.get(path.suffix.lower(), "application/octet-stream"),
+            bytes=size,
+            blob=self._tools.blobs.put(path),
+            audio=row["audio"],
+            peaks=None if row["peaks"] is None else bytes.fromhex(row["peaks"]),
+        )
+
+    def _watch(self, claimed: Claimed, course: Course) -> Mapping[str, Any]:
+        """Hear the process until the job is done.
+
+        Raises:
+            _EndedError: it has no results.
+            ProcessEndedError: the process died.
+        """
+        limits, process = self._tools.settings.worker, self._process
+        assert process is not None
+        begun = told = beaten = time.monotonic()
+        longest_s = limits.time_limit_s + limits.time_factor * claimed.audio_s
+        cancelled_at: float | None = None
+        changed = False
+        while True:
+            words = process.hear(_HEAR_S)
+            now = time.monotonic()
+            if words is not None and "done" in words:
+                done: Mapping[str, Any] = words["done"]
+                return done
+            if words is not None and "failed" in words:
+                failed = words["failed"]
+                raise _EndedError(Problem(failed["code"], failed["detail"], field=failed["field"]))
+            if words is not None and "stage" in words:
+                changed |= course.tell(words["stage"], words["share"], now) or now - told > _TELL_EVERY_S
+            answer = "go on"
+            if changed and now - told > _TELL_EVERY_S:
+                told = beaten = now
+                changed = False
+                answer = self._tools.queue.tell(claimed, course.to_dict(), course.brief())
+            elif now - beaten > 1.0:
+                beaten = now
+                answer = self._tools.queue.beat(claimed)
+            self._bound(process, now - begun, longest_s)
+            if answer == "lost":
+                process.kill()
+                raise _EndedError(None)
+            if self._stopping.is_set():
+                process.kill()
+                raise _EndedError(None)
+            if answer == "cancel" and cancelled_at is None:
+                cancelled_at = now
+                process.say(cancel=True)
+            if cancelled_at is not None and now - cancelled_at > limits.cancel_s:
+                process.kill()
+                raise _EndedError(Problem("cancelled", "cancelled; nothing was written"))
+
+    def _bound(self, process: WorkerProcess, seconds: float, longest_s: float) -> None:
+        """End a process that takes more than it may.
+
+        Raises:
+            _EndedError: it did.
+        """
+        if seconds > longest_s:
+            process.kill()
+            raise _EndedError(Problem("time_limit", f"it was stopped after {longest_s:.0f} s"))
+        taken, most = process.memory_bytes, self._tools.settings.worker.most_bytes
+        if taken > most:
+            process.kill()
+            raise _EndedError(
+                Problem(
+                    "memory_limit", f"it was stopped at {taken / 1e9:.1f} GB of memory, of {most / 1e9:.1f}"
+                )
+            )
+
+    # --- the process -------------------------------------------------------------------------------
+
+    def _ready_process(self) -> bool:
+        """Have a process that waits for orders; False where none came up."""
+        if self._process is not None and self._process.alive:
+            return True
+        process = WorkerProcess(self._tools.settings.work, warm=self.quick_only)
+        until = time.monotonic() + _START_S
+        with suppress(ProcessEndedError):
+            while time.monotonic() < until and not self._stopping.is_set():
+                if process.hear(_HEAR_S) is not None:
+                    self._process = process
+                    return True
+        if not self._stopping.is_set():
+            LOG.error("a worker process did not start", extra={"said": process.last_words[-2000:]})
+        process.kill()
+        return False
+
+    def _recycle(self) -> None:
+        """Let a process go that ran long enough or has grown."""
+        process, limits = self._process, self._tools.settings.worker
+        if process is None or not process.alive:
+            self._process = None
+            return
+        process.jobs += 1
+        if process.jobs >= limits.jobs or process.memory_bytes > limits.memory_bytes:
+            LOG.info("a worker process is replaced", extra={"jobs": process.jobs})
+            process.close()
+            self._process = None
+
+
+def _plain(stage: str) -> str:
+    """A stage without the number of the render or of the song that it was of."""
+    return " ".join(word for word in stage.split() if not word.isdigit())
+
+
+def _result(done: Mapping[str, Any], course: Course) -> dict[str, Any]:
+    stages = {stage: round(seconds, 3) for stage, seconds in course.seconds.items()}
+    return {
+        "engine_name": "mixagent",
+        "engine_version": __version__,
+        "runtime_seconds": done["seconds"],
+        "device": done["device"],
+        "model_name": None,
+        "warnings": [],
+        "met": None,
+        "missed": None,
+        "summary": [],
+        "done": [],
+        "before": None,
+        "after": None,
+        "findings": [],
+        "stages": stages,
+        **done["result"],
+    }
