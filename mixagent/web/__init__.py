@@ -1,6 +1,6 @@
 """The page: what a browser is given, from files that come with the package.
 
-Everything but `index.html` lies under an address that changes with its content, so a browser keeps it for good.
+Everything but `index.html` lies under an address that changes with its content: a browser keeps it for good.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ const AT_ONCE = 2;
 /* Of a song that was not sent whole, what is kept lets the same file go on where it stopped. */
 const kept = ({ songs, choices, album }) => ({
   choices, album,
-  songs: songs.map(({ key, name, bytes, modified, uploadId, upload, verdict, preview, jobs }) =>
-    ({ key, name, bytes, modified, uploadId, upload, verdict, preview, jobs })),
+  songs: songs.map(({ key, name, bytes, modified, uploadId, upload, verdict, next, preview, jobs }) =>
+    ({ key, name, bytes, modified, uploadId, upload, verdict, next, preview, jobs })),
 });
 
 /** Songs in their order, the choices for all of them, and whether they are an album. */
@@ -68,7 +68,6 @@ async function run(key) {
   try {
     const upload = await sendWhole(key, file, stop.signal);
     change(key, { upload, problem: upload.problem });
-    if (upload.state === "ready") await judge(key);
   } catch (problem) {
     if (problem.name !== "AbortError") change(key, { problem: { detail: problem.message } });
   } finally {
@@ -97,18 +96,29 @@ async function sendWhole(key, file, signal) {
   return uploads.checked(id, signal);
 }
 
+const judging = new Set();
+
 /** Asks what is found and what would be done, with the choices as they are. */
 export async function judge(key) {
   const song = songOf(key);
-  if (song?.upload?.state !== "ready") return;
-  const before = song.verdict;
+  if (song?.upload?.state !== "ready" || judging.has(key)) return;
+  const before = song.next;
+  judging.add(key);
   try {
     const job = await live.start("master", [song.upload.id], { ...judgedBy(desk.value.choices), dry_run: true });
-    change(key, { verdict: job.id, problem: null });
+    change(key, { next: job.id, problem: null });
     if (before && before !== job.id) live.erase(before).catch(() => {});
   } catch (problem) {
     change(key, { problem: { detail: problem.message, field: problem.field } });
   }
+  judging.delete(key);
+}
+
+/** A verdict has come: it takes the place of the one before. */
+export function settle(key, id) {
+  const { verdict } = songOf(key);
+  change(key, { verdict: id, next: null });
+  if (verdict && verdict !== id) live.erase(verdict).catch(() => {});
 }
 
 /* A verdict does not hang on what only the files are about. */
@@ -150,7 +160,7 @@ export function take(key) {
   stops.get(key)?.abort();
   files.delete(key);
   desk.set((all) => ({ ...all, songs: all.songs.filter((each) => each.key !== key) }));
-  for (const id of [song.verdict, song.preview]) if (id) live.erase(id).catch(() => {});
+  for (const id of [song.verdict, song.next, song.preview]) if (id) live.erase(id).catch(() => {});
   if (song.uploadId && !song.jobs.length) remove(`/v1/uploads/${song.uploadId}`).catch(() => {});
 }
 
@@ -175,7 +185,6 @@ async function wakeOne(song) {
   try {
     const upload = await uploads.checked(song.uploadId, AbortSignal.timeout(3000));
     change(song.key, { upload, sent: upload.received_bytes, problem: upload.problem });
-    if (upload.state === "ready" && !song.verdict) await judge(song.key);
   } catch {
     // It is not here whole: the same file, dropped again, goes on.
   }

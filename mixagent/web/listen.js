@@ -3,7 +3,7 @@
 import { clock } from "./format.js";
 import { opener } from "./sounds.js";
 import { texts } from "./texts.js";
-import { html, useLayoutEffect, useRef } from "./vendor/preact.js";
+import { Component, html } from "./vendor/preact.js";
 import { Wave, usePeaks } from "./waveform.js";
 
 const LETTERS = "ABCDEFGHIJ";
@@ -31,21 +31,29 @@ const Lane = ({ side, letter, heard, lengthS }) => html`
     <span class="lane-name">${letter} ${side.label}</span>
     <${Wave} path=${usePeaks(side.peaksUrl, side.shiftS ?? 0, lengthS)} /></div>`;
 
-/** The player of sides `{name, label, colour, url, peaksUrl, lufs, shiftS}`.
- * It is drawn once: what is in it then belongs to the report's script. `onReady` gets what the page may ask of it. */
-export function Player({ sides, startS = 0, lengthS, rate, first, onReady }) {
-  const root = useRef();
-  const id = useRef(`player-${count += 1}`).current;
-  const gains = matched(sides);
-  useLayoutEffect(() => {
-    if (typeof AudioContext !== "function") { root.current.dataset.mute = texts.errors.noAudio; return undefined; }
+/** The player of sides `{name, label, colour, url, peaksUrl, lufs, shiftS}`; `onReady` gets what a page may ask of it.
+ * It is drawn once: what is in it then belongs to the report's script. */
+export class Player extends Component {
+  id = `player-${count += 1}`;
+
+  shouldComponentUpdate() { return false; }
+
+  componentDidMount() {
+    const { sides, lengthS, rate, onReady } = this.props;
+    if (typeof AudioContext !== "function") return;
     const timed = sides.map((side) => ({ ...side, durationS: lengthS }));
-    const player = listening.attach(root.current, { open: opener(timed), rate, words: texts.player });
-    onReady?.(player, root.current);
-    return () => { onReady?.(null); player.detach(); };
-  }, []);
-  const p = texts.player;
-  return html`<div class="player" ref=${root} data-state="idle" data-duration=${lengthS} data-start=${startS}>
+    this.player = listening.attach(this.root, { open: opener(timed), rate, words: texts.player });
+    onReady?.(this.player);
+  }
+
+  componentWillUnmount() {
+    this.props.onReady?.(null);
+    this.player?.detach();
+  }
+
+  render({ sides, startS = 0, lengthS, first }) {
+    const p = texts.player, { id } = this, gains = matched(sides);
+    return html`<div class="player" ref=${(root) => { this.root = root; }} data-state="idle" data-duration=${lengthS} data-start=${startS}>
     <div class="waves" data-part="waves">
       ${sides.map((side, k) => html`<${Lane} side=${side} letter=${LETTERS[k]} heard=${side.name === first} lengthS=${lengthS} />`)}
       <div class="loop" data-part="loop" hidden></div><div class="playhead" data-part="playhead"></div>
@@ -63,7 +71,8 @@ export function Player({ sides, startS = 0, lengthS, rate, first, onReady }) {
       <label class="switch"><input type="checkbox" data-part="match" checked /> ${p.match}</label>
       <button class="plain" data-part="loop-button" type="button" aria-pressed="false">${p.loop}</button>
     </div>
-    <p class="gains" data-part="gains" aria-live="polite"></p>
+    <p class="gains" data-part="gains" aria-live="polite">${typeof AudioContext === "function" ? "" : texts.errors.noAudio}</p>
     <p class="keys" id="${id}-keys"><kbd>Space</kbd> ${p.keys.play} ${sides.map((_, k) => html`<kbd>${LETTERS[k]}</kbd>`)} ${p.keys.switch} <kbd>←</kbd><kbd>→</kbd> ${p.keys.jump} <kbd>L</kbd> ${p.keys.loop} <kbd>M</kbd> ${p.keys.match}. ${p.keysHint}</p>
   </div>`;
+  }
 }

@@ -1,5 +1,5 @@
 /* A value that views watch. */
-import { useEffect, useState } from "./vendor/preact.js";
+import { useEffect, useRef, useState } from "./vendor/preact.js";
 
 export class Store {
   #listeners = new Set();
@@ -18,17 +18,17 @@ export class Store {
   }
 }
 
-/** The value of a store, in a view that is drawn anew when it changes. */
+/** The value of a store, in a view that is drawn anew when what `select` takes of it changes. */
 export function useStore(store, select = (value) => value) {
   const [, draw] = useState(0);
+  const now = useRef();
+  now.current = { select, shown: select(store.value) };
   useEffect(() => {
-    let last = select(store.value);
-    return store.watch((value) => {
-      const next = select(value);
-      if (next !== last) { last = next; draw((n) => n + 1); }
-    });
+    const look = (value) => { if (now.current.select(value) !== now.current.shown) draw((n) => n + 1); };
+    look(store.value);
+    return store.watch(look);
   }, [store]);
-  return select(store.value);
+  return now.current.shown;
 }
 
 /** A value that outlives the page, shared by all tabs; what `kept` gives of it is what is written. */

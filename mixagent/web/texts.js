@@ -38,7 +38,7 @@ export const texts = {
   },
 
   drop: {
-    heading: "Drop a song. Get a master.",
+    heading: ["Drop a song.", "Get a master."],
     lead: "It is listened to at once: within seconds you read what is wrong with it and what would be done about it. Then one click masters it, and you compare both at equal loudness.",
     here: "Drop songs or a folder here",
     or: "or",
@@ -169,7 +169,7 @@ export const texts = {
   },
 
   repair: {
-    offset: "Offset of the wave from zero", declick: "Clicks", inpaint: "Dropouts and glitches", declip: "Clipped peaks",
+    offset: "DC offset", declick: "Clicks", inpaint: "Dropouts and glitches", declip: "Clipped peaks",
     delimit: "Crushed peaks", artefacts: "Shimmer of decoders", extend: "Missing highs", fill: "Holes in the spectrum",
     denoise: "Noise under the voice", naturalize: "A rigid voice",
   },
@@ -209,7 +209,7 @@ export const texts = {
   job: {
     kinds: { master: "Master", split: "Stems", vocals: "Voice and backing", album: "Album", restore: "Repair", analyze: "Analysis" },
     preview: "Preview", dryRun: "Verdict",
-    back: "Back to the desk",
+    back: "Back",
     met: "Target met", missed: "Target not met",
     listen: "Listen",
     listenLead: "Louder nearly always sounds better, so all play equally loud. Switch while it runs.",
@@ -242,7 +242,7 @@ export const texts = {
     remove: "Delete",
     made: (engine, seconds, device) => `${engine} · ${seconds} on ${device}`,
     cached: "the same was rendered before, so it took no time",
-    model: (name) => `stems by ${name}`,
+    model: (names) => `with ${names}`,
     songs: "Songs",
     order: "in this order",
     gone: "Not here any more",

@@ -3,7 +3,7 @@ import { clock, number } from "../format.js";
 import { texts } from "../texts.js";
 import { html, useState } from "../vendor/preact.js";
 
-const j = texts.job, LOW_HZ = 22, HIGH_HZ = 20000, SPAN_DB = 30;
+const j = texts.job, LOW_HZ = 22, HIGH_HZ = 20000, SPANS_DB = [30, 40, 60];
 const HZ_TICKS = [60, 125, 250, 500, 1000, 2000, 4000, 8000, 16000], MINOR_HZ = [60, 250, 1000, 4000, 16000];
 
 const xOf = (hz) => Math.log(hz / LOW_HZ) / Math.log(HIGH_HZ / LOW_HZ);
@@ -43,12 +43,13 @@ function Tone({ report }) {
     return value === null || value === undefined ? NaN : value - judged[name].mean;
   });
   const all = [...values("before"), ...values("after")].filter(Number.isFinite).sort((one, other) => one - other);
-  const middle = Math.min(Math.max((all[0] + all.at(-1)) / 2, -5), 5), bottom = 5 * Math.round((middle - SPAN_DB / 2) / 5);
-  const y = (db) => 1 - (db - bottom) / SPAN_DB;
+  const low = Math.min(all[0], -10), high = Math.max(all.at(-1), 10);
+  const span = SPANS_DB.find((each) => each >= high - low) ?? SPANS_DB.at(-1), bottom = 5 * Math.round(((low + high) - span) / 10);
+  const y = (db) => 1 - (db - bottom) / span;
   const curve = (dbs) => line(dbs.map((db, k) => [xOf(hz[k]), y(db)]));
   const spread = names.map((name) => judged[name].spread);
   const back = line([...names.keys()].reverse().map((k) => [xOf(hz[k]), y(-spread[k])])).replace("M", "L");
-  const yTicks = Array.from({ length: SPAN_DB / 5 + 1 }, (_, k) => ({ percent: 100 * k * 5 / SPAN_DB, label: signed(bottom + SPAN_DB - 5 * k, 0) }));
+  const yTicks = Array.from({ length: span / 10 + 1 }, (_, k) => ({ percent: 1000 * k / span, label: signed(bottom + span - 10 * k, 0) }));
   const xTicks = HZ_TICKS.map((each) => ({ percent: 100 * xOf(each), label: hzLabel(each), minor: MINOR_HZ.includes(each) }));
   const readout = (x) => {
     const at = LOW_HZ * (HIGH_HZ / LOW_HZ) ** x;

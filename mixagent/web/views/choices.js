@@ -1,7 +1,7 @@
 /* What may be wished of a master. */
 import { begin, checked, send } from "../uploads.js";
 import { DEFAULTS, FORMATS, RESPECTS, isChanged, offered, understand } from "../choices.js";
-import { percent } from "../format.js";
+import { number, percent } from "../format.js";
 import { useStore } from "../store.js";
 import { texts } from "../texts.js";
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
@@ -64,16 +64,16 @@ const Understood = ({ read }) => [
 
 function Loudness({ id, value, change }) {
   const targets = useStore(offered)?.targets ?? [];
-  const known = ["streaming", "loud", "reference", ...targets.map((target) => target.name)];
+  const known = ["streaming", "loud", "reference", ...targets.map((target) => target.platform)];
   const isOwn = !known.includes(value.loudness) && targets.length > 0;
   const pick = (event) => change({ loudness: event.target.value === "own" ? "-12" : event.target.value });
-  const platforms = targets.filter((target) => !["streaming", "loud", "reference"].includes(target.name));
+  const platforms = targets.filter((target) => !["streaming", "loud", "reference"].includes(target.platform));
   return html`<div class="field">
     <label for="${id}-loudness">${c.loudness}</label>
     <div class="pair"><select id="${id}-loudness" value=${isOwn ? "own" : value.loudness} onChange=${pick}>
       <option value="streaming">${c.streaming}</option><option value="loud">${c.loud}</option>
       ${value.reference.length > 0 && html`<option value="reference">${c.asReference}</option>`}
-      <optgroup label=${c.platforms}>${platforms.map((target) => html`<option value=${target.name}>${target.title ?? target.name}, ${`${target.integrated_lufs ?? target.lufs}`.replace("-", "−")}</option>`)}</optgroup>
+      <optgroup label=${c.platforms}>${platforms.map((target) => html`<option value=${target.platform}>${target.title || target.platform}, ${number(target.target_lufs, 0)} LUFS</option>`)}</optgroup>
       <option value="own">${c.own}</option>
     </select>
     ${isOwn && html`<input type="number" min="-40" max="-5" step="0.5" aria-label=${c.lufs} value=${value.loudness} onChange=${(event) => change({ loudness: event.target.value || "-14" })} />`}</div>

@@ -1,5 +1,5 @@
 /* The desk: songs from the drop to the click. */
-import { desk, choose, drop, isSending, judge, judgeAgain, listenFirst, master, masterAlbum, move, take } from "../desk.js";
+import { desk, choose, drop, isSending, judge, judgeAgain, listenFirst, master, masterAlbum, move, settle, take } from "../desk.js";
 import { clock, number, percent, titleOf } from "../format.js";
 import { isFinal, useJob } from "../live.js";
 import { Action, Bar, Heading, Headline, Note, cls, say } from "../parts.js";
@@ -35,7 +35,7 @@ export function Desk({ about }) {
 }
 
 const Empty = ({ about }) => html`<div class="empty">
-  <${Heading} class="hero">${texts.drop.heading}<//><p class="hero-lead">${texts.drop.lead}</p>
+  <${Heading} class="hero">${texts.drop.heading[0]}<br />${texts.drop.heading[1]}<//><p class="hero-lead">${texts.drop.lead}</p>
   <${DropZone} onFiles=${drop} about=${about} words=${texts.drop.here} />
   <ol class="steps">${texts.drop.steps.map(([title, words], k) => html`<li><span class="step" aria-hidden="true">${k + 1}</span><h2>${title}</h2><p>${words}</p></li>`)}</ol>
 </div>`;
@@ -68,11 +68,13 @@ function FirstButton({ song }) {
 }
 
 function Song({ song, alone, isAlbum, first, last }) {
-  const verdict = useJob(song.verdict), newest = useJob(song.jobs.at(-1));
+  const verdict = useJob(song.verdict), next = useJob(song.next), newest = useJob(song.jobs.at(-1));
   const [open, setOpen] = useState(false);
   const { upload } = song, audio = upload?.audio;
   const isShown = alone || open;
-  useEffect(() => { if (upload?.state === "ready" && (!song.verdict || verdict === null)) judge(song.key); }, [upload?.state, verdict === null]);
+  const isUnknown = upload?.state === "ready" && (!song.verdict || verdict === null) && (!song.next || next === null);
+  useEffect(() => { if (isUnknown) judge(song.key); }, [isUnknown]);
+  useEffect(() => { if (isFinal(next)) settle(song.key, next.id); }, [next?.state]);
   const id = `song-${song.key}`;
   return html`<li class=${cls("song", alone && "alone")} data-state=${stateOf(song, verdict)}>
     <div class="song-head">
@@ -85,7 +87,7 @@ function Song({ song, alone, isAlbum, first, last }) {
     </div>
     <div class="song-wave">${upload?.state === "ready" ? html`<${WaveOf} url="/v1/uploads/${upload.id}/peaks" label=${texts.song.wave(song.name)} />` : html`<${Arriving} song=${song} />`}</div>
     ${song.problem && html`<${Note} title=${upload?.state === "refused" ? texts.song.refused : texts.errors.title} detail=${song.problem.detail} />`}
-    ${upload?.state === "ready" && html`<${Verdict} song=${song} job=${verdict} short=${!isShown} onOpen=${alone ? null : () => setOpen(!open)} open=${open} />`}
+    ${upload?.state === "ready" && html`<${Verdict} song=${song} job=${verdict} isAsked=${Boolean(song.next)} short=${!isShown} onOpen=${alone ? null : () => setOpen(!open)} open=${open} />`}
     ${newest && html`<${Newest} job=${newest} count=${song.jobs.length} />`}
     ${isShown && song.preview && html`<${Preview} song=${song} />`}
   </li>`;
@@ -111,7 +113,7 @@ function Arriving({ song }) {
 
 const MOST_SHOWN = 5;
 
-function Verdict({ song, job, short, onOpen, open }) {
+function Verdict({ song, job, isAsked, short, onOpen, open }) {
   const result = job?.state === "done" ? job.result : null;
   const found = result?.summary ?? [];
   useEffect(() => { if (result) say(texts.verdict.ready(titleOf(song.name), found.length)); }, [job?.id, Boolean(result)]);
@@ -121,7 +123,7 @@ function Verdict({ song, job, short, onOpen, open }) {
       <span class="soft">${result ? `${number(result.before?.integrated_lufs)} LUFS` : ""}</span>
       <button type="button" class="quiet" aria-expanded=${open} aria-controls="song-${song.key}-verdict" onClick=${onOpen}>${texts.song.open}</button></div>`;
   }
-  return html`<div class=${cls("verdict-full", !result && "pending")} id="song-${song.key}-verdict" aria-busy=${!result}>
+  return html`<div class=${cls("verdict-full", (!result || isAsked) && "pending")} id="song-${song.key}-verdict" aria-busy=${!result || isAsked}>
     ${onOpen && html`<div class="verdict-short"><span></span><span></span><button type="button" class="quiet" aria-expanded="true" onClick=${onOpen}>${texts.song.open}</button></div>`}
     <${Headline} before=${result?.before} />
     <div class="overview">

@@ -23,8 +23,7 @@ export function JobPage({ id, about }) {
   if (job === undefined) return html`<div class="page-space" aria-busy="true"><p class="soft">${texts.wait}</p></div>`;
   if (job === null) return html`<${Heading}>${j.gone}<//><p class="lead">${texts.errors.gone}</p><p><a href="#/">${j.back}</a></p>`;
   return html`<article class="job" key=${id}>
-    <p class="kicker"><a href="#/${isOfStems(job) ? "stems" : ""}">${j.back}</a></p>
-    <p class="kicker">${kindOf(job)} · ${when(job.created_at)}</p>
+    <p class="kicker"><a href="#/${isOfStems(job) ? "stems" : ""}">${j.back}</a> · ${kindOf(job)} · ${when(job.created_at)}</p>
     <${Heading}>${titleOf(job.name)}<//>
     ${job.state === "done" ? html`<${Result} job=${job} about=${about} />`
       : isFinal(job) ? html`<${Failed} job=${job}><${Action} class="plain-button" run=${() => again(job)}>${j.retry}<//><//>`
@@ -54,17 +53,18 @@ function Result({ job, about }) {
 const Verdict = ({ result }) => result.met !== undefined && result.met !== null && html`<p class="verdict ${result.met ? "met" : "missed"}">
   <strong>${result.met ? j.met : j.missed}</strong> <span>${result.missed ?? ""}</span></p>`;
 
-/** Other masters of the same song, the oldest first; this one is among them. */
+/** All masters of the same song, the oldest first; null until they are known. */
 function useVersions(job) {
-  const [others, setOthers] = useState([]);
+  const [others, setOthers] = useState(null);
   const of = JSON.stringify(identityOf(job));
   useEffect(() => {
     let here = true;
     get(`/v1/jobs?kind=master&state=done&limit=100&search=${encodeURIComponent(titleOf(job.name).slice(0, 80))}`)
-      .then(({ jobs }) => { if (here) setOthers(jobs.filter((each) => JSON.stringify(identityOf(each)) === of && !each.options.dry_run && !each.options.preview)); }, () => {});
+      .then(({ jobs }) => { if (here) setOthers(jobs.filter((each) => JSON.stringify(identityOf(each)) === of && !each.options.dry_run && !each.options.preview)); }, () => { if (here) setOthers([]); });
     return () => { here = false; };
   }, [job.id, of]);
   return useMemo(() => {
+    if (!others) return null;
     const all = [...others.filter((each) => each.id !== job.id), job];
     return all.sort((one, other) => (one.created_at < other.created_at ? -1 : 1));
   }, [others, job.id]);
@@ -80,7 +80,7 @@ const masterOf = (job) => {
 const MOST_SIDES = 9;
 
 function MasterResult({ job, about }) {
-  const { result } = job, versions = useVersions(job), report = useReport(job.id);
+  const { result } = job, known = useVersions(job), versions = known ?? [job], report = useReport(job.id);
   const [player, setPlayer] = useState(null);
   const shown = versions.slice(-MOST_SIDES);
   const numberOf = (each) => versions.indexOf(each) + 1;
@@ -89,7 +89,7 @@ function MasterResult({ job, about }) {
     ...(before ? [{ ...before, lufs: result.before.integrated_lufs, shiftS: trimmedS(report) }] : []),
     ...shown.map((each) => sideOf(each, versions.length > 1 ? j.version(numberOf(each)) : j.after, numberOf(each))),
   ];
-  const isReady = report !== undefined && before !== undefined;
+  const isReady = known && report !== undefined && before !== undefined;
   const master = masterOf(job);
   const key = sides.map((side) => side.url).join(" ");
   return html`<${Verdict} result=${result} />
@@ -100,13 +100,13 @@ function MasterResult({ job, about }) {
       <${Tools} job=${job} about=${about} />
     </section>
     ${versions.length > 1 && html`<${Versions} versions=${versions} here=${job} />`}
-    <section class="tweak" aria-labelledby="tweak-title"><h2 id="tweak-title">${j.tweak}</h2><p class="lead">${j.tweakLead}</p><${Tweak} job=${job} /></section>
     <section class="overview" aria-label=${j.done}>
       <div><h2>${j.wrong}</h2><${List} lines=${result.summary} none=${j.nothingWrong} />
         ${result.left?.length > 0 && html`<h2 class="left">${j.left}</h2><${List} lines=${result.left} />`}</div>
       <div><h2>${j.done}</h2><${List} lines=${result.done} none=${j.nothingDone} /></div>
     </section>
     <${Warnings} lines=${result.warnings} />
+    <section class="tweak" aria-labelledby="tweak-title"><h2 id="tweak-title">${j.tweak}</h2><p class="lead">${j.tweakLead}</p><${Tweak} job=${job} /></section>
     ${job.files.some((file) => file.role === "stem") && html`<section aria-labelledby="stems-title"><h2 id="stems-title">${j.stems}</h2><p class="lead">${j.stemsLead}</p><${Mixer} job=${job} plain /></section>`}
     ${report && html`<${Charts} report=${report} />`}
     ${player && sides.length > 1 && html`<${BlindTest} key=${key} player=${player} sides=${sides} />`}
@@ -189,9 +189,12 @@ function Downloads({ job }) {
   return html`<section class="downloads" aria-labelledby="downloads-title"><h2 id="downloads-title">${j.downloads}</h2><p class="lead">${j.downloadsLead}</p>
     <ul class="file-list">${files.map((file) => html`<li key=${file.name}><a href=${`${file.url}?download=1`} download>${file.name}</a> <span class="soft">${label(file)}</span> <span class="soft">${size(file.bytes)}</span></li>`)}
       <li><a href=${settings} download="${titleOf(job.name)}.settings.json">${titleOf(job.name)}.settings.json</a> <span class="soft">${j.settings}</span> <span></span></li></ul>
-    <p class="hint">${[j.made(`${result.engine_name} ${result.engine_version}`, duration(result.runtime_seconds), result.device), job.cached && j.cached, result.model_name && j.model(result.model_name)].filter(Boolean).join(" · ")}</p>
+    <p class="hint">${[j.made(`${result.engine_name} ${result.engine_version}`, duration(result.runtime_seconds), result.device), job.cached && j.cached, models(result.model_name) && j.model(models(result.model_name))].filter(Boolean).join(" · ")}</p>
     <p><${Action} class="danger" run=${async () => { await erase(job.id); goTo("history"); }}>${j.remove}<//></p></section>`;
 }
+
+/** Models by name, without the one that says that there was none. */
+const models = (names) => (names ?? "").split(", ").filter((name) => name && name !== "none").join(", ");
 
 function AlbumResult({ job }) {
   const { result } = job, report = useReport(job.id), [at, setAt] = useState(0);

@@ -6,12 +6,13 @@ import { html } from "../vendor/preact.js";
 
 const p = texts.progress;
 
-/** How much of a job's expected work is done, 0 to 1; null where that is not known. */
+/** How much of a job's expected work is done, 0 to 1; null where nothing is known yet. */
 export function shareOf(job) {
   const stages = job.progress?.stages ?? [];
   const all = stages.reduce((sum, stage) => sum + (stage.expected_s ?? 0), 0);
   if (job.state === "done") return 1;
-  if (job.state === "queued" || !stages.length) return 0;
+  if (job.state === "queued") return 0;
+  if (!stages.length) return null;
   if (all <= 0) return stages.filter((stage) => stage.state === "done").length / stages.length;
   return stages.reduce((sum, stage) => sum + (stage.expected_s ?? 0) * (isOver(stage) ? 1 : stage.share ?? 0), 0) / all;
 }
@@ -49,7 +50,7 @@ export function Progress({ job }) {
     <${Bar} share=${share} label=${p.running} />
     <div class="progress-foot"><${Action} class="plain-button" run=${() => cancel(job.id)} disabled=${job.cancel_asked} onProblem=${(each) => say(each.message)}>${job.cancel_asked ? p.stopping : p.stop}<//>
       <span class="hint">${p.stay}</span></div>
-    <${Stages} stages=${job.progress?.stages ?? []} />
+    ${job.progress?.stages?.length > 0 && html`<${Stages} stages=${job.progress.stages} />`}
   </div>`;
 }
 
