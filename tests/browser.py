@@ -61,7 +61,7 @@ class Browser:
             width=width,
             height=height,
             deviceScaleFactor=scale,
-            mobile=False,
+            mobile=width < 600,
         )
 
     def drop(self, *files: Path, x: int = 400, y: int = 400) -> None:

@@ -43,6 +43,7 @@ export const texts = {
     here: "Drop songs or a folder here",
     or: "or",
     choose: "Choose songs",
+    chooseOne: "Choose a song",
     chooseFolder: "Choose a folder",
     add: "Add songs",
     addFolder: "Add a folder",
@@ -72,6 +73,7 @@ export const texts = {
     up: (name) => `Move ${name} up`,
     down: (name) => `Move ${name} down`,
     open: "Show details",
+    shut: "Hide details",
     facts: (container, rate, bits, channels) =>
       [container, `${rate} kHz`, bits && `${bits} bit`, { 1: "mono", 2: "stereo" }[channels] ?? `${channels} channels`].filter(Boolean).join(" · "),
     wave: (name) => `Waveform of ${name}`,
@@ -108,6 +110,7 @@ export const texts = {
   },
 
   go: {
+    heading: songs,
     one: "Master & Polish",
     many: (n) => `Master & Polish ${songs(n)}`,
     album: (n) => `Master & Polish the album of ${songs(n)}`,
@@ -309,6 +312,7 @@ export const texts = {
     toMasterNote: "They are mixed and mastered as a song, without taking it apart again.",
     none: "No song was split yet.",
     another: "Another song",
+    otherWay: "Split it another way",
     names: {
       vocals: "Voice", drums: "Drums", bass: "Bass", other: "The rest", piano: "Piano", guitar: "Guitar",
       accompaniment: "Backing", instrumental: "Backing", residual: "What is left",

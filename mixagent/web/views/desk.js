@@ -1,6 +1,6 @@
 /* The desk: songs from the drop to the click. */
 import { desk, choose, drop, isSending, judge, judgeAgain, listenFirst, master, masterAlbum, move, settle, take } from "../desk.js";
-import { clock, number, percent, titleOf } from "../format.js";
+import { clock, number, percent, size, titleOf } from "../format.js";
 import { isFinal, useJob } from "../live.js";
 import { Action, Bar, Heading, Headline, Note, cls, say } from "../parts.js";
 import { useStore } from "../store.js";
@@ -23,7 +23,7 @@ export function Desk({ about }) {
     if (Object.keys(values).some((name) => !["formats", "bitDepth", "sampleRate", "stems"].includes(name))) judgeAgain();
   };
   return html`<div class="desk">
-    <div class="desk-head"><${Heading}>${songs.length === 1 ? titleOf(songs[0].name) : texts.go.ready(ready.length)}<//>
+    <div class="desk-head"><${Heading}>${songs.length === 1 ? titleOf(songs[0].name) : texts.go.heading(songs.length)}<//>
       <div class="desk-tools"><${FileButton} onFiles=${drop} class="plain-button">${texts.drop.add}<//><${FileButton} folder onFiles=${drop} class="plain-button">${texts.drop.addFolder}<//></div></div>
     ${songs.length > 1 && html`<label class="switch album-switch"><input type="checkbox" checked=${album} onChange=${(event) => desk.set((all) => ({ ...all, album: event.target.checked }))} />
       <span><b>${texts.go.album0}</b> <span class="unit">${texts.go.albumNote}</span></span></label>`}
@@ -79,13 +79,13 @@ function Song({ song, alone, isAlbum, first, last }) {
   return html`<li class=${cls("song", alone && "alone")} data-state=${stateOf(song, verdict)}>
     <div class="song-head">
       ${!alone && html`<h2 class="song-title" id=${id}>${titleOf(song.name)}</h2>`}
-      <p class="facts-line">${audio ? html`<b>${clock(audio.duration_s)}</b> · ${texts.song.facts(audio.container, number(audio.rate_hz / 1000, audio.rate_hz % 1000 ? 1 : 0), audio.bit_depth, audio.channels)}` : texts.wait}</p>
+      <p class="facts-line">${audio ? html`<b>${clock(audio.duration_s)}</b> · ${texts.song.facts(audio.container, number(audio.rate_hz / 1000, audio.rate_hz % 1000 ? 1 : 0), audio.bit_depth, audio.channels)}` : size(song.bytes)}</p>
       <div class="song-tools">
         ${isAlbum && html`<button type="button" class="icon-button" disabled=${first} aria-label=${texts.song.up(song.name)} onClick=${() => move(song.key, -1)}>↑</button>
           <button type="button" class="icon-button" disabled=${last} aria-label=${texts.song.down(song.name)} onClick=${() => move(song.key, 1)}>↓</button>`}
         <button type="button" class="icon-button" aria-label=${texts.song.remove(song.name)} onClick=${() => take(song.key)}>×</button></div>
     </div>
-    <div class="song-wave">${upload?.state === "ready" ? html`<${WaveOf} url="/v1/uploads/${upload.id}/peaks" label=${texts.song.wave(song.name)} />` : html`<${Arriving} song=${song} />`}</div>
+    ${upload?.state !== "refused" && html`<div class="song-wave">${upload?.state === "ready" ? html`<${WaveOf} url="/v1/uploads/${upload.id}/peaks" label=${texts.song.wave(song.name)} />` : html`<${Arriving} song=${song} />`}</div>`}
     ${song.problem && html`<${Note} title=${upload?.state === "refused" ? texts.song.refused : texts.errors.title} detail=${song.problem.detail} />`}
     ${upload?.state === "ready" && html`<${Verdict} song=${song} job=${verdict} isAsked=${Boolean(song.next)} short=${!isShown} onOpen=${alone ? null : () => setOpen(!open)} open=${open} />`}
     ${newest && html`<${Newest} job=${newest} count=${song.jobs.length} />`}
@@ -101,7 +101,6 @@ function stateOf(song, verdict) {
 
 function Arriving({ song }) {
   const share = song.bytes ? Math.min((song.sent ?? 0) / song.bytes, 1) : 0;
-  if (song.upload?.state === "refused") return html`<div class="arriving"></div>`;
   if (!isSending(song)) {
     const known = song.uploadId && share >= 1;
     return html`<div class="arriving"><p>${known ? texts.song.checking : texts.song.interrupted(percent(share))}</p>
@@ -124,7 +123,7 @@ function Verdict({ song, job, isAsked, short, onOpen, open }) {
       <button type="button" class="quiet" aria-expanded=${open} aria-controls="song-${song.key}-verdict" onClick=${onOpen}>${texts.song.open}</button></div>`;
   }
   return html`<div class=${cls("verdict-full", (!result || isAsked) && "pending")} id="song-${song.key}-verdict" aria-busy=${!result || isAsked}>
-    ${onOpen && html`<div class="verdict-short"><span></span><span></span><button type="button" class="quiet" aria-expanded="true" onClick=${onOpen}>${texts.song.open}</button></div>`}
+    ${onOpen && html`<div class="verdict-short"><span></span><span></span><button type="button" class="quiet" aria-expanded="true" onClick=${onOpen}>${texts.song.shut}</button></div>`}
     <${Headline} before=${result?.before} />
     <div class="overview">
       <div><h3>${texts.verdict.heard}</h3>${result ? html`<ul>${found.length ? found.slice(0, MOST_SHOWN).map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingFound}</li>`}</ul>` : html`<${Skeleton} />`}</div>

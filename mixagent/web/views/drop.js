@@ -44,6 +44,6 @@ export function FileButton({ onFiles, folder = false, multiple = true, class: na
 export const DropZone = ({ onFiles, about, words, multiple = true }) => html`<div class="drop" data-drop="zone">
   <svg class="drop-mark" viewBox="0 0 120 60" aria-hidden="true"><path d="M4 26v8M14 18v24M24 24v12M34 10v40M44 20v20M54 4v52M64 16v28M74 22v16M84 8v44M94 20v20M104 26v8M114 22v16" /></svg>
   <p class="drop-words">${words}</p>
-  <div class="drop-buttons"><${FileButton} onFiles=${onFiles} multiple=${multiple} class="primary">${texts.drop.choose}<//>
+  <div class="drop-buttons"><${FileButton} onFiles=${onFiles} multiple=${multiple} class="primary">${multiple ? texts.drop.choose : texts.drop.chooseOne}<//>
     ${multiple && html`<${FileButton} folder onFiles=${onFiles} class="plain-button">${texts.drop.chooseFolder}<//>`}</div>
   <p class="hint">${texts.drop.limits(size(about.limits.upload_bytes), Math.floor(about.limits.duration_s / 60))}</p></div>`;

@@ -37,7 +37,7 @@ export function History() {
     ${problem && html`<${Note} detail=${problem.message} />`}
     ${rows && !rows.length && html`<p class="lead" role="status">${search || kind ? h.noneFound : h.none}</p>`}
     <ul class="history-list" aria-busy=${!rows}>${(rows ?? []).map((job) => html`<li key=${job.id}>
-      <a href="#/jobs/${job.id}"><b>${titleOf(job.name)}</b></a><span>${kindOf(job)} · ${optionWords(job.options)}</span>
+      <a href="#/jobs/${job.id}"><b>${job.kind === "album" ? texts.job.album(job.uploads.length) : titleOf(job.name)}</b></a><span>${kindOf(job)} · ${optionWords(job.options)}</span>
       <span class="state ${job.state}">${h.state[job.state]}</span><span class="soft">${when(job.created_at)}</span>
       <button type="button" class="icon-button" aria-label=${h.remove(titleOf(job.name))} onClick=${() => setDoomed(job)}>×</button></li>`)}</ul>
     ${next && html`<p><${Action} class="plain-button" run=${() => ask(next)} onProblem=${setProblem}>${h.more}<//></p>`}

@@ -24,11 +24,17 @@ export function JobPage({ id, about }) {
   if (job === null) return html`<${Heading}>${j.gone}<//><p class="lead">${texts.errors.gone}</p><p><a href="#/">${j.back}</a></p>`;
   return html`<article class="job" key=${id}>
     <p class="kicker"><a href="#/${isOfStems(job) ? "stems" : ""}">${j.back}</a> · ${kindOf(job)} · ${when(job.created_at)}</p>
-    <${Heading}>${titleOf(job.name)}<//>
+    <${Heading}><${Title} job=${job} /><//>
     ${job.state === "done" ? html`<${Result} job=${job} about=${about} />`
       : isFinal(job) ? html`<${Failed} job=${job}><${Action} class="plain-button" run=${() => again(job)}>${j.retry}<//><//>`
         : html`<${Progress} job=${job} />`}
   </article>`;
+}
+
+/** A job's name; of a master of stems that of the song which they were. */
+function Title({ job }) {
+  const split = useJob(job.options.stems_in?.[0]?.job);
+  return job.kind === "album" ? j.album(job.uploads.length) : titleOf(split?.name ?? job.name);
 }
 
 const isOfStems = (job) => job.kind === "split" || job.kind === "vocals";
@@ -210,13 +216,13 @@ function AlbumResult({ job }) {
   ];
   return html`<${Verdict} result=${result} />
     <section aria-labelledby="listen-title"><h2 id="listen-title">${j.songs}</h2><p class="lead">${j.listenLead}</p>
-      <ol class="versions-list">${masters.map((each, k) => html`<li class=${k === at ? "here" : ""} key=${each.name}><button type="button" class="quiet" aria-pressed=${k === at} onClick=${() => setAt(k)}><b>${titleOf(each.name)}</b></button>
+      <ol class="versions-list songs-of-album">${masters.map((each, k) => html`<li class=${k === at ? "here" : ""} key=${each.name}><button type="button" class="quiet" aria-pressed=${k === at} onClick=${() => setAt(k)}><b>${titleOf(each.name)}</b></button>
         <span>${clock(each.audio.duration_s)}</span><span class="soft">${number(rowOf(each)?.before?.integrated_lufs)} → ${number(rowOf(each)?.after?.integrated_lufs)} LUFS</span>
         <a href=${`${each.url}?download=1`} download>${j.download}</a></li>`)}</ol>
       ${file && html`<${Player} key=${file.url} sides=${sides} lengthS=${file.audio.duration_s} rate=${file.audio.rate_hz} first="after" />`}
       <div class="tools">${job.files.some((each) => each.role === "page") && html`<a class="plain-button" href="/v1/jobs/${job.id}/page" target="_blank" rel="noopener">${j.page}</a>`}</div>
     </section>
-    <section aria-labelledby="done-title"><h2 id="done-title">${j.done}</h2><${List} lines=${result.done} none=${j.nothingDone} /></section>
+    <section class="overview one" aria-labelledby="done-title"><h2 id="done-title">${j.done}</h2><${List} lines=${result.done} none=${j.nothingDone} /></section>
     <${Warnings} lines=${result.warnings} />
     <${Downloads} job=${job} />`;
 }

@@ -14,8 +14,8 @@ const ORDER = ["vocals", "drums", "bass", "guitar", "piano", "other", "accompani
 
 export const stemName = (file) => s.names[file.stem] ?? file.stem ?? file.name;
 
-/** `plain` leaves out the way on to a master. */
-export function Mixer({ job, plain = false }) {
+/** `plain` leaves out the way on to a master; `children` stand beside it. */
+export function Mixer({ job, plain = false, children }) {
   const files = job.files.filter((file) => file.role === "stem" && file.audio)
     .sort((one, other) => ORDER.indexOf(one.stem) - ORDER.indexOf(other.stem));
   const [mix, setMix] = useState(() => Object.fromEntries(files.map((file) => [file.name, { level: 1, isMute: false, isSolo: false }])));
@@ -32,7 +32,7 @@ export function Mixer({ job, plain = false }) {
         <output class="time" aria-live="off">${clock(deck.at)}</output></div>
       <p class="gains" aria-live="polite">${deck.problem ?? ""}</p>
     </div>
-    ${!plain && html`<div class="tools"><${Action} class="primary" run=${() => toMaster(job, files)}>${s.toMaster}<//><span class="hint">${s.toMasterNote}</span></div>`}`;
+    ${!plain && html`<div class="tools"><${Action} class="primary" run=${() => toMaster(job, files)}>${s.toMaster}<//>${children}</div><p class="hint tools-note">${s.toMasterNote}</p>`}`;
 }
 
 const gainOf = (mix, name) => {

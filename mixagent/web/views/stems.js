@@ -60,5 +60,6 @@ function Made({ song }) {
   if (!job) return html`<div class="player-space" aria-busy="true"></div>`;
   if (!isFinal(job)) return html`<${Progress} job=${job} />`;
   if (job.state !== "done") return html`<${Failed} job=${job}><button type="button" class="plain-button" onClick=${back}>${texts.errors.again}</button><//>`;
-  return html`<${Mixer} job=${job} /><p class="tools"><a class="plain-button" href="#/jobs/${job.id}">${texts.job.downloads}</a> <button type="button" class="plain-button" onClick=${back}>${s.what}</button></p>`;
+  return html`<section class="apart"><${Mixer} job=${job}><a class="plain-button" href="#/jobs/${job.id}">${texts.job.downloads}</a>
+    <button type="button" class="plain-button" onClick=${back}>${s.otherWay}</button><//></section>`;
 }
