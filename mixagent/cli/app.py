@@ -46,6 +46,12 @@ COMMANDS = {
     "models path": "models:path",
     "models rollback": "models:rollback",
     "serve": "serve:serve",
+    "remote master": "remote:master",
+    "remote analyze": "remote:analyze",
+    "remote restore": "remote:restore",
+    "remote split": "remote:split",
+    "remote vocals": "remote:vocals",
+    "remote album": "remote:album",
     "doctor": "doctor:doctor",
 }
 """Every command: its name, and the module and function here that it is."""
@@ -54,6 +60,7 @@ GROUPS = {
     "corpus": "The songs that training learns from.",
     "experience": "What was remembered of mastered songs, here only.",
     "models": "Models: what is here, how to get the rest.",
+    "remote": "The same commands, run by a service that `mixagent serve` is elsewhere.",
     "profile": "Profiles: what songs measure, to master towards without their audio.",
 }
 """What the commands of several words have in common."""

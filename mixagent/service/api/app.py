@@ -16,6 +16,7 @@ from mixagent import __version__, web
 from mixagent.service.api import admin, events, files, info, jobs, tus, uploads
 from mixagent.service.api.hub import Hub
 from mixagent.service.api.security import Guard, problem_response
+from mixagent.service.jobs.kinds import KINDS
 from mixagent.service.problems import Problem
 from mixagent.service.service import Service
 
@@ -108,7 +109,7 @@ def _invalid(_request: Request, error: Exception) -> Response:
 def _place(location: Sequence[int | str]) -> str:
     """The name of a field as its sender knows it: without the body, the kind, and the types tried."""
     names = [str(part) for part in location[1:]]
-    if location[0] == "body" and names and names[0] in info.KINDS:
+    if location[0] == "body" and names and names[0] in KINDS:
         names = names[1:]
     if names[:1] == ["options"]:
         names = names[1:]

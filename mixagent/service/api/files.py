@@ -60,7 +60,8 @@ def peaks(
         return waveform(None if row is None else row.peaks, found.audio, points)
 
 
-@router.api_route("/jobs/{id_}/files/{name}", methods=["GET", "HEAD"])
+@router.head("/jobs/{id_}/files/{name}", include_in_schema=False)
+@router.get("/jobs/{id_}/files/{name}")
 def file(
     id_: str, name: str, request: Request, service: ServiceDep, caller: Reader, download: bool = False
 ) -> Response:
@@ -119,7 +120,8 @@ def link(id_: str, body: NewLink, request: Request, service: ServiceDep, caller:
     return {"url": f"/v1/links/{token}", "expires_at": time_text(until)}
 
 
-@router.api_route("/links/{token}", methods=["GET", "HEAD"])
+@router.head("/links/{token}", include_in_schema=False)
+@router.get("/links/{token}")
 async def linked(token: str, request: Request, service: ServiceDep, download: bool = False) -> Response:
     """What a signed link leads to."""
     words = service.signer.read(LINK, token)

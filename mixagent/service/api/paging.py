@@ -41,19 +41,19 @@ Page = Annotated[Asked, Depends(_asked)]
 
 def page_of(
     session: Session,
-    wanted: Select[tuple[T]],
+    wanted: Select[T],
     page: Asked,
     time: InstrumentedAttribute[Any],
-    id_: InstrumentedAttribute[str],
+    id_: InstrumentedAttribute[Any],
 ) -> tuple[Sequence[T], str | None]:
     """The rows of a page, and the cursor of the next one."""
     if page.after is not None:
         at, _, last = page.after.partition("~")
         try:
-            when = float(at)
+            when, which = float(at), id_.type.python_type(last)
         except ValueError:
             raise Problem("request", "after is no cursor of this list", field="after") from None
-        wanted = wanted.where(or_(time < when, and_(time == when, id_ < last)))
+        wanted = wanted.where(or_(time < when, and_(time == when, id_ < which)))
     rows = session.scalars(wanted.order_by(time.desc(), id_.desc()).limit(page.limit + 1)).all()
     if len(rows) <= page.limit:
         return rows, None

@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mixagent.service.access import SCOPES
-
 from mixagent.service.jobs.options import (
     AlbumOptions,
     AnalyzeOptions,

@@ -163,6 +163,11 @@ class Guard:
             Problem: it did not.
         """
         headers = Headers(scope=scope)
+        size = headers.get("Content-Length", "0")
+        if not scope["path"].startswith(_UPLOADS) and (
+            not size.isdigit() or int(size[:18]) > MOST_JSON_BYTES
+        ):
+            raise Problem("too_large", f"a body has at most {MOST_JSON_BYTES} bytes")
         settings = self._service.settings
         host = headers.get("Host", "")
         name = urlsplit(f"//{host}").hostname or ""

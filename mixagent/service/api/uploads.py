@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -28,7 +28,7 @@ _PIECE_BYTES = 1 << 20
 
 @router.post("", status_code=201)
 async def upload(
-    request: Request, service: ServiceDep, caller: Writer, name: str = Query(default="song", max_length=500)
+    request: Request, service: ServiceDep, caller: Writer, name: str = Query(default="song", max_length=4096)
 ) -> dict[str, Any]:
     """Send a file: as the part `file` of multipart/form-data, or as the body itself."""
     stated = _stated_bytes(request.headers)
@@ -80,7 +80,7 @@ def _copy(part: UploadFile, service: Service, id_: str) -> None:
         shutil.copyfileobj(part.file, opened, _PIECE_BYTES)
 
 
-async def _counted(pieces: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
+async def _counted(pieces: AsyncIterator[bytes], most: int) -> AsyncGenerator[bytes, None]:
     taken = 0
     async for piece in pieces:
         taken += len(piece)
@@ -172,7 +172,8 @@ def delete_upload(id_: str, request: Request, service: ServiceDep, caller: Write
     return Response(status_code=204)
 
 
-@router.api_route("/{id_}/content", methods=["GET", "HEAD"])
+@router.head("/{id_}/content", include_in_schema=False)
+@router.get("/{id_}/content")
 def content(
     id_: str, request: Request, service: ServiceDep, caller: Reader, download: bool = False
 ) -> Response:

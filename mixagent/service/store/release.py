@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select, union
+from sqlalchemy import CompoundSelect, select, union
 from sqlalchemy.orm import Session
 
 from mixagent.service.store.blobs import Blobs
@@ -17,7 +17,7 @@ from mixagent.service.store.tables import Job, JobFile, JobInput, Upload
 
 def named_blobs(session: Session) -> set[str]:
     """Every blob that a row names."""
-    named = union(
+    named: CompoundSelect[str] = union(
         select(Upload.blob).where(Upload.blob.is_not(None)), select(JobInput.blob), select(JobFile.blob)
     )
     return {blob for (blob,) in session.execute(named)}

@@ -20,6 +20,10 @@ RECEIVING, CHECKING, READY, REFUSED = "receiving", "checking", "ready", "refused
 _ID, _NAME, _HASH, _WORD = String(40), String(200), String(64), String(40)
 
 
+Data = bytes
+"""A column of bytes; tables have columns called so."""
+
+
 class Base(DeclarativeBase):
     """Base of all tables."""
 
@@ -60,7 +64,7 @@ class Upload(Base):
     received_bytes: Mapped[int] = mapped_column(Integer, default=0)
     blob: Mapped[str | None] = mapped_column(_HASH, index=True)
     audio: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    peaks: Mapped[bytes | None] = mapped_column(LargeBinary, nullable=True, deferred=True)
+    peaks: Mapped[Data | None] = mapped_column(LargeBinary, nullable=True, deferred=True)
     warnings: Mapped[list[str]] = mapped_column(JSON, default=list)
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     created_at: Mapped[float] = mapped_column(Float, index=True)
@@ -147,7 +151,7 @@ class JobFile(Base):
     bytes: Mapped[int] = mapped_column(Integer)
     blob: Mapped[str] = mapped_column(_HASH, index=True)
     audio: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    peaks: Mapped[bytes | None] = mapped_column(LargeBinary, nullable=True, deferred=True)
+    peaks: Mapped[Data | None] = mapped_column(LargeBinary, nullable=True, deferred=True)
 
 
 class JobEvent(Base):

@@ -84,6 +84,8 @@ def _audio(file: Path, name: str, folder: Path, longest_s: float) -> dict[str, A
         decoded = decode(file, samples, _Watch(samples, longest_s * stated.rate * stated.channels))
         info, audio = asdict(decoded.info), decoded.audio
         duration_s = audio.frames / audio.rate
+        if duration_s > longest_s:
+            return _too_long(name, duration_s, longest_s)
         peaks = peaks_of(blocks(audio), audio.frames)
     except _TooLongError:
         return _too_long(name, None, longest_s)
@@ -120,7 +122,7 @@ class _Watch:
 
 
 def _too_long(name: str, duration_s: float | None, longest_s: float) -> dict[str, Any]:
-    lasts = "goes on" if duration_s is None else f"lasts {duration_s / 60:.0f} minutes"
+    lasts = "goes on" if duration_s is None else f"lasts {duration_s / 60:.1f} minutes"
     return _problem("too_long", f"{name} {lasts}: a song has at most {longest_s / 60:g}")
 
 

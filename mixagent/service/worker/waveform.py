@@ -51,7 +51,7 @@ class Peaks:
     def packed(self) -> bytes:
         """All lows, then all highs, a signed byte each."""
         both = np.clip(np.concatenate([self._low, self._high]), -1.0, 1.0)
-        return np.round(both * _SCALE).astype(np.int8).tobytes()
+        return bytes(np.round(both * _SCALE).astype(np.int8))
 
 
 def unpacked(peaks: bytes, points: int) -> tuple[list[float], list[float]]:

@@ -1,0 +1,149 @@
+"""Uploads: what is taken, what is refused, and what is left of either."""
+
+import io
+import struct
+import wave
+
+import pytest
+from services import called
+from songs import write_song
+
+from mixagent.service.settings import Limits, ServiceSettings
+
+FORM = {"file": ("My song.wav", b"", "audio/wav")}
+
+
+def test_a_form_and_the_bytes_as_they_are_give_the_same_upload(api, short_song):
+    data = short_song.read_bytes()
+    form = api.post("/v1/uploads", files={"file": ("a.wav", data)}).json()
+    plain = api.post("/v1/uploads", params={"name": "a.wav"}, content=data).json()
+    assert form["state"] == plain["state"] == "ready"
+    assert form["sha256"] == plain["sha256"]
+    assert form["audio"] == plain["audio"]
+    assert plain["audio"] == {
+        "container": "WAV",
+        "codec": "FLOAT",
+        "rate_hz": 44100,
+        "channels": 2,
+        "bit_depth": 32,
+        "duration_s": 2.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "status"),
+    [
+        (b"", "type", 415),
+        (b"\x89PNG\r\n\x1a\n" + bytes(4000), "type", 415),
+        (b"RIFF" + bytes(100), "type", 415),
+        (b"<script>alert(1)</script>" * 200, "type", 415),
+    ],
+)
+def test_what_is_no_audio_by_its_content_is_refused_whatever_its_name(api, data, code, status):
+    answer = api.post("/v1/uploads", params={"name": "song.wav"}, content=data)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert api.get("/v1/uploads").json()["uploads"] == []
+    assert list(api.service.settings.incoming.glob("upl_*")) == []
+
+
+def test_a_song_that_is_longer_than_allowed_is_refused_even_where_its_header_lies(tmp_path, short_song):
+    with called(tmp_path, limits=Limits(duration_s=1.0)) as api:
+        answer = api.post("/v1/uploads", content=short_song.read_bytes())
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_long")
+        short = io.BytesIO()
+        with wave.open(short, "wb") as file:
+            file.setparams((2, 2, 44100, 0, "NONE", ""))
+            file.writeframes(bytes(4 * 44100 * 8))
+        data = bytearray(short.getvalue())
+        # The header says half a second of the eight.
+        data[40:44] = struct.pack("<I", 4 * 22050)
+        answer = api.post("/v1/uploads", content=bytes(data))
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_long")
+
+
+def test_more_bytes_than_allowed_are_refused_whether_they_are_stated_or_not(tmp_path, short_song):
+    with called(tmp_path, limits=Limits(upload_bytes=100_000)) as api:
+
+        async def pieces():
+            for _ in range(8):
+                yield bytes(200_000)
+
+        for content in (short_song.read_bytes(), pieces()):
+            answer = api.post("/v1/uploads", content=content)
+            assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+        answer = api.post("/v1/uploads", files={"file": ("a.wav", bytes(2_000_000))})
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+        assert list(api.service.settings.incoming.glob("upl_*")) == []
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\boot.ini", "boot.ini"),
+        ("a/b/Ünï cödé.wav", "Ünï cödé.wav"),
+        ("<img src=x onerror=alert(1)>.wav", "_img src=x onerror=alert(1)_.wav"),
+        ("line\r\nbreak\x00.wav", "line__break_.wav"),
+        ("...", "song"),
+        (".wav", "wav"),
+        ("x" * 500 + ".wav", "x" * 120 + ".wav"),
+    ],
+)
+def test_a_name_keeps_nothing_that_leads_elsewhere(api, short_song, sent, kept):
+    assert api.upload(short_song, sent)["name"] == kept
+
+
+def test_a_profile_and_a_cue_sheet_are_told_from_songs(api, tmp_path):
+    sheet = tmp_path / "album.cue"
+    sheet.write_text('FILE "a.wav" WAVE\n  TRACK 01 AUDIO\n')
+    assert api.upload(sheet, "album.cue")["kind"] == "cue"
+    answer = api.post("/v1/uploads", params={"name": "p.json"}, content=b"{}")
+    assert answer.json()["code"] == "type"
+
+
+def test_a_form_without_a_file_is_told_so(api):
+    answer = api.post("/v1/uploads", data={"file": "words"}, files={"other": ("a", b"b")})
+    assert (answer.status_code, answer.json()["field"]) == (400, "file")
+
+
+def test_a_deleted_upload_leaves_nothing(api, short_song):
+    first, second = api.upload(short_song), api.upload(short_song)
+    blobs = api.service.settings.blobs
+    assert api("DELETE", f"/v1/uploads/{first['id']}").status_code == 204
+    # The other one has the same bytes.
+    assert api.get(f"/v1/uploads/{second['id']}/content").content == short_song.read_bytes()
+    assert api("DELETE", f"/v1/uploads/{second['id']}").status_code == 204
+    assert [path for path in blobs.rglob("*") if path.is_file()] == []
+    assert api.get(f"/v1/uploads/{second['id']}").status_code == 404
+
+
+def test_the_waveform_has_the_extremes_of_the_song(api, short_song, tmp_path):
+    song = write_song(tmp_path / "two.wav", seconds=2.0)
+    upload = api.upload(song)
+    shown = api.get(f"/v1/uploads/{upload['id']}/peaks", params={"points": 10}).json()
+    import soundfile
+
+    samples, _ = soundfile.read(song, dtype="float32")
+    parts = [samples[n * len(samples) // 10 : (n + 1) * len(samples) // 10] for n in range(10)]
+    assert shown["max"] == pytest.approx([part.max() for part in parts], abs=0.005)
+    assert shown["min"] == pytest.approx([part.min() for part in parts], abs=0.005)
+
+
+def test_checking_that_a_kill_interrupted_goes_on(tmp_path, short_song):
+    from mixagent.service.store.tables import Upload
+
+    with called(tmp_path) as api:
+        row = api.service.uploads.begin("local", "song.wav", short_song.stat().st_size)
+        api.service.uploads.file(row.id).write_bytes(short_song.read_bytes())
+        assert api.service.uploads.received(row.id).state == "checking"
+    with called(tmp_path) as api:
+        api.service.uploads.check_left()
+        with api.service.database.reading() as session:
+            assert session.get(Upload, row.id).state == "ready"
+
+
+def test_settings_have_no_limit_that_refuses_an_ordinary_song():
+    limits = ServiceSettings(data=None).limits
+    assert limits.upload_bytes >= 200e6
+    assert limits.duration_s >= 600
