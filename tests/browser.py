@@ -39,7 +39,9 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """What JavaScript returns, or a promise that it returns comes to."""
-        wrapped = f"const done = arguments[0]; (async () => {{ {script} }})().then(done, (e) => done(`${{e}}`))"
+        wrapped = (
+            f"const done = arguments[0]; (async () => {{ {script} }})().then(done, (e) => done(`${{e}}`))"
+        )
         return _post(f"{self.session}/execute/async", {"script": wrapped, "args": []})
 
     def cdp(self, method: str, **parameters: Any) -> Any:
@@ -64,7 +66,7 @@ class Browser:
             mobile=width < 600,
         )
 
-    def drop(self, *files: Path, x: int = 400, y: int = 400) -> None:
+    def drop(self, *files: Path, x: int = 200, y: int = 300) -> None:
         """Drag files over the page and let go."""
         data = {"items": [], "files": [str(path) for path in files], "dragOperationsMask": 1}
         for kind in ("dragEnter", "dragOver", "drop"):
@@ -96,6 +98,11 @@ class Browser:
         with urllib.request.urlopen(f"{self.session}/window", timeout=60) as answer:
             handle: str = json.load(answer)["value"]
         return handle
+
+    def close_tab(self, handle: str) -> None:
+        """Close a tab."""
+        self.to_tab(handle)
+        _delete(f"{self.session}/window")
 
     def to_tab(self, handle: str) -> None:
         """Go to a tab."""
@@ -130,7 +137,7 @@ def browsing(url: str, profile: Path, *arguments: str) -> Iterator[Browser]:
         session += "/" + _post(session, wanted)["sessionId"]
         _post(f"{session}/url", {"url": url})
         yield Browser(session)
-        urllib.request.urlopen(urllib.request.Request(session, method="DELETE"), timeout=60).close()
+        _delete(session)
     finally:
         driver.terminate()
         driver.communicate()
@@ -149,6 +156,10 @@ def until(read: Callable[[], Any], done: Callable[[Any], bool], seconds: float =
     while not done(value := read()) and time.monotonic() < end:
         time.sleep(0.05)
     return value
+
+
+def _delete(url: str) -> None:
+    urllib.request.urlopen(urllib.request.Request(url, method="DELETE"), timeout=60).close()
 
 
 def _post(url: str, body: dict[str, Any]) -> Any:
