@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
-from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_damage, make_case
-from mixagent.envs.corpus import SPLITS, Corpus, Song, Split
+from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_damage, make_case, separate
+from mixagent.envs.corpus import RATE_HZ, SPLITS, Corpus, Song, Split
+from mixagent.envs.disorders import by_role, draw_any, there
 from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import InputError, OutputError, UsageError
@@ -19,11 +20,13 @@ from mixagent.pipeline.files import append_line, heal_lines, read_lines
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.separation.base import Separator
 from mixagent.pipeline.separation.choice import choose_separator
-from mixagent.pipeline.types import Audio, Progress
+from mixagent.pipeline.types import Progress, Stems, load
 
 MIXTURE: Mapping[Curriculum, float] = {"none": 0.15, "single": 0.35, "pair": 0.15, "all": 0.35}
 """Share of each stage in a store."""
 
+ALONE_SHARE = 0.5
+"""Share of the cases in disorder that have no other damage."""
 
 _CANDIDATES = 3
 _ATTEMPTS = 6
@@ -42,6 +45,9 @@ class Recipe:
         stems_share: share of the cases that are taken apart, 0..1.
         separator: by which separator.
         rough_share: share of the cases that have damage of no particular kind, and no other.
+        disorder_share: share of the cases taken apart whose stems are put in disorder.
+        heard_s: so much of the song around a segment is damaged alike and analysed, as the product does with
+            whole songs; less in a short song, and never less than the segment.
         repairs: whether the damaged mixes are repaired, as the product does before anything else.
     """
 
@@ -51,11 +57,13 @@ class Recipe:
     stems_share: float = 1.0
     separator: str = "spleeter"
     rough_share: float = 0.0
+    disorder_share: float = 0.0
+    heard_s: float = 0.0
     repairs: bool = True
 
     def differing(self, row: Mapping[str, Any]) -> str | None:
         """The setting by which a row of the index with this split and seed differs; None for none."""
-        made = {"repairs": False, **row.get("recipe", {})}
+        made = {"repairs": False, "disorder_share": 0.0, "heard_s": 0.0, **row.get("recipe", {})}
         now = self.to_json()
         return next((f"{key}={value}" for key, value in made.items() if now.get(key) != value), None)
 
@@ -84,19 +92,27 @@ class Builder:
         separator = self._separator() if random.random() < recipe.stems_share else None
         drawn = self._segment(random)
         if random.random() < recipe.rough_share:
-            done = Damage({}, {}, {}, done.seed, rough=True)
+            done = Damage({}, {}, None, done.seed, rough=True)
         if isinstance(drawn, str):
             return {**row, "skipped": drawn}
-        song, start_s, original = drawn
-        name = f"{song.id}@{start_s:.2f}#{recipe.seed}.{number}"
-        case = make_case(name, original, done, separator, TARGETS["streaming"], repairs=recipe.repairs)
+        true_stems = None
+        if separator and random.random() < recipe.disorder_share:
+            true_stems = drawn.true_stems(separator)
+            done = _disordered(done, true_stems, random)
+        name = f"{drawn.song.id}@{drawn.start_s:.2f}#{recipe.seed}.{number}"
+        case = make_case(
+            *(name, load(drawn.heard.mix), done, separator, TARGETS["streaming"], drawn.segment),
+            repairs=recipe.repairs,
+            true_stems=true_stems,
+        )
         assert case.damage is not None
         return {
             **row,
             "name": name,
-            "song": song.id,
+            "song": drawn.song.id,
             "severities": dict(case.damage.severities),
             "mechanisms": dict(case.damage.mechanisms),
+            "disorder": case.damage.disorder.kinds if case.damage.disorder else (),
             "rough": case.damage.rough,
             "stems": list(case.stems.parts),
             "bytes": self.store.save(case),
@@ -105,29 +121,63 @@ class Builder:
     def _separator(self) -> Separator:
         return choose_separator(self.recipe.separator, "cpu").separator
 
-    def _segment(self, random: np.random.Generator) -> tuple[Song, float, Audio] | str:
-        """A song, a start and what sounds there; or why none of some attempts gave one."""
-        reason = "no song is long enough"
+    def _segment(self, random: np.random.Generator) -> _Drawn | str:
+        """A part of a song that is not silent; or why none of some attempts gave one."""
+        reason, seconds = "no song is long enough", self.recipe.seconds
         for _ in range(_ATTEMPTS):
             song = self.songs[int(random.integers(len(self.songs)))]
-            latest_s = song.duration_s - self.recipe.seconds - _EDGE_S
+            latest_s = song.duration_s - seconds - _EDGE_S
             if latest_s <= _EDGE_S:
                 continue
             starts = np.round(random.uniform(_EDGE_S, latest_s, _CANDIDATES), 2)
             try:
-                drawn = [(float(s), self.corpus.segment(song, float(s), self.recipe.seconds)) for s in starts]
+                drawn = [(float(s), self.corpus.stems(song, float(s), seconds)) for s in starts]
+                start_s, stems = max(drawn, key=lambda pair: _power(pair[1]))
+                if _power(stems) > _LEAST_POWER:
+                    return self._heard(song, start_s, stems)
             except InputError as error:
                 reason = str(error)
                 continue
-            start_s, audio = max(drawn, key=lambda pair: _power(pair[1]))
-            if _power(audio) > _LEAST_POWER:
-                return song, start_s, audio
             reason = f"{song.id} is silent where it was cut"
         return reason
 
+    def _heard(self, song: Song, start_s: float, stems: Stems) -> _Drawn:
+        seconds = self.recipe.seconds
+        heard_s = min(self.recipe.heard_s, song.duration_s)
+        if heard_s <= seconds:
+            return _Drawn(song, start_s, stems, None)
+        from_s = round(min(max(start_s - (heard_s - seconds) / 2, 0.0), song.duration_s - heard_s), 2)
+        first = round((start_s - from_s) * RATE_HZ)
+        segment = slice(first, first + round(seconds * RATE_HZ))
+        return _Drawn(song, start_s, self.corpus.stems(song, from_s, heard_s), segment)
 
-def _power(audio: Audio) -> float:
-    return float(np.mean(np.square(audio.samples, dtype=np.float64))) if audio.frames else 0.0
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Part of a song in the stems that it comes in, and where in it the case's segment lies."""
+
+    song: Song
+    start_s: float
+    heard: Stems
+    segment: slice | None
+
+    def true_stems(self, separator: Separator) -> Stems:
+        """The song's own stems by role, or those that the separator finds."""
+        return by_role(self.heard) if self.heard.parts else separate(load(self.heard.mix), separator)
+
+
+def _disordered(done: Damage, stems: Stems, random: np.random.Generator) -> Damage:
+    sounding = there(stems)
+    if len(sounding) < 2:
+        return done
+    if random.random() < ALONE_SHARE:
+        done = Damage({}, {}, None, done.seed)
+    return replace(done, disorder=draw_any(random, sounding))
+
+
+def _power(stems: Stems) -> float:
+    samples = load(stems.mix).samples
+    return float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
 
 
 def build_cases(
@@ -144,6 +194,8 @@ def build_cases(
     stems_share: float = 1.0,
     separator: str = "spleeter",
     rough_share: float = 0.0,
+    disorder_share: float = 0.0,
+    heard_s: float = 0.0,
 ) -> None:
     """Fill a store with `count` cases of a split; those that it holds already are kept.
 
@@ -161,6 +213,8 @@ def build_cases(
         stems_share: share of the cases that are taken apart; the others have no stems.
         separator: by which separator.
         rough_share: share of the cases that have damage of no particular kind, and no other.
+        disorder_share: share of the cases taken apart whose stems are put in disorder.
+        heard_s: so much of the song around a segment is analysed; the segment alone by default.
 
     Raises:
         InputError: the split has no song.
@@ -170,7 +224,7 @@ def build_cases(
     songs = tuple(corpus.songs(split=split, fit="clean truth"))
     if not songs:
         raise InputError(f"the corpus has no song of the split {split!r} that is fit for clean truth")
-    recipe = Recipe(split, seed, seconds, stems_share, separator, rough_share)
+    recipe = Recipe(split, seed, seconds, stems_share, separator, rough_share, disorder_share, heard_s)
     _fill(Builder(store, corpus, songs, recipe), count, workers, disk_gb, progress)
 
 

@@ -20,7 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mixagent.envs.context import Context
-from mixagent.envs.pathologies import KINDS, MECHANISMS, MOST_SCRAMBLED_DB, Kind, damage, rebalance
+from mixagent.envs.disorders import Disorder, disorder, stem_levels_db
+from mixagent.envs.pathologies import KINDS, MECHANISMS, Kind, damage
 from mixagent.envs.random_degradation import degrade_randomly
 from mixagent.envs.repaired import repaired_mix
 from mixagent.pipeline.chain.mixing import Levels, measure_levels
@@ -49,8 +50,6 @@ ROUGH = "rough"
 """In a case's kinds: damage of no particular kind."""
 
 LEAST_SEVERITY = 0.2
-SCRAMBLED_SHARE = 0.3
-"""Share of the damaged cases whose stems are also out of balance, where there are stems."""
 
 # A later one must not undo an earlier one: see `damage_all`.
 _ORDER: tuple[Kind, ...] = ("mud", "panning", "flatness", "holes", "shimmer")
@@ -65,21 +64,46 @@ class Damage:
     Attributes:
         severities: 0..1 of each pathology that was put in.
         mechanisms: by which mechanism of `MECHANISMS` each was.
-        balance_db: by how much each stem was raised before that.
+        disorder: of the stems, before that.
         seed: what the mechanisms drew their frequencies and sides from.
         rough: after that, damage of no particular kind was done, see `envs.random_degradation`.
     """
 
     severities: Mapping[Kind, float]
     mechanisms: Mapping[Kind, str]
-    balance_db: Mapping[str, float]
+    disorder: Disorder | None
     seed: int
     rough: bool = False
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of damage: the pathologies, then `ROUGH`; empty for an untouched case."""
-        return (*self.severities, *((ROUGH,) if self.rough else ()))
+        """The kinds of damage: pathologies, kinds of the disorder, `ROUGH`; empty for an untouched case."""
+        disordered = self.disorder.kinds if self.disorder else ()
+        return (*self.severities, *disordered, *((ROUGH,) if self.rough else ()))
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Damage:
+        """Read the fields as JSON has them; an older version knew a balance and no other disorder."""
+        done = {**data, "disorder": None}
+        raised_db = done.pop("balance_db", None)
+        if raised_db:
+            done["disorder"] = Disorder.balance(raised_db)
+        elif data.get("disorder"):
+            done["disorder"] = Disorder.from_json(data["disorder"])
+        return cls(**done)
+
+
+@dataclass(frozen=True)
+class TrueLevels:
+    """`stem_levels_db` of the true stems, over all that the case's song analysis covers.
+
+    Attributes:
+        original_db: of the finished music.
+        disordered_db: of what the agent hears, before other damage; the same where there is no disorder.
+    """
+
+    original_db: Mapping[str, float]
+    disordered_db: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -120,6 +144,7 @@ class Case:
         damage: what was done to the original, where it is known.
         distance: to the original, where it is known, of the mix as it was damaged, before repairs.
         song: the analysis of the song around the segment; None where the segment is all there is.
+        true_levels: how loud the stems are in the original and in disorder, where that is known.
     """
 
     name: str
@@ -135,6 +160,7 @@ class Case:
     damage: Damage | None
     distance: Distance | None
     song: SongAnalysis | None = None
+    true_levels: TrueLevels | None = None
 
     def context(self, space: ParameterSpace) -> Context:
         """The context that a policy is shown of this case."""
@@ -170,12 +196,10 @@ def draw_damage(random: np.random.Generator, stage: Curriculum, validation: bool
     chosen = {KINDS[int(k)] for k in random.permutation(len(KINDS))[:count]}
     kinds = [kind for kind in _ORDER if kind in chosen]
     allowed = {k: [m.name for m in MECHANISMS[k] if m.validation_only == validation] for k in kinds}
-    scrambled = count > 0 and random.random() < SCRAMBLED_SHARE
-    voice_db = float(random.uniform(-MOST_SCRAMBLED_DB, MOST_SCRAMBLED_DB))
     return Damage(
         severities={kind: float(random.uniform(LEAST_SEVERITY, 1.0)) for kind in kinds},
         mechanisms={kind: str(random.choice(names)) for kind, names in allowed.items()},
-        balance_db={"vocals": voice_db} if scrambled else {},
+        disorder=None,
         seed=int(random.integers(2**31)),
     )
 
@@ -188,24 +212,26 @@ def make_case(
     target: LoudnessTarget,
     segment: slice | None = None,
     repairs: bool = False,
+    true_stems: Stems | None = None,
 ) -> Case:
     """Damage an original and measure what came of it, as the product would.
 
     Args:
         name: the case's name.
         original: the finished music, mono or stereo, 0.4 s or longer.
-        done: what to do to it. A balance of stems that the separator does not give is left out.
-        separator: takes both the original (for the balance) and the damaged mix apart; None for
-            a case without stems.
+        done: what to do to it. The disorder of stems that are not there is left out.
+        separator: takes the damaged mix apart; None for a case without stems.
         target: what the finaliser will aim at.
         segment: frames of the case within the original; the whole is then damaged and analysed, as the
             product analyses whole songs, and only the segment is rendered and judged. None for all of it.
         repairs: whether the damaged mix is repaired before anything is measured of it, as the product does;
             the case's distance stays that of the mix as it was damaged.
+        true_stems: of the original; None for those that the separator finds, where there is a disorder.
     """
     apart: Separator = separator or NoSeparator()
-    balance_db = {stem: db for stem, db in done.balance_db.items() if stem in apart.stem_names}
-    mix = _scrambled(original, balance_db, apart)
+    if done.disorder and true_stems is None:
+        true_stems = separate(original, apart)
+    mix, done, levels = _in_disorder(original, done, true_stems)
     for kind in _ORDER:
         if kind in done.severities:
             mix = damage(mix, kind, done.severities[kind], done.mechanisms[kind], done.seed)
@@ -213,9 +239,9 @@ def make_case(
         mix = degrade_randomly(mix, np.random.default_rng(done.seed))
     damaged = mix
     mix = repaired_mix(damaged) if repairs else damaged
-    done, stems = replace(done, balance_db=balance_db), separate(mix, apart)
+    stems = separate(mix, apart)
     if segment is None:
-        case = measure_case(name, stems, target, original, done)
+        case = replace(measure_case(name, stems, target, original, done), true_levels=levels)
         return replace(case, distance=Original(original).distance(damaged)) if repairs else case
     parts = {stem: load(part) for stem, part in stems.parts.items()}
     cut = Stems(_cut(mix, segment), {stem: _cut(part, segment) for stem, part in parts.items()})
@@ -232,7 +258,12 @@ def make_case(
     case = measure_case(name, cut, target, truth, done)
     distance = Original(truth).distance(_cut(damaged, segment))
     return replace(
-        case, levels=measure_levels(stems), holes=measure_spectral_holes(mix), song=song, distance=distance
+        case,
+        levels=measure_levels(stems),
+        holes=measure_spectral_holes(mix),
+        song=song,
+        distance=distance,
+        true_levels=levels,
     )
 
 
@@ -273,13 +304,19 @@ def separate(mix: Audio, separator: Separator) -> Stems:
         return Stems(mix, {name: load(part) for name, part in stems.parts.items()})
 
 
-def _scrambled(original: Audio, balance_db: Mapping[str, float], separator: Separator) -> Audio:
-    """The original with its stems raised, at its own power."""
-    if not balance_db:
-        return original
-    samples = load(rebalance(separate(original, separator), balance_db).mix).samples
-    before, after = (float(np.mean(np.square(x, dtype=np.float64))) for x in (original.samples, samples))
-    return Audio(samples * np.float32(np.sqrt(before / after)) if after > 0 else samples, original.rate)
+def _in_disorder(
+    original: Audio, done: Damage, stems: Stems | None
+) -> tuple[Audio, Damage, TrueLevels | None]:
+    """The original with its stems in disorder, what of that could be done, and how loud the stems are."""
+    left = done.disorder.among(tuple(stems.parts)) if done.disorder and stems else None
+    done = replace(done, disorder=left)
+    if stems is None or not stems.parts:
+        return original, done, None
+    levels_db = stem_levels_db(stems)
+    if left is None:
+        return original, done, TrueLevels(levels_db, levels_db)
+    disordered = disorder(stems, left)
+    return load(disordered.mix), done, TrueLevels(levels_db, stem_levels_db(disordered))
 
 
 # --- the store -------------------------------------------------------------------------------------
@@ -309,11 +346,18 @@ class CaseStore:
         return [row for row in read_lines(self.directory / "index.jsonl") if not row.get("skipped")]
 
     def refresh(self, names: Collection[str] | None = None, progress: Progress | None = None) -> None:
-        """Measure cases anew from their samples, for a version that measures otherwise; all by default."""
+        """Measure cases anew from their samples, for a version that measures otherwise; all by default.
+
+        Raises:
+            InputError: a case that was analysed within more of its song than the store keeps.
+        """
         chosen = list(self.names() if names is None else names)
         for done, name in enumerate(chosen, 1):
             case = self.load(name)
-            self.save(measure_case(name, case.stems, case.target, case.original, case.damage))
+            if case.song is not None:
+                raise InputError(f"{self.path(name)}: {name!r} was analysed within its song: build it anew")
+            fresh = measure_case(name, case.stems, case.target, case.original, case.damage)
+            self.save(replace(fresh, true_levels=case.true_levels))
             if progress:
                 progress(done / len(chosen))
 
@@ -356,7 +400,7 @@ class CaseStore:
 
 def kinds_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     """`Damage.kinds` of a row of the index."""
-    return (*row["severities"], *((ROUGH,) if row.get("rough") else ()))
+    return (*row["severities"], *row.get("disorder", ()), *((ROUGH,) if row.get("rough") else ()))
 
 
 def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -374,6 +418,9 @@ def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
     }
     arrays |= {"gaps.hz": case.holes.hz, "gaps.missing_db": case.holes.missing_db}
     arrays |= {f"features.{name}": values for name, values in case.features.items()}
+    if case.song is not None:
+        arrays |= {f"song.features.{name}": values for name, values in case.song.features.items()}
+        arrays["song.bands"] = np.ascontiguousarray(case.song.bands)
     return arrays, {
         "name": case.name,
         "rate": mix.rate,
@@ -388,7 +435,33 @@ def _packed(case: Case) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         "target": asdict(case.target),
         "damage": None if case.damage is None else asdict(case.damage),
         "distance": None if case.distance is None else asdict(case.distance),
+        "song": None if case.song is None else _song_packed(case.song),
+        "true_levels": None if case.true_levels is None else asdict(case.true_levels),
     }
+
+
+def _song_packed(song: SongAnalysis) -> dict[str, Any]:
+    return {
+        "analysis": song.analysis.to_json(),
+        "diagnosis": song.diagnosis.to_json(),
+        "measures": None if song.measures is None else song.measures.to_json(),
+        "stems": {name: analysis.to_json() for name, analysis in song.stems.items()},
+    }
+
+
+def _song_unpacked(arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]) -> SongAnalysis:
+    return SongAnalysis(
+        analysis=Analysis.from_json(data["analysis"]),
+        diagnosis=Diagnosis.from_json(data["diagnosis"]),
+        measures=None if data["measures"] is None else SongMeasures.from_json(data["measures"]),
+        bands=arrays["song.bands"],
+        stems={name: Analysis.from_json(row) for name, row in data["stems"].items()},
+        features=_under("song.features.", arrays),
+    )
+
+
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)}
 
 
 def _scale(audio: Audio) -> float:
@@ -400,7 +473,6 @@ def _unpacked(arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]) -> Ca
         name: Audio(arrays[name].astype(np.float32) * np.float32(scale), data["rate"])
         for name, scale in data["scales"].items()
     }
-    prefix = "features."
     return Case(
         name=data["name"],
         original=audio["mix"] if data["untouched"] else audio.get("original"),
@@ -413,9 +485,11 @@ def _unpacked(arrays: Mapping[str, NDArray[Any]], data: Mapping[str, Any]) -> Ca
         stem_analyses={name: Analysis.from_json(row) for name, row in data["stem_analyses"].items()},
         diagnosis=Diagnosis.from_json(data["diagnosis"]),
         target=LoudnessTarget(**data["target"]),
-        features={key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)},
-        damage=None if data["damage"] is None else Damage(**data["damage"]),
+        features=_under("features.", arrays),
+        damage=None if data["damage"] is None else Damage.from_json(data["damage"]),
         distance=None if data["distance"] is None else Distance(**data["distance"]),
+        song=_song_unpacked(arrays, data["song"]) if data.get("song") else None,
+        true_levels=TrueLevels(**data["true_levels"]) if data.get("true_levels") else None,
     )
 
 

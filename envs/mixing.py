@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from functools import cached_property, partial
 from typing import Any, Protocol, cast
 
 import gymnasium
@@ -19,14 +20,18 @@ from numpy.typing import NDArray
 from mixagent.envs.cases import Case, CaseStore
 from mixagent.envs.context import Context
 from mixagent.envs.observation import Last, Observation, observe, shapes, truth_of
+from mixagent.pipeline.chain.mastering import extends, is_mastered
+from mixagent.pipeline.chain.mixing import is_active, strip_blocks
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.highs import Highs, measure_highs
 from mixagent.pipeline.render import render, render_stem
-from mixagent.pipeline.types import FloatArray, load
+from mixagent.pipeline.types import Audio, FloatArray, collect, load
 from mixagent.reward.model import RewardModel, Score
 from mixagent.reward.recovery import UNIT_DB, Distance, Original
-from mixagent.reward.render_pair import AnalysedAudio, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, AnalysedStems, RenderPair
 from mixagent.reward.terms.truth import LEAST_DISTANCE
 
 ENV_ID = "mixagent/Mixing-v0"
@@ -104,33 +109,71 @@ class Material:
         truth: `truth_of` the case.
         before: the input, as the reward listens to it.
         original: the truth, where it is known.
+        stems: the stems of the input, as the reward listens to them.
     """
 
     def __init__(self, case: Case, space: ParameterSpace) -> None:
         self.case, self.context, self.truth = case, case.context(space), truth_of(case)
         self.original = Original(case.original) if case.original is not None else None
         self.before = _Input(case, self.original)
+        parts = {name: load(part) for name, part in case.stems.parts.items()}
+        self.stems = AnalysedStems(self.before, parts, case.stem_analyses)
 
-    def render_pair(self, settings: Settings, vocals: bool = False) -> RenderPair:
+    @cached_property
+    def highs(self) -> Highs:
+        """Where the highs of the case end, measured for the first render that extends them."""
+        return measure_highs(self.case.stems.mix)
+
+    def render_pair(self, settings: Settings, stems: bool = False) -> RenderPair:
         """Render the case under these settings, as the product does, for the reward to judge.
 
         Args:
             settings: a value for every parameter.
-            vocals: also render the vocal stem alone, for the terms that listen to it.
+            stems: also render each stem alone, for the terms that judge stems.
         """
-        case, stem = self.case, "vocals"
-        done = render(case.stems, settings, case.target, levels=case.levels, holes=case.holes)
-        alone = vocals and stem in case.stems.parts
+        case = self.case
+        highs = self.highs if extends(settings) else None
+        alone = stems and bool(case.stems.parts)
+        strips = self._strips(settings) if alone else {}
+        done = render(
+            *(case.stems, settings, case.target),
+            levels=case.levels,
+            holes=case.holes,
+            highs=highs,
+            strips_done=strips,
+        )
+        after = AnalysedAudio(load(done.audio))
         return RenderPair(
             before=self.before,
-            after=AnalysedAudio(load(done.audio)),
+            after=after,
             settings=settings,
             finish=done.finish,
             original=self.original,
-            vocals_before=load(case.stems.parts[stem]) if alone else None,
-            vocals_after=load(render_stem(case.stems, stem, settings, case.levels)) if alone else None,
+            stems_before=self.stems if alone else None,
+            stems_after=self._rendered(after, settings, strips) if alone else None,
             target=case.target,
         )
+
+    def _strips(self, settings: Settings) -> dict[str, Audio]:
+        """The stems that these settings move, behind their strips: heard in the mix, and alone."""
+        stems, levels = self.case.stems, self.case.levels
+        return {
+            name: collect(strip_blocks(stems, name, settings, levels), part.rate, part.channels)
+            for name, part in stems.parts.items()
+            if is_active(settings, name)
+        }
+
+    def _rendered(
+        self, after: AnalysedAudio, settings: Settings, strips: Mapping[str, Audio]
+    ) -> AnalysedStems:
+        """The stems behind their strips, those not moved as they are; the voice behind the master."""
+        case, parts, analyses = self.case, {**self.stems.stems, **strips}, dict(self.case.stem_analyses)
+        analyses |= {name: analyse(part) for name, part in strips.items()}
+        heard = "vocals" in parts and is_mastered(settings)
+        highs = self.highs if heard and extends(settings) else None
+        known = (case.levels, case.holes, highs, strips)
+        voice = partial(render_stem, case.stems, "vocals", settings, *known) if heard else None
+        return AnalysedStems(after, parts, analyses, voice)
 
 
 @dataclass(frozen=True)
@@ -202,7 +245,7 @@ class MixingEnv(gymnasium.Env[Observation, FloatArray]):
         adviser: whose settings the observation gives as advice.
         target: what the finaliser aims at; by default the case's own target.
         episodes_per_case: so many episodes in a row are about one case.
-        vocals: also render the vocal stem alone, for terms that listen to it.
+        hears_stems: also render each stem alone; by default where a term of the reward judges stems.
 
     Attributes:
         choice: the parameters to choose.
@@ -223,13 +266,14 @@ class MixingEnv(gymnasium.Env[Observation, FloatArray]):
         target: LoudnessTarget | None = None,
         *,
         episodes_per_case: int = 1,
-        vocals: bool = False,
+        hears_stems: bool | None = None,
     ) -> None:
         self.choice = Choice.of(parameters, stems, steps)
         if not cases.names:
             raise UsageError("the environment has no case to draw from: build some, or choose another split")
         self._cases, self._reward, self._adviser, self._target = cases, reward, adviser, target
-        self._episodes_per_case, self._vocals = episodes_per_case, vocals
+        self._episodes_per_case = episodes_per_case
+        self._hears_stems = reward.hears_stems if hears_stems is None else hears_stems
         self._material: Material | None = None
         self._advice = np.zeros(len(self.choice.names), np.float32)
         self._last: Last | None = None
@@ -268,7 +312,7 @@ class MixingEnv(gymnasium.Env[Observation, FloatArray]):
         if self._material is None:
             raise gymnasium.error.ResetNeeded("call reset before step")
         settings = self.choice.settings(np.asarray(action))
-        pair = self._material.render_pair(settings, self._vocals)
+        pair = self._material.render_pair(settings, self._hears_stems)
         self._step += 1
         done = self._step >= self.choice.steps
         self._last = Last(pair.after.features, self.choice.action(settings), self._step / self.choice.steps)

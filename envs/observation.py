@@ -18,6 +18,8 @@ from mixagent.pipeline.diagnosis.diagnose import PATHOLOGIES, Diagnosis
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.pipeline.measure.fingerprint import IMAGE_EDGES_HZ
+from mixagent.pipeline.measure.stem_features import FEATURES, features, present
+from mixagent.pipeline.measure.stem_measures import ROLES, measures_of
 from mixagent.pipeline.types import FloatArray
 from mixagent.reward.recovery import DIMENSIONS
 
@@ -99,6 +101,8 @@ def shapes(stems: Sequence[str], parameters: int) -> dict[str, tuple[int, ...]]:
         "target": (len(TARGET_NAMES),),
         "last": (features + parameters + 2,),
         "truth": (len(TRUTH_NAMES),),
+        "strips": (len(ROLES), len(FEATURES)),
+        "strips_present": (len(ROLES),),
     }
 
 
@@ -122,17 +126,20 @@ def observe(
         KeyError: the context holds no features of the mix.
     """
     mix = context.features["mix"]
-    present = [name in context.features for name in stems]
+    there = [name in context.features for name in stems]
+    measures = measures_of(context.mix, context.stems)
     rows = [context.features.get(name, np.zeros_like(mix)) for name in stems]
     return {
         "mix": np.array(mix, np.float32),
         "stems": np.array(rows, np.float32).reshape(len(rows), mix.size),
-        "present": np.array(present, np.float32),
+        "present": np.array(there, np.float32),
         "diagnosis": diagnosis_values(context.diagnosis),
         "advice": np.array(advice, np.float32),
         "target": target_values(context.target),
         "last": _last_values(last, mix, advice.size),
         "truth": np.zeros(len(TRUTH_NAMES), np.float32) if truth is None else truth.copy(),
+        "strips": features(measures),
+        "strips_present": present(measures),
     }
 
 

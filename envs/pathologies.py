@@ -1,4 +1,4 @@
-"""Damage on purpose: the five pathologies of generated audio, and stems out of balance.
+"""Damage on purpose: the five pathologies of generated audio.
 
 Each kind has several independent mechanisms; those marked `validation_only` are never drawn when no
 mechanism is named, so that what was trained or fitted can be tested on damage it never met.
@@ -25,12 +25,10 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude, powers_to_db
-from mixagent.pipeline.types import Audio, AudioSource, Combination, Float64Array, Stems
+from mixagent.pipeline.types import Audio, Float64Array
 
 Kind = Literal["mud", "shimmer", "holes", "panning", "flatness"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-
-MOST_SCRAMBLED_DB = 6.0
 
 _Damage = Callable[[Float64Array, int, float, np.random.Generator], Float64Array]
 
@@ -80,26 +78,6 @@ def damage_all(audio: Audio, severity: float, seed: int = 0, validation: bool = 
     for kind in order:
         audio = damage(audio, kind, severity, validation_mechanism(kind) if validation else None, seed)
     return audio
-
-
-def scramble(stems: Stems, random: np.random.Generator) -> Stems:
-    """The stems out of balance: each up or down by as much as `MOST_SCRAMBLED_DB`, drawn uniformly."""
-    drawn = random.uniform(-MOST_SCRAMBLED_DB, MOST_SCRAMBLED_DB, len(stems.parts))
-    return rebalance(stems, dict(zip(stems.parts, map(float, drawn), strict=True)))
-
-
-def rebalance(stems: Stems, balance_db: Mapping[str, float]) -> Stems:
-    """The stems with those named raised by so many dB; the mix is the new sum, its residual as before.
-
-    Raises:
-        KeyError: a stem that is not there.
-    """
-    gains = {name: db_to_amplitude(db) for name, db in balance_db.items()}
-    raised: dict[str, AudioSource] = {
-        name: Combination(((gain, stems.parts[name]),)) for name, gain in gains.items()
-    }
-    changes = ((gain - 1, stems.parts[name]) for name, gain in gains.items())
-    return Stems(Combination(((1.0, stems.mix), *changes)), {**stems.parts, **raised})
 
 
 def validation_mechanism(kind: Kind) -> str:

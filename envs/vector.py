@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,9 +18,9 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepR
 from mixagent.envs.mixing import CaseSource, MixingEnv
 from mixagent.reward.model import RewardModel, Score
 from mixagent.reward.render_pair import RenderPair
-from mixagent.reward.terms.base import Term
+from mixagent.reward.terms.base import Term, VoiceTerm
 
-NETWORKS = ("critic", "nisqa", "distillmos")
+NETWORKS = ("critic", "balance", "nisqa", "distillmos")
 """The terms that are networks, and so are asked about all renders of a step at once."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -41,7 +42,10 @@ def make_vector(
     """
     near = _part(reward, lambda term: term.name not in NETWORKS)
     far = _part(reward, lambda term: term.name in NETWORKS)
-    make = partial(_PairEnv if far.terms else MixingEnv, cases, near, **options)
+    options.setdefault("hears_stems", reward.hears_stems)
+    make: Callable[[], MixingEnv] = partial(MixingEnv, cases, near, **options)
+    if far.terms:
+        make = partial(_PairEnv, cases, near, voice_every=_voice_every(far), **options)
     makers: list[Callable[[], gymnasium.Env[Any, Any]]] = [make for _ in range(n)]
     with _one_thread_each():
         venv = DummyVecEnv(makers) if n == 1 else SubprocVecEnv(makers, start_method="spawn")
@@ -54,23 +58,32 @@ def _part(reward: RewardModel, chosen: Callable[[Term], bool]) -> RewardModel:
     return RewardModel(terms, {term.name: reward.weights[term.name] for term in terms})
 
 
+def _voice_every(far: RewardModel) -> int:
+    """One render in so many has its voice judged; 0 for none."""
+    return math.gcd(*(term.every for term in far.terms if isinstance(term, VoiceTerm)))
+
+
 class _PairEnv(MixingEnv):
     """Leaves what it rendered in `info["pair"]`, measured as far as the networks need it."""
+
+    def __init__(self, *args: Any, voice_every: int, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._voice_every = voice_every
 
     def step(self, action: NDArray[np.float32]) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """One render."""
         observation, reward, terminated, truncated, info = super().step(action)
         assert self.pair is not None
-        info["pair"] = _sent(self.pair)
+        every = self._voice_every
+        info["pair"] = _sent(self.pair, bool(every) and self.pair.lot % every == 0)
         return observation, reward, terminated, truncated, info
 
 
-def _sent(pair: RenderPair) -> RenderPair:
+def _sent(pair: RenderPair, voice: bool) -> RenderPair:
     """The pair without what networks do not ask about: its audio and measures are some ten megabytes."""
     before, after = pair.before.without_audio(), pair.after.without_audio()
-    return RenderPair(
-        before, after, vocals_before=pair.vocals_before, vocals_after=pair.vocals_after, target=pair.target
-    )
+    stems = [side and side.without_audio(voice) for side in (pair.stems_before, pair.stems_after)]
+    return RenderPair(before, after, stems_before=stems[0], stems_after=stems[1], target=pair.target)
 
 
 class _BatchScored(VecEnvWrapper):

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack, cast
 
@@ -88,13 +89,14 @@ def master(
     with _song_file(song) as path:
         request = master_request(path, options)
         reports = report_paths(request, options)
+        request = replace(request, tells_strips=bool(reports) or not request.outputs)
         with master_song(request, _progress(on_event, cancel)) as made:
             if request.dry_run:
                 return MasterResult(made.report)
-            write_reports(made.report, made.before, made.after, reports, made.repairs)
+            write_reports(made.report, made.before, made.after, reports, made.repairs, made.mix)
             if request.outputs:
                 return MasterResult(made.report)
-            sides = Sides.kept(made.before, made.after, made.repairs)
+            sides = Sides.kept(made.before, made.after, made.repairs, made.mix)
             return MasterResult(made.report, sides.after, sides)
 
 

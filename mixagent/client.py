@@ -57,6 +57,8 @@ _ERRORS: Mapping[str, type[MixagentError]] = {
 class ServiceError(MixagentError):
     """The service could not be reached, or does not do what was asked."""
 
+    exit_code = 69
+    """EX_UNAVAILABLE of sysexits.h."""
     code = "service"
 
 

@@ -18,6 +18,7 @@ from typing import Any, TypedDict, cast, get_args
 
 from mixagent.albums.order import ordered
 from mixagent.albums.run import AlbumRequest
+from mixagent.daw.project import SUFFIXES, Format, ProjectRequest
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.edits import Edits
 from mixagent.pipeline.chain.parameters import REPAIR, repair_amounts
@@ -159,6 +160,10 @@ class MasterOptions(MasteringOptions, total=False):
     """keep (the default) their levels, or auto: a starting balance for raw tracks."""
     stems: PathLike | None
     """Folder for the stems too, 32-bit float wav. Default: they are not written."""
+    project: PathLike | None
+    """Folder for the mix as a project to open in a workstation, with its stems. Default: none."""
+    project_format: Named | None
+    """Which of them: reaper, dawproject. Default: both."""
     fade_in: Number
     """Seconds, 0 (the default) or more."""
     fade_out: Number
@@ -306,6 +311,7 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         device=choice("device", options.get("device", "auto"), DEVICES),
         seed=whole("seed", options.get("seed", 0), 0, _MOST_SEED),
         stems_folder=_path("stems", options.get("stems")),
+        project=_project(options),
         config=config(options, options.get("renders")),
         use_cache=not switch("no_cache", options.get("no_cache", False)),
         search=whole("search", options.get("search", 0), 0, _MOST_SEARCHED),
@@ -354,7 +360,8 @@ def options_of_each(songs: Sequence[PathLike], options: MasterOptions) -> list[t
     """Songs, and folders of them, with the options that each is mastered by.
 
     The masters go beside their songs or, as the songs lie, into the folder that `output` names, and
-    `stems` likewise holds a folder for each song. Masters that were made before are passed over in folders.
+    `stems` and `project` likewise hold a folder for each song. Masters that were made before are passed
+    over in folders.
 
     Raises:
         UsageError: an option that several songs cannot share.
@@ -369,16 +376,18 @@ def options_of_each(songs: Sequence[PathLike], options: MasterOptions) -> list[t
             "which goes beside each master",
             field="report",
         )
-    folder, stems = (_one_folder(name, options.get(name)) for name in ("output", "stems"))
+    folder, stems, project = (_one_folder(name, options.get(name)) for name in ("output", "stems", "project"))
     found = _without_masters(find_songs([_named("songs", song) for song in songs]))
     found = found if folder is None else without_made(found, folder)
     ending = MASTER_ENDING if options.get("preview") is None else PREVIEW_ENDING
     masters = _master_names(found, folder, _formats(options) or ["wav"], ending)
-    stem_folders = [None] * len(found) if stems is None else output_folders(found, stems, ".stems")
+    none: list[Path | None] = [None] * len(found)
+    stem_folders = none if stems is None else output_folders(found, stems, ".stems")
+    projects = none if project is None else output_folders(found, project, ".project")
     shared: dict[str, Any] = {key: value for key, value in options.items() if key != "format"}
     return [
-        (song.path, cast(MasterOptions, {**shared, "output": outputs, "stems": own}))
-        for song, outputs, own in zip(found, masters, stem_folders, strict=True)
+        (song.path, cast(MasterOptions, {**shared, "output": outputs, "stems": own, "project": into}))
+        for song, outputs, own, into in zip(found, masters, stem_folders, projects, strict=True)
     ]
 
 
@@ -819,6 +828,19 @@ def _codecs(options: MasterOptions, outputs: Sequence[Path], amount: float) -> C
         )
     with _about("codecs"):
         return planned(check, safe, [path.suffix.lower() for path in outputs], names(named))
+
+
+def _project(options: MasterOptions) -> ProjectRequest | None:
+    folder = _path("project", options.get("project"))
+    named = names(options.get("project_format"))
+    if folder is None:
+        if named:
+            raise UsageError(f"{option('project_format')} needs {option('project')}", field="project_format")
+        return None
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: {option('project')} names a folder", field="project")
+    formats = [choice("project_format", name, tuple(SUFFIXES)) for name in named or SUFFIXES]
+    return ProjectRequest(folder, tuple(cast(list[Format], list(dict.fromkeys(formats)))))
 
 
 def _outputs(song: Path | None, stems_in: Path | None, options: MasterOptions) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +24,7 @@ from mixagent.report.model import (
 )
 from mixagent.report.restore_model import RestoreReport
 from mixagent.report.serial import Json
-from mixagent.report.sounds import RepairSound
+from mixagent.report.sounds import MixSound, RepairSound, StemSound
 from mixagent.report.split_model import SplitReport
 from mixagent.report.writer import check_reports, write_reports
 
@@ -95,14 +95,21 @@ class OutputFile:
 
 @dataclass(frozen=True)
 class Sides:
-    """What a page plays, in memory: the song, what was made of it, and each repair by its stage."""
+    """What a page plays, in memory: song and master, each repair by its stage, and the stems."""
 
     before: Audio
     after: Audio
     repairs: Mapping[str, RepairSound]
+    mix: MixSound | None = None
 
     @classmethod
-    def kept(cls, before: AudioSource, after: AudioSource, repairs: Mapping[str, RepairSound]) -> Sides:
+    def kept(
+        cls,
+        before: AudioSource,
+        after: AudioSource,
+        repairs: Mapping[str, RepairSound],
+        mix: MixSound | None = None,
+    ) -> Sides:
         """The same, read from wherever it lies."""
         return cls(
             load(before),
@@ -111,7 +118,13 @@ class Sides:
                 stage: RepairSound(load(sound.before), load(sound.after), load(sound.difference))
                 for stage, sound in repairs.items()
             },
+            None if mix is None else replace(mix, stems={n: _loaded(stem) for n, stem in mix.stems.items()}),
         )
+
+
+def _loaded(stem: StemSound) -> StemSound:
+    before = load(stem.before)
+    return replace(stem, before=before, after=before if stem.after is stem.before else load(stem.after))
 
 
 class _Reported(Protocol):
@@ -183,6 +196,11 @@ class MasterResult(_Result):
         )
 
     @property
+    def project(self) -> tuple[Path, ...]:
+        """The files of the mix as a workstation's project, those of its tracks last; none without one."""
+        return tuple(Path(row.path) for row in self.report.project)
+
+    @property
     def met(self) -> bool:
         """Whether loudness and ceiling are those of the target; `missed` says why not."""
         return self.report.met
@@ -241,7 +259,7 @@ class MasterResult(_Result):
                 field="report",
             )
         sides = self.sides
-        write_reports(self.report, sides.before, sides.after, [place], sides.repairs)
+        write_reports(self.report, sides.before, sides.after, [place], sides.repairs, sides.mix)
 
 
 @dataclass(frozen=True)

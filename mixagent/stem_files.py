@@ -113,7 +113,7 @@ def write_stems(
     with ExitStack() as placed:
         for number, (stem, path) in enumerate(files.items(), 1):
             made = placed.enter_context(atomically(path, through_link=True))
-            with _named(path, made):
+            with named(path, made):
                 file = _write(parts[stem], made, (number, len(files), stem), song, show, form)
             written[stem] = replace(file, path=path)
     return written
@@ -166,7 +166,7 @@ class _Metered:
 
 
 @contextmanager
-def _named(path: Path, made: Path) -> Iterator[None]:
+def named(path: Path, made: Path) -> Iterator[None]:
     """Errors inside name the file as it is to be called, not the one that becomes it."""
     try:
         yield

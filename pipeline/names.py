@@ -8,9 +8,12 @@ import unicodedata
 from pathlib import Path, PurePath
 
 from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.untrusted import one_line
 
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|com[0-9¹²³]|lpt[0-9¹²³])(\..*)?", re.IGNORECASE)
+_LONGEST_NAME_BYTES = 180
 _FORBIDDEN = frozenset('<>:"|?*') | frozenset(map(chr, range(32)))
+_NOT_PORTABLE = _FORBIDDEN | frozenset("/\\�")
 
 
 def check_name(path: PurePath, windows: bool = os.name == "nt") -> None:
@@ -35,6 +38,22 @@ def check_name(path: PurePath, windows: bool = os.name == "nt") -> None:
             raise UsageError(
                 f"{path}: Windows has no {min(_FORBIDDEN & set(part))!r} in names: choose another"
             )
+
+
+def portable_name(text: str, otherwise: str = "song") -> str:
+    """A text as a file's name without its suffix that every system takes, on one line.
+
+    Args:
+        text: whatever a stranger called it.
+        otherwise: its name where nothing is left of that.
+    """
+    kept = "".join(character if _is_portable(character) else "_" for character in one_line(text))
+    kept = kept.encode()[:_LONGEST_NAME_BYTES].decode("utf-8", "ignore").rstrip(" .").lstrip(" ")
+    return f"_{kept}" if _DEVICES.fullmatch(kept.partition(".")[0]) else kept or otherwise
+
+
+def _is_portable(character: str) -> bool:
+    return character not in _NOT_PORTABLE and unicodedata.category(character) != "Cn"
 
 
 def for_libsndfile(path: Path) -> str | bytes:

@@ -7,7 +7,7 @@ target finds it; the samples are the same.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,9 @@ from mixagent.pipeline.finaliser.settings import finaliser_settings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.blinks import measure_blinks
-from mixagent.pipeline.measure.highs import measure_highs
+from mixagent.pipeline.measure.highs import Highs, measure_highs
 from mixagent.pipeline.restoration.spectral_holes import SpectralHoles, measure_spectral_holes
-from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Progress, Stems, collect, spool
+from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Progress, Stems, blocks, collect, spool
 
 
 class ChainError(MixagentError):
@@ -65,6 +65,8 @@ def render(
     levels: Levels | None = None,
     progress: Progress | None = None,
     holes: SpectralHoles | None = None,
+    highs: Highs | None = None,
+    strips_done: Mapping[str, AudioSource] | None = None,
 ) -> Render:
     """Mix, master chain and finaliser.
 
@@ -76,6 +78,8 @@ def render(
         levels: `measure_levels(stems)`, for a caller that renders the same stems many times.
         progress: called with the share done, 0..1; may raise to cancel.
         holes: `measure_spectral_holes` of the mix, for the same caller.
+        highs: `measure_highs` of the mix, for the same caller.
+        strips_done: stems behind their strips under these settings, where they were rendered already.
     """
     chain_share = 0.6 if target else 1.0
     report = progress or _ignore
@@ -86,6 +90,8 @@ def render(
         levels=levels,
         progress=lambda share: report(share * chain_share),
         holes=holes,
+        highs=highs,
+        strips_done=strips_done,
     )
     if target is None:
         return Render(source, source, None)
@@ -105,6 +111,8 @@ def mixed(
     levels: Levels | None = None,
     progress: Progress | None = None,
     holes: SpectralHoles | None = None,
+    highs: Highs | None = None,
+    strips_done: Mapping[str, AudioSource] | None = None,
 ) -> tuple[AudioSource, Span]:
     """The finaliser's input: `premaster` at another rate, its ends edited; and the part that is left.
 
@@ -117,8 +125,10 @@ def mixed(
         levels: `measure_levels(stems)`, where it is known.
         progress: called with the share done, 0..1; may raise to cancel.
         holes: `measure_spectral_holes` of the mix, where it is known.
+        highs: `measure_highs` of the mix, where it is known.
+        strips_done: stems behind their strips under these settings, where they were rendered already.
     """
-    source = premaster(stems, settings, scratch, levels, progress, holes)
+    source = premaster(stems, settings, scratch, levels, progress, holes, highs, strips_done)
     if rate is not None and rate != source.rate:
         assert scratch is not None, "another rate is made on disk"
         source = resample(source, rate, scratch / "resampled.f32")
@@ -161,6 +171,8 @@ def premaster(
     levels: Levels | None = None,
     progress: Progress | None = None,
     holes: SpectralHoles | None = None,
+    highs: Highs | None = None,
+    strips_done: Mapping[str, AudioSource] | None = None,
 ) -> AudioSource:
     """Mix and master chain without the finaliser: in memory, or in `scratch` as `premaster.f32`.
 
@@ -172,7 +184,7 @@ def premaster(
     mix = stems.mix
     if not is_mastered(settings) and not any(is_active(settings, name) for name in stems.parts):
         return mix
-    blocks_out = _finite(premaster_blocks(stems, settings, levels, holes), settings)
+    blocks_out = _finite(premaster_blocks(stems, settings, levels, holes, highs, strips_done), settings)
     parts = _counted(blocks_out, mix.frames, progress or _ignore)
     if scratch is None:
         return collect(parts, mix.rate, mix.channels)
@@ -180,15 +192,20 @@ def premaster(
 
 
 def premaster_blocks(
-    stems: Stems, settings: Settings, levels: Levels | None = None, holes: SpectralHoles | None = None
+    stems: Stems,
+    settings: Settings,
+    levels: Levels | None = None,
+    holes: SpectralHoles | None = None,
+    highs: Highs | None = None,
+    strips_done: Mapping[str, AudioSource] | None = None,
 ) -> Iterator[FloatArray]:
     """Mix and master chain in blocks, latency compensated, of the input's length in all."""
     mix = stems.mix
-    mixed = mix_blocks(stems, settings, levels)
+    mixed = mix_blocks(stems, settings, levels, strips_done=strips_done)
     if not is_mastered(settings):
         yield from mixed
         return
-    yield from _through(mixed, _master(stems, settings, levels, holes), mix.channels)
+    yield from _through(mixed, _master(stems, settings, levels, holes, highs), mix.channels)
 
 
 def render_stem(
@@ -197,6 +214,8 @@ def render_stem(
     settings: Settings,
     levels: Levels | None = None,
     holes: SpectralHoles | None = None,
+    highs: Highs | None = None,
+    strips_done: Mapping[str, AudioSource] | None = None,
 ) -> Audio:
     """One stem alone through its strip, its bus and the master chain, in memory; no sends, no finaliser.
 
@@ -204,13 +223,18 @@ def render_stem(
     that it meets in the mix.
     """
     part = stems.parts[name]
-    parts = strip_blocks(stems, name, settings, levels)
-    processors = _master(stems, settings, levels, holes)
+    done = (strips_done or {}).get(name)
+    parts = strip_blocks(stems, name, settings, levels) if done is None else blocks(done)
+    processors = _master(stems, settings, levels, holes, highs)
     return collect(_through(parts, processors, part.channels), part.rate, part.channels)
 
 
 def _master(
-    stems: Stems, settings: Settings, levels: Levels | None, holes: SpectralHoles | None
+    stems: Stems,
+    settings: Settings,
+    levels: Levels | None,
+    holes: SpectralHoles | None,
+    highs: Highs | None = None,
 ) -> list[Processor]:
     """The master chain for the mix of these stems."""
     mix = stems.mix
@@ -230,7 +254,7 @@ def _master(
         bands and bands.raised(faded.level_db - programme.level_db),
         # Behind the equalisers: a voice alone may be far under the chorus before they fill its lows.
         measure_ride(mix, most_db, equalisers(settings, mix.rate, mix.channels)) if most_db else None,
-        measure_highs(mix) if extends(settings) else None,
+        (highs or measure_highs(mix)) if extends(settings) else None,
         measure_blinks(mix) if settings["master.blink_fill_db"] > 0 else None,
     )
     return master_processors(chain)

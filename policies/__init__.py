@@ -1,8 +1,12 @@
 """Policies decide the settings for a song, all behind one interface."""
 
+from pathlib import Path
+
 from mixagent.policies.advice import UngatedRules
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision, Policy
+from mixagent.policies.mix_rules import MixRulePolicy
+from mixagent.policies.mixing.policy import MixPolicy, is_mixing_checkpoint
 from mixagent.policies.neutral import NeutralPolicy
 from mixagent.policies.reading.policy import ReadingPolicy
 from mixagent.policies.rules import RulePolicy
@@ -13,6 +17,8 @@ __all__ = [
     "BandPolicy",
     "Context",
     "Decision",
+    "MixPolicy",
+    "MixRulePolicy",
     "NeutralPolicy",
     "Policy",
     "ReadingPolicy",
@@ -21,8 +27,10 @@ __all__ = [
 ]
 
 POLICIES: dict[str, type[Policy]] = {
+    "mix": MixPolicy,
     "reading": ReadingPolicy,
     "band": BandPolicy,
+    "mix_rules": MixRulePolicy,
     "rules": RulePolicy,
     "neutral": NeutralPolicy,
 }
@@ -41,6 +49,8 @@ def load_policy(name: str) -> Policy:
     """
     if name in ADVISERS:
         return ADVISERS[name]()
+    if is_mixing_checkpoint(Path(name)):
+        return MixPolicy(Path(name), name)
     from mixagent.policies.learned import load_learned
 
     return load_learned(name, ADVISERS)

@@ -17,7 +17,7 @@ class UngatedRules:
     """
 
     name = "ungated-rules"
-    hears_stems = False
+    hears_stems = 0
     reads_features = False
 
     def decide(self, context: Context) -> Decision:

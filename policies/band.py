@@ -47,7 +47,7 @@ class BandPolicy:
     """Brings a song to the inner edge of finished music."""
 
     name: str = "band"
-    hears_stems: bool = False
+    hears_stems: int = 0
     reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:

@@ -46,8 +46,8 @@ class Policy(Protocol):
         """The name under which the report says who decided."""
 
     @property
-    def hears_stems(self) -> bool:
-        """True if it reads or sets stems: without one that does, no song is taken apart for a master."""
+    def hears_stems(self) -> int:
+        """The number of stems that it reads or sets; where none are, no song is taken apart for a master."""
 
     @property
     def reads_features(self) -> bool:
@@ -67,7 +67,7 @@ class Recorded:
     name: str
     values: Mapping[str, float]
     reasons: Mapping[str, str]
-    hears_stems: bool = False
+    hears_stems: int = 0
     reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:

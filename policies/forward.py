@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,16 @@ def _silu(signal: FloatArray) -> FloatArray:
     # x · sigmoid(x); the hyperbolic tangent cannot overflow.
     half: FloatArray = 0.5 * signal
     return half + half * np.tanh(half)
+
+
+class Decider(Protocol):
+    """An actor that only decides."""
+
+    def order(self, parameters: Sequence[str], stems: Sequence[str]) -> Order:
+        """The places of some parameters in its own answer, shape (A,)."""
+
+    def action(self, observation: Observation, order: Order) -> FloatArray:
+        """Its action for those parameters, shape (…, A), not yet clipped to [−1, 1]."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from mixagent.pipeline.files import atomically, write_atomically
 from mixagent.pipeline.measure.features import FEATURE_NAMES
 from mixagent.pipeline.types import FloatArray
 from mixagent.policies.base import Context, Decision, Policy
-from mixagent.policies.forward import FrozenActor, Observation, Order
+from mixagent.policies.forward import Decider, FrozenActor, Observation, Order
 from mixagent.policies.promotion import CONFIG, LEARNED, find_checkpoint, shipped_folder
 from mixagent.policies.reasons import explain
 
@@ -179,7 +179,7 @@ class LearnedPolicy:
         name: under which the report says who decided.
     """
 
-    hears_stems = True
+    hears_stems = 2
     reads_features = True
 
     def __init__(
@@ -223,16 +223,10 @@ def chosen_action(
     return np.array([space[name].action(values[name]) for name in names], np.float32)
 
 
-def decided(actor: FrozenActor, observation: Observation, order: Order) -> FloatArray:
+def decided(actor: Decider, observation: Observation, order: Order) -> FloatArray:
     """The decision for one song (A,), in [−1, 1] and exactly 0 where it would hardly move."""
     action = np.clip(actor.action(observation, order), -1.0, 1.0)
     return np.where(np.abs(action) < SMALLEST_MOVE, np.float32(0.0), action)
-
-
-def frozen(actor: Actor) -> FrozenActor:
-    """The actor as it decides now, without torch."""
-    layout, sizes = actor.encoder.layout, actor.encoder.sizes
-    return FrozenActor.of(_weights(actor), layout.strip, layout.shared, asdict(sizes))
 
 
 # --- finding ---------------------------------------------------------------------------------------

@@ -394,7 +394,7 @@ def _played(
     """The actor's outcomes on the validation cases."""
     outcomes: list[Outcome] = []
     for name in corpus.validation:
-        outcomes += play(actor, corpus.cases, [name], choice, adviser, corpus.reward)
+        outcomes += play(actor.frozen(), corpus.cases, [name], choice, adviser, corpus.reward)
         show(part, len(outcomes) / len(corpus.validation))
     return outcomes
 

@@ -13,12 +13,12 @@ Inputs are raw measures; their means and spreads are buffers of the network, sav
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 
-from mixagent.policies.forward import STANDARD_LIMIT, order_of, placed
+from mixagent.policies.forward import STANDARD_LIMIT, FrozenActor, order_of, placed
 
 Observation = Mapping[str, Tensor]
 """Batched: `mix` (B, F), `stems` (B, S, F), `present` (B, S), `diagnosis` (B, D), `advice` (B, A),
@@ -173,6 +173,12 @@ class Actor(nn.Module):
         strips = (gates * advice[0] + residuals) * observation["present"].unsqueeze(-1)
         shared = gate * advice[1] + residual
         return torch.cat((strips.flatten(1), shared), -1).index_select(1, order)
+
+    def frozen(self) -> FrozenActor:
+        """The actor as it decides now, without torch."""
+        weights = {name: value.detach().cpu().numpy().copy() for name, value in self.state_dict().items()}
+        layout = self.encoder.layout
+        return FrozenActor.of(weights, layout.strip, layout.shared, asdict(self.encoder.sizes))
 
     def lean(self, share: float) -> None:
         """From now on answer with `share` of the advice and the rest of what it would have answered."""

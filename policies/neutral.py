@@ -9,7 +9,7 @@ class NeutralPolicy:
     """Every parameter at neutral, so that only the finaliser works."""
 
     name = "neutral"
-    hears_stems = False
+    hears_stems = 0
     reads_features = False
 
     def decide(self, context: Context) -> Decision:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, cast
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
@@ -32,7 +32,6 @@ from torch import Tensor, nn
 from mixagent.envs.cases import Curriculum
 from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.files import atomically
-from mixagent.policies.network import Actor, Value
 
 
 @dataclass(frozen=True)
@@ -79,20 +78,23 @@ class PpoSettings:
         return cast(Curriculum, self.stages[min(place, len(self.stages) - 1)])
 
 
+A = TypeVar("A", bound=nn.Module)
+
+
 @dataclass(frozen=True)
-class Networks:
+class Networks(Generic[A]):
     """The networks that are trained.
 
     Attributes:
-        actor: sees what a policy may see.
-        value: sees the true damage too.
+        actor: sees what a policy may see; from an observation and `order` to the mean action (B, A).
+        value: sees the true damage too; from the same to the value (B,).
         names: of the parameters in an action.
         order: of those parameters, see `Layout.order`.
         deviation: standard deviation of each action at the start, shape (A,).
     """
 
-    actor: Actor
-    value: Value
+    actor: A
+    value: nn.Module
     names: tuple[str, ...]
     order: Tensor
     deviation: Tensor
@@ -110,7 +112,7 @@ class MixingPolicy(ActorCriticPolicy):
         observation_space: spaces.Space[Any],
         action_space: spaces.Space[Any],
         lr_schedule: Schedule,
-        networks: Networks,
+        networks: Networks[Any],
         **options: Any,
     ) -> None:
         self.networks = networks
@@ -158,7 +160,7 @@ Evaluate = Callable[[int], Mapping[str, float]]
 
 
 def train(
-    networks: Networks,
+    networks: Networks[Any],
     make_env: MakeEnv,
     settings: PpoSettings,
     seed: int,
@@ -205,7 +207,7 @@ def train(
     return keeper.best_file
 
 
-def _model(networks: Networks, env: VecEnv, settings: PpoSettings, seed: int) -> PPO:
+def _model(networks: Networks[Any], env: VecEnv, settings: PpoSettings, seed: int) -> PPO:
     return PPO(
         MixingPolicy,
         env,
@@ -225,7 +227,9 @@ def _model(networks: Networks, env: VecEnv, settings: PpoSettings, seed: int) ->
     )
 
 
-def _one_iteration(model: PPO, networks: Networks, settings: PpoSettings, seed: int, iteration: int) -> None:
+def _one_iteration(
+    model: PPO, networks: Networks[Any], settings: PpoSettings, seed: int, iteration: int
+) -> None:
     """One rollout and one update, which depend on nothing but the weights, the seed and the number."""
     own_seed = int(np.random.SeedSequence([seed, iteration]).generate_state(1)[0]) >> 1
     set_random_seed(own_seed)
@@ -330,7 +334,7 @@ def mean_figures(infos: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 class _Keeper:
     """Evaluates from time to time and keeps the weights of the best actor so far."""
 
-    def __init__(self, folder: Path, actor: Actor, evaluate: Evaluate | None, logger: Logger) -> None:
+    def __init__(self, folder: Path, actor: nn.Module, evaluate: Evaluate | None, logger: Logger) -> None:
         self.best_file = folder / "best.safetensors"
         self.highest = -np.inf
         self._actor, self._evaluate, self._logger = actor, evaluate, logger

@@ -56,7 +56,7 @@ class RulePolicy:
 
     scales: RuleScales = RuleScales()
     name: str = "rules"
-    hears_stems: bool = False
+    hears_stems: int = 0
     reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:

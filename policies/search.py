@@ -101,7 +101,7 @@ class SearchPolicy:
         return self.start.reads_features
 
     @property
-    def hears_stems(self) -> bool:
+    def hears_stems(self) -> int:
         """As the policy that it starts from."""
         return self.start.hears_stems
 

@@ -11,9 +11,8 @@ import numpy as np
 from mixagent.envs.mixing import Adviser, CaseSource, Choice, Material, account
 from mixagent.envs.observation import observe
 from mixagent.pipeline.types import FloatArray
-from mixagent.policies.forward import FrozenActor, Order
-from mixagent.policies.learned import decided, frozen
-from mixagent.policies.network import Actor
+from mixagent.policies.forward import Decider, Order
+from mixagent.policies.learned import decided
 from mixagent.reward.model import RewardModel
 from mixagent.reward.recovery import DIMENSIONS, Distance
 from mixagent.reward.render_pair import RenderPair
@@ -43,7 +42,7 @@ class Outcome:
 
 
 def play(
-    actor: Actor,
+    decider: Decider,
     cases: CaseSource,
     names: Sequence[str],
     choice: Choice,
@@ -51,10 +50,10 @@ def play(
     reward: RewardModel,
     hear: Hear | None = None,
 ) -> list[Outcome]:
-    """Let the actor decide each case once, without chance.
+    """Let an actor decide each case once, without chance.
 
     Args:
-        actor: in any mode.
+        decider: an actor as it decides now, `learned.frozen` of it.
         cases: where the cases come from.
         names: which of them.
         choice: what there is to decide.
@@ -62,7 +61,6 @@ def play(
         reward: what a render is worth.
         hear: called with each case's name and its pair.
     """
-    decider = frozen(actor)
     order = decider.order(choice.names, choice.stems)
     return [
         _played(decider, Material(cases.load(name), choice.space), order, choice, adviser, reward, hear)
@@ -71,7 +69,7 @@ def play(
 
 
 def _played(
-    decider: FrozenActor,
+    decider: Decider,
     material: Material,
     order: Order,
     choice: Choice,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage, signal
 
 from mixagent.pipeline.decibels import amplitudes_to_db, db_to_amplitude
-from mixagent.pipeline.types import Audio, Float64Array
+from mixagent.pipeline.types import Audio, Float64Array, Stems, load
 
 AdversarialEdit = Callable[[Float64Array, int, np.random.Generator], Float64Array]
 
@@ -149,6 +149,40 @@ ADVERSARIAL_EDITS: Mapping[str, AdversarialEdit] = MappingProxyType(
     }
 )
 """Every way there is, by name."""
+
+
+SHOUTED_DB = 12.0
+
+
+def edit_stem_adversarially(stems: Stems, name: str, edit: str) -> Stems:
+    """The stems with one of them ruined in one of the ways of `STEM_EDITS`; the mix changes with it.
+
+    Args:
+        stems: of a mix, in memory.
+        name: which of them.
+        edit: a key of `STEM_EDITS`.
+
+    Raises:
+        KeyError: no such stem or edit.
+    """
+    part, mix = load(stems.parts[name]), load(stems.mix)
+    ruined = Audio(STEM_EDITS[edit](part.samples.astype(np.float64), part.rate).astype(np.float32), part.rate)
+    return Stems(Audio(mix.samples - part.samples + ruined.samples, mix.rate), {**stems.parts, name: ruined})
+
+
+def _muddied(samples: Float64Array, rate: int) -> Float64Array:
+    return _mud(samples, rate, np.random.default_rng(0))
+
+
+STEM_EDITS: Mapping[str, Callable[[Float64Array, int], Float64Array]] = MappingProxyType(
+    {
+        "muted": lambda samples, _: np.zeros_like(samples),
+        "shouted": lambda samples, _: np.asarray(samples * db_to_amplitude(SHOUTED_DB)),
+        "inverted": lambda samples, _: -samples,
+        "muddied": _muddied,
+    }
+)
+"""Ways to ruin one stem, by name."""
 
 
 def _filtered(samples: Float64Array, sections: NDArray[np.float64]) -> Float64Array:

@@ -81,7 +81,7 @@ class Critic:
                 known. To compare a render with its input, hear the input beside itself.
         """
         if inputs is None:
-            raw = _through(self.alone, self._standard(features))  # (networks, renders, outputs)
+            raw = through(self.alone, self._standard(features))  # (networks, renders, outputs)
         else:
             raw = self._beside(features, inputs)[..., : len(OUTPUTS)]
         raised = raw.mean(axis=0) + self.doubt * raw.std(axis=0)
@@ -101,7 +101,7 @@ class Critic:
 
     def _beside(self, features: FloatArray, inputs: FloatArray) -> FloatArray:
         changed = self._limited((features - inputs) / self.spread * self.change)
-        return _through(self.beside, np.concatenate([self._standard(features), changed], axis=1))
+        return through(self.beside, np.concatenate([self._standard(features), changed], axis=1))
 
     def _standard(self, features: FloatArray) -> FloatArray:
         return self._limited((features - self.mean) / self.spread)
@@ -110,7 +110,7 @@ class Critic:
         return np.asarray(np.clip(standard, -self.limit, self.limit), np.float32)
 
 
-def _through(layers: Layers, signal: FloatArray) -> FloatArray:
+def through(layers: Layers, signal: FloatArray) -> FloatArray:
     """Each network's outputs for (renders, inputs), shape (networks, renders, outputs).
 
     They are log1p(distance / scale), and beside an input the share undone.

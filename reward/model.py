@@ -14,19 +14,25 @@ from omegaconf import DictConfig, OmegaConf
 from mixagent.pipeline.errors import UsageError
 from mixagent.reward.critic import Critic
 from mixagent.reward.render_pair import RenderPair
+from mixagent.reward.stem_critic import StemCritic
 from mixagent.reward.terms.base import Term
 from mixagent.reward.terms.critic import Judgement
 from mixagent.reward.terms.dynamics import Dropouts, LostDynamics, LostTransients, OverCompression, Pumping
 from mixagent.reward.terms.image import Lean, LostSides, MonoFoldLoss
-from mixagent.reward.terms.loudness import OverLimiting, TargetMissed
+from mixagent.reward.terms.loudness import Constraints, OverLimiting, TargetMissed
 from mixagent.reward.terms.prior import Prior
 from mixagent.reward.terms.residue import AddedClipping, AddedNoise, AddedTail, Smear
+from mixagent.reward.terms.stems import Balance, StemBalance
 from mixagent.reward.terms.tone import AddedMud, LostHighs, LostLows
 from mixagent.reward.terms.truth import Truth
 
 
 def _judgement(path: str | None = None) -> Term:
     return Judgement(Critic.load(path))
+
+
+def _balance(path: str | None = None) -> Term:
+    return Balance(StemCritic.load(path))
 
 
 # The quality models bring torch with them, which the other terms do without.
@@ -46,6 +52,7 @@ TERMS: Mapping[str, Callable[..., Term]] = MappingProxyType(
     {
         "truth": Truth,
         "critic": _judgement,
+        "constraints": Constraints,
         "loudness": TargetMissed,
         "over_limiting": OverLimiting,
         "clipping": AddedClipping,
@@ -63,6 +70,8 @@ TERMS: Mapping[str, Callable[..., Term]] = MappingProxyType(
         "added_noise": AddedNoise,
         "added_tail": AddedTail,
         "smear": Smear,
+        "stems": StemBalance,
+        "balance": _balance,
         "prior": Prior,
         "nisqa": _nisqa,
         "distillmos": _distillmos,
@@ -124,6 +133,11 @@ class RewardModel:
             self.weights[t.name] * known[t.name] for t in self.terms if not t.blind and t.name in known
         )
         return Score(total=blind + rest, blind=blind, terms=MappingProxyType(known))
+
+    @property
+    def hears_stems(self) -> bool:
+        """True if a term judges the stems of a render."""
+        return any(term.hears_stems for term in self.terms)
 
     def range(self) -> tuple[float, float]:
         """The lowest and highest total that the weights allow."""

@@ -52,8 +52,8 @@ _log = logging.getLogger(__name__)
 class Rater(Protocol):
     """A model that gives audio a mean opinion score."""
 
-    def rate(self, mono: FloatArray, rate: int) -> float:
-        """Opinion score from 1 to 5 of a signal of shape (frames,)."""
+    def rate(self, monos: FloatArray, rate: int) -> FloatArray:
+        """Opinion scores from 1 to 5 of signals of one length, (signals, frames)."""
 
 
 @dataclass
@@ -67,7 +67,7 @@ class VoiceQuality:
         name: of the term.
         load_rater: gives the model; raises ModelMissingError where its weights are not here.
         free, full: falls in points of the opinion score.
-        every: judge one pair in so many, chosen by its own samples.
+        every: judge one pair in so many, chosen by `RenderPair.lot`.
         required: whether missing weights are an error.
     """
 
@@ -81,9 +81,10 @@ class VoiceQuality:
     low: ClassVar[float] = -1.0
     high: ClassVar[float] = 0.0
     blind: ClassVar[bool] = True
+    hears_stems: ClassVar[bool] = True
 
     _rater: Rater | None = field(init=False, default=None, repr=False)
-    _heard: tuple[Audio, float] | None = field(init=False, default=None, repr=False)
+    _heard: dict[int, float] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.free < self.full or self.every < 1:
@@ -99,22 +100,35 @@ class VoiceQuality:
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """One score a pair; NaN without the model, without a voice, or where `every` passes it over."""
-        return np.array([self._score(pair) for pair in pairs])
+        voices = [self._voices(pair) for pair in pairs]
+        said = self._opinions([voice for pair in voices if pair for voice in pair])
+        worse = [said[_key(pair[0])] - said[_key(pair[1])] if pair else np.nan for pair in voices]
+        return np.asarray(-np.clip((np.array(worse) - self.free) / (self.full - self.free), 0.0, 1.0))
 
-    def _score(self, pair: RenderPair) -> float:
-        before, after = pair.vocals_before, pair.vocals_after
-        if self._rater is None or before is None or after is None or not _chosen(after, self.every):
-            return float("nan")
-        if self._heard is None or not np.array_equal(self._heard[0].samples, before.samples):
-            self._heard = (before, self._rated(before))
-        worse = self._heard[1] - self._rated(after)
-        return -float(np.clip((worse - self.free) / (self.full - self.free), 0.0, 1.0))
+    def _voices(self, pair: RenderPair) -> tuple[Audio, Audio] | None:
+        if self._rater is None or pair.stems_before is None or pair.stems_after is None:
+            return None
+        if pair.lot % self.every:
+            return None
+        before, after = pair.stems_before.voice, pair.stems_after.voice
+        return None if before is None or after is None else (before, after)
 
-    def _rated(self, audio: Audio) -> float:
-        mono = levelled(audio)
-        if mono is None or self._rater is None:
-            return float("nan")
-        return self._rater.rate(mono, audio.rate)
+    def _opinions(self, voices: Sequence[Audio]) -> dict[int, float]:
+        """The opinion of each voice by its key; new ones of one length are asked about at once."""
+        wanted = {_key(voice): voice for voice in voices}
+        found = {key: self._heard[key] for key in wanted if key in self._heard}
+        waiting: dict[tuple[int, int], dict[int, FloatArray]] = {}
+        for key in [key for key in wanted if key not in found]:
+            mono, rate = levelled(wanted[key]), wanted[key].rate
+            found[key] = float("nan")
+            if mono is not None:
+                waiting.setdefault((mono.size, rate), {})[key] = mono
+        for (_, rate), monos in waiting.items():
+            assert self._rater is not None
+            opinions = self._rater.rate(np.stack(list(monos.values())), rate)
+            found |= dict(zip(monos, map(float, opinions), strict=True))
+        self._heard = {_key(voice): found[_key(voice)] for voice in voices[::2]}
+        return found
 
 
 def nisqa_term(path: str | None = None, **options: Any) -> VoiceQuality:
@@ -171,15 +185,17 @@ class Nisqa:
             raise ModelMissingError(f"{path} does not hold NISQA's weights: {_line(error)}") from error
 
     @torch.inference_mode()
-    def rate(self, mono: FloatArray, rate: int) -> float:
-        """Opinion score from 1 to 5, the mean over pieces of at most 30 s."""
-        scores = [self._piece(piece, rate) for piece in _pieces(mono, rate)]
-        return float(np.mean(scores))
+    def rate(self, monos: FloatArray, rate: int) -> FloatArray:
+        """Opinion scores from 1 to 5, the mean over pieces of at most 30 s."""
+        scores = [self._rated(piece, rate) for piece in _pieces(monos, rate)]
+        opinions: FloatArray = np.mean(scores, axis=0, dtype=np.float32)
+        return opinions
 
-    def _piece(self, mono: FloatArray, rate: int) -> float:
-        spectrum = self._package._get_librosa_melspec(mono[None], rate, self._options)
-        windows, count = self._package._segment_specs(torch.from_numpy(spectrum), self._options)
-        return float(self._network(windows, count.expand(1))[0, 0])
+    def _rated(self, monos: FloatArray, rate: int) -> FloatArray:
+        spectra = self._package._get_librosa_melspec(monos, rate, self._options)
+        windows, count = self._package._segment_specs(torch.from_numpy(spectra), self._options)
+        scores: FloatArray = self._network(windows, count.expand(len(monos)))[:, 0].numpy()
+        return scores
 
 
 class DistillMos:
@@ -199,13 +215,15 @@ class DistillMos:
         self._network.load_state_dict(torch.load(weights[0], map_location="cpu", weights_only=True)["model"])
 
     @torch.inference_mode()
-    def rate(self, mono: FloatArray, rate: int) -> float:
-        """Opinion score from 1 to 5, the mean over pieces of at most 30 s."""
-        resampled = load(resample(Audio(mono[None], rate), _DISTILLMOS_HZ)).samples[0]
-        scores = [
-            self._network(torch.from_numpy(piece)[None]) for piece in _pieces(resampled, _DISTILLMOS_HZ)
-        ]
-        return float(torch.cat(scores).mean())
+    def rate(self, monos: FloatArray, rate: int) -> FloatArray:
+        """Opinion scores from 1 to 5, the mean over pieces of at most 30 s."""
+        resampled = np.stack(
+            [load(resample(Audio(mono[None], rate), _DISTILLMOS_HZ)).samples[0] for mono in monos]
+        )
+        pieces = _pieces(resampled, _DISTILLMOS_HZ)
+        scores = [self._network(torch.from_numpy(piece)).reshape(len(monos)) for piece in pieces]
+        opinions: FloatArray = torch.stack(scores).mean(dim=0).numpy()
+        return opinions
 
 
 @contextmanager
@@ -225,14 +243,14 @@ def _stand_in(name: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-def _pieces(mono: FloatArray, rate: int) -> list[FloatArray]:
+def _pieces(monos: FloatArray, rate: int) -> list[FloatArray]:
     """Pieces of equal length, none over `_CHUNK_S`."""
-    count = max(int(np.ceil(mono.size / (_CHUNK_S * rate))), 1)
-    return [np.ascontiguousarray(piece) for piece in np.array_split(mono, count)]
+    count = max(int(np.ceil(monos.shape[1] / (_CHUNK_S * rate))), 1)
+    return [np.ascontiguousarray(piece) for piece in np.array_split(monos, count, axis=1)]
 
 
-def _chosen(audio: Audio, every: int) -> bool:
-    return every == 1 or zlib.crc32(np.ascontiguousarray(audio.samples[:, ::101]).tobytes()) % every == 0
+def _key(audio: Audio) -> int:
+    return zlib.crc32(np.ascontiguousarray(audio.samples[:, ::101]).tobytes())
 
 
 def _line(error: Exception) -> str:

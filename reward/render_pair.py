@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,10 +22,12 @@ from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.decibels import db_to_power, floored_powers_to_db
 from mixagent.pipeline.finaliser.loop import MAX_GAIN_DB, Finish, finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.finished.stems import measure_stems
 from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe
 from mixagent.pipeline.measure.meters import Loudness, measure
-from mixagent.pipeline.types import Audio, FloatArray, load
+from mixagent.pipeline.measure.stem_measures import ROLES, measures_of
+from mixagent.pipeline.types import Audio, Float64Array, FloatArray, load
 from mixagent.reward.recovery import Distance, Original
 
 BAND_EDGES_HZ = (
@@ -152,6 +155,46 @@ class AnalysedAudio:
         return analysed
 
 
+class AnalysedStems:
+    """The stems of a mix, and what they measure; measured when first asked for, and kept.
+
+    Args:
+        mix: what they are the stems of.
+        stems: by name, each of the mix's length, as they go into the master chain.
+        analyses: of the stems, where they are known already.
+        voice: renders the vocal stem as it is in the mix, once it is asked for; by default that of the stems.
+    """
+
+    def __init__(
+        self,
+        mix: AnalysedAudio,
+        stems: Mapping[str, Audio],
+        analyses: Mapping[str, Analysis] | None = None,
+        voice: Callable[[], Audio] | None = None,
+    ) -> None:
+        self._mix, self.stems, self._analyses, self._voice = mix, stems, analyses, voice
+
+    @cached_property
+    def voice(self) -> Audio | None:
+        """The vocal stem, where there is one."""
+        return self._voice() if self._voice else self.stems.get("vocals")
+
+    @cached_property
+    def measures(self) -> Float64Array | None:
+        """`measure_stems` of them, (roles, measures); None where a stem has none of the four roles."""
+        if not set(self.stems) <= set(ROLES):
+            return None
+        known = self._analyses
+        analyses = known or {name: analyse(stem) for name, stem in self.stems.items()}
+        return measure_stems(measures_of(self._mix.analysis, analyses))
+
+    def without_audio(self, voice: bool) -> AnalysedStems:
+        """Its measures, and the voice if that is wanted: little enough to be sent at every step."""
+        sent = AnalysedStems(self._mix.without_audio(), {})
+        sent.measures, sent.voice = self.measures, self.voice if voice else None
+        return sent
+
+
 @dataclass(frozen=True)
 class Finished:
     """An input that only the finaliser worked on.
@@ -182,8 +225,8 @@ class RenderPair:
         settings: what was rendered.
         finish: what the finaliser did; None where it was left out.
         original: the truth, where it is known.
-        vocals_before: the vocal stem of the input, for the quality models.
-        vocals_after: the same of the render.
+        stems_before: the stems of the input, for the terms that judge stems; None where none does.
+        stems_after: the same of the render, before its finaliser.
         target: what the finaliser aimed at.
     """
 
@@ -192,12 +235,14 @@ class RenderPair:
     settings: Settings | None = None
     finish: Finish | None = None
     original: Original | None = None
-    vocals_before: Audio | None = None
-    vocals_after: Audio | None = None
+    stems_before: AnalysedStems | None = None
+    stems_after: AnalysedStems | None = None
     target: LoudnessTarget | None = None
 
     def __post_init__(self) -> None:
         before, after = self.before.audio, self.after.audio
+        if (self.stems_before is None) != (self.stems_after is None):
+            raise ValueError("stems are known on both sides or on none")
         if before.samples.shape != after.samples.shape or before.rate != after.rate:
             raise ValueError(
                 f"render {after.samples.shape} at {after.rate} Hz and input {before.samples.shape} at "
@@ -213,6 +258,11 @@ class RenderPair:
         if self.finish is None or self.target is None:
             return Finished(self.before)
         return self.before.finished(self.target)
+
+    @cached_property
+    def lot(self) -> int:
+        """A number of the render by which a share of all is chosen, always the same ones."""
+        return zlib.crc32(self.after.features.tobytes())
 
     @property
     def base(self) -> AnalysedAudio:

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--cases", type=Path, default=default_corpus() / "cases")
     parser.add_argument("--split", default="validation")
     parser.add_argument("--count", type=int, default=50)
-    parser.add_argument("--policies", nargs="+", default=["neutral", "rules", "learned"])
+    parser.add_argument("--policies", nargs="+", default=["neutral", "rules", "band", "learned", "mix"])
     options = parser.parse_args()
     store = CaseStore(options.cases)
     cases = [store.load(name) for name in store.names(options.split)[: options.count]]

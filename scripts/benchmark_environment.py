@@ -1,11 +1,12 @@
 """Steps a second of the environment, with one process and with two, and where the time of a step goes.
 
-Parameters, stems and episodes a case are those of training (`conf/env/default.yaml`), actions what a
-policy explores at first: normal about neutral. The split is CPU time of one process, the mean over all
+Parameters, stems and episodes a case are those of training (`conf/env/default.yaml`), or with --mixing
+every parameter of four strips, their buses and sends beside them, on cases of four stems; actions are what
+a policy explores at first: normal about neutral. The split is CPU time of one process, the mean over all
 steps, with what is done once a case shared by its episodes; steps a second are measured by the clock,
 in batches. What a process then waits for is the slowest of the others, and the scores of the networks.
 
-    python scripts/benchmark_environment.py [--cases DIR] [--steps 100] [--workers 1 2] [--reward default]
+    python scripts/benchmark_environment.py [--cases DIR] [--steps 100] [--workers 1 2] [--mixing]
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from mixagent.envs.corpus import default_corpus
 from mixagent.envs.mixing import Choice, Material, StoredCases, account
 from mixagent.envs.observation import observe
 from mixagent.envs.vector import make_vector
+from mixagent.pipeline.chain.mastering import extends
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.render import premaster
@@ -36,14 +38,15 @@ from mixagent.policies.rules import RulePolicy
 from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 
+FOUR_STEMS = ("vocals", "drums", "bass", "other")
+MIXING = (*(f"{stem}.*" for stem in FOUR_STEMS), "drum_bus.*", "vocal_bus.*", "reverb.*", "delay.*")
 BATCH = WARM_UP = 10
 CONFIG = OmegaConf.create(
     resources.files("mixagent.conf").joinpath("env/default.yaml").read_text(encoding="utf-8")
 )
-STEMS = tuple(CONFIG.stems)
 ORIGINAL, DISTANCE = "original", "scoring: distance to the original"
 NEUTRAL = "input, finished alike"
-ONCE_A_CASE = ("case", "advice", ORIGINAL, NEUTRAL)
+ONCE_A_CASE = ("case", "advice", "highs", ORIGINAL, NEUTRAL)
 
 
 def main() -> None:
@@ -53,16 +56,20 @@ def main() -> None:
     parser.add_argument("--split", default="train")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--parameters", nargs="+", default=list(CONFIG.parameters))
+    parser.add_argument(
+        "--mixing", action="store_true", help="four strips, buses and sends beside the master"
+    )
     parser.add_argument("--reward", default="default", help="a file of conf/reward")
     parser.add_argument("--spread", type=float, default=0.3, help="standard deviation of the actions")
     parser.add_argument("--episodes-per-case", type=int, default=CONFIG.episodes_per_case)
     parser.add_argument("--output", type=Path, help="JSON of steps a second by processes")
     options = parser.parse_args()
+    options.stems = FOUR_STEMS if options.mixing else tuple(CONFIG.stems)
+    options.parameters = [*CONFIG.parameters, *(MIXING if options.mixing else ())]
     store = CaseStore(options.cases)
     cases = StoredCases(store, tuple(store.names(options.split)))
     reward = load_reward(options.reward)
-    choice = Choice.of(options.parameters, STEMS)
+    choice = Choice.of(options.parameters, options.stems)
     print(f"{len(cases.names)} cases, {len(choice.names)} parameters, {len(reward.terms)} terms\n")
     busy_ms = _print_split(_split(cases, choice, reward, options))
     print("\n| processes | steps a second, median | best batch | ms a step of a process | of them waiting |")
@@ -119,8 +126,11 @@ def _split(
 def _step(material: Material, settings: Settings, reward: RewardModel, watch: Stopwatch) -> None:
     """The work of a step, part by part."""
     case, original = material.case, material.original
+    with watch("highs"):
+        highs = material.highs if extends(settings) else None
     with watch("render"):
-        source = load(premaster(case.stems, settings, levels=case.levels, holes=case.holes))
+        mixed = premaster(case.stems, settings, levels=case.levels, holes=case.holes, highs=highs)
+        source = load(mixed)
     with watch("finalise"):
         finish = finalise(source, case.target, None)
     after = AnalysedAudio(load(finish.audio))
@@ -156,7 +166,7 @@ def _speeds(
 ) -> list[float]:
     """Steps a second of each batch of steps, the first batch left out."""
     vector = make_vector(
-        workers, cases, reward, seed=0, parameters=options.parameters, stems=STEMS,
+        workers, cases, reward, seed=0, parameters=options.parameters, stems=options.stems,
         adviser=_advice, episodes_per_case=options.episodes_per_case,
     )  # fmt: skip
     random, speeds = np.random.default_rng(1), []

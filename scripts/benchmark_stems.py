@@ -38,8 +38,9 @@ import numpy as np
 import soundfile
 
 from mixagent.envs.cases import Case, CaseStore, Damage, draw_damage, measure_case, separate
+from mixagent.envs.disorders import MOST_SCRAMBLED_DB, Disorder, StemDisorder
 from mixagent.envs.mixing import Material
-from mixagent.envs.pathologies import KINDS, MOST_SCRAMBLED_DB, damage
+from mixagent.envs.pathologies import KINDS, damage
 from mixagent.envs.songs import Found, find_songs
 from mixagent.learning.evaluation_tables import Estimate, estimate
 from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
@@ -116,11 +117,12 @@ class Bench:
         kept = bool(crc32(song.path.name.encode()) % 2)
         drawn = draw_damage(random, "all" if damaged == ALL else "single", validation=kept)
         raised = random.uniform(-MOST_SCRAMBLED_DB, MOST_SCRAMBLED_DB, len(stems))
-        balance_db = dict(zip(stems, map(float, raised), strict=True)) if damaged in (BALANCE, ALL) else {}
+        gains_db = dict(zip(stems, map(float, raised), strict=True))
+        balance = Disorder.balance(gains_db) if damaged in (BALANCE, ALL) else None
         chosen = (str(random.choice(stems)),) if damaged == ONE_STEM else tuple(stems)
         if damaged in (BALANCE, UNTOUCHED):
             drawn, chosen = replace(drawn, severities={}, mechanisms={}), ()
-        return StemDamage(replace(drawn, balance_db=balance_db), chosen)
+        return StemDamage(replace(drawn, disorder=balance), chosen)
 
 
 @cache
@@ -144,9 +146,10 @@ class StemDamage:
 
 def _spoilt(clean: Stems, done: StemDamage) -> dict[str, Audio]:
     """The stems damaged; each keeps its own power but for the balance."""
-    found = {}
+    found, balance = {}, done.whole.disorder.stems if done.whole.disorder else {}
     for name, part in clean.parts.items():
-        audio = load(Combination(((db_to_amplitude(done.whole.balance_db.get(name, 0.0)), part),)))
+        gain_db = balance.get(name, StemDisorder()).gain_db
+        audio = load(Combination(((db_to_amplitude(gain_db), part),)))
         for kind in KINDS if name in done.stems else ():
             if kind in done.whole.severities:
                 severity, mechanism = done.whole.severities[kind], done.whole.mechanisms[kind]
@@ -255,10 +258,10 @@ def table(rows: Sequence[Row], damages: Sequence[str]) -> str:
         bad, good = ([row for row in own if (row["damage"] == UNTOUCHED) is it] for it in (False, True))
         cells = [
             *(system, stems, str(len({row["song"] for row in own}))),
-            _cell(_ratio(bad, lambda row: row["blind"], lambda row: 1.0), 3),
+            cell(ratio(bad, lambda row: row["blind"], lambda row: 1.0), 3),
             *(_share([row for row in bad if row["damage"] == damage], "total") for damage in damaged),
             *(_share(bad, what) for what in DIMENSIONS),
-            _cell(_ratio(good, lambda row: row["after"]["total"], lambda row: 1.0), 2),
+            cell(ratio(good, lambda row: row["after"]["total"], lambda row: 1.0), 2),
             f"{np.median([row['seconds'] for row in own]):.1f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
@@ -273,21 +276,23 @@ originals, which the finaliser alone (`neutral`) has too. In brackets: 95 % boot
 
 
 def _share(rows: Sequence[Row], what: str) -> str:
-    left = _ratio(rows, lambda row: row["after"][what], lambda row: row["before"][what])
+    left = ratio(rows, lambda row: row["after"][what], lambda row: row["before"][what])
     undone = left and Estimate(100 * (1 - left.value), 100 * (1 - left.high), 100 * (1 - left.low))
-    return _cell(undone, 0)
+    return cell(undone, 0)
 
 
-def _ratio(
+def ratio(
     rows: Sequence[Row], upper: Callable[[Row], float], lower: Callable[[Row], float]
 ) -> Estimate | None:
+    """Σ upper ÷ Σ lower over songs, with its interval."""
     sums: dict[str, np.ndarray[Any, Any]] = {}
     for row in rows:
         sums[row["song"]] = sums.get(row["song"], np.zeros(2)) + np.array([upper(row), lower(row)])
     return estimate(np.array(list(sums.values()))) if sums else None
 
 
-def _cell(found: Estimate | None, digits: int) -> str:
+def cell(found: Estimate | None, digits: int) -> str:
+    """A cell of a table: the value and its interval."""
     if found is None:
         return "–"
     # Adding zero takes the sign off a rounded zero.

@@ -7,8 +7,13 @@ adversarial  Every song is ruined in every way of `reward/adversarial_edits.py`,
 agreement    Damaged songs are rendered with random settings of the master chain. Spearman's ρ between
              the blind total and the true recovery is taken over the settings of each song; its median
              must be at least 0.7.
+scrambled    Both again on mixes whose stems are in disorder, in a store of cases: single stems are ruined
+             in every way of `STEM_EDITS`, of the finished song taken apart and of the scrambled mix, where
+             that takes it further from its original; and random settings move strips, buses, sends and
+             master. The setting that the blind total likes best must undo more than nothing on average.
 
     python scripts/gates.py --split validation [--corpus DIR] [--quick]
+    python scripts/gates.py --split validation --cases DIR --gate scrambled
     python scripts/gates.py --songs DIR [DIR …] --count 40
 """
 
@@ -17,27 +22,37 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 from benchmark_recovery import excerpt, find_songs
+from omegaconf import OmegaConf
 from scipy.stats import spearmanr
 
-from mixagent.envs.cases import STAGES, Curriculum, draw_damage, make_case
+from mixagent.envs.cases import STAGES, Case, CaseStore, Curriculum, draw_damage, make_case, separate
 from mixagent.envs.corpus import Corpus
+from mixagent.envs.disorders import there
+from mixagent.envs.mixing import Material
 from mixagent.pipeline.chain.mixing import measure_levels
-from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
+from mixagent.pipeline.chain.parameters import ADVANCED_PLACES, ParameterSpace, Settings
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.finaliser.loop import finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.render import render
+from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.types import Audio, Float64Array, Stems, load
-from mixagent.reward.adversarial_edits import ADVERSARIAL_EDITS, edit_adversarially
+from mixagent.reward.adversarial_edits import (
+    ADVERSARIAL_EDITS,
+    STEM_EDITS,
+    edit_adversarially,
+    edit_stem_adversarially,
+)
 from mixagent.reward.model import RewardModel, Score, load_reward
 from mixagent.reward.recovery import Original
-from mixagent.reward.render_pair import AnalysedAudio, RenderPair
+from mixagent.reward.render_pair import AnalysedAudio, AnalysedStems, RenderPair
 from mixagent.reward.terms.truth import LEAST_DISTANCE
 
 MATTERS = 0.02
@@ -94,8 +109,8 @@ class Agreement:
 def main() -> None:
     """Run the gates and print their tables."""
     options = _options()
-    model = load_reward(options.reward)
-    songs = list(_segments(options))
+    model = _model(options)
+    songs = [] if options.gate == "scrambled" else list(_segments(options))
     target = loudness_target(options.target)
     print(f"{len(songs)} songs, {options.seconds:g} s each, target {target.name}; weights:")
     print(", ".join(f"{name} {weight:g}" for name, weight in model.weights.items()))
@@ -107,6 +122,8 @@ def main() -> None:
         table = agreement_gate(model, songs, target, options)
         found["agreement"] = [asdict(row) for row in table]
         found["median_rho"] = float(np.median([row.rho for row in table]))
+    if options.gate == "scrambled":
+        found |= scrambled_gates(model, options)
     if options.output:
         options.output.write_text(json.dumps(found))
 
@@ -117,15 +134,20 @@ def _options() -> argparse.Namespace:
     source.add_argument("--split", choices=("train", "validation", "test"), help="of a corpus")
     source.add_argument("--songs", type=Path, nargs="+", help="folders of finished songs")
     parser.add_argument("--corpus", type=Path, help="with --split; default: the user's corpus")
-    parser.add_argument("--gate", choices=("adversarial", "agreement", "both"), default="both")
+    parser.add_argument("--gate", choices=("adversarial", "agreement", "both", "scrambled"), default="both")
+    parser.add_argument("--cases", type=Path, help="with the gate scrambled: a store of cases in four stems")
     parser.add_argument(
         "--count", type=int, default=40, help="segments, each of its own song if there are enough"
     )
     parser.add_argument("--settings", type=int, default=64, help="random settings a song")
     parser.add_argument("--reach", type=float, help="of the settings, 0 to 1; default: drawn for each")
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--sweep", nargs="*", default=[], metavar="TERM", help="gates by the term's weight")
     parser.add_argument("--target", default="streaming")
     parser.add_argument("--reward", default="default", help="a file of conf/reward")
+    parser.add_argument(
+        "--weight", nargs="*", default=[], metavar="TERM=WEIGHT", help="in place of the file's"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="8 songs, 16 settings")
     parser.add_argument("--output", type=Path, help="every case with every term, as JSON")
@@ -133,6 +155,17 @@ def _options() -> argparse.Namespace:
     if options.quick:
         options.count, options.settings = min(options.count, 8), min(options.settings, 16)
     return options
+
+
+def _model(options: argparse.Namespace) -> RewardModel:
+    rows = OmegaConf.to_container(
+        OmegaConf.load(str(resources.files("mixagent.conf").joinpath(f"reward/{options.reward}.yaml")))
+    )
+    for name, _, weight in (given.partition("=") for given in options.weight):
+        rows["terms"].setdefault(name, {})["weight"] = float(weight)
+    for row in rows["terms"].values():
+        row.pop("every", None)
+    return load_reward(rows)
 
 
 # --- songs -----------------------------------------------------------------------------------------
@@ -300,19 +333,25 @@ def _agreement(
     return Agreement(song.name, stage, rho, distance, tuple(blind), tuple(recoveries), terms)
 
 
-def random_settings(random: np.random.Generator, reach: float | None = None) -> Settings:
-    """Settings of the master chain: a random share of its parameters, moved either way by up to `reach`.
+def random_settings(
+    random: np.random.Generator, reach: float | None = None, stems: Sequence[str] = ()
+) -> Settings:
+    """Settings of strips, buses and master: a random share of them, moved either way by up to `reach`.
 
     The share is uniform, and so is the reach (in action units) where none is given, so that subtle
     settings and gross ones are ranked together. At one reach the size of a setting says less of what
     it is worth, and its direction more.
     """
-    space = ParameterSpace.for_stems(())
+    space = ParameterSpace.for_stems(stems)
     share, drawn = random.uniform(0.05, 1.0), random.uniform(0.05, 1.0)
     moved = random.random(len(space)) < share
-    of_master = np.array([parameter.where == "master" for parameter in space])
-    action = random.uniform(-1.0, 1.0, len(space)) * (reach or drawn) * moved * of_master
+    chosen = np.array([_is_mixed(parameter.where, stems) for parameter in space])
+    action = random.uniform(-1.0, 1.0, len(space)) * (reach or drawn) * moved * chosen
     return space.from_action(action)
+
+
+def _is_mixed(where: str, stems: Sequence[str]) -> bool:
+    return where == "master" or (bool(stems) and where not in ADVANCED_PLACES)
 
 
 def _print_agreement(table: Sequence[Agreement]) -> None:
@@ -322,7 +361,7 @@ def _print_agreement(table: Sequence[Agreement]) -> None:
     print(f"\nGate 2: median Spearman's ρ {median:.3f} over {len(table)} songs; {verdict}\n")
     print("| damage | songs | least | 10 % | 25 % | median | 75 % | 90 % | most |")
     print("|---|" + "--:|" * 8)
-    for stage in (*DAMAGED, "any"):
+    for stage in (*dict.fromkeys(row.stage for row in table), "any"):
         chosen = [row.rho for row in table if stage in (row.stage, "any")]
         if chosen:
             cuts = " | ".join(f"{value:.2f}" for value in np.percentile(chosen, (0, 10, 25, 50, 75, 90, 100)))
@@ -364,6 +403,143 @@ def _better_halves(
     rows: Sequence[tuple[Float64Array, Float64Array, Float64Array]],
 ) -> list[tuple[Float64Array, Float64Array, Float64Array]]:
     return [(blind, true, true >= np.median(true)) for blind, true, _ in rows]
+
+
+# --- scrambled mixes -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StemRuin:
+    """One stem of one mix ruined in one way: the fall of the blind total, and the share undone.
+
+    `terms` are the ruin's, `before` those of the mix that was only finished.
+    """
+
+    case: str
+    base: str
+    stem: str
+    edit: str
+    fall: float
+    undone: float
+    terms: Mapping[str, float]
+    before: Mapping[str, float]
+
+
+def scrambled_gates(model: RewardModel, options: argparse.Namespace) -> dict[str, object]:
+    """Ruin single stems, then move strips and master at random, of every case; print and give all of it."""
+    store = CaseStore(options.cases)
+    names = [row["name"] for row in store.rows() if row["split"] == options.split and row.get("disorder")]
+    separator = choose_separator("embedded", "cpu", 4).separator
+    ruins: list[StemRuin] = []
+    table: list[Agreement] = []
+    for number, name in enumerate(names[: options.count]):
+        case = store.load(name)
+        assert case.original is not None
+        assert case.damage is not None
+        for base, stems in zip(SCRAMBLED, (separate(case.original, separator), case.stems), strict=True):
+            ruins += _stem_ruins(model, case, base, stems)
+        random = np.random.default_rng(options.seed + number)
+        parts = tuple(case.stems.parts)
+        drawn = [random_settings(random, options.reach, parts) for _ in range(options.settings)]
+        table.append(_scrambled_agreement(model, case, drawn))
+        print(f"# {name} {'+'.join(case.damage.kinds)}: {table[-1].rho:.2f}", flush=True)
+    _print_stem_ruins(ruins)
+    _print_agreement(table)
+    for name in options.sweep:
+        _print_sweep(model, name, ruins, table)
+    return {"stems": [asdict(ruin) for ruin in ruins], "agreement": [asdict(row) for row in table]}
+
+
+SCRAMBLED = ("the song", "a scrambled mix")
+
+
+def _stem_ruins(model: RewardModel, case: Case, base: str, stems: Stems) -> list[StemRuin]:
+    assert case.original is not None
+    before, original = AnalysedAudio(load(stems.mix)), Original(case.original)
+    parts = {name: load(part) for name, part in stems.parts.items()}
+    known = AnalysedStems(before, parts)
+    settings = ParameterSpace.for_stems(()).settings()
+
+    def judged(edited: Stems) -> tuple[Score, float]:
+        finish = finalise(load(edited.mix), case.target, None)
+        after = AnalysedAudio(load(finish.audio))
+        heard = AnalysedStems(after, {name: load(part) for name, part in edited.parts.items()})
+        pair = RenderPair(before, after, settings, finish, None, known, heard, case.target)
+        return model.score(pair), after.distance(original).total
+
+    neutral, near = judged(stems)
+    found = []
+    for name in there(stems):
+        for edit in STEM_EDITS:
+            score, far = judged(edit_stem_adversarially(stems, name, edit))
+            undone = (near - far) / max(near, LEAST_DISTANCE)
+            fall = neutral.blind - score.blind
+            terms = (dict(score.terms), dict(neutral.terms))
+            found.append(StemRuin(case.name, base, name, edit, fall, undone, *terms))
+    return found
+
+
+def _print_stem_ruins(ruins: Sequence[StemRuin]) -> None:
+    harmful = [ruin for ruin in ruins if ruin.undone < -HARM]
+    fallen = sum(ruin.fall >= MATTERS for ruin in harmful) / max(len(harmful), 1)
+    print(f"\nStems ruined: {fallen:.1%} of {len(harmful)} fall; {_verdict(fallen >= FALLS_SHARE)}")
+    print(f"{len(ruins) - len(harmful)} did no harm to the distance and are not counted\n")
+    print("| edit of a stem | " + " | ".join(f"fell, of {base} | median" for base in SCRAMBLED) + " |")
+    print("|---|" + "--:|" * 2 * len(SCRAMBLED))
+    for edit in STEM_EDITS:
+        cells = []
+        for base in SCRAMBLED:
+            falls = [ruin.fall for ruin in harmful if (ruin.edit, ruin.base) == (edit, base)]
+            fell = sum(fall >= MATTERS for fall in falls)
+            cells.append(f"{fell}/{len(falls)} | {np.median(falls):.2f}" if falls else "– | –")
+        print(f"| {edit} | " + " | ".join(cells) + " |")
+
+
+def _print_sweep(
+    model: RewardModel, name: str, ruins: Sequence[StemRuin], table: Sequence[Agreement]
+) -> None:
+    """Print both gates at other weights of one term, the others as they are."""
+    print(f"\n| weight of {name} | stems ruined that fall | median ρ | favourite undoes |\n|--:|--:|--:|--:|")
+    for weight in SWEPT:
+        weights = {**model.weights, name: weight}
+        harmful = [ruin for ruin in ruins if ruin.undone < -HARM]
+        falls = [_total(ruin.before, weights) - _total(ruin.terms, weights) for ruin in harmful]
+        fallen = np.mean(np.array(falls) >= MATTERS)
+        totals = [np.array([_total(terms, weights) for terms in row.terms]) for row in table]
+        true = [np.array(row.recovery) for row in table]
+        rho = np.median([_rho(*pair) for pair in zip(totals, true, strict=True)])
+        best = np.mean([b[np.argmax(a)] if a.max() > 0 else 0.0 for a, b in zip(totals, true, strict=True)])
+        print(f"| {weight:g} | {fallen:.1%} | {rho:.2f} | {best:+.1%} |")
+
+
+def _total(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    return sum(weights.get(name, 0.0) * value for name, value in terms.items())
+
+
+SWEPT = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+"""The weights that `--sweep` tries."""
+
+HARM = 0.1
+"""The share of its distance by which an edit of a stem takes a mix further from its original, to count."""
+
+
+def _scrambled_agreement(model: RewardModel, case: Case, drawn: Sequence[Settings]) -> Agreement:
+    assert case.damage is not None
+    assert case.distance is not None
+    material = Material(case, drawn[0].space)
+    assert material.original is not None
+    scores: list[Score] = []
+    recoveries: list[float] = []
+    for settings in drawn:
+        pair = replace(material.render_pair(settings, model.hears_stems), original=None)
+        scores.append(model.score(pair))
+        after = pair.after.distance(material.original).total
+        recoveries.append(1.0 - after / max(case.distance.total, LEAST_DISTANCE))
+    blind = [score.blind for score in scores]
+    rho = float(spearmanr(blind, recoveries).statistic)
+    terms = tuple(dict(score.terms) for score in scores)
+    alone = "scrambled alone" if not case.damage.severities else "scrambled and damaged"
+    return Agreement(case.name, alone, rho, case.distance.total, tuple(blind), tuple(recoveries), terms)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ from mixagent.policies.reading.examples import Drawing, Examples
 from mixagent.policies.reading.material import Songs, build_passes, load_passes
 from mixagent.policies.reading.network import ReadingNet, Shape
 from mixagent.policies.reading.policy import ReadingCheckpoint
-from mixagent.policies.reading.training import SCORE, Recipe, distances, train
+from mixagent.policies.reading.training import distances, train
+from mixagent.policies.supervised import SCORE, Recipe
 
 HELD_OUT_SEED = 7
 

@@ -144,9 +144,9 @@ def browsing(url: str, profile: Path, *arguments: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(page: Path, profile: Path) -> Iterator[Script]:
-    """A page's file in a headless browser of its own."""
-    with browsing(page.as_uri(), profile) as browser:
+def opened(page: Path | str, profile: Path) -> Iterator[Script]:
+    """A page, a file or an address, in a headless browser of its own."""
+    with browsing(page if isinstance(page, str) else page.as_uri(), profile) as browser:
         yield lambda script: _post(f"{browser.session}/execute/sync", {"script": script, "args": []})
 
 

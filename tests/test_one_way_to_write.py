@@ -34,6 +34,8 @@ ALLOWED = {
     "pipeline/restoration/audiosr_worker.py:main": "its own stdout",
     "pipeline/restoration/audiosr_worker.py:convert": "imports nothing of this program; the name comes last",
     "pipeline/restoration/audiosr_worker.py:answer": "the place that its parent named",
+    "mixagent/daw/dawproject.py:write_dawproject": "the place that `atomically` gave",
+    "mixagent/daw/files.py:write_project": "the places that `atomically` gave",
     "mixagent/session/feedback.py:listen_to_song": "inside the stage's folder",
     "mixagent/session/stages.py:level": "inside the stage's folder",
     "mixagent/session/stems_stages.py:decode_tracks": "inside the stage's folder",

@@ -163,6 +163,8 @@ def build(
                 stems_share=settings.stems_share,
                 separator=settings.separator,
                 rough_share=settings.rough_share,
+                disorder_share=settings.disorder_share,
+                heard_s=settings.heard_s,
             )
     counts = {one: len(store.names(one)) for one in SPLITS}
     if printing.as_json:

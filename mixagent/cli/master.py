@@ -201,6 +201,24 @@ class MasterFlags:
             rich_help_panel=TRACKS,
         ),
     ] = "keep"
+    project: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write the mix, before the finaliser, as a project for REAPER and as a DAWproject into "
+            "this folder: stems, faders, pans, sends and equalisers, and notes of the rest.",
+            show_default=False,
+            rich_help_panel=FILES,
+        ),
+    ] = None
+    project_format: Annotated[
+        str | None,
+        typer.Option(
+            help="Of --project: reaper or dawproject, or both separated by commas.",
+            show_default="both",
+            rich_help_panel=FILES,
+        ),
+    ] = None
     fade_in: Annotated[
         float,
         typer.Option(metavar="S", help="Fade in over the first S seconds.", rich_help_panel=FILES),

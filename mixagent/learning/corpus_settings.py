@@ -19,6 +19,8 @@ class CorpusConfig:
     stems_share: float
     separator: str
     rough_share: float
+    disorder_share: float
+    heard_s: float
     seed: int
     workers: int
     disk_gb: float
@@ -54,6 +56,8 @@ def _check(config: CorpusConfig) -> None:
         "seconds": not config.seconds >= 0.4,
         "stems_share": not 0 <= config.stems_share <= 1,
         "rough_share": not 0 <= config.rough_share <= 1,
+        "disorder_share": not 0 <= config.disorder_share <= 1,
+        "heard_s": not config.heard_s >= 0,
         "seed": config.seed < 0,
         "workers": config.workers < 1,
         "disk_gb": not config.disk_gb > 0,

@@ -119,7 +119,7 @@ def _only(kind: str, done: Damage) -> Damage:
     return Damage(
         {k: value for k, value in done.severities.items() if k in kinds},
         {k: value for k, value in done.mechanisms.items() if k in kinds},
-        {},
+        None,
         done.seed,
     )
 

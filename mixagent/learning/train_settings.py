@@ -80,11 +80,16 @@ class Trainer:
         workers: processes that render.
         advice_share: of the adviser's answer in what the trained policy answers, 0..1: the two err in
             different songs, and their mean errs less than either.
+        start: folder of a net that mixes, as `scripts/train_mixing.py train` leaves it, which PPO takes on
+            from there; empty for an actor of its own, warm-started here.
+        reach: the furthest that PPO may move an action of such a net from where it began.
     """
 
     seed: int = 0
     workers: int = 2
     advice_share: float = 0.0
+    start: str = ""
+    reach: float = 0.15
     network: Network = field(default_factory=Network)
     warm_start: WarmStart = field(default_factory=WarmStart)
     ppo: PpoSettings = field(default_factory=PpoSettings)

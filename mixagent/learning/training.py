@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from mixagent.envs.cases import CaseStore, Curriculum, kinds_of
 from mixagent.envs.context import Context
 from mixagent.envs.corpus import Split, default_corpus
 from mixagent.envs.mixing import Choice, StoredCases
+from mixagent.envs.observation import TRUTH_NAMES
 from mixagent.envs.synthetic import debug_corpus
 from mixagent.envs.vector import make_vector
 from mixagent.learning.train_settings import (
@@ -50,6 +51,10 @@ from mixagent.pipeline.files import (
 from mixagent.pipeline.types import ShowProgress
 from mixagent.policies import Policy, load_policy
 from mixagent.policies.learned import Checkpoint
+from mixagent.policies.mixing.agent import MixingActor, MixingValue, frozen_net, strip_order
+from mixagent.policies.mixing.forward import BoundMixer
+from mixagent.policies.mixing.network import load_net
+from mixagent.policies.mixing.policy import MixingCheckpoint
 from mixagent.policies.network import Actor, Layout, Sizes, Value, measure_statistics
 from mixagent.policies.ppo import Networks
 from mixagent.policies.ppo import train as train_by_ppo
@@ -197,6 +202,8 @@ def _cases(config: TrainConfig, folder: Path, show: ShowProgress) -> CaseStore:
 
 def _trained(run: _Run) -> Path:
     """Warm start, PPO, and the policy's folder."""
+    if run.config.trainer.start:
+        return _trained_mixer(run)
     examples, held_out = _examples(run)
     networks = _networks(run, examples)
     if NEUTRAL not in {row["iteration"] for row in _evaluations(run)}:
@@ -220,6 +227,34 @@ def _trained(run: _Run) -> Path:
     return _shipped(run, networks.actor)
 
 
+def _trained_mixer(run: _Run) -> Path:
+    """A net that mixes, taken on by PPO from where its warm start left it; its folder."""
+    settings = run.config.trainer
+    torch.manual_seed(settings.seed)
+    start, net = (load_net(Path(settings.start).expanduser()) for _ in range(2))
+    actor = MixingActor(net, start, settings.reach)
+    _without_dropout(actor)
+    value = MixingValue(start, len(TRUTH_NAMES))
+    order = torch.from_numpy(strip_order(run.choice.names))
+    networks = Networks(actor, value, run.choice.names, order, _deviation(run))
+    best = train_by_ppo(
+        networks,
+        partial(_vector, run),
+        settings.ppo,
+        settings.seed,
+        run.folder,
+        run.log.logger,
+        partial(_evaluate, run, actor),
+    )
+    actor.load_state_dict(load_file(best))
+    mixer = BoundMixer(frozen_net(actor.net), frozen_net(actor.start), settings.reach)
+    results = {str(row["iteration"]): row for row in _evaluations(run)}
+    folder = run.folder / "policy"
+    card = f"# A net that mixes, by `mixagent train name={run.folder.name}`\n"
+    MixingCheckpoint((mixer,), asdict(net.shape), run.config.resolved(), results).save(folder, card)
+    return folder
+
+
 def _examples(run: _Run) -> tuple[Examples, Examples]:
     """Training and validation cases with their observations, measured where they are not yet."""
     folder = Path(run.config.cases.responses or run.store.directory / "responses").expanduser()
@@ -232,7 +267,7 @@ def _examples(run: _Run) -> tuple[Examples, Examples]:
     return loaded[0], loaded[1]
 
 
-def _networks(run: _Run, examples: Examples) -> Networks:
+def _networks(run: _Run, examples: Examples) -> Networks[Actor]:
     """Fresh networks of the configured width that know the training cases' means and spreads."""
     config, observed = run.config.trainer, examples.observation
     torch.manual_seed(config.seed)
@@ -264,7 +299,7 @@ def _deviation(run: _Run) -> torch.Tensor:
     return torch.tensor(chosen)
 
 
-def _warm(run: _Run, networks: Networks, examples: Examples, held_out: Examples) -> None:
+def _warm(run: _Run, networks: Networks[Actor], examples: Examples, held_out: Examples) -> None:
     """Fit the actor, or take the one that this run has fitted before."""
     path, settings = run.folder / "warm.safetensors", run.config.trainer.warm_start
 
@@ -281,8 +316,12 @@ def _warm(run: _Run, networks: Networks, examples: Examples, held_out: Examples)
         with atomically(path) as place:
             save_file(fitted.state_dict(), place)
         networks.actor.load_state_dict(load_file(path))
-    # PPO compares probabilities before and after an update: dropout would change them by chance.
-    for module in networks.actor.modules():
+    _without_dropout(networks.actor)
+
+
+def _without_dropout(actor: torch.nn.Module) -> None:
+    """PPO compares probabilities before and after an update: dropout would change them by chance."""
+    for module in actor.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
 
@@ -323,7 +362,7 @@ LEANING = -2
 """In the list of evaluations, the number of the trained actor that takes its share of the advice."""
 
 
-def _evaluate(run: _Run, actor: Actor, iteration: int) -> dict[str, float]:
+def _evaluate(run: _Run, actor: Actor | MixingActor, iteration: int) -> dict[str, float]:
     """Figures on validation cases, kept in the run's folder; some cases are logged as sound."""
     names = run.validation[: run.config.cases.validation]
     heard = set(names[: run.config.logging.audio]) if iteration >= 0 else set()
@@ -335,7 +374,9 @@ def _evaluate(run: _Run, actor: Actor, iteration: int) -> dict[str, float]:
             run.log.sound(f"{plain}.after", pair.after.audio, iteration)
 
     cases = StoredCases(run.store, run.validation)
-    figures = summary(play(actor, cases, names, run.choice, run.adviser, run.reward, hear), run.choice.names)
+    figures = summary(
+        play(actor.frozen(), cases, names, run.choice, run.adviser, run.reward, hear), run.choice.names
+    )
     append_line(run.folder / _EVALUATIONS, {"iteration": iteration, **figures})
     run.show("train", max(iteration, 0) / max(run.config.trainer.ppo.iterations, 1))
     return {f"validation/{name}": value for name, value in figures.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
@@ -98,6 +98,13 @@ class Region:
     most_db: float
     most_hz: float
 
+    def words(self, up: str, down: str) -> str:
+        """The change: “180–560 Hz lowered by 2.3 dB (most 3.1 dB at 315 Hz)”, with one of both verbs."""
+        one = self.places.stop - self.places.start == 1
+        most = "" if one else f" (most {number(abs(self.most_db))} dB at {hz_words(self.most_hz)})"
+        changed = change_words(up if self.change_db > 0 else down, self.change_db)
+        return f"{span_words(self.low_hz, self.high_hz)} {changed}{most}"
+
 
 @dataclass(frozen=True)
 class _Repair:
@@ -135,6 +142,7 @@ class Made:
         reduction_db: most that the finaliser took off a peak.
         references: the band of what the song was brought towards; None for finished music.
         matched: whether tone and width were given to the whole mix by matchering.
+        strips_told: places of the strips and buses that are told by what was measured of their stems.
     """
 
     applied: Settings
@@ -143,6 +151,7 @@ class Made:
     reduction_db: float = 0.0
     references: Band | None = None
     matched: bool = False
+    strips_told: Collection[str] = ()
 
 
 def actions(before: Judgement, after: Judgement, made: Made) -> list[ActionRow]:
@@ -264,12 +273,7 @@ class _Told:
                 continue
             answered = self._answered(group, region.change_db, names[region.places]) if asked else []
             why = self._why(group, region, answered) if asked else _ASIDE
-            one = region.places.stop - region.places.start == 1
-            most = "" if one else f" (most {number(abs(region.most_db))} dB at {hz_words(region.most_hz)})"
-            verb = up if region.change_db > 0 else down
-            band = span_words(region.low_hz, region.high_hz)
-            did = f"{band} {change_words(verb, region.change_db)}{most}"
-            yield _action(group, did, why, region, [fault.name for fault in answered])
+            yield _action(group, region.words(up, down), why, region, [fault.name for fault in answered])
 
     def _changes(self, group: Group) -> Float64Array:
         old, new = (song.measures.of(group) for song in (self.before, self.after))
@@ -515,7 +519,7 @@ class _Told:
         """Settings of single stems, which no measure of the whole song tells apart."""
         moved: dict[str, list[str]] = {}
         for name in self._others():
-            if _STRIPS.fullmatch(name):
+            if _STRIPS.fullmatch(name) and name.partition(".")[0] not in self.made.strips_told:
                 moved.setdefault(self.made.reasons.get(name, "as recorded"), []).append(self._set(name))
         for reason, did in moved.items():
             yield _row(what="stems", did=", ".join(did), why=reason)

@@ -56,6 +56,15 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProjectFile:
+    """A file of the mix as a workstation's project; `format` is reaper, dawproject, or wav for a track's."""
+
+    path: str
+    format: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preview:
     """The part of the song that was rendered alone, in seconds."""
 
@@ -191,6 +200,36 @@ class RepairRow:
     bands: tuple[BandGain, ...]
     passage: Passage | None
     values: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StripRow:
+    """A stem, and what became of it in its strip and its bus.
+
+    Attributes:
+        stem: its name.
+        confidence: the share of it that is expected to be its own, 0..1; None for a track of the
+            musician's own, and where nobody asked for it.
+        did: what was done, a clause each: measured on the stem before and after, and the sends as set;
+            where nobody asked for a report, the settings.
+        why: the reasons of what was moved.
+        left: why it was left alone, or what speaks against what was done; None where nothing does.
+        lufs: loudness before and after; None for silence. This and what follows is None, or empty, where
+            nothing was done or nobody asked for it.
+        width_db: change of the side's level against the mid's.
+        crest_db: change of the highest sample over the mean power.
+        bands: third octaves that hold anything of it, the change of the whole included.
+    """
+
+    stem: str
+    confidence: float | None = None
+    did: tuple[str, ...]
+    why: tuple[str, ...]
+    left: str | None
+    lufs: tuple[float | None, float | None] | None = None
+    width_db: float | None = None
+    crest_db: float | None = None
+    bands: tuple[BandGain, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -658,6 +697,7 @@ class Report:
         input: the song.
         output: the first file written; None where none was.
         outputs: all of them.
+        project: the files of the mix as a workstation's project, those of its tracks last.
         target: of the finaliser.
         dry_run: whether nothing was rendered.
         preview: the part that was rendered, where that is not the whole song.
@@ -668,6 +708,7 @@ class Report:
         actions: what was done, by what it did to the sound.
         restoration: the repairs of the mix and of stems that found their defect, in their order.
         repairs: what each repair of the chain did, by the parameter that switches it on.
+        strips: the stems, and what was done to each; none where no stems were made.
         measures: those of the findings.
         before, after: loudness, peaks, spectrum and width; `after` is `before` where nothing was rendered.
         properties: of the song.
@@ -690,6 +731,7 @@ class Report:
     input: Input
     output: Output | None
     outputs: tuple[Output, ...]
+    project: tuple[ProjectFile, ...] = ()
     target: LoudnessTarget
     dry_run: bool = False
     preview: Preview | None = None
@@ -701,6 +743,7 @@ class Report:
     actions: tuple[ActionRow, ...]
     restoration: tuple[RepairRow, ...] = ()
     repairs: Mapping[str, tuple[BandGain, ...]]
+    strips: tuple[StripRow, ...] = ()
     measures: Measures
     before: Analysis
     after: Analysis

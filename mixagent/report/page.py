@@ -25,12 +25,14 @@ from mixagent.report.model import (
     RepairRow,
     Report,
     StemsSection,
+    StripRow,
 )
 from mixagent.report.player import Player, Side, build_player, longest_s
 from mixagent.report.repair_page import RepairShown, Solo, repairs_shown, solos
 from mixagent.report.repairs import done_words
-from mixagent.report.sounds import NO_SOUNDS, RepairSound
+from mixagent.report.sounds import NO_SOUNDS, MixSound, RepairSound
 from mixagent.report.spectrogram import CHANGE_DB, HIGH_HZ, LOW_HZ, RANGE_DB, Spectrograms, spectrograms
+from mixagent.report.stem_player import stem_sides
 
 
 def write_page(
@@ -39,6 +41,7 @@ def write_page(
     after: AudioSource,
     path: Path,
     repairs: Mapping[str, RepairSound] = NO_SOUNDS,
+    mix: MixSound | None = None,
 ) -> None:
     """Write the report of a master as one self-contained HTML page.
 
@@ -48,11 +51,12 @@ def write_page(
         after: the master.
         path: where the page goes; it is written beside and renamed into place.
         repairs: the sound of each repair, by its stage.
+        mix: the sound of the stems; None where there is none.
 
     Raises:
         OutputError: the page cannot be written.
     """
-    write_whole(path, render_page(report, before, after, repairs))
+    write_whole(path, render_page(report, before, after, repairs, mix))
 
 
 def render_page(
@@ -60,10 +64,11 @@ def render_page(
     before: AudioSource,
     after: AudioSource,
     repairs: Mapping[str, RepairSound] = NO_SOUNDS,
+    mix: MixSound | None = None,
 ) -> str:
     """The page's HTML."""
     sides, alone = _sides(report), solos(report.restoration, repairs)
-    player = _player(report, before, after, alone)
+    player = _player(report, before, after, alone, mix)
     return template("page.html").render(
         report=report,
         data=report.to_dict(),
@@ -72,6 +77,7 @@ def render_page(
         title=Path(report.input.path).name,
         player=player,
         repairs=_repairs(report, repairs, alone, player),
+        strips=_strips(report, player),
         charts=_charts(report, sides),
         gauges=[] if sides is None else charts.gauges(sides),
         spectrograms=_spectrograms(report, before, after),
@@ -95,7 +101,11 @@ def render_page(
 
 
 def _player(
-    report: Report, before: AudioSource, after: AudioSource, alone: Mapping[str, Solo]
+    report: Report,
+    before: AudioSource,
+    after: AudioSource,
+    alone: Mapping[str, Solo],
+    mix: MixSound | None,
 ) -> Player | None:
     """The player, or `None` for an input without a sample."""
     duration_s = min(before.frames / before.rate, after.frames / after.rate)
@@ -107,16 +117,40 @@ def _player(
         *(solo.side for solo in alone.values()),
     )
     excerpt = choose_excerpt(duration_s, report.after.short_term_lufs, longest_s(len(alone)))
-    return build_player(sides, excerpt, listening_rate(after.rate), "after")
+    stems = None if mix is None else stem_sides(mix, _start_s(report), excerpt)
+    return build_player(sides, excerpt, listening_rate(after.rate), "after", stems)
+
+
+def _start_s(report: Report) -> float:
+    """Where the page's time, which is the master's, begins in the song."""
+    return report.edits.trimmed_start_s if report.preview is None else report.preview.start_s
 
 
 def _repairs(
     report: Report, sounds: Mapping[str, RepairSound], alone: Mapping[str, Solo], player: Player | None
 ) -> list[RepairShown]:
     excerpt = None if player is None else player.excerpt
-    # The page's time begins where the master does.
-    start_s = report.edits.trimmed_start_s if report.preview is None else report.preview.start_s
-    return repairs_shown(report.restoration, sounds, alone, excerpt, start_s, report.input.duration_s)
+    return repairs_shown(
+        report.restoration, sounds, alone, excerpt, _start_s(report), report.input.duration_s
+    )
+
+
+@dataclass(frozen=True)
+class StripShown:
+    """A stem on the page: its row, its name, its confidence in words, and whether the player has it."""
+
+    row: StripRow
+    title: str
+    confidence: str
+    heard: bool
+
+
+def _strips(report: Report, player: Player | None) -> list[StripShown]:
+    heard = set() if player is None or player.stems is None else {stem.name for stem in player.stems.stems}
+    return [
+        StripShown(row, words.place_label(row.stem), words.confidence_words(row), row.stem in heard)
+        for row in report.strips
+    ]
 
 
 def _sides(report: Report) -> charts.Sides | None:

@@ -165,13 +165,13 @@ const listening = (() => {
     };
   }
 
-  /* The sounds that a page holds itself, decoded. */
+  /* A sound that a page holds itself, decoded. */
+  const decoded = (context, id) =>
+    context.decodeAudioData(Uint8Array.from(atob(find(id).textContent), (c) => c.charCodeAt(0)).buffer);
+
   async function embedded(context, names) {
-    const decoded = await Promise.all(names.map((name) => {
-      const text = atob(find(`mp3-${name}`).textContent);
-      return context.decodeAudioData(Uint8Array.from(text, (c) => c.charCodeAt(0)).buffer);
-    }));
-    return Object.fromEntries(names.map((name, k) => [name, wholeSound(decoded[k])]));
+    const buffers = await Promise.all(names.map((name) => decoded(context, `mp3-${name}`)));
+    return Object.fromEntries(names.map((name, k) => [name, wholeSound(buffers[k])]));
   }
 
   /* Brings the player to life; gives what a page may ask of it.
@@ -187,8 +187,9 @@ const listening = (() => {
     const of = Object.fromEntries(radios.map((radio) => [radio.value, radio.dataset]));
     const startS = Number(root.dataset.start);
     const gone = new AbortController();
+    const stems = stemMixer(root.querySelector("#stems"));
     let durationS = Number(root.dataset.duration);
-    let deck = null, loading = null, placeS = 0;
+    let deck = null, stemDeck = null, loading = null, placeS = 0;
     let side = radios.find((radio) => radio.checked).value;
     let loop = null, blind = false;
 
@@ -198,22 +199,42 @@ const listening = (() => {
     const matchDb = (name) => Number(of[name].matchDb);
     const level = (name) => 10 ** ((matchBox.checked ? matchDb(name) : 0) / 20);
     const gainFor = (name) => (name === side ? level(name) : 0);
-    const isPlaying = () => Boolean(deck?.isPlaying());
-    const position = () => (deck ? deck.position() : placeS);
+    const current = () => (stems.on() ? stemDeck : deck);
+    const beginS = () => (stems.on() ? stems.span[0] : 0);
+    const isPlaying = () => Boolean(current()?.isPlaying());
+    const position = () => (current() ? current().position() + beginS() : placeS);
+
+    /* What is repeated: the loop that was set, and of stems what the page holds of them. */
+    function range() {
+      if (!stems.on()) return loop;
+      const [from, to] = stems.span;
+      if (loop && loop[1] > from && loop[0] < to) return [Math.max(loop[0], from), Math.min(loop[1], to)];
+      return from < 0.05 && to > durationS - 0.05 ? null : [from, to];
+    }
 
     async function load() {
       const context = new AudioContext(rate ? { sampleRate: rate } : {});
       try {
-        const sounds = await open(context, SIDES);
-        deck = transport(context, sounds, gainFor, changed);
+        deck = transport(context, await open(context, SIDES), gainFor, changed);
       } catch (error) {
         context.close();
         throw error;
       }
       if (gone.signal.aborted) { context.close(); return; }
       durationS = Math.min(durationS, deck.durationS);
-      deck.setLoop(loop);
-      deck.jump(placeS);
+      settle();
+    }
+
+    async function loadStems() {
+      const { context } = deck, sounds = await stems.sounds((id) => decoded(context, id));
+      stemDeck ??= transport(context, sounds, (key) => stems.gain(key, side, matchBox.checked), changed);
+      settle();
+    }
+
+    /* Brings what plays to the place and the loop that the player shows. */
+    function settle() {
+      current()?.setLoop(range()?.map((seconds) => seconds - beginS()) ?? null);
+      jump(placeS);
     }
 
     function failed(error) {
@@ -228,30 +249,34 @@ const listening = (() => {
     }
 
     async function play() {
-      if (!deck) {
+      if (!current()) {
         show("loading", words.decoding);
-        loading ??= load();
-        try { await loading; } catch (error) {
-          loading = null;
+        try {
+          await (loading ??= load());
+          if (stems.on()) await loadStems();
+        } catch (error) {
+          if (!deck) loading = null;
           failed(error);
           return;
         }
         if (gone.signal.aborted) return;
       }
       await deck.context.resume();
-      deck.play();
+      current()?.play();
     }
 
-    const toggle = () => (isPlaying() ? deck.pause() : play());
+    const toggle = () => (isPlaying() ? current().pause() : play());
 
     function jump(seconds) {
+      const [from, to] = range() ?? [0, durationS];
       placeS = Math.min(Math.max(seconds, 0), durationS);
-      deck?.jump(placeS);
+      if (stems.on() && (placeS < from || placeS > to)) placeS = from;
+      current()?.jump(placeS - beginS());
       draw();
     }
 
     function applyGains() {
-      deck?.applyGains();
+      current()?.applyGains();
       for (const lane of lanes) lane.style.setProperty("--scale", level(lane.dataset.side));
       gainsText.textContent = gainWords();
     }
@@ -260,6 +285,7 @@ const listening = (() => {
       const lowered = WHOLE.filter((name) => matchDb(name) < -0.05);
       const decibels = (name) => fixed(-matchDb(name));
       if (blind) return words.blind;
+      if (stems.on()) return stems.words(side, matchBox.checked);
       if (isAlone(side)) {
         const raised = Number(of[side].raisedDb);
         return words.alone(raised ? words.louder(raised) : words.asLoud, of[WHOLE[0]].label);
@@ -271,11 +297,25 @@ const listening = (() => {
     }
 
     function choose(name) {
+      if (isAlone(name) && stems.on()) changeStems(stems.clear);
       side = name;
       for (const radio of radios) radio.checked = !blind && radio.value === name;
       for (const lane of lanes) lane.classList.toggle("heard", lane.dataset.side === name);
       applyGains();
       if (!blind) root.dispatchEvent(new CustomEvent("heard", { detail: name }));
+    }
+
+    /* Solo and mute play the stems' own sound in the place of the sides, and back. */
+    function changeStems(change) {
+      const before = stems.on(), again = isPlaying(), at = position(), was = current();
+      change();
+      if (before === stems.on()) { applyGains(); return; }
+      if (again) was.pause();
+      if (stems.on() && isAlone(side)) side = WHOLE.at(-1);
+      placeS = at;
+      choose(side);
+      settle();
+      if (again) play();
     }
 
     /* Hides all that tells the sides apart; what plays is then chosen by the page alone. */
@@ -296,9 +336,9 @@ const listening = (() => {
         loopBox.style.left = `${(100 * loop[0]) / durationS}%`;
         loopBox.style.width = `${(100 * (loop[1] - loop[0])) / durationS}%`;
       }
-      deck?.setLoop(loop);
-      if (!deck && loop && (placeS < loop[0] || placeS >= loop[1])) placeS = loop[0];
-      draw();
+      const at = position();
+      placeS = loop && (at < loop[0] || at >= loop[1]) ? loop[0] : at;
+      settle();
     }
 
     const toggleLoop = () => {
@@ -374,6 +414,7 @@ const listening = (() => {
     for (const radio of radios) radio.addEventListener("change", () => choose(radio.value));
     seek.addEventListener("input", () => jump(Number(seek.value)));
     document.addEventListener("keydown", keys, { signal: gone.signal });
+    stems.attach(changeStems);
     drags();
     choose(side);
     draw();
@@ -382,20 +423,99 @@ const listening = (() => {
     function detach() {
       gone.abort();
       if (!deck) return;
-      deck.pause();
+      for (const each of [deck, stemDeck]) each?.pause();
       deck.context.close();
     }
 
     root.state = () => ({
       playing: isPlaying(), side, loop, positionS: position(), durationS,
-      gains: deck && deck.gains(), lengths: deck && deck.lengths(),
+      gains: current() && current().gains(), lengths: deck && deck.lengths(),
     });
-    return { sides: SIDES, side: () => side, choose, setBlind, setLoop, play, toggle, detach };
+    const solo = (name) => changeStems(() => { stems.clear(); stems.solo(name); });
+    return { sides: SIDES, side: () => side, choose, setBlind, setLoop, play, toggle, solo, detach };
+  }
+
+  /* The stems of the mix, before and after their strips: which are heard, and how loud. */
+  function stemMixer(box) {
+    const rows = box ? [...box.querySelectorAll("li")] : [];
+    const named = Object.fromEntries(rows.map((row) => [row.dataset.stem, row]));
+    const solos = new Set(), mutes = new Set();
+    const keys = rows.flatMap(({ dataset: { stem } }) =>
+      ["before", "after"].map((version) => `stem-${stem}-${version}`).filter((id) => document.getElementById(id)));
+
+    const on = () => solos.size + mutes.size > 0;
+    const heard = (name) => (solos.size ? solos.has(name) : !mutes.has(name));
+    const decibels = (data, side) => Number(side === "before" ? data.beforeDb : data.afterDb);
+
+    /* One stem alone is matched to itself; more of them as the whole mix is, so that the balance is heard. */
+    function matchDb(side) {
+      const [alone] = solos;
+      const own = solos.size === 1 ? decibels(named[alone].dataset, side) : 0;
+      return decibels(box.dataset, side) + own;
+    }
+
+    function gain(key, side, matched) {
+      const [, name, version] = key.match(/^stem-(.*)-(before|after)$/);
+      const played = keys.includes(`stem-${name}-after`) ? side : "before";
+      return heard(name) && version === played ? 10 ** ((matched ? matchDb(side) : 0) / 20) : 0;
+    }
+
+    function words(side, matched) {
+      const names = rows.filter((row) => heard(row.dataset.stem)).map((row) => row.dataset.label);
+      const listed = names.length ? names.join(", ") : "Nothing";
+      const when = side === "before" ? "before its strip" : "behind its strip";
+      const [alone] = solos;
+      if (solos.size === 1 && !keys.includes(`stem-${alone}-after`)) return `${listed} alone: nothing was done to it.`;
+      const level = matched ? "equally loud before and after" : "at its real level";
+      if (solos.size === 1) return `${listed} alone, ${when}, ${level}.`;
+      return `${listed}, ${side === "before" ? "before" : "behind"} the strips${matched ? ", the mixes equally loud" : ", at real levels"}.`;
+    }
+
+    function mark() {
+      for (const row of rows) {
+        const name = row.dataset.stem;
+        row.querySelector(".solo").setAttribute("aria-pressed", String(solos.has(name)));
+        row.querySelector(".mute").setAttribute("aria-pressed", String(mutes.has(name)));
+        row.classList.toggle("quiet", on() && !heard(name));
+      }
+      if (box) box.querySelector("#whole-mix").disabled = !on();
+    }
+
+    const flip = (set, name) => { if (!set.delete(name)) set.add(name); mark(); };
+    const clear = () => { solos.clear(); mutes.clear(); mark(); };
+
+    async function sounds(decode) {
+      const buffers = await Promise.all(keys.map(decode));
+      return Object.fromEntries(keys.map((key, k) => [key, wholeSound(buffers[k])]));
+    }
+
+    /* `change` does something to what is heard and sees to the rest. */
+    function attach(change) {
+      for (const row of rows) {
+        const name = row.dataset.stem;
+        row.querySelector(".solo").addEventListener("click", () => change(() => flip(solos, name)));
+        row.querySelector(".mute").addEventListener("click", () => change(() => flip(mutes, name)));
+      }
+      if (box) box.querySelector("#whole-mix").addEventListener("click", () => change(clear));
+    }
+
+    return {
+      on, gain, words, clear, sounds, attach,
+      solo: (name) => flip(solos, name),
+      span: box ? [Number(box.dataset.from), Number(box.dataset.to)] : [0, 0],
+    };
+  }
+
+  /* Buttons that play a stem alone. */
+  function hearStems(player) {
+    for (const button of document.querySelectorAll(".hear-stem")) {
+      button.addEventListener("click", () => { player.solo(button.dataset.stem); player.play(); });
+    }
   }
 
   /* Buttons that play what a repair changed, around the passage where it changed most. */
   function hearRepairs(player) {
-    for (const button of document.querySelectorAll(".hear-repair")) {
+    for (const button of document.querySelectorAll(".hear-repair[data-side]")) {
       button.addEventListener("click", () => {
         const { side, from, to } = button.dataset;
         player.choose(side);
@@ -433,5 +553,5 @@ const listening = (() => {
     10 ** (analysis.third_octave_mid_db[k] / 10) + 10 ** (analysis.third_octave_side_db[k] / 10))
     - (analysis.integrated_lufs ?? 0);
 
-  return { attach, transport, wholeSound, hearRepairs, readout, band, bandDb, clock, fixed };
+  return { attach, transport, wholeSound, hearRepairs, hearStems, readout, band, bandDb, clock, fixed };
 })();

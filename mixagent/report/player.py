@@ -13,8 +13,10 @@ from mixagent.report.listening import BITRATE_KBPS, LONGEST_S, Excerpt, mp3, pea
 
 WAVE_COLUMNS = 1000
 
+_SUMS = ("stems before", "stems after")
+
 DIFFERENCE_KBPS = 96
-"""Bitrate of what one side lost or got; all have one frame length, so the codec delays them alike."""
+"""Bitrate of stems, and of what one side lost or got: the codec delays frames of one length alike."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +65,77 @@ class PlayerSide:
 
 
 @dataclass(frozen=True)
+class StemSide:
+    """A stem to solo and to mute.
+
+    Attributes:
+        name: in the page's code.
+        label: what the listener reads.
+        colour: the custom property of the stylesheet that it is drawn in.
+        before, after: its strip; one source where none works on it.
+        match_db: gains that make both versions of it equally loud, never above 0.
+    """
+
+    name: str
+    label: str
+    colour: str
+    before: AudioSource
+    after: AudioSource
+    match_db: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class StemSides:
+    """The stems of a passage.
+
+    Attributes:
+        start_s, stop_s: of the passage in the player's time, which begins with its excerpt.
+        lufs: loudness of their sum before and after.
+        stems: of the passage's length.
+    """
+
+    start_s: float
+    stop_s: float
+    lufs: tuple[float | None, float | None]
+    stems: tuple[StemSide, ...]
+
+
+@dataclass(frozen=True)
+class PlayerStem:
+    """A stem as the page holds it: its sound in base 64; `after` is empty where no strip works on it."""
+
+    name: str
+    label: str
+    colour: str
+    match_db: tuple[float, float]
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class PlayerStems:
+    """The stems as the page holds them, with the gains that match their sums to the sides."""
+
+    start_s: float
+    stop_s: float
+    match_db: tuple[float, float]
+    stems: tuple[PlayerStem, ...]
+
+
+@dataclass(frozen=True)
 class Player:
-    """The excerpt with its sides, the ticks of its time axis, and the side that plays first."""
+    """The excerpt with its sides, the ticks of its time axis, the side that plays first, and the stems."""
 
     excerpt: Excerpt
     ticks: tuple[charts.Tick, ...]
     first: str
     sides: tuple[PlayerSide, ...]
+    stems: PlayerStems | None = None
 
 
-def build_player(sides: Sequence[Side], excerpt: Excerpt, rate: int, first: str) -> Player:
+def build_player(
+    sides: Sequence[Side], excerpt: Excerpt, rate: int, first: str, stems: StemSides | None = None
+) -> Player:
     """The player that `parts.player` draws.
 
     Args:
@@ -80,8 +143,11 @@ def build_player(sides: Sequence[Side], excerpt: Excerpt, rate: int, first: str)
         excerpt: the part that the page holds.
         rate: in Hz, at which the sound is embedded.
         first: name of the side that is chosen when the page opens.
+        stems: to solo and mute; their sums stand beside the sides named `before` and `after`.
     """
-    matched = match_db({side.name: side.lufs for side in sides if side.raised_db is None})
+    lufs = {side.name: side.lufs for side in sides if side.raised_db is None}
+    sums = {} if stems is None else dict(zip(_SUMS, stems.lufs, strict=True))
+    matched = match_db({**lufs, **sums})
     like_the_first = matched[sides[0].name]
     return Player(
         excerpt=excerpt,
@@ -99,6 +165,31 @@ def build_player(sides: Sequence[Side], excerpt: Excerpt, rate: int, first: str)
                 wave=charts.envelope(*peaks(side.source, excerpt, WAVE_COLUMNS)),
             )
             for side in sides
+        ),
+        stems=None if stems is None else _player_stems(stems, rate, matched),
+    )
+
+
+def _player_stems(stems: StemSides, rate: int, matched: Mapping[str, float]) -> PlayerStems:
+    whole = Excerpt(0.0, stems.stop_s - stems.start_s, whole=True)
+
+    def sound(source: AudioSource) -> str:
+        return base64.b64encode(mp3(source, whole, rate, DIFFERENCE_KBPS)).decode("ascii")
+
+    return PlayerStems(
+        start_s=stems.start_s,
+        stop_s=stems.stop_s,
+        match_db=(matched[_SUMS[0]], matched[_SUMS[1]]),
+        stems=tuple(
+            PlayerStem(
+                name=stem.name,
+                label=stem.label,
+                colour=stem.colour,
+                match_db=stem.match_db,
+                before=sound(stem.before),
+                after="" if stem.after is stem.before else sound(stem.after),
+            )
+            for stem in stems.stems
         ),
     )
 

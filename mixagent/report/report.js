@@ -6,7 +6,11 @@
   const root = document.getElementById("player");
   const { before, after } = report;
 
-  if (root) listening.hearRepairs(listening.attach(root));
+  if (root) {
+    const player = listening.attach(root);
+    listening.hearRepairs(player);
+    listening.hearStems(player);
+  }
 
   /* Third octaves under the pointer; the axis of the charts goes from 22 Hz to 20 kHz. */
   const under = (group) => {

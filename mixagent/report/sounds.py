@@ -1,4 +1,4 @@
-"""The sound of repairs, for a page."""
+"""The sound of repairs and of stems, for a page."""
 
 from __future__ import annotations
 
@@ -21,6 +21,35 @@ class RepairSound:
     before: AudioSource
     after: AudioSource
     difference: AudioSource
+
+
+@dataclass(frozen=True)
+class StemSound:
+    """The passage of a stem that a page plays.
+
+    Attributes:
+        before, after: its strip and bus; one source where none works on it.
+        lufs: loudness of the whole stem before and after; None for silence, or where nothing was done.
+    """
+
+    before: AudioSource
+    after: AudioSource
+    lufs: tuple[float | None, float | None] = (None, None)
+
+
+@dataclass(frozen=True)
+class MixSound:
+    """A passage of a mix, stem by stem; these sum to it.
+
+    Attributes:
+        start_s: of the passage, in the song.
+        lufs: loudness of the whole mix before and after the strips; None for silence.
+        stems: by name; what they leave of the mix among them, as `residual`, where that can be heard.
+    """
+
+    start_s: float
+    lufs: tuple[float | None, float | None]
+    stems: Mapping[str, StemSound]
 
 
 NO_SOUNDS: Mapping[str, RepairSound] = MappingProxyType({})

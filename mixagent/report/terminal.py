@@ -21,9 +21,11 @@ from mixagent.report.model import (
     Report,
     StageRow,
     StemsSection,
+    StripRow,
     TranslationRow,
 )
 from mixagent.report.repairs import measured_words, repair_title, work_words
+from mixagent.report.strips import strip_words
 from mixagent.report.words import (
     codec_words,
     number,
@@ -60,6 +62,7 @@ def summary_text(report: Report) -> RenderableType:
         *sentences("What was wrong", summary.wrong, NOTHING_FOUND),
         *sentences("What was done", summary.done, "nothing"),
         *repair_lines(report.restoration, report.input.duration_s),
+        *_strips(report.strips),
         *_afterwards("What is left of it", summary.left),
         *_afterwards("What came with it", summary.new),
         *_strengths(report.decision.strengths),
@@ -67,9 +70,15 @@ def summary_text(report: Report) -> RenderableType:
         *translation_table(report.translation, report.translation_after),
         *_platforms(report.platforms, report.target.name),
         *_codecs(report.codecs),
+        *_project(report),
         *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
+
+
+def _project(report: Report) -> list[RenderableType]:
+    """The files of the mix as a workstation's project, without those of its tracks."""
+    return [Text(f"Project: {row.path}") for row in report.project if row.format != "wav"]
 
 
 def planned_text(report: Report) -> RenderableType:
@@ -81,6 +90,7 @@ def planned_text(report: Report) -> RenderableType:
         *sentences("What is wrong", report.summary.wrong, NOTHING_FOUND),
         *sentences("What would be done", report.summary.done, "nothing"),
         *repair_lines(report.restoration, report.input.duration_s),
+        *_strips(report.strips),
         *_strengths(report.decision.strengths),
         *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
@@ -103,6 +113,11 @@ def repair_lines(rows: Sequence[RepairRow], duration_s: float) -> list[Renderabl
         told = [*amount, *measured_words(row, duration_s), work_words(row)]
         lines.append(f"{repair_title(row)}: {'; '.join(told)}")
     return sentences("Repairs, measured", lines, "") if lines else []
+
+
+def _strips(rows: Sequence[StripRow]) -> list[RenderableType]:
+    """A line for each stem: what was done, or why it was left alone; none without stems."""
+    return sentences("The mix, stem by stem", [strip_words(row) for row in rows], "") if rows else []
 
 
 def _afterwards(title: str, lines: Sequence[str]) -> list[RenderableType]:

@@ -18,6 +18,7 @@ from mixagent.report.model import (
     Property,
     Report,
     StageRow,
+    StripRow,
     TrackRow,
 )
 
@@ -217,6 +218,11 @@ def range_position(row: ParameterRow, value: float) -> float:
 def role_label(row: TrackRow) -> str:
     """The role that one of the user's own tracks was taken for."""
     return {"out": "left out", "residual": "residual"}.get(row.role, place_label(row.role).lower())
+
+
+def confidence_words(row: StripRow) -> str:
+    """How much of a stem is expected to be its own; empty where nobody says."""
+    return "" if row.confidence is None else f"confidence {percent(row.confidence)}"
 
 
 def track_words(row: TrackRow) -> str:

@@ -11,7 +11,7 @@ from mixagent.pipeline.errors import OutputError, UsageError
 from mixagent.pipeline.names import check_name
 from mixagent.pipeline.types import AudioSource
 from mixagent.report.model import Report
-from mixagent.report.sounds import NO_SOUNDS, RepairSound
+from mixagent.report.sounds import NO_SOUNDS, MixSound, RepairSound
 
 FORMATS = (".html", ".json")
 
@@ -41,6 +41,7 @@ def write_reports(
     after: AudioSource,
     paths: Sequence[Path],
     repairs: Mapping[str, RepairSound] = NO_SOUNDS,
+    mix: MixSound | None = None,
 ) -> None:
     """Write each report of a master in the format of its suffix, whole or not at all.
 
@@ -49,6 +50,7 @@ def write_reports(
         before, after: song and master.
         paths: where the reports go.
         repairs: the sound of each repair, by its stage.
+        mix: the sound of the stems; None where there is none.
 
     Raises:
         OutputError: the disk is full or refuses the file; it says that the master is there all the same.
@@ -58,7 +60,7 @@ def write_reports(
             if path.suffix.lower() == ".html":
                 from mixagent.report.page import write_page
 
-                write_page(report, before, after, path, repairs)
+                write_page(report, before, after, path, repairs, mix)
             else:
                 write_json(report.to_dict(), path)
     except OutputError as error:

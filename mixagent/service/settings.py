@@ -125,6 +125,11 @@ class ServiceSettings:
         return self.data / "work"
 
     @property
+    def engine(self) -> Path:
+        """Folder of what the engine keeps for all songs: compiled kernels, logs of faults."""
+        return self.data / "engine"
+
+    @property
     def cache(self) -> Path:
         """Folder of finished stages, one a song."""
         return self.data / "cache"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mixagent.pipeline.chain.parameters import REPAIR, STEM_PLACES
 from mixagent.pipeline.diagnosis.diagnose import FOUND
+from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.files import check_room
 from mixagent.pipeline.graph.runner import Stage
 from mixagent.pipeline.restoration.table import REPAIRS, mix_repairs
@@ -108,7 +109,7 @@ def _check_room(request: Request, run: Runner, song: DiskAudio) -> None:
     """
     if run.events["decode"].status != "ran":
         return
-    stems = request.stems_in is not None or request.stems_folder is not None
+    stems = request.stems_in is not None or request.writes_stems
     songs = 0 if request.amount == 0.0 else 2 + _FEWEST_STEMS * stems
     check_room(run.cache.folder, songs * song.frames * song.channels * 4, f"the master of {request.origin}")
 
@@ -156,15 +157,27 @@ def stem_source(job: Job) -> StemSource:
         why = f"No separator ran: the stems are those of {request.stems_in.folder}."
         return StemSource(parts_stage(), made.roles, ModelRow(stage="stems", name="stems-in", why=why))
     config, device = request.config, request.device
-    if request.stems_folder is not None:
+    if request.writes_stems:
         choice = stem_separator(config, device)
     elif config.pipeline.separator == "auto" and not _stems_matter(job):
         choice = Choice(NoSeparator(), "No separator ran: nothing that was to be done works on stems.")
     else:
-        choice = choose_separator(config.pipeline.separator, device)
+        name = config.pipeline.separator
+        heard = job.policy.hears_stems if name == "auto" else 0
+        choice = _separator_at_hand(name, device, heard or None)
     model = ModelRow(stage="separate", name=choice.separator.name, why=choice.why)
     stage = separating_stage(choice.separator, device, "decode", *(repair.name for repair in mix_repairs()))
     return StemSource(stage, choice.separator.stem_names, model)
+
+
+def _separator_at_hand(name: str, device: str, stems: int | None) -> Choice:
+    """The configured separator; none, and why, where the choice was left open and no model is here."""
+    try:
+        return choose_separator(name, device, stems)
+    except ModelMissingError as missing:
+        if name != "auto":
+            raise
+        return Choice(NoSeparator(), f"No separator ran, and no strip was moved: {missing}.")
 
 
 def _stems_matter(job: Job) -> bool:

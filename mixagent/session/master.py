@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -19,17 +20,20 @@ from mixagent.pipeline.restoration.table import mix_repairs
 from mixagent.pipeline.types import AudioSource, Float64Array, ShowProgress, Stems, load
 from mixagent.policies.base import Decision
 from mixagent.report.model import Report
-from mixagent.report.sounds import RepairSound
+from mixagent.report.sounds import MixSound, RepairSound
 from mixagent.session.analyse import AnalysedSong, Job, StemSource, analyse_song, opened_job, stem_source
 from mixagent.session.decide import Decided, decide
 from mixagent.session.export import export, measured_export, named_stem_files
 from mixagent.session.guidance import Guidance
-from mixagent.session.render import every_stage, stages_of
+from mixagent.session.projects import named_project_files, write_mix
+from mixagent.session.render import every_stage, rendered_part, stages_of
 from mixagent.session.reporting.build import Outcome, build_report
 from mixagent.session.reporting.repairs import repair_models, repair_sounds
+from mixagent.session.reporting.strips import mix_sound
 from mixagent.session.request import LOSSY, Request
 from mixagent.session.results import Results
 from mixagent.session.stages import ANALYSING, describing_stage, levels, premaster_stages, restored_stage
+from mixagent.session.strip_stages import strips_stage
 from mixagent.stem_files import all_parts, write_stems
 
 
@@ -42,12 +46,14 @@ class Mastered:
         before: the song as it came, of the part that was rendered.
         after: the master; the song itself where nothing was rendered.
         repairs: the sound of each repair that is in the master, by its stage.
+        mix: the sound of each stem before and behind its strip; None where nobody asked for it.
     """
 
     report: Report
     before: AudioSource
     after: AudioSource
     repairs: Mapping[str, RepairSound] = field(default_factory=dict)
+    mix: MixSound | None = None
 
 
 @contextmanager
@@ -62,31 +68,44 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
             yield _untouched(job)
             return
         source = stem_source(job)
-        with named_stem_files(request, (*source.stem_names, "residual")) as stem_files:
+        with (
+            named_stem_files(request, (*source.stem_names, "residual")) as stem_files,
+            named_project_files(request) as project_files,
+        ):
             song = analyse_song(job, source)
             decided = decide(job, song)
             if request.dry_run:
                 yield _planned(job, song, decided)
                 return
             decided = _revised(job, song, decided)
-            *before_measure, measure = every_stage(song, decided)
-            after = job.run.stages(before_measure).master
-            warnings, results = measured_export(decided.request, after, job.run, [*before_measure, measure])
+            stages = every_stage(song, decided)
+            after = job.run.stages(stages[:-1]).master
+            part = rendered_part(song, request)
+            if request.tells_strips:
+                stages.append(strips_stage(song.heard.results, decided.applied, part))
+            warnings, results = measured_export(decided.request, after, job.run, stages)
             # Against the song as it came: the residual also holds what restoration took out.
             parts = all_parts(Stems(song.heard.song, song.heard.stems.parts))
             write_stems(parts, stem_files, request.song, job.run.show)
+            project = write_mix(project_files, decided, results, job.run.show)
         before = section(song.heard.song, results.span) if results.span else song.heard.song
         sounds = repair_sounds(results, repair_amounts(decided.applied.changed()), results.span)
-        report = build_report(_outcome(job, source, decided, results, warnings))
+        report = build_report(_outcome(job, source, decided, results, warnings, project))
         told = _remembered(job, report, song, decided, before, after)
-        yield Mastered(replace(report, warnings=(*report.warnings, *told)), before, after, sounds)
+        mix = mix_sound(results, decided.applied, part)
+        yield Mastered(replace(report, warnings=(*report.warnings, *told)), before, after, sounds, mix)
 
 
 def _outcome(
-    job: Job, source: StemSource, decided: Decided, results: Results, warnings: Sequence[str]
+    job: Job,
+    source: StemSource,
+    decided: Decided,
+    results: Results,
+    warnings: Sequence[str],
+    project: Sequence[Path] = (),
 ) -> Outcome:
     models = (source.model, *repair_models(results))
-    return Outcome(decided, results, job.run.events, models, tuple(warnings))
+    return Outcome(decided, results, job.run.events, models, tuple(warnings), tuple(project))
 
 
 def _planned(job: Job, song: AnalysedSong, decided: Decided) -> Mastered:

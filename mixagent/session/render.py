@@ -13,6 +13,7 @@ from mixagent.report.listening import choose_excerpt
 from mixagent.session.analyse import AnalysedSong
 from mixagent.session.decide import Decided
 from mixagent.session.reference_stages import matching_stage
+from mixagent.session.request import Request
 from mixagent.session.stages import Rendering, rendering_stages
 
 
@@ -25,7 +26,7 @@ def stages_of(song: AnalysedSong, decided: Decided) -> list[Stage]:
     """The stages that depend on what was decided: `mix`, `match` where it is wanted, … `measure`."""
     request = decided.request
     matchering = request.matchering or decided.guidance.matchering
-    part = None if request.preview_s is None else loudest_part(song, request.preview_s)
+    part = rendered_part(song, request)
     target = request.target_of(song.heard.song.channels)
     rendering = Rendering(
         settings=decided.applied,
@@ -39,6 +40,11 @@ def stages_of(song: AnalysedSong, decided: Decided) -> list[Stage]:
         else matching_stage(matchering, request.amount * request.strengths.eq),
     )
     return rendering_stages(song.heard.results, rendering)
+
+
+def rendered_part(song: AnalysedSong, request: Request) -> Span | None:
+    """The part of the song that is rendered alone, as for a preview; None for all of it."""
+    return None if request.preview_s is None else loudest_part(song, request.preview_s)
 
 
 def loudest_part(song: AnalysedSong, length_s: float) -> Span:

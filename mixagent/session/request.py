@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mixagent.daw.project import ProjectRequest
 from mixagent.pipeline.chain.amounts import ALL, Strengths
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits
 from mixagent.pipeline.chain.parameters import repair_amounts
@@ -43,6 +44,7 @@ class Request:
         device: `auto`, `cpu` or `cuda`.
         seed: of the dither and of the search.
         stems_folder: where the stems are to be written, if they are.
+        project: where the mix is to be written as a workstation's project, if it is.
         config: of `conf/`.
         use_cache: whether finished stages are taken from the user's cache and left there.
         policy: stands in for the configured one, as in a replay.
@@ -61,6 +63,7 @@ class Request:
         dry_run: decide, and render and write nothing.
         preview_s: render the loudest part of this length alone, at the level that it has in the master.
         dual_mono: whether the loudness of a song of one channel is counted as of two.
+        tells_strips: whether what became of each stem is measured, for somebody who is to see it.
 
     Raises:
         UsageError: neither a song nor stems, a balance for stems of a song that has one, two outputs in
@@ -76,6 +79,7 @@ class Request:
     device: str = "auto"
     seed: int = 0
     stems_folder: Path | None = None
+    project: ProjectRequest | None = None
     config: Config = field(default_factory=load_config)
     use_cache: bool = True
     policy: Policy | None = None
@@ -93,6 +97,7 @@ class Request:
     dry_run: bool = False
     preview_s: float | None = None
     dual_mono: bool = False
+    tells_strips: bool = False
 
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:
@@ -118,6 +123,10 @@ class Request:
             raise UsageError(f"{given_back}: leave out {option(ungranted[0])}", field="amount")
         if self.stems_folder is not None:
             raise UsageError(f"{given_back}: use `mixagent split` for its stems", field="stems")
+        if self.project is not None:
+            raise UsageError(
+                f"{given_back}, so there is no mix: leave out {option('project')}", field="project"
+            )
         if self.search:
             raise UsageError(
                 f"{given_back}, so there is nothing to search: leave out {option('search')}", field="search"
@@ -129,6 +138,7 @@ class Request:
                 f"{option('preview', f'{length_s:g}')} is no length: give seconds", field="preview"
             )
         asked = [name.removesuffix("_s") for name in self.edits.asked] + ["stems"] * bool(self.stems_folder)
+        asked += ["project"] * bool(self.project)
         if asked:
             raise UsageError(
                 f"{option('preview')} is a part of the song: leave out {option(asked[0])}", field="preview"
@@ -142,6 +152,11 @@ class Request:
     def outputs(self) -> tuple[Path, ...]:
         """Every file that the master goes into."""
         return () if self.output is None else (self.output, *self.also)
+
+    @property
+    def writes_stems(self) -> bool:
+        """Whether stems are to be written, by themselves or in a project."""
+        return self.stems_folder is not None or self.project is not None
 
     @property
     def codec_plan(self) -> CodecPlan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mixagent.pipeline.graph.runner import Run
-from mixagent.session import feedback, reference_stages, search, stages, stems_stages
+from mixagent.session import feedback, reference_stages, search, stages, stems_stages, strip_stages
 
 STAGES: Mapping[str, Run] = {
     "decode": stages.decode_song,
@@ -29,6 +29,7 @@ STAGES: Mapping[str, Run] = {
     "finalise": stages.finalise_mix,
     "restored": stages.measure_restored,
     "repairs": stages.measure_repairs,
+    "strips": strip_stages.measure_strips,
     "measure": stages.measure_master,
     "listen": feedback.listen_to_song,
     "judge": feedback.judge_render,

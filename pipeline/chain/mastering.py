@@ -181,7 +181,7 @@ def _expander(chain: Chain) -> list[Processor]:
 
 
 def _compressors(chain: Chain) -> list[Processor]:
-    return compressors(chain.master, chain.rate, chain.channels, chain.programme)
+    return [*compressors(chain.master, chain.rate, chain.channels, chain.programme)]
 
 
 def _multiband(chain: Chain) -> list[Processor]:
@@ -226,12 +226,7 @@ A new one is a builder in a file of its own, a row here, and the rows of its par
 def equalisers(settings: Settings, rate: int, channels: int) -> list[Processor]:
     """The graphic equaliser, the master's and the one of mid and side; of a mono sound all is mid."""
     linear = settings["equaliser.linear_phase"] > 0
-    master = settings.section("master")
-    bells = (
-        Filter("bell", master[f"bell_{n}_hz"], master[f"bell_{n}_db"], master[f"bell_{n}_q"])
-        for n in range(1, BELLS + 1)
-    )
-    sections = sections_of([*_band_filters(master, rate), *bells], rate)
+    sections = sections_of(master_filters(settings, rate), rate)
     sides = [sections_of(_band_filters(settings.section(part), rate), rate) for part in ("mid", "side")]
     if channels != 2:
         sections, sides = sections + sides[0], [[], []]
@@ -241,6 +236,16 @@ def equalisers(settings: Settings, rate: int, channels: int) -> list[Processor]:
     if any(sides):
         made.append(MidSide(_filtered(even_rows(sides), rate, channels, linear)))
     return made
+
+
+def master_filters(settings: Settings, rate: int) -> list[Filter]:
+    """The shelves and bells of the master's equaliser, on both channels alike; the graphic one is another."""
+    master = settings.section("master")
+    bells = (
+        Filter("bell", master[f"bell_{n}_hz"], master[f"bell_{n}_db"], master[f"bell_{n}_q"])
+        for n in range(1, BELLS + 1)
+    )
+    return [*_band_filters(master, rate), *bells]
 
 
 def _graphic(settings: Settings, rate: int, channels: int, linear: bool) -> list[Processor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 
 import numpy as np
 import pedalboard
@@ -18,8 +19,8 @@ from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.board import BoardProcessor
 from mixagent.pipeline.dsp.cascade import Cascade, first_order_high_pass
-from mixagent.pipeline.dsp.dynamic_bells import dynamic_cut
-from mixagent.pipeline.dsp.dynamics import BODY, Detector, compressor
+from mixagent.pipeline.dsp.dynamic_bells import MARGIN_DB, dynamic_cut
+from mixagent.pipeline.dsp.dynamics import BODY, Detector, LevelDynamics, compressor, lost_db
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
 from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Levelled, Programme, measure_programme
@@ -31,6 +32,13 @@ Levels = Mapping[str, Programme]
 """The programme level of each stem by name, and of the mix under `mix`."""
 
 BUSES: Mapping[str, str] = {"drums": "drum_bus", "vocals": "vocal_bus"}
+
+CARVING: Mapping[str, float] = MappingProxyType({LOW_MID.name: 0.5})
+"""A strip's low-mid cut works the further down the deeper it is: at 6 dB from the band's usual level on, at
+12 dB from 3 dB under it. A stem that is muddy throughout is so at its usual level."""
+
+ROOM_ABOVE_HZ = 200.0
+"""The lows under this are kept out of the room, so that it does not blur kick and bass."""
 
 _SEND_OFF_DB = -60.0
 # Two equal first-order sections are 3 dB down at the corner when each stands at this share of it.
@@ -44,17 +52,26 @@ def measure_levels(stems: Stems) -> dict[str, Programme]:
 
 
 def mix_blocks(
-    stems: Stems, settings: Settings, levels: Levels | None = None, size: int = BLOCK_FRAMES
+    stems: Stems,
+    settings: Settings,
+    levels: Levels | None = None,
+    size: int = BLOCK_FRAMES,
+    strips_done: Mapping[str, AudioSource] | None = None,
 ) -> Iterator[FloatArray]:
     """The mix of the stems under these settings, in blocks of `size` frames, of the input's length.
 
-    Active strips run side by side in threads. Stems without a strip in the settings stay as they are.
+    Active strips run side by side in threads. Stems without a strip in the settings stay as they are, and
+    those of `strips_done` are behind their strips already.
     """
     active = [name for name in stems.parts if is_active(settings, name)]
     if not active:
         yield from blocks(stems.mix, size)
         return
-    strips = [strip_blocks(stems, name, settings, levels, size) for name in active]
+    known = strips_done or {}
+    strips = [
+        blocks(known[name], size) if name in known else strip_blocks(stems, name, settings, levels, size)
+        for name in active
+    ]
     returns = _Returns(settings, active, stems.mix)
     with ThreadPoolExecutor(len(active)) as pool:
         for start in range(0, stems.mix.frames, size):
@@ -84,10 +101,10 @@ def strip_blocks(
     if not is_active(settings, name):
         return blocks(part, size)
     programme = levels[name] if levels is not None else measure_programme(part)
-    processors = strip_processors(settings.section(name), part.rate, part.channels, programme)
+    processors = strip_processors(settings.section(name), part, programme)
     if name in BUSES:
         raised = programme.raised(settings[f"{name}.gain_db"])
-        processors += bus_processors(settings.section(BUSES[name]), part.rate, part.channels, raised)
+        processors += bus_processors(settings.section(BUSES[name]), part, programme, raised)
     return _even(process_blocks(part, processors, size), size)
 
 
@@ -105,15 +122,14 @@ def _even(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
         yield rest
 
 
-def strip_processors(
-    strip: Mapping[str, float], rate: int, channels: int, programme: Programme
-) -> list[Processor]:
+def strip_processors(strip: Mapping[str, float], part: AudioSource, programme: Programme) -> list[Processor]:
     """One stem's strip in the order of the signal, without what is neutral or beyond Nyquist."""
-    processors = dynamic_cuts(strip, rate, channels, programme)
-    sections = [*_high_pass(strip["high_pass_hz"], rate), *sections_of(_strip_filters(strip), rate)]
+    rate, channels = part.rate, part.channels
+    processors = dynamic_cuts(strip, rate, channels, programme, CARVING)
+    sections = [*_high_pass(strip["high_pass_hz"], rate), *sections_of(strip_filters(strip), rate)]
     if sections:
         processors.append(Cascade(np.stack(sections), channels))
-    processors += compressors(strip, rate, channels, programme)
+    processors += _stem_compressors(strip, part, programme, programme)
     processors += transient_shapers(strip, rate, channels)
     if strip["gain_db"] != 0 or (channels == 2 and (strip["pan"] != 0 or strip["width"] != 1)):
         matrix = image_matrix(strip["gain_db"], strip["pan"], strip["width"])
@@ -122,33 +138,48 @@ def strip_processors(
 
 
 def bus_processors(
-    bus: Mapping[str, float], rate: int, channels: int, programme: Programme
+    bus: Mapping[str, float], part: AudioSource, programme: Programme, raised: Programme
 ) -> list[Processor]:
-    """A bus: its compressor and its fader."""
+    """A bus: its compressor and its fader. Behind the strip's fader its programme is `raised`."""
     if not bus:
         return []
-    processors = compressors(bus, rate, channels, programme)
+    processors = _stem_compressors(bus, part, programme, raised)
     if bus["gain_db"] != 0:
         processors.append(Image(image_matrix(bus["gain_db"]), bus["gain_db"]))
     return processors
 
 
 def dynamic_cuts(
-    values: Mapping[str, float], rate: int, channels: int, programme: Programme
+    values: Mapping[str, float],
+    rate: int,
+    channels: int,
+    programme: Programme,
+    carving: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Processor]:
-    """The dynamic low-mid and shimmer cuts that are on and lie below Nyquist."""
+    """The dynamic low-mid and shimmer cuts that are on and lie below Nyquist.
+
+    A cut takes down what stands `MARGIN_DB` over the band's usual level, less the share of the cut that
+    `carving` names for the band.
+    """
     pairs = ((LOW_MID, values["low_mid_cut_db"]), (SHIMMER, values["shimmer_cut_db"]))
     return [
-        dynamic_cut(band, most_db, programme, rate, channels)
+        dynamic_cut(
+            band, most_db, programme, rate, channels, MARGIN_DB - carving.get(band.name, 0.0) * most_db
+        )
         for band, most_db in pairs
         if most_db > 0 and band.fits(rate)
     ]
 
 
 def compressors(
-    values: Mapping[str, float], rate: int, channels: int, programme: Levelled, detector: Detector = BODY
-) -> list[Processor]:
-    """The compressor, unless its ratio is 1."""
+    values: Mapping[str, float],
+    rate: int,
+    channels: int,
+    programme: Levelled,
+    detector: Detector = BODY,
+    made_up_db: float | None = None,
+) -> list[LevelDynamics]:
+    """The compressor, unless its ratio is 1; see `LevelDynamics` for `made_up_db`."""
     if values["comp_ratio"] == 1:
         return []
     return [
@@ -161,8 +192,22 @@ def compressors(
             rate=rate,
             channels=channels,
             detector=detector,
+            made_up_db=made_up_db,
         )
     ]
+
+
+def _stem_compressors(
+    values: Mapping[str, float], part: AudioSource, programme: Programme, heard: Programme
+) -> list[Processor]:
+    """The compressor of a strip or a bus, which keeps the power that the stem itself has.
+
+    How much it takes depends on attack and release, and so is measured on the stem.
+    """
+    made_up_db = 0.0
+    for trial in compressors(values, part.rate, part.channels, programme, made_up_db=0.0):
+        made_up_db = lost_db(trial, part)
+    return [*compressors(values, part.rate, part.channels, heard, made_up_db=made_up_db)]
 
 
 def transient_shapers(values: Mapping[str, float], rate: int, channels: int) -> list[Processor]:
@@ -179,10 +224,19 @@ def sections_of(filters: Sequence[Filter], rate: int) -> list[Float64Array]:
 def _high_pass(corner_hz: float, rate: int) -> list[Float64Array]:
     if corner_hz <= 20:
         return []
-    return [first_order_high_pass(corner_hz * _CASCADED_CORNER, rate)] * 2
+    return [first_order_high_pass(high_pass_pole_hz(corner_hz), rate)] * 2
 
 
-def _strip_filters(strip: Mapping[str, float]) -> list[Filter]:
+def high_pass_pole_hz(corner_hz: float) -> float:
+    """Where both first-order sections of a strip's high-pass stand, which is 3 dB down at its corner.
+
+    Together they are a second-order high-pass at this frequency with a Q of 0.5.
+    """
+    return corner_hz * _CASCADED_CORNER
+
+
+def strip_filters(strip: Mapping[str, float]) -> list[Filter]:
+    """The bells and shelves of a strip, those at 0 dB among them."""
     return [
         Filter("low_shelf", 100.0, strip["low_shelf_db"], math.sqrt(0.5)),
         Filter("bell", strip["bell_hz"], strip["bell_db"], strip["bell_q"]),
@@ -195,23 +249,21 @@ class _Returns:
     """The reverb and the delay, fed by the strips' sends after their faders and buses."""
 
     def __init__(self, settings: Settings, names: Sequence[str], mix: AudioSource) -> None:
-        self._paths = [
-            (sends, BoardProcessor([plugin], mix.rate, mix.channels))
-            for sends, plugin in (
-                (_sends(settings, names, "reverb"), _reverb(settings.section("reverb"))),
-                (_sends(settings, names, "delay"), _delay(settings.section("delay"))),
-            )
-            if any(sends)
-        ]
+        self._paths: list[tuple[list[float], list[Processor]]] = []
+        for effect, returned in (("reverb", _reverb), ("delay", _delay)):
+            if any(sends := _sends(settings, names, effect)):
+                self._paths.append((sends, returned(settings.section(effect), mix)))
 
     def add(self, strips: Sequence[FloatArray], block: FloatArray) -> None:
         """Add the returns of the strips' blocks to `block`, in place."""
-        for sends, effect in self._paths:
+        for sends, processors in self._paths:
             sent = np.zeros_like(block)
             for gain, strip in zip(sends, strips, strict=True):
                 if gain:
                     sent += np.float32(gain) * strip
-            block += effect.process(sent)
+            for processor in processors:
+                sent = processor.process(sent)
+            block += sent
 
 
 def _sends(settings: Settings, names: Sequence[str], effect: str) -> list[float]:
@@ -219,9 +271,29 @@ def _sends(settings: Settings, names: Sequence[str], effect: str) -> list[float]
     return [db_to_amplitude(level) if level > _SEND_OFF_DB else 0.0 for level in levels_db]
 
 
-def _reverb(values: Mapping[str, float]) -> pedalboard.Plugin:
-    return pedalboard.Reverb(values["size"], values["damping"], wet_level=1.0, dry_level=0.0)
+def _reverb(values: Mapping[str, float], mix: AudioSource) -> list[Processor]:
+    plugin = pedalboard.Reverb(
+        values["size"],
+        values["damping"],
+        wet_level=_wet_level(values["size"], values["damping"], mix.rate),
+        dry_level=0.0,
+    )
+    high_pass = Cascade(np.stack(_high_pass(ROOM_ABOVE_HZ, mix.rate)), mix.channels)
+    return [high_pass, BoardProcessor([plugin], mix.rate, mix.channels)]
 
 
-def _delay(values: Mapping[str, float]) -> pedalboard.Plugin:
-    return pedalboard.Delay(values["time_ms"] / 1000, values["feedback"], mix=1.0)
+def _wet_level(size: float, damping: float, rate: int) -> float:
+    """The level at which a room returns about the power that is sent to it, of whatever size it is.
+
+    The mean over an octave scale of what comes back of the reverb's parallel comb filters, whose feedback
+    passes a one-pole low-pass (J. O. Smith, "Physical Audio Signal Processing", Freeverb).
+    """
+    feedback, pole = 0.7 + 0.28 * size, 0.4 * damping
+    turns = 2 * np.pi * np.geomspace(100.0, 0.45 * rate, 48) / rate
+    low_pass = (1 - pole) ** 2 / (1 - 2 * pole * np.cos(turns) + pole**2)
+    return 1 / math.sqrt(float(np.mean(1 / (1 - feedback**2 * low_pass))))
+
+
+def _delay(values: Mapping[str, float], mix: AudioSource) -> list[Processor]:
+    plugin = pedalboard.Delay(values["time_ms"] / 1000, values["feedback"], mix=1.0)
+    return [BoardProcessor([plugin], mix.rate, mix.channels)]

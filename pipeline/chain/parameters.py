@@ -228,7 +228,14 @@ _TRANSIENT = (
 )
 
 STRIP = (
-    _Row("low_mid_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 200–500 Hz"),
+    _Row(
+        "low_mid_cut_db",
+        "dB",
+        0.0,
+        0.0,
+        12.0,
+        "most that the dynamic cut takes off 200–500 Hz; the deeper, the further down it works",
+    ),
     _Row("shimmer_cut_db", "dB", 0.0, 0.0, 12.0, "most that the dynamic cut takes off 6–12 kHz"),
     _Row("high_pass_hz", "Hz", 20.0, 20.0, 400.0, "high-pass corner; 20 is off", "log"),
     _Row("low_shelf_db", "dB", -9.0, 0.0, 9.0, "low shelf at 100 Hz"),
@@ -242,7 +249,14 @@ STRIP = (
     _Row("gain_db", "dB", -12.0, 0.0, 12.0, "fader"),
     _Row("pan", "", -1.0, 0.0, 1.0, "balance, −1 left to 1 right"),
     _Row("width", "", 0.0, 1.0, 2.0, "side level; 0 mono, 1 as it was"),
-    _Row("reverb_send_db", "dB", -60.0, -60.0, 0.0, "send to the reverb; −60 is off"),
+    _Row(
+        "reverb_send_db",
+        "dB",
+        -60.0,
+        -60.0,
+        0.0,
+        "send to the one room, which returns about as much; −60 is off",
+    ),
     _Row("delay_send_db", "dB", -60.0, -60.0, 0.0, "send to the delay; −60 is off"),
 )
 """One stem's channel strip, in the order of the signal."""

@@ -114,14 +114,19 @@ class DynamicBells:
 
 
 def dynamic_cut(
-    band: DynamicBand, most_db: float, programme: Programme, rate: int, channels: int
+    band: DynamicBand,
+    most_db: float,
+    programme: Programme,
+    rate: int,
+    channels: int,
+    margin_db: float = MARGIN_DB,
 ) -> DynamicBells:
-    """A cut of at most `most_db` in one of the watched bands while it stands out."""
+    """A cut of at most `most_db` in one of the watched bands while it stands `margin_db` over its usual."""
     span, q = (band.high_hz / band.low_hz) ** _SPREAD, _WIDTH * band.q
     return DynamicBells(
         bells=[bell_core(band.centre_hz / span, q, rate), bell_core(band.centre_hz * span, q, rate)],
         detectors=[body_filter(rate), band_pass(band, rate)],
-        reaction=Reaction(programme.band(band), MARGIN_DB, -most_db),
+        reaction=Reaction(programme.band(band), margin_db, -most_db),
         speed=_BALLISTICS[band.name],
         rate=rate,
         channels=channels,

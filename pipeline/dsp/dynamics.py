@@ -15,7 +15,7 @@ from numba import njit
 
 from mixagent.pipeline.decibels import db_to_amplitude, db_to_power, powers_to_db
 from mixagent.pipeline.dsp.programme import BODY_HZ, Levelled
-from mixagent.pipeline.types import Float64Array, FloatArray
+from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
 KNEE_DB = 6.0
 
@@ -63,10 +63,16 @@ def makeup_db(curve: Curve, programme: Levelled) -> float:
     return float(powers_to_db(before / after))
 
 
+def _makeup_db(curve: Curve, programme: Levelled) -> float:
+    return makeup_db(curve, programme) if curve.slope < 0 else 0.0
+
+
 class LevelDynamics:
     """A curve over the programme level, applied to all channels alike; a `Processor`.
 
-    The detector hears what the programme was measured of; its mean is no longer than the attack.
+    The detector hears what the programme was measured of; its mean is no longer than the attack. What a
+    compressor takes is given back: `made_up_db`, where it was measured, else by the programme's spread,
+    which knows nothing of attack and release.
     """
 
     latency = 0
@@ -80,6 +86,7 @@ class LevelDynamics:
         rate: int,
         channels: int,
         detector: Detector = BODY,
+        made_up_db: float | None = None,
     ) -> None:
         self._tick = max(2, round(_TICK_S * rate))
         tick_ms = 1000 * self._tick / rate
@@ -93,7 +100,7 @@ class LevelDynamics:
                 programme.level_db + curve.threshold_db,
                 curve.slope,
                 curve.limit_db,
-                makeup_db(curve, programme) if curve.slope < 0 else 0.0,
+                _makeup_db(curve, programme) if made_up_db is None else made_up_db,
             ]
         )
         makeup = db_to_amplitude(self._shape[7])
@@ -107,6 +114,18 @@ class LevelDynamics:
         _follow_level(block, self._shape, self._tick, self._state, self._lows, out)
         return out
 
+    def add_powers(self, block: FloatArray, sums: Float64Array) -> None:
+        """Add the energy of the next block, and that of what it becomes, to two sums."""
+        _add_energies(block, self.process(block), sums)
+
+
+def lost_db(dynamics: LevelDynamics, source: AudioSource) -> float:
+    """The power that these dynamics take from a whole source, in dB; their state is used up."""
+    sums = np.zeros(2)
+    for block in blocks(source):
+        dynamics.add_powers(block, sums)
+    return float(powers_to_db(sums[0] / sums[1])) if sums.min() > 0 else 0.0
+
 
 def compressor(
     threshold_db: float,
@@ -117,10 +136,11 @@ def compressor(
     rate: int,
     channels: int,
     detector: Detector = BODY,
+    made_up_db: float | None = None,
 ) -> LevelDynamics:
     """A compressor with its threshold against the programme level and its make-up built in."""
     curve = Curve(threshold_db, 1 / ratio - 1)
-    return LevelDynamics(curve, attack_ms, release_ms, programme, rate, channels, detector)
+    return LevelDynamics(curve, attack_ms, release_ms, programme, rate, channels, detector, made_up_db)
 
 
 def expander(
@@ -132,6 +152,17 @@ def expander(
     """
     attack_ms = max(8.0, detector.mean_ms)
     return LevelDynamics(Curve(0.0, ratio - 1, 6.0), attack_ms, 160.0, programme, rate, channels, detector)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "reassoc"})
+def _add_energies(before: FloatArray, after: FloatArray, sums: Float64Array) -> None:
+    for c in range(before.shape[0]):
+        of_before = of_after = 0.0
+        for n in range(before.shape[1]):
+            of_before += float(before[c, n]) * float(before[c, n])
+            of_after += float(after[c, n]) * float(after[c, n])
+        sums[0] += of_before
+        sums[1] += of_after
 
 
 @njit(cache=True, nogil=True)

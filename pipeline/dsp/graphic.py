@@ -38,6 +38,11 @@ def graphic_sections(gains_db: ArrayLike, rate: int) -> Float64Array:
     Returns:
         b0 b1 b2 a1 a2 of each, shape (sections, 5).
     """
+    return np.stack([each.section(rate) for each in graphic_filters(gains_db, rate)])
+
+
+def graphic_filters(gains_db: ArrayLike, rate: int) -> list[Filter]:
+    """The bells and shelves behind `graphic_sections`, from low to high."""
     asked = np.asarray(gains_db, np.float64)
     last = min(
         asked.size - 1, int(np.searchsorted(_hz(np.arange(asked.size)), _SHELF_HIGHEST_SHARE * rate)) - 1
@@ -50,7 +55,7 @@ def graphic_sections(gains_db: ArrayLike, rate: int) -> Float64Array:
     for _ in range(_REFINEMENTS):
         reached = np.sum(responses_db(_sections(gains, rate, last), delay), axis=0)
         gains = np.asarray(gains + solve @ (wanted - reached))
-    return _sections(gains, rate, last)
+    return _filters(gains, last)
 
 
 @cache
@@ -64,7 +69,11 @@ def _interaction(rate: int, last: int) -> tuple[Float64Array, Float64Array]:
 
 
 def _sections(gains_db: Float64Array, rate: int, last: int) -> Float64Array:
-    return np.stack([_filter(band, float(gain), last).section(rate) for band, gain in enumerate(gains_db)])
+    return np.stack([each.section(rate) for each in _filters(gains_db, last)])
+
+
+def _filters(gains_db: Float64Array, last: int) -> list[Filter]:
+    return [_filter(band, float(gain), last) for band, gain in enumerate(gains_db)]
 
 
 def _hz(places: ArrayLike) -> Float64Array:

@@ -14,6 +14,7 @@ from scipy.fft import rfft
 from mixagent.pipeline.decibels import amplitude_to_db, db_to_power, power_to_db, powers_to_db
 from mixagent.pipeline.dsp.streaming import half_overlapping
 from mixagent.pipeline.dsp.third_octaves import EDGES_HZ, THIRD_OCTAVES_HZ
+from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.types import (
     BLOCK_FRAMES,
     AudioSource,
@@ -35,6 +36,9 @@ PASSAGE_S = 8.0
 
 HEARD_DB = 60.0
 """A moment counts as changed where the difference is no further than this under the whole source."""
+
+HOLDING_DB = -60.0
+"""A band with less of a stem's power says nothing of its tone."""
 
 _WINDOW_S = 0.0929
 _MOMENT_S = 0.01
@@ -79,6 +83,67 @@ class Change:
     passage_s: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class StemChange:
+    """What became of a stem between two places of its way.
+
+    Attributes:
+        lufs: integrated loudness before and after; −inf where it is silent.
+        width_db: change of the side's level against the mid's; None where one of them is silent.
+        crest_db: change of the highest sample over the mean power.
+        bands: third octaves that hold `HOLDING_DB` of its power, the change of the whole included.
+    """
+
+    lufs: tuple[float, float]
+    width_db: float | None
+    crest_db: float
+    bands: tuple[BandGain, ...]
+
+
+def measure_stem(before: AudioSource, after: AudioSource, progress: Progress | None = None) -> StemChange:
+    """What became of a stem; both sources are of one length, rate and channels.
+
+    Args:
+        before, after: read three times.
+        progress: called with the share done.
+    """
+    told = progress or (lambda share: None)
+    was, now = _levels(before), _levels(after)
+    lufs = integrated_lufs(before), integrated_lufs(after)
+    told(0.4)
+    watched = _watched(blocks(before), before.frames, lambda share: told(0.4 + 0.6 * share))
+    return StemChange(
+        lufs=lufs,
+        width_db=None if was.width_db is None or now.width_db is None else now.width_db - was.width_db,
+        crest_db=now.crest_db - was.crest_db,
+        bands=band_gains(watched, blocks(after), before.channels, before.rate, HOLDING_DB),
+    )
+
+
+@dataclass(frozen=True)
+class _Levels:
+    """Highest sample over mean power, and side over mid, in dB; None where one of both is silent."""
+
+    crest_db: float
+    width_db: float | None
+
+
+def _levels(source: AudioSource) -> _Levels:
+    peak, power, mid, side = 0.0, 0.0, 0.0, 0.0
+    for block in blocks(source):
+        peak = max(peak, float(np.abs(block).max(initial=0.0)))
+        power += float(np.sum(np.square(block, dtype=np.float64)))
+        if source.channels == 2:
+            mid += float(np.sum(np.square(block[0] + block[1], dtype=np.float64)))
+            side += float(np.sum(np.square(block[0] - block[1], dtype=np.float64)))
+    heard = min(mid, side) > max(mid, side) * db_to_power(_AUDIBLE_DB) > 0
+    mean = power / max(source.frames * source.channels, 1)
+    return _Levels(
+        crest_db=amplitude_to_db(peak) - power_to_db(mean) if mean > 0 else 0.0,
+        width_db=power_to_db(side / mid) if heard else None,
+    )
+
+
 def measure_change(before: AudioSource, after: AudioSource, progress: Progress | None = None) -> Change:
     """What differs between two sources of one length, rate and channels.
 
@@ -105,7 +170,11 @@ def measure_change(before: AudioSource, after: AudioSource, progress: Progress |
 
 
 def band_gains(
-    before: Iterable[FloatArray], after: Iterable[FloatArray], channels: int, rate: int
+    before: Iterable[FloatArray],
+    after: Iterable[FloatArray],
+    channels: int,
+    rate: int,
+    holding_db: float | None = None,
 ) -> tuple[BandGain, ...]:
     """The change of each third octave; unchanged bands are left out.
 
@@ -113,6 +182,7 @@ def band_gains(
         before, after: blocks (channels, frames) of one length in all.
         channels: of both.
         rate: in Hz.
+        holding_db: gives the bands, changed or not, that hold as much of the power before, in dB of all.
     """
     size = 1 << max(round(math.log2(_WINDOW_S * rate)), 8)
     edges = np.clip(np.round(EDGES_HZ * size / rate).astype(int), 1, size // 2)
@@ -127,7 +197,7 @@ def band_gains(
         floor = total * db_to_power(_AUDIBLE_DB)
         change_db = [powers_to_db(_sums(power, edges) + floor) for power in pair]
         moved += np.abs(change_db[1] - change_db[0]) >= 1.0
-    return tuple(_bands(sums, edges, moved / max(sounding, 1), rate / size))
+    return tuple(_bands(sums, edges, moved / max(sounding, 1), rate / size, holding_db))
 
 
 def _differences(
@@ -189,18 +259,27 @@ def _sums(power: Float64Array, edges: NDArray[np.int_]) -> Float64Array:
 
 
 def _bands(
-    sums: Float64Array, edges: NDArray[np.int_], moved: Float64Array, bin_hz: float
+    sums: Float64Array,
+    edges: NDArray[np.int_],
+    moved: Float64Array,
+    bin_hz: float,
+    holding_db: float | None,
 ) -> Iterator[BandGain]:
     floor = float(sums[0].sum()) * db_to_power(_AUDIBLE_DB)
     if floor <= 0:
         return
-    means_db = _ratios_db(_sums(sums[0], edges), _sums(sums[1], edges), floor)
+    held = _sums(sums[0], edges)
+    means_db = _ratios_db(held, _sums(sums[1], edges), floor)
     lines_db = _ratios_db(sums[0], sums[1], 1e-2 * floor)
     for band, ((low, high), centre_hz) in enumerate(zip(pairwise(edges), THIRD_OCTAVES_HZ, strict=True)):
         if high <= low:
             continue
         most = low + int(np.argmax(np.abs(lines_db[low:high])))
-        if abs(means_db[band]) < LEAST_MEAN_DB and abs(lines_db[most]) < LEAST_MOST_DB:
+        if holding_db is not None:
+            told = held[band] >= sums[0].sum() * db_to_power(holding_db)
+        else:
+            told = abs(means_db[band]) >= LEAST_MEAN_DB or abs(lines_db[most]) >= LEAST_MOST_DB
+        if not told:
             continue
         yield BandGain(
             centre_hz=centre_hz,

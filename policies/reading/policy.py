@@ -7,9 +7,7 @@ card. Nothing in it is ever unpickled.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -18,13 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
 from mixagent.pipeline.dsp.third_octaves import MUSIC
-from mixagent.pipeline.errors import ModelMissingError, option
-from mixagent.pipeline.files import write_atomically
 from mixagent.pipeline.finished.band import judge
 from mixagent.pipeline.finished.measures import (
     GROUPS,
@@ -41,13 +35,15 @@ from mixagent.pipeline.measure.song_bands import BANDS
 from mixagent.pipeline.types import Float64Array, FloatArray
 from mixagent.policies.band import REPAIRS, RINGS, BandPolicy
 from mixagent.policies.base import Context, Decision
+from mixagent.policies.checkpoints import load_checkpoint, numbered, save_checkpoint
 from mixagent.policies.reading.forward import FrozenReader
 from mixagent.policies.reading.summary import Summary, shown
 
 Readers = tuple[FrozenReader, ...]
 
-FORMAT = 2
-CONFIG, WEIGHTS, CARD = "config.json", "weights.safetensors", "README.md"
+EXPECTED = {"format": 2, "bands": BANDS}
+"""Of a checkpoint's configuration: another is of another version of the net."""
+
 MOST_DB = 18.0
 """Moves of the equaliser end here."""
 
@@ -103,7 +99,7 @@ class ReadingPolicy:
 
     folder: Path | None = None
     name: str = "reading"
-    hears_stems: bool = False
+    hears_stems: int = 0
     reads_features: bool = False
 
     def decide(self, context: Context) -> Decision:
@@ -198,25 +194,19 @@ class ReadingCheckpoint:
     results: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path, card: str) -> None:
-        """Write the three files; the configuration, which names the weights' hash, goes last."""
-        folder.mkdir(parents=True, exist_ok=True)
+        """Write the three files, see `policies.checkpoints`."""
         tensors = {
-            f"{number}.{name}": np.ascontiguousarray(weight)
+            f"{number}.{name}": weight
             for number, weights in enumerate(self.weights)
             for name, weight in weights.items()
         }
-        weights = save(tensors)
-        write_atomically(folder / WEIGHTS, weights)
-        write_atomically(folder / CARD, card)
         config = {
-            "format": FORMAT,
-            "weights_sha256": _digest(weights),
-            "bands": BANDS,
+            **EXPECTED,
             "shape": dict(self.shape),
             "training": dict(self.training),
             "results": dict(self.results),
         }
-        write_atomically(folder / CONFIG, json.dumps(config, indent=1, allow_nan=False) + "\n")
+        save_checkpoint(folder, tensors, config, card)
 
 
 def load_readers(folder: Path) -> Readers:
@@ -225,36 +215,11 @@ def load_readers(folder: Path) -> Readers:
     Raises:
         ModelMissingError: a file that is missing, damaged, or of another version of this program.
     """
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        data = (folder / WEIGHTS).read_bytes()
-    except (OSError, ValueError) as error:
-        raise _unusable(folder, f"it cannot be read ({error})") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT or config.get("bands") != BANDS:
-        raise _unusable(folder, "it is of another version of mixagent")
-    if _digest(data) != config.get("weights_sha256"):
-        raise _unusable(folder, f"{WEIGHTS} is not the file that {CONFIG} was written for")
-    try:
-        tensors = load(data)
-    except SafetensorError as error:
-        raise _unusable(folder, f"{WEIGHTS} is damaged") from error
-    nets: dict[str, dict[str, FloatArray]] = {}
-    for key, weight in tensors.items():
-        number, name = key.split(".", 1)
-        nets.setdefault(number, {})[name] = weight
-    return tuple(FrozenReader(weights) for _, weights in sorted(nets.items()))
+    _, tensors = load_checkpoint(folder, EXPECTED)
+    return tuple(map(FrozenReader, numbered(tensors)))
 
 
 @cache
 def _shipped() -> Readers:
     with resources.as_file(resources.files("mixagent.checkpoints").joinpath("reading")) as folder:
         return load_readers(folder)
-
-
-def _unusable(folder: Path, why: str) -> ModelMissingError:
-    advice = f"choose {option('policy', 'band')}, or train it again"
-    return ModelMissingError(f"the net in {folder} cannot be used: {why}; {advice}")
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

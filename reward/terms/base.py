@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,8 +33,19 @@ class Term(Protocol):
     def blind(self) -> bool:
         """True if it does without the original."""
 
+    @property
+    def hears_stems(self) -> bool:
+        """True if it judges stems, and has no opinion of a render without them."""
+
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """One score a pair, shape (len(pairs),): 0 as the input; NaN for no opinion."""
+
+
+@runtime_checkable
+class VoiceTerm(Protocol):
+    """A term that hears the voice of one render in so many."""
+
+    every: int
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ class Guard(ABC):
     low: ClassVar[float] = -1.0
     high: ClassVar[float] = 0.0
     blind: ClassVar[bool] = True
+    hears_stems: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.free < self.full:

@@ -23,6 +23,7 @@ class Judgement:
     low: ClassVar[float] = -1.0
     high: ClassVar[float] = 1.0
     blind: ClassVar[bool] = True
+    hears_stems: ClassVar[bool] = False
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """One score a pair, all of them in one pass of the critic; an unchanged render scores 0."""

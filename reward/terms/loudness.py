@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from mixagent.pipeline.finaliser.loop import Finish
+from mixagent.pipeline.types import Float64Array
 from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.base import Guard
 
@@ -45,6 +49,38 @@ class OverLimiting(Guard):
         lost_db = _plr_db(pair.base, pair.neutral.finish) - _plr_db(pair.after, finish)
         limited_db = finish.max_reduction_db if finish else 0.0
         return max(lost_db, limited_db - pair.neutral.reduction_db, 0.0)
+
+
+@dataclass(frozen=True)
+class Constraints:
+    """−1 for a render that its target does not allow: over the ceiling, or off the loudness by its own doing.
+
+    Weighted with more than all other terms can win, it cannot be bought back.
+
+    Attributes:
+        free_lu: how much further than the input alone a render may miss the loudness.
+        free_db: by how much its true peak may pass the ceiling, what two meters may differ by.
+    """
+
+    free_lu: float = 0.5
+    free_db: float = 0.1
+
+    name: ClassVar[str] = "constraints"
+    low: ClassVar[float] = -1.0
+    high: ClassVar[float] = 0.0
+    blind: ClassVar[bool] = True
+    hears_stems: ClassVar[bool] = False
+
+    def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
+        """0 where both hold, and without a finaliser."""
+        return np.array([-1.0 if self._broken(pair) else 0.0 for pair in pairs])
+
+    def _broken(self, pair: RenderPair) -> bool:
+        finish, target = pair.finish, pair.target
+        if finish is None or target is None or not math.isfinite(finish.integrated_lufs):
+            return False
+        missed_lu = abs(finish.integrated_lufs - target.integrated_lufs) - pair.neutral.missed_lu
+        return missed_lu > self.free_lu or finish.true_peak_dbtp > target.ceiling_dbtp + self.free_db
 
 
 def _plr_db(analysed: AnalysedAudio, finish: Finish | None) -> float:

@@ -25,6 +25,7 @@ class Prior:
     low: ClassVar[float] = -1.0
     high: ClassVar[float] = 0.0
     blind: ClassVar[bool] = True
+    hears_stems: ClassVar[bool] = False
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """One score a pair; NaN where the settings are not known."""

@@ -24,6 +24,7 @@ class Truth:
     low: ClassVar[float] = -1.0
     high: ClassVar[float] = 1.0
     blind: ClassVar[bool] = False
+    hears_stems: ClassVar[bool] = False
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """1 the original itself, 0 as far from it as the input; NaN where it is not known."""

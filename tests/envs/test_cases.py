@@ -7,21 +7,31 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from mixagent.envs.case_building import build_cases
-from mixagent.envs.cases import STAGES, Case, CaseStore, Curriculum, Damage, draw_damage, make_case
+from mixagent.envs.case_building import Builder, build_cases
+from mixagent.envs.cases import (
+    STAGES,
+    Case,
+    CaseStore,
+    Curriculum,
+    Damage,
+    draw_damage,
+    kinds_of,
+    make_case,
+)
 from mixagent.envs.corpus import Corpus
+from mixagent.envs.disorders import Disorder, draw_disorder
 from mixagent.envs.pathologies import KINDS, MECHANISMS
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.errors import CancelledError, InputError, OutputError, UsageError
 from mixagent.pipeline.finaliser.targets import TARGETS
-from mixagent.pipeline.types import Audio, load
+from mixagent.pipeline.types import Audio, Stems, load
 from mixagent.reward.recovery import Original
 from tests.short_cases import RATE, HalfSeparator, music
 
 TARGET = TARGETS["streaming"]
-NONE = Damage({}, {}, {}, 0)
-MUDDY = Damage({"mud": 0.8}, {"mud": "bell"}, {}, 3)
+NONE = Damage({}, {}, None, 0)
+MUDDY = Damage({"mud": 0.8}, {"mud": "bell"}, None, 3)
 
 
 def power(samples: NDArray[np.float32]) -> float:
@@ -70,8 +80,11 @@ def test_damage_keeps_the_power_and_is_measured_against_the_original() -> None:
     assert not case.stems.parts
 
 
+RAISED = Disorder.balance({"vocals": 6.0})
+
+
 def test_a_scrambled_balance_raises_its_stem_against_the_rest() -> None:
-    raised = Damage({}, {}, {"vocals": 6.0}, 0)
+    raised = Damage({}, {}, RAISED, 0)
     case = make_case("loud voice", music(), raised, HalfSeparator(), TARGET)
     assert case.original is not None
     before = HalfSeparator().separate(case.original, Path()).parts
@@ -81,12 +94,59 @@ def test_a_scrambled_balance_raises_its_stem_against_the_rest() -> None:
     }
     assert change_db["vocals"] - change_db["accompaniment"] == pytest.approx(6.0, abs=0.1)
     assert power(load(case.stems.mix).samples) == pytest.approx(power(case.original.samples), rel=1e-3)
-
-
-def test_a_balance_without_stems_is_left_out_of_what_was_done() -> None:
-    case = make_case("no stems", music(), Damage({}, {}, {"vocals": 6.0}, 0), None, TARGET)
     assert case.damage is not None
-    assert not case.damage.balance_db
+    assert case.damage.kinds == ("balance",)
+
+
+def test_a_case_knows_how_loud_its_stems_were_and_are() -> None:
+    case = make_case("loud voice", music(), Damage({}, {}, RAISED, 0), HalfSeparator(), TARGET)
+    assert case.true_levels is not None
+    was, now = case.true_levels.original_db, case.true_levels.disordered_db
+    apart_db = (now["vocals"] - now["accompaniment"]) - (was["vocals"] - was["accompaniment"])
+    assert apart_db == pytest.approx(6.0, abs=0.05)
+
+
+def test_true_stems_are_put_in_disorder_where_they_are_known() -> None:
+    """Here the voice is the upper half of the song, which the separator takes for accompaniment."""
+    song = music()
+    found = HalfSeparator().separate(song, Path()).parts
+    known = Stems(song, {"vocals": found["accompaniment"], "bass": found["vocals"]})
+    case = make_case("a", song, Damage({}, {}, RAISED, 0), HalfSeparator(), TARGET, true_stems=known)
+    ratio_db = [
+        10 * np.log10(power(load(parts["accompaniment"]).samples) / power(load(parts["vocals"]).samples))
+        for parts in (found, case.stems.parts)
+    ]
+    assert ratio_db[1] - ratio_db[0] == pytest.approx(6.0, abs=0.1)
+
+
+def test_a_disorder_without_its_stems_is_left_out_of_what_was_done() -> None:
+    case = make_case("no stems", music(), Damage({}, {}, RAISED, 0), None, TARGET)
+    assert case.damage is not None
+    assert case.damage.disorder is None
+    assert case.damage.kinds == ()
+
+
+def test_a_case_of_an_older_version_keeps_its_balance() -> None:
+    stored = {"severities": {}, "mechanisms": {}, "balance_db": {"vocals": 6.0}, "seed": 1, "rough": False}
+    assert Damage.from_json(stored) == Damage({}, {}, RAISED, 1)
+    assert Damage.from_json({**stored, "balance_db": {}}) == Damage({}, {}, None, 1)
+
+
+def test_a_stored_case_keeps_its_disorder_and_its_song(tmp_path: Path) -> None:
+    done = Damage({}, {}, draw_disorder(np.random.default_rng(1), ("vocals", "accompaniment")), 0)
+    case = make_case("song@1#2", music(3.0), done, HalfSeparator(), TARGET, slice(RATE, 2 * RATE))
+    store = CaseStore(tmp_path)
+    store.save(case)
+    back = store.load(case.name)
+    assert back.damage == case.damage
+    assert back.true_levels == case.true_levels
+    space = ParameterSpace.for_stems(("vocals", "accompaniment"))
+    mine, theirs = back.context(space), case.context(space)
+    assert (mine.mix, mine.stems, mine.diagnosis) == (theirs.mix, theirs.stems, theirs.diagnosis)
+    np.testing.assert_array_equal(mine.bands(), theirs.bands())
+    np.testing.assert_array_equal(mine.features["vocals"], theirs.features["vocals"])
+    with pytest.raises(InputError, match="build it anew"):
+        store.refresh([case.name])
 
 
 def test_a_stored_case_comes_back_within_sixteen_bits(tmp_path: Path) -> None:
@@ -162,6 +222,26 @@ def build(store: CaseStore, corpus: Corpus, count: int, progress: Callable[[floa
 
 def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.rglob("*.safetensors"))}
+
+
+def test_cases_in_disorder_are_built_from_the_stems_that_a_separator_finds(
+    tmp_path: Path, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Builder, "_separator", lambda _: HalfSeparator())
+    store = CaseStore(tmp_path)
+    build_cases(store, corpus, "train", 6, seconds=0.5, disorder_share=1.0, heard_s=2.0)
+    rows = store.rows()
+    assert all(row["disorder"] for row in rows)
+    assert {bool(row["severities"]) for row in rows} == {True, False}
+    for row in rows:
+        case = store.load(row["name"])
+        assert case.damage is not None
+        assert case.damage.kinds == kinds_of(row)
+        assert case.analysis.duration_s == pytest.approx(0.5)
+        assert case.song is not None
+        assert case.song.analysis.duration_s == pytest.approx(2.0)
+        assert case.true_levels is not None
+        assert case.true_levels.original_db != case.true_levels.disordered_db
 
 
 def test_a_build_that_was_stopped_goes_on_to_the_same_store(tmp_path: Path, corpus: Corpus) -> None:
@@ -240,7 +320,7 @@ def test_a_case_is_what_it_is_whatever_it_is_called(tmp_path: Path) -> None:
 
 def test_a_segment_is_heard_within_its_song() -> None:
     """The whole is damaged and heard; the segment of it is what is rendered and judged."""
-    song, done = music(3.0), Damage({"mud": 0.8}, {"mud": "bell"}, {}, 4)
+    song, done = music(3.0), Damage({"mud": 0.8}, {"mud": "bell"}, None, 4)
     segment = slice(RATE, 2 * RATE)
     whole = make_case("song", song, done, HalfSeparator(), TARGETS["streaming"])
     part = make_case("song", song, done, HalfSeparator(), TARGETS["streaming"], segment)

@@ -25,8 +25,8 @@ from mixagent.reward.model import RewardModel, load_reward
 from mixagent.reward.render_pair import RenderPair
 from tests.short_cases import HalfSeparator, music
 
-LEAN = Damage({"panning": 0.8}, {"panning": "lean"}, {}, 1)
-MUD = Damage({"mud": 0.7}, {"mud": "bell"}, {}, 2)
+LEAN = Damage({"panning": 0.8}, {"panning": "lean"}, None, 1)
+MUD = Damage({"mud": 0.7}, {"mud": "bell"}, None, 2)
 STEMS = ("vocals", "accompaniment")
 
 
@@ -36,7 +36,7 @@ def cases() -> HeldCases:
     made = [
         make_case("lean", music(0.8, 1), LEAN, HalfSeparator(), target),
         make_case("mud", music(0.8, 2), MUD, None, target),
-        make_case("clean", music(0.8, 3), Damage({}, {}, {}, 0), None, target),
+        make_case("clean", music(0.8, 3), Damage({}, {}, None, 0), None, target),
     ]
     return HeldCases({case.name: case for case in made})
 
@@ -206,15 +206,19 @@ def test_a_case_can_be_kept_for_some_episodes(cases: HeldCases, reward: RewardMo
     assert names[3] == names[4] == names[5]
 
 
-def test_vocals_are_rendered_alone_for_who_listens_to_them(cases: HeldCases, reward: RewardModel) -> None:
-    env = MixingEnv(cases, reward, parameters=("vocals.gain_db",), vocals=True)
+def test_stems_are_rendered_alone_for_who_judges_them(cases: HeldCases, reward: RewardModel) -> None:
+    env = MixingEnv(cases, reward, parameters=("vocals.gain_db",), hears_stems=True)
     env.reset(seed=0, options={"case": "lean"})
     env.step(np.ones(1, np.float32))
     assert env.pair is not None
-    assert env.pair.vocals_before is not None
-    assert env.pair.vocals_after is not None
-    raised = env.pair.vocals_after.samples / 10 ** (12 / 20)
-    np.testing.assert_allclose(raised, env.pair.vocals_before.samples, atol=1e-6)
+    before, after = env.pair.stems_before, env.pair.stems_after
+    assert before is not None
+    assert after is not None
+    assert before.voice is not None
+    assert after.voice is not None
+    raised = after.voice.samples / 10 ** (12 / 20)
+    np.testing.assert_allclose(raised, before.voice.samples, atol=1e-6)
+    np.testing.assert_array_equal(after.stems["accompaniment"].samples, before.stems["accompaniment"].samples)
 
 
 @pytest.mark.parametrize(
@@ -267,6 +271,7 @@ class Brightness:
     low: float = -1.0
     high: float = 1.0
     blind: bool = True
+    hears_stems: bool = False
 
     def score(self, pairs: Sequence[RenderPair]) -> NDArray[np.float64]:
         self.asked.append(len(pairs))

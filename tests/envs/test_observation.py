@@ -28,7 +28,7 @@ LEVELS_DEPEND = {"flatness.clip_dbfs", "clipping.clip_dbfs", "mono.side_db", "hu
 
 @pytest.fixture(scope="module")
 def case() -> Case:
-    done = Damage({"mud": 0.6}, {"mud": "shelf"}, {}, 4)
+    done = Damage({"mud": 0.6}, {"mud": "shelf"}, None, 4)
     return make_case("a", music(0.8), done, HalfSeparator(), LoudnessTarget("t", -14.0))
 
 
@@ -70,7 +70,7 @@ def test_a_change_of_level_changes_nothing(case: Case) -> None:
     target = LoudnessTarget("t", -14.0)
     shown = [
         observe(
-            make_case("a", audio, Damage({}, {}, {}, 0), None, target).context(SPACE),
+            make_case("a", audio, Damage({}, {}, None, 0), None, target).context(SPACE),
             STEMS,
             np.zeros(1, np.float32),
         )

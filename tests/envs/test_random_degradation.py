@@ -38,7 +38,7 @@ def test_silence_stays_silence() -> None:
 
 
 def test_a_rough_case_is_neither_untouched_nor_one_of_the_pathologies() -> None:
-    case = make_case("rough", SONG, Damage({}, {}, {}, 5, rough=True), None, TARGETS["streaming"])
+    case = make_case("rough", SONG, Damage({}, {}, None, 5, rough=True), None, TARGETS["streaming"])
     assert case.damage is not None
     assert case.damage.kinds == ("rough",)
     assert case.distance is not None

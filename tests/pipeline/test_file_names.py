@@ -6,7 +6,7 @@ import pytest
 
 from mixagent.pipeline import names
 from mixagent.pipeline.errors import UsageError
-from mixagent.pipeline.names import check_name, place_key
+from mixagent.pipeline.names import check_name, place_key, portable_name
 
 
 @pytest.mark.parametrize(
@@ -79,3 +79,29 @@ def test_outputs_that_differ_by_case_only_are_refused_where_they_would_be_one(mi
     outputs = "-o", song.with_name("m.wav"), "-o", song.with_name("M.wav")
     ran = mixagent("master", song, *outputs)
     assert (ran.code, "two outputs have one name" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("A song", "A song"),
+        ("Ünïcode 夜", "Ünïcode 夜"),
+        ("a/b\\c:d", "a_b_c_d"),
+        ("../../etc/passwd", ".._.._etc_passwd"),
+        ("line\nbreak\x00", "line break"),
+        ("ends in dots...  ", "ends in dots"),
+        ("con", "_con"),
+        ("\udc80\uffff", "__"),
+        ("...", "song"),
+        ("", "song"),
+    ],
+)
+def test_what_a_stranger_called_it_becomes_a_name_that_every_system_takes(text, name):
+    assert portable_name(text) == name
+    check_name(PureWindowsPath(f"{portable_name(text)}.wav"), windows=True)
+
+
+def test_a_long_name_is_cut_between_letters():
+    name = portable_name("夜" * 200)
+    assert set(name) == {"夜"}
+    assert len(name.encode()) <= 180

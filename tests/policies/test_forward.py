@@ -10,7 +10,6 @@ import torch
 
 from mixagent.pipeline.types import FloatArray
 from mixagent.policies.forward import FrozenActor
-from mixagent.policies.learned import frozen
 from mixagent.policies.network import Actor, Layout, Sizes
 
 LAYOUT = Layout(("gain_db", "presence_db", "pan"), ("master.width", "master.tilt_db"))
@@ -70,7 +69,7 @@ def test_actions_are_those_of_the_trained_network(count: int, batch: int) -> Non
     stems, actor = STEMS[:count], _actor(count)
     names = _parameters(LAYOUT, stems)
     observation = _observation(batch, batch, count, len(names))
-    fast = frozen(actor)
+    fast = actor.frozen()
     action = fast.action(observation, fast.order(names, stems))
     assert (action.dtype, action.shape) == (np.float32, (batch, len(names)))
     np.testing.assert_allclose(action, _expected(actor, observation, names, stems), rtol=1e-5, atol=1e-5)
@@ -81,13 +80,13 @@ def test_an_actor_may_steer_strips_only_or_the_master_only(layout: Layout) -> No
     actor, stems = _actor(1, layout), STEMS[:3]
     names = [f"{stem}.{what}" for stem in stems for what in layout.strip] + list(layout.shared)
     observation = _observation(0, 4, 3, len(names))
-    fast = frozen(actor)
+    fast = actor.frozen()
     action = fast.action(observation, fast.order(names, stems))
     np.testing.assert_allclose(action, _expected(actor, observation, names, stems), rtol=1e-5, atol=1e-5)
 
 
 def test_one_song_needs_no_batch() -> None:
-    actor, stems = frozen(_actor(2)), STEMS[:4]
+    actor, stems = _actor(2).frozen(), STEMS[:4]
     names = _parameters(LAYOUT, stems)
     order, observation = actor.order(names, stems), _observation(3, 5, 4, len(names))
     batch = actor.action(observation, order)
@@ -104,7 +103,7 @@ def test_measures_however_far_out_are_bounded_as_in_training() -> None:
         observation[key] *= np.float32(1e30)
     heard = torch.isfinite(actor.encoder.get_buffer("mix_spread")).numpy()
     observation["mix"][:, heard] = np.inf
-    fast = frozen(actor)
+    fast = actor.frozen()
     action = fast.action(observation, fast.order(names, stems))
     assert np.isfinite(action).all()
     np.testing.assert_allclose(action, _expected(actor, observation, names, stems), rtol=1e-5, atol=1e-5)
@@ -112,7 +111,7 @@ def test_measures_however_far_out_are_bounded_as_in_training() -> None:
 
 def test_a_parameter_that_is_not_steered_is_refused() -> None:
     with pytest.raises(KeyError):
-        frozen(_actor(0)).order(["vocals.reverb_db"], STEMS)
+        _actor(0).frozen().order(["vocals.reverb_db"], STEMS)
 
 
 @pytest.mark.parametrize(

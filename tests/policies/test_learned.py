@@ -161,7 +161,7 @@ def test_validation_hears_what_the_product_would_decide() -> None:
     names = steered(context.space, PATTERNS)
     advised = RulePolicy().decide(context).settings
     observation = observe(context, STEMS, chosen_action(context.space, names, advised.values))
-    decider = frozen(checkpoint.actor)
+    decider = checkpoint.actor.frozen()
     action = decided(decider, observation, decider.order(names, STEMS))
     batch = {key: torch.from_numpy(np.asarray(value))[None] for key, value in observation.items()}
     with torch.no_grad():

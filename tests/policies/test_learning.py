@@ -116,12 +116,12 @@ def _new_genre(seed: int) -> Audio:
 
 
 def _lean(seed: int) -> Case:
-    damage = Damage({"panning": 0.4 + 0.1 * (seed % 4)}, {"panning": "lean"}, {}, seed)
+    damage = Damage({"panning": 0.4 + 0.1 * (seed % 4)}, {"panning": "lean"}, None, seed)
     return make_case(f"old{seed}@0#0", _old_genre(seed), damage, None, TARGETS["streaming"])
 
 
 def _mud(seed: int) -> Case:
-    damage = Damage({"mud": 0.6 + 0.1 * (seed % 4)}, {"mud": "bell"}, {}, seed)
+    damage = Damage({"mud": 0.6 + 0.1 * (seed % 4)}, {"mud": "bell"}, None, seed)
     return make_case(f"new{seed}@0#0", _new_genre(seed), damage, None, TARGETS["streaming"])
 
 
@@ -160,7 +160,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def _played(world: World, actor: Actor, names: Sequence[str]) -> list[Outcome]:
     cases = HeldCases({**world.old.cases, **world.new.cases})
-    return play(actor, cases, names, CHOICE, _advise, REWARD)
+    return play(actor.frozen(), cases, names, CHOICE, _advise, REWARD)
 
 
 def _undone(outcomes: Sequence[Outcome]) -> float:

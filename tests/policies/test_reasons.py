@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from mixagent.envs.observation import DIAGNOSIS_NAMES, TARGET_NAMES, shapes
 from mixagent.pipeline.measure.features import FEATURE_NAMES
-from mixagent.policies.learned import frozen
 from mixagent.policies.network import Actor, Layout, Sizes
 from mixagent.policies.reasons import clause_of, explain, words_of
 
@@ -58,7 +57,7 @@ def _shown(**parts: dict[int, float]) -> Observation:
 
 
 def _reasons(actor: Actor, observation: Observation, advised: dict[str, str] | None = None) -> dict[str, str]:
-    fast = frozen(actor)
+    fast = actor.frozen()
     order = fast.order(NAMES, STEMS)
     moved = [int(k) for k in np.flatnonzero(fast.action(observation, order))]
     return explain(fast, observation, order, moved, STEMS, NAMES, advised or {})

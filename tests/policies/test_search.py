@@ -26,7 +26,7 @@ from mixagent.policies.trial import CaseTrial, segment_starts_s, song_cases
 from mixagent.reward.model import RewardModel, load_reward
 from tests.short_cases import music
 
-LEAN = Damage({"panning": 0.8}, {"panning": "lean"}, {}, 1)
+LEAN = Damage({"panning": 0.8}, {"panning": "lean"}, None, 1)
 SPACE = ParameterSpace.for_stems(())
 GOAL = SPACE.settings({"master.eq_mid_db": 4.0, "master.width": 0.6, "master.eq_air_db": -3.0})
 

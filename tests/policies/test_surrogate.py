@@ -43,7 +43,7 @@ def _music(seconds: float = 2.0) -> Audio:
 def case() -> Case:
     severities: dict[Kind, float] = {"mud": 0.6, "panning": 0.5, "holes": 0.6}
     mechanisms: dict[Kind, str] = {"mud": "bell", "panning": "lean", "holes": "codec"}
-    damage = Damage(severities, mechanisms, {}, 3)
+    damage = Damage(severities, mechanisms, None, 3)
     return make_case("noise@0#3", _music(), damage, None, TARGETS["streaming"])
 
 

@@ -48,12 +48,12 @@ def test_recovery_is_a_mean_for_each_kind_of_damage() -> None:
 
 def test_a_lean_that_is_taken_back_counts_as_recovered() -> None:
     """An actor that always moves the balance by one amount, on a song that leans by as much."""
-    damage = Damage({"panning": 0.6}, {"panning": "lean"}, {}, 0)
+    damage = Damage({"panning": 0.6}, {"panning": "lean"}, None, 0)
     case = make_case("song", synthetic_song(0, 3.0), damage, None, TARGETS["streaming"])
     lean_db = (
         case.analysis.balance_db
         - make_case(
-            "clean", synthetic_song(0, 3.0), Damage({}, {}, {}, 0), None, TARGETS["streaming"]
+            "clean", synthetic_song(0, 3.0), Damage({}, {}, None, 0), None, TARGETS["streaming"]
         ).analysis.balance_db
     )
     choice = Choice.of(NAMES, ())
@@ -69,7 +69,13 @@ def test_a_lean_that_is_taken_back_counts_as_recovered() -> None:
 
     cases = HeldCases({"song": case})
     outcomes = play(
-        actor, cases, ["song"], choice, advise, load_reward("debug"), lambda name, pair: heard.append(name)
+        actor.frozen(),
+        cases,
+        ["song"],
+        choice,
+        advise,
+        load_reward("debug"),
+        lambda name, pair: heard.append(name),
     )
     assert heard == ["song"]
     assert summary(outcomes, NAMES)["recovery/panning"] > 0.8

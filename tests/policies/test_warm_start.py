@@ -50,8 +50,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> CaseStore:
     """Eight songs: half of them lean to one side or the other, half are as they were."""
     store = CaseStore(tmp_path_factory.mktemp("cases"))
     for seed in range(8):
-        damage = Damage({"panning": 0.4 + 0.1 * (seed % 4)}, {"panning": "lean"}, {}, seed)
-        nothing = Damage({}, {}, {}, seed)
+        damage = Damage({"panning": 0.4 + 0.1 * (seed % 4)}, {"panning": "lean"}, None, seed)
+        nothing = Damage({}, {}, None, seed)
         store.save(
             make_case(
                 f"song@{seed}", _music(seed), damage if seed < 4 else nothing, None, TARGETS["streaming"]

@@ -14,9 +14,11 @@ from mixagent.pipeline.types import Audio
 from mixagent.reward.adversarial_edits import edit_adversarially
 from mixagent.reward.model import load_reward
 from mixagent.reward.quality import LEVEL_DBOV, DistillMos, Nisqa, VoiceQuality, levelled, nisqa_term
-from tests.reward.render_pairs import RATE, gained, make_song, render_pair
+from mixagent.reward.render_pair import AnalysedAudio, AnalysedStems, RenderPair
+from tests.reward.render_pairs import RATE, gained, make_song
 
 SONG = make_song(seconds=1.0)
+SUNG = gained(SONG, -1.0)
 NISQA_OPTIONS = {
     "ms_sr": None,
     "ms_fmax": 20000,
@@ -82,14 +84,16 @@ class Opinions:
         self._opinions = list(opinions)
         self.heard: list[np.ndarray] = []
 
-    def rate(self, mono: np.ndarray, rate: int) -> float:
-        """The next opinion."""
-        self.heard.append(mono)
-        return self._opinions.pop(0)
+    def rate(self, monos: np.ndarray, rate: int) -> np.ndarray:
+        """The next opinions."""
+        self.heard.extend(monos)
+        return np.array([self._opinions.pop(0) for _ in monos])
 
 
-def _pair(before: Audio | None = SONG, after: Audio | None = SONG):
-    return render_pair(SONG, SONG, vocals_before=before, vocals_after=after)
+def _pair(before: Audio | None = SONG, after: Audio | None = SUNG, features: np.ndarray | None = None):
+    stems = [AnalysedStems(AnalysedAudio(SONG), {"vocals": a} if a else {}) for a in (before, after)]
+    render = AnalysedAudio(SONG, features)
+    return RenderPair(AnalysedAudio(SONG), render, stems_before=stems[0], stems_after=stems[1])
 
 
 def _active_dbov(mono: np.ndarray) -> float:
@@ -121,7 +125,8 @@ def test_only_a_fall_counts_and_it_is_capped(before, after, expected):
 
 def test_the_same_input_is_heard_once_for_many_renders():
     opinions = Opinions(4.0, 3.0, 4.0, 2.0)
-    scores = VoiceQuality("voice", lambda: opinions).score([_pair(), _pair(), _pair()])
+    pairs = [_pair(after=gained(SONG, -k)) for k in (1.0, 2.0, 3.0)]
+    scores = VoiceQuality("voice", lambda: opinions).score(pairs)
     assert scores == pytest.approx([-1.0, 0.0, -1.0])
     assert len(opinions.heard) == 4
 
@@ -132,7 +137,7 @@ def test_without_a_voice_there_is_no_opinion(judged):
 
 
 def test_one_pair_in_so_many_is_judged_and_always_the_same_ones():
-    pairs = [_pair(after=gained(SONG, -0.05 * k)) for k in range(60)]
+    pairs = [_pair(after=gained(SONG, -0.05 * k), features=np.full(3, k)) for k in range(1, 61)]
     first, again = (
         ~np.isnan(VoiceQuality("voice", lambda: Opinions(*[4.0] * 61), every=4).score(pairs))
         for _ in range(2)
@@ -169,13 +174,15 @@ def test_nisqas_own_network_loads_from_a_file_and_rates_a_voice(tmp_path):
     file = tmp_path / "nisqa.tar"
     torch.save({"args": NISQA_OPTIONS, "model_state_dict": network.state_dict()}, file)
     rater = Nisqa(file)
-    assert np.isfinite(rater.rate(levelled(SONG), RATE))
+    assert np.isfinite(rater.rate(levelled(SONG)[None], RATE)[0])
 
 
 @pytest.mark.skipif(not here["nisqa"], reason="NISQA's weights are not on this machine")
 def test_nisqa_with_its_official_weights_hears_a_clipped_voice():
     rater = Nisqa(Path(nisqa_path()))
-    whole, ruined = (rater.rate(levelled(a), RATE) for a in (SONG, edit_adversarially(SONG, "dropouts")))
+    whole, ruined = (
+        rater.rate(levelled(a)[None], RATE)[0] for a in (SONG, edit_adversarially(SONG, "dropouts"))
+    )
     assert 0.5 < ruined < 5.0
     assert 0.5 < whole < 5.0
 
@@ -183,7 +190,7 @@ def test_nisqa_with_its_official_weights_hears_a_clipped_voice():
 @pytest.mark.skipif(not here["distillmos"], reason="the wheel distillmos is not installed")
 def test_distillmos_rates_between_one_and_five_deaf_to_level_and_leaves_no_stand_in(capsys):
     rater = DistillMos()
-    scores = [rater.rate(levelled(gained(SONG, db)), RATE) for db in (0.0, -20.0)]
+    scores = [rater.rate(levelled(gained(SONG, db))[None], RATE)[0] for db in (0.0, -20.0)]
     assert 1.0 <= scores[0] <= 5.0
     assert scores[0] == pytest.approx(scores[1], abs=1e-3)
     assert "torchaudio" not in sys.modules

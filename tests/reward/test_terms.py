@@ -1,6 +1,7 @@
 """Each term: what it hears, what it is deaf to, and that it stays within its range."""
 
 import math
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -18,7 +19,7 @@ from mixagent.reward.render_pair import AnalysedAudio, RenderPair
 from mixagent.reward.terms.base import Guard
 from mixagent.reward.terms.dynamics import Dropouts, LostDynamics, LostTransients, OverCompression, Pumping
 from mixagent.reward.terms.image import Lean, LostSides, MonoFoldLoss
-from mixagent.reward.terms.loudness import OverLimiting, TargetMissed
+from mixagent.reward.terms.loudness import Constraints, OverLimiting, TargetMissed
 from mixagent.reward.terms.prior import Prior
 from mixagent.reward.terms.residue import AddedClipping, AddedNoise, AddedTail, Smear
 from mixagent.reward.terms.tone import AddedMud, LostHighs, LostLows
@@ -280,3 +281,17 @@ def test_the_prior_is_the_mean_square_of_what_policies_may_move():
 def test_a_guard_refuses_limits_that_are_no_limits():
     with pytest.raises(ValueError, match="lost_highs"):
         LostHighs(free=5.0, full=5.0)
+
+
+@pytest.mark.parametrize(
+    ("lufs", "peak_dbtp", "expected"),
+    [(-14.0, -1.0, 0.0), (-14.4, -1.0, 0.0), (-14.6, -1.0, -1.0), (-14.0, -0.8, -1.0)],
+)
+def test_a_render_over_the_ceiling_or_off_the_loudness_breaks_a_constraint(lufs, peak_dbtp, expected):
+    target = LoudnessTarget("t", -14.0, -1.0)
+    song = gained(SONG, -14.0 - AnalysedAudio(SONG).loudness.integrated_lufs)
+    finish = replace(finalise(song, target, None), integrated_lufs=lufs, true_peak_dbtp=peak_dbtp)
+    pair = render_pair(song, song, finish=finish, target=target)
+    assert pair.neutral.missed_lu < 0.05
+    assert Constraints().score([pair])[0] == expected
+    assert Constraints().score([render_pair(song, song)])[0] == 0.0

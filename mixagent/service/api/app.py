@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -23,6 +24,9 @@ from mixagent.service.service import Service
 LOG = logging.getLogger(__name__)
 
 ROUTERS = (info.router, uploads.router, tus.router, jobs.router, files.router, events.router, admin.router)
+
+_CHECKS = 2
+"""Uploads that are decoded at a time."""
 
 _CLIENT_LEFT = 499
 _STATUS_CODES = {404: "missing", 405: "method", 401: "key", 403: "scope"}
@@ -50,6 +54,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service, app.state.hub = service, Hub(service)
+    app.state.checks = CapacityLimiter(_CHECKS)
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)

@@ -14,7 +14,6 @@ from sqlalchemy import select
 from mixagent.service.jobs import events
 from mixagent.service.jobs.events import Event
 from mixagent.service.jobs.queue import places
-from mixagent.service.problems import Problem
 from mixagent.service.service import Service
 from mixagent.service.store.tables import QUEUED, Job
 
@@ -118,7 +117,7 @@ class Hub:
             await asyncio.sleep(_LOOK_EVERY_S)
             try:
                 await self._look_once()
-            except (Problem, OSError):
+            except Exception:
                 LOG.exception("events could not be read")
 
     async def _look_once(self) -> None:
@@ -158,10 +157,7 @@ class Hub:
             rows = session.scalars(select(Job).where(Job.state == QUEUED)).all()
             rows = [row for row in rows if row.id in watched or row.user in users]
             found = places(session, rows)
-            return [
-                Event(0, row.id, row.user, "state", self._place(row, found.get(row.id), session))
-                for row in rows
-            ]
+            return [Event(0, row.id, row.user, "state", self._place(row, found.get(row.id))) for row in rows]
 
-    def _place(self, row: Job, place: int | None, session: Any) -> Mapping[str, Any]:
-        return self._service.queue.state_of(row, self._service.queue.left_s(session, row), place)
+    def _place(self, row: Job, place: int | None) -> Mapping[str, Any]:
+        return self._service.queue.state_of(row, self._service.queue.left_s(row, place), place)

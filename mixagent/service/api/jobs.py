@@ -84,7 +84,7 @@ def _shown(service: Service, user: str, id_: str) -> dict[str, Any]:
     with service.database.reading() as session:
         row = _own(session, user, id_)
         place = service.queue.place(session, row) if row.state == QUEUED else None
-        left_s = service.queue.left_s(session, row) if row.state in (QUEUED, RUNNING) else None
+        left_s = service.queue.left_s(row, place) if row.state in (QUEUED, RUNNING) else None
         return job_dict(row, place, left_s)
 
 
@@ -106,7 +106,7 @@ def jobs(service: ServiceDep, caller: Reader, page: Page) -> dict[str, Any]:
         rows, following = page_of(session, wanted, page, Job.created_at, Job.id)
         waiting = places(session, [row for row in rows if row.state == QUEUED])
         shown = [
-            job_dict(row, waiting.get(row.id), service.queue.left_s(session, row))
+            job_dict(row, waiting.get(row.id), service.queue.left_s(row, waiting.get(row.id)))
             if row.state in (QUEUED, RUNNING)
             else job_dict(row)
             for row in rows

@@ -50,7 +50,7 @@ def page_of(
     if page.after is not None:
         at, _, last = page.after.partition("~")
         try:
-            when, which = float(at), id_.type.python_type(last)
+            when, which = float(at), id_.type.python_type(last[:18] if last.isdigit() else last)
         except ValueError:
             raise Problem("request", "after is no cursor of this list", field="after") from None
         wanted = wanted.where(or_(time < when, and_(time == when, id_ < which)))

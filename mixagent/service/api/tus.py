@@ -15,7 +15,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from mixagent.service.api.security import Reader, ServiceDep, Writer, audited
-from mixagent.service.api.uploads import drop, own_upload, write_body
+from mixagent.service.api.uploads import check, drop, own_upload, write_body
 from mixagent.service.problems import Problem
 from mixagent.service.service import Service
 from mixagent.service.store.database import now
@@ -67,7 +67,7 @@ async def create(request: Request, service: ServiceDep, caller: Writer) -> Respo
     if request.headers.get("Content-Type") == _BODY:
         offset = await _append(request, service, row)
     else:
-        await _settle(service, row.id)
+        await _settle(request, service, row.id)
     location = f"/v1/tus/{row.id}"
     return Response(
         status_code=201,
@@ -137,15 +137,15 @@ async def _append(request: Request, service: Service, row: Upload) -> int:
             _cut(service, row.id, there)
             raise Problem("checksum", "the bytes are not those of the checksum: send them again")
         now_there = file.stat().st_size
-        await _settle(service, row.id)
+        await _settle(request, service, row.id)
     return now_there
 
 
-async def _settle(service: Service, id_: str) -> None:
+async def _settle(request: Request, service: Service, id_: str) -> None:
     """Put down what is here, and check it where that is all."""
     row = await run_in_threadpool(service.uploads.received, id_)
     if row.state == CHECKING:
-        await run_in_threadpool(service.uploads.check, id_)
+        await check(request, service, id_)
 
 
 def _cut(service: Service, id_: str, size: int) -> None:

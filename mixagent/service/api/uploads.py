@@ -6,6 +6,7 @@ import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from sqlalchemy import select
@@ -46,12 +47,18 @@ async def upload(
             raise
     size = (await run_in_threadpool(service.uploads.file(row.id).stat)).st_size
     await run_in_threadpool(service.uploads.received, row.id, size)
-    checked = await run_in_threadpool(service.uploads.check, row.id)
+    checked = await check(request, service, row.id)
     if checked.state == REFUSED and checked.problem is not None:
         await run_in_threadpool(drop, service, row.id)
         raise Problem(checked.problem["code"], checked.problem["detail"])
     await run_in_threadpool(audited, request, service, caller, "upload", row.id)
     return upload_dict(checked)
+
+
+async def check(request: Request, service: Service, id_: str) -> Upload:
+    """Check an upload that is all here, a few at a time; the rest wait without a thread that others need."""
+    limiter: CapacityLimiter = request.app.state.checks
+    return await to_thread.run_sync(service.uploads.check, id_, limiter=limiter)
 
 
 async def _from_form(request: Request, service: Service, user: str, most: int) -> Upload:

@@ -18,7 +18,9 @@ from mixagent.service.jobs.estimates import Estimates
 from mixagent.service.naming import new_id
 from mixagent.service.problems import Problem
 from mixagent.service.settings import Limits, WorkerLimits
+from mixagent.service.store.blobs import Blobs
 from mixagent.service.store.database import Database, now
+from mixagent.service.store.release import release
 from mixagent.service.store.tables import (
     CANCELLED,
     DONE,
@@ -57,10 +59,15 @@ class Queue:
     """The queue of a database."""
 
     def __init__(
-        self, database: Database, limits: Limits, worker: WorkerLimits, estimates: Estimates
+        self,
+        database: Database,
+        blobs: Blobs,
+        limits: Limits,
+        worker: WorkerLimits,
+        estimates: Estimates,
     ) -> None:
-        self._database, self._limits, self._worker = database, limits, worker
-        self._estimates = estimates
+        self._database, self._blobs = database, blobs
+        self._limits, self._worker, self._estimates = limits, worker, estimates
 
     # --- for workers -------------------------------------------------------------------------------
 
@@ -82,7 +89,7 @@ class Queue:
                 twin = twin_of(session, row.cache_key)
                 if twin is None:
                     return self._claimed(session, row)
-                finish_from(session, row, twin)
+                finish_from(session, self._blobs, row, twin)
 
     def _next(self, session: Session, quick_only: bool, job: str | None) -> Job | None:
         busy = select(Job.user, func.count().label("count")).where(Job.state == RUNNING).group_by(Job.user)
@@ -163,7 +170,7 @@ class Queue:
                 return False
             still_there()
             row.result, row.files = dict(result), list(files)
-            end(session, row, DONE)
+            end(session, self._blobs, row, DONE)
             return True
 
     def fail(self, claimed: Claimed, problem: Mapping[str, Any]) -> bool:
@@ -173,7 +180,7 @@ class Queue:
             if row is None:
                 return False
             row.problem = dict(problem)
-            end(session, row, CANCELLED if problem["code"] == "cancelled" else FAILED)
+            end(session, self._blobs, row, CANCELLED if problem["code"] == "cancelled" else FAILED)
             return True
 
     def lost(self, claimed: Claimed, why: str) -> None:
@@ -211,11 +218,11 @@ class Queue:
     def _again(self, session: Session, row: Job, why: str) -> None:
         if row.cancel_asked:
             row.problem = Problem("cancelled", "cancelled; nothing was written").to_dict()
-            end(session, row, CANCELLED)
+            end(session, self._blobs, row, CANCELLED)
         elif row.losses >= self._worker.losses or row.attempts >= self._worker.attempts:
             words = f"after {row.attempts} tries it is not tried again: {why}"
             row.problem = Problem("set_aside", words).to_dict()
-            end(session, row, FAILED)
+            end(session, self._blobs, row, FAILED)
         else:
             _requeue(session, row, _AGAIN_S * 2**row.losses if row.losses else 0.0)
 
@@ -229,7 +236,7 @@ class Queue:
         """
         if row.state == QUEUED:
             row.problem = Problem("cancelled", "cancelled before it began").to_dict()
-            end(session, row, CANCELLED)
+            end(session, self._blobs, row, CANCELLED)
         elif row.state == RUNNING:
             row.cancel_asked = True
         else:
@@ -239,16 +246,15 @@ class Queue:
         """How many jobs come before one that waits."""
         return places(session, [row])[row.id]
 
-    def left_s(self, session: Session, row: Job) -> float | None:
-        """Seconds until the end of a job, as far as that is known."""
+    def left_s(self, row: Job, place: int | None = None) -> float | None:
+        """Seconds until the end of a job, as far as that is known; with its `place` where it waits."""
         whole_s = self._estimates.whole_s(shape_of(row), row.audio_s)
         if row.state == RUNNING:
             left = row.progress.get("left_s")
             return whole_s if left is None else max(0.0, float(left))
         if row.state != QUEUED or whole_s is None:
             return None
-        waiting = self.place(session, row)
-        return whole_s * (1 + waiting)
+        return whole_s * (1 + (place or 0))
 
     def state_of(self, row: Job, left_s: float | None, place: int | None = None) -> dict[str, Any]:
         """What streams tell of a job's state."""
@@ -295,13 +301,15 @@ def places(session: Session, rows: Sequence[Job]) -> dict[str, int]:
     return found
 
 
-def end(session: Session, row: Job, state: str) -> None:
-    """Bring a job into its last state, and tell everyone who wants to know."""
+def end(session: Session, blobs: Blobs, row: Job, state: str) -> None:
+    """Bring a job into its last state, let go of what it read, and tell everyone who wants to know."""
     row.state, row.ended_at = state, now()
     row.claim = row.lease_until = None
     if row.problem is not None and state == DONE:
         row.problem = None
+    read = session.scalars(select(JobInput.blob).where(JobInput.job == row.id)).all()
     session.execute(delete(JobInput).where(JobInput.job == row.id))
+    release(session, blobs, read)
     events.add(session, row, "state", {"job": row.id, "state": state, "place": None, "left_s": None})
     events.add(session, row, "end", {"job": row.id, "state": state})
     if row.webhook is not None:
@@ -317,14 +325,14 @@ def end(session: Session, row: Job, state: str) -> None:
         )
 
 
-def finish_from(session: Session, row: Job, twin: Job) -> None:
+def finish_from(session: Session, blobs: Blobs, row: Job, twin: Job) -> None:
     """End a job with the results of an equal one: nothing is rendered twice."""
     assert twin.result is not None
     row.cached, row.started_at = True, now()
     row.result = {**twin.result, "runtime_seconds": 0.0}
     copied = ("place", "name", "role", "stem", "media_type", "bytes", "blob", "audio", "peaks")
     row.files = [JobFile(**{name: getattr(file, name) for name in copied}) for file in twin.files]
-    end(session, row, DONE)
+    end(session, blobs, row, DONE)
 
 
 def twin_of(session: Session, cache_key: str) -> Job | None:

@@ -21,6 +21,7 @@ from mixagent.service.limits import check_jobs
 from mixagent.service.naming import new_id, safe_name
 from mixagent.service.problems import Problem, of_error
 from mixagent.service.settings import Limits
+from mixagent.service.store.blobs import Blobs
 from mixagent.service.store.database import Database, now
 from mixagent.service.store.tables import (
     DONE,
@@ -79,8 +80,8 @@ class _Inputs:
 class Submitter:
     """Makes jobs of requests."""
 
-    def __init__(self, database: Database, limits: Limits) -> None:
-        self._database, self._limits = database, limits
+    def __init__(self, database: Database, blobs: Blobs, limits: Limits) -> None:
+        self._database, self._blobs, self._limits = database, blobs, limits
 
     def submit(self, user: str, asked: Asked, idempotency_key: str | None = None) -> tuple[str, bool]:
         """Queue a job, or end it at once where its results are there already.
@@ -163,7 +164,7 @@ class Submitter:
         self._check_there(session, row)
         twin = queue.twin_of(session, row.cache_key)
         if twin is not None:
-            queue.finish_from(session, row, twin)
+            queue.finish_from(session, self._blobs, row, twin)
             return
         place = queue.places(session, [row])[row.id]
         events.add(session, row, "state", {"job": row.id, "state": QUEUED, "place": place, "left_s": None})
@@ -222,10 +223,12 @@ def _call(
     kind: str, songs: Sequence[str], options: Mapping[str, Any], inputs: _Inputs, find: _Finder
 ) -> Call:
     keywords = plain_keywords(kind, options)
+    if options.get("preset") == "reference" and not options.get("reference"):
+        raise Problem("usage", "preset=reference takes its loudness from reference: name one", field="preset")
     for name in REFERENCES:
-        if name in options:
+        if options.get(name):
             keywords[name] = _references(name, options[name], inputs, find)
-    if "stems_in" in options:
+    if options.get("stems_in"):
         for source in options["stems_in"]:
             track = find(source, "stems_in", ("audio",))
             inputs.put(f"{TRACKS}/{safe_name(track.name)}", track, "stems_in")

@@ -10,7 +10,7 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy import URL, Engine, create_engine, event, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -85,10 +85,10 @@ def now() -> float:
 
 def _engine(path: Path) -> Engine:
     engine = create_engine(
-        f"sqlite:///{path}",
+        URL.create("sqlite", database=str(path)),
         connect_args={"timeout": BUSY_S, "check_same_thread": False},
-        pool_size=20,
-        max_overflow=40,
+        pool_size=5,
+        max_overflow=35,
     )
 
     @event.listens_for(engine, "connect")
@@ -96,7 +96,13 @@ def _engine(path: Path) -> Engine:
         # sqlite3 would begin transactions by itself, and late: `begun` does.
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "secure_delete=ON",
+            "cache_size=-500",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -122,8 +122,12 @@ class _Watch:
 
 
 def _too_long(name: str, duration_s: float | None, longest_s: float) -> dict[str, Any]:
-    lasts = "goes on" if duration_s is None else f"lasts {duration_s / 60:.1f} minutes"
-    return _problem("too_long", f"{name} {lasts}: a song has at most {longest_s / 60:g}")
+    lasts = "goes on" if duration_s is None else f"lasts {_length(duration_s)}"
+    return _problem("too_long", f"{name} {lasts}: a song has at most {_length(longest_s)}")
+
+
+def _length(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 def _problem(code: str, detail: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -96,7 +97,7 @@ def _run(order: Mapping[str, Any], cancel: Any, telephone: Telephone) -> None:
     """One job in its folder; whatever goes wrong with it is said."""
     from mixagent.pipeline.errors import MixagentError
 
-    home = Path.cwd()
+    home, engine = Path.cwd(), os.environ["MIXAGENT_CACHE"]
     os.environ["MIXAGENT_CACHE"] = order["cache"]
     # What a job leaves in between goes with its folder, also where it is stopped.
     tempfile.tempdir = os.environ["TMPDIR"] = order["scratch"]
@@ -110,9 +111,11 @@ def _run(order: Mapping[str, Any], cancel: Any, telephone: Telephone) -> None:
     except Exception as error:  # noqa: BLE001 - the last handler: the parent tells the user, the log has the rest
         from mixagent.faults import told
 
+        traceback.print_exception(error)
         telephone.say(failed={"code": "fault", "field": None, "detail": told(error).partition(";")[0]})
     finally:
         os.chdir(home)
+        os.environ["MIXAGENT_CACHE"] = engine
 
 
 def _made(order: Mapping[str, Any], cancel: Any, telephone: Telephone) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -28,10 +29,11 @@ class ProcessEndedError(Exception):
 class WorkerProcess:
     """One process of `worker.child`."""
 
-    def __init__(self, home: Path, warm: bool) -> None:
+    def __init__(self, home: Path, engine: Path, warm: bool) -> None:
         home.mkdir(parents=True, exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
-        environment |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
+        # Kernels and logs outlive a song's stages.
+        environment |= {"HF_HUB_OFFLINE": "1", "MIXAGENT_CACHE": str(engine.absolute())}
         command = [sys.executable, "-P", "-m", "mixagent.service.worker.child", *(["warm"] if warm else [])]
         self._process = subprocess.Popen(
             command,
@@ -103,18 +105,22 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it, and what it started, at once."""
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, 9)
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._hang_up()
 
     def close(self) -> None:
         """Let it end by itself, or end it where it does not."""
-        with suppress(OSError, ValueError):
-            if self._process.stdin is not None:
-                self._process.stdin.close()
+        self._hang_up()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:
             self.kill()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError, ValueError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
 
     def _how(self) -> str:
         code = self._process.poll()
@@ -124,7 +130,7 @@ class WorkerProcess:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        with suppress(ValueError, OSError):
+        with suppress(ValueError, OSError), self._process.stdout:
             for line in self._process.stdout:
                 with suppress(json.JSONDecodeError):
                     self._heard.put(json.loads(line))
@@ -132,6 +138,6 @@ class WorkerProcess:
 
     def _note(self) -> None:
         assert self._process.stderr is not None
-        with suppress(ValueError, OSError):
+        with suppress(ValueError, OSError), self._process.stderr:
             for line in self._process.stderr:
                 self._said.append(line.rstrip()[:500])

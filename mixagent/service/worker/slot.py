@@ -130,7 +130,8 @@ class Slot:
         except _EndedError as ended:
             self._give_up(claimed, ended.problem)
         except Problem as problem:
-            self._give_up(claimed, problem)
+            # A busy database is no fault of the job's.
+            self._give_up(claimed, None if problem.code == "busy" else problem)
         except ProcessEndedError as error:
             words = "" if self._process is None else self._process.last_words
             LOG.warning("lost", extra={"job": claimed.id, "why": str(error), "said": words[-2000:]})
@@ -148,7 +149,10 @@ class Slot:
         if problem is None:
             self._tools.queue.give_back(claimed)
             return
-        LOG.info("failed", extra={"job": claimed.id, "code": problem.code, "detail": problem.detail})
+        words = {"job": claimed.id, "code": problem.code, "detail": problem.detail}
+        if problem.code == "fault" and self._process is not None:
+            words["said"] = self._process.last_words
+        LOG.info("failed", extra=words)
         self._tools.metrics.failed.labels(claimed.kind, problem.code).inc()
         self._tools.queue.fail(claimed, problem.to_dict())
 
@@ -277,7 +281,8 @@ class Slot:
         """Have a process that waits for orders; False where none came up."""
         if self._process is not None and self._process.alive:
             return True
-        process = WorkerProcess(self._tools.settings.work, warm=self.quick_only)
+        settings = self._tools.settings
+        process = WorkerProcess(settings.work, settings.engine, warm=self.quick_only)
         until = time.monotonic() + _START_S
         with suppress(ProcessEndedError):
             while time.monotonic() < until and not self._stopping.is_set():
@@ -293,6 +298,8 @@ class Slot:
         """Let a process go that ran long enough or has grown."""
         process, limits = self._process, self._tools.settings.worker
         if process is None or not process.alive:
+            if process is not None:
+                process.close()
             self._process = None
             return
         process.jobs += 1

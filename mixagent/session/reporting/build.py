@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixagent import __version__
+from mixagent.daw.project import SUFFIXES
+from mixagent.pipeline.chain.mixing import BUSES
 from mixagent.pipeline.chain.parameters import Settings, repair_amounts
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.finished.band import Judgement
@@ -43,6 +45,7 @@ from mixagent.report.model import (
     ModelRow,
     ParameterRow,
     Preview,
+    ProjectFile,
     Property,
     RecordedCodecs,
     RecordedMatch,
@@ -52,9 +55,11 @@ from mixagent.report.model import (
     Report,
     SearchSection,
     StageRow,
+    StripRow,
     Summary,
 )
 from mixagent.report.repairs import done_words, rejected_words, repair_actions
+from mixagent.report.strips import strip_actions
 from mixagent.report.words import PROPERTIES, number
 from mixagent.session.dual_mono import counted, counts_twice, missed_words, mono_words
 from mixagent.session.guidance import goal_words, guidance_sections, guidance_warnings
@@ -71,6 +76,8 @@ from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
 from mixagent.session.reporting.references import reference_words
 from mixagent.session.reporting.repairs import repair_rows
+from mixagent.session.reporting.stems import left_alone_words
+from mixagent.session.reporting.strips import strip_rows
 from mixagent.session.results import Finished, Measured, Results
 from mixagent.session.stems_stages import stems_section, stems_warnings
 
@@ -120,6 +127,7 @@ class Outcome:
         events: how each stage ended, by its name.
         models: which model each neural stage used, and why.
         warnings: for the user, beside those of the decoder.
+        project: the files of the mix as a workstation's project, those of its tracks last.
     """
 
     decided: Decided
@@ -127,6 +135,7 @@ class Outcome:
     events: Mapping[str, StageEvent]
     models: tuple[ModelRow, ...]
     warnings: tuple[str, ...]
+    project: tuple[Path, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -153,7 +162,8 @@ def build_report(outcome: Outcome) -> Report:
     restoration = repair_rows(results, outcome.events, repair_amounts(applied.changed()), found)
     repairs = _repairs(results)
     repaired = [] if finish is None else repair_actions(restoration, song.duration_s)
-    acted = (*repaired, *_actions(outcome, judgement, judgement_after, repairs))
+    strips = strip_rows(results, decision, applied)
+    acted = (*repaired, *_actions(outcome, judgement, judgement_after, repairs, strips))
     codecs = codec_section(request, finish)
     edits = edits_section(request, results.span, song.duration_s)
     reference, goal = guidance_sections(decided.guidance, results, applied.space)
@@ -170,6 +180,7 @@ def build_report(outcome: Outcome) -> Report:
         input=song,
         output=outputs[0] if outputs else None,
         outputs=outputs,
+        project=tuple(_project_file(path) for path in outcome.project),
         target=request.target,
         dry_run=request.dry_run,
         preview=_preview(outcome),
@@ -190,6 +201,7 @@ def build_report(outcome: Outcome) -> Report:
         actions=acted,
         restoration=restoration,
         repairs=repairs,
+        strips=strips,
         measures=measures,
         before=before,
         after=after,
@@ -218,12 +230,18 @@ def build_report(outcome: Outcome) -> Report:
             *([] if own is None else stems_warnings(results, request.song)),
             *guidance_warnings(decided.guidance, applied.space, request.target_named),
             *rejected_words(restoration),
+            *left_alone_words(results, request.policy, applied),
             *outcome.warnings,
             *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),
         ),
         replay=_replay(request, decision, outcome.models, _match(results)),
     )
+
+
+def _project_file(path: Path) -> ProjectFile:
+    format = {suffix: name for name, suffix in SUFFIXES.items()}.get(path.suffix, "wav")
+    return ProjectFile(path=str(path), format=format, sha256=content_hash(path))
 
 
 def _missed(outcome: Outcome) -> str | None:
@@ -246,6 +264,7 @@ def _actions(
     before: Judgement | None,
     after: Judgement | None,
     repairs: Mapping[str, Sequence[BandGain]],
+    strips: Sequence[StripRow],
 ) -> tuple[ActionRow, ...]:
     """The changes of the sound; none where the whole song was not rendered, or is silent."""
     decided, finish = outcome.decided, outcome.results.finish
@@ -258,8 +277,9 @@ def _actions(
         finish.max_reduction_db,
         decided.guidance.band,
         outcome.results.ran("match"),
+        [place for row in strips if row.lufs for place in (row.stem, BUSES.get(row.stem, ""))],
     )
-    return tuple(actions(before, after, made))
+    return (*actions(before, after, made), *strip_actions(strips))
 
 
 def _repairs(results: Results) -> dict[str, tuple[BandGain, ...]]:

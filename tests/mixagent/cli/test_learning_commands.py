@@ -49,7 +49,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
 
 @pytest.fixture(scope="module")
 def case() -> Any:
-    return make_case("song@0#0", music(), Damage({}, {}, {}, 0), None, TARGETS["streaming"])
+    return make_case("song@0#0", music(), Damage({}, {}, None, 0), None, TARGETS["streaming"])
 
 
 def _digest(path: Path) -> str:
@@ -150,7 +150,7 @@ def cases(case: Any, tmp_path: Path) -> Path:
     for number, split in enumerate(("train", "train", "validation", "validation")):
         name = f"song{number}@0#0"
         store.save(
-            make_case(name, music(seed=number), Damage({}, {}, {}, number), None, TARGETS["streaming"])
+            make_case(name, music(seed=number), Damage({}, {}, None, number), None, TARGETS["streaming"])
         )
         lines.append(json.dumps({"name": name, "split": split, "severities": {}}) + "\n")
     (store.directory / "index.jsonl").write_text("".join(lines))

@@ -43,7 +43,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> StoredCases:
     index = []
     for number, (song, kinds) in enumerate([("a", ("panning",)), ("b", ("mud",)), ("b", ())]):
         mechanisms = {"panning": "lean", "mud": "bell"}
-        done = Damage(dict.fromkeys(kinds, 0.8), {kind: mechanisms[kind] for kind in kinds}, {}, 1)
+        done = Damage(dict.fromkeys(kinds, 0.8), {kind: mechanisms[kind] for kind in kinds}, None, 1)
         case = make_case(f"{song}{number}", music(0.8, number), done, None, TARGETS["streaming"])
         made.save(case)
         index.append({"name": case.name, "song": song, "split": "test", "severities": done.severities})

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from mixagent.envs.cases import CaseStore, measure_case
+from mixagent.envs.synthetic import synthetic_song
 from mixagent.learning.train_settings import load_train_config, sweep, sweep_name
 from mixagent.learning.training import train
+from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import UsageError
+from mixagent.pipeline.files import append_line
+from mixagent.pipeline.finaliser.targets import TARGETS
+from mixagent.pipeline.measure.stem_measures import ROLES
+from mixagent.pipeline.types import Audio, Stems
 from mixagent.policies import load_policy
 from mixagent.policies.learned import Checkpoint
+from mixagent.policies.mixing.network import MixingNet, Shape
+from mixagent.policies.mixing.policy import load_mixers
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -98,3 +110,28 @@ def test_the_debug_run_makes_a_policy_and_is_taken_up_to_the_same_one(tmp_path: 
     assert Checkpoint.load(folder).training["cases"]["synthetic"] == 6
     with pytest.raises(UsageError, match="another configuration"):
         train([*quick, "trainer.seed=5"])
+
+
+@pytest.mark.slow
+def test_a_net_that_mixes_is_taken_on_by_ppo_and_decides_as_a_policy(tmp_path: Path) -> None:
+    store = CaseStore(tmp_path / "cases")
+    for split, seed in (("train", 0), ("validation", 1)):
+        parts = {name: synthetic_song(4 * seed + k, 2.0) for k, name in enumerate(ROLES)}
+        mix = Audio(np.sum([part.samples for part in parts.values()], axis=0), 44100)
+        store.save(measure_case(split, Stems(mix, parts), TARGETS["streaming"], mix))
+        append_line(store.directory / "index.jsonl", {"name": split, "split": split, "severities": {}})
+    start = tmp_path / "start"
+    start.mkdir()
+    net = MixingNet(Shape(hidden=8, role=2))
+    torch.save({"average": net.state_dict()}, start / "best.pt")
+    (start / "shape.json").write_text(json.dumps(vars(net.shape)))
+    quick = ["experiment=mixing", f"folder={tmp_path}", f"cases.store={store.directory}", "trainer.workers=1"]
+    quick += [f"trainer.start={start}", "trainer.ppo.steps=4", "trainer.ppo.iterations=2", "logging=debug"]
+    (folder,) = train(quick)
+    policy = load_policy(str(folder))
+    case = store.load("validation")
+    decision = policy.decide(case.context(ParameterSpace.for_stems(ROLES)))
+    assert all(np.isfinite(value) for value in decision.settings.values.values())
+    (mixer,) = load_mixers(folder)
+    assert mixer.reach == 0.15
+    assert train(quick) == [folder]

@@ -49,7 +49,8 @@ function record(output, context) {
     // The sound goes on while it is read: a block that was written over meanwhile has no one time.
     const [before, left, right, after] = [2, 0, 1, 2].map((k) => inputBuffer.getChannelData(k).slice());
     const length = before[2047] - before[0], isWhole = Math.abs(length * context.sampleRate - 2047) < 1;
-    if (isWhole && before.every((time, k) => time === after[k])) window.tape.blocks.push([left, right, after]);
+    const isTorn = !isWhole || before.some((time, k) => time !== after[k]);
+    if (!isTorn) window.tape.blocks.push([left, right, after]);
   };
   connect.call(merger, tape);
   connect.call(tape, context.destination);

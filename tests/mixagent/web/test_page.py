@@ -201,20 +201,23 @@ def choose(page, selector: str, value: str) -> None:
         field.dispatchEvent(new Event("change", {{ bubbles: true }}));""")
 
 
-def test_a_cancelled_job_says_so(page, song):
-    page.judged(song)
-    choose(page, "#choices-ceiling", "-3")
+def started(page, folder: Path) -> None:
+    """Begin with a song that takes a while."""
+    page.browser.drop(write_song(folder / "Long Song.wav", "PCM_16", seconds=30.0))
+    page.wait('return document.querySelector(".song .wave") !== null')
     page.click("Master & Polish")
+
+
+def test_a_cancelled_job_says_so(page, tmp_path):
+    started(page, tmp_path)
     page.click("Stop")
     page.wait('return document.body.innerText.includes("It was stopped")')
     assert job_of(page)["state"] == "cancelled"
 
 
-def test_where_no_events_come_the_page_asks(page, song):
-    page.judged(song)
+def test_where_no_events_come_the_page_asks(page, tmp_path):
     page.run("window.EventSource = undefined")
-    choose(page, "#choices-ceiling", "-4")
-    page.click("Master & Polish")
+    started(page, tmp_path)
     page.wait('return document.querySelector(".progress[data-state=running]") !== null')
     page.run("""await fetch(`/v1/jobs/${location.hash.split("/").at(-1)}/cancel`, { method: "POST" })""")
     page.wait('return document.body.innerText.includes("It was stopped")')

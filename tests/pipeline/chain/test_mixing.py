@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from mixagent.pipeline.chain.mixing import measure_levels, mix_blocks
+from mixagent.pipeline.chain.mixing import measure_levels, mix_blocks, strip_blocks
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.types import Audio, FloatArray, Stems, collect
+from tests import tracks
 
 RATE = 44100
 NAMES = ("vocals", "drums", "other")
@@ -65,6 +66,65 @@ def test_a_send_only_adds_its_return(send: str) -> None:
     change = mixed(source, **{f"vocals__{send}_send_db": -6.0, "delay__time_ms": 100.0}) - source.mix.samples
     assert change.std() > 1e-3
     assert np.array_equal(mixed(source, delay__time_ms=100.0), source.mix.samples)
+
+
+def test_a_compressor_keeps_the_loudness_of_drums_whatever_its_attack() -> None:
+    drums = tracks.stereo(tracks.kick() + tracks.hats()).T.astype(np.float32)
+    source = Stems(Audio(drums, RATE), {"drums": Audio(drums, RATE)})
+    squeezed = {"drums__comp_threshold_db": -12.0, "drums__comp_ratio": 6.0}
+    for attack_ms in (1.0, 30.0):
+        made = mixed(source, **squeezed, drums__comp_attack_ms=attack_ms)
+        assert power_db(made) == pytest.approx(power_db(drums), abs=0.1)
+
+
+def test_a_low_mid_cut_works_on_a_stem_that_is_full_throughout_and_further_the_deeper_it_is() -> None:
+    source = stems()
+    part = source.parts["other"].samples
+    bands = [third_octave_db(strip(source, other__low_mid_cut_db=db), 315) for db in (0.0, 6.0, 12.0)]
+    assert bands[0] == pytest.approx(third_octave_db(part, 315), abs=0.01)
+    assert bands[1] < bands[0]
+    assert bands[2] < bands[1] - 1.0
+
+
+@pytest.mark.parametrize("size", [0.05, 0.4, 1.0])
+def test_a_room_of_any_size_returns_about_what_is_sent_without_its_lows(size: float) -> None:
+    random = np.random.default_rng(1)
+    noise = (0.05 * random.standard_normal((2, 6 * RATE))).astype(np.float32)
+    source = Stems(Audio(noise, RATE), {"other": Audio(noise, RATE)})
+    returned = (mixed(source, other__reverb_send_db=-0.001, reverb__size=size) - noise)[:, 4 * RATE :]
+    assert power_db(returned) == pytest.approx(power_db(noise), abs=6.0)
+    assert third_octave_db(returned, 50) < third_octave_db(returned, 1000) - 10.0
+
+
+def power_db(samples: FloatArray) -> float:
+    return float(10 * np.log10(np.mean(np.square(samples, dtype=np.float64))))
+
+
+def third_octave_db(samples: FloatArray, hz: float) -> float:
+    """Density of power in the third octave about `hz`."""
+    power = np.square(np.abs(np.fft.rfft(samples))).mean(axis=0)
+    bins_hz = np.fft.rfftfreq(samples.shape[1], 1 / RATE)
+    inside = (bins_hz > hz * 2 ** (-1 / 6)) & (bins_hz < hz * 2 ** (1 / 6))
+    return float(10 * np.log10(power[inside].mean()))
+
+
+def strip(source: Stems, **values: float) -> FloatArray:
+    settings = SPACE.settings({name.replace("__", "."): value for name, value in values.items()})
+    return collect(strip_blocks(source, "other", settings), RATE, 2).samples
+
+
+def test_all_effects_on_a_silent_stem_a_mono_one_and_other_rates_are_numbers() -> None:
+    random = np.random.default_rng(5)
+    for rate, channels, gain in ((44100, 2, 0.0), (44100, 1, 0.1), (22050, 2, 0.1), (96000, 2, 0.1)):
+        part = (gain * random.standard_normal((channels, rate // 2))).astype(np.float32)
+        source = Stems(Audio(part, rate), {"vocals": Audio(part, rate), "drums": Audio(0 * part, rate)})
+        space = ParameterSpace.for_stems(("vocals", "drums"))
+        out = collect(
+            mix_blocks(source, space.from_action(random.uniform(-1, 1, len(space)))), rate, channels
+        ).samples
+        assert out.shape == part.shape
+        assert np.isfinite(out).all()
+        assert gain > 0.0 or not out.any()
 
 
 def test_any_action_gives_the_same_bytes_twice_and_the_same_sound_in_other_blocks() -> None:

@@ -33,7 +33,7 @@ SPACE = ParameterSpace.for_stems(())
 
 
 def _context(audio: Audio) -> Context:
-    return make_case("song", audio, Damage({}, {}, {}, 0), None, TARGETS["streaming"]).context(SPACE)
+    return make_case("song", audio, Damage({}, {}, None, 0), None, TARGETS["streaming"]).context(SPACE)
 
 
 SONG = _context(synthetic_song(0, 4.0))

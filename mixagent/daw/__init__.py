@@ -1,0 +1,1 @@
+"""A mix as a project of a digital audio workstation."""

@@ -1,0 +1,123 @@
+"""Train the agent that mixes (`mixagent.policies.mixing`).
+
+    python scripts/train_mixing.py material --corpus CORPUS --to STORE [--passes 0-5] [--held-out 0-3]
+    python scripts/train_mixing.py train --store STORE --to RUN [--steps 4000] [--seed 0]
+    python scripts/train_mixing.py report --store STORE --run RUN
+    python scripts/train_mixing.py ship --run RUN [--run RUN] --to checkpoints/mixing [--card CARD.md]
+
+`material` takes excerpts of the training songs and of the validation songs apart, puts their stems in
+disorder, takes the mixes apart again and keeps the measures; a pass is one excerpt of each song. It goes on
+where it was stopped. One thread each, so two processes may each make some of the passes. `train` draws its
+examples from them and goes on from its last checkpoint. `ship` takes several runs as one policy, whose
+actions are the mean of theirs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from mixagent.envs.corpus import Corpus
+from mixagent.pipeline.separation import choose_separator
+from mixagent.policies.mixing.agent import frozen_net
+from mixagent.policies.mixing.examples import Drawing
+from mixagent.policies.mixing.forward import BoundMixer
+from mixagent.policies.mixing.material import build_passes, load_passes
+from mixagent.policies.mixing.network import Shape, load_net
+from mixagent.policies.mixing.policy import MixingCheckpoint
+from mixagent.policies.mixing.training import judged, judging, train
+from mixagent.policies.supervised import Recipe
+
+HELD_OUT_SEED = 7
+
+RECIPE = partial(Recipe, rate=5e-4, decay=1.0, noise=0.7, harm=0.0)
+"""Few songs: a small net, much noise, much decay."""
+
+
+def main() -> None:
+    """Read the command line and do the part that is asked for."""
+    torch.set_num_threads(1)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parts = parser.add_subparsers(dest="part", required=True)
+    material = parts.add_parser("material")
+    material.add_argument("--corpus", type=Path, required=True)
+    material.add_argument("--to", type=Path, required=True)
+    material.add_argument("--passes", type=_numbers, default=range(6))
+    material.add_argument("--held-out", type=_numbers, default=range(4))
+    material.add_argument("--seed", type=int, default=0)
+    training = parts.add_parser("train")
+    training.add_argument("--store", type=Path, required=True)
+    training.add_argument("--to", type=Path, required=True)
+    training.add_argument("--steps", type=int, default=2500)
+    training.add_argument("--seed", type=int, default=0)
+    report = parts.add_parser("report")
+    report.add_argument("--store", type=Path, required=True)
+    report.add_argument("--run", type=Path, required=True)
+    shipping = parts.add_parser("ship")
+    shipping.add_argument("--run", type=Path, action="append", required=True)
+    shipping.add_argument("--to", type=Path, required=True)
+    shipping.add_argument("--card", type=Path)
+    arguments = parser.parse_args()
+    if arguments.part == "material":
+        _material(arguments)
+    elif arguments.part == "train":
+        _train(arguments.store, arguments.to, RECIPE(steps=arguments.steps, seed=arguments.seed))
+    elif arguments.part == "report":
+        batches = judging(load_passes(arguments.store, "validation"))
+        print(json.dumps(judged(load_net(arguments.run), batches), indent=1))
+    else:
+        _ship(arguments.run, arguments.to, arguments.card)
+
+
+def _material(arguments: argparse.Namespace) -> None:
+    corpus, separator = Corpus.open(arguments.corpus), choose_separator("embedded", "cpu", 4).separator
+    build_passes(
+        corpus, "validation", arguments.to, arguments.held_out, separator, seed=HELD_OUT_SEED, progress=_told
+    )
+    build_passes(
+        corpus, "train", arguments.to, arguments.passes, separator, seed=arguments.seed, progress=_told
+    )
+
+
+def _train(store: Path, run: Path, recipe: Recipe) -> None:
+    drawing, shape = Drawing(more=0.9, gain_db=3.5, clean=0.1), Shape()
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "recipe.json").write_text(json.dumps({**asdict(recipe), **asdict(drawing)}), encoding="utf-8")
+
+    def log(figures: dict[str, float]) -> None:
+        line = json.dumps({key: round(value, 4) for key, value in figures.items()})
+        print(line, file=sys.stderr, flush=True)
+        with (run / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    train(load_passes(store, "train"), load_passes(store, "validation"), run, recipe, drawing, shape, log)
+
+
+def _ship(runs: Sequence[Path], folder: Path, card: Path | None) -> None:
+    nets = [load_net(run) for run in runs]
+    training = {run.name: json.loads((run / "recipe.json").read_text(encoding="utf-8")) for run in runs}
+    results = {run.name: torch.load(run / "best.pt", weights_only=True)["score"] for run in runs}
+    kept = card or folder / "README.md"
+    text = kept.read_text(encoding="utf-8") if kept.is_file() else "# The net that mixes\n"
+    mixers = tuple(BoundMixer(frozen_net(net)) for net in nets)
+    MixingCheckpoint(mixers, asdict(nets[0].shape), training, results).save(folder, text)
+
+
+def _numbers(text: str) -> range:
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
+
+
+def _told(share: float) -> None:
+    print(f"{100 * share:.0f} %", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

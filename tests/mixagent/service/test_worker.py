@@ -1,0 +1,205 @@
+"""Jobs that are run: by warm processes, as the library does it, whatever happens to the processes."""
+
+import hashlib
+import json
+import os
+import signal
+
+import browser
+import pytest
+from services import served
+from songs import write_song
+
+import mixagent
+from mixagent.client import Client
+from mixagent.service.service import Service
+from mixagent.service.settings import ServiceSettings, WorkerLimits
+from mixagent.types import Cancel
+
+OPTIONS = {"preset": "loud", "output_format": ["wav", "flac"], "renders": 1, "separator": "none"}
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A service that works, with a client of it."""
+    folder = tmp_path_factory.mktemp("work")
+    service = Service(ServiceSettings(data=folder / "data"))
+    with served(service) as address, Client(address) as client:
+        yield service, client
+
+
+def sha256(path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory):
+    return write_song(tmp_path_factory.mktemp("song") / "My song.wav", seconds=2.0)
+
+
+def test_a_master_has_the_bytes_that_the_library_writes(work, song, tmp_path):
+    _, client = work
+    events = []
+    job = client.run("master", [song], OPTIONS, on_event=events.append)
+    outputs = [tmp_path / f"own.{suffix}" for suffix in ("wav", "flac")]
+    own = mixagent.master(song, output=outputs, intent="loud", renders=1, separator="none")
+    masters = {file["name"]: file["sha256"] for file in job["files"] if file["role"] == "master"}
+    assert masters == {
+        "My song.master.wav": sha256(outputs[0]),
+        "My song.master.flac": sha256(outputs[1]),
+    }
+    result = job["result"]
+    assert result["after"]["integrated_lufs"] == pytest.approx(own.after.integrated_lufs)
+    assert (result["engine_name"], result["engine_version"]) == ("mixagent", mixagent.__version__)
+    assert result["device"] == "cpu"
+    assert result["runtime_seconds"] > 0
+    assert {"upload", "decode", "finalise"} <= {event.stage for event in events}
+    fetched = client.download(job, "My song.master.flac", tmp_path / "fetched.flac")
+    assert sha256(fetched) == masters["My song.master.flac"]
+    # No folder of the service is named in what it gives.
+    assert "/" not in client.report(job["id"])["input"]["path"]
+    again = client.run("master", [song], OPTIONS)
+    assert again["cached"]
+    assert again["files"][0]["sha256"] == job["files"][0]["sha256"]
+
+
+def test_stems_sum_to_the_song_and_go_on_into_a_master(work, song, tmp_path):
+    import numpy as np
+    import soundfile
+
+    _, client = work
+    upload = client.upload(song)
+    split = client.wait(client.submit("vocals", [upload])["id"])
+    names = [file["name"] for file in split["files"] if file["role"] == "stem"]
+    assert names == ["My song - 01 vocals.wav", "My song - 02 instrumental.wav"]
+    parts = [soundfile.read(client.download(split, name, tmp_path / name))[0] for name in names]
+    assert np.abs(sum(parts) - soundfile.read(song)[0]).max() < 1e-6
+    tracks = [{"job": split["id"], "file": name} for name in names]
+    master = client.wait(client.submit("master", [], {"stems_in": tracks, "renders": 1})["id"])
+    assert [file["role"] for file in master["files"]] == ["master", "report", "page"]
+
+
+def test_a_song_that_nothing_can_be_made_of_is_a_reason(work, tmp_path):
+    _, client = work
+    # Long enough to be taken, too short for two windows of a reference.
+    song = write_song(tmp_path / "a.wav", seconds=0.5)
+    with pytest.raises(mixagent.MixagentError):
+        client.run("master", [song], {"separator": "htdemucs"})
+
+
+def test_a_job_is_stopped_when_its_caller_asks(work, song):
+    service, client = work
+    cancel = Cancel()
+    with pytest.raises(mixagent.CancelledError):
+        client.run("master", [song], {"seed": 5}, on_event=lambda _: cancel.cancel(), cancel=cancel)
+    assert list(service.settings.work.iterdir()) == []
+    assert client.about()["engine_name"] == "mixagent"
+
+
+def test_a_process_that_is_killed_costs_no_job(work, song):
+    service, client = work
+    upload = client.upload(song)
+    job = client.submit("master", [upload], {"seed": 6, "separator": "none"})
+    for _, kind, _ in client.events(job["id"]):
+        if kind == "progress":
+            os.kill(service.engine._slots[1]._process.pid, signal.SIGKILL)
+            break
+    done = client.wait(job["id"])
+    assert (done["state"], done["attempts"]) == ("done", 2)
+
+
+def test_events_are_told_once_and_in_order_however_often_one_comes_back(work, song):
+    service, client = work
+    upload = client.upload(song)
+    job = client.submit("analyze", [upload], {"dual_mono": True})["id"]
+    whole = list(client.events(job))
+    numbers = [number for number, _, _ in whole if number]
+    assert numbers == sorted(set(numbers))
+    assert whole[-1][1:] == ("end", {"job": job, "state": "done"})
+    for begin in (numbers[0], numbers[len(numbers) // 2]):
+        rest = [number for number, _, _ in client.events(job, after=begin)]
+        assert rest == [number for number in numbers if number > begin]
+    # Another test may have left the song's stages, of which jobs have a shape of their own.
+    shapes = ("analyze", "analyze again")
+    assert any(service.estimates.whole_s(shape, 2.0) for shape in shapes)
+
+
+def test_results_are_read_by_ranges_and_known_by_their_tag(work, song):
+    _, client = work
+    upload = client.upload(song)
+    job = client.wait(client.submit("split", [upload], {"stems": 2})["id"])
+    file = next(file for file in job["files"] if file["role"] == "stem")
+    http = client._http
+    whole = http.get(file["url"])
+    size, tag = len(whole.content), whole.headers["ETag"]
+    assert tag == f'"{file["sha256"]}"'
+    for header, part in (
+        ("bytes=0-3", whole.content[:4]),
+        ("bytes=-5", whole.content[-5:]),
+        (f"bytes={size - 2}-", whole.content[-2:]),
+        (f"bytes=1-{size * 2}", whole.content[1:]),
+    ):
+        answer = http.get(file["url"], headers={"Range": header})
+        assert (answer.status_code, answer.content) == (206, part)
+    assert http.get(file["url"], headers={"Range": f"bytes={size}-"}).status_code == 416
+    assert http.get(file["url"], headers={"Range": "bytes=0-1,4-5"}).status_code == 200
+    assert http.get(file["url"], headers={"If-None-Match": tag}).status_code == 304
+    other = http.get(file["url"], headers={"Range": "bytes=0-3", "If-Range": '"other"'})
+    assert (other.status_code, len(other.content)) == (200, size)
+    assert http.head(file["url"]).headers["Content-Length"] == str(size)
+    named = http.get(file["url"], params={"download": True}).headers["Content-Disposition"]
+    assert named.startswith("attachment")
+    assert len(http.get(file["peaks_url"], params={"points": 7}).json()["max"]) == 7
+    assert http.get(f"/v1/jobs/{job['id']}/files/..%2F..%2Fsecret").status_code == 404
+
+
+def test_a_report_runs_its_own_scripts_alone_and_a_link_to_it_ends_with_the_job(work, song):
+    _, client = work
+    upload = client.upload(song)
+    job = client.wait(client.submit("restore", [upload])["id"])["id"]
+    page = client._http.get(f"/v1/jobs/{job}/page")
+    policy = page.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox allow-scripts")
+    scripts = policy.partition("script-src ")[2].partition(";")[0]
+    assert 0 < scripts.count("'sha256-") <= page.text.count("<script")
+    assert "unsafe" not in scripts
+    link = client.link(job)
+    assert client._http.get(link).content == page.content
+    # Whoever has the link needs no key; who changes it has nothing.
+    assert client._http.get(link[:-1] + ("A" if link[-1] != "A" else "B")).status_code == 404
+    client.delete(job)
+    assert client._http.get(link).status_code == 410
+
+
+@pytest.mark.skipif(not browser.AVAILABLE, reason="chromium and chromedriver are not installed")
+def test_a_report_plays_in_a_browser_under_its_policy(work, song, tmp_path):
+    _, client = work
+    job = client.run("master", [song], OPTIONS)["id"]
+    address = str(client._http.base_url.join(f"/v1/jobs/{job}/page"))
+    state = 'return document.getElementById("player").state()'
+    with browser.opened(address, tmp_path / "profile") as run:
+        assert run("return self.origin") == "null"
+        run('document.getElementById("play").click()')
+        plays = browser.until(lambda: run(state), lambda found: found["playing"] and found["positionS"] > 0)
+    assert plays["playing"]
+    assert plays["positionS"] > 0
+
+
+def test_what_takes_too_long_is_stopped_with_the_reason(tmp_path, song):
+    limits = WorkerLimits(time_limit_s=0.5, time_factor=0.0)
+    service = Service(ServiceSettings(data=tmp_path / "data", worker=limits))
+    with served(service) as address, Client(address) as client:
+        job = client.submit("master", [client.upload(song)])
+        with pytest.raises(mixagent.MixagentError, match="stopped after"):
+            client.wait(job["id"])
+        assert client.job(job["id"])["problem"]["code"] == "time_limit"
+
+
+def test_logs_name_the_job():
+    import logging
+
+    from mixagent.service.logs import JsonLines
+
+    record = logging.makeLogRecord({"msg": "done", "levelname": "INFO", "job": "job_x"})
+    line = json.loads(JsonLines().format(record))
+    assert (line["said"], line["job"], line["level"]) == ("done", "job_x", "info")
