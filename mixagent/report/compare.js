@@ -2,6 +2,7 @@
 /* A comparison: its player, what the charts read, and blind tests that keep score. */
 (() => {
   const { clock, fixed, band, bandDb, readout } = listening;
+  const { MODES, pairs } = blindTesting;
   const find = (id) => document.getElementById(id);
   const report = JSON.parse(find("report").textContent);
   const { files } = report;
@@ -40,85 +41,13 @@
     });
   }
 
-  /* Chance of `hits` or more of `count` fair coins. */
-  function atLeast(hits, count) {
-    let term = 0.5 ** count, sum = 0;
-    for (let k = 0; k <= count; k += 1) {
-      if (k >= hits) sum += term;
-      term *= (count - k) / (k + 1);
-    }
-    return Math.min(sum, 1);
-  }
-
-  function random(below) {
-    const limit = Math.floor(2 ** 32 / below) * below, word = new Uint32Array(1);
-    do crypto.getRandomValues(word); while (word[0] >= limit);
-    return word[0] % below;
-  }
-
-  function shuffled(items) {
-    const mixed = [...items];
-    for (let k = mixed.length - 1; k > 0; k -= 1) {
-      const other = random(k + 1);
-      [mixed[k], mixed[other]] = [mixed[other], mixed[k]];
-    }
-    return mixed;
-  }
-
-  /* All pairs of versions as often as one another, in a random order, until there are enough. */
-  function pairs(names, count) {
-    const all = names.flatMap((one, k) => names.slice(k + 1).map((other) => [one, other]));
-    const drawn = [];
-    while (drawn.length < count) drawn.push(...shuffled(all));
-    return drawn.slice(0, count).map((pair) => shuffled(pair));
-  }
-
   function blindTests(player) {
     const [setup, run, result, save, trialText, answers, problem] =
       ["blind-setup", "blind-run", "blind-result", "blind-save", "blind-trial", "blind-answers", "blind-problem"].map(find);
     const hearButtons = [...run.querySelectorAll("[data-hear]")];
     const sessions = [];
+    const ANSWERS = { abx: ["X is A", "X is B"], preference: ["A is better", "B is better", "No difference"] };
     let session = null, trial = null, begun = 0, before = null;
-
-    const MODES = {
-      abx: {
-        hear: ["A", "B", "X"],
-        answers: ["X is A", "X is B"],
-        trial: (pair) => ({ A: pair[0], B: pair[1], X: pair[random(2)] }),
-        judge: (heard, answer) => {
-          const correct = heard[answer === 0 ? "A" : "B"] === heard.X;
-          return { x: heard.X, answer: heard[answer === 0 ? "A" : "B"], correct };
-        },
-        score: (trials) => {
-          const correct = trials.filter((each) => each.correct).length;
-          return { correct, count: trials.length, p: atLeast(correct, trials.length) };
-        },
-      },
-      preference: {
-        hear: ["A", "B"],
-        answers: ["A is better", "B is better", "No difference"],
-        trial: (pair) => ({ A: pair[0], B: pair[1] }),
-        judge: (heard, answer) => ({ answer: [heard.A, heard.B, null][answer] }),
-        score: (trials) => ({ count: trials.length, ...preferences(trials) }),
-      },
-    };
-
-    /* Wins of each version, and for each pair the two-sided sign test without the ties. */
-    function preferences(trials) {
-      const wins = Object.fromEntries(player.sides.map((name) => [name, 0]));
-      const met = {};
-      for (const { a, b, answer } of trials) {
-        const [one, other] = [a, b].sort();
-        const pair = met[`${one}-${other}`] ??= { versions: [one, other], wins: [0, 0], ties: 0 };
-        if (answer === null) pair.ties += 1;
-        else { pair.wins[answer === one ? 0 : 1] += 1; wins[answer] += 1; }
-      }
-      for (const pair of Object.values(met)) {
-        const count = pair.wins[0] + pair.wins[1];
-        pair.p = Math.min(2 * atLeast(Math.max(...pair.wins), count), 1);
-      }
-      return { wins, pairs: Object.values(met) };
-    }
 
     function start(event) {
       event.preventDefault();
@@ -136,7 +65,7 @@
       setup.hidden = true;
       run.hidden = false;
       for (const button of hearButtons) button.hidden = !MODES[mode].hear.includes(button.dataset.hear);
-      answers.replaceChildren(...MODES[mode].answers.map((words, k) => {
+      answers.replaceChildren(...ANSWERS[mode].map((words, k) => {
         const button = document.createElement("button");
         button.type = "button";
         button.textContent = `${k + 1}  ${words}`;
@@ -176,7 +105,7 @@
     function finish() {
       const { mode, pair, begun: when, trials } = session;
       if (trials.length) {
-        const score = MODES[mode].score(trials);
+        const score = MODES[mode].score(trials, player.sides);
         sessions.push({ session: sessions.length + 1, mode, pair, begun: when, ended: new Date().toISOString(), ...score, trials });
       }
       trial = session = null;
@@ -234,7 +163,7 @@
       if (!session || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
       const letter = event.key.toUpperCase(), place = Number(event.key) - 1;
       if (MODES[session.mode].hear.includes(letter)) hear(letter);
-      else if (place >= 0 && place < MODES[session.mode].answers.length) answer(place);
+      else if (place >= 0 && place < ANSWERS[session.mode].length) answer(place);
       else return;
       event.preventDefault();
     }

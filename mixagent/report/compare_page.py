@@ -54,7 +54,7 @@ def render_compare_page(found: ListeningReport, sides: Sequence[AudioSource]) ->
         data={**found.to_dict(), "short_term_lufs": to_json(curves)},
         kind="comparison",
         title=_title([file.name for file in files]),
-        scripts=["compare.js"],
+        scripts=["blind.js", "compare.js"],
         player=_player(files, sides, colours, curves, duration_s),
         versions=[VersionShown(file, colour) for file, colour in zip(files, colours, strict=True)],
         measures=measure_rows(analyses),

@@ -1,26 +1,197 @@
 "use strict";
-/* What the pages share: a player of any number of sides that switches between them at one playhead. */
+/* What the pages share: sounds on one clock, and a player of any number of sides that switches between them. */
 const listening = (() => {
-  const SWITCH_S = 0.01;
+  const SWITCH_S = 0.01, LEAD_S = 0.02, AHEAD_S = 10, FEED_MS = 500;
   const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
   const fixed = (value, digits = 1) => value.toFixed(digits).replace("-", "\u2212");
   const find = (id) => document.getElementById(id);
 
-  /* Brings the player to life; gives what a page may ask of it. */
-  function attach(root) {
-    const [waves, playhead, loopBox, seek, time] = ["waves", "playhead", "loop", "seek", "time"].map(find);
+  const WORDS = {
+    play: "Play",
+    pause: "Pause",
+    decoding: "Decoding…",
+    undecodable: (why) => `This browser could not decode the sound: ${why}`,
+    blind: "Loudness is matched.",
+    alone: (loud, first) => `Only what was taken out or added, ${loud} it is in ${first}.`,
+    louder: (db) => `${db} dB louder than`,
+    asLoud: "as loud as",
+    equal: (many) => `${many ? "All" : "Both"} sides are equally loud as they are.`,
+    real: "Real levels, as the files are.",
+    lowered: (label, db) => `${label} plays ${db} dB quieter than its file, to match.`,
+    loweredSome: (list) => `Quieter than their files, to match: ${list}.`,
+    loop: "Loop",
+    loopOf: (from, to) => `Loop ${from}–${to}`,
+    place: (at, of) => `${at} of ${of}`,
+  };
+
+  /* A sound that is decoded whole. A sound gives `piece(k)`, an AudioBuffer or the promise of one: its kth
+   * stretch of `pieceS` seconds. */
+  const wholeSound = (buffer) => ({ durationS: buffer.duration, pieceS: Infinity, piece: () => buffer });
+
+  /* Sounds that run at one playhead on the clock of one context, each through a gain of its own.
+   * `gainOf(name)` is a sound's gain; `onChange` is called when it starts, stops, waits or fails. */
+  function transport(context, sounds, gainOf, onChange) {
+    const names = Object.keys(sounds);
+    const durationS = Math.min(...names.map((name) => sounds[name].durationS));
+    const output = new GainNode(context);
+    const gains = Object.fromEntries(names.map((name) => [name, new GainNode(context, { gain: gainOf(name) })]));
+    const onFrame = (seconds) => Math.round(seconds * context.sampleRate) / context.sampleRate;
+    let offsetS = 0, loop = null, wanted = false, run = null, timer = null;
+    for (const name of names) gains[name].connect(output);
+    output.connect(context.destination);
+
+    function position() {
+      if (!run) return offsetS;
+      const heard = run.offsetS + Math.max(context.currentTime - run.at, 0);
+      if (!loop || heard < loop[1]) return Math.min(heard, durationS);
+      return loop[0] + ((heard - loop[0]) % (loop[1] - loop[0]));
+    }
+
+    const pieceAt = (name, placeS) => sounds[name].piece(Math.floor(placeS / sounds[name].pieceS));
+
+    /* Starts as soon as every sound has its piece; at once where they are here. */
+    function begin() {
+      const pieces = names.map((name) => pieceAt(name, offsetS));
+      if (!pieces.some((piece) => piece instanceof Promise)) { start(); return; }
+      const placeS = offsetS;
+      Promise.all(pieces).then(() => { if (wanted && !run && offsetS === placeS) begin(); }, fail);
+    }
+
+    function start() {
+      const at = Math.ceil((context.currentTime + LEAD_S) * context.sampleRate) / context.sampleRate;
+      run = { at, offsetS, sources: new Set() };
+      run.sides = names.map((name) => ({ name, placeS: offsetS, whenS: at, waits: false }));
+      feed();
+      timer = setInterval(feed, FEED_MS);
+      onChange();
+    }
+
+    function halt() {
+      offsetS = onFrame(position());
+      clearInterval(timer);
+      if (run) for (const source of run.sources) { source.onended = null; source.stop(); }
+      run = null;
+    }
+
+    function fail(error) {
+      halt();
+      wanted = false;
+      onChange(error);
+    }
+
+    function feed() {
+      for (const side of run.sides) feedSide(run, side);
+    }
+
+    /* Hands over what a side plays in the next seconds, a piece or a pass of the loop at a time. */
+    function feedSide(mine, side) {
+      const endS = loop ? loop[1] : durationS;
+      while (mine === run && !side.waits && side.placeS < endS && side.whenS < context.currentTime + AHEAD_S) {
+        const { pieceS } = sounds[side.name];
+        const piece = pieceAt(side.name, side.placeS);
+        if (piece instanceof Promise) {
+          side.waits = true;
+          piece.then(() => { side.waits = false; feedSide(mine, side); }, (error) => { if (mine === run) fail(error); });
+          return;
+        }
+        const fromS = pieceS === Infinity ? side.placeS : side.placeS % pieceS;
+        const lengthS = onFrame(Math.min(Math.max(piece.duration - fromS, 1 / context.sampleRate), endS - side.placeS));
+        const isLast = !loop && side.placeS + lengthS >= endS - 0.5 / context.sampleRate;
+        sound(mine, side, piece, fromS, lengthS, isLast && side.name === names.at(-1));
+        side.whenS += lengthS;
+        side.placeS = onFrame(side.placeS + lengthS);
+        if (loop && side.placeS >= endS) side.placeS = loop[0];
+        if (isLast) side.placeS = endS;
+      }
+    }
+
+    /* What comes too late begins where it should be by now, so the sides stay together. */
+    function sound(mine, side, buffer, fromS, lengthS, ends) {
+      const lateS = Math.max(onFrame(context.currentTime + LEAD_S / 2 - side.whenS), 0);
+      if (lateS >= lengthS) return;
+      const source = new AudioBufferSourceNode(context, { buffer });
+      source.connect(gains[side.name]);
+      source.start(side.whenS + lateS, fromS + lateS, lengthS - lateS);
+      mine.sources.add(source);
+      source.onended = () => {
+        mine.sources.delete(source);
+        if (!ends || mine !== run) return;
+        halt();
+        offsetS = 0;
+        wanted = false;
+        onChange();
+      };
+    }
+
+    return {
+      durationS, context, output, position,
+      isPlaying: () => wanted,
+      play() {
+        if (wanted) return;
+        if (offsetS >= durationS - 0.01) offsetS = loop ? loop[0] : 0;
+        wanted = true;
+        begin();
+        onChange();
+      },
+      pause() {
+        halt();
+        wanted = false;
+        onChange();
+      },
+      jump(seconds) {
+        halt();
+        offsetS = onFrame(Math.min(Math.max(seconds, 0), durationS));
+        if (wanted) begin();
+      },
+      setLoop(range) {
+        const at = position();
+        halt();
+        loop = range && range.map(onFrame);
+        offsetS = loop && (at < loop[0] || at >= loop[1]) ? loop[0] : onFrame(at);
+        if (wanted) begin();
+      },
+      applyGains() {
+        const now = context.currentTime;
+        for (const name of names) {
+          const { gain } = gains[name];
+          gain.cancelScheduledValues(now);
+          gain.setValueAtTime(gain.value, now);
+          gain.linearRampToValueAtTime(gainOf(name), now + SWITCH_S);
+        }
+      },
+      gains: () => Object.fromEntries(names.map((name) => [name, gains[name].gain.value])),
+      lengths: () => Object.fromEntries(names.map((name) =>
+        [name, Math.round(sounds[name].durationS * context.sampleRate)])),
+    };
+  }
+
+  /* A sound that a page holds itself, decoded. */
+  const decoded = (context, id) =>
+    context.decodeAudioData(Uint8Array.from(atob(find(id).textContent), (c) => c.charCodeAt(0)).buffer);
+
+  async function embedded(context, names) {
+    const buffers = await Promise.all(names.map((name) => decoded(context, `mp3-${name}`)));
+    return Object.fromEntries(names.map((name, k) => [name, wholeSound(buffers[k])]));
+  }
+
+  /* Brings the player to life; gives what a page may ask of it.
+   * `open(context, names)` gives the promise of the sounds, `rate` is the clock's in Hz, `words` as WORDS. */
+  function attach(root, { open = embedded, rate, words = WORDS } = {}) {
+    const part = (name) => root.querySelector(`[data-part="${name}"]`);
+    const [waves, playhead, loopBox, seek, time] = ["waves", "playhead", "loop", "seek", "time"].map(part);
     const [playButton, playLabel, matchBox, loopButton, gainsText] =
-      ["play", "play-label", "match", "loop-button", "gains"].map(find);
-    const radios = [...root.querySelectorAll("input[name=side]")];
+      ["play", "play-label", "match", "loop-button", "gains"].map(part);
+    const radios = [...root.querySelectorAll("input[type=radio]")];
     const lanes = [...root.querySelectorAll(".lane")];
     const SIDES = radios.map((radio) => radio.value);
     const of = Object.fromEntries(radios.map((radio) => [radio.value, radio.dataset]));
     const startS = Number(root.dataset.start);
-    const stems = stemMixer(find("stems"));
+    const gone = new AbortController();
+    const stems = stemMixer(root.querySelector("#stems"));
     let durationS = Number(root.dataset.duration);
-    let context = null, buffers = null, nodes = null, loading = null;
+    let deck = null, stemDeck = null, loading = null, placeS = 0;
     let side = radios.find((radio) => radio.checked).value;
-    let offsetS = 0, startedAt = 0, playing = false, loop = null, blind = false;
+    let loop = null, blind = false;
 
     /* What one side lost or got is no side of its own: it plays at the level of the first, raised as its label says. */
     const isAlone = (name) => of[name].raisedDb !== undefined;
@@ -28,6 +199,10 @@ const listening = (() => {
     const matchDb = (name) => Number(of[name].matchDb);
     const level = (name) => 10 ** ((matchBox.checked ? matchDb(name) : 0) / 20);
     const gainFor = (name) => (name === side ? level(name) : 0);
+    const current = () => (stems.on() ? stemDeck : deck);
+    const beginS = () => (stems.on() ? stems.span[0] : 0);
+    const isPlaying = () => Boolean(current()?.isPlaying());
+    const position = () => (current() ? current().position() + beginS() : placeS);
 
     /* What is repeated: the loop that was set, and of stems what the page holds of them. */
     function range() {
@@ -37,131 +212,88 @@ const listening = (() => {
       return from < 0.05 && to > durationS - 0.05 ? null : [from, to];
     }
 
-    function position() {
-      if (!playing) return offsetS;
-      const heard = offsetS + Math.max(context.currentTime - startedAt, 0), held = range();
-      if (!held || heard < held[1]) return Math.min(heard, durationS);
-      return held[0] + ((heard - held[0]) % (held[1] - held[0]));
-    }
-
-    const decode = (id) => {
-      const bytes = Uint8Array.from(atob(find(id).textContent), (c) => c.charCodeAt(0));
-      return context.decodeAudioData(bytes.buffer);
-    };
-
     async function load() {
-      context = new AudioContext();
-      const decoded = await Promise.all(SIDES.map((name) => decode(`mp3-${name}`)));
-      buffers = Object.fromEntries(SIDES.map((name, k) => [name, decoded[k]]));
-      durationS = Math.min(durationS, ...decoded.map((buffer) => buffer.duration));
+      const context = new AudioContext(rate ? { sampleRate: rate } : {});
+      try {
+        deck = transport(context, await open(context, SIDES), gainFor, changed);
+      } catch (error) {
+        context.close();
+        throw error;
+      }
+      if (gone.signal.aborted) { context.close(); return; }
+      durationS = Math.min(durationS, deck.durationS);
+      settle();
     }
 
-    function startNodes() {
-      const at = context.currentTime + 0.02, held = range();
-      if (held && (offsetS < held[0] || offsetS >= held[1])) offsetS = held[0];
-      const started = (buffer, level, begin = 0) => {
-        const source = new AudioBufferSourceNode(context, { buffer });
-        const gain = new GainNode(context, { gain: level });
-        if (held) Object.assign(source, { loop: true, loopStart: held[0] - begin, loopEnd: held[1] - begin });
-        source.connect(gain).connect(context.destination);
-        source.start(at, Math.max(offsetS - begin, 0));
-        return { source, gain };
-      };
-      nodes = stems.on()
-        ? stems.started((buffer, key) => started(buffer, stems.gain(key, side, matchBox.checked), stems.span[0]))
-        : Object.fromEntries(SIDES.map((name) => [name, started(buffers[name], gainFor(name))]));
-      const last = Object.values(nodes).at(-1).source;
-      last.onended = () => { if (playing && !range()) { stop(); offsetS = 0; draw(); } };
-      startedAt = at;
-      playing = true;
+    async function loadStems() {
+      const { context } = deck, sounds = await stems.sounds((id) => decoded(context, id));
+      stemDeck ??= transport(context, sounds, (key) => stems.gain(key, side, matchBox.checked), changed);
+      settle();
     }
 
-    function stopNodes() {
-      offsetS = position();
-      playing = false;
-      if (nodes) for (const { source } of Object.values(nodes)) { source.onended = null; source.stop(); }
-      nodes = null;
+    /* Brings what plays to the place and the loop that the player shows. */
+    function settle() {
+      current()?.setLoop(range()?.map((seconds) => seconds - beginS()) ?? null);
+      jump(placeS);
+    }
+
+    function failed(error) {
+      show("failed", words.play);
+      gainsText.textContent = words.undecodable(error.message);
+    }
+
+    function changed(error) {
+      if (error) { failed(error); return; }
+      show(isPlaying() ? "playing" : "idle", isPlaying() ? words.pause : words.play);
+      if (isPlaying()) requestAnimationFrame(tick);
     }
 
     async function play() {
-      if (!buffers || (stems.on() && !stems.decoded())) {
-        show("loading", "Decoding…");
+      if (!current()) {
+        show("loading", words.decoding);
         try {
           await (loading ??= load());
-          if (stems.on()) await stems.load(decode);
+          if (stems.on()) await loadStems();
         } catch (error) {
-          if (!buffers) loading = null;
-          show("failed", "Play");
-          gainsText.textContent = `This browser could not decode the sound: ${error.message}`;
+          if (!deck) loading = null;
+          failed(error);
           return;
         }
+        if (gone.signal.aborted) return;
       }
-      await context.resume();
-      if (playing) return;
-      if (offsetS >= durationS - 0.01) offsetS = range()?.[0] ?? 0;
-      startNodes();
-      show("playing", "Pause");
-      requestAnimationFrame(tick);
+      await deck.context.resume();
+      current()?.play();
     }
 
-    function stop() {
-      stopNodes();
-      show("idle", "Play");
-    }
-
-    const toggle = () => (playing ? stop() : play());
+    const toggle = () => (isPlaying() ? current().pause() : play());
 
     function jump(seconds) {
-      const again = playing;
-      if (playing) stopNodes();
       const [from, to] = range() ?? [0, durationS];
-      offsetS = Math.min(Math.max(seconds, 0), durationS);
-      if (stems.on() && (offsetS < from || offsetS > to)) offsetS = from;
-      if (again) startNodes();
+      placeS = Math.min(Math.max(seconds, 0), durationS);
+      if (stems.on() && (placeS < from || placeS > to)) placeS = from;
+      current()?.jump(placeS - beginS());
       draw();
     }
 
     function applyGains() {
-      if (nodes) {
-        const now = context.currentTime;
-        for (const [name, { gain: { gain } }] of Object.entries(nodes)) {
-          const wanted = stems.on() ? stems.gain(name, side, matchBox.checked) : gainFor(name);
-          gain.cancelScheduledValues(now);
-          gain.setValueAtTime(gain.value, now);
-          gain.linearRampToValueAtTime(wanted, now + SWITCH_S);
-        }
-      }
+      current()?.applyGains();
       for (const lane of lanes) lane.style.setProperty("--scale", level(lane.dataset.side));
       gainsText.textContent = gainWords();
     }
 
     function gainWords() {
       const lowered = WHOLE.filter((name) => matchDb(name) < -0.05);
-      const decibels = (name) => `${fixed(-matchDb(name))} dB`;
-      if (blind) return "Loudness is matched.";
+      const decibels = (name) => fixed(-matchDb(name));
+      if (blind) return words.blind;
       if (stems.on()) return stems.words(side, matchBox.checked);
       if (isAlone(side)) {
         const raised = Number(of[side].raisedDb);
-        const loud = raised ? `${raised} dB louder than` : "as loud as";
-        return `Only what was taken out or added, ${loud} it is in ${of[WHOLE[0]].label}.`;
+        return words.alone(raised ? words.louder(raised) : words.asLoud, of[WHOLE[0]].label);
       }
-      if (!lowered.length) return `${WHOLE.length > 2 ? "All" : "Both"} sides are equally loud as they are.`;
-      if (!matchBox.checked) return "Real levels, as the files are.";
-      if (lowered.length === 1) return `${of[lowered[0]].label} plays ${decibels(lowered[0])} quieter than its file, to match.`;
-      const listed = lowered.map((name) => `${of[name].letter} ${decibels(name)}`).join(", ");
-      return `Quieter than their files, to match: ${listed}.`;
-    }
-
-    /* Solo and mute play the stems' own sound in the place of the sides, and back. */
-    function changeStems(change) {
-      const before = stems.on(), again = playing;
-      change();
-      if (before === stems.on()) { applyGains(); return; }
-      if (again) stopNodes();
-      if (stems.on() && isAlone(side)) side = WHOLE.at(-1);
-      choose(side);
-      jump(offsetS);
-      if (again) play();
+      if (!lowered.length) return words.equal(WHOLE.length > 2);
+      if (!matchBox.checked) return words.real;
+      if (lowered.length === 1) return words.lowered(of[lowered[0]].label, decibels(lowered[0]));
+      return words.loweredSome(lowered.map((name) => `${of[name].letter} ${decibels(name)} dB`).join(", "));
     }
 
     function choose(name) {
@@ -171,6 +303,19 @@ const listening = (() => {
       for (const lane of lanes) lane.classList.toggle("heard", lane.dataset.side === name);
       applyGains();
       if (!blind) root.dispatchEvent(new CustomEvent("heard", { detail: name }));
+    }
+
+    /* Solo and mute play the stems' own sound in the place of the sides, and back. */
+    function changeStems(change) {
+      const before = stems.on(), again = isPlaying(), at = position(), was = current();
+      change();
+      if (before === stems.on()) { applyGains(); return; }
+      if (again) was.pause();
+      if (stems.on() && isAlone(side)) side = WHOLE.at(-1);
+      placeS = at;
+      choose(side);
+      settle();
+      if (again) play();
     }
 
     /* Hides all that tells the sides apart; what plays is then chosen by the page alone. */
@@ -186,13 +331,14 @@ const listening = (() => {
       loop = range && range[1] - range[0] >= 0.2 ? range : null;
       loopBox.hidden = !loop;
       loopButton.setAttribute("aria-pressed", String(Boolean(loop)));
-      loopButton.textContent = loop ? `Loop ${clock(startS + loop[0])}–${clock(startS + loop[1])}` : "Loop";
+      loopButton.textContent = loop ? words.loopOf(clock(startS + loop[0]), clock(startS + loop[1])) : words.loop;
       if (loop) {
         loopBox.style.left = `${(100 * loop[0]) / durationS}%`;
         loopBox.style.width = `${(100 * (loop[1] - loop[0])) / durationS}%`;
       }
       const at = position();
-      jump(loop && (at < loop[0] || at >= loop[1]) ? loop[0] : at);
+      placeS = loop && (at < loop[0] || at >= loop[1]) ? loop[0] : at;
+      settle();
     }
 
     const toggleLoop = () => {
@@ -212,11 +358,11 @@ const listening = (() => {
       playhead.style.left = `${(100 * at) / durationS}%`;
       seek.value = at;
       time.textContent = clock(startS + at);
-      seek.setAttribute("aria-valuetext", `${clock(startS + at)} of ${clock(startS + durationS)}`);
+      seek.setAttribute("aria-valuetext", words.place(clock(startS + at), clock(startS + durationS)));
     }
 
     function tick() {
-      if (!playing) return;
+      if (!isPlaying() || gone.signal.aborted) return;
       draw();
       requestAnimationFrame(tick);
     }
@@ -245,16 +391,19 @@ const listening = (() => {
     function keys(event) {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
       const target = event.target;
-      const own = target.closest("button, summary, a, select, input[type=checkbox], input[type=number]");
+      const isOfPlayer = root.contains(target);
+      const typed = "select, textarea, dialog, input:not([type=radio], [type=checkbox])";
+      if (target.closest(typed) && !(isOfPlayer && target === seek)) return;
+      const own = target.closest("button, summary, a, input[type=checkbox]") || (target.type === "radio" && !isOfPlayer);
       const letter = event.key.toUpperCase();
       const named = !blind && SIDES.find((name) => of[name].letter === letter);
       if (event.key === " " && !own) toggle();
-      else if (event.key === " " || target.closest("select, input[type=number]")) return;
+      else if (event.key === " ") return;
       else if (named) choose(named);
       else if (letter === "L") toggleLoop();
       else if (letter === "M" && !blind) matchBox.click();
-      else if (event.key === "ArrowLeft" && target.name !== "side") jump(position() - 5);
-      else if (event.key === "ArrowRight" && target.name !== "side") jump(position() + 5);
+      else if (event.key === "ArrowLeft" && target.type !== "radio") jump(position() - 5);
+      else if (event.key === "ArrowRight" && target.type !== "radio") jump(position() + 5);
       else return;
       event.preventDefault();
     }
@@ -263,20 +412,27 @@ const listening = (() => {
     loopButton.addEventListener("click", toggleLoop);
     matchBox.addEventListener("change", applyGains);
     for (const radio of radios) radio.addEventListener("change", () => choose(radio.value));
-    stems.attach(changeStems);
     seek.addEventListener("input", () => jump(Number(seek.value)));
-    document.addEventListener("keydown", keys);
+    document.addEventListener("keydown", keys, { signal: gone.signal });
+    stems.attach(changeStems);
     drags();
     choose(side);
     draw();
 
+    /* Ends all that sounds; the player's elements may then be taken away. */
+    function detach() {
+      gone.abort();
+      if (!deck) return;
+      for (const each of [deck, stemDeck]) each?.pause();
+      deck.context.close();
+    }
+
     root.state = () => ({
-      playing, side, loop, positionS: position(), durationS,
-      gains: nodes && Object.fromEntries(Object.entries(nodes).map(([name, { gain }]) => [name, gain.gain.value])),
-      lengths: buffers && Object.fromEntries(SIDES.map((name) => [name, buffers[name].length])),
+      playing: isPlaying(), side, loop, positionS: position(), durationS,
+      gains: current() && current().gains(), lengths: deck && deck.lengths(),
     });
     const solo = (name) => changeStems(() => { stems.clear(); stems.solo(name); });
-    return { sides: SIDES, side: () => side, choose, setBlind, setLoop, play, toggle, solo };
+    return { sides: SIDES, side: () => side, choose, setBlind, setLoop, play, toggle, solo, detach };
   }
 
   /* The stems of the mix, before and after their strips: which are heard, and how loud. */
@@ -286,7 +442,6 @@ const listening = (() => {
     const solos = new Set(), mutes = new Set();
     const keys = rows.flatMap(({ dataset: { stem } }) =>
       ["before", "after"].map((version) => `stem-${stem}-${version}`).filter((id) => document.getElementById(id)));
-    let buffers = null, loading = null;
 
     const on = () => solos.size + mutes.size > 0;
     const heard = (name) => (solos.size ? solos.has(name) : !mutes.has(name));
@@ -329,10 +484,9 @@ const listening = (() => {
     const flip = (set, name) => { if (!set.delete(name)) set.add(name); mark(); };
     const clear = () => { solos.clear(); mutes.clear(); mark(); };
 
-    async function load(decode) {
-      loading ??= Promise.all(keys.map(decode));
-      const decoded = await loading;
-      buffers = Object.fromEntries(keys.map((key, k) => [key, decoded[k]]));
+    async function sounds(decode) {
+      const buffers = await Promise.all(keys.map(decode));
+      return Object.fromEntries(keys.map((key, k) => [key, wholeSound(buffers[k])]));
     }
 
     /* `change` does something to what is heard and sees to the rest. */
@@ -346,11 +500,9 @@ const listening = (() => {
     }
 
     return {
-      on, gain, words, clear, load, attach,
+      on, gain, words, clear, sounds, attach,
       solo: (name) => flip(solos, name),
       span: box ? [Number(box.dataset.from), Number(box.dataset.to)] : [0, 0],
-      decoded: () => buffers !== null,
-      started: (start) => Object.fromEntries(keys.map((key) => [key, start(buffers[key], key)])),
     };
   }
 
@@ -401,5 +553,5 @@ const listening = (() => {
     10 ** (analysis.third_octave_mid_db[k] / 10) + 10 ** (analysis.third_octave_side_db[k] / 10))
     - (analysis.integrated_lufs ?? 0);
 
-  return { attach, hearRepairs, hearStems, readout, band, bandDb, clock, fixed };
+  return { attach, transport, wholeSound, hearRepairs, hearStems, readout, band, bandDb, clock, fixed };
 })();

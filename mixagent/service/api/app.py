@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from importlib import resources
-from pathlib import Path
-from typing import Any
 
 from anyio import CapacityLimiter
 from fastapi import FastAPI, Request
@@ -15,9 +12,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
 
-from mixagent import __version__
+from mixagent import __version__, web
 from mixagent.service.api import admin, events, files, info, jobs, tus, uploads
 from mixagent.service.api.hub import Hub
 from mixagent.service.api.security import Guard, problem_response
@@ -72,18 +68,28 @@ def create_app(service: Service) -> FastAPI:
 
 
 def _serve_page(app: FastAPI) -> None:
-    folder = Path(str(resources.files("mixagent"))) / "web"
-    if folder.is_dir():
-        app.mount("/", _Page(directory=folder, html=True))
+    app.add_api_route("/", _page, methods=["GET", "HEAD"], include_in_schema=False)
+    app.add_api_route(
+        f"/{web.ASSETS}/{{path:path}}", _page_asset, methods=["GET", "HEAD"], include_in_schema=False
+    )
 
 
-class _Page(StaticFiles):
-    """The page's files, which a browser asks after each time and gets where they have changed."""
+def _page(request: Request) -> Response:
+    return _sent(request, web.index(), web.SECURITY_HEADERS)
 
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        response = super().file_response(*args, **kwargs)
-        response.headers["Cache-Control"] = "no-cache"
-        return response
+
+def _page_asset(path: str, request: Request) -> Response:
+    found = web.asset(path)
+    if found is None:
+        raise Problem("missing", f"the page has no file {path}")
+    return _sent(request, found, {})
+
+
+def _sent(request: Request, asset: web.Asset, more: Mapping[str, str]) -> Response:
+    headers = {"Cache-Control": asset.cache_control, "ETag": asset.etag, **more}
+    if request.headers.get("If-None-Match") == asset.etag:
+        return Response(status_code=304, headers=headers)
+    return Response(asset.body, headers=headers, media_type=asset.media_type)
 
 
 def _problem(_request: Request, error: Exception) -> Response:
