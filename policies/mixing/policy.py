@@ -39,8 +39,8 @@ DOUBTED = (0.2, 0.4)
 """How surely a stem is there (`stems_there`): left alone under the first, moved in full from the second."""
 
 CAUTION = 0.6
-"""Share of what the nets would do that is done. On validation all of it undoes 23 % of a balance in disorder and
-costs a disordered tone 15 %; this share 18 and 6, and undamaged songs are moved half as far."""
+"""Share of what the nets would do that is done. On validation all of it undoes 23 % of a balance in disorder
+and costs a tone in disorder 15 %; this share 18 and 6, and undamaged songs are moved half as far."""
 
 LEAST_ACTION = 0.02
 """Actions nearer to neutral are neutral: nobody hears them, and a bypassed effect costs nothing."""
