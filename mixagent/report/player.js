@@ -390,6 +390,7 @@ const listening = (() => {
 
     function keys(event) {
       if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+      if (part("keys-on")?.checked === false) return;
       const target = event.target;
       const isOfPlayer = root.contains(target);
       const typed = "select, textarea, dialog, input:not([type=radio], [type=checkbox])";

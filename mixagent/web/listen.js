@@ -9,6 +9,15 @@ import { Wave, usePeaks } from "./waveform.js";
 const LETTERS = "ABCDEFGHIJ";
 let count = 0;
 
+/* Who speaks to the machine, or rests a hand on it, can turn the keys of one letter off. */
+function areKeysOn() {
+  try { return localStorage.getItem("mixagent.keys") !== "off"; } catch { return true; }
+}
+
+function keepKeys(isOn) {
+  try { localStorage.setItem("mixagent.keys", isOn ? "on" : "off"); } catch { /* It lasts as long as the player. */ }
+}
+
 /** Gains in dB that bring every side to the quietest one's loudness, so nothing is turned up. */
 export function matched(sides) {
   const heard = sides.map((side) => side.lufs).filter(Number.isFinite);
@@ -70,6 +79,7 @@ export class Player extends Component {
       <output class="time" data-part="time" aria-live="off">${clock(startS)}</output>
       <label class="switch"><input type="checkbox" data-part="match" checked /> ${p.match}</label>
       <button class="plain" data-part="loop-button" type="button" aria-pressed="false">${p.loop}</button>
+      <label class="switch keys-on" title=${p.keysOnNote}><input type="checkbox" data-part="keys-on" checked=${areKeysOn()} onChange=${(event) => keepKeys(event.target.checked)} /> ${p.keysOn}</label>
     </div>
     <p class="gains" data-part="gains" aria-live="polite">${typeof AudioContext === "function" ? "" : texts.errors.noAudio}</p>
     <p class="keys" id="${id}-keys"><kbd>Space</kbd> ${p.keys.play} ${sides.map((_, k) => html`<kbd>${LETTERS[k]}</kbd>`)} ${p.keys.switch} <kbd>←</kbd><kbd>→</kbd> ${p.keys.jump} <kbd>L</kbd> ${p.keys.loop} <kbd>M</kbd> ${p.keys.match}. ${p.keysHint}</p>

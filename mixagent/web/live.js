@@ -95,7 +95,8 @@ function hear(event) {
   }));
 }
 
-const streamWorks = () => stream?.readyState === EventSource.OPEN || (stream && performance.now() - openedAt < STREAM_LATE_MS);
+const streamWorks = () =>
+  stream !== null && (stream.readyState === EventSource.OPEN || performance.now() - openedAt < STREAM_LATE_MS);
 
 /* Where the stream is open, a slow round is enough: it finds what a broken line may have kept back. */
 let rounds = 0;

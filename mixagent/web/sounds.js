@@ -12,15 +12,15 @@ export const opener = (sides) => async (context) => {
 
 async function openSound(context, { url, shiftS = 0, durationS }) {
   const pcm = await openPcm(url);
-  if (pcm && pcm.rate === context.sampleRate) return pieces(context, pcm, url, shiftS, durationS);
+  if (pcm && pcm.rate === context.sampleRate) return pieces(pcm, url, shiftS, durationS);
   const answer = await fetch(address(url), { credentials: "same-origin" });
   if (!answer.ok) throw new Error(`${answer.status} ${answer.statusText}`);
   const buffer = await context.decodeAudioData(await answer.arrayBuffer());
-  return listening.wholeSound(shiftS || durationS ? part(context, buffer, shiftS, durationS) : buffer);
+  return listening.wholeSound(shiftS || durationS ? part(buffer, shiftS, durationS) : buffer);
 }
 
 /* A stretch of a buffer as one of its own. */
-function part(context, buffer, fromS, durationS = Infinity) {
+function part(buffer, fromS, durationS = Infinity) {
   const from = Math.round(fromS * buffer.sampleRate);
   const length = Math.min(buffer.length - from, Math.round(durationS * buffer.sampleRate) || Infinity);
   const taken = new AudioBuffer({ numberOfChannels: buffer.numberOfChannels, length: Math.max(length, 1), sampleRate: buffer.sampleRate });
@@ -30,14 +30,14 @@ function part(context, buffer, fromS, durationS = Infinity) {
   return taken;
 }
 
-function pieces(context, pcm, url, shiftS, durationS = Infinity) {
+function pieces(pcm, url, shiftS, durationS = Infinity) {
   const first = Math.round(shiftS * pcm.rate);
   const frames = Math.min(pcm.frames - first, Math.round(durationS * pcm.rate) || Infinity);
   const kept = new Map();
   const ask = async (k) => {
     const from = first + k * PIECE_S * pcm.rate, to = Math.min(from + PIECE_S * pcm.rate, first + frames);
     const bytes = await range(url, pcm.at + from * pcm.frameBytes, pcm.at + to * pcm.frameBytes - 1);
-    return decoded(context, pcm, bytes);
+    return decoded(pcm, bytes);
   };
   function piece(k) {
     const known = kept.get(k);
@@ -108,7 +108,7 @@ function formatOf(view, at, bytes) {
 }
 
 /* The front pair of anything wider. */
-function decoded(context, { channels, frameBytes, sampleBytes, read, rate }, bytes) {
+function decoded({ channels, frameBytes, sampleBytes, read, rate }, bytes) {
   const view = new DataView(bytes), length = Math.floor(bytes.byteLength / frameBytes);
   const buffer = new AudioBuffer({ numberOfChannels: Math.min(channels, 2), length: Math.max(length, 1), sampleRate: rate });
   for (let k = 0; k < buffer.numberOfChannels; k += 1) {

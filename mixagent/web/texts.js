@@ -102,8 +102,8 @@ export const texts = {
   },
 
   preview: {
-    go: "Hear 30 seconds first",
-    again: "Hear it with these choices",
+    go: "Hear 30 s first",
+    again: "Hear 30 s anew",
     running: "Rendering the loudest half minute…",
     title: "30 seconds of it, before and after",
     lead: (from, to) => `From ${from} to ${to}, the loudest part, as the whole master would sound.`,
@@ -304,7 +304,7 @@ export const texts = {
     mixer: "Hear the stems",
     mixerLead: "Together they are the song. Turn any down, or hear it alone.",
     mute: (name) => `Mute ${name}`, muteShort: "Mute",
-    solo: (name) => `Only ${name}`, soloShort: "Solo",
+    solo: (name) => `Solo ${name}`, soloShort: "Solo",
     level: (name) => `Level of ${name}`,
     download: (name) => `Download ${name}`,
     all: "Download all",
@@ -351,7 +351,7 @@ export const texts = {
     loweredSome: (list) => `Quieter than their files, to match: ${list}.`,
     loop: "Loop", loopOf: (from, to) => `Loop ${from}–${to}`,
     place: (at, of) => `${at} of ${of}`,
-    position: "Position", sides: "Which side plays", match: "Match loudness",
+    position: "Position", keysOn: "Keys", keysOnNote: "Keys of one letter", sides: "Which side plays", match: "Match loudness",
     keys: { play: "play", switch: "switch", jump: "5 s", loop: "loop", match: "match" },
     keysHint: "Click a wave to seek, drag over it to loop a section.",
   },

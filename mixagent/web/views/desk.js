@@ -87,7 +87,7 @@ function Song({ song, alone, isAlbum, first, last }) {
     </div>
     ${upload?.state !== "refused" && html`<div class="song-wave">${upload?.state === "ready" ? html`<${WaveOf} url="/v1/uploads/${upload.id}/peaks" label=${texts.song.wave(song.name)} />` : html`<${Arriving} song=${song} />`}</div>`}
     ${song.problem && html`<${Note} title=${upload?.state === "refused" ? texts.song.refused : texts.errors.title} detail=${song.problem.detail} />`}
-    ${upload?.state === "ready" && html`<${Verdict} song=${song} job=${verdict} isAsked=${Boolean(song.next)} short=${!isShown} onOpen=${alone ? null : () => setOpen(!open)} open=${open} />`}
+    ${upload?.state === "ready" && html`<${Verdict} song=${song} job=${verdict} isAsked=${Boolean(song.next)} level=${alone ? "h2" : "h3"} short=${!isShown} onOpen=${alone ? null : () => setOpen(!open)} open=${open} />`}
     ${newest && html`<${Newest} job=${newest} count=${song.jobs.length} />`}
     ${isShown && song.preview && html`<${Preview} song=${song} />`}
   </li>`;
@@ -112,7 +112,7 @@ function Arriving({ song }) {
 
 const MOST_SHOWN = 5;
 
-function Verdict({ song, job, isAsked, short, onOpen, open }) {
+function Verdict({ song, job, isAsked, level, short, onOpen, open }) {
   const result = job?.state === "done" ? job.result : null;
   const found = result?.summary ?? [];
   useEffect(() => { if (result) say(texts.verdict.ready(titleOf(song.name), found.length)); }, [job?.id, Boolean(result)]);
@@ -126,8 +126,8 @@ function Verdict({ song, job, isAsked, short, onOpen, open }) {
     ${onOpen && html`<div class="verdict-short"><span></span><span></span><button type="button" class="quiet" aria-expanded="true" onClick=${onOpen}>${texts.song.shut}</button></div>`}
     <${Headline} before=${result?.before} />
     <div class="overview">
-      <div><h3>${texts.verdict.heard}</h3>${result ? html`<ul>${found.length ? found.slice(0, MOST_SHOWN).map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingFound}</li>`}</ul>` : html`<${Skeleton} />`}</div>
-      <div><h3>${texts.verdict.done}</h3>${result ? html`<ul>${result.done?.length ? result.done.map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingDone}</li>`}</ul>` : html`<${Skeleton} />`}</div>
+      <div><${level}>${texts.verdict.heard}<//>${result ? html`<ul>${found.length ? found.slice(0, MOST_SHOWN).map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingFound}</li>`}</ul>` : html`<${Skeleton} />`}</div>
+      <div><${level}>${texts.verdict.done}<//>${result ? html`<ul>${result.done?.length ? result.done.map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingDone}</li>`}</ul>` : html`<${Skeleton} />`}</div>
     </div>
     ${result?.warnings?.length > 0 && html`<details class="quiet-details"><summary>${texts.verdict.warnings} (${result.warnings.length})</summary><ul>${result.warnings.map((each) => html`<li>${each}</li>`)}</ul></details>`}
   </div>`;

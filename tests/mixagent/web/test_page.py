@@ -127,7 +127,9 @@ def test_a_switch_is_done_within_20_ms_of_the_clock_of_the_sound_and_stays_in_sy
         soundfile.read(path, dtype="float32", always_2d=True)[0][:, 0] for path in (master, song)
     )
     pressed = (pressed_s - begun_s) * RATE
-    was = tape.place < pressed
+    # On a busy machine it begins a little late, in its place.
+    begun = tape.place[np.flatnonzero(tape.sound[0])[0]]
+    was = (tape.place >= begun) & (tape.place < pressed)
     now = (tape.place > pressed + 0.020 * RATE) & (tape.place < before.size)
     assert was.sum() > RATE / 2
     assert now.sum() > RATE / 2
