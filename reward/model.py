@@ -35,7 +35,7 @@ def _balance(path: str | None = None) -> Term:
     return Balance(StemCritic.load(path))
 
 
-# The quality models bring torch with them, which the other terms do without.
+# Loaded where they are weighted: they bring what the other terms do without.
 def _nisqa(**options: Any) -> Term:
     from mixagent.reward.quality import nisqa_term
 

@@ -6,8 +6,8 @@ reward: a low-pass or a lower level raises them. So they hear the voice alone, a
 speech models are trained at, and only a fall against the input counts.
 
 They cost 0.04 s (NISQA) and 0.24 s (DistillMOS) of CPU a second of audio: `every` leaves most pairs
-out, and `conf/reward/default.yaml` leaves both terms out of training. Where a model's weights are not
-here, its term has no opinion and says so once in the log; with `required` it is an error instead.
+out. A model is loaded, and torch with it, for the first voice that there is to hear. Where its weights are
+not here, its term has no opinion and says so once in the log; with `required` it is an error instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
-import torch
 
 from mixagent.pipeline.decibels import db_to_amplitude, db_to_power
 from mixagent.pipeline.errors import ModelMissingError
@@ -84,6 +83,7 @@ class VoiceQuality:
     hears_stems: ClassVar[bool] = True
 
     _rater: Rater | None = field(init=False, default=None, repr=False)
+    _missing: bool = field(init=False, default=False, repr=False)
     _heard: dict[int, float] = field(init=False, default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
@@ -91,12 +91,8 @@ class VoiceQuality:
             raise ValueError(
                 f"{self.name}: free {self.free}, full {self.full} or every {self.every} is wrong"
             )
-        try:
+        if self.required:
             self._rater = self.load_rater()
-        except ModelMissingError as error:
-            if self.required:
-                raise
-            _log.warning("the reward goes without %s: %s", self.name, error)
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
         """One score a pair; NaN without the model or a voice that sounds, or where `every` passes it over."""
@@ -106,12 +102,22 @@ class VoiceQuality:
         return np.asarray(-np.clip((np.array(worse) - self.free) / (self.full - self.free), 0.0, 1.0))
 
     def _voices(self, pair: RenderPair) -> tuple[Audio, Audio] | None:
-        if self._rater is None or pair.stems_before is None or pair.stems_after is None:
+        if pair.stems_before is None or pair.stems_after is None:
             return None
         if pair.lot % self.every or not pair.stems_before.sings:
             return None
         before, after = pair.stems_before.voice, pair.stems_after.voice
-        return None if before is None or after is None else (before, after)
+        return (before, after) if before is not None and after is not None and self._is_here() else None
+
+    def _is_here(self) -> bool:
+        """True with the model, which is loaded once there is a voice to hear: most rewards meet none."""
+        if self._rater is None and not self._missing:
+            try:
+                self._rater = self.load_rater()
+            except ModelMissingError as error:
+                self._missing = True
+                _log.warning("the reward goes without %s: %s", self.name, error)
+        return self._rater is not None
 
     def _opinions(self, voices: Sequence[Audio]) -> dict[int, float]:
         """The opinion of each voice by its key; new ones of one length are asked about at once."""
@@ -175,6 +181,8 @@ class Nisqa:
             )
         if not path.is_file():
             raise ModelMissingError(f"{path} is not there: run `mixagent models pull nisqa`")
+        import torch
+
         self._package = importlib.import_module("torchmetrics.functional.audio.nisqa")
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
@@ -184,7 +192,6 @@ class Nisqa:
         except (EOFError, KeyError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
             raise ModelMissingError(f"{path} does not hold NISQA's weights: {_line(error)}") from error
 
-    @torch.inference_mode()
     def rate(self, monos: FloatArray, rate: int) -> FloatArray:
         """Opinion scores from 1 to 5, the mean over pieces of at most 30 s."""
         scores = [self._rated(piece, rate) for piece in _pieces(monos, rate)]
@@ -192,9 +199,12 @@ class Nisqa:
         return opinions
 
     def _rated(self, monos: FloatArray, rate: int) -> FloatArray:
+        import torch
+
         spectra = self._package._get_librosa_melspec(monos, rate, self._options)
         windows, count = self._package._segment_specs(torch.from_numpy(spectra), self._options)
-        scores: FloatArray = self._network(windows, count.expand(len(monos)))[:, 0].numpy()
+        with torch.inference_mode():
+            scores: FloatArray = self._network(windows, count.expand(len(monos)))[:, 0].numpy()
         return scores
 
 
@@ -209,20 +219,24 @@ class DistillMos:
         weights = wheel_files("distillmos", "weights/distill_mos_v7.pt")
         if not weights:
             raise ModelMissingError("distillmos is not installed: pip install --no-deps distillmos xls-r-sqa")
+        import torch
+
         with _stand_in("torchaudio"):
             package = importlib.import_module("distillmos.sqa")
         self._network = package.ConvTransformerSQAModel(load_weights=False).eval()
         self._network.load_state_dict(torch.load(weights[0], map_location="cpu", weights_only=True)["model"])
 
-    @torch.inference_mode()
     def rate(self, monos: FloatArray, rate: int) -> FloatArray:
         """Opinion scores from 1 to 5, the mean over pieces of at most 30 s."""
         resampled = np.stack(
             [load(resample(Audio(mono[None], rate), _DISTILLMOS_HZ)).samples[0] for mono in monos]
         )
+        import torch
+
         pieces = _pieces(resampled, _DISTILLMOS_HZ)
-        scores = [self._network(torch.from_numpy(piece)).reshape(len(monos)) for piece in pieces]
-        opinions: FloatArray = torch.stack(scores).mean(dim=0).numpy()
+        with torch.inference_mode():
+            scores = [self._network(torch.from_numpy(piece)).reshape(len(monos)) for piece in pieces]
+            opinions: FloatArray = torch.stack(scores).mean(dim=0).numpy()
         return opinions
 
 
