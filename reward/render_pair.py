@@ -22,7 +22,7 @@ from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.decibels import db_to_power, floored_powers_to_db
 from mixagent.pipeline.finaliser.loop import MAX_GAIN_DB, Finish, finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
-from mixagent.pipeline.finished.stems import measure_stems, stems_there
+from mixagent.pipeline.finished.stems import measure_stems, stems_sounding
 from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe
 from mixagent.pipeline.measure.meters import Loudness, measure
@@ -195,7 +195,7 @@ class AnalysedStems:
     def sings(self) -> bool:
         """False where what is called the voice is what a separator leaves of other parts."""
         voice = ROLES.index("vocals")
-        return self.measures is None or bool(stems_there(self.measures)[voice])
+        return self.measures is None or bool(stems_sounding(self.measures)[voice])
 
     @cached_property
     def correlations(self) -> Float64Array:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from mixagent.pipeline.errors import ModelMissingError
-from mixagent.pipeline.finished.stems import STEM_MEASURES, finished_stem_band, stems_there
+from mixagent.pipeline.finished.stems import STEM_MEASURES, finished_stem_band, stems_sounding
 from mixagent.pipeline.types import Float64Array, FloatArray
 from mixagent.reward.critic import Layers, through
 
@@ -68,7 +68,7 @@ def inputs_of(
     before: Float64Array, after: Float64Array, mean: NDArray[np.floating], spread: NDArray[np.floating]
 ) -> FloatArray:
     """What a network reads of each render, (renders, inputs); stems that are not there read 0."""
-    there = stems_there(before)
+    there = stems_sounding(before)
     here = there[..., None]
     band = finished_stem_band()
     left = np.clip(

@@ -25,7 +25,7 @@ from mixagent.pipeline.finished.stems import (
     StemBand,
     finished_stem_band,
     measure_stems,
-    stems_there,
+    stems_sounding,
 )
 from mixagent.pipeline.types import Float64Array
 from mixagent.policies.mixing.material import Pass, load_passes
@@ -40,7 +40,7 @@ def fit(songs: Sequence[str], measured: Float64Array) -> StemBand:
     """The band of these excerpts, (excerpts, roles, measures); edges and spread by folds of whole songs."""
     plain = _plain(len(set(songs)), measured)
     fold = np.unique(songs, return_inverse=True)[1] % FOLDS
-    there = stems_there(measured)
+    there = stems_sounding(measured)
     away = np.zeros_like(measured)
     for k in range(FOLDS):
         held_out = fold == k
@@ -56,7 +56,7 @@ def fit(songs: Sequence[str], measured: Float64Array) -> StemBand:
 
 def _plain(songs: int, measured: Float64Array) -> StemBand:
     """One band for all songs, whatever their stems are like."""
-    known = _where(measured, stems_there(measured))
+    known = _where(measured, stems_sounding(measured))
     mean, spread = np.nanmean(known, axis=0), np.nanstd(known, axis=0)
     inputs = len(ROLES) * len(STEM_MEASURES)
     nothing, edges = np.zeros((*mean.shape, inputs)), np.ones((len(ROLES), len(STEM_GROUPS)))
@@ -65,7 +65,7 @@ def _plain(songs: int, measured: Float64Array) -> StemBand:
 
 def _weights(plain: StemBand, measured: Float64Array) -> Float64Array:
     """Ridge regression of each group of each stem on all characters but its own."""
-    there = stems_there(measured)
+    there = stems_sounding(measured)
     inputs = plain.characters(measured, there)
     weights = np.zeros_like(plain.weights)
     for role in range(len(ROLES)):
@@ -96,7 +96,7 @@ def _where(values: Float64Array, there: np.ndarray) -> Float64Array:
 
 def print_spreads(band: StemBand, plain: StemBand, measured: Float64Array) -> None:
     """Print what is left of the spread by stem and group, foretold and not."""
-    there = stems_there(measured)
+    there = stems_sounding(measured)
     rows = [_where(np.square(measured - one.expected(measured, there)), there) for one in (plain, band)]
     print(
         "| dB left, plain → foretold | " + " | ".join(STEM_GROUPS) + " |\n|---|" + "--:|" * len(STEM_GROUPS)
@@ -135,7 +135,7 @@ def _rises(
     band: StemBand, rows: Sequence[tuple[tuple[str, ...], Float64Array, Float64Array]]
 ) -> Float64Array:
     before, after = (np.stack([row[k] for row in rows]) for k in (1, 2))
-    there = stems_there(before)
+    there = stems_sounding(before)
     outside = [(band.outside(one, there).sum(axis=-1) / there.sum(axis=-1)) for one in (before, after)]
     return outside[1] - outside[0]
 
@@ -164,7 +164,7 @@ def main() -> None:
 
 
 def _with_edges(plain: StemBand, measured: Float64Array) -> StemBand:
-    there = stems_there(measured)
+    there = stems_sounding(measured)
     found = _where(plain.deviations(measured, there), there)
     inner, outer = np.nanpercentile(found, (INNER, OUTER), axis=0)
     return StemBand(**{**vars(plain), "inner": inner, "outer": outer})

@@ -40,7 +40,7 @@ from mixagent.envs.disorders import (
 )
 from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.dsp.third_octaves import MUSIC, THIRD_OCTAVES_HZ
-from mixagent.pipeline.finished.stems import STEM_MEASURES, finished_stem_band, measure_stems, stems_there
+from mixagent.pipeline.finished.stems import STEM_MEASURES, finished_stem_band, measure_stems, stems_sounding
 from mixagent.pipeline.measure.stem_features import k_level_db
 from mixagent.pipeline.measure.stem_measures import ROLES, THIRDS
 from mixagent.pipeline.separation import Separator, choose_separator
@@ -292,7 +292,7 @@ def _shape(row: Float64Array) -> tuple[Float64Array, Float64Array]:
 def train(passes: Sequence[Pass], recipe: Recipe, networks: int) -> StemCritic:
     """An ensemble of networks that differ in their seeds alone."""
     clean = np.concatenate([measure_stems(one.shown[:, 0]) for one in passes])
-    known = np.where(stems_there(clean)[..., None], clean, np.nan)
+    known = np.where(stems_sounding(clean)[..., None], clean, np.nan)
     mean, spread = np.nanmean(known, axis=0), np.maximum(np.nanstd(known, axis=0), 1.0)
     made = [_train_one(Drawer(passes, recipe, seed), mean, spread, recipe, seed) for seed in range(networks)]
     return StemCritic(mean.astype(np.float32), spread.astype(np.float32), _stacked(made))
@@ -373,7 +373,7 @@ def report(options: argparse.Namespace) -> None:
     told: dict[str, list[FloatArray]] = {}
     for one in made:
         before = np.broadcast_to(one.stems[0], one.stems.shape)
-        outside = band.outside(one.stems, stems_there(before)).sum(axis=-1)
+        outside = band.outside(one.stems, stems_sounding(before)).sum(axis=-1)
         alone, balance = heard(one, critic), stems.undone(before, one.stems)
         said = {"mix alone": alone, "stems alone": balance, "band of stems": outside[0] - outside}
         said |= {f"mix + {weight:g} × stems": alone + weight * balance for weight in WEIGHTS}

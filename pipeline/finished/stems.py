@@ -67,7 +67,7 @@ def measure_stems(rows: FloatArray) -> Float64Array:
     return np.concatenate(parts, axis=-1)
 
 
-def stems_there(measured: Float64Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
+def stems_sounding(measured: Float64Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """The stems that sound, (…, roles)."""
     return np.asarray(measured[..., 0] > THERE_DB)
 
@@ -121,7 +121,7 @@ class StemBand:
             measured: by `measure_stems`.
             there: which stems are judged; those that sound by default. The others lie at 0.
         """
-        judged = stems_there(measured) if there is None else there
+        judged = stems_sounding(measured) if there is None else there
         over = (self.deviations(measured, judged) - self.inner) / (self.outer - self.inner)
         return np.asarray(np.clip(over, 0.0, MOST_OUT).mean(axis=-1) * judged)
 

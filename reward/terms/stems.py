@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mixagent.pipeline.finished.stems import StemBand, finished_stem_band, stems_there
+from mixagent.pipeline.finished.stems import StemBand, finished_stem_band, stems_sounding
 from mixagent.pipeline.types import Float64Array
 from mixagent.reward.render_pair import RenderPair
 from mixagent.reward.stem_critic import StemCritic
@@ -37,7 +37,7 @@ class StemBalance:
 
     def _score(self, pair: RenderPair) -> float:
         measured = _measured(pair)
-        if measured is None or not (there := stems_there(measured[0])).any():
+        if measured is None or not (there := stems_sounding(measured[0])).any():
             return float("nan")
         before, after = measured
         fallen = self.band.outside(before, there) - self.band.outside(after, there)

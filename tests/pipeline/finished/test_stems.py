@@ -11,7 +11,7 @@ from mixagent.pipeline.finished.stems import (
     StemBand,
     finished_stem_band,
     measure_stems,
-    stems_there,
+    stems_sounding,
 )
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.stem_measures import ROLES, measures_of
@@ -44,14 +44,14 @@ def test_the_level_of_the_song_changes_no_measure():
 
 def test_a_silent_stem_is_not_there_and_its_measures_are_numbers():
     found = measured(bass=Audio(np.zeros_like(SOUNDS["bass"].samples), 44100))
-    assert list(stems_there(found)) == [True, True, False, True]
+    assert list(stems_sounding(found)) == [True, True, False, True]
     assert np.isfinite(found).all()
 
 
 def test_what_is_foretold_hangs_on_no_fader():
     band = finished_stem_band()
     levels = [measured(), measured({"drums": 5.0, "other": -4.0})]
-    there = stems_there(levels[0])
+    there = stems_sounding(levels[0])
     expected = [band.expected(one, there) for one in levels]
     np.testing.assert_allclose(expected[0], expected[1], atol=0.05)
 
