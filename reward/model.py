@@ -22,7 +22,7 @@ from mixagent.reward.terms.image import Lean, LostSides, MonoFoldLoss
 from mixagent.reward.terms.loudness import Constraints, OverLimiting, TargetMissed
 from mixagent.reward.terms.prior import Prior
 from mixagent.reward.terms.residue import AddedClipping, AddedNoise, AddedTail, Smear
-from mixagent.reward.terms.stems import Balance, StemBalance
+from mixagent.reward.terms.stems import Balance, Cancellation, StemBalance
 from mixagent.reward.terms.tone import AddedMud, LostHighs, LostLows
 from mixagent.reward.terms.truth import Truth
 
@@ -70,6 +70,7 @@ TERMS: Mapping[str, Callable[..., Term]] = MappingProxyType(
         "added_noise": AddedNoise,
         "added_tail": AddedTail,
         "smear": Smear,
+        "cancellation": Cancellation,
         "stems": StemBalance,
         "balance": _balance,
         "prior": Prior,

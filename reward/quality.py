@@ -99,7 +99,7 @@ class VoiceQuality:
             _log.warning("the reward goes without %s: %s", self.name, error)
 
     def score(self, pairs: Sequence[RenderPair]) -> Float64Array:
-        """One score a pair; NaN without the model, without a voice, or where `every` passes it over."""
+        """One score a pair; NaN without the model or a voice that sounds, or where `every` passes it over."""
         voices = [self._voices(pair) for pair in pairs]
         said = self._opinions([voice for pair in voices if pair for voice in pair])
         worse = [said[_key(pair[0])] - said[_key(pair[1])] if pair else np.nan for pair in voices]
@@ -108,7 +108,7 @@ class VoiceQuality:
     def _voices(self, pair: RenderPair) -> tuple[Audio, Audio] | None:
         if self._rater is None or pair.stems_before is None or pair.stems_after is None:
             return None
-        if pair.lot % self.every:
+        if pair.lot % self.every or not pair.stems_before.sings:
             return None
         before, after = pair.stems_before.voice, pair.stems_after.voice
         return None if before is None or after is None else (before, after)

@@ -22,7 +22,7 @@ from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.decibels import db_to_power, floored_powers_to_db
 from mixagent.pipeline.finaliser.loop import MAX_GAIN_DB, Finish, finalise
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
-from mixagent.pipeline.finished.stems import measure_stems
+from mixagent.pipeline.finished.stems import measure_stems, stems_there
 from mixagent.pipeline.measure.analysis import Analysis, analyse
 from mixagent.pipeline.measure.features import describe
 from mixagent.pipeline.measure.meters import Loudness, measure
@@ -38,6 +38,9 @@ BAND_EDGES_HZ = (
 
 FLOOR_DB = -80.0
 """Sound further under the programme than this counts as silence."""
+
+CORRELATED_HZ = (20.0, 150.0, 500.0, 2000.0, 8000.0)
+"""Edges of the bands in which stems are held against each other's sum."""
 
 _FRAME_S = 0.0232
 _PIECE = 1 << 15
@@ -188,6 +191,26 @@ class AnalysedStems:
         analyses = known or {name: analyse(stem) for name, stem in self.stems.items()}
         return measure_stems(measures_of(self._mix.analysis, analyses))
 
+    @cached_property
+    def sings(self) -> bool:
+        """False where what is called the voice is what a separator leaves of other parts."""
+        voice = ROLES.index("vocals")
+        return self.measures is None or bool(stems_there(self.measures)[voice])
+
+    @cached_property
+    def correlations(self) -> Float64Array:
+        """Correlation of each stem with the sum of the others, by band, (stems, bands), −1..1.
+
+        No fader of the stem changes it. NaN where the stem is 20 dB and more under the sum of all.
+        """
+        spectra = [_band_spectra(stem) for stem in self.stems.values()]
+        rows = []
+        for parts in zip(*spectra, strict=True):
+            total = np.sum(parts, axis=0)
+            least = 0.01 * float(np.vdot(total, total).real)
+            rows.append([_correlation(part, total - part, least) for part in parts])
+        return np.array(rows).T
+
     def without_audio(self, voice: bool) -> AnalysedStems:
         """Its measures, and the voice if that is wanted: little enough to be sent at every step."""
         sent = AnalysedStems(self._mix.without_audio(), {})
@@ -285,6 +308,19 @@ class RenderPair:
         gain_db = after - before
         tilt_db: FloatArray = gain_db - np.median(gain_db)
         return tilt_db
+
+
+def _correlation(part: NDArray[np.complex64], rest: NDArray[np.complex64], least: float) -> float:
+    own, other = (float(np.vdot(side, side).real) for side in (part, rest))
+    return float(np.vdot(part, rest).real) / np.sqrt(own * other) if own > least and other > 0.0 else np.nan
+
+
+def _band_spectra(stem: Audio) -> list[NDArray[np.complex64]]:
+    """The spectrum of the whole stem, cut at `CORRELATED_HZ`; channels one after the other."""
+    size = next_fast_len(stem.frames, real=True)
+    spectrum = rfft(stem.samples, size, axis=1)
+    edges = [round(hz * size / stem.rate) for hz in CORRELATED_HZ]
+    return [spectrum[:, a:b].ravel() for a, b in itertools.pairwise(edges)]
 
 
 def decibels(power: FloatArray, floor_db: float = FLOOR_DB) -> FloatArray:

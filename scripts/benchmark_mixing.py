@@ -90,7 +90,7 @@ class Disordered:
 def excerpts(options: argparse.Namespace) -> Iterator[Excerpt]:
     """The loudest of a few excerpts of each song, with two stems or more that sound."""
     corpus = Corpus.open(options.multitracks if options.multitracks else options.corpus)
-    songs = corpus.songs(None if options.multitracks else options.split, "clean truth")
+    songs = corpus.songs(None, "stems") if options.multitracks else corpus.songs(options.split, "clean truth")
     if options.multitracks and not songs:
         raise SystemExit(f"{options.multitracks} is no corpus of multitracks: see `mixagent corpus add`")
     songs = [song for song in songs if bool(song.parts) == bool(options.multitracks)]

@@ -516,7 +516,7 @@ def _total(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:
     return sum(weights.get(name, 0.0) * value for name, value in terms.items())
 
 
-SWEPT = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0)
+SWEPT = (0.0, 0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 """The weights that `--sweep` tries."""
 
 HARM = 0.1

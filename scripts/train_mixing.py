@@ -21,14 +21,18 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
+from omegaconf import OmegaConf
+from safetensors.numpy import load_file
 
 from mixagent.envs.corpus import Corpus
+from mixagent.pipeline.files import read_lines
 from mixagent.pipeline.separation import choose_separator
 from mixagent.policies.mixing.agent import frozen_net
 from mixagent.policies.mixing.examples import Drawing
-from mixagent.policies.mixing.forward import BoundMixer
+from mixagent.policies.mixing.forward import BoundMixer, FrozenMixer
 from mixagent.policies.mixing.material import build_passes, load_passes
 from mixagent.policies.mixing.network import Shape, load_net
 from mixagent.policies.mixing.policy import MixingCheckpoint
@@ -36,6 +40,9 @@ from mixagent.policies.mixing.training import judged, judging, train
 from mixagent.policies.supervised import Recipe
 
 HELD_OUT_SEED = 7
+
+PPO = "best.safetensors"
+"""The file of the best weights in the folder of a run of PPO."""
 
 RECIPE = partial(Recipe, rate=5e-4, decay=1.0, noise=0.7, harm=0.0)
 """Few songs: a small net, much noise, much decay."""
@@ -101,13 +108,35 @@ def _train(store: Path, run: Path, recipe: Recipe) -> None:
 
 
 def _ship(runs: Sequence[Path], folder: Path, card: Path | None) -> None:
-    nets = [load_net(run) for run in runs]
-    training = {run.name: json.loads((run / "recipe.json").read_text(encoding="utf-8")) for run in runs}
-    results = {run.name: torch.load(run / "best.pt", weights_only=True)["score"] for run in runs}
+    mixers, training, results = zip(*map(_shipped, runs), strict=True)
     kept = card or folder / "README.md"
     text = kept.read_text(encoding="utf-8") if kept.is_file() else "# The net that mixes\n"
-    mixers = tuple(BoundMixer(frozen_net(net)) for net in nets)
-    MixingCheckpoint(mixers, asdict(nets[0].shape), training, results).save(folder, text)
+    names = [run.name for run in runs]
+    told = [dict(zip(names, rows, strict=True)) for rows in (training, results)]
+    MixingCheckpoint(mixers, asdict(Shape()), told[0], told[1]).save(folder, text)
+
+
+def _shipped(run: Path) -> tuple[BoundMixer, dict[str, Any], dict[str, Any]]:
+    """The net of a run, how it was trained and what it reached: a warm start's, or PPO's from one."""
+    if not (run / PPO).is_file():
+        score = torch.load(run / "best.pt", weights_only=True)["score"]
+        recipe = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+        return BoundMixer(frozen_net(load_net(run))), recipe, {"score": score}
+    weights, config = load_file(run / PPO), OmegaConf.load(run / "config.yaml")
+    net, start = (
+        {name.removeprefix(part): tensor for name, tensor in weights.items() if name.startswith(part)}
+        for part in ("net.", "start.")
+    )
+    evaluated = read_lines(run / "evaluations.jsonl")
+    phases = {"warm start": evaluated[0], "PPO": max(evaluated, key=lambda row: row["total"])}
+    results = {name: {k: v for k, v in row.items() if "spread" not in k} for name, row in phases.items()}
+    resolved = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(resolved, dict)
+    trainer = {
+        str(key): value for key, value in resolved["trainer"].items() if key in ("seed", "reach", "ppo")
+    }
+    mixer = BoundMixer(FrozenMixer(net), FrozenMixer(start), float(config.trainer.reach))
+    return mixer, trainer, results
 
 
 def _numbers(text: str) -> range:

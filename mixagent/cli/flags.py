@@ -90,7 +90,8 @@ Policy = Annotated[
     str | None,
     typer.Option(
         "--policy",
-        help="band, rules, neutral, learned, or a trained policy's name or folder.",
+        help="band, mix (sets the strips of four stems), mix_rules, reading, rules, neutral, learned, or a "
+        "trained policy's name or folder.",
         show_default="band",
         rich_help_panel=ENGINE,
     ),

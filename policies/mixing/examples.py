@@ -7,23 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from mixagent.envs.disorders import THERE_DB
-from mixagent.pipeline.decibels import db_to_power, powers_to_db
-from mixagent.pipeline.measure.stem_features import features, k_level_db, present
-from mixagent.pipeline.measure.stem_measures import SCALARS, SILENT_DB, THIRDS
+from mixagent.pipeline.measure.stem_features import features, present
+from mixagent.pipeline.measure.stem_measures import SCALARS, THIRDS
 from mixagent.pipeline.types import FloatArray
+from mixagent.policies.mixing.gains import raised
 from mixagent.policies.mixing.material import Pass
 
-_LEVELS = [2 * THIRDS + SCALARS.index(name) for name in ("integrated_lufs", "momentary_max_lufs")]
 _BALANCE = 2 * THIRDS + SCALARS.index("balance_db")
 _KNOTS = 7
 _WIDER = 0.3
 """Share of the examples with more disorder whose sides get some too."""
-
-_FLOOR = 1e-13
 
 
 @dataclass(frozen=True)
@@ -113,22 +109,6 @@ def batch_of(shown: FloatArray, truth: FloatArray, disordered: FloatArray) -> Ba
     there = (lufs[:, 1:] > lufs[:, :1] + THERE_DB).astype(np.float32)
     arrays = (features(shown), present(shown), there, truth, disordered)
     return Batch(*(torch.from_numpy(np.ascontiguousarray(array, np.float32)) for array in arrays))
-
-
-def raised(measures: FloatArray, mid_db: NDArray[np.floating], side_db: NDArray[np.floating]) -> FloatArray:
-    """The measures after gains on the stems, (B, roles, THIRDS); the mix follows by the stems' powers."""
-    before = db_to_power(measures[..., : 2 * THIRDS].astype(np.float64))
-    gains = db_to_power(np.concatenate((mid_db, side_db), axis=-1).astype(np.float64))
-    after = np.concatenate((before[:, :1], before[:, 1:] * gains), axis=1)
-    sums = (powers[:, 1:].sum(axis=1, keepdims=True) + _FLOOR for powers in (after, before))
-    after[:, :1] *= next(sums) / next(sums)
-    result = measures.copy()
-    levels = [k_level_db(powers[..., :THIRDS] + powers[..., THIRDS:]) for powers in (after, before)]
-    result[..., : 2 * THIRDS] = np.maximum(powers_to_db(after + 1e-12), SILENT_DB)
-    result[..., _LEVELS] += (levels[0] - levels[1])[..., None]
-    silent = measures[..., 2 * THIRDS] <= SILENT_DB
-    result[silent] = measures[silent]
-    return result
 
 
 def _coloured(measures: FloatArray, colour_db: FloatArray) -> FloatArray:

@@ -25,8 +25,8 @@ from mixagent.pipeline.types import FloatArray
 from mixagent.policies.band import BandPolicy
 from mixagent.policies.base import Context, Decision
 from mixagent.policies.checkpoints import CONFIG, load_checkpoint, numbered, save_checkpoint
-from mixagent.policies.mixing.examples import raised
 from mixagent.policies.mixing.forward import BoundMixer, FrozenMixer
+from mixagent.policies.mixing.gains import raised
 from mixagent.policies.mixing.steering import FIXED, STEERED, TONES, strip_values, tone_responses
 from mixagent.policies.reading.policy import Moves, moved_measures
 

@@ -12,6 +12,7 @@ from mixagent.pipeline.finished.stems import StemBand, finished_stem_band, stems
 from mixagent.pipeline.types import Float64Array
 from mixagent.reward.render_pair import RenderPair
 from mixagent.reward.stem_critic import StemCritic
+from mixagent.reward.terms.base import Guard
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,27 @@ class StemBalance:
         before, after = measured
         fallen = self.band.outside(before, there) - self.band.outside(after, there)
         return float(np.tanh(fallen.sum() / there.sum()))
+
+
+@dataclass(frozen=True)
+class Cancellation(Guard):
+    """Fall of a stem's correlation with the others, in percent: a stem whose polarity was turned.
+
+    What two stems share of one sound, and all that a separator leaves of one in the other, adds up in the
+    mix; turned round it cancels. A stem's own fader changes nothing of it, and an equaliser little.
+    """
+
+    free: float = 15.0
+    full: float = 50.0
+    name: ClassVar[str] = "cancellation"
+    hears_stems: ClassVar[bool] = True
+
+    def harm(self, pair: RenderPair) -> float:
+        """The largest fall of any stem in any band; 0 where the stems are not known."""
+        if pair.stems_before is None or pair.stems_after is None or not pair.stems_before.stems:
+            return 0.0
+        fallen = pair.stems_before.correlations - pair.stems_after.correlations
+        return 100.0 * float(np.max(fallen, initial=0.0, where=~np.isnan(fallen)))
 
 
 @dataclass(frozen=True)

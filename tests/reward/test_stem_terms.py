@@ -15,7 +15,7 @@ from mixagent.reward.adversarial_edits import SHOUTED_DB, STEM_EDITS, edit_stem_
 from mixagent.reward.model import load_reward
 from mixagent.reward.render_pair import AnalysedAudio, AnalysedStems, RenderPair
 from mixagent.reward.stem_critic import StemCritic
-from mixagent.reward.terms.stems import Balance, StemBalance
+from mixagent.reward.terms.stems import Balance, Cancellation, StemBalance
 from tests.reward.render_pairs import gained, make_song
 
 PARTS = {role: make_song(seed, 2.0) for seed, role in enumerate(ROLES, 1)}
@@ -43,10 +43,11 @@ def test_stems_that_nothing_moved_score_zero_and_ruined_ones_stay_in_range(term)
     assert np.all((term.low <= scores) & (scores <= term.high))
 
 
-@pytest.mark.parametrize("term", TERMS, ids=lambda term: term.name)
-def test_a_stem_that_was_muted_and_one_that_shouts_are_heard(term):
+def test_a_stem_that_was_muted_lies_outside_and_its_move_is_a_loss():
     muted, shouted = (edit_stem_adversarially(STEMS, "drums", edit) for edit in ("muted", "shouted"))
-    assert max(term.score([pair_of(muted), pair_of(shouted)])) < 0.0
+    band, critic = TERMS
+    assert band.score([pair_of(muted)])[0] < 0.0
+    assert max(critic.score([pair_of(muted), pair_of(shouted)])) < 0.0
 
 
 @pytest.mark.parametrize("term", TERMS, ids=lambda term: term.name)
@@ -104,3 +105,20 @@ def test_a_critic_for_other_measures_or_a_broken_one_is_refused(tmp_path):
 def test_a_reward_with_these_terms_hears_stems_and_one_without_does_not():
     assert load_reward({"terms": {"stems": {"weight": 1.0}, "lean": {"weight": 1.0}}}).hears_stems
     assert not load_reward({"terms": {"lean": {"weight": 1.0}}}).hears_stems
+
+
+def test_a_stem_that_shares_a_sound_is_heard_when_its_polarity_turns_and_not_when_its_fader_moves():
+    bleeding = {name: Audio(part.samples + 0.2 * MIX.samples, 44100) for name, part in PARTS.items()}
+    stems = Stems(Audio(sum(part.samples for part in bleeding.values()), 44100), bleeding)
+    turned, raised = (edit_stem_adversarially(stems, "bass", edit) for edit in ("inverted", "shouted"))
+    assert Cancellation().score([pair_of(turned, stems)])[0] < -0.5
+    quiet = Cancellation().harm(pair_of(raised, stems))
+    assert quiet < Cancellation().harm(pair_of(turned, stems)) / 2
+    known = AnalysedStems(AnalysedAudio(MIX), {"a": PARTS["vocals"], "b": gained(PARTS["vocals"], -6.0)})
+    np.testing.assert_allclose(known.correlations, 1.0, atol=1e-4)
+
+
+def test_a_voice_that_is_only_what_a_separator_leaves_does_not_sing():
+    left = {**PARTS, "vocals": gained(PARTS["vocals"], -40.0)}
+    assert not AnalysedStems(AnalysedAudio(MIX), left).sings
+    assert AnalysedStems(AnalysedAudio(MIX), PARTS).sings

@@ -14,8 +14,9 @@ from mixagent.pipeline.measure.stem_features import FEATURES
 from mixagent.pipeline.measure.stem_measures import ROLES, THIRDS, measures_of
 from mixagent.pipeline.types import Audio, Stems, collect
 from mixagent.policies.mixing.agent import MixingActor, frozen_net, strip_order
-from mixagent.policies.mixing.examples import batch_of, raised
+from mixagent.policies.mixing.examples import batch_of
 from mixagent.policies.mixing.forward import BoundMixer
+from mixagent.policies.mixing.gains import raised
 from mixagent.policies.mixing.network import MixingNet, Shape
 from mixagent.policies.mixing.outcome import gains_db, loss_of, outcome
 from mixagent.policies.mixing.steering import STATIC, STEERED, strip_values
