@@ -129,11 +129,11 @@ function Verdict({ song, job, isAsked, level, short, onOpen, open }) {
       <div><${level}>${texts.verdict.heard}<//>${result ? html`<ul>${found.length ? found.slice(0, MOST_SHOWN).map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingFound}</li>`}</ul>` : html`<${Skeleton} />`}</div>
       <div><${level}>${texts.verdict.done}<//>${result ? html`<ul>${result.done?.length ? result.done.map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingDone}</li>`}</ul>` : html`<${Skeleton} />`}</div>
     </div>
-    ${result?.warnings?.length > 0 && html`<details class="quiet-details"><summary>${texts.verdict.warnings} (${result.warnings.length})</summary><ul>${result.warnings.map((each) => html`<li>${each}</li>`)}</ul></details>`}
+    <div class="notes-space">${result?.warnings?.length > 0 && html`<details class="quiet-details"><summary>${texts.verdict.warnings} (${result.warnings.length})</summary><ul>${result.warnings.map((each) => html`<li>${each}</li>`)}</ul></details>`}</div>
   </div>`;
 }
 
-const Skeleton = () => html`<ul class="skeleton" aria-hidden="true"><li></li><li></li><li></li></ul>`;
+const Skeleton = () => html`<ul class="skeleton" aria-hidden="true"><li></li><li></li><li></li><li></li></ul>`;
 
 const Newest = ({ job, count }) => html`<div class="newest">
   <a href="#/jobs/${job.id}">${isFinal(job) ? texts.song.last : texts.progress.running}${count > 1 ? ` (${texts.song.masters(count)})` : ""}</a>
