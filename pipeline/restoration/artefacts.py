@@ -24,7 +24,7 @@ from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.restoration import artefact_bands as bands
-from mixagent.pipeline.restoration.base import Found, Restored
+from mixagent.pipeline.restoration.base import Found, NotFiniteError, Restored
 from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, DiskAudio, FloatArray, Progress, spool
 
 if TYPE_CHECKING:
@@ -83,13 +83,8 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
 
 
 def heard(source: AudioSource, progress: Progress) -> dict[str, float] | None:
-    """The network's figures over a song, its loud passages counting most; None of silence, or where the
-    network fails.
-    """
-    try:
-        rows = [(p.power, p.cut_db, p.shimmer, p.coded) for p in _listen(source, progress)]
-    except _NotFiniteError:
-        return None
+    """The network's figures over a song, its loud passages counting most; None of silence."""
+    rows = [(p.power, p.cut_db, p.shimmer, p.coded) for p in _listen(source, progress)]
     if not rows:
         return None
     power, *columns = np.array(rows).T
@@ -101,26 +96,16 @@ def heard(source: AudioSource, progress: Progress) -> dict[str, float] | None:
 
 
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
-    """The source with its artefacts taken back, band by band; where the network leaves it alone, as it was.
-
-    A result that is not finite is dropped.
-    """
+    """The source with its artefacts taken back, band by band; where the network leaves it alone, as it was."""
     at_rate = resample(source, bands.RATE, scratch / "artefacts-44k.f32")
-    try:
-        parts = _changes(at_rate, progress)
-        change = spool(parts, scratch / "artefacts-change-44k.f32", bands.RATE, source.channels)
-    except _NotFiniteError:
-        return Restored(source, False, "Taking artefacts back gave no finite result.", found.values)
+    parts = _changes(at_rate, progress)
+    change = spool(parts, scratch / "artefacts-change-44k.f32", bands.RATE, source.channels)
     moved = resample(change, source.rate, scratch / "artefacts-change.f32")
     audio = spool(_added(source, moved), scratch / "artefacts.f32", source.rate, source.channels)
     for spent in (at_rate, change, moved):
         if isinstance(spent, DiskAudio) and spent is not source:
             spent.path.unlink(missing_ok=True)
     return Restored(audio, True, "Artefacts of its decoder were taken back.", found.values)
-
-
-class _NotFiniteError(Exception):
-    """The network gave something that is not a number."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +168,7 @@ def _hear(powers: FloatArray, start: int, last: bool) -> _Passage:
         heard = network()(torch.from_numpy(powers)[None])
         gain_db, added, logits = (value[0].numpy() for value in heard)
     if not all(np.isfinite(value).all() for value in (gain_db, added, logits)):
-        raise _NotFiniteError
+        raise NotFiniteError
     whole = float(powers.sum((0, 1)).mean())
     sounding = powers[:, _HIGHS] > _AUDIBLE * whole
     cut_db = np.maximum(-gain_db[:, _HIGHS], 0) * sounding

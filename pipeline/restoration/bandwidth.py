@@ -102,8 +102,6 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
         return extended(piece, end_hz, reference, number * PIECE_S - MARGIN_S)
 
     audio = spooled(source, make, scratch / "extended.f32", progress)
-    if audio is None:
-        return Restored(source, False, "The network gave no numbers; the highs were left.", found.values)
     why = f"Highs from {end_hz / 1000:.1f} kHz on were made anew."
     return Restored(audio, True, why, found.values)
 

@@ -122,7 +122,11 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
     mending = _Mending(level, glitches, [tuple(pair) for pair in found.details["left"]])
     audio = spool(mending.blocks(progress), scratch / "inpainted.f32", source.rate, source.channels)
     values = {**found.values, "mended_s": mending.mended / source.rate}
-    return Restored(audio, True, f"Mended: {found.why}", values)
+    why = f"Mended: {found.why}"
+    if mending.unaided:
+        values["gaps_without_network"] = float(mending.unaided)
+        why += f" The network gave no numbers for {mending.unaided} of them: they were filled without it."
+    return Restored(audio, True, why, values)
 
 
 def _glitch(told: Mapping[str, Any]) -> Glitch:
@@ -180,7 +184,7 @@ class _Mending:
         self._gaps = _gaps(glitches, source.rate, source.frames)
         barred = [(gap.start, gap.stop) for gap in self._gaps] + list(left)
         self._searched = _Searched(source, barred)
-        self.mended = 0
+        self.mended = self.unaided = 0
 
     def blocks(self, progress: Progress) -> Iterator[FloatArray]:
         """The source in blocks, mended."""
@@ -222,7 +226,9 @@ class _Mending:
             # Too short a song for a passage: prediction fades, and of much would take minutes.
             short = gap.stop - gap.start <= _LONGEST_ALONE_S * rate
             return filled(alone, rate) if short else samples[:, alone.start : alone.stop]
-        return filled(near[0], rate, _levels(near, rate, gap.start))
+        levels = _levels(near, rate, gap.start)
+        self.unaided += levels is None
+        return filled(near[0], rate, levels)
 
 
 class _Searched:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.restoration.base import Found, Restored, Work
+from mixagent.pipeline.restoration.base import Found, NotFiniteError, Restored, Work
 from mixagent.pipeline.types import AudioSource, Combination, Progress
 
 _FINDING = 0.3
+_SKIPPED = "Its network gave no numbers: the repair was skipped."
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def repaired(
     extender: str = EMBEDDED,
 ) -> tuple[Found, Restored] | None:
     """What a repair found of a source, and the source with the finding's amount of the repair; None where
-    there is nothing to repair.
+    there is nothing to repair. One whose network gives no numbers is skipped, which its result tells.
 
     Args:
         repair: of the table.
@@ -202,12 +203,18 @@ def repaired(
         extender: a name of `EXTENDERS`, by which `extend` makes highs.
     """
     work = repair.load()
-    found = work.find(source, analysis, lambda share: progress(_FINDING * share))
+    try:
+        found = work.find(source, analysis, lambda share: progress(_FINDING * share))
+    except NotFiniteError:
+        return Found("It could not be looked for."), Restored(source, False, _SKIPPED)
     if found is None or found.amount == 0.0:
         return None
     if repair.name == EXTEND:
         work = EXTENDERS[extender]()
-    restored = work.run(source, found, scratch, lambda share: progress(_FINDING + (1 - _FINDING) * share))
+    try:
+        restored = work.run(source, found, scratch, lambda share: progress(_FINDING + (1 - _FINDING) * share))
+    except NotFiniteError:
+        return found, Restored(source, False, _SKIPPED, found.values)
     if not restored.applied or found.amount == 1.0:
         return found, restored
     blended = Combination(((1.0 - found.amount, source), (found.amount, restored.audio)))

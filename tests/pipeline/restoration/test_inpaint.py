@@ -201,7 +201,8 @@ def test_a_network_that_gives_no_numbers_leaves_the_passage_as_it_is(
     network = InpaintingNetwork()
     torch.nn.init.constant_(network.leave.bias, float("nan"))
     monkeypatch.setattr(inpainting_network, "load_network", network.eval)
-    _, _, mended = _restored(hurt, tmp_path)
+    _, restored, mended = _restored(hurt, tmp_path)
+    assert "gave no numbers for 1 of them" in restored.why
     assert np.isfinite(mended).all()
     assert np.sqrt(np.mean(mended[:, 145000:155000] ** 2)) > 0.01
 
