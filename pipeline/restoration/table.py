@@ -132,7 +132,7 @@ REPAIRS: dict[str, Repair] = {
             answers=("glitches",),
             models=("inpainting",),
         ),
-        Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="2"),
+        Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="3"),
         Repair(
             "delimit",
             "gives back what a limiter took from the peaks",
