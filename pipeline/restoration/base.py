@@ -15,6 +15,10 @@ from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.types import AudioSource, Progress
 
 
+class NotFiniteError(Exception):
+    """A repair's network gave something that is not a number: the repair is skipped, and the user is told."""
+
+
 @dataclass(frozen=True)
 class Found:
     """A defect that a repair found.
@@ -59,6 +63,9 @@ class Work(Protocol):
             source: the mix or a stem, as the repairs before left it; of any rate, mono or stereo.
             analysis: of the song as it came.
             progress: called with the share done, 0..1; it raises where the work was cancelled.
+
+        Raises:
+            NotFiniteError: a network that looks for it gave something that is not a number.
         """
 
     def run(self, source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
@@ -71,4 +78,7 @@ class Work(Protocol):
             found: what `find` gave.
             scratch: folder for the raw file of the result.
             progress: as of `find`.
+
+        Raises:
+            NotFiniteError: as of `find`.
         """

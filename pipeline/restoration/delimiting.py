@@ -16,7 +16,8 @@ import numpy as np
 from mixagent.pipeline.decibels import amplitude_to_db, amplitudes_to_db, db_to_amplitude
 from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.restoration.base import Found, Restored
+from mixagent.pipeline.measure.trees import Trees
+from mixagent.pipeline.restoration.base import Found, NotFiniteError, Restored
 from mixagent.pipeline.restoration.limiter_traces import (
     AT_CEILING_DB,
     CEILING_SHARE,
@@ -24,7 +25,6 @@ from mixagent.pipeline.restoration.limiter_traces import (
     hop_peaks,
     traces,
 )
-from mixagent.pipeline.restoration.trees import Trees
 from mixagent.pipeline.types import AudioSource, FloatArray, Progress, blocks, spool
 
 LEAST_CREST_DB = 4.5
@@ -71,7 +71,7 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
     trees = Trees.read(checkpoint_folder("delimiter"))
     gains_db = gain_course(source, float(found.details["ceiling"]), trees, progress)
     if not np.isfinite(gains_db).all():
-        return Restored(source, False, "The gains found are not numbers.", found.values)
+        raise NotFiniteError
     audio = spool(
         _raised(source, gains_db, progress), scratch / "delimited.f32", source.rate, source.channels
     )

@@ -27,6 +27,7 @@ from mixagent.pipeline.restoration.band_levels import (
     powers_of,
     spectra_of,
 )
+from mixagent.pipeline.restoration.base import NotFiniteError
 from mixagent.pipeline.types import AudioSource, DiskAudio, Float64Array, FloatArray, Progress, spool
 
 if TYPE_CHECKING:
@@ -75,13 +76,16 @@ def envelope(power: FloatArray, reference: float, mask: FloatArray) -> tuple[Flo
         power: of every `band_levels.STEP`th window, (2, windows, bins).
         reference: the song's density (`band_levels.density`).
         mask: 1 in the cells to be continued, (2, BANDS, windows).
+
+    Raises:
+        NotFiniteError: the network gave something that is not a number.
     """
     import torch
 
     with torch.inference_mode():
         parts = (levels_db(power, reference), flatness_db(power), np.asarray(mask, np.float32))
         said = network()(*(torch.from_numpy(np.ascontiguousarray(part))[None] for part in parts))
-    return said.levels_db[0].numpy(), said.flatness_db[0].numpy()
+    return _numbers(said.levels_db[0].numpy()), _numbers(said.flatness_db[0].numpy())
 
 
 def lacking(power: FloatArray, reference: float) -> FloatArray:
@@ -92,7 +96,13 @@ def lacking(power: FloatArray, reference: float) -> FloatArray:
         levels = torch.from_numpy(levels_db(power, reference))[None]
         flatness = torch.from_numpy(flatness_db(power))[None]
         said = network()(levels, flatness, torch.zeros_like(levels))
-    return torch.sigmoid(said.lacking)[0].numpy()
+    return _numbers(torch.sigmoid(said.lacking)[0].numpy())
+
+
+def _numbers(values: FloatArray) -> FloatArray:
+    if not np.isfinite(values).all():
+        raise NotFiniteError
+    return values
 
 
 def pieces(source: AudioSource) -> Iterator[FloatArray]:
@@ -139,18 +149,17 @@ def added_to(source: AudioSource, make: Make, progress: Progress) -> Iterator[Fl
         progress(min(start + length, source.frames) / source.frames)
 
 
-def spooled(source: AudioSource, make: Make, path: Path, progress: Progress) -> DiskAudio | None:
-    """The same written to `path`; None where what `make` gave is not finite."""
-    finite = True
+def spooled(source: AudioSource, make: Make, path: Path, progress: Progress) -> DiskAudio:
+    """The same written to `path`.
+
+    Raises:
+        NotFiniteError: `make` gave something that is not a number.
+    """
 
     def checked(number: int, piece: FloatArray) -> FloatArray:
-        nonlocal finite
-        made = make(number, piece)
-        finite = finite and bool(np.isfinite(made).all())
-        return made
+        return _numbers(make(number, piece))
 
-    audio = spool(added_to(source, checked, progress), path, source.rate, source.channels)
-    return audio if finite else None
+    return spool(added_to(source, checked, progress), path, source.rate, source.channels)
 
 
 def song_power(source: AudioSource, progress: Progress) -> tuple[Float64Array, float]:

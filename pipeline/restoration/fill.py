@@ -129,8 +129,6 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
         return filled(piece, defect, float(details["density"]), number * PIECE_S - MARGIN_S)
 
     audio = spooled(source, make, scratch / "filled.f32", progress)
-    if audio is None:
-        return Restored(source, False, "The network gave no numbers; the holes were left.", found.values)
     what = found.why.removeprefix("There is ").removeprefix("There are ").rstrip(".")
     return Restored(audio, True, f"Filled: {what}.", found.values)
 

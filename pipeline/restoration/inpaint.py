@@ -9,7 +9,7 @@ gone, the other says what it was.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from mixagent.pipeline.measure.glitches import (
     SPLICE,
     Glitch,
     find_glitches,
-    measure_cells,
 )
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.gap_filling import (
@@ -47,19 +46,15 @@ _NAMES = {
 _SEAM_S = 0.0025
 _LONGEST_ALONE_S = 0.2
 _SEARCHED_S = 150.0
-_FINDING = 0.8
-_HEARD_S, _NEAR_S = 0.4, 0.025
-_ALIKE, _HEARD = 0.45, 6
 
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
     """The glitches of a source; kinds that it is full of are its texture, told and left alone."""
-    told = find_glitches(source, lambda share: progress(_FINDING * share))
-    told = replace(told, glitches=tuple(_without_music(source, told.glitches, progress)))
+    told = find_glitches(source, progress)
     longest = round(LONGEST_FILLED_S * source.rate)
     left = [g for g in told.glitches if g.kind == DROPOUT and g.stop - g.start > longest]
     mended = [g for g in told.glitches if g not in left]
-    if not (mended or left or told.texture):
+    if not (mended or left or told.texture or told.cut):
         return None
     counts = {kind: sum(g.kind == kind for g in mended) for kind in _NAMES}
     values = {f"{_NAMES[kind][1].replace(' ', '_')}": float(n) for kind, n in counts.items() if n}
@@ -71,6 +66,11 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
         values["left_dropouts"] = float(len(left))
         at = ", ".join(_clock(g.start, source.rate) for g in left)
         said.append(f"Silent for more than {LONGEST_FILLED_S:.0f} s at {at}: too long to fill.")
+    for end in sorted({g.start == 0 for g in told.cut}, reverse=True):
+        silent = max(g.stop - g.start for g in told.cut if (g.start == 0) == end) / source.rate
+        values["cut_start_s" if end else "cut_end_s"] = silent
+        begins = f"It {'begins' if end else 'ends'} in the middle of its music"
+        said.append(f"{begins}, with {silent:.2f} s of silence beside it: left.")
     for kind in told.texture:
         said.append(f"It is full of {_NAMES[kind][1]}: taken for its texture and left.")
     details = {
@@ -79,34 +79,6 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
         "texture": list(told.texture),
     }
     return Found(" ".join(said), values, details)
-
-
-def _without_music(source: AudioSource, glitches: Sequence[Glitch], progress: Progress) -> Iterator[Glitch]:
-    """Glitches without those that the song has again where it sounds alike: those are music."""
-    searched = _Searched(source, [])
-    for k, glitch in enumerate(glitches):
-        progress(_FINDING + (1 - _FINDING) * k / len(glitches))
-        if glitch.kind == DROPOUT or not _comes_again(source, searched, glitch):
-            yield glitch
-
-
-def _comes_again(source: AudioSource, searched: _Searched, glitch: Glitch) -> bool:
-    end = glitch.stop if glitch.kind == BURST else glitch.start + 1
-    here = _sharpest(source, glitch.start, end, glitch.channels)
-    lags = searched.near(glitch.start, end).passages(glitch.start, end, _HEARD)
-    return any(
-        _sharpest(source, glitch.start + lag, end + lag, glitch.channels) > _ALIKE * here for lag in lags
-    )
-
-
-def _sharpest(source: AudioSource, start: int, stop: int, channels: Sequence[int]) -> float:
-    """Largest magnitude of the prediction residual near a stretch."""
-    rate = source.rate
-    first = max(start - round(_HEARD_S * rate), 0)
-    _, residual = measure_cells(source.read(first, stop + round(_HEARD_S * rate)), rate)
-    near = round(_NEAR_S * rate)
-    part = residual[list(channels), max(start - first - near, 0) : stop - first + near]
-    return float(np.abs(part).max(initial=0.0))
 
 
 def _clock(frame: int, rate: int) -> str:
@@ -122,7 +94,11 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
     mending = _Mending(level, glitches, [tuple(pair) for pair in found.details["left"]])
     audio = spool(mending.blocks(progress), scratch / "inpainted.f32", source.rate, source.channels)
     values = {**found.values, "mended_s": mending.mended / source.rate}
-    return Restored(audio, True, f"Mended: {found.why}", values)
+    why = f"Mended: {found.why}"
+    if mending.unaided:
+        values["gaps_without_network"] = float(mending.unaided)
+        why += f" The network gave no numbers for {mending.unaided} of them: they were filled without it."
+    return Restored(audio, True, why, values)
 
 
 def _glitch(told: Mapping[str, Any]) -> Glitch:
@@ -180,7 +156,7 @@ class _Mending:
         self._gaps = _gaps(glitches, source.rate, source.frames)
         barred = [(gap.start, gap.stop) for gap in self._gaps] + list(left)
         self._searched = _Searched(source, barred)
-        self.mended = 0
+        self.mended = self.unaided = 0
 
     def blocks(self, progress: Progress) -> Iterator[FloatArray]:
         """The source in blocks, mended."""
@@ -222,7 +198,9 @@ class _Mending:
             # Too short a song for a passage: prediction fades, and of much would take minutes.
             short = gap.stop - gap.start <= _LONGEST_ALONE_S * rate
             return filled(alone, rate) if short else samples[:, alone.start : alone.stop]
-        return filled(near[0], rate, _levels(near, rate, gap.start))
+        levels = _levels(near, rate, gap.start)
+        self.unaided += levels is None
+        return filled(near[0], rate, levels)
 
 
 class _Searched:

@@ -38,7 +38,11 @@ def window_frames(rate: int) -> int:
 
 
 def beyond_level(
-    samples: FloatArray, level: FloatArray, rate: int, step: Callable[[float], None]
+    samples: FloatArray,
+    level: FloatArray,
+    rate: int,
+    step: Callable[[float], None],
+    iterations: int = ITERATIONS,
 ) -> FloatArray:
     """The samples with those replaced that were clipped.
 
@@ -48,6 +52,7 @@ def beyond_level(
             side, that it was clipped to and lies beyond.
         rate: in Hz.
         step: called with the share done.
+        iterations: steps of the threshold's fall.
     """
     scale = float(np.abs(level).max())
     if not scale:
@@ -61,7 +66,7 @@ def beyond_level(
     powers = np.empty((2, *ahead[0].shape), np.float32)
     # What a steady partial gives a coefficient grows with the root of the window's length.
     unit = np.sqrt(frame.size / 8192)
-    thresholds = np.geomspace(_HIGHEST_THRESHOLD, _LOWEST_THRESHOLD, ITERATIONS) * unit
+    thresholds = np.geomspace(_HIGHEST_THRESHOLD, _LOWEST_THRESHOLD, iterations) * unit
     for at, threshold in enumerate(thresholds):
         made = turn.T @ np.stack([frame.made(spectrum) for spectrum in ahead])
         astray = known - made
@@ -70,7 +75,7 @@ def beyond_level(
         for index, channel in enumerate(turn @ astray):
             ahead[index] += frame.analysed(channel)
             _shrink(ahead[index], kept[index], np.float32(threshold**2), np.float32(_MOMENTUM), powers)
-        step((at + 1) / ITERATIONS)
+        step((at + 1) / iterations)
     made = turn.T @ np.stack([frame.made(spectrum) for spectrum in kept]) * np.float32(scale)
     return np.where(high, np.maximum(made, level), np.where(low, np.minimum(made, level), samples))
 

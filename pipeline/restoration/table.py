@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mixagent.pipeline.measure.analysis import Analysis
-from mixagent.pipeline.restoration.base import Found, Restored, Work
+from mixagent.pipeline.restoration.base import Found, NotFiniteError, Restored, Work
 from mixagent.pipeline.types import AudioSource, Combination, Progress
 
 _FINDING = 0.3
+_SKIPPED = "Its network gave no numbers: the repair was skipped."
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ REPAIRS: dict[str, Repair] = {
             answers=("glitches",),
             models=("inpainting",),
         ),
-        Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="2"),
+        Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="3"),
         Repair(
             "delimit",
             "gives back what a limiter took from the peaks",
@@ -145,6 +146,7 @@ REPAIRS: dict[str, Repair] = {
             _artefacts,
             answers=("metallic", "smeared", "glassy"),
             models=("artefacts",),
+            version="2",
         ),
         # Behind what takes shimmer away, which hides where highs end.
         Repair(
@@ -152,7 +154,8 @@ REPAIRS: dict[str, Repair] = {
             "makes highs anew where they end early",
             _extend,
             answers=("cut off", "dull"),
-            models=("bandwidth",),
+            models=("bandwidth", "artefacts"),
+            version="2",
         ),
         Repair(
             "fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",), models=("bandwidth",)
@@ -191,7 +194,7 @@ def repaired(
     extender: str = EMBEDDED,
 ) -> tuple[Found, Restored] | None:
     """What a repair found of a source, and the source with the finding's amount of the repair; None where
-    there is nothing to repair.
+    there is nothing to repair. One whose network gives no numbers is skipped, which its result tells.
 
     Args:
         repair: of the table.
@@ -202,12 +205,18 @@ def repaired(
         extender: a name of `EXTENDERS`, by which `extend` makes highs.
     """
     work = repair.load()
-    found = work.find(source, analysis, lambda share: progress(_FINDING * share))
+    try:
+        found = work.find(source, analysis, lambda share: progress(_FINDING * share))
+    except NotFiniteError:
+        return Found("It could not be looked for."), Restored(source, False, _SKIPPED)
     if found is None or found.amount == 0.0:
         return None
     if repair.name == EXTEND:
         work = EXTENDERS[extender]()
-    restored = work.run(source, found, scratch, lambda share: progress(_FINDING + (1 - _FINDING) * share))
+    try:
+        restored = work.run(source, found, scratch, lambda share: progress(_FINDING + (1 - _FINDING) * share))
+    except NotFiniteError:
+        return found, Restored(source, False, _SKIPPED, found.values)
     if not restored.applied or found.amount == 1.0:
         return found, restored
     blended = Combination(((1.0 - found.amount, source), (found.amount, restored.audio)))

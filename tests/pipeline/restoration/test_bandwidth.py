@@ -12,6 +12,7 @@ from scipy import signal
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.restoration import bandwidth
 from mixagent.pipeline.restoration.base import Found
+from mixagent.pipeline.restoration.table import REPAIRS, repaired
 from mixagent.pipeline.types import Audio, load
 
 SECONDS = 6
@@ -123,17 +124,17 @@ def test_a_longer_song_is_the_same_at_its_start_and_has_no_seams(tmp_path):
     assert np.ptp(levels) < 4
 
 
-def test_a_network_that_gives_no_numbers_leaves_the_song(tmp_path, monkeypatch):
+def test_a_network_that_gives_no_numbers_is_skipped_and_told(tmp_path, monkeypatch):
     def nothing(power, reference, mask):
         cells = np.full(mask.shape, np.nan, np.float32)
         return cells, cells
 
     monkeypatch.setattr(bandwidth, "envelope", nothing)
-    song = _music(seconds=2)
-    found = Found("", {}, {"end_hz": 8000.0, "density": 1e-3})
-    restored = bandwidth.run(song, found, tmp_path, lambda share: None)
+    song = _cut(_music(), 8000)
+    _, restored = repaired(REPAIRS["extend"], song, analyse(song), tmp_path, lambda share: None)
     assert not restored.applied
     assert restored.audio is song
+    assert "no numbers" in restored.why
 
 
 def test_cancelling_reaches_the_caller(tmp_path):

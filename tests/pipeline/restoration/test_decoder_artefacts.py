@@ -15,6 +15,8 @@ from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.restoration import artefact_bands as bands
 from mixagent.pipeline.restoration import artefacts
 from mixagent.pipeline.restoration.base import Found
+from mixagent.pipeline.restoration.table import REPAIRS
+from mixagent.pipeline.restoration.table import repaired as skipping
 from mixagent.pipeline.types import Audio, FloatArray, load
 
 torch = pytest.importorskip("torch")
@@ -133,13 +135,16 @@ def test_silence_has_nothing_to_find(answers: Callable[[Any], None], tmp_path: P
     np.testing.assert_array_equal(repaired(song, tmp_path), song.samples)
 
 
-def test_what_is_not_finite_is_dropped(answers: Callable[[Any], None], tmp_path: Path) -> None:
+def test_a_network_that_gives_no_numbers_is_skipped_and_told(
+    answers: Callable[[Any], None], tmp_path: Path
+) -> None:
     answers(Answer(gain_db=float("nan")))
-    song = noise(3.0)
-    restored = artefacts.run(song, Found("", {}), tmp_path, silent)
-    assert not restored.applied
-    assert restored.audio is song
-    assert artefacts.heard(song, silent) is None
+    song = noise(7.0)
+    done = skipping(REPAIRS["artefacts"], song, analyse(song), tmp_path, silent)
+    assert done is not None
+    assert not done[1].applied
+    assert done[1].audio is song
+    assert "no numbers" in done[1].why
 
 
 def test_a_cancelled_run_ends(answers: Callable[[Any], None], tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ import pytest
 from mixagent.envs.degradation.limiters import box
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.measure.analysis import analyse
-from mixagent.pipeline.restoration import delimiting
+from mixagent.pipeline.measure.trees import Trees
+from mixagent.pipeline.restoration import delimiting, table
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.limiter_traces import TRACES, apply_gains, hop_peaks, hop_starts, traces
 from mixagent.pipeline.restoration.table import REPAIRS
-from mixagent.pipeline.restoration.trees import Trees
 from mixagent.pipeline.types import Audio, FloatArray, load
 
 RATE = 44100
@@ -107,9 +107,10 @@ class TestRun:
     def test_gains_that_are_no_numbers_are_not_applied(self, tmp_path, monkeypatch):
         crushed = Audio(limited(drums(), 12), RATE)
         monkeypatch.setattr(Trees, "__call__", lambda self, rows: np.full(len(rows), np.nan, np.float32))
-        restored = repaired(crushed, tmp_path)
+        _, restored = table.repaired(REPAIRS["delimit"], crushed, analyse(crushed), tmp_path, nothing)
         assert not restored.applied
         assert restored.audio is crushed
+        assert "no numbers" in restored.why
 
     def test_the_work_can_be_stopped(self, tmp_path):
         class Stopped(Exception):

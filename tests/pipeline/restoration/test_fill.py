@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from repairing import repair
 from scipy import signal
 
 from mixagent.pipeline.measure.analysis import analyse
-from mixagent.pipeline.restoration import fill
+from mixagent.pipeline.restoration import envelope, fill
 from mixagent.pipeline.restoration.base import Found
+from mixagent.pipeline.restoration.table import REPAIRS, repaired
 from mixagent.pipeline.types import Audio, load
 
 RATE = 44100
@@ -102,21 +104,19 @@ def test_what_was_found_is_told_in_a_sentence_and_can_be_kept_as_json():
     )
 
 
-def test_a_network_that_gives_no_numbers_leaves_the_song(tmp_path, monkeypatch):
-    def nothing(power, reference, mask):
-        cells = np.full(mask.shape, np.nan, np.float32)
-        return cells, cells
-
-    monkeypatch.setattr(fill, "envelope", nothing)
+def test_a_network_that_gives_no_numbers_is_skipped_and_told(tmp_path, monkeypatch):
+    network = envelope.network()
+    monkeypatch.setattr(envelope, "network", lambda: lambda *parts: _no_numbers(network(*parts)))
     song = _music()
-    details = {
-        **DETAILS,
-        "missing_hz": [float(hz) for hz in np.geomspace(3500, 4600, 40)],
-        "missing_db": [40.0] * 40,
-    }
-    restored = fill.run(song, Found("", {}, details), tmp_path, lambda share: None)
+    found, restored = repaired(REPAIRS["fill"], song, analyse(song), tmp_path, lambda share: None)
+    assert found.why == "It could not be looked for."
     assert not restored.applied
     assert restored.audio is song
+    assert "no numbers" in restored.why
+
+
+def _no_numbers(said):
+    return replace(said, lacking=said.lacking * float("nan"))
 
 
 def test_noise_in_gaps_has_the_level_that_is_told(tmp_path, monkeypatch):
@@ -138,7 +138,7 @@ def test_noise_in_gaps_has_the_level_that_is_told(tmp_path, monkeypatch):
         gone = (np.floor(centres / 0.2) % 4 == 3) & (centres > 0)
         return (inside[None, :, None] & gone[None, None]).repeat(2, 0).astype(np.float32)
 
-    def envelope(power, reference, mask):
+    def told(power, reference, mask):
         # Noise of 0.05: power a bin of half the window's energy.
         level = np.float32(10 * np.log10(0.05**2 * 1024 / reference))
         cells = np.full((2, BANDS, power.shape[1]), level, np.float32)
@@ -146,7 +146,7 @@ def test_noise_in_gaps_has_the_level_that_is_told(tmp_path, monkeypatch):
         return cells, np.full_like(cells, -2.5)
 
     monkeypatch.setattr(fill, "lacking", lacking)
-    monkeypatch.setattr(fill, "envelope", envelope)
+    monkeypatch.setattr(fill, "envelope", told)
     details = {
         "holes": [],
         "missing_hz": [],
