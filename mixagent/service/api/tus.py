@@ -76,11 +76,15 @@ async def create(request: Request, service: ServiceDep, caller: Writer) -> Respo
 
 
 @router.head("/{id_}")
-def offset_of(id_: str, request: Request, service: ServiceDep, caller: Reader) -> Response:
+async def offset_of(id_: str, request: Request, service: ServiceDep, caller: Reader) -> Response:
     """How many bytes are here."""
     _check_version(request)
-    row = _unfinished(service, caller.user, id_)
+    row = await run_in_threadpool(_unfinished, service, caller.user, id_)
     there = service.uploads.file(id_).stat().st_size if row.state == RECEIVING else row.bytes
+    if row.state == RECEIVING and there == row.bytes:
+        # All bytes came and it was not put down: who sent them was cut off, and will not send again.
+        with service.uploads.held(id_):
+            await _settle(request, service, id_)
     headers = _headers(Upload_Offset=str(there), Upload_Length=str(row.bytes), Upload_Expires=_expires(row))
     return Response(headers={**headers, "Cache-Control": "no-store"})
 

@@ -58,6 +58,18 @@ def test_it_goes_on_in_a_service_that_was_started_anew(tmp_path, short_song):
         assert api.get(f"/v1/uploads/{place.rpartition('/')[2]}").json()["state"] == "ready"
 
 
+def test_bytes_that_all_came_and_were_not_put_down_are_checked_once_somebody_asks(api, short_song):
+    data = short_song.read_bytes()
+    place = created(api, len(data))
+    id_ = place.rpartition("/")[2]
+    api.service.uploads.file(id_).write_bytes(
+        data
+    )  # as a request leaves them that failed behind the last one
+    assert api.get(f"/v1/uploads/{id_}").json()["state"] == "receiving"
+    assert offset(api, place) == str(len(data))
+    assert api.get(f"/v1/uploads/{id_}").json()["state"] == "ready"
+
+
 def test_a_wrong_offset_is_told_the_right_one(api):
     place = created(api, 100)
     patch(api, place, 0, b"x" * 10)

@@ -121,7 +121,8 @@ def test_events_are_told_once_and_in_order_however_often_one_comes_back(work, so
         assert rest == [number for number in numbers if number > begin]
     # Another test may have left the song's stages, of which jobs have a shape of their own.
     shapes = ("analyze", "analyze again")
-    assert any(service.estimates.whole_s(shape, 2.0) for shape in shapes)
+    # They are learnt behind the end of the job.
+    assert browser.until(lambda: any(service.estimates.whole_s(shape, 2.0) for shape in shapes), bool)
 
 
 def test_results_are_read_by_ranges_and_known_by_their_tag(work, song):
