@@ -108,6 +108,11 @@ def test_a_process_that_is_killed_costs_no_job(work, song):
     assert (done["state"], done["attempts"]) == ("done", 2)
 
 
+def any_known(estimates):
+    """One may be 0.0: a quick machine rounds it to that."""
+    return any(estimate is not None for estimate in estimates)
+
+
 def test_events_are_told_once_and_in_order_however_often_one_comes_back(work, song):
     service, client = work
     upload = client.upload(song)
@@ -122,7 +127,8 @@ def test_events_are_told_once_and_in_order_however_often_one_comes_back(work, so
     # Another test may have left the song's stages, of which jobs have a shape of their own.
     shapes = ("analyze", "analyze again")
     # They are learnt behind the end of the job.
-    assert browser.until(lambda: any(service.estimates.whole_s(shape, 2.0) for shape in shapes), bool)
+    known = browser.until(lambda: [service.estimates.whole_s(shape, 2.0) for shape in shapes], any_known)
+    assert any_known(known)
 
 
 def test_results_are_read_by_ranges_and_known_by_their_tag(work, song):
