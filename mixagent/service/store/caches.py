@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixagent.pipeline.files import write_atomically
+
 _BLOBS = "blobs.txt"
 _FRESH_S = 10.0
 
@@ -41,7 +43,7 @@ class Caches:
             used = folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
             known = _blobs_of(folder)
-            (folder / _BLOBS).write_text("\n".join(sorted({*known, *blobs})))
+            write_atomically(folder / _BLOBS, "\n".join(sorted({*known, *blobs})))
         return SongCache(folder, used)
 
     def sweep(self, kept: Collection[str], busy: Collection[str], most_bytes: float) -> int:
