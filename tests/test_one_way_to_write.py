@@ -45,7 +45,7 @@ ALLOWED = {
     "mixagent/cli/streams.py:_read": "inside a scratch folder",
     "mixagent/cli/streams.py:_send": "into a pipe of the user's",
     "mixagent/client.py:Client._fetch": "the place that `atomically` gave",
-    "mixagent/service/access.py:Signer.__init__": "a secret that nobody else may read and no second process replace",
+    "mixagent/service/access.py:Signer.__init__": "a secret for its owner alone, made once",
     "mixagent/service/api/tus.py:_cut": "an upload's own file, which grows by pieces, under its lock",
     "mixagent/service/api/uploads.py:_copy": "an upload's own file, under its lock",
     "mixagent/service/api/uploads.py:write_body": "an upload's own file, under its lock",
