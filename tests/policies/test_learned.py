@@ -29,7 +29,6 @@ from mixagent.policies.learned import (
     LearnedPolicy,
     chosen_action,
     decided,
-    frozen,
     steered,
 )
 from mixagent.policies.network import Actor, Layout, Sizes
