@@ -130,8 +130,7 @@ REPAIRS: dict[str, Repair] = {
             "fills dropouts and foreign bursts, mends splices and jumps of level",
             _inpaint,
             answers=("glitches",),
-            models=("glitches", "inpainting"),
-            version="2",
+            models=("inpainting",),
         ),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="3"),
         Repair(
