@@ -146,7 +146,6 @@ REPAIRS: dict[str, Repair] = {
             _artefacts,
             answers=("metallic", "smeared", "glassy"),
             models=("artefacts",),
-            version="2",
         ),
         # Behind what takes shimmer away, which hides where highs end.
         Repair(
@@ -154,8 +153,7 @@ REPAIRS: dict[str, Repair] = {
             "makes highs anew where they end early",
             _extend,
             answers=("cut off", "dull"),
-            models=("bandwidth", "artefacts"),
-            version="2",
+            models=("bandwidth",),
         ),
         Repair(
             "fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",), models=("bandwidth",)
