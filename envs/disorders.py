@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from mixagent.envs.degradation.dynamics import levelled
-from mixagent.envs.degradation.fields import Field, Gain, same_power
 from mixagent.pipeline.decibels import db_to_amplitude, db_to_power
 from mixagent.pipeline.dsp.image import image_matrix
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.types import Audio, Combination, FloatArray, Stems, load
+
+if TYPE_CHECKING:
+    # The filters of degradation take a second to load, and only who puts a mix in disorder needs them.
+    from mixagent.envs.degradation.fields import Gain
 
 DisorderKind = Literal["balance", "tone", "dynamics", "space", "alignment"]
 DISORDERS: tuple[DisorderKind, ...] = get_args(DisorderKind)
@@ -215,6 +217,8 @@ def disorder(stems: Stems, done: Disorder) -> Stems:
     Raises:
         KeyError: a stem that is not there.
     """
+    from mixagent.envs.degradation.fields import same_power
+
     random = np.random.default_rng(done.seed)
     parts = {name: load(part) for name, part in stems.parts.items()}
     spoilt = {name: _disordered(parts[name], one, random) for name, one in done.stems.items()}
@@ -239,6 +243,9 @@ def _power(audio: Audio) -> float:
 
 
 def _disordered(part: Audio, done: StemDisorder, random: np.random.Generator) -> Audio:
+    from mixagent.envs.degradation.dynamics import levelled
+    from mixagent.envs.degradation.fields import Field, same_power
+
     if not np.any(part.samples):
         return part
     audio = Field(mid=(tone := _bells(done.tone),), side=(tone,)).on_audio(part) if done.tone else part
@@ -276,11 +283,14 @@ def _bells(bells: Sequence[tuple[float, float, float]]) -> Gain:
 
 def _in_room(audio: Audio, level_db: float, time_s: float, random: np.random.Generator) -> Audio:
     """The stem with a tail of noise that falls by 60 dB in `time_s`."""
+    from scipy import signal
+
+    from mixagent.envs.degradation.fields import same_power
+
     at_s = np.arange(max(round(time_s * audio.rate), 2)) / audio.rate
     tail = random.standard_normal((len(audio.samples), at_s.size)) * 10 ** (-3.0 * at_s / time_s)
     tail /= np.sqrt(np.square(tail).sum(axis=1, keepdims=True))
     # scipy.signal takes a second to load, and a master loads this too.
-    from scipy import signal
 
     wet = signal.oaconvolve(audio.samples, tail.astype(np.float32), axes=1)[:, : audio.frames]
     return same_power(Audio(audio.samples + np.float32(db_to_amplitude(level_db)) * wet, audio.rate), audio)

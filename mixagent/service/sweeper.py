@@ -108,6 +108,8 @@ class Sweeper:
     def sweep_bytes(self) -> None:
         """Delete blobs, caches and unfinished uploads that no row names."""
         young = now() - _YOUNG_S
+        # Listed before the rows are read: an upload that begins meanwhile has a row, and none of these files.
+        incoming = [*self._settings.incoming.glob("upl_*")]
         found = [blob.sha256 for blob in self._blobs.all() if blob.at < young]
         with self._database.reading() as session:
             kept = named_blobs(session)
@@ -120,7 +122,7 @@ class Sweeper:
             with self._database.writing() as session:
                 removed += release(session, self._blobs, gone[start : start + _AT_ONCE])
         caches = self._caches.sweep(kept, busy, _CACHE_BYTES)
-        for file in self._settings.incoming.glob("upl_*"):
+        for file in incoming:
             if file.name.partition(".")[0] not in coming:
                 file.unlink(missing_ok=True)
         clear_leftovers(self._settings.incoming)

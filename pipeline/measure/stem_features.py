@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from scipy.signal import sosfreqz
 
 from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.dsp.third_octaves import MUSIC, THIRD_OCTAVES_HZ
@@ -100,6 +99,9 @@ def k_level_db(powers: Float64Array) -> Float64Array:
 @cache
 def k_weights() -> Float64Array:
     """K-weighting of each third octave, in power."""
+    # Asked once; to import it takes longer than a decision.
+    from scipy.signal import sosfreqz
+
     rows = [[*row[:3], 1.0, *row[3:]] for row in k_weighting(_RATE_HZ)]
     _, response = sosfreqz(np.array(rows), np.array(THIRD_OCTAVES_HZ), fs=_RATE_HZ)
     return np.asarray(np.abs(response) ** 2)

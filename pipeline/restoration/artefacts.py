@@ -96,7 +96,7 @@ def heard(source: AudioSource, progress: Progress) -> dict[str, float] | None:
 
 
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
-    """The source with its artefacts taken back, band by band; where the network leaves it alone, as it was."""
+    """The source with its artefacts taken back, band by band; where the network leaves it alone, as it is."""
     at_rate = resample(source, bands.RATE, scratch / "artefacts-44k.f32")
     parts = _changes(at_rate, progress)
     change = spool(parts, scratch / "artefacts-change-44k.f32", bands.RATE, source.channels)

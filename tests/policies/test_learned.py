@@ -63,7 +63,7 @@ def _checkpoint(spread: float = 0.05) -> Checkpoint:
 
 
 def _policy(adviser: Policy | None = None, spread: float = 0.05) -> LearnedPolicy:
-    return LearnedPolicy(frozen(_checkpoint(spread).actor), PATTERNS, adviser or NeutralPolicy())
+    return LearnedPolicy(_checkpoint(spread).actor.frozen(), PATTERNS, adviser or NeutralPolicy())
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_only_steered_parameters_move_and_each_move_has_a_reason() -> None:
 def test_a_parameter_that_came_into_the_table_after_training_stays_neutral(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    policy = LearnedPolicy(frozen(_checkpoint().actor), ("*",), NeutralPolicy())
+    policy = LearnedPolicy(_checkpoint().actor.frozen(), ("*",), NeutralPolicy())
     before = policy.decide(_context()).settings.changed()
     new = parameters._Row("eq_new_db", "dB", -9.0, 0.0, 9.0, "came later")
     grown = tuple((w, (new, *rows) if w == "master" else rows) for w, rows in parameters.SHARED)
