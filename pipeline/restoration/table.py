@@ -130,7 +130,8 @@ REPAIRS: dict[str, Repair] = {
             "fills dropouts and foreign bursts, mends splices and jumps of level",
             _inpaint,
             answers=("glitches",),
-            models=("inpainting",),
+            models=("glitches", "inpainting"),
+            version="2",
         ),
         Repair("declip", "rebuilds clipped peaks", _declip, answers=("clipping",), version="3"),
         Repair(
