@@ -26,6 +26,7 @@ from scipy import signal
 
 from mixagent.envs.degradation.limiters import draw_limited
 from mixagent.pipeline.decibels import db_to_amplitude
+from mixagent.pipeline.measure.trees import Trees
 from mixagent.pipeline.restoration.limiter_traces import (
     CEILING_SHARE,
     apply_gains,
@@ -33,7 +34,6 @@ from mixagent.pipeline.restoration.limiter_traces import (
     hop_peaks,
     traces,
 )
-from mixagent.pipeline.restoration.trees import Trees
 from mixagent.pipeline.types import FloatArray
 
 FRAMES = 128 * 1728
@@ -105,7 +105,7 @@ def grow(arguments: argparse.Namespace) -> None:
         "random_state": arguments.seed,
     }
     grown = HistGradientBoostingRegressor(**settings).fit(rows, gains, sample_weight=weights)
-    base, arrays = _flattened(grown)
+    base, arrays = flattened(grown)
     arguments.to.mkdir(parents=True, exist_ok=True)
     save_file(arrays, arguments.to / "weights.safetensors")
     digest = hashlib.sha256((arguments.to / "weights.safetensors").read_bytes()).hexdigest()
@@ -117,7 +117,7 @@ def grow(arguments: argparse.Namespace) -> None:
     print(json.dumps(trained, indent=1))
 
 
-def _flattened(grown: Any) -> tuple[float, dict[str, NDArray[Any]]]:
+def flattened(grown: Any) -> tuple[float, dict[str, NDArray[Any]]]:
     """The trees of scikit-learn's model in the arrays of `Trees`, and their base."""
     nodes = [tree[0].nodes for tree in grown._predictors]
     firsts = np.cumsum([0, *(len(tree) for tree in nodes[:-1])])

@@ -1,24 +1,43 @@
 """Glitches of a song: clicks, dropouts, foreign bursts, splices and jumps of level.
 
-A song is read as milliseconds: of each, the power, and of what linear prediction leaves of it, which drums
-and notes raise for long and a seam for an instant. A glitch begins and ends within a millisecond or two and
-the music goes on behind it as it was; an attack starts something. What a song does all the time is its
-texture, and no glitch.
+Dropouts are found by rule: the music falls to next to nothing and comes back, both at once. Wherever else
+something may have broken, boosted trees judge by cues of both sides (`glitch_cues`), which
+`scripts/train_glitches.py` grew. A glitch begins and ends within a millisecond or two and the music goes on
+behind it as it was; an attack starts something. What a song does all the time is its texture, and no glitch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import scipy.ndimage
+import soxr
 from numba import njit
 from numpy.typing import NDArray
 
+from mixagent.pipeline.folders import checkpoint_folder
+from mixagent.pipeline.measure.glitch_cues import (
+    INSIDE_CUES,
+    LEVEL_CUE,
+    RESIDUAL_CUES,
+    Quarters,
+    burst_cues,
+    edge_cues,
+    find_edges,
+    measure_quarters,
+    with_repetition,
+)
+from mixagent.pipeline.measure.trees import Trees
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, Progress
 
 DROPOUT, BURST, SPLICE, JUMP = "dropout", "burst", "splice", "jump"
+_PEAK = "peak"
+"""An edge so sharp that a song full of them crackles; no glitch by itself."""
 
 LONGEST_DROPOUT_S = 2.5
 LONGEST_BURST_S = 0.2
@@ -27,14 +46,17 @@ LONGEST_JUMP_S = 8.0
 MOST_NEAR = {DROPOUT: (10, 10.0), BURST: (3, 30.0), SPLICE: (4, 30.0), JUMP: (3, 30.0)}
 """So many of a kind at most within so many seconds either way: with more the song means them."""
 
+READ_HZ = (40000.0, 50000.0)
+"""Rates at which the trees read; a song of another is brought to `BROUGHT_HZ` for them."""
+
+BROUGHT_HZ = 44100
+
 _CHUNK_S, _MARGIN_S = 60.0, 9.0
-_TEXTURE_PER_S = 2.0
-_ENDS_DB = 25.0
-_BESIDE_S, _BANDS = 0.025, 14
-_PEAK_LEAST, _PEAK_RATIO, _PEAK_ALONE = 3e-3, 8.0, 2.0
-_NARROW, _WIDE, _NEAR, _CLEAR = 40, 100, 120, 30.0
-_LEAST_JUMP_DB, _LIKE_JUMP_DB, _LIKE_SHAPE_DB = 3.5, 3.5, 7.0
-_LIKE_LEVEL_DB, _LIKE_MUSIC_DB = 8.0, 9.0
+_MIRRORED_S, _END_S = 0.1, 0.002
+_TEXTURE_PER_S, _CRACKLE_DB = 2.0, 20.0
+_PEAK_LEAST = 3e-3
+_LEAST_JUMP_DB, _LIKE_JUMP_DB, _LEAST_SCORE = 3.5, 2.5, -5.0
+_SILENT, _LOUD, _LEAST_CUT_MS, _AT_ONCE_DB, _HELD_DB = 1e-9, 1e-5, 10, 4.0, 20.0
 _ORDER = 32
 _SUB, _SUBS, _FAR = 1024, 5, 5
 
@@ -67,49 +89,86 @@ class Glitches:
         glitches: in order.
         texture: DROPOUT or SPLICE where the song is full of them, as of the crackle of a record; they are
             left alone.
+        cut: silence at the very start or end, where the song was cut into; nothing says how it went there.
     """
 
     glitches: tuple[Glitch, ...]
     texture: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Milliseconds of a piece of a song.
-
-    Attributes:
-        hop: frames in one.
-        power: mean square, (channels, cells).
-        left: mean square of the prediction residual, (channels, cells).
-        foreign: the same of a prediction that knows only what lies before and behind, (channels, cells).
-        peak: largest magnitude of the residual, (channels, cells).
-        at: frame of that, (channels, cells).
-    """
-
-    hop: int
-    power: FloatArray
-    left: FloatArray
-    foreign: FloatArray
-    peak: FloatArray
-    at: NDArray[np.int64]
+    cut: tuple[Glitch, ...] = ()
 
 
 def find_glitches(source: AudioSource, progress: Progress) -> Glitches:
-    """The glitches of a source, of any length, rate and one channel or two; what lies within 50 ms of its
-    ends is not looked at.
+    """The glitches of a source, of any length, rate and one channel or two.
+
+    Raises:
+        ModelMissingError: the trees' files are missing or not those that their configurations name.
     """
-    found = list[Glitch]()
+    found, trees = list[Glitch](), GlitchTrees.shipped()
     rate, frames = source.rate, source.frames
-    chunk, margin = round(_CHUNK_S * rate), round(_MARGIN_S * rate)
+    chunk, margin, end_frames = (round(s * rate) for s in (_CHUNK_S, _MARGIN_S, _END_S))
     for start in range(0, frames, chunk):
-        first = max(start - margin, 0)
-        piece = Piece.of(source.read(first, min(start + chunk + margin, frames)), rate)
-        for glitch in (*dropouts(piece), *bursts(piece), *peaks(piece)):
-            if start <= first + glitch.start < start + chunk:
-                at, end = first + glitch.start, first + glitch.stop
+        first, last = max(start - margin, 0), min(start + chunk + margin, frames)
+        samples, begin = _mirrored(source, first, last)
+        for glitch in (*dropouts(samples, rate), *_broken(samples, rate, trees)):
+            at, end = begin + glitch.start, begin + glitch.stop
+            if start <= at < start + chunk and end_frames < at <= end < frames - end_frames:
                 found.append(replace(glitch, start=at, stop=end))
         progress(min(start + chunk, frames) / frames)
-    return _judged(found, rate, frames / rate)
+    judged = _judged(found, rate, frames / rate)
+    return replace(judged, cut=tuple(cut_ends(source)))
+
+
+def _mirrored(source: AudioSource, first: int, last: int) -> tuple[FloatArray, int]:
+    """A part of a source, its ends mirrored where they are the song's, and the frame that it begins at."""
+    samples = source.read(first, last)
+    reach = max(min(round(_MIRRORED_S * source.rate), samples.shape[1] - 1), 0)
+    before, behind = (reach if end else 0 for end in (first == 0, last == source.frames))
+    return np.pad(samples, ((0, 0), (before, behind)), mode="reflect"), first - before
+
+
+def cut_ends(source: AudioSource) -> Iterable[Glitch]:
+    """Silence of a channel at the very start or end of a song, up to `LONGEST_DROPOUT_S`, beside which the
+    music stands at once at the level that it holds: what begins has an attack, and what ends dies away.
+    """
+    hop = milliseconds(source.rate)
+    reach = round((LONGEST_DROPOUT_S + 0.2) * source.rate)
+    for ends in (False, True):
+        part = (
+            source.read(source.frames - min(reach, source.frames), source.frames)
+            if ends
+            else source.read(0, reach)
+        )
+        for channel, x in enumerate(part[:, ::-1] if ends else part):
+            silent = _silence_before(np.ascontiguousarray(x), hop)
+            if silent:
+                stretch = (source.frames - silent, source.frames) if ends else (0, silent)
+                yield Glitch(DROPOUT, *stretch, (channel,), -99.0)
+
+
+def _silence_before(x: FloatArray, hop: int) -> int:
+    """Frames of silence at a channel's start behind which music stands at once; 0 where there are none."""
+    sounding = np.flatnonzero(x**2 > _SILENT)
+    first = int(sounding[0]) if len(sounding) else 0
+    music = x[first : first + 100 * hop]
+    if first < _LEAST_CUT_MS * hop or len(music) < 100 * hop or np.mean(music**2) < _LOUD:
+        return 0
+    levels = []
+    for signal in (music, _residuals(music)[0]):
+        powers = (signal[: 100 * hop].reshape(100, hop) ** 2).mean(axis=1) + 1e-12
+        levels.append(abs(10 * np.log10(powers[1:5].mean() / powers[20:].mean())))
+        levels.append(float(np.ptp(10 * np.log10(powers[1:].reshape(-1, 9).mean(axis=1)))) - _HELD_DB)
+    return first if max(levels[0], levels[2]) < _AT_ONCE_DB and max(levels[1], levels[3]) < 0 else 0
+
+
+def _broken(samples: FloatArray, rate: int, trees: GlitchTrees) -> Iterable[Glitch]:
+    """Bursts, jumps and splices of a piece."""
+    if READ_HZ[0] <= rate <= READ_HZ[1]:
+        yield from found_by_trees(Piece.of(samples, rate), trees)
+        return
+    brought = soxr.resample(np.ascontiguousarray(samples.T), rate, BROUGHT_HZ).T
+    for glitch in found_by_trees(Piece.of(np.ascontiguousarray(brought, np.float32), BROUGHT_HZ), trees):
+        start, stop = (round(at * rate / BROUGHT_HZ) for at in (glitch.start, glitch.stop))
+        yield replace(glitch, start=start, stop=max(stop, start + 1))
 
 
 def _judged(found: list[Glitch], rate: int, length_s: float) -> Glitches:
@@ -117,18 +176,27 @@ def _judged(found: list[Glitch], rate: int, length_s: float) -> Glitches:
     kept, texture = list[Glitch](), list[str]()
     for kind, (most, near_s) in MOST_NEAR.items():
         of_kind = list(_apart([g for g in found if g.kind == kind], rate))
-        at = np.array([g.start for g in of_kind])
-        crowd = max((int((np.abs(at - n) < near_s * rate).sum()) for n in at), default=0)
-        if crowd <= most:
-            kept += of_kind
-        elif kind in (DROPOUT, SPLICE) and crowd > _TEXTURE_PER_S * min(2 * near_s, length_s):
+        full = _TEXTURE_PER_S * min(2 * near_s, length_s)
+        if kind == SPLICE:
+            crowd = _crowd(list(_apart([g for g in found if g.kind == _PEAK], rate)), near_s * rate)
+        else:
+            crowd = _crowd(of_kind, near_s * rate)
+        if kind in (DROPOUT, SPLICE) and crowd > full:
             texture.append(kind)
+        elif _crowd(of_kind, near_s * rate) <= most:
+            kept += of_kind
     return Glitches(tuple(sorted(_apart(kept, rate), key=lambda g: g.start)), tuple(texture))
+
+
+def _crowd(glitches: Sequence[Glitch], near: float) -> int:
+    """The most glitches that begin within `near` frames of any of them."""
+    at = np.array([g.start for g in glitches])
+    return max((int((np.abs(at - n) < near).sum()) for n in at), default=0)
 
 
 def _apart(found: list[Glitch], rate: int) -> Iterable[Glitch]:
     """Of glitches that overlap or all but touch the first in the order of kinds, its stretch widened."""
-    order = (DROPOUT, BURST, JUMP, SPLICE)
+    order = (DROPOUT, BURST, JUMP, SPLICE, _PEAK)
     kept = list[Glitch]()
     for glitch in sorted(found, key=lambda g: (order.index(g.kind), g.start)):
         near = rate // 200
@@ -148,35 +216,124 @@ def _apart(found: list[Glitch], rate: int) -> Iterable[Glitch]:
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of a song as it is searched.
+    """A piece of a song as the trees read it.
 
     Attributes:
-        samples, residual: float32 (channels, frames).
+        samples: float32 (channels, frames).
+        residual: what linear prediction leaves of them.
+        foreign: mean square of what is left in each millisecond by a prediction that knows only what lies
+            before and behind, (channels, milliseconds).
         rate: in Hz.
-        cells: its milliseconds.
-        rms: of its louder half.
+        hop: frames in a millisecond.
+        quarters: its quarters of a millisecond.
+        rms: of all of it.
     """
 
     samples: FloatArray
     residual: FloatArray
+    foreign: FloatArray
     rate: int
-    cells: Cells
+    hop: int
+    quarters: Quarters
     rms: float
 
     @classmethod
     def of(cls, samples: FloatArray, rate: int) -> Piece:
-        """A piece with its cells."""
-        cells, residual = measure_cells(samples, rate)
-        return cls(samples, residual, rate, cells, float(np.sqrt(np.mean(samples**2) + 1e-12)))
+        """A piece with what is read of it."""
+        hop = milliseconds(rate)
+        residual, foreign = residuals(samples)
+        powers = np.stack([mean_squares(x, hop) for x in foreign])
+        quarters = measure_quarters(samples, residual, foreign, hop)
+        return cls(
+            samples, residual, powers, rate, hop, quarters, float(np.sqrt(np.mean(samples**2) + 1e-12))
+        )
 
 
-def dropouts(piece: Piece) -> Iterable[Glitch]:
-    """Stretches of next to nothing, which begin and end at once."""
-    hop = piece.cells.hop
-    longest = round(LONGEST_DROPOUT_S * piece.rate / hop)
-    for channel, power in enumerate(piece.cells.power):
-        for first, last, ratio in find_dropouts(power, 1e-2 * piece.rms**2, longest):
-            start, stop = _quiet(piece.samples[channel], first * hop, last * hop, hop)
+def milliseconds(rate: int) -> int:
+    """Frames in a millisecond, at least 8."""
+    return max(round(rate / 1000), 8)
+
+
+def mean_squares(x: FloatArray, hop: int) -> FloatArray:
+    """Of each whole hop of a channel."""
+    cells = x[: len(x) // hop * hop].reshape(-1, hop)
+    return np.asarray(np.einsum("ij,ij->i", cells, cells) / np.float32(hop), np.float32)
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Places of a piece at which something may have broken.
+
+    Attributes:
+        at: frame of each.
+        channel: of each.
+        cues: float32 (edges, EDGE_CUES).
+    """
+
+    at: NDArray[np.int64]
+    channel: NDArray[np.int64]
+    cues: FloatArray
+
+
+def edge_rows(piece: Piece) -> Edges:
+    """The edges of all channels, in order of channel and time."""
+    quarters, rows = piece.quarters, list[FloatArray]()
+    places, channels = list[NDArray[np.int64]](), list[NDArray[np.int64]]()
+    for channel, sums in enumerate(quarters.sums):
+        found = find_edges(sums, quarters.power)
+        cues = edge_cues(sums, quarters.sums[len(quarters.sums) - 1 - channel], quarters.power, found)
+        at = np.array([_sharpest(piece.residual[channel], q * quarters.size, piece.hop) for q in found])
+        places.append(at.astype(np.int64))
+        channels.append(np.full(len(at), channel))
+        rows.append(with_repetition(cues, piece.samples[channel], places[-1], piece.rate))
+    return Edges(np.concatenate(places), np.concatenate(channels), np.concatenate(rows))
+
+
+def _sharpest(residual: FloatArray, at: int, reach: int) -> int:
+    first = max(at - reach, 0)
+    return first + int(np.argmax(np.abs(residual[first : at + reach])))
+
+
+@dataclass(frozen=True)
+class Bursts:
+    """Stretches of a piece that may be something else.
+
+    Attributes:
+        stretches: first frame and the one after the last of each, (bursts, 2).
+        channel: of each.
+        cues: float32 (bursts, BURST_CUES).
+    """
+
+    stretches: NDArray[np.int64]
+    channel: NDArray[np.int64]
+    cues: FloatArray
+
+
+def burst_rows(piece: Piece) -> Bursts:
+    """The stretches of all channels, in order of channel and time."""
+    hop, quarters = piece.hop, piece.quarters
+    longest = round(LONGEST_BURST_S * piece.rate / hop)
+    all_stretches, channels, rows = list[NDArray[np.int64]](), list[NDArray[np.int64]](), list[FloatArray]()
+    for channel, foreign in enumerate(piece.foreign):
+        # A low tone leaves something only now and then.
+        held = scipy.ndimage.maximum_filter1d(foreign, 3)
+        found = find_bursts(held, 1e-5 * piece.rms**2, longest)
+        stretches = np.array([(first * hop, last * hop) for first, last in found], np.int64)
+        stretches = stretches.reshape(-1, 2)
+        all_stretches.append(stretches)
+        channels.append(np.full(len(stretches), channel))
+        rows.append(burst_cues(quarters.sums[channel], quarters.power, stretches // quarters.size))
+    return Bursts(np.concatenate(all_stretches), np.concatenate(channels), np.concatenate(rows))
+
+
+def dropouts(samples: FloatArray, rate: int) -> Iterable[Glitch]:
+    """Stretches of next to nothing, which begin and end at once, of samples (channels, frames)."""
+    hop = milliseconds(rate)
+    longest = round(LONGEST_DROPOUT_S * rate / hop)
+    least = 1e-2 * (float(np.mean(samples**2)) + 1e-12) if samples.size else 0.0
+    for channel, x in enumerate(samples):
+        for first, last, ratio in find_dropouts(mean_squares(x, hop), least, longest):
+            start, stop = _quiet(x, first * hop, last * hop, hop)
             yield Glitch(DROPOUT, start, stop, (channel,), float(10 * np.log10(max(ratio, 1e-12))))
 
 
@@ -191,114 +348,107 @@ def _quiet(x: FloatArray, start: int, stop: int, hop: int) -> tuple[int, int]:
     return start + begin, start + end
 
 
-def bursts(piece: Piece) -> Iterable[Glitch]:
-    """Stretches of something else that begin and end at once."""
-    cells, hop = piece.cells, piece.cells.hop
-    longest = round(LONGEST_BURST_S * piece.rate / hop)
-    for channel, foreign in enumerate(cells.foreign):
-        # A low tone leaves something only now and then.
-        held = scipy.ndimage.maximum_filter1d(foreign, 3)
-        for first, last, ratio in find_bursts(held, 1e-5 * piece.rms**2, longest):
-            if last - first <= 4:
-                continue
-            change = _change(piece, channel, first * hop, last * hop)
-            if abs(change.level_db) < _LIKE_LEVEL_DB and change.shape_db < _LIKE_MUSIC_DB:
-                yield Glitch(BURST, first * hop, last * hop, (channel,), float(10 * np.log10(ratio)))
+@dataclass(frozen=True)
+class Pair:
+    """Two edges between which the music stands at another level: their rows, by how much, and the score."""
+
+    first: int
+    last: int
+    size_db: float
+    score: float
 
 
-def peaks(piece: Piece) -> Iterable[Glitch]:
-    """Lone, narrow peaks of the residual: clicks, splices and the ends of jumps of level."""
-    cells = piece.cells
-    found = list[tuple[Glitch, _Change]]()
-    for channel in range(len(cells.left)):
-        left, peak = cells.left[channel], cells.peak[channel]
-        for cell, ratio in find_lone_peaks(left, peak, _PEAK_LEAST * piece.rms, _PEAK_RATIO, _PEAK_ALONE):
-            at = int(cells.at[channel, cell])
-            width = _width(piece.residual[channel], at)
-            if width <= _NARROW or (ratio > _CLEAR and width <= _WIDE and _is_steady(left, cell)):
-                change = _change(piece, channel, at - cells.hop // 4, at + cells.hop)
-                if abs(change.level_db) > _ENDS_DB:
-                    continue
-                size = float(20 * np.log10(ratio))
-                found.append((Glitch(SPLICE, at, at + 1, (channel,), size), change))
-    yield from _jumps(found, piece.rate)
+def jump_pairs(at: NDArray[np.int64], cues: FloatArray, scores: FloatArray, rate: int) -> list[Pair]:
+    """Pairs of a channel's edges of which one takes back what the other did, the best first, none shared.
 
-
-def _width(residual: FloatArray, at: int) -> int:
-    near = np.abs(residual[max(at - _NEAR, 0) : at + _NEAR])
-    return int(np.ptp(np.nonzero(near > abs(residual[at]) / 4)[0]))
-
-
-def _is_steady(left: FloatArray, cell: int) -> bool:
-    """True if as much is left behind a cell as before it, to 4 dB."""
-    before, behind = _mean(left, cell - 15, cell - 2), _mean(left, cell + 3, cell + 16)
-    return bool(0.4 * before < behind < 2.5 * before)
-
-
-def _jumps(found: list[tuple[Glitch, _Change]], rate: int) -> Iterable[Glitch]:
-    """Peaks, pairs of which between which the music stands at another level made into jumps."""
-    found = sorted(found, key=lambda one: one[0].start)
-    used = set[int]()
-    for k, (first, up) in enumerate(found):
-        if k in used or abs(up.level_db) < _LEAST_JUMP_DB or up.shape_db > _LIKE_SHAPE_DB:
-            continue
-        for j in range(k + 1, len(found)):
-            last, down = found[j]
-            if last.start - first.start > LONGEST_JUMP_S * rate:
+    Args:
+        at: frames of the edges, in order.
+        cues: of each, (edges, EDGE_CUES).
+        scores: of each as the end of a jump.
+        rate: in Hz.
+    """
+    likely = np.flatnonzero((scores > _LEAST_SCORE) & (np.abs(cues[:, LEVEL_CUE]) > _LEAST_JUMP_DB))
+    pairs = list[Pair]()
+    for k, first in enumerate(likely):
+        for last in likely[k + 1 :]:
+            if at[last] - at[first] > LONGEST_JUMP_S * rate:
                 break
-            if last.channels != first.channels or down.shape_db > _LIKE_SHAPE_DB:
-                continue
-            size = (up.level_db - down.level_db) / 2
-            if abs(up.level_db + down.level_db) < _LIKE_JUMP_DB and abs(size) > _LEAST_JUMP_DB:
-                used |= {k, j}
-                yield Glitch(JUMP, first.start, last.start, first.channels, size)
-                break
-    for k, (glitch, _) in enumerate(found):
-        if k not in used:
-            yield glitch
+            up, down = float(cues[first, LEVEL_CUE]), float(cues[last, LEVEL_CUE])
+            if abs(up + down) < _LIKE_JUMP_DB:
+                score = float(scores[first] + scores[last])
+                pairs.append(Pair(int(first), int(last), (up - down) / 2, score))
+    kept, used = list[Pair](), set[int]()
+    for pair in sorted(pairs, key=lambda one: -one.score):
+        if not {pair.first, pair.last} & used:
+            used |= {pair.first, pair.last}
+            kept.append(pair)
+    return kept
 
 
 @dataclass(frozen=True)
-class _Change:
-    """How the music behind a place differs from that before it.
+class Judge:
+    """Trees and the score from which on they are believed."""
 
-    Attributes:
-        level_db: of all of it.
-        shape_db: deviation of the bands from that, by their median.
+    trees: Trees
+    threshold: float
+
+    @classmethod
+    def read(cls, folder: Path) -> Judge:
+        """The trees of a folder; raises as `Trees.read`."""
+        trees = Trees.read(folder)
+        return cls(
+            trees, float(json.loads((folder / "config.json").read_text(encoding="utf-8"))["threshold"])
+        )
+
+
+@dataclass(frozen=True)
+class GlitchTrees:
+    """The judges of edges as splices and as ends of a jump, and of stretches as bursts."""
+
+    splice: Judge
+    jump: Judge
+    burst: Judge
+
+    @classmethod
+    @functools.cache
+    def shipped(cls) -> GlitchTrees:
+        """Those of `checkpoints/glitches`; raises as `Trees.read`."""
+        folder = checkpoint_folder("glitches")
+        return cls(*(Judge.read(folder / name) for name in ("splice", "jump", "burst")))
+
+
+def found_by_trees(piece: Piece, trees: GlitchTrees) -> Iterable[Glitch]:
+    """The bursts, jumps and splices of a piece, and its peaks."""
+    bursts = burst_rows(piece)
+    for k in np.flatnonzero(trees.burst.trees(bursts.cues) > trees.burst.threshold):
+        start, stop = bursts.stretches[k]
+        size = float(min(bursts.cues[k, INSIDE_CUES]))
+        yield Glitch(BURST, int(start), int(stop), (int(bursts.channel[k]),), size)
+    edges = edge_rows(piece)
+    scores = trees.splice.trees(edges.cues)
+    peaks = np.abs(piece.residual[edges.channel, edges.at])
+    broken = (scores > trees.splice.threshold) & (peaks > _PEAK_LEAST * piece.rms)
+    jump_scores = trees.jump.trees(edges.cues)
+    for channel in range(len(piece.samples)):
+        mine = np.flatnonzero(edges.channel == channel)
+        for pair in jump_pairs(edges.at[mine], edges.cues[mine], jump_scores[mine], piece.rate):
+            if pair.score > trees.jump.threshold:
+                first, last = mine[pair.first], mine[pair.last]
+                broken[[first, last]] = False
+                yield Glitch(JUMP, int(edges.at[first]), int(edges.at[last]), (channel,), pair.size_db)
+    for k in np.flatnonzero(edges.cues[:, RESIDUAL_CUES].min(axis=1) > _CRACKLE_DB):
+        yield Glitch(_PEAK, int(edges.at[k]), int(edges.at[k]) + 1, (int(edges.channel[k]),), _CRACKLE_DB)
+    for k in np.flatnonzero(broken):
+        at, size = int(edges.at[k]), float(min(edges.cues[k, RESIDUAL_CUES]))
+        yield Glitch(SPLICE, at, at + 1, (int(edges.channel[k]),), size)
+
+
+def residuals(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """What prediction leaves of samples (channels, frames) that knows them, and that knows only what lies
+    before and behind; of their shape.
     """
-
-    level_db: float
-    shape_db: float
-
-
-def _change(piece: Piece, channel: int, start: int, stop: int) -> _Change:
-    size = round(_BESIDE_S * piece.rate)
-    x = piece.samples[channel]
-    if start < size or stop + size > len(x):
-        return _Change(np.inf, np.inf)
-    before, behind = _bands_db(x[start - size : start]), _bands_db(x[stop : stop + size])
-    differs = behind - before
-    level_db = float(np.median(differs))
-    return _Change(level_db, 1.48 * float(np.median(np.abs(differs - level_db))))
-
-
-def _bands_db(x: FloatArray) -> Float64Array:
-    powers = np.abs(np.fft.rfft(x * np.hanning(len(x)))) ** 2
-    edges = np.unique(np.round(np.geomspace(2, len(powers), _BANDS + 1)).astype(int))
-    sums = np.add.reduceat(powers, edges[:-1]) / np.diff(edges)
-    return np.asarray(10 * np.log10(sums + 1e-9 * sums.max() + 1e-12), np.float64)
-
-
-def measure_cells(samples: FloatArray, rate: int) -> tuple[Cells, FloatArray]:
-    """The cells of a piece, and its prediction residual of the same shape."""
-    hop = max(round(rate / 1000), 8)
     both = [_residuals(np.ascontiguousarray(x)) for x in samples]
-    residual = np.stack([residual for residual, _ in both])
-    parts = [_cells(x, e, hop) for x, e in zip(samples, residual, strict=True)]
-    foreign = np.stack([_cells(foreign, foreign, hop)[0] for _, foreign in both])
-    power, left, peak = (np.stack([part[k] for part in parts]).astype(np.float32) for k in range(3))
-    at = np.stack([part[3] for part in parts])
-    return Cells(hop, power, left, foreign, peak, at), residual
+    return np.stack([residual for residual, _ in both]), np.stack([foreign for _, foreign in both])
 
 
 @njit(cache=True, nogil=True, fastmath=True)
@@ -365,24 +515,6 @@ def _levinson(lags: Float64Array) -> Float64Array:
 
 
 @njit(cache=True, nogil=True)
-def _cells(
-    x: FloatArray, residual: FloatArray, hop: int
-) -> tuple[FloatArray, FloatArray, FloatArray, NDArray[np.int64]]:
-    count = len(x) // hop
-    power, left = np.zeros(count, np.float32), np.zeros(count, np.float32)
-    peak, at = np.zeros(count, np.float32), np.zeros(count, np.int64)
-    for cell in range(count):
-        for n in range(cell * hop, (cell + 1) * hop):
-            power[cell] += x[n] * x[n]
-            left[cell] += residual[n] * residual[n]
-            if abs(residual[n]) > peak[cell]:
-                peak[cell], at[cell] = abs(residual[n]), n
-        power[cell] /= hop
-        left[cell] /= hop
-    return power, left, peak, at
-
-
-@njit(cache=True, nogil=True)
 def _mean(x: FloatArray, start: int, stop: int) -> float:
     start, stop = max(start, 0), min(stop, len(x))
     if stop <= start:
@@ -435,54 +567,31 @@ _FALL, _STAY = 10**-3.4, 10**-2.4
 
 
 @njit(cache=True, nogil=True)
-def find_bursts(foreign: FloatArray, least: float, longest: int) -> list[tuple[int, int, float]]:
-    """Stretches of cells that stand out of the 30 ms before and behind them, level, and end at once."""
-    found = [(0, 0, 0.0)][:0]
+def find_bursts(foreign: FloatArray, least: float, longest: int) -> list[tuple[int, int]]:
+    """Stretches of four cells and more that stand out of the 30 ms before and behind them: first cell and
+    the one after the last.
+    """
+    found = [(0, 0)][:0]
     cell, count = 32, len(foreign)
     while cell < count - 34:
         before = _mean(foreign, cell - 30, cell)
-        most = max(3 * before, 1.6 * _most(foreign, cell - 30, cell), least)
-        if foreign[cell] < most or _mean(foreign, cell, cell + 2) < 8 * before:
+        most = max(2 * before, _most(foreign, cell - 3, cell), least)
+        if foreign[cell] < most or _mean(foreign, cell, cell + 2) < 3 * before:
             cell += 1
             continue
+        level = _mean(foreign, cell, cell + 4)
         start, stop = cell, cell + 1
-        while stop < count and foreign[stop] > most and stop - start <= longest:
+        while stop < count and foreign[stop] > max(most, _HELD * level) and stop - start <= longest:
             stop += 1
-        if stop - start > longest or stop + 32 > count:
+        if stop - start > longest or stop - start < 4 or stop + 32 > count:
             cell += 1
             continue
-        cell = stop
         # An edge may share its cell with what is beside it.
         behind, level = _mean(foreign, stop + 1, stop + 31), _mean(foreign, start, stop)
-        if level < _OUT * max(before, behind) or _most(foreign, stop + 1, stop + 31) > level / 3:
-            continue
-        # A consonant swells and goes; a burst is there at once.
-        if foreign[start + 1] < _AT_ONCE * level or foreign[stop - 2] < _AT_ONCE * level:
-            continue
-        third = max((stop - start) // 3, 1)
-        # What was struck dies away.
-        if _mean(foreign, stop - third, stop) < _LEVEL * _mean(foreign, start, start + third):
-            continue
-        found.append((start, stop + 1, level / max(before, behind, 1e-12)))
+        cell = stop
+        if level > _OUT * max(before, behind):
+            found.append((start, stop + 1))
     return found
 
 
-_OUT, _LEVEL, _AT_ONCE = 25.0, 0.25, 0.35
-
-
-@njit(cache=True, nogil=True)
-def find_lone_peaks(
-    left: FloatArray, peak: FloatArray, least: float, ratio: float, alone: float
-) -> list[tuple[int, float]]:
-    """Cells whose residual peaks alone: cell, and peak over the RMS of what is around."""
-    found = [(0, 0.0)][:0]
-    for cell in range(18, len(peak) - 18):
-        here = peak[cell]
-        if here < least or here < _most(peak, cell - 2, cell) or here <= _most(peak, cell + 1, cell + 3):
-            continue
-        if here < alone * max(_most(peak, cell - 15, cell - 2), _most(peak, cell + 3, cell + 16)):
-            continue
-        around = (_mean(left, cell - 15, cell - 2) + _mean(left, cell + 3, cell + 16)) / 2
-        if here > ratio * np.sqrt(around):
-            found.append((cell, here / (np.sqrt(around) + 1e-9)))
-    return found
+_OUT, _HELD = 4.0, 0.1

@@ -25,7 +25,16 @@ from mixagent.pipeline.io.resampling import resample
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.restoration import artefact_bands as bands
 from mixagent.pipeline.restoration.base import Found, NotFiniteError, Restored
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, DiskAudio, FloatArray, Progress, spool
+from mixagent.pipeline.types import (
+    BLOCK_FRAMES,
+    AudioSource,
+    DiskAudio,
+    FloatArray,
+    Progress,
+    View,
+    blocks,
+    spool,
+)
 
 if TYPE_CHECKING:
     from mixagent.pipeline.restoration.artefact_net import ArtefactNet
@@ -63,7 +72,7 @@ _AUDIBLE = 1e-7
 """Power of a band that counts, against the passage's."""
 
 
-def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
+def find(source: AudioSource, analysis: Analysis | None, progress: Progress) -> Found | None:
     """Shimmer: the network would take more than of nearly all finished songs, and is sure.
 
     Nothing is found in less than a passage of 6 s, of which the network knows too little. A codec's
@@ -71,7 +80,8 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
     """
     if source.frames * bands.RATE < _PASSAGE * bands.HOP * source.rate:
         return None
-    values = heard(source, progress)
+    channel = lone_channel(source)
+    values = heard(source if channel is None else Channel(source, channel), progress)
     if values is None or values["shimmer_probability"] < SURE:
         return None
     if values["shimmer_cut_db"] <= _config()["finished"]["shimmer_cut_db"]:
@@ -79,7 +89,7 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
     why = f"The highs shimmer: bands between 5 and 14 kHz are {values['shimmer_cut_db']:.1f} dB too loud."
     # What is hardly too loud may be the music's own.
     amount = min(LEAST_AMOUNT + values["shimmer_cut_db"] / FULL_CUT_DB * (1 - LEAST_AMOUNT), 1.0)
-    return Found(why, values, amount=amount)
+    return Found(why, values, {"channel": channel}, amount)
 
 
 def heard(source: AudioSource, progress: Progress) -> dict[str, float] | None:
@@ -95,15 +105,29 @@ def heard(source: AudioSource, progress: Progress) -> dict[str, float] | None:
     }
 
 
+def calmed(source: AudioSource, from_hz: float, scratch: Path, progress: Progress) -> AudioSource:
+    """A source without the shimmer that is found in it, in full, above a frequency; itself where none is.
+
+    For what another repair made anew: a second run would hear it as shimmer.
+    """
+    found = find(source, None, progress)
+    if found is None:
+        return source
+    details = {**found.details, "from_hz": from_hz}
+    return run(source, Found(found.why, found.values, details), scratch, progress).audio
+
+
 def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) -> Restored:
-    """The source with its artefacts taken back, band by band; where the network leaves it alone, as it is."""
-    at_rate = resample(source, bands.RATE, scratch / "artefacts-44k.f32")
-    parts = _changes(at_rate, progress)
-    change = spool(parts, scratch / "artefacts-change-44k.f32", bands.RATE, source.channels)
+    """The source with its artefacts taken back, band by band; left alone by the network, as it was."""
+    channel = found.details.get("channel")
+    heard_of = source if channel is None else Channel(source, channel)
+    at_rate = resample(heard_of, bands.RATE, scratch / "artefacts-44k.f32")
+    parts = _changes(at_rate, float(found.details.get("from_hz", 0.0)), progress)
+    change = spool(parts, scratch / "artefacts-change-44k.f32", bands.RATE, heard_of.channels)
     moved = resample(change, source.rate, scratch / "artefacts-change.f32")
-    audio = spool(_added(source, moved), scratch / "artefacts.f32", source.rate, source.channels)
+    audio = spool(_added(source, moved, channel), scratch / "artefacts.f32", source.rate, source.channels)
     for spent in (at_rate, change, moved):
-        if isinstance(spent, DiskAudio) and spent is not source:
+        if isinstance(spent, DiskAudio) and spent is not heard_of:
             spent.path.unlink(missing_ok=True)
     return Restored(audio, True, "Artefacts of its decoder were taken back.", found.values)
 
@@ -186,11 +210,13 @@ def _hear(powers: FloatArray, start: int, last: bool) -> _Passage:
     )
 
 
-def _changes(source: AudioSource, progress: Progress) -> Iterator[FloatArray]:
-    """What is to be added to a source at `bands.RATE`, in blocks that make up its length."""
+def _changes(source: AudioSource, from_hz: float, progress: Progress) -> Iterator[FloatArray]:
+    """What is to be added to a source at `bands.RATE` above a frequency, in blocks of its whole length."""
+    left = from_hz > bands.CENTRES_HZ
     due = 0  # the next sample to be given
     carry = np.zeros((source.channels, bands.HOP), np.float32)
     for first, gain_db, added in _joined(_listen(source, progress)):
+        gain_db[:, left], added[:, left] = 0, 0
         start = (first - 1) * bands.HOP
         if start > due:
             # Silence was left out; what hung over from before it ends there.
@@ -243,11 +269,40 @@ def _joined(passages: Iterator[_Passage]) -> Iterator[tuple[int, FloatArray, Flo
         yield first, held[0], held[1]
 
 
-def _added(source: AudioSource, change: AudioSource) -> Iterator[FloatArray]:
+def _added(source: AudioSource, change: AudioSource, channel: int | None) -> Iterator[FloatArray]:
+    """The source with the change, which is of one of its channels or of all."""
+    changed = slice(None) if channel is None else slice(channel, channel + 1)
     for start in range(0, source.frames, BLOCK_FRAMES):
-        block = source.read(start, start + BLOCK_FRAMES)
+        block = source.read(start, start + BLOCK_FRAMES).copy()
         moved = change.read(start, start + block.shape[1])
-        yield block + np.pad(moved, ((0, 0), (0, block.shape[1] - moved.shape[1])))
+        block[changed, : moved.shape[1]] += moved
+        yield block
+
+
+@dataclass(frozen=True)
+class Channel(View):
+    """One channel of a source, as mono."""
+
+    channel: int
+
+    @property
+    def channels(self) -> int:
+        """One."""
+        return 1
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop`, shape (1, frames)."""
+        return self.source.read(start, stop)[self.channel : self.channel + 1]
+
+
+def lone_channel(source: AudioSource) -> int | None:
+    """The only one of two channels that sounds, which the network is to hear in the middle; else None."""
+    sounds = np.zeros(source.channels, bool)
+    for block in blocks(source):
+        sounds |= np.abs(block).max(axis=1) > _SILENT_RMS
+        if sounds.all():
+            return None
+    return int(np.argmax(sounds)) if source.channels == 2 and sounds.any() else None
 
 
 @lru_cache(maxsize=1)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.highs import measure_highs
+from mixagent.pipeline.restoration.artefacts import calmed
 from mixagent.pipeline.restoration.band_levels import (
     BIN_HZ,
     CENTRES_HZ,
@@ -59,6 +60,7 @@ _FALLING_HZ = 14000.0
 _LIFT_DB, _NO_LIFT_DB = 9.0, 18.0
 _SPARSE_DB = 12.0
 _NEAR = 4
+_MAKING = 0.8
 
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
@@ -101,7 +103,10 @@ def run(source: AudioSource, found: Found, scratch: Path, progress: Progress) ->
     def make(number: int, piece: FloatArray) -> FloatArray:
         return extended(piece, end_hz, reference, number * PIECE_S - MARGIN_S)
 
-    audio = spooled(source, make, scratch / "extended.f32", progress)
+    audio: AudioSource = spooled(
+        source, make, scratch / "extended.f32", lambda share: progress(_MAKING * share)
+    )
+    audio = calmed(audio, end_hz, scratch, lambda share: progress(_MAKING + (1 - _MAKING) * share))
     why = f"Highs from {end_hz / 1000:.1f} kHz on were made anew."
     return Restored(audio, True, why, found.values)
 

@@ -16,6 +16,7 @@ import numpy as np
 from mixagent.pipeline.decibels import amplitude_to_db, amplitudes_to_db, db_to_amplitude
 from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.measure.trees import Trees
 from mixagent.pipeline.restoration.base import Found, NotFiniteError, Restored
 from mixagent.pipeline.restoration.limiter_traces import (
     AT_CEILING_DB,
@@ -24,7 +25,6 @@ from mixagent.pipeline.restoration.limiter_traces import (
     hop_peaks,
     traces,
 )
-from mixagent.pipeline.restoration.trees import Trees
 from mixagent.pipeline.types import AudioSource, FloatArray, Progress, blocks, spool
 
 LEAST_CREST_DB = 4.5

@@ -23,7 +23,7 @@ from mixagent.pipeline.measure.glitches import (
     SPLICE,
     Glitch,
     find_glitches,
-    measure_cells,
+    residuals,
 )
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.gap_filling import (
@@ -59,7 +59,7 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
     longest = round(LONGEST_FILLED_S * source.rate)
     left = [g for g in told.glitches if g.kind == DROPOUT and g.stop - g.start > longest]
     mended = [g for g in told.glitches if g not in left]
-    if not (mended or left or told.texture):
+    if not (mended or left or told.texture or told.cut):
         return None
     counts = {kind: sum(g.kind == kind for g in mended) for kind in _NAMES}
     values = {f"{_NAMES[kind][1].replace(' ', '_')}": float(n) for kind, n in counts.items() if n}
@@ -71,6 +71,11 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
         values["left_dropouts"] = float(len(left))
         at = ", ".join(_clock(g.start, source.rate) for g in left)
         said.append(f"Silent for more than {LONGEST_FILLED_S:.0f} s at {at}: too long to fill.")
+    for end in sorted({g.start == 0 for g in told.cut}, reverse=True):
+        silent = max(g.stop - g.start for g in told.cut if (g.start == 0) == end) / source.rate
+        values["cut_start_s" if end else "cut_end_s"] = silent
+        begins = f"It {'begins' if end else 'ends'} in the middle of its music"
+        said.append(f"{begins}, with {silent:.2f} s of silence beside it: left.")
     for kind in told.texture:
         said.append(f"It is full of {_NAMES[kind][1]}: taken for its texture and left.")
     details = {
@@ -103,7 +108,7 @@ def _sharpest(source: AudioSource, start: int, stop: int, channels: Sequence[int
     """Largest magnitude of the prediction residual near a stretch."""
     rate = source.rate
     first = max(start - round(_HEARD_S * rate), 0)
-    _, residual = measure_cells(source.read(first, stop + round(_HEARD_S * rate)), rate)
+    residual, _ = residuals(source.read(first, stop + round(_HEARD_S * rate)))
     near = round(_NEAR_S * rate)
     part = residual[list(channels), max(start - first - near, 0) : stop - first + near]
     return float(np.abs(part).max(initial=0.0))

@@ -147,6 +147,7 @@ REPAIRS: dict[str, Repair] = {
             _artefacts,
             answers=("metallic", "smeared", "glassy"),
             models=("artefacts",),
+            version="2",
         ),
         # Behind what takes shimmer away, which hides where highs end.
         Repair(
@@ -154,7 +155,8 @@ REPAIRS: dict[str, Repair] = {
             "makes highs anew where they end early",
             _extend,
             answers=("cut off", "dull"),
-            models=("bandwidth",),
+            models=("bandwidth", "artefacts"),
+            version="2",
         ),
         Repair(
             "fill", "fills holes and gaps of the spectrum", _fill, answers=("hole",), models=("bandwidth",)

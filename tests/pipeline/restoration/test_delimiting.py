@@ -6,11 +6,11 @@ import pytest
 from mixagent.envs.degradation.limiters import box
 from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.measure.analysis import analyse
+from mixagent.pipeline.measure.trees import Trees
 from mixagent.pipeline.restoration import delimiting, table
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.limiter_traces import TRACES, apply_gains, hop_peaks, hop_starts, traces
 from mixagent.pipeline.restoration.table import REPAIRS
-from mixagent.pipeline.restoration.trees import Trees
 from mixagent.pipeline.types import Audio, FloatArray, load
 
 RATE = 44100

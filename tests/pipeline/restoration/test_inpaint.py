@@ -179,11 +179,43 @@ def test_the_crackle_of_a_record_is_told_as_texture_and_left(tmp_path: Path) -> 
     np.testing.assert_array_equal(mended, hurt)
 
 
-def test_a_song_that_begins_and_ends_in_silence_is_left() -> None:
+def test_a_song_that_begins_with_a_note_and_dies_away_is_left() -> None:
     song = _song()
     song[:, : 3 * RATE] = 0
+    song[:, 5 * RATE : 6 * RATE] *= np.linspace(1, 0, RATE, dtype=np.float32) ** 2
     song[:, 6 * RATE :] = 0
     assert _found(song) is None
+
+
+@pytest.mark.parametrize("end", ["start", "end"])
+def test_a_song_that_was_cut_into_is_told_and_left(end: str, tmp_path: Path) -> None:
+    hurt = _song()
+    hurt[:, : RATE // 3] = 0
+    if end == "end":
+        hurt = np.ascontiguousarray(hurt[:, ::-1])
+    found, restored, mended = _restored(hurt, tmp_path)
+    assert f"{'begins' if end == 'start' else 'ends'} in the middle of its music" in found.why
+    assert found.values[f"cut_{end}_s"] == pytest.approx(1 / 3, abs=0.002)
+    assert not restored.applied
+    np.testing.assert_array_equal(mended, hurt)
+
+
+@pytest.mark.parametrize("milliseconds", [8, 30])
+def test_a_dropout_right_behind_the_start_or_before_the_end_is_filled(
+    milliseconds: int, tmp_path: Path
+) -> None:
+    song = _song()
+    hurt = song.copy()
+    count = milliseconds * RATE // 1000
+    gaps = [(700, 700 + count), (song.shape[1] - 700 - count, song.shape[1] - 700)]
+    for start, stop in gaps:
+        hurt[:, start:stop] = 0
+    found, _, mended = _restored(hurt, tmp_path)
+    assert [(g["start"], g["stop"]) for g in found.details["glitches"]] == [
+        (pytest.approx(start, abs=4), pytest.approx(stop, abs=4)) for start, stop in gaps
+    ]
+    for start, stop in gaps:
+        assert np.sqrt(np.mean(mended[:, start:stop] ** 2)) > 0.2 * np.sqrt(np.mean(song[:, start:stop] ** 2))
 
 
 def test_a_song_too_short_for_a_passage_keeps_a_long_gap(tmp_path: Path) -> None:
