@@ -33,15 +33,14 @@ _FLOOR = 1e-11
 _REPEATED_S, _LEAST_LAG_S, _MOST_LAG_S = 0.005, 0.006, 0.065
 
 EDGE_CUES = 2 * SIGNALS + 3 * (SIGNALS + 2) + 17
-BURST_CUES = 4 * SIGNALS + 4
 RESIDUAL_CUES = slice(2, 4)
 """Of an edge, how far the residual stands out of what lies before and behind, in dB."""
 
 LEVEL_CUE = 2 * SIGNALS + (SIGNALS + 2) + SIGNALS
 """Of an edge, by how much the bands are louder behind it than before, their median in dB."""
 
-INSIDE_CUES = slice(8, 10)
-"""Of a burst, how far the residual stands out of what lies before and behind, in dB."""
+RARITY_CUES = slice(EDGE_CUES - 5, EDGE_CUES - 2)
+"""Of an edge, what `rarity` gives."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def find_edges(sums: Float64Array, power: float) -> NDArray[np.int64]:
                 step = min(max(before / behind, behind / before), max(near / far, far / near))
                 strength[q] = max(strength[q], step / _STEP_OVER)
     found = np.zeros(count, np.bool_)
-    reach = 2 * PER_MS
+    reach = PER_MS
     for q in range(reach, count - reach):
         if strength[q] < 1.0:
             continue
@@ -174,7 +173,7 @@ def edge_cues(sums: Float64Array, other: Float64Array, power: float, edges: NDAr
     signals = sums.shape[0]
     out = np.zeros((len(edges), EDGE_CUES), np.float32)
     floor = 1e-8 * power
-    salience = np.zeros(len(edges))
+    salience = np.zeros(len(edges), np.float32)
     for k in range(len(edges)):
         q, column = edges[k], 0
         for s in range(signals):
@@ -221,21 +220,32 @@ def edge_cues(sums: Float64Array, other: Float64Array, power: float, edges: NDAr
         out[k, column + 5] = _db(
             _mean(sums[1], q + _CENTRE, q + 100), _mean(sums[0], q + _CENTRE, q + 100), floor
         )
-    last = EDGE_CUES - 5
+    out[:, RARITY_CUES] = rarity(edges, salience, edges, salience)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def rarity(
+    edges: NDArray[np.int64], salience: FloatArray, others: NDArray[np.int64], of_others: FloatArray
+) -> FloatArray:
+    """How many others are about as salient within half a second and within three, and by how many dB an edge
+    is more so than all of them, float32 (edges, 3); what lies within 12 ms is the same.
+    """
+    out = np.zeros((len(edges), 3), np.float32)
     for k in range(len(edges)):
-        near = far = 0
-        most = -60.0
-        for step in (-1, 1):
-            j = k + step
-            while 0 <= j < len(edges) and abs(edges[j] - edges[k]) < 3000 * PER_MS:
-                apart_q = abs(edges[j] - edges[k])
-                if apart_q > 12 * PER_MS:
-                    alike = salience[j] > salience[k] - 3
-                    far += alike
-                    near += alike and apart_q < 500 * PER_MS
-                    most = max(most, salience[j])
-                j += step
-        out[k, last], out[k, last + 1], out[k, last + 2] = near, far, salience[k] - most
+        most = np.float32(-60.0)
+        first = np.searchsorted(others, edges[k] - 3000 * PER_MS)
+        for j in range(first, len(others)):
+            apart = abs(others[j] - edges[k])
+            if others[j] > edges[k] + 3000 * PER_MS:
+                break
+            if apart <= 12 * PER_MS:
+                continue
+            if of_others[j] > salience[k] - 3:
+                out[k, 0] += apart < 500 * PER_MS
+                out[k, 1] += 1
+            most = max(most, of_others[j])
+        out[k, 2] = salience[k] - most
     return out
 
 
@@ -273,31 +283,3 @@ def with_repetition(cues: FloatArray, x: FloatArray, at: NDArray[np.int64], rate
     for row, frame in zip(cues, at, strict=True):
         row[-2:] = repetition(bends, int(frame), rate)
     return cues
-
-
-@njit(cache=True, nogil=True)
-def burst_cues(sums: Float64Array, power: float, stretches: NDArray[np.int64]) -> FloatArray:
-    """The cues of stretches, (stretches, 2) in quarters, of a channel, float32 (stretches, BURST_CUES)."""
-    signals = sums.shape[0]
-    out = np.zeros((len(stretches), BURST_CUES), np.float32)
-    floor = 1e-8 * power
-    for k in range(len(stretches)):
-        start, stop = stretches[k]
-        third, column = max((stop - start) // 3, 1), 0
-        for s in range(signals):
-            inside = _mean(sums[s], start, stop)
-            out[k, column] = _db(inside, _mean(sums[s], start - 84, start - 4), floor)
-            out[k, column + 1] = _db(inside, _mean(sums[s], stop + 4, stop + 84), floor)
-            out[k, column + 2] = _db(
-                _mean(sums[s], stop - third, stop), _mean(sums[s], start, start + third), floor
-            )
-            out[k, column + 3] = _db(
-                _mean(sums[s], stop + 4, stop + 104), _mean(sums[s], start - 104, start - 4), floor
-            )
-            column += 4
-        inside = _mean(sums[_FOREIGN], start, stop)
-        out[k, column] = (stop - start) / PER_MS
-        out[k, column + 1] = _db(_highest(sums[_FOREIGN], start - 120, start - 4), inside, floor)
-        out[k, column + 2] = _db(_highest(sums[_FOREIGN], stop + 4, stop + 120), inside, floor)
-        out[k, column + 3] = _db(_highest(sums[_FOREIGN], start, stop), inside, floor)
-    return out

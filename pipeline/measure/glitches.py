@@ -15,18 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import scipy.ndimage
 import soxr
 from numba import njit
 from numpy.typing import NDArray
 
 from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.measure.glitch_cues import (
-    INSIDE_CUES,
     LEVEL_CUE,
     RESIDUAL_CUES,
     Quarters,
-    burst_cues,
     edge_cues,
     find_edges,
     measure_quarters,
@@ -56,6 +53,7 @@ _MIRRORED_S, _END_S = 0.1, 0.002
 _TEXTURE_PER_S, _CRACKLE_DB = 2.0, 20.0
 _PEAK_LEAST = 3e-3
 _LEAST_JUMP_DB, _LIKE_JUMP_DB, _LEAST_SCORE = 3.5, 2.5, -5.0
+_LEAST_BURST_MS, _BESIDE_S, _OUT_DB, _ALL_BUT = 3, 0.03, 5.0, 4.0
 _SILENT, _LOUD, _LEAST_CUT_MS, _AT_ONCE_DB, _HELD_DB = 1e-9, 1e-5, 10, 4.0, 20.0
 _ORDER = 32
 _SUB, _SUBS, _FAR = 1024, 5, 5
@@ -294,38 +292,6 @@ def _sharpest(residual: FloatArray, at: int, reach: int) -> int:
     return first + int(np.argmax(np.abs(residual[first : at + reach])))
 
 
-@dataclass(frozen=True)
-class Bursts:
-    """Stretches of a piece that may be something else.
-
-    Attributes:
-        stretches: first frame and the one after the last of each, (bursts, 2).
-        channel: of each.
-        cues: float32 (bursts, BURST_CUES).
-    """
-
-    stretches: NDArray[np.int64]
-    channel: NDArray[np.int64]
-    cues: FloatArray
-
-
-def burst_rows(piece: Piece) -> Bursts:
-    """The stretches of all channels, in order of channel and time."""
-    hop, quarters = piece.hop, piece.quarters
-    longest = round(LONGEST_BURST_S * piece.rate / hop)
-    all_stretches, channels, rows = list[NDArray[np.int64]](), list[NDArray[np.int64]](), list[FloatArray]()
-    for channel, foreign in enumerate(piece.foreign):
-        # A low tone leaves something only now and then.
-        held = scipy.ndimage.maximum_filter1d(foreign, 3)
-        found = find_bursts(held, 1e-5 * piece.rms**2, longest)
-        stretches = np.array([(first * hop, last * hop) for first, last in found], np.int64)
-        stretches = stretches.reshape(-1, 2)
-        all_stretches.append(stretches)
-        channels.append(np.full(len(stretches), channel))
-        rows.append(burst_cues(quarters.sums[channel], quarters.power, stretches // quarters.size))
-    return Bursts(np.concatenate(all_stretches), np.concatenate(channels), np.concatenate(rows))
-
-
 def dropouts(samples: FloatArray, rate: int) -> Iterable[Glitch]:
     """Stretches of next to nothing, which begin and end at once, of samples (channels, frames)."""
     hop = milliseconds(rate)
@@ -403,44 +369,75 @@ class Judge:
 
 @dataclass(frozen=True)
 class GlitchTrees:
-    """The judges of edges as splices and as ends of a jump, and of stretches as bursts."""
+    """The judges of edges: as splices, ends of bursts among them, and as ends of a jump of level."""
 
     splice: Judge
     jump: Judge
-    burst: Judge
 
     @classmethod
     @functools.cache
     def shipped(cls) -> GlitchTrees:
         """Those of `checkpoints/glitches`; raises as `Trees.read`."""
         folder = checkpoint_folder("glitches")
-        return cls(*(Judge.read(folder / name) for name in ("splice", "jump", "burst")))
+        return cls(*(Judge.read(folder / name) for name in ("splice", "jump")))
 
 
 def found_by_trees(piece: Piece, trees: GlitchTrees) -> Iterable[Glitch]:
     """The bursts, jumps and splices of a piece, and its peaks."""
-    bursts = burst_rows(piece)
-    for k in np.flatnonzero(trees.burst.trees(bursts.cues) > trees.burst.threshold):
-        start, stop = bursts.stretches[k]
-        size = float(min(bursts.cues[k, INSIDE_CUES]))
-        yield Glitch(BURST, int(start), int(stop), (int(bursts.channel[k]),), size)
     edges = edge_rows(piece)
-    scores = trees.splice.trees(edges.cues)
+    scores, jump_scores = trees.splice.trees(edges.cues), trees.jump.trees(edges.cues)
     peaks = np.abs(piece.residual[edges.channel, edges.at])
-    broken = (scores > trees.splice.threshold) & (peaks > _PEAK_LEAST * piece.rms)
-    jump_scores = trees.jump.trees(edges.cues)
+    scores[peaks < _PEAK_LEAST * piece.rms] = -np.inf
     for channel in range(len(piece.samples)):
         mine = np.flatnonzero(edges.channel == channel)
-        for pair in jump_pairs(edges.at[mine], edges.cues[mine], jump_scores[mine], piece.rate):
+        at, cues, left = edges.at[mine], edges.cues[mine], scores[mine]
+        for pair in jump_pairs(at, cues, jump_scores[mine], piece.rate):
             if pair.score > trees.jump.threshold:
-                first, last = mine[pair.first], mine[pair.last]
-                broken[[first, last]] = False
-                yield Glitch(JUMP, int(edges.at[first]), int(edges.at[last]), (channel,), pair.size_db)
-    for k in np.flatnonzero(edges.cues[:, RESIDUAL_CUES].min(axis=1) > _CRACKLE_DB):
-        yield Glitch(_PEAK, int(edges.at[k]), int(edges.at[k]) + 1, (int(edges.channel[k]),), _CRACKLE_DB)
-    for k in np.flatnonzero(broken):
-        at, size = int(edges.at[k]), float(min(edges.cues[k, RESIDUAL_CUES]))
-        yield Glitch(SPLICE, at, at + 1, (int(edges.channel[k]),), size)
+                left[[pair.first, pair.last]] = -np.inf
+                yield Glitch(JUMP, int(at[pair.first]), int(at[pair.last]), (channel,), pair.size_db)
+        for first, last, size_db in burst_ends(piece, channel, at, left, trees.splice.threshold):
+            left[[first, last]] = -np.inf
+            yield Glitch(BURST, int(at[first]), int(at[last]), (channel,), size_db)
+        sharp = cues[:, RESIDUAL_CUES].min(axis=1)
+        for k in np.flatnonzero(left > trees.splice.threshold):
+            yield Glitch(SPLICE, int(at[k]), int(at[k]) + 1, (channel,), float(sharp[k]))
+        for k in np.flatnonzero(sharp > _CRACKLE_DB):
+            yield Glitch(_PEAK, int(at[k]), int(at[k]) + 1, (channel,), float(sharp[k]))
+
+
+def burst_ends(
+    piece: Piece, channel: int, at: NDArray[np.int64], scores: FloatArray, threshold: float
+) -> Iterable[tuple[int, int, float]]:
+    """Pairs of a channel's edges between which something else stands: their rows, and how far it stands out
+    of what lies on either side, in dB. One of the two is sure, the other all but.
+    """
+    foreign, hop = piece.foreign[channel], piece.hop
+    floor, used = 1e-8 * piece.rms**2, -1
+    longest, side = LONGEST_BURST_S * piece.rate, round(_BESIDE_S * piece.rate / hop)
+    likely = np.flatnonzero(scores > threshold - _ALL_BUT)
+    for k, first in enumerate(likely):
+        start = int(at[first]) // hop
+        for last in likely[k + 1 :]:
+            if at[last] - at[first] > longest:
+                break
+            stop = int(at[last]) // hop
+            if (
+                first <= used
+                or stop - start < _LEAST_BURST_MS
+                or max(scores[first], scores[last]) < threshold
+            ):
+                continue
+            inside = foreign[start + 1 : stop]
+            beside = max(_average(foreign, start - side, start), _average(foreign, stop + 1, stop + 1 + side))
+            over_db = 10 * np.log10((float(np.median(inside)) + floor) / (beside + floor))
+            if over_db > _OUT_DB:
+                used = int(last)
+                yield int(first), int(last), float(over_db)
+
+
+def _average(values: FloatArray, start: int, stop: int) -> float:
+    part = values[max(start, 0) : stop]
+    return float(part.mean()) if part.size else 0.0
 
 
 def residuals(samples: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -564,34 +561,3 @@ def find_dropouts(power: FloatArray, least: float, longest: int) -> list[tuple[i
 
 
 _FALL, _STAY = 10**-3.4, 10**-2.4
-
-
-@njit(cache=True, nogil=True)
-def find_bursts(foreign: FloatArray, least: float, longest: int) -> list[tuple[int, int]]:
-    """Stretches of four cells and more that stand out of the 30 ms before and behind them: first cell and
-    the one after the last.
-    """
-    found = [(0, 0)][:0]
-    cell, count = 32, len(foreign)
-    while cell < count - 34:
-        before = _mean(foreign, cell - 30, cell)
-        most = max(2 * before, _most(foreign, cell - 3, cell), least)
-        if foreign[cell] < most or _mean(foreign, cell, cell + 2) < 3 * before:
-            cell += 1
-            continue
-        level = _mean(foreign, cell, cell + 4)
-        start, stop = cell, cell + 1
-        while stop < count and foreign[stop] > max(most, _HELD * level) and stop - start <= longest:
-            stop += 1
-        if stop - start > longest or stop - start < 4 or stop + 32 > count:
-            cell += 1
-            continue
-        # An edge may share its cell with what is beside it.
-        behind, level = _mean(foreign, stop + 1, stop + 31), _mean(foreign, start, stop)
-        cell = stop
-        if level > _OUT * max(before, behind):
-            found.append((start, stop + 1))
-    return found
-
-
-_OUT, _HELD = 4.0, 0.1

@@ -9,7 +9,7 @@ gone, the other says what it was.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from mixagent.pipeline.measure.glitches import (
     SPLICE,
     Glitch,
     find_glitches,
-    residuals,
 )
 from mixagent.pipeline.restoration.base import Found, Restored
 from mixagent.pipeline.restoration.gap_filling import (
@@ -47,15 +46,11 @@ _NAMES = {
 _SEAM_S = 0.0025
 _LONGEST_ALONE_S = 0.2
 _SEARCHED_S = 150.0
-_FINDING = 0.8
-_HEARD_S, _NEAR_S = 0.4, 0.025
-_ALIKE, _HEARD = 0.45, 6
 
 
 def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found | None:
     """The glitches of a source; kinds that it is full of are its texture, told and left alone."""
-    told = find_glitches(source, lambda share: progress(_FINDING * share))
-    told = replace(told, glitches=tuple(_without_music(source, told.glitches, progress)))
+    told = find_glitches(source, progress)
     longest = round(LONGEST_FILLED_S * source.rate)
     left = [g for g in told.glitches if g.kind == DROPOUT and g.stop - g.start > longest]
     mended = [g for g in told.glitches if g not in left]
@@ -84,34 +79,6 @@ def find(source: AudioSource, analysis: Analysis, progress: Progress) -> Found |
         "texture": list(told.texture),
     }
     return Found(" ".join(said), values, details)
-
-
-def _without_music(source: AudioSource, glitches: Sequence[Glitch], progress: Progress) -> Iterator[Glitch]:
-    """Glitches without those that the song has again where it sounds alike: those are music."""
-    searched = _Searched(source, [])
-    for k, glitch in enumerate(glitches):
-        progress(_FINDING + (1 - _FINDING) * k / len(glitches))
-        if glitch.kind == DROPOUT or not _comes_again(source, searched, glitch):
-            yield glitch
-
-
-def _comes_again(source: AudioSource, searched: _Searched, glitch: Glitch) -> bool:
-    end = glitch.stop if glitch.kind == BURST else glitch.start + 1
-    here = _sharpest(source, glitch.start, end, glitch.channels)
-    lags = searched.near(glitch.start, end).passages(glitch.start, end, _HEARD)
-    return any(
-        _sharpest(source, glitch.start + lag, end + lag, glitch.channels) > _ALIKE * here for lag in lags
-    )
-
-
-def _sharpest(source: AudioSource, start: int, stop: int, channels: Sequence[int]) -> float:
-    """Largest magnitude of the prediction residual near a stretch."""
-    rate = source.rate
-    first = max(start - round(_HEARD_S * rate), 0)
-    residual, _ = residuals(source.read(first, stop + round(_HEARD_S * rate)))
-    near = round(_NEAR_S * rate)
-    part = residual[list(channels), max(start - first - near, 0) : stop - first + near]
-    return float(np.abs(part).max(initial=0.0))
 
 
 def _clock(frame: int, rate: int) -> str:
