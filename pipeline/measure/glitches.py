@@ -54,6 +54,7 @@ _TEXTURE_PER_S, _CRACKLE_DB = 2.0, 20.0
 _PEAK_LEAST = 3e-3
 _LEAST_JUMP_DB, _LIKE_JUMP_DB, _LEAST_SCORE = 3.5, 2.5, -5.0
 _LEAST_BURST_MS, _BESIDE_S, _OUT_DB, _ALL_BUT = 3, 0.03, 5.0, 4.0
+_ONE_S, _CROWD_S, _CROWD, _SHARE, _USUAL_SCORE = 0.02, 30.0, 4, 0.5, -1.0
 _SILENT, _LOUD, _LEAST_CUT_MS, _AT_ONCE_DB, _HELD_DB = 1e-9, 1e-5, 10, 4.0, 20.0
 _ORDER = 32
 _SUB, _SUBS, _FAR = 1024, 5, 5
@@ -387,6 +388,8 @@ def found_by_trees(piece: Piece, trees: GlitchTrees) -> Iterable[Glitch]:
     edges = edge_rows(piece)
     scores, jump_scores = trees.splice.trees(edges.cues), trees.jump.trees(edges.cues)
     peaks = np.abs(piece.residual[edges.channel, edges.at])
+    likely = scores > trees.splice.threshold - _ALL_BUT
+    scores[likely] -= asked_more(edges.at, scores, edges.at[likely], piece.rate)
     scores[peaks < _PEAK_LEAST * piece.rms] = -np.inf
     for channel in range(len(piece.samples)):
         mine = np.flatnonzero(edges.channel == channel)
@@ -403,6 +406,32 @@ def found_by_trees(piece: Piece, trees: GlitchTrees) -> Iterable[Glitch]:
             yield Glitch(SPLICE, int(at[k]), int(at[k]) + 1, (channel,), float(sharp[k]))
         for k in np.flatnonzero(sharp > _CRACKLE_DB):
             yield Glitch(_PEAK, int(at[k]), int(at[k]) + 1, (channel,), float(sharp[k]))
+
+
+def asked_more(at: NDArray[np.int64], scores: FloatArray, places: NDArray[np.int64], rate: int) -> FloatArray:
+    """How much more is asked of edges at some places of a song that has its like around: half of what the
+    fourth best of the others within 30 s has over a usual song's.
+
+    Args:
+        at: frames of all edges of the song, of all channels.
+        scores: of each.
+        places: frames that are asked about.
+        rate: in Hz.
+    """
+    more = np.zeros(len(places), np.float32)
+    if not len(at):
+        return more
+    order = np.argsort(at, kind="stable")
+    firsts = np.flatnonzero(np.diff(at[order], prepend=-rate) > _ONE_S * rate)
+    best, event = np.maximum.reduceat(scores[order], firsts), at[order][firsts]
+    for k, place in enumerate(places):
+        low, high = np.searchsorted(event, (place - _CROWD_S * rate, place + _CROWD_S * rate))
+        apart = np.abs(event[low:high] - place) > _ONE_S * rate
+        others = best[low:high][apart]
+        if len(others) >= _CROWD:
+            fourth = np.partition(others, len(others) - _CROWD)[len(others) - _CROWD]
+            more[k] = _SHARE * max(fourth - _USUAL_SCORE, 0.0)
+    return more
 
 
 def burst_ends(
