@@ -40,7 +40,7 @@ AROUND_S, BESIDE_S, NEAR_S = 3.5, 0.5, 0.002
 HELD = 4
 """One song in so many is held back."""
 
-ALARMS_PER_10_MINUTES = {"splice": 0.65, "jump": 0.5}
+ALARMS_PER_10_MINUTES = {"splice": 0.65, "jump": 0.3}
 """False alarms on the songs held back that set the thresholds."""
 
 Random = np.random.Generator

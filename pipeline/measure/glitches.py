@@ -113,8 +113,10 @@ def find_glitches(source: AudioSource, progress: Progress) -> Glitches:
             if start <= at < start + chunk and end_frames < at <= end < frames - end_frames:
                 found.append(replace(glitch, start=at, stop=end))
         progress(min(start + chunk, frames) / frames)
-    judged = _judged(found, rate, frames / rate)
-    return replace(judged, cut=tuple(cut_ends(source)))
+    cut = tuple(cut_ends(source))
+    ends = [end for one in cut for end in (one.start, one.stop)]
+    apart = [g for g in found if all(abs(g.start - end) > 0.005 * rate for end in ends)]
+    return replace(_judged(apart, rate, frames / rate), cut=cut)
 
 
 def _mirrored(source: AudioSource, first: int, last: int) -> tuple[FloatArray, int]:
