@@ -1,0 +1,69 @@
+"""The interface of agents, and the helpers that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from mixagent.conductor.state import Move
+from mixagent.conductor.studio import Heard, Studio
+
+NOTHING = 0.02
+"""A concern up to here asks for nothing."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What an agent may see when it is asked for a move.
+
+    Attributes:
+        studio: the song's parts behind the chain.
+        heard: the render that stands.
+        values: the settings that stand, without what is neutral.
+        held: names of parameters that are not to be moved.
+        step: the share of a move that is to be tried, 0 to 1.
+    """
+
+    studio: Studio
+    heard: Heard
+    values: Mapping[str, float]
+    held: Collection[str]
+    step: float = 1.0
+
+    def may_move(self, name: str) -> bool:
+        """True for a parameter that the chain has and nobody holds."""
+        return name in self.studio.space and name not in self.held
+
+    def value(self, name: str) -> float:
+        """The value that stands."""
+        return self.values.get(name, self.studio.space[name].neutral)
+
+    def moved(self, name: str, by: float) -> dict[str, float]:
+        """A parameter's value and `by` times the step on top, within its range; {} where it is held."""
+        if not self.may_move(name):
+            return {}
+        parameter = self.studio.space[name]
+        return {name: min(max(self.value(name) + by * self.step, parameter.low), parameter.high)}
+
+
+class Agent(Protocol):
+    """Answers for a few figures."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the graph."""
+
+    @property
+    def owns(self) -> tuple[str, ...]:
+        """Patterns of the parameters that it may move."""
+
+    @property
+    def opinions(self) -> tuple[str, ...]:
+        """Dimensions of a voice's opinion score that it is asked about where they are low."""
+
+    def concern(self, heard: Heard) -> float:
+        """How far its figures are from where they should be: 0 for nothing to do."""
+
+    def propose(self, desk: Desk) -> Move | None:
+        """A move that it expects to better its figures; None where it knows none."""
