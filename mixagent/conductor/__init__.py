@@ -1,1 +1,1 @@
-"""The conductor: agents that listen to a render, move the chain's parameters and keep what measures better."""
+"""The conductor: agents that hear renders, move the chain's parameters and keep what measures better."""

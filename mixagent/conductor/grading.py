@@ -38,4 +38,7 @@ def verdict(before: Grade, after: Grade, concern: float, left: float) -> tuple[b
     for model, opinion in after.voice.items():
         if opinion < before.voice.get(model, opinion) - LOST_OPINION:
             return False, f"the voice's {model} fell from {before.voice[model]:.2f} to {opinion:.2f}"
-    return True, f"its figure fell from {concern:.2f} to {left:.2f}, the blind reward rose to {after.blind:.3f}"
+    return (
+        True,
+        f"its figure fell from {concern:.2f} to {left:.2f}, the blind reward rose to {after.blind:.3f}",
+    )

@@ -120,7 +120,9 @@ def decide(means: Means, state: State) -> State:
         reasons = {**state.reasons, **dict.fromkeys(last.move.values, last.move.reason)}
         settings = means.studio.settings({**state.settings, **last.move.values}).changed()
         kept = {key: why for key, why in reasons.items() if key in settings}
-        return replace(state, settings=settings, reasons=kept, grade=last.grade, idle=0, move=None, tried=None)
+        return replace(
+            state, settings=settings, reasons=kept, grade=last.grade, idle=0, move=None, tried=None
+        )
     step = state.steps.get(name, STEPS[0])
     following = next((share for share in STEPS if share < step), 0.0)
     steps = {**state.steps, name: following}
@@ -182,7 +184,7 @@ def _asked(dimensions: tuple[str, ...], voice: Mapping[str, float], until: float
     if until is None:
         return 0.0
     low = [until - voice[name] for name in dimensions if name in voice]
-    return max([0.0, *low]) / 4.0
+    return max([0.0, *low])
 
 
 def _tried(means: Means, state: State) -> dict[str, float]:

@@ -26,7 +26,16 @@ from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Levelled, Programme, measure_programme
 from mixagent.pipeline.dsp.streaming import Processor, process_blocks
 from mixagent.pipeline.dsp.transients import TransientShaper
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Combination, Float64Array, FloatArray, Shifted, Stems, blocks
+from mixagent.pipeline.types import (
+    BLOCK_FRAMES,
+    AudioSource,
+    Combination,
+    Float64Array,
+    FloatArray,
+    Shifted,
+    Stems,
+    blocks,
+)
 
 Levels = Mapping[str, Programme]
 """The programme level of each stem by name, and of the mix under `mix`."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from mixagent.conductor.state import Move
 from mixagent.conductor.studio import Heard, Studio
 
-NOTHING = 0.02
-"""A concern up to here asks for nothing."""
+NOTHING = 0.25
+"""A concern up to here, in dB, asks for nothing: nobody hears it."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,21 @@ class Desk:
         """The value that stands."""
         return self.values.get(name, self.studio.space[name].neutral)
 
-    def moved(self, name: str, by: float) -> dict[str, float]:
-        """A parameter's value and `by` times the step on top, within its range; {} where it is held."""
-        if not self.may_move(name):
-            return {}
-        parameter = self.studio.space[name]
-        return {name: min(max(self.value(name) + by * self.step, parameter.low), parameter.high)}
+    def moved(self, moves: Mapping[str, float]) -> dict[str, float]:
+        """Values of those parameters that may move, with the step's share of these moves on top, in range."""
+        values = {}
+        for name, move in moves.items():
+            if self.may_move(name):
+                parameter = self.studio.space[name]
+                wanted = self.value(name) + self.step * (move - parameter.neutral)
+                values[name] = min(max(wanted, parameter.low), parameter.high)
+        return values
+
+
+def size(moves: Iterable[float]) -> float:
+    """Root mean square of moves."""
+    known = list(moves)
+    return math.sqrt(sum(move**2 for move in known) / len(known)) if known else 0.0
 
 
 class Agent(Protocol):
@@ -63,7 +73,7 @@ class Agent(Protocol):
         """Dimensions of a voice's opinion score that it is asked about where they are low."""
 
     def concern(self, heard: Heard) -> float:
-        """How far its figures are from where they should be: 0 for nothing to do."""
+        """How far its figures are from where they should be, in dB: 0 for nothing to do."""
 
     def propose(self, desk: Desk) -> Move | None:
         """A move that it expects to better its figures; None where it knows none."""

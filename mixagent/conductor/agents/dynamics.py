@@ -2,39 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mixagent.conductor.agents.base import NOTHING, Desk
 from mixagent.conductor.state import Move
 from mixagent.conductor.studio import Heard
-from mixagent.pipeline.finished.measures import GROUPS, MEASURES
+from mixagent.pipeline.finished.answers import answer
 
-RAISED_DB = 1.5
-RATIO = 0.5
-_PUNCH = tuple(MEASURES[place].name for place in GROUPS["punch"])
+RIDE = "master.ride_db"
+"""Sections are not heard in the loudest parts: what was decided of them stands."""
 
 
 @dataclass(frozen=True)
 class DynamicsAgent:
-    """Attacks and compression of the master."""
+    """Attacks of the master and of its bands."""
 
     name: str = "dynamics"
-    owns: tuple[str, ...] = ("master.transient_*", "master.expand_ratio", "master.comp_*", "drum_bus.comp_*")
+    owns: tuple[str, ...] = ("master.transient_*", "*_band.transient_*")
     opinions: tuple[str, ...] = ("discontinuity", "loudness")
 
     def concern(self, heard: Heard) -> float:
-        """Punch outside of finished music, in spreads."""
-        return heard.grade.outside.get("punch", 0.0)
+        """The largest move of attacks that the render still calls for, in dB."""
+        return max([0.0, *(abs(move) for name, move in _answered(heard).items() if name.endswith("_db"))])
 
     def propose(self, desk: Desk) -> Move | None:
-        """Attacks raised where the song is flat, a gentle compressor where peaks stand out."""
+        """Attacks raised or lowered to the inner edge."""
         concern = self.concern(desk.heard)
-        if concern <= NOTHING or desk.heard.judgement is None:
-            return None
-        if desk.heard.judgement.mean_of(_PUNCH) < 0:
-            values = desk.moved("master.transient_attack_db", RAISED_DB)
-            reason = "the attacks stand less out than in finished music"
-        else:
-            values = desk.moved("master.comp_ratio", RATIO)
-            reason = "peaks stand further out than in finished music"
+        values = desk.moved(_answered(desk.heard)) if concern > NOTHING else {}
+        reason = "the attacks do not yet stand out as in finished music"
         return Move(self.name, values, reason, concern) if values else None
+
+
+def _answered(heard: Heard) -> Mapping[str, float]:
+    if heard.judgement is None:
+        return {}
+    answered = answer(heard.judgement).dynamics
+    return {name: move for name, move in answered.items() if name != RIDE}

@@ -59,10 +59,10 @@ class PhaseAgent:
     opinions: tuple[str, ...] = ()
 
     def concern(self, heard: Heard) -> float:
-        """Decibels of lows that are lost to cancellation, in units of what is worth a move."""
+        """Decibels of lows that are lost to cancellation."""
         found = alignment(heard)
-        rise = 0.0 if found is None else found.rise_db / LEAST_RISE_DB
-        return max(rise if rise >= 1.0 else 0.0, heard.grade.mono_loss_db / MONO_LOSS_DB)
+        rise_db = 0.0 if found is None else found.rise_db
+        return max(rise_db if rise_db >= LEAST_RISE_DB else 0.0, heard.grade.mono_loss_db)
 
     def propose(self, desk: Desk) -> Move | None:
         """Lows made mono where the channels cancel; else the stem whose move raises the lows most."""
@@ -81,7 +81,9 @@ class PhaseAgent:
         turned = (desk.value(names[1]) > 0) != found.inverted
         values = {names[0]: desk.value(names[0]) + found.later_ms, names[1]: float(turned)}
         what = "turned round" if found.inverted else "out of step"
-        reason = f"the lows of {found.stem} are {what} against the rest: {found.rise_db:.1f} dB of them are lost"
+        reason = (
+            f"the lows of {found.stem} are {what} against the rest: {found.rise_db:.1f} dB of them are lost"
+        )
         return Move(self.name, values, reason, concern)
 
 

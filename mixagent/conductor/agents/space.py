@@ -1,54 +1,43 @@
-"""The space agent: the width of each band as finished music has it."""
+"""The space agent: the width and the balance of each band as finished music has them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from mixagent.conductor.agents.base import NOTHING, Desk
+from mixagent.conductor.agents.base import NOTHING, Desk, size
 from mixagent.conductor.state import Move
-from mixagent.conductor.studio import INNER, Heard
+from mixagent.conductor.studio import Heard
 from mixagent.pipeline.chain.parameters import GRAPHIC_HZ
-from mixagent.pipeline.finished.band import Judgement
-from mixagent.pipeline.finished.measures import GROUPS, MEASURES
-
-MOST_DB = 3.0
-_GRAPHIC = {f"width_{hz}": f"graphic.width_{hz}_db" for hz in GRAPHIC_HZ}
+from mixagent.pipeline.finished.answers import answer
 
 
 @dataclass(frozen=True)
 class SpaceAgent:
-    """Sides against mid, third octave by third octave."""
+    """Sides against mid, and right against left, third octave by third octave."""
 
     name: str = "space"
-    owns: tuple[str, ...] = ("graphic.width_*",)
+    owns: tuple[str, ...] = ("graphic.width_*", "graphic.balance_*")
     opinions: tuple[str, ...] = ()
 
     def concern(self, heard: Heard) -> float:
-        """Width outside of finished music, in spreads."""
-        return heard.grade.outside.get("width", 0.0)
+        """What the render's width and balance still call for, root mean square over the bands."""
+        answered = _answered(heard)
+        sides = [
+            answered.get(f"graphic.{what}_{hz}_db", 0.0) for what in ("width", "balance") for hz in GRAPHIC_HZ
+        ]
+        return size(sides)
 
     def propose(self, desk: Desk) -> Move | None:
-        """Each band's sides to the inner edge."""
+        """Each band to the inner edge."""
         concern = self.concern(desk.heard)
-        if concern <= NOTHING or desk.heard.judgement is None:
-            return None
-        values: dict[str, float] = {}
-        for name, gain_db in width_moves_db(desk.heard.judgement).items():
-            values |= desk.moved(_GRAPHIC[name], gain_db)
-        return Move(self.name, values, "the sides are not yet where finished music has them", concern) if values else None
+        values = desk.moved(_answered(desk.heard)) if concern > NOTHING else {}
+        reason = "the sides are not yet where finished music has them"
+        return Move(self.name, values, reason, concern) if values else None
 
 
-def width_moves_db(judgement: Judgement) -> dict[str, float]:
-    """By measure of width, the gain of the sides to the inner edge, within `MOST_DB`; those over half a dB."""
-    moves = {}
-    for place in GROUPS["width"]:
-        name, deviation = MEASURES[place].name, float(judgement.deviations[place])
-        if name not in _GRAPHIC or not np.isfinite(deviation):
-            continue
-        beyond = np.sign(deviation) * max(abs(deviation) - INNER, 0.0)
-        gain_db = float(np.clip(-beyond * judgement.band.spread[place], -MOST_DB, MOST_DB))
-        if abs(gain_db) >= 0.5:
-            moves[name] = gain_db
-    return moves
+def _answered(heard: Heard) -> Mapping[str, float]:
+    if heard.judgement is None:
+        return {}
+    answered = answer(heard.judgement)
+    return {**answered.width, **answered.balance}

@@ -1,0 +1,135 @@
+"""`mixagent master --conductor`: what was decided, bettered by agents that hear renders of the loudest parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from mixagent.pipeline.chain.parameters import REPAIR, ParameterSpace
+from mixagent.pipeline.errors import ModelMissingError
+from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.graph.runner import Result, Stage, StageContext
+from mixagent.policies.base import Context, Decision
+from mixagent.report.model import ConductorSection
+from mixagent.report.serial import from_json
+from mixagent.session.request import Conducting
+from mixagent.session.results import Results
+from mixagent.session.stages import heard_song
+
+if TYPE_CHECKING:
+    from mixagent.conductor.state import State
+    from mixagent.reward.quality import Rater
+
+STAGE = "conduct"
+
+
+@dataclass(frozen=True)
+class Conduct:
+    """What is conducted.
+
+    Attributes:
+        context: what the policy was shown.
+        begun: what was decided, bent to references and goal.
+        held: names of parameters that stay: set by hand, or moved by a goal.
+        asked: what the user asked of the conductor.
+    """
+
+    context: Context
+    begun: Decision
+    held: tuple[str, ...]
+    asked: Conducting
+
+
+def conducting_stage(conduct: Conduct, heard: Iterable[str], restoration: float) -> Stage:
+    """The stage that conducts; `conducted` reads its result.
+
+    Args:
+        conduct: what is conducted.
+        heard: names of the hearing stages.
+        restoration: how much of it is applied, 0..1.
+    """
+    settings = {
+        "begun": conduct.begun.settings.changed(),
+        "reasons": dict(conduct.begun.reasons),
+        "held": sorted(conduct.held),
+        "renders": conduct.asked.renders,
+        "until": conduct.asked.until,
+        "restoration": restoration,
+        "target": asdict(conduct.context.target),
+    }
+    return Stage(STAGE, conduct_settings, tuple(heard), settings)
+
+
+def conducted(conduct: Conduct, result: Result) -> tuple[Decision, ConductorSection]:
+    """The decision that the conductor came to, and the report's section on it."""
+    values = result.values
+    settings = conduct.context.space.settings(values["settings"])
+    return Decision(settings, values["reasons"]), from_json(ConductorSection, values["section"], STAGE)
+
+
+def conduct_settings(context: StageContext) -> dict[str, Any]:
+    """Settings that measure better than those that were begun with, or these."""
+    from mixagent.conductor.graph import Means
+    from mixagent.conductor.runner import run
+    from mixagent.conductor.state import State
+    from mixagent.conductor.studio import Studio
+    from mixagent.policies.trial import song_cases
+    from mixagent.reward.model import load_reward
+
+    wanted = context.settings
+    heard = heard_song(Results(context.inputs), wanted["restoration"])
+    shown = heard.context(LoudnessTarget(**wanted["target"]))
+    begun = State(wanted["begun"], wanted["reasons"])
+    cases = song_cases(heard.stems, heard.analysis, shown.target)
+    if not cases:
+        return _told(replace(begun, over="the song is silent or too short to judge a render by"))
+    studio = Studio(cases, shown.space, load_reward(), shown.measures, _raters(wanted["until"]))
+    held = frozenset((*wanted["held"], *_repairs(shown.space)))
+    means = Means(studio, held, wanted["renders"], wanted["until"])
+    end = run(means, begun, lambda _, state: context.progress(min(state.renders / means.renders, 1.0)))
+    return _told(end)
+
+
+def _repairs(space: ParameterSpace) -> list[str]:
+    """The repairs' amounts: the parts are repaired already."""
+    return [parameter.name for parameter in space if parameter.where == REPAIR]
+
+
+def _raters(until: float | None) -> dict[str, Rater]:
+    """What grades the voice, where a grade was asked for and its weights are here."""
+    from mixagent.pipeline.models import nisqa_path
+    from mixagent.reward.quality import Nisqa
+
+    if until is None:
+        return {}
+    try:
+        return {"nisqa": Nisqa(nisqa_path())}
+    except ModelMissingError:
+        return {}
+
+
+def _told(end: State) -> dict[str, Any]:
+    rounds = [
+        {
+            "agent": each.move.agent,
+            "values": dict(each.move.values),
+            "reason": each.move.reason,
+            "concern_before": each.move.concern,
+            "concern_after": each.concern,
+            "blind": each.grade.blind,
+            "kept": each.kept,
+            "why": each.why,
+        }
+        for each in end.rounds
+    ]
+    section = {
+        "renders": end.renders,
+        "blind_before": None if end.begun is None else end.begun.blind,
+        "blind_after": None if end.grade is None else end.grade.blind,
+        "voice_before": {} if end.begun is None else dict(end.begun.voice),
+        "voice_after": {} if end.grade is None else dict(end.grade.voice),
+        "rounds": rounds,
+        "over": end.over,
+    }
+    return {"settings": dict(end.settings), "reasons": dict(end.reasons), "section": section}
