@@ -166,7 +166,7 @@ def spool(parts: Iterable[FloatArray], path: Path, rate: int, channels: int) -> 
 
 @dataclass(frozen=True)
 class Shifted:
-    """A source that plays `later` frames later, under 0 earlier, of the same length; silence fills the gap."""
+    """A source that plays `later` frames later, under 0 earlier; silence fills the gap."""
 
     source: AudioSource
     later: int

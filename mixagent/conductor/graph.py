@@ -105,7 +105,9 @@ def render(means: Means, state: State) -> State:
 
 def grade(means: Means, state: State) -> State:
     """What the move's render is worth beside what stands, as a round."""
-    assert state.move is not None and state.tried is not None and state.grade is not None
+    assert state.move is not None
+    assert state.tried is not None
+    assert state.grade is not None
     after = AGENTS[state.move.agent].concern(means.studio.hear(_tried(means, state)))
     kept, why = verdict(state.grade, state.tried, state.move.concern, after)
     made = Round(state.move, state.tried, after, kept, why)

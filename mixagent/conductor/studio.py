@@ -150,7 +150,7 @@ class Studio:
         for pair in pairs:
             assert pair.stems_after is not None
             rows.append(measures_of(pair.after.analysis, pair.stems_after.analyses))
-        return np.mean(rows, axis=0, dtype=np.float32)
+        return np.asarray(np.mean(rows, axis=0), np.float32)
 
     def _opinions(self, pairs: Sequence[RenderPair]) -> dict[str, float]:
         voices = [_voice(pair.stems_after) for pair in pairs]
@@ -179,7 +179,7 @@ def outside(judgement: Judgement) -> dict[str, float]:
 
 
 def voice_masked_db(rows: FloatArray) -> float | None:
-    """How far the other stems' excitation lies over the voice's at 1 to 5 kHz, in dB; None without a voice."""
+    """How far the others' excitation lies over the voice's at 1 to 5 kHz, in dB; None without a voice."""
     if not stems_sounding(measure_stems(rows))[ROLES.index("vocals")]:
         return None
     powers = db_to_power(rows[1:, : 2 * THIRDS].astype(np.float64))

@@ -1,4 +1,4 @@
-"""`mixagent master --conductor`: what was decided, bettered by agents that hear renders of the loudest parts."""
+"""`mixagent master --conductor`: what was decided, bettered by agents that hear the loudest parts rendered."""
 
 from __future__ import annotations
 

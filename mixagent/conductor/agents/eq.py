@@ -40,7 +40,7 @@ class EqAgent:
         else:
             values, reason = (
                 desk.moved(_answered(desk.heard)),
-                "the render is not yet where finished music is",
+                "its tone is not yet that of finished music",
             )
         return Move(self.name, values, reason, max(tone_db, masking_db)) if values else None
 

@@ -127,7 +127,7 @@ def _best(name: str, lows: dict[str, list[Float64Array]], others: list[str], rat
 
 
 def _cross(low: Float64Array, other: Float64Array, reach: int) -> Float64Array:
-    """Correlation sums of `low` moved later by −reach … reach frames with `other`, both (channels, frames)."""
+    """Correlation sums of `low`, moved later by −reach … reach frames, with `other`; (channels, frames)."""
     size = 1 << int(np.ceil(np.log2(low.shape[1] + reach + 1)))
     spectra = np.fft.rfft(other, size) * np.conj(np.fft.rfft(low, size))
     whole = np.fft.irfft(spectra.sum(axis=0), size)
