@@ -68,7 +68,7 @@ def plan(means: Means, state: State) -> State:
         return replace(state, over=reason, agenda=(), move=None)
     heard = means.studio.hear(state.settings)
     concerns = {
-        name: agent.concern(heard) + _asked(agent.opinions, state.grade.voice, means.until)
+        name: agent.concern(heard) + _asked(agent.dimensions, state.grade.voice, means.until)
         for name, agent in AGENTS.items()
         if state.steps.get(name, STEPS[0]) > 0.0
     }
@@ -88,6 +88,7 @@ def propose(name: str, means: Means, state: State) -> State:
         means.studio.hear(state.settings),
         state.settings,
         means.held,
+        AGENTS[name].owns,
         state.steps.get(name, STEPS[0]),
     )
     move = AGENTS[name].propose(desk)
@@ -109,7 +110,7 @@ def grade(means: Means, state: State) -> State:
     assert state.tried is not None
     assert state.grade is not None
     after = AGENTS[state.move.agent].concern(means.studio.hear(_tried(means, state)))
-    kept, why = verdict(state.grade, state.tried, state.move.concern, after)
+    kept, why = verdict(state.grade, state.tried, state.move, after)
     made = Round(state.move, state.tried, after, kept, why)
     return replace(state, rounds=(*state.rounds, made))
 

@@ -32,6 +32,21 @@ class Grade:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What a move has to show beside its agent's own figure.
+
+    Attributes:
+        blind: by how much the blind reward has to rise. Less than the default is within what a dither moves.
+        outside: by how many spreads, summed over the groups, the song has to come nearer to finished music.
+        stems: the same of the stems, about 1 at the outer edge.
+    """
+
+    blind: float = 0.002
+    outside: float = 0.0
+    stems: float = 0.0
+
+
+@dataclass(frozen=True)
 class Move:
     """Values that an agent would like parameters to have.
 
@@ -40,12 +55,14 @@ class Move:
         values: by parameter, in its unit.
         reason: one short clause.
         concern: the figure that the agent answers for, before the move.
+        proof: what its render has to show.
     """
 
     agent: str
     values: Mapping[str, float]
     reason: str
     concern: float
+    proof: Proof = field(default_factory=Proof)
 
 
 @dataclass(frozen=True)
@@ -109,9 +126,13 @@ class State:
         fields = dict(data)
         for name in ("grade", "begun", "tried"):
             fields[name] = None if data[name] is None else Grade(**data[name])
-        fields["move"] = None if data["move"] is None else Move(**data["move"])
+        fields["move"] = None if data["move"] is None else _move(data["move"])
         fields["rounds"] = tuple(
-            Round(**{**each, "move": Move(**each["move"]), "grade": Grade(**each["grade"])})
+            Round(**{**each, "move": _move(each["move"]), "grade": Grade(**each["grade"])})
             for each in data["rounds"]
         )
         return cls(**{**fields, "agenda": tuple(data["agenda"])})
+
+
+def _move(data: Mapping[str, Any]) -> Move:
+    return Move(**{**data, "proof": Proof(**data["proof"])})

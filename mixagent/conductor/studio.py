@@ -51,12 +51,16 @@ class Heard:
             for a song that was not measured.
         stems: `measures_of` mix and roles, mean over the parts, (1 + roles, ROW); None without stems.
         pairs: the renders beside their inputs.
+        values: the settings that were rendered, without what is neutral.
+        opinions: what other policies would set, by their names.
     """
 
     grade: Grade
     judgement: Judgement | None
     stems: FloatArray | None
     pairs: tuple[RenderPair, ...]
+    values: Mapping[str, float]
+    opinions: Mapping[str, Mapping[str, float]]
 
 
 class Studio:
@@ -68,6 +72,7 @@ class Studio:
         reward: what grades; terms that need the original are not asked.
         song: measures of the whole song; None where it was not measured.
         raters: models that give the voice an opinion score, by name.
+        opinions: what other policies would set, by their names, without what is neutral.
         rendered: called after every render; may raise to cancel.
     """
 
@@ -78,11 +83,13 @@ class Studio:
         reward: RewardModel,
         song: SongMeasures | None,
         raters: Mapping[str, Rater] | None = None,
+        opinions: Mapping[str, Mapping[str, float]] | None = None,
         rendered: Callable[[], None] | None = None,
     ) -> None:
         self.space, self.song, self.cases = space, song, tuple(cases)
         self._materials = tuple(Material(case, space) for case in cases)
         self._reward, self._raters, self._rendered = blind_part(reward), dict(raters or {}), rendered
+        self._others = dict(opinions or {})
         self._heard: dict[tuple[tuple[str, float], ...], Heard] = {}
 
     def settings(self, values: Mapping[str, float]) -> Settings:
@@ -111,7 +118,7 @@ class Studio:
         try:
             pairs = tuple(each.render_pair(settings, stems=self.has_stems) for each in self._materials)
         except ChainError:
-            return Heard(Grade(-math.inf, {}), None, None, ())
+            return Heard(Grade(-math.inf, {}), None, None, (), settings.changed(), self._others)
         blind = float(np.mean([score.blind for score in self._reward.score_batch(pairs)]))
         judgement = self._judged(pairs)
         rows = self._rows(pairs) if self.has_stems else None
@@ -123,9 +130,9 @@ class Studio:
             masked_db=None if rows is None else voice_masked_db(rows),
             lows_db=_lows_db(mid_side),
             mono_loss_db=_mono_loss_db(pairs),
-            voice=self._opinions(pairs),
+            voice=self._graded(pairs),
         )
-        return Heard(grade, judgement, rows, pairs)
+        return Heard(grade, judgement, rows, pairs, settings.changed(), self._others)
 
     @cached_property
     def _before(self) -> SongMeasures:
@@ -152,7 +159,7 @@ class Studio:
             rows.append(measures_of(pair.after.analysis, pair.stems_after.analyses))
         return np.asarray(np.mean(rows, axis=0), np.float32)
 
-    def _opinions(self, pairs: Sequence[RenderPair]) -> dict[str, float]:
+    def _graded(self, pairs: Sequence[RenderPair]) -> dict[str, float]:
         voices = [_voice(pair.stems_after) for pair in pairs]
         heard = [voice for voice in voices if voice is not None]
         if not self._raters or not heard:

@@ -1,4 +1,4 @@
-"""`mixagent master --conductor`: what was decided, bettered by agents that hear the loudest parts rendered."""
+"""`master --conductor`: what was decided, bettered by agents that hear the loudest parts rendered."""
 
 from __future__ import annotations
 
@@ -33,12 +33,14 @@ class Conduct:
         begun: what was decided, bent to references and goal.
         held: names of parameters that stay: set by hand, or moved by a goal.
         asked: what the user asked of the conductor.
+        opinions: names of other policies that are asked too.
     """
 
     context: Context
     begun: Decision
     held: tuple[str, ...]
     asked: Conducting
+    opinions: tuple[str, ...] = ()
 
 
 def conducting_stage(conduct: Conduct, heard: Iterable[str], restoration: float) -> Stage:
@@ -55,6 +57,7 @@ def conducting_stage(conduct: Conduct, heard: Iterable[str], restoration: float)
         "held": sorted(conduct.held),
         "renders": conduct.asked.renders,
         "until": conduct.asked.until,
+        "opinions": list(conduct.opinions),
         "restoration": restoration,
         "target": asdict(conduct.context.target),
     }
@@ -84,11 +87,19 @@ def conduct_settings(context: StageContext) -> dict[str, Any]:
     cases = song_cases(heard.stems, heard.analysis, shown.target)
     if not cases:
         return _told(replace(begun, over="the song is silent or too short to judge a render by"))
-    studio = Studio(cases, shown.space, load_reward(), shown.measures, _raters(wanted["until"]))
+    opinions = {name: _opinion(name, shown) for name in wanted["opinions"]}
+    raters = _raters(wanted["until"])
+    studio = Studio(cases, shown.space, load_reward(), shown.measures, raters, opinions)
     held = frozenset((*wanted["held"], *_repairs(shown.space)))
     means = Means(studio, held, wanted["renders"], wanted["until"])
     end = run(means, begun, lambda _, state: context.progress(min(state.renders / means.renders, 1.0)))
     return _told(end)
+
+
+def _opinion(policy: str, shown: Context) -> dict[str, float]:
+    from mixagent.policies import load_policy
+
+    return load_policy(policy).decide(shown).settings.changed()
 
 
 def _repairs(space: ParameterSpace) -> list[str]:
