@@ -1,6 +1,6 @@
 """A second opinion: what another policy would do with the song, taken over whole where it measures better.
 
-The blind reward and what is left outside of finished music are weak judges of settings, each by itself. Of two
+Blind reward and distance from finished music are weak judges of settings, each by itself. Of two
 policies they tell the better one on most songs where both speak clearly: chosen on validation songs, see
 `scripts/benchmark_conductor.py`.
 """
