@@ -5,8 +5,8 @@
     mixagent corpus build --cases CASES --split test --count 12 --seed 12 --set disorder_share=1 …
     python scripts/benchmark_conductor.py CASES [--split test] [--policies band mix] [--output runs/conductor]
 
-A case is a damaged excerpt of a finished song in our own stems. A row is a policy, alone and with the conductor
-on top of it; the same excerpt is what the conductor hears rendered.
+A case is a damaged excerpt of a finished song in our own stems, which is also what the conductor hears
+rendered. A row is a policy, alone and with the conductor on top of it.
 
 recovery   share of the distance to the original undone (`reward/recovery.py`), mean over cases; the original
            is not asked by policy or conductor
@@ -89,7 +89,7 @@ def _recovery(material: Material, values: dict[str, float] | Any) -> float:
 def table(rows: Sequence[Row]) -> str:
     """A row a policy and kind of case."""
     lines = [
-        "| policy | cases | alone % | with the conductor % | difference % | worse | worst % | outside | renders |",
+        "| policy | cases | alone % | conductor % | difference % | worse | worst % | outside | renders |",
         "|---|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
     kinds = {"damaged": lambda row: not row["scrambled"], "scrambled": lambda row: row["scrambled"]}
@@ -152,9 +152,7 @@ def main() -> None:
     rows = read_lines(path)
     print(table(rows))
     seconds = np.median([row["seconds"] for row in rows], axis=0)
-    print(
-        f"CPU seconds, median: {seconds[0]:.2f} for a policy's decision, {seconds[1]:.2f} for the conductor"
-    )
+    print(f"CPU seconds, median: {seconds[0]:.2f} a decision, {seconds[1]:.2f} the conductor")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -82,7 +83,7 @@ def test_a_state_is_numbers_and_words_alone_and_comes_back_from_json() -> None:
 def test_a_run_follows_its_routes_and_ends_within_its_renders() -> None:
     walked: list[tuple[str, State]] = []
     end = run(Means(two_takes(0.0, True), renders=3), State({}, {}), lambda *left: walked.append(left))
-    for (node, state), (then, _) in zip(walked, walked[1:], strict=False):
+    for (node, state), (then, _) in itertools.pairwise(walked):
         assert following(node, state) == then
         assert then in ROUTES[node]
     assert end.over

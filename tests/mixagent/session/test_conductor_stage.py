@@ -46,5 +46,5 @@ def test_a_grade_without_a_conductor_is_refused_in_one_line(mixagent, song: Path
 def test_silence_is_mastered_as_decided(mixagent, tmp_path: Path) -> None:
     song = tmp_path / "silence.wav"
     soundfile.write(song, np.zeros((2 * 44100, 2)), 44100)
-    report = conducted(mixagent, song, "--conductor")
-    assert report["decision"]["conductor"]["renders"] == 0
+    ran = mixagent("master", song, "--separator", "none", "--json", "--conductor")
+    assert json.loads(ran.out)["decision"]["conductor"]["renders"] == 0
