@@ -25,6 +25,9 @@ START = "plan"
 STEPS = (1.0, 0.5)
 """The shares of a move that are tried, one after the other, before its agent is heard no more."""
 
+OVERALL = ("nisqa", "distillmos", "judge")
+"""The scores of a voice as a whole; all that are known have to be as high as is asked."""
+
 IDLE_ROUNDS = 2
 """So many rounds in a row that brought nothing end a run."""
 
@@ -172,9 +175,9 @@ def drawn() -> str:
 def _over(means: Means, state: State) -> str:
     """Why the run is over; empty while it is not."""
     assert state.grade is not None
-    opinion = state.grade.voice.get("nisqa")
-    if means.until is not None and opinion is not None and opinion >= means.until:
-        return f"the voice is graded {opinion:.2f}"
+    overall = [state.grade.voice[name] for name in OVERALL if name in state.grade.voice]
+    if means.until is not None and overall and min(overall) >= means.until:
+        return f"the voice is graded {min(overall):.2f}"
     if state.renders >= means.renders:
         return f"{state.renders} renders were made"
     if state.idle >= IDLE_ROUNDS * len(STEPS):

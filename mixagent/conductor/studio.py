@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mixagent.conductor.judges import Judge
 from mixagent.conductor.state import Grade
 from mixagent.envs.cases import Case
 from mixagent.envs.mixing import Material
@@ -29,7 +30,7 @@ from mixagent.pipeline.render import ChainError
 from mixagent.pipeline.types import Audio, Float64Array, FloatArray
 from mixagent.policies.trial import blind_part
 from mixagent.reward.model import RewardModel
-from mixagent.reward.quality import Rater, levelled
+from mixagent.reward.quality import levelled
 from mixagent.reward.render_pair import AnalysedStems, RenderPair
 
 LOWS_HZ = 150.0
@@ -71,7 +72,7 @@ class Studio:
         space: of the settings.
         reward: what grades; terms that need the original are not asked.
         song: measures of the whole song; None where it was not measured.
-        raters: models that give the voice an opinion score, by name.
+        judges: of the voice.
         opinions: what other policies would set, by their names, without what is neutral.
         rendered: called after every render; may raise to cancel.
     """
@@ -82,13 +83,13 @@ class Studio:
         space: ParameterSpace,
         reward: RewardModel,
         song: SongMeasures | None,
-        raters: Mapping[str, Rater] | None = None,
+        judges: Sequence[Judge] = (),
         opinions: Mapping[str, Mapping[str, float]] | None = None,
         rendered: Callable[[], None] | None = None,
     ) -> None:
         self.space, self.song, self.cases = space, song, tuple(cases)
         self._materials = tuple(Material(case, space) for case in cases)
-        self._reward, self._raters, self._rendered = blind_part(reward), dict(raters or {}), rendered
+        self._reward, self._judges, self._rendered = blind_part(reward), tuple(judges), rendered
         self._others = dict(opinions or {})
         self._heard: dict[tuple[tuple[str, float], ...], Heard] = {}
 
@@ -160,17 +161,17 @@ class Studio:
         return np.asarray(np.mean(rows, axis=0), np.float32)
 
     def _graded(self, pairs: Sequence[RenderPair]) -> dict[str, float]:
-        voices = [_voice(pair.stems_after) for pair in pairs]
-        heard = [voice for voice in voices if voice is not None]
-        if not self._raters or not heard:
+        voices = [voice for pair in pairs if (voice := _voice(pair.stems_after)) is not None]
+        if not self._judges:
             return {}
-        told: dict[str, float] = {}
-        for name, rater in self._raters.items():
-            monos = [(levelled(voice), voice.rate) for voice in heard]
-            scores = [rater.rate(mono[None], rate)[0] for mono, rate in monos if mono is not None]
-            if scores:
-                told[name] = float(np.mean(scores))
-        return told
+        scores: dict[str, list[float]] = {}
+        for voice in voices:
+            mono = levelled(voice)
+            if mono is not None:
+                for judge in self._judges:
+                    for name, score in judge.grade(mono, voice.rate).items():
+                        scores.setdefault(name, []).append(score)
+        return {name: float(np.mean(found)) for name, found in scores.items()}
 
 
 def outside(judgement: Judgement) -> dict[str, float]:

@@ -18,11 +18,13 @@ from mixagent.conductor.agents.phase import LEAST_RISE_DB, PhaseAgent, alignment
 from mixagent.conductor.agents.table import AGENTS
 from mixagent.conductor.grading import verdict
 from mixagent.conductor.graph import END, NODES, ROUTES, START, Means, drawn, following
+from mixagent.conductor.judges import OwnJudge
 from mixagent.conductor.runner import run
 from mixagent.conductor.state import Grade, Move, Proof, State
 from mixagent.conductor.studio import Heard, Studio
 from mixagent.envs.cases import measure_case
 from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.types import Audio, Stems
 from mixagent.reward.model import load_reward
@@ -210,3 +212,49 @@ def test_lows_that_cancel_between_the_channels_are_made_mono() -> None:
     move = PhaseAgent().propose(desk(studio, PhaseAgent()))
     assert move is not None
     assert move.values == {"master.mono_below_hz": 120.0}
+
+
+# --- judges ----------------------------------------------------------------------------------------
+
+
+class Steady:
+    """A judge that gives every voice one score."""
+
+    def __init__(self, score: float) -> None:
+        self.score = score
+
+    def grade(self, mono: np.ndarray, rate: int) -> Mapping[str, float]:
+        assert mono.ndim == 1
+        return {"nisqa": self.score, "coloration": 1.0}
+
+
+def sung(judge: Steady) -> Studio:
+    voice = np.stack([0.2 * np.sin(2 * np.pi * 440 * np.arange(3 * RATE) / RATE)] * 2).astype(np.float32)
+    return studio_of({"vocals": voice, "other": music(3.0).samples}, judges=[judge])
+
+
+def test_a_voice_that_is_good_enough_ends_a_run_at_its_first_render() -> None:
+    end = run(Means(sung(Steady(4.6)), until=4.5), State({}, {}))
+    assert (end.renders, end.rounds) == (1, ())
+    assert end.over == "the voice is graded 4.60"
+
+
+def test_a_coloured_voice_is_the_equaliser_s_first(monkeypatch) -> None:
+    seen: list[State] = []
+    run(Means(sung(Steady(2.0)), until=4.5), State({}, {}), lambda _, state: seen.append(state))
+    assert seen[0].agenda[0] == "eq"
+
+
+def test_a_user_s_own_judge_is_read_and_one_that_is_none_is_told(tmp_path) -> None:
+    torch = pytest.importorskip("torch")
+
+    class Loud(torch.nn.Module):
+        def forward(self, heard: torch.Tensor) -> torch.Tensor:
+            return 1.0 + heard.abs().mean(dim=1)
+
+    torch.jit.script(Loud()).save(str(tmp_path / "own.pt"))
+    grade = OwnJudge.load(tmp_path / "own.pt").grade(np.full(RATE, 0.5, np.float32), RATE)
+    assert grade["judge"] == pytest.approx(1.5, abs=0.05)
+    (tmp_path / "none.pt").write_text("no module")
+    with pytest.raises(ModelMissingError, match="no TorchScript module"):
+        OwnJudge.load(tmp_path / "none.pt")
