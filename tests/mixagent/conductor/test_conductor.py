@@ -245,6 +245,7 @@ def test_a_coloured_voice_is_the_equaliser_s_first(monkeypatch) -> None:
     assert seen[0].agenda[0] == "eq"
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_a_user_s_own_judge_is_read_and_one_that_is_none_is_told(tmp_path) -> None:
     torch = pytest.importorskip("torch")
 
