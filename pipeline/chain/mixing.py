@@ -15,7 +15,7 @@ from types import MappingProxyType
 import numpy as np
 import pedalboard
 
-from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.chain.parameters import BUSES, Settings
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.board import BoardProcessor
 from mixagent.pipeline.dsp.cascade import Cascade, first_order_high_pass
@@ -30,8 +30,6 @@ from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, Flo
 
 Levels = Mapping[str, Programme]
 """The programme level of each stem by name, and of the mix under `mix`."""
-
-BUSES: Mapping[str, str] = {"drums": "drum_bus", "vocals": "vocal_bus"}
 
 CARVING: Mapping[str, float] = MappingProxyType({LOW_MID.name: 0.5})
 """A strip's low-mid cut works the further down the deeper it is: at 6 dB from the band's usual level on, at

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from mixagent import __version__
 from mixagent.daw.project import SUFFIXES
-from mixagent.pipeline.chain.mixing import BUSES
-from mixagent.pipeline.chain.parameters import Settings, repair_amounts
+from mixagent.pipeline.chain.parameters import BUSES, Settings, repair_amounts
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures

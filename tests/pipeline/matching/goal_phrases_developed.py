@@ -7,7 +7,8 @@ written and holds those that were not.
 DEVELOPED: list[tuple[str, list[str]]] = [
     # Several at once
     (
-        "vocal up front, less boxy guitars, keep the intro quiet, louder chorus, −9 LUFS, cassette, not too bright",
+        "vocal up front, less boxy guitars, keep the intro quiet, louder chorus, −9 LUFS, cassette, "
+        "not too bright",
         [
             "vocals level +|vocals presence +",
             "other mud -",
