@@ -56,7 +56,9 @@ def goal_schema() -> dict[str, Any]:
         "words": {"type": "string", "description": "as they stand in the goal"},
         "scope": _object(scope, required=()),
         "what": {"enum": [*get_args(What)]},
-        "name": {"enum": sorted({"", ALL, *table.dimensions, *table.styles, *_named("genre"), *_named("platform")})},
+        "name": {
+            "enum": sorted({"", ALL, *table.dimensions, *table.styles, *_named("genre"), *_named("platform")})
+        },
         "direction": {"enum": [*get_args(Direction)]},
         "steps": {"type": "number", "minimum": -LARGEST, "maximum": LARGEST},
         "amount": {
@@ -155,7 +157,10 @@ def _scope(row: Mapping[str, Any], table: Vocabulary) -> Scope:
     stem = _among(row.get("stem"), (None, *table.stems), "stem")
     section = _among(row.get("section"), (None, *SECTIONS), "section")
     parts = {
-        term.instrument.part for terms in table.terms.values() for term in terms if term.instrument is not None
+        term.instrument.part
+        for terms in table.terms.values()
+        for term in terms
+        if term.instrument is not None
     }
     part = str(row.get("part") or "")
     return Scope(stem, part if part in parts and stem else "", section)

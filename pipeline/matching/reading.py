@@ -8,7 +8,8 @@ word      asks for a step more or less of a dimension by itself
 noun      names a dimension: it wants a modifier, or a word of a dimension that reaches it ("loud highs")
 stem      is what the rest is about, or a fader where a modifier or a word of loudness says so
 section   is where the rest is to be
-genre     names a shipped profile, whose tone and width the master is brought towards; a style moves dimensions
+genre     names a shipped profile, whose tone and width the master is brought towards; a style moves
+          dimensions
 
 What takes away goes on over "and", to nouns and faults: "less harsh and muddy" wants less of both. Nothing
 is passed over: each word is in a piece, of a filler's kind, or among what was not understood.
@@ -20,6 +21,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import copysign, log2, prod
 
 from mixagent.pipeline.matching.goals import (
@@ -27,7 +29,6 @@ from mixagent.pipeline.matching.goals import (
     LARGEST,
     LEVEL,
     Amount,
-    Conflict,
     Corrected,
     Direction,
     Goal,
@@ -192,14 +193,14 @@ def _read_tokens(tokens: Sequence[Token], spelling: bool) -> _Read:
 
 
 def _carry(carried: Sequence[Item], group: Group) -> None:
-    """"In the chorus, bring the guitars up": what was said before the comma is what this is about."""
+    """ "In the chorus, bring the guitars up": what was said before the comma is what this is about."""
     group.sections = group.sections or [item for item in carried if item.term.kind == "section"]
     group.stems = group.stems or [item for item in carried if item.term.kind == "stem"]
     group.leading = True
 
 
 def _plain(text: str) -> tuple[str, list[str]]:
-    """The text in small letters without control characters, each letter in its place, and what is to be said."""
+    """The text in small letters, each in its place, without control characters, and what is to be said."""
     problems, letters = [], []
     strange = 0
     for letter in text:
@@ -576,7 +577,7 @@ class _Reader:
         self._amounts()
 
     def _beside(self, bare: Sequence[Item]) -> None:
-        """Nouns beside a style ask for more ("vinyl warmth"); beside a target they are its ("youtube level")."""
+        """Nouns beside a style ask for more ("vinyl warmth"), those beside a target are its own."""
         last = self.group.set_pieces[-1]
         if last.what in ("genre", "mood", "era"):
             self.group.asks += [Ask((item,), item.term.meaning, item.term.steps) for item in bare]
@@ -596,9 +597,7 @@ class _Reader:
             ask = (faults or open_asks)[-1]
             changed = replace(ask, items=(*self.modifiers, *ask.items), steps=ask.steps * factor)
             group.asks[group.asks.index(ask)] = changed
-        elif group.stems and not group.asks:
-            group.asks.append(Ask(tuple(self.modifiers), "level", factor))
-        elif group.sections and not group.asks:
+        elif (group.stems and not group.asks) or (group.sections and not group.asks):
             group.asks.append(Ask(tuple(self.modifiers), "level", factor))
         elif group.asks and not any(item.words in table.negations for item in self.modifiers):
             # "More drums up": said twice, or how much of it: "vocals up a bit".
@@ -670,14 +669,14 @@ def _together(modifiers: Sequence[Item]) -> float:
 
 def _inherit(groups: Sequence[Group]) -> None:
     """Scopes that are said once for several groups: "the chorus wider and brighter"."""
-    for before, group in zip(groups, groups[1:], strict=False):
+    for before, group in pairwise(groups):
         if not group.sections and before.leading:
             group.sections = [*before.sections]
         plain = all(ask.word for ask in group.asks) and bool(group.asks)
         if not group.stems and plain and before.leading and not any(ask.own for ask in group.asks):
             group.stems = [*before.stems]
             group.leading = True
-    for group, following in reversed(list(zip(groups, groups[1:], strict=False))):
+    for group, following in reversed([*pairwise(groups)]):
         plain = all(ask.word for ask in group.asks) and bool(group.asks)
         if plain and not group.stems and not group.sections and not following.leading:
             group.stems = [*following.stems]
@@ -793,4 +792,3 @@ def _language(tokens: Sequence[Token], lost: Sequence[Item]) -> str:
 
 def _is_latin(word: str) -> bool:
     return all("LATIN" in unicodedata.name(letter, "") for letter in word)
-

@@ -15,7 +15,7 @@ CEILING_DBTP = (-20.0, 0.0)
 
 
 def settled(pieces: Sequence[Piece]) -> tuple[tuple[Piece, ...], tuple[Conflict, ...], tuple[str, ...]]:
-    """What is to be done of all that was asked for: the pieces, the conflicts, and lines on what was bounded."""
+    """The pieces that are to be done, the conflicts, and a line for each figure that was bounded."""
     conflicts: list[Conflict] = []
     told: list[str] = []
     kept: list[Piece] = []
