@@ -45,4 +45,5 @@ def section_words(row: SectionRow) -> str:
     sure = f", perhaps {row.likely}" if row.likely and row.likely != row.label else ""
     level = "" if row.lufs is None else f", {number(row.lufs, 1)} LUFS"
     differs = f": {'; '.join(row.differs)}" if row.differs else ""
-    return f"{clock(row.start_s)}–{clock(row.stop_s)} {row.label} ({row.letter}){sure}{level}{differs}"
+    stretch = f"{clock(round(row.start_s))}–{clock(round(row.stop_s))}"
+    return f"{stretch} {row.label} ({row.letter}){sure}{level}{differs}"

@@ -93,7 +93,7 @@ def goal_from_dict(text: str, data: Mapping[str, Any]) -> Goal:
     for row in rows[:MOST_PIECES]:
         try:
             pieces.append(_piece(text, row))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError) as error:
             problems.append(f"a piece was left out: {str(error).splitlines()[0][:120]}")
     kept, conflicts, bounded = settled(pieces)
     lost = data.get("not_understood")
@@ -116,20 +116,28 @@ def _named(kind: str) -> set[str]:
     return {term.meaning for terms in vocabulary().terms.values() for term in terms if term.kind == kind}
 
 
-def _piece(text: str, row: Mapping[str, Any]) -> Piece:
+def _mapping(value: Any, what: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"its {what} is of no shape that is known")
+    return value
+
+
+def _piece(text: str, given: Any) -> Piece:
     """One piece.
 
     Raises:
-        ValueError, TypeError, KeyError: the table does not hold it; the message says what.
+        ValueError, TypeError: the table does not hold it; the message says what.
     """
-    table = vocabulary()
+    table, row = vocabulary(), _mapping(given, "content")
+    if missing := [name for name in ("words", "what", "direction") if name not in row]:
+        raise ValueError(f"it has no {missing[0]}")
     words = str(row["words"])
     spans = _spans(text, words)
     if not spans:
         raise ValueError(f"its words “{words[:40]}” do not stand in the goal")
     what = _among(row["what"], get_args(What), "kind of piece")
     direction = _among(row["direction"], get_args(Direction), "direction")
-    scope = _scope(row.get("scope") or {}, table)
+    scope = _scope(_mapping(row.get("scope") or {}, "scope"), table)
     name = str(row.get("name", ""))
     _check_name(what, name, direction, table)
     amount = _amount(row.get("amount"))
@@ -199,7 +207,8 @@ def _steps(value: Any, direction: str) -> float:
 def _amount(row: Any) -> Amount | None:
     if row is None:
         return None
-    value, unit = float(row["value"]), _among(row["unit"], get_args(Unit), "unit")
+    row = _mapping(row, "amount")
+    value, unit = float(row.get("value", math.nan)), _among(row.get("unit"), get_args(Unit), "unit")
     if not math.isfinite(value):
         raise ValueError("its figure is no number")
     return Amount(value if unit in ("LUFS", "dBTP") else abs(value), unit)
