@@ -8,9 +8,10 @@ from functools import partial
 from mixagent.pipeline.chain.parameters import REPAIR, ParameterSpace, Settings
 from mixagent.pipeline.chain.section_settings import SectionSettings
 from mixagent.pipeline.matching.section_goals import section_settings
-from mixagent.policies.base import Decision, with_overrides
-from mixagent.report.model import FeedbackSection, SearchSection
+from mixagent.policies.base import Context, Decision, with_overrides
+from mixagent.report.model import ConductorSection, FeedbackSection, SearchSection
 from mixagent.session.analyse import AnalysedSong, Job
+from mixagent.session.conducting import Conduct, conducted, conducting_stage
 from mixagent.session.guidance import Guidance, known_guidance
 from mixagent.session.request import Request
 from mixagent.session.results import Results
@@ -26,6 +27,7 @@ class Decided:
         guidance: what references and goal come to.
         decision: what the policy decided, as it was bent to them, before the amount is applied.
         search: how a search bettered it; None where none ran.
+        conductor: what the conductor's agents tried; None where there was none.
         feedback: how the feedback loop revised it; None where it was left out.
         sections: what holds in stretches of the song beside the settings, before the amount is applied.
         unplaced: what a goal asks of sections and is not done, a line each.
@@ -35,6 +37,7 @@ class Decided:
     guidance: Guidance
     decision: Decision
     search: SearchSection | None = None
+    conductor: ConductorSection | None = None
     feedback: FeedbackSection | None = None
     sections: tuple[SectionSettings, ...] = ()
     unplaced: tuple[str, ...] = ()
@@ -66,9 +69,12 @@ def decide(job: Job, song: AnalysedSong) -> Decided:
         search = Search(context, decision, tuple(request.config.chain), request.search, request.seed)
         stage = searching_stage(search, song.heard.results, request.restoration)
         decision, section = searched(search, job.run.stages([*song.hearing, stage])[stage.name])
-    decision = by_hand(guidance.decided(decision, song.heard.measures))
-    sections, unplaced = _by_section(guidance, song, decision.settings.space)
-    return Decided(request, guidance, decision, section, None, request.sections or sections, unplaced)
+    bent = by_hand(guidance.decided(decision, song.heard.measures))
+    sections, unplaced = _by_section(guidance, song, bent.settings.space)
+    decided = Decided(
+        request, guidance, bent, section, sections=request.sections or sections, unplaced=unplaced
+    )
+    return decided if request.conductor is None else _conducted(job, song, decided, context, decision)
 
 
 def _by_section(
@@ -78,6 +84,28 @@ def _by_section(
     if guidance.goal is None or not guidance.goal.of_sections:
         return (), ()
     return section_settings(guidance.goal, song.heard.results.sections, space)
+
+
+def _conducted(job: Job, song: AnalysedSong, decided: Decided, context: Context, unbent: Decision) -> Decided:
+    """What the conductor makes of a decision; what was set by hand and what a goal moved stays."""
+    request, begun = decided.request, decided.decision
+    assert request.conductor is not None
+    bent = [name for name, value in begun.settings.changed().items() if value != unbent.settings[name]]
+    goal = bent if request.goal is not None else []
+    # What references say is not another policy's to change.
+    free = request.references is None and request.matchering is None and not decided.guidance.matchering
+    held = (*request.config.chain, *goal, *decided.guidance.kept(begun.settings.space))
+    conduct = Conduct(context, begun, held, request.conductor, _others(job, song) if free else ())
+    stage = conducting_stage(conduct, song.heard.results, request.restoration)
+    decision, section = conducted(conduct, job.run.stages([*song.hearing, stage])[stage.name])
+    return replace(decided, decision=decision, conductor=section)
+
+
+def _others(job: Job, song: AnalysedSong) -> tuple[str, ...]:
+    """The policies whose opinion the conductor hears; one that sets stems only where the stems are known."""
+    known = len(song.heard.stems.parts) > 2
+    names = ["reading", *(["mix"] if known else [])]
+    return tuple(name for name in names if name != job.policy.name)
 
 
 def _with_repairs(decision: Decision, results: Results) -> Decision:
