@@ -43,16 +43,30 @@ MOST_WORDS = 200
 """Words of a goal that are read."""
 
 _TOKEN = re.compile(
-    r"(?P<figure>[-+]?\d+(?:[.,]\d+)?\s*"
-    r"(?:lufs|lkfs|dbtp|dbfs|decibels?|db|lu|percent|times|x)\b|[-+]?\d+(?:[.,]\d+)?\s*%|[-+]?\d+(?:[.,]\d+)?(?![\w'&]))"
+    r"(?P<figure>(?:half an?|an?|one|two|three|four|five|six) (?:decibels?|db)\b|[-+]?\d+(?:[.,]\d+)?\s*"
+    r"(?:lufs|lkfs|dbtp|dbfs|decibels?|db|lu|percent|times|x|khz|hz|k)\b|[-+]?\d+(?:[.,]\d+)?\s*%|[-+]?\d+(?:[.,]\d+)?(?![\w'&]))"
     r"|(?P<word>\w+(?:['&]\w+)*)"
-    r"|(?P<stop>[,;.!?/:\n()]+)"
+    r"|(?P<stop>[,;.!?/\n()]+)"
 )
-_FIGURE = re.compile(r"([-+]?\d+(?:[.,]\d+)?)\s*(\D*)")
+_FIGURE = re.compile(r"([-+]?\d+(?:[.,]\d+)?|[a-z ]+(?= d))\s*(\D*)")
+_SPELT = {
+    "half a": 0.5,
+    "half an": 0.5,
+    "a": 1,
+    "an": 1,
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+}
 _UNITS = {
     "lufs": "LUFS", "lkfs": "LUFS", "dbtp": "dBTP", "dbfs": "dBTP", "db": "dB", "decibel": "dB",
     "decibels": "dB", "lu": "LU", "%": "%", "percent": "%", "times": "x", "x": "x", "": "",
 }  # fmt: skip
+_HZ = {"hz": 1.0, "khz": 1000.0, "k": 1000.0}
+_BANDS = ((200.0, "bass"), (500.0, "mud"), (5000.0, "presence"))
 _FACTORS = {"twice": 2.0, "double": 2.0, "triple": 3.0, "half": 0.5, "thrice": 3.0}
 _OTHER_LANGUAGE = 0.5
 _CONTROLS = {"Cc", "Cf", "Co", "Cn", "Cs"}
@@ -121,6 +135,7 @@ class Group:
         asks: what it asks for.
         stems, sections: what it is about.
         excepted: the stems that it is not about.
+        against: what it is held against.
         lost: items that were not understood.
         leading: whether what it is about comes before what it asks for.
     """
@@ -131,6 +146,7 @@ class Group:
     stems: list[Item] = field(default_factory=list)
     sections: list[Item] = field(default_factory=list)
     excepted: list[Item] = field(default_factory=list)
+    against: list[Item] = field(default_factory=list)
     lost: list[Item] = field(default_factory=list)
     leading: bool = False
     taking: bool = False
@@ -260,13 +276,21 @@ def _item(matched: Sequence[tuple[Match, int, int]], at: int) -> Item:
         return item
     figure = _FIGURE.match(match.words)
     assert figure is not None
-    number = figure.group(1)
+    number, unit = figure.group(1), figure.group(2).strip()
+    value = float(_SPELT[number]) if number in _SPELT else float(number.replace(",", "."))
+    if unit in _HZ:
+        return replace(item, term=Term("noun", _band(_HZ[unit] * abs(value))))
     return replace(
         item,
-        value=float(number.replace(",", ".")),
-        unit=_UNITS[figure.group(2).strip()],
+        value=value,
+        unit=_UNITS[unit],
         signed=number[0] in "+-",
     )
+
+
+def _band(hz: float) -> str:
+    """The dimension that a frequency belongs to."""
+    return next((name for below_hz, name in _BANDS if hz < below_hz), "brightness")
 
 
 def _chosen(matched: Sequence[tuple[Match, int, int]], at: int, before_noun: bool) -> Term:
@@ -311,6 +335,12 @@ def _read_clause(clause: Sequence[Item]) -> list[Group]:
         if held and (asks or (item is None and not groups)):
             groups.append(Group(held))
             held = []
+        elif groups and _names_both(held):
+            # "Add warmth to the vocals and air to the strings".
+            groups.append(
+                Group([*(each for each in groups[-1].items if each.term.kind == "modifier"), *held])
+            )
+            held = []
     if held and groups:
         groups[-1].items += held
     taking = False
@@ -318,6 +348,12 @@ def _read_clause(clause: Sequence[Item]) -> list[Group]:
         _read(group, taking)
         taking = group.taking
     return groups
+
+
+def _names_both(items: Sequence[Item]) -> bool:
+    """True for a dimension together with a stem or section of its own."""
+    kinds = {item.term.kind for item in items}
+    return "noun" in kinds and bool({"stem", "section"} & kinds)
 
 
 def _read(group: Group, taking: bool) -> None:
@@ -332,13 +368,16 @@ def _read(group: Group, taking: bool) -> None:
 
 
 def _excepting(group: Group, items: Sequence[Item]) -> list[Item]:
-    """The items without the stems that an exception is about: those that follow it at once."""
+    """The items without what an exception is about, and without what the rest is held against."""
     kept: list[Item] = []
-    excepting = False
+    excepting = comparing = False
     for item in items:
         kind = item.term.kind
+        comparing = kind == "comparison" or (comparing and kind in ("stem", "section", "filler", "joining"))
         if kind == "exception":
             excepting = True
+        elif comparing:
+            group.against.append(item)
         elif excepting and kind == "stem":
             group.excepted.append(item)
         elif not excepting or kind not in ("filler", "joining"):
@@ -605,6 +644,9 @@ class _Reader:
             away = min(factor, ask.steps) if ask.own is not None else ask.steps
             steps = copysign(ask.steps * factor, away)
             group.asks[-1] = replace(ask, items=(*ask.items, *self.modifiers), steps=steps)
+        elif not group.asks and all(item.words in table.sizes for item in self.modifiers):
+            big = replace(self.modifiers[-1], term=Term("style", "big"))
+            group.set_pieces.append(_style(big, factor, self.modifiers[:-1]))
         elif not group.set_pieces:
             group.lost += [item for item in self.modifiers if item.term.kind == "modifier"]
         self.modifiers = []
@@ -651,6 +693,12 @@ def _settle(group: Group) -> None:
         else:
             sized.append(ask)
     group.asks = sized
+    if group.against and group.asks:
+        last = group.asks[-1]
+        about = (replace(item, term=Term("filler")) for item in group.against)
+        group.asks[-1] = replace(last, items=(*last.items, *about))
+    elif group.against:
+        group.lost += group.against
 
 
 def _says_no(modifiers: Sequence[Item], item: Item) -> bool:
@@ -672,7 +720,8 @@ def _inherit(groups: Sequence[Group]) -> None:
     for before, group in pairwise(groups):
         if not group.sections and before.leading:
             group.sections = [*before.sections]
-        plain = all(ask.word for ask in group.asks) and bool(group.asks)
+        levels = any(ask.name == "level" for ask in before.asks)
+        plain = all(ask.word or not levels for ask in group.asks) and bool(group.asks)
         if not group.stems and plain and before.leading and not any(ask.own for ask in group.asks):
             group.stems = [*before.stems]
             group.leading = True

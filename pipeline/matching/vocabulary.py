@@ -18,6 +18,7 @@ Kind = Literal[
     "statement",
     "keeping",
     "exception",
+    "comparison",
     "separator",
     "joining",
     "word",
@@ -48,6 +49,8 @@ _ENDINGS = (
     ("est", "e"),
     ("ness", ""),
     ("ly", ""),
+    ("en", ""),
+    ("en", "e"),
 )
 _COMPARATIVES = ("er", "est")
 
@@ -229,7 +232,9 @@ class Vocabulary:
         near = [other for other in self._by_letter.get(word[0], ()) if abs(len(other) - len(word)) <= 2]
         for other in difflib.get_close_matches(word, near, 1, ALIKE):
             known = self._known([other], 0, 1)
-            if known is not None and _slips(word, other) <= (1 if len(word) < 6 else 2):
+            # "Crackle" is no slip for "crack".
+            derived = abs(len(word) - len(other)) > 1 and (word.startswith(other) or other.startswith(word))
+            if known is not None and not derived and _slips(word, other) <= (1 if len(word) < 6 else 2):
                 return Match(word, known.terms, at, at + 1, known.comparative, other)
         return unknown
 
@@ -338,6 +343,7 @@ def _terms(data: Mapping[str, Any]) -> Iterator[tuple[str, Term]]:
     kinds: tuple[tuple[str, Kind], ...] = (
         ("keeping", "keeping"),
         ("exceptions", "exception"),
+        ("comparisons", "comparison"),
         ("separators", "separator"),
         ("joining", "joining"),
         ("statements", "statement"),
