@@ -43,7 +43,7 @@ def test_the_goal_of_the_brief_is_understood_whole() -> None:
     assert goal.unknown == goal.conflicts == goal.problems == ()
     assert goal.lufs == -9.0
     assert moved(goal)["vocals.gain_db"] == 1.5
-    assert moved(goal)["other.low_mid_cut_db"] == 7.0
+    assert moved(goal)["other.low_mid_cut_db"] == 6.0
     assert [piece.scope.section for piece in goal.of_sections] == ["intro", "chorus"]
     assert moved(goal)["high_band.drive_db"] > 0, "a cassette saturates"
 
