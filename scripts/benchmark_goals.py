@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 
 from mixagent.pipeline.chain.edits import Span, section
-from mixagent.pipeline.chain.mixing import measure_levels, strip_blocks
-from mixagent.pipeline.chain.parameters import ParameterSpace
+from mixagent.pipeline.chain.mixing import is_active, measure_levels, strip_blocks
+from mixagent.pipeline.chain.parameters import ParameterSpace, Settings
 from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.io import decode
 from mixagent.pipeline.matching.moves import moved
@@ -67,6 +67,7 @@ class Change:
         goal: in words.
         moves: parameters that it moved.
         stems_db: level of each stem behind its strip.
+        tones_db: regions of each stem that was moved, level removed, and how sharp its attacks are.
         bands_db: of the mix by region, level removed.
         width_db: side against mid.
         sections_lu: loudness of each kind of section against the whole.
@@ -78,6 +79,7 @@ class Change:
     goal: str
     moves: int
     stems_db: Mapping[str, float]
+    tones_db: Mapping[str, float]
     bands_db: Mapping[str, float]
     width_db: float
     sections_lu: Mapping[str, float]
@@ -161,6 +163,7 @@ class _Renderer:
             goal=text,
             moves=len(settings.changed()) + sum(len(s.values) + bool(s.gain_db) for s in by_section),
             stems_db={name: self._stem_db(name, settings) for name in stems.parts},
+            tones_db=self._tones(settings),
             bands_db=_bands(self._before, after),
             width_db=_width_db(after) - _width_db(self._before),
             sections_lu={name: lu[name] - self._by_section[name] for name in lu},
@@ -169,10 +172,24 @@ class _Renderer:
             told=(*goal_lines(goal), *unplaced, *reach),
         )
 
-    def _stem_db(self, name: str, settings: Any) -> float:
+    def _stem_db(self, name: str, settings: Settings) -> float:
+        return integrated_lufs(self._behind(name, settings)) - self._stem_lufs[name]
+
+    def _behind(self, name: str, settings: Settings) -> AudioSource:
+        """A stem behind its strip and bus."""
         part = self._stems.parts[name]
-        behind = collect(strip_blocks(self._stems, name, settings, self._levels), part.rate, part.channels)
-        return integrated_lufs(behind) - self._stem_lufs[name]
+        return collect(strip_blocks(self._stems, name, settings, self._levels), part.rate, part.channels)
+
+    def _tones(self, settings: Settings) -> dict[str, float]:
+        """What became of the tone and the attacks of the stems that were moved."""
+        found = {}
+        for name, part in self._stems.parts.items():
+            if not is_active(settings, name):
+                continue
+            before, after = analyse(part), analyse(self._behind(name, settings))
+            found |= {f"{name} {band}": db for band, db in _bands(before, after).items()}
+            found[f"{name} attacks"] = after.transient_sharpness_db - before.transient_sharpness_db
+        return found
 
     def _section_lu(self, source: AudioSource) -> dict[str, float]:
         """The loudness of each kind of section against the whole."""
@@ -198,7 +215,7 @@ def _print(change: Change) -> None:
         return ", ".join(f"{name} {value:+.1f}" for name, value in values.items() if abs(value) >= 0.05)
 
     print(f"“{change.goal}”: {change.moves} settings")
-    print(f"  stems dB: {row(change.stems_db) or '–'}")
+    print(f"  stems dB: {row(change.stems_db) or '–'}; their tone: {row(change.tones_db) or '–'}")
     print(f"  bands dB: {row(change.bands_db) or '–'}; width {change.width_db:+.1f} dB")
     print(f"  sections LU: {row(change.sections_lu) or '–'}")
     print(f"  master: {change.lufs:.2f} LUFS, {change.peak_dbtp:.2f} dBTP")

@@ -167,7 +167,8 @@ def _features(frames: _Frames) -> Float64Array:
     count = frames.chroma.shape[1] // _STEP_FRAMES * _STEP_FRAMES
 
     def steps(values: Float64Array) -> Float64Array:
-        return values[:, :count].reshape(values.shape[0], -1, _STEP_FRAMES).mean(2)
+        parts = values[:, :count].reshape(values.shape[0], -1, _STEP_FRAMES)
+        return np.asarray(parts.mean(2), np.float64)
 
     chroma = gaussian_filter1d(steps(frames.chroma), 2.0, axis=1)
     cepstra = dct(gaussian_filter1d(steps(frames.bands_db), 1.0, axis=1), axis=0, norm="ortho")[:_CEPSTRA]

@@ -26,8 +26,9 @@ def moved(goal: Goal, space: ParameterSpace = SPACE) -> dict[str, float]:
 def test_at_least_nine_of_ten_goals_are_taken_for_what_an_engineer_would() -> None:
     assert len(DEVELOPED) == 140
     assert len(HELD_OUT) == 60
-    missed = [text for text, expected in DEVELOPED if misses(text, expected)]
-    assert len(missed) <= 14, missed
+    for phrases in (DEVELOPED, HELD_OUT):
+        missed = [text for text, expected in phrases if misses(text, expected)]
+        assert len(missed) <= len(phrases) / 10, missed
 
 
 @pytest.mark.parametrize("text", [*PHRASES, *LATER, *(text for text, _ in DEVELOPED)])
