@@ -27,7 +27,8 @@ from mixagent.pipeline.finaliser.album_levels import BOUND_LU, TONE_SHARE
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.io import BitDepth
-from mixagent.pipeline.matching.goals import Goal, understood
+from mixagent.pipeline.matching.goals import Goal
+from mixagent.pipeline.matching.reading import understood
 from mixagent.pipeline.multitrack.plan import Balance
 from mixagent.pipeline.names import place_key
 from mixagent.pipeline.restoration.table import REPAIRS
@@ -809,8 +810,15 @@ def _weighted(name: str, share: float, text: str) -> Reference:
 
 
 def _goal(text: str | None) -> Goal | None:
-    if text is None:
-        return None
+    return None if text is None else goal_of(text)
+
+
+def goal_of(text: str) -> Goal:
+    """A goal in words as it is understood.
+
+    Raises:
+        UsageError: it is empty.
+    """
     if not text.strip():
         raise UsageError(
             f"{option('goal')} is empty: say what it should be like, such as “warm, wide, less harsh”",

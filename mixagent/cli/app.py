@@ -28,6 +28,7 @@ COMMANDS = {
     "compare": "compare:compare",
     "replay": "replay:replay",
     "targets": "targets:targets",
+    "goal": "goal:goal",
     "profile make": "profile:make",
     "profile show": "profile:show",
     "profile list": "profile:list_profiles",

@@ -77,7 +77,8 @@ class MasterFlags:
         str | None,
         typer.Option(
             metavar="WORDS",
-            help="What it should be like: “warm, wide, less harsh”.",
+            help="What it should be like: “warm, vocal up front, louder chorus, −9 LUFS”; `mixagent goal` "
+            "tells how it is understood.",
             show_default=False,
             rich_help_panel=MAIN,
         ),

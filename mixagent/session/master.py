@@ -151,7 +151,7 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
         aims=decided.guidance.steered(
             request.target_of(song.heard.song.channels), decided.applied, song.context.measures
         ),
-        held={*request.config.chain, *idle},
+        held={*request.config.chain, *idle, *decided.guidance.kept(space)},
         stages=lambda decision: every_stage(song, replace(decided, decision=decision)),
         edits=request.edits,
         rate=request.sample_rate,

@@ -10,6 +10,7 @@ from mixagent.daw.project import ProjectRequest
 from mixagent.pipeline.chain.amounts import ALL, Strengths
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits
 from mixagent.pipeline.chain.parameters import repair_amounts
+from mixagent.pipeline.chain.section_settings import SectionSettings
 from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
@@ -76,6 +77,7 @@ class Request:
         goal: the same in words.
         target_named: keeps the goal from moving the target's loudness.
         matchering: the song that matchering listened to before, in a replay.
+        sections: what holds in stretches of the song beside the settings, in a replay.
         dry_run: decide, and render and write nothing.
         preview_s: render the loudest part of this length alone, at the level that it has in the master.
         dual_mono: whether the loudness of a song of one channel is counted as of two.
@@ -111,6 +113,7 @@ class Request:
     goal: Goal | None = None
     target_named: bool = True
     matchering: Path | None = None
+    sections: tuple[SectionSettings, ...] = ()
     dry_run: bool = False
     preview_s: float | None = None
     dual_mono: bool = False

@@ -15,7 +15,8 @@ from types import MappingProxyType
 import numpy as np
 import pedalboard
 
-from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.chain.parameters import BUSES, Settings
+from mixagent.pipeline.chain.section_settings import SectionSettings, section_faders
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.board import BoardProcessor
 from mixagent.pipeline.dsp.cascade import Cascade, first_order_high_pass
@@ -24,7 +25,7 @@ from mixagent.pipeline.dsp.dynamics import BODY, Detector, LevelDynamics, compre
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
 from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Levelled, Programme, measure_programme
-from mixagent.pipeline.dsp.streaming import Processor, process_blocks
+from mixagent.pipeline.dsp.streaming import Processor, process_blocks, through
 from mixagent.pipeline.dsp.transients import TransientShaper
 from mixagent.pipeline.types import (
     BLOCK_FRAMES,
@@ -39,8 +40,6 @@ from mixagent.pipeline.types import (
 
 Levels = Mapping[str, Programme]
 """The programme level of each stem by name, and of the mix under `mix`."""
-
-BUSES: Mapping[str, str] = {"drums": "drum_bus", "vocals": "vocal_bus"}
 
 CARVING: Mapping[str, float] = MappingProxyType({LOW_MID.name: 0.5})
 """A strip's low-mid cut works the further down the deeper it is: at 6 dB from the band's usual level on, at
@@ -66,13 +65,16 @@ def mix_blocks(
     levels: Levels | None = None,
     size: int = BLOCK_FRAMES,
     strips_done: Mapping[str, AudioSource] | None = None,
+    sections: Sequence[SectionSettings] = (),
 ) -> Iterator[FloatArray]:
     """The mix of the stems under these settings, in blocks of `size` frames, of the input's length.
 
     Active strips run side by side in threads. Stems without a strip in the settings stay as they are, and
-    those of `strips_done` are behind their strips already.
+    those of `strips_done` are behind their strips already. What `sections` say of a stem works behind its
+    strip and its bus, before the sends.
     """
-    active = [name for name in stems.parts if is_active(settings, name)]
+    faded = {each.where for each in sections}
+    active = [name for name in stems.parts if name in faded or is_active(settings, name)]
     if not active:
         yield from blocks(stems.mix, size)
         return
@@ -80,6 +82,10 @@ def mix_blocks(
     strips = [
         blocks(known[name], size) if name in known else strip_blocks(stems, name, settings, levels, size)
         for name in active
+    ]
+    strips = [
+        _faded(strip, stems, name, settings, levels, size, sections) if name in faded else strip
+        for name, strip in zip(active, strips, strict=True)
     ]
     returns = _Returns(settings, active, stems.mix)
     with ThreadPoolExecutor(len(active)) as pool:
@@ -91,6 +97,26 @@ def mix_blocks(
                 block += part - stems.parts[name].read(start, stop)
             returns.add(done, block)
             yield block
+
+
+def _faded(
+    strip: Iterator[FloatArray],
+    stems: Stems,
+    name: str,
+    settings: Settings,
+    levels: Levels | None,
+    size: int,
+    sections: Sequence[SectionSettings],
+) -> Iterator[FloatArray]:
+    """A strip's blocks with what stretches of the song have beside its settings."""
+    part = stems.parts[name]
+    programme = levels[name] if levels is not None else measure_programme(part)
+
+    def processors(values: Mapping[str, float]) -> list[Processor]:
+        return strip_processors(settings.space.settings(values).section(name), part, programme)
+
+    faders = section_faders(sections, name, part.rate, part.channels, processors)
+    return _even(through(strip, faders, part.channels), size)
 
 
 def is_active(settings: Settings, stem: str) -> bool:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixagent import __version__
 from mixagent.daw.project import SUFFIXES
-from mixagent.pipeline.chain.mixing import BUSES
-from mixagent.pipeline.chain.parameters import Settings, repair_amounts
+from mixagent.pipeline.chain.parameters import BUSES, Settings, repair_amounts
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
@@ -77,6 +76,7 @@ from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
 from mixagent.session.reporting.references import reference_words
 from mixagent.session.reporting.repairs import repair_rows
+from mixagent.session.reporting.sections import section_rows
 from mixagent.session.reporting.stems import left_alone_words
 from mixagent.session.reporting.strips import strip_rows
 from mixagent.session.results import Finished, Measured, Results
@@ -167,7 +167,7 @@ def build_report(outcome: Outcome) -> Report:
     acted = (*repaired, *_actions(outcome, judgement, judgement_after, repairs, strips))
     codecs = codec_section(request, finish)
     edits = edits_section(request, results.span, song.duration_s)
-    reference, goal = guidance_sections(decided.guidance, results, applied.space)
+    reference, goal = guidance_sections(decided.guidance, results, applied.space, decided.sections)
     own, translation_after = request.stems_in, master.translation
     left, new = afterwards(
         findings.before,
@@ -202,6 +202,7 @@ def build_report(outcome: Outcome) -> Report:
         actions=acted,
         restoration=restoration,
         repairs=repairs,
+        sections=section_rows(results.sections, decided.applied_sections),
         strips=strips,
         measures=measures,
         before=before,
@@ -230,14 +231,16 @@ def build_report(outcome: Outcome) -> Report:
         warnings=(
             *results.warnings,
             *([] if own is None else stems_warnings(results, request.song)),
-            *guidance_warnings(decided.guidance, applied.space, request.target_named),
+            *guidance_warnings(decided.guidance, applied.space, request.target_named, decided.unplaced),
             *rejected_words(restoration),
             *left_alone_words(results, request.policy, applied),
             *outcome.warnings,
             *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),
         ),
-        replay=_replay(request, decision, outcome.models, _match(results)),
+        replay=replace(
+            _replay(request, decision, outcome.models, _match(results)), sections=decided.sections
+        ),
     )
 
 
