@@ -58,6 +58,8 @@ class Round:
         concern: the agent's figure after it.
         kept: whether it stands.
         why: what spoke for it or against it.
+        before: the values that its parameters had before it.
+        led: whether a language model asked for it.
     """
 
     move: Move
@@ -65,6 +67,46 @@ class Round:
     concern: float
     kept: bool
     why: str
+    before: Mapping[str, float] = field(default_factory=dict)
+    led: bool = False
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A move that a language model asks for.
+
+    Attributes:
+        agent: who is to make it; `graph.MODEL` for values of its own.
+        share: of the agent's move, 0 to 1.
+        values: of its own, by parameter, in its unit.
+        why: in the model's words.
+    """
+
+    agent: str
+    share: float
+    values: Mapping[str, float]
+    why: str
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question to a language model and its answer.
+
+    Attributes:
+        sent: the text that was new in it; it goes after what was sent and answered before.
+        answered: the answer's text, cut where it was long.
+        seconds: until it was there.
+        tokens: of both, as the endpoint counts them, else estimated.
+        error: why nothing could be made of it; empty where something could.
+        ignored: calls in it that were not followed, each with the reason.
+    """
+
+    sent: str
+    answered: str
+    seconds: float
+    tokens: int
+    error: str = ""
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,6 +126,11 @@ class State:
         renders: how many renders were made.
         idle: rounds in a row that brought nothing.
         over: why the run ended; empty while it goes on.
+        planned: why the planner's part ended; empty until a language model leads.
+        planned_renders: renders that were made by then.
+        wishes: moves that the model asked for and that are still to be tried, the next one first.
+        exchanges: with the model, in order.
+        declined: moves to which a person said no.
     """
 
     settings: Mapping[str, float]
@@ -98,6 +145,11 @@ class State:
     renders: int = 0
     idle: int = 0
     over: str = ""
+    planned: str = ""
+    planned_renders: int = 0
+    wishes: tuple[Wish, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    declined: tuple[Move, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As `from_json` reads it."""
@@ -114,4 +166,9 @@ class State:
             Round(**{**each, "move": Move(**each["move"]), "grade": Grade(**each["grade"])})
             for each in data["rounds"]
         )
+        fields["wishes"] = tuple(Wish(**each) for each in data["wishes"])
+        fields["exchanges"] = tuple(
+            Exchange(**{**each, "ignored": tuple(each["ignored"])}) for each in data["exchanges"]
+        )
+        fields["declined"] = tuple(Move(**each) for each in data["declined"])
         return cls(**{**fields, "agenda": tuple(data["agenda"])})
