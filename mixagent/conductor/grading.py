@@ -17,7 +17,9 @@ LOST_OPINION = 0.1
 """Points of an opinion score by which the voice may fall: the models waver by as much."""
 
 
-def verdict(before: Grade, after: Grade, concern: float, left: float) -> tuple[bool, str]:
+def verdict(
+    before: Grade, after: Grade, concern: float, left: float, least_gain: float = LEAST_GAIN
+) -> tuple[bool, str]:
     """Whether a move stands, and what spoke for it or against it.
 
     Args:
@@ -25,8 +27,9 @@ def verdict(before: Grade, after: Grade, concern: float, left: float) -> tuple[b
         after: of the move's render.
         concern: the figure that its agent answers for, before it.
         left: the same after it.
+        least_gain: the share of it that the move has to undo.
     """
-    if left > (1 - LEAST_GAIN) * concern:
+    if left > (1 - least_gain) * concern:
         return False, f"its own figure went from {concern:.2f} to {left:.2f}"
     if not after.blind >= before.blind + LEAST_BLIND:
         return False, f"the blind reward went from {before.blind:.3f} to {after.blind:.3f}"

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from mixagent.conductor.agents.base import NOTHING, Desk
 from mixagent.conductor.agents.table import AGENTS
-from mixagent.conductor.grading import verdict
+from mixagent.conductor.grading import LEAST_GAIN, verdict
 from mixagent.conductor.state import Exchange, Move, Round, State, Wish
 from mixagent.conductor.studio import Heard, Studio
 
@@ -154,7 +154,9 @@ def grade(means: Means, state: State) -> State:
     assert state.tried is not None
     assert state.grade is not None
     after = concern(state.move.agent, means.studio.hear(_tried(means, state)))
-    kept, why = verdict(state.grade, state.tried, state.move.concern, after)
+    # What a model asks for need not be what an agent answers for: it is enough that their figures do not rise.
+    least_gain = 0.0 if state.move.agent == MODEL else LEAST_GAIN
+    kept, why = verdict(state.grade, state.tried, state.move.concern, after, least_gain)
     standing = means.studio.settings(state.settings)
     before = {name: standing[name] for name in state.move.values}
     made = Round(state.move, state.tried, after, kept, why, before, bool(state.planned))
