@@ -182,6 +182,8 @@ class MasterOptions(MasteringOptions, total=False):
     """Let agents hear renders and better what was decided. Default False."""
     until: Number | None
     """Let the conductor stop where the voice's opinion score, 1 to 5, is as high. Default: none."""
+    judge: PathLike | None
+    """With `until`: a TorchScript module that also grades the voice, (1, frames) at 16 kHz. Default: none."""
     renders: Number | None
     """1 to 4: how often to render, measure and revise. Default 4; 1 takes the first."""
     report: PathLike | Sequence[PathLike] | None
@@ -342,8 +344,11 @@ def _conductor(options: MasterOptions) -> Conducting | None:
         raise UsageError(
             f"{option('until')} is for the conductor: give {option('conductor')} too", field="until"
         )
+    judge = _path("judge", options.get("judge"))
+    if judge is not None and until is None:
+        raise UsageError(f"{option('judge')} grades for {option('until')}: give that too", field="judge")
     grade = None if until is None else number("until", until, 1.0, 5.0)
-    return Conducting(until=grade) if asked else None
+    return Conducting(until=grade, judge=judge) if asked else None
 
 
 def with_outputs(song: PathLike | None, options: MasterOptions) -> MasterOptions:

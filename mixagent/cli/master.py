@@ -291,6 +291,14 @@ class MasterFlags:
             rich_help_panel=ENGINE,
         ),
     ] = None
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --until: a TorchScript module that grades the voice too, from 16 kHz mono to 1 … 5.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
     renders: Annotated[
         int | None,
         typer.Option(

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from mixagent.conductor.state import Grade
-
-LEAST_GAIN = 0.1
-"""The share of its concern that a move has to undo."""
-
-LEAST_BLIND = 0.002
-"""By how much the blind reward has to rise: less is within what a dither moves it."""
+from mixagent.conductor.state import Grade, Move
 
 MORE_OUTSIDE = 0.03
 """Spreads by which another group of measures may go further out."""
@@ -17,27 +11,26 @@ LOST_OPINION = 0.1
 """Points of an opinion score by which the voice may fall: the models waver by as much."""
 
 
-def verdict(
-    before: Grade, after: Grade, concern: float, left: float, least_gain: float = LEAST_GAIN
-) -> tuple[bool, str]:
+def verdict(before: Grade, after: Grade, move: Move, left: float) -> tuple[bool, str]:
     """Whether a move stands, and what spoke for it or against it.
 
     Args:
         before: of what stands.
         after: of the move's render.
-        concern: the figure that its agent answers for, before it.
-        left: the same after it.
-        least_gain: the share of it that the move has to undo.
+        move: the move.
+        left: the figure that its agent answers for, after it.
     """
-    if left > (1 - least_gain) * concern:
+    concern, proof = move.concern, move.proof
+    if left > (1 - proof.own) * concern:
         return False, f"its own figure went from {concern:.2f} to {left:.2f}"
-    if not after.blind >= before.blind + LEAST_BLIND:
+    if not after.blind >= before.blind + proof.blind:
         return False, f"the blind reward went from {before.blind:.3f} to {after.blind:.3f}"
-    for group, far in after.outside.items():
-        if far > before.outside.get(group, far) + MORE_OUTSIDE:
-            return False, f"{group} went further out, from {before.outside[group]:.2f} to {far:.2f} spreads"
-    if sum(after.stems.values()) > sum(before.stems.get(role, 0.0) for role in after.stems) + MORE_OUTSIDE:
-        return False, "the stems went further out of finished music"
+    nearer = sum(before.outside.values()) - sum(after.outside.values())
+    if nearer < _least(proof.outside):
+        return False, f"the song lies {-nearer:+.2f} spreads further outside of finished music"
+    nearer = sum(before.stems.get(role, far) - far for role, far in after.stems.items())
+    if after.stems and nearer < _least(proof.stems):
+        return False, f"the stems lie {-nearer:+.2f} further outside of finished music"
     for model, opinion in after.voice.items():
         if opinion < before.voice.get(model, opinion) - LOST_OPINION:
             return False, f"the voice's {model} fell from {before.voice[model]:.2f} to {opinion:.2f}"
@@ -45,3 +38,8 @@ def verdict(
         True,
         f"its figure fell from {concern:.2f} to {left:.2f}, the blind reward rose to {after.blind:.3f}",
     )
+
+
+def _least(wanted: float) -> float:
+    """The least by which something has to come nearer; where nothing is wanted it may stray a little."""
+    return wanted if wanted > 0.0 else -MORE_OUTSIDE

@@ -18,9 +18,10 @@ from types import MappingProxyType
 from typing import Protocol
 
 from mixagent.conductor.agents.base import NOTHING, Desk
+from mixagent.conductor.agents.opinion import OpinionAgent
 from mixagent.conductor.agents.table import AGENTS
-from mixagent.conductor.grading import LEAST_GAIN, verdict
-from mixagent.conductor.state import Exchange, Move, Round, State, Wish
+from mixagent.conductor.grading import verdict
+from mixagent.conductor.state import Exchange, Grade, Move, Proof, Round, State, Wish
 from mixagent.conductor.studio import Heard, Studio
 
 END = "end"
@@ -28,8 +29,15 @@ START = "plan"
 MODEL = "model"
 """The node in which a language model leads, and the agent of moves that are its own."""
 
+MODEL_PROOF = Proof(blind=0.015, outside=0.05, own=0.0)
+"""What a model asks for need not be what an agent answers for: it is enough that their figures do not rise.
+Reward and band both have to speak for it, half as clearly as for a second opinion: its moves are bounded."""
+
 STEPS = (1.0, 0.5)
 """The shares of a move that are tried, one after the other, before its agent is heard no more."""
+
+OVERALL = ("nisqa", "distillmos", "judge")
+"""The scores of a voice as a whole; all that are known have to be as high as is asked."""
 
 IDLE_ROUNDS = 2
 """So many rounds in a row that brought nothing end a run."""
@@ -95,7 +103,7 @@ def plan(means: Means, state: State) -> State:
         return _planned(means, state, reason)
     heard = means.studio.hear(state.settings)
     concerns = {
-        name: agent.concern(heard) + _asked(agent.opinions, state.grade.voice, means.until)
+        name: agent.concern(heard) + _asked(agent.dimensions, state.grade.voice, means.until)
         for name, agent in AGENTS.items()
         if state.steps.get(name, STEPS[0]) > 0.0
     }
@@ -108,7 +116,7 @@ def plan(means: Means, state: State) -> State:
 
 def propose(name: str, means: Means, state: State) -> State:
     """The agent's move; one that knows none is heard no more."""
-    move = AGENTS[name].propose(desk(means, state, state.steps.get(name, STEPS[0])))
+    move = _proposed(name, means, state, state.steps.get(name, STEPS[0]))
     if move is None:
         return replace(state, move=None, steps={**state.steps, name: 0.0})
     return replace(state, move=move)
@@ -154,9 +162,7 @@ def grade(means: Means, state: State) -> State:
     assert state.tried is not None
     assert state.grade is not None
     after = concern(state.move.agent, means.studio.hear(_tried(means, state)))
-    # What a model asks for need not be what an agent answers for: it is enough that their figures do not rise.
-    least_gain = 0.0 if state.move.agent == MODEL else LEAST_GAIN
-    kept, why = verdict(state.grade, state.tried, state.move.concern, after, least_gain)
+    kept, why = verdict(state.grade, state.tried, state.move, after)
     standing = means.studio.settings(state.settings)
     before = {name: standing[name] for name in state.move.values}
     made = Round(state.move, state.tried, after, kept, why, before, bool(state.planned))
@@ -223,15 +229,17 @@ def drawn() -> str:
 
 
 def concern(name: str, heard: Heard) -> float:
-    """The figure that an agent answers for; of the model the sum of what asks for an agent."""
+    """The figure that an agent answers for; of the model the sum of those that measure the render."""
     if name != MODEL:
         return AGENTS[name].concern(heard)
-    return sum(max(agent.concern(heard) - NOTHING, 0.0) for agent in AGENTS.values())
+    measuring = [agent for agent in AGENTS.values() if not isinstance(agent, OpinionAgent)]
+    return sum(max(agent.concern(heard) - NOTHING, 0.0) for agent in measuring)
 
 
-def desk(means: Means, state: State, step: float) -> Desk:
-    """What an agent may see of a state, and the share of its move that it is to make."""
-    return Desk(means.studio, means.studio.hear(state.settings), state.settings, means.held, step)
+def _proposed(name: str, means: Means, state: State, step: float) -> Move | None:
+    """What an agent would do from this state, or a share of it."""
+    agent, heard = AGENTS[name], means.studio.hear(state.settings)
+    return agent.propose(Desk(means.studio, heard, state.settings, means.held, agent.owns, step))
 
 
 def _planned(means: Means, state: State, reason: str) -> State:
@@ -251,26 +259,30 @@ def _led(means: Means, state: State) -> State:
 
 def _wished(means: Means, state: State, wish: Wish) -> Move | None:
     if wish.agent != MODEL:
-        move = AGENTS[wish.agent].propose(desk(means, state, wish.share))
+        move = _proposed(wish.agent, means, state, wish.share)
         return move and replace(move, reason=f"{move.reason}; {wish.why}" if wish.why else move.reason)
     heard = means.studio.hear(state.settings)
     standing = means.studio.settings(state.settings)
     moved = {name: value for name, value in wish.values.items() if value != standing[name]}
-    return Move(MODEL, moved, wish.why, concern(MODEL, heard)) if moved else None
+    return Move(MODEL, moved, wish.why, concern(MODEL, heard), MODEL_PROOF) if moved else None
+
+
+def _overall(found: Grade) -> list[float]:
+    return [found.voice[name] for name in OVERALL if name in found.voice]
 
 
 def _is_met(means: Means, state: State) -> bool:
     """True where the voice has the opinion score that was asked for."""
     assert state.grade is not None
-    opinion = state.grade.voice.get("nisqa")
-    return means.until is not None and opinion is not None and opinion >= means.until
+    overall = _overall(state.grade)
+    return means.until is not None and bool(overall) and min(overall) >= means.until
 
 
 def _over(means: Means, state: State) -> str:
     """Why the run is over; empty while it is not."""
     assert state.grade is not None
     if _is_met(means, state):
-        return f"the voice is graded {state.grade.voice['nisqa']:.2f}"
+        return f"the voice is graded {min(_overall(state.grade)):.2f}"
     if state.renders >= means.renders:
         return f"{state.renders} renders were made"
     if state.idle >= IDLE_ROUNDS * len(STEPS):

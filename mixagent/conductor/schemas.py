@@ -1,7 +1,7 @@
 """JSON schemas from type hints, and values of unknown origin read by the same hints.
 
-Numbers are finite, texts one line of bounded length, lists and numbers within their `Within`; a key that is
-not asked for, or is missing, is an error.
+Numbers are finite, texts one line of bounded length, lists and numbers `Within` bounds, names `OneOf` those
+that there are; a key that is not asked for, or is missing, is an error.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from mixagent.pipeline.untrusted import one_line
 
@@ -26,6 +26,13 @@ class Within:
 
     least: float
     most: float
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """The texts that a text may be, in an `Annotated`."""
+
+    names: tuple[str, ...]
 
 
 def parameters_schema(function: Callable[..., Any]) -> dict[str, Any]:
@@ -61,16 +68,16 @@ _SCALARS: Mapping[type, str] = types.MappingProxyType({float: "number", int: "in
 
 
 def schema_of(hint: Any) -> dict[str, Any]:
-    """The schema of a type: a scalar, a Literal, a list, a dataclass, or one of them or None."""
+    """The schema of a type: a scalar, a list, a dataclass, or one of them or None."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
         bounds, schema = arguments[1], schema_of(arguments[0])
+        if isinstance(bounds, OneOf):
+            return {**schema, "enum": list(bounds.names)}
         low, high = ("minItems", "maxItems") if schema["type"] == "array" else ("minimum", "maximum")
         return {**schema, low: bounds.least, high: bounds.most}
     if origin in (types.UnionType, Union):
         return {"anyOf": [schema_of(each) for each in arguments]}
-    if origin is Literal:
-        return {"type": "string", "enum": list(arguments)}
     if origin is list:
         return {"type": "array", "items": schema_of(arguments[0])}
     if hint is type(None):
@@ -93,10 +100,6 @@ def read(hint: Any, given: object, where: str) -> Any:
         if given is None:
             return None
         return read(next(each for each in arguments if each is not type(None)), given, where)
-    if origin is Literal:
-        if given not in arguments:
-            raise ValueError(f"{where} is none of {', '.join(arguments)}")
-        return given
     if origin is list:
         if not isinstance(given, list):
             raise ValueError(f"{where} is no list")
@@ -106,8 +109,11 @@ def read(hint: Any, given: object, where: str) -> Any:
     return _read_scalar(hint, given, where)
 
 
-def _bounded(value: Any, bounds: Within, where: str) -> Any:
-    if isinstance(value, list):
+def _bounded(value: Any, bounds: Within | OneOf, where: str) -> Any:
+    if isinstance(bounds, OneOf):
+        if value not in bounds.names:
+            raise ValueError(f"{where} is none of {', '.join(bounds.names)}")
+    elif isinstance(value, list):
         if not bounds.least <= len(value) <= bounds.most:
             raise ValueError(f"{where} holds {len(value)}, not {bounds.least:g} to {bounds.most:g}")
     elif not bounds.least <= value <= bounds.most:

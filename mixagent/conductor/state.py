@@ -32,6 +32,23 @@ class Grade:
 
 
 @dataclass(frozen=True)
+class Proof:
+    """What a move has to show.
+
+    Attributes:
+        blind: by how much the blind reward has to rise. Less than the default is within what a dither moves.
+        outside: by how many spreads, summed over the groups, the song has to come nearer to finished music.
+        stems: the same of the stems, about 1 at the outer edge.
+        own: the share of its agent's own figure that it has to undo.
+    """
+
+    blind: float = 0.002
+    outside: float = 0.0
+    stems: float = 0.0
+    own: float = 0.1
+
+
+@dataclass(frozen=True)
 class Move:
     """Values that an agent would like parameters to have.
 
@@ -40,12 +57,14 @@ class Move:
         values: by parameter, in its unit.
         reason: one short clause.
         concern: the figure that the agent answers for, before the move.
+        proof: what its render has to show.
     """
 
     agent: str
     values: Mapping[str, float]
     reason: str
     concern: float
+    proof: Proof = field(default_factory=Proof)
 
 
 @dataclass(frozen=True)
@@ -161,14 +180,19 @@ class State:
         fields = dict(data)
         for name in ("grade", "begun", "tried"):
             fields[name] = None if data[name] is None else Grade(**data[name])
-        fields["move"] = None if data["move"] is None else Move(**data["move"])
+        fields["move"] = None if data["move"] is None else read_move(data["move"])
         fields["rounds"] = tuple(
-            Round(**{**each, "move": Move(**each["move"]), "grade": Grade(**each["grade"])})
+            Round(**{**each, "move": read_move(each["move"]), "grade": Grade(**each["grade"])})
             for each in data["rounds"]
         )
         fields["wishes"] = tuple(Wish(**each) for each in data["wishes"])
         fields["exchanges"] = tuple(
             Exchange(**{**each, "ignored": tuple(each["ignored"])}) for each in data["exchanges"]
         )
-        fields["declined"] = tuple(Move(**each) for each in data["declined"])
+        fields["declined"] = tuple(map(read_move, data["declined"]))
         return cls(**{**fields, "agenda": tuple(data["agenda"])})
+
+
+def read_move(data: Mapping[str, Any]) -> Move:
+    """A move as `asdict` gives it."""
+    return Move(**{**data, "proof": Proof(**data["proof"])})

@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mixagent.conductor.judges import Judge
 from mixagent.conductor.state import Grade
 from mixagent.envs.cases import Case
 from mixagent.envs.mixing import Material
@@ -29,7 +30,7 @@ from mixagent.pipeline.render import ChainError
 from mixagent.pipeline.types import Audio, Float64Array, FloatArray
 from mixagent.policies.trial import blind_part
 from mixagent.reward.model import RewardModel
-from mixagent.reward.quality import Rater, levelled
+from mixagent.reward.quality import levelled
 from mixagent.reward.render_pair import AnalysedStems, RenderPair
 
 LOWS_HZ = 150.0
@@ -51,12 +52,16 @@ class Heard:
             for a song that was not measured.
         stems: `measures_of` mix and roles, mean over the parts, (1 + roles, ROW); None without stems.
         pairs: the renders beside their inputs.
+        values: the settings that were rendered, without what is neutral.
+        opinions: what other policies would set, by their names.
     """
 
     grade: Grade
     judgement: Judgement | None
     stems: FloatArray | None
     pairs: tuple[RenderPair, ...]
+    values: Mapping[str, float]
+    opinions: Mapping[str, Mapping[str, float]]
 
 
 class Studio:
@@ -67,7 +72,8 @@ class Studio:
         space: of the settings.
         reward: what grades; terms that need the original are not asked.
         song: measures of the whole song; None where it was not measured.
-        raters: models that give the voice an opinion score, by name.
+        judges: of the voice.
+        opinions: what other policies would set, by their names, without what is neutral.
         rendered: called after every render; may raise to cancel.
     """
 
@@ -77,12 +83,14 @@ class Studio:
         space: ParameterSpace,
         reward: RewardModel,
         song: SongMeasures | None,
-        raters: Mapping[str, Rater] | None = None,
+        judges: Sequence[Judge] = (),
+        opinions: Mapping[str, Mapping[str, float]] | None = None,
         rendered: Callable[[], None] | None = None,
     ) -> None:
         self.space, self.song, self.cases = space, song, tuple(cases)
         self._materials = tuple(Material(case, space) for case in cases)
-        self._reward, self._raters, self._rendered = blind_part(reward), dict(raters or {}), rendered
+        self._reward, self._judges, self._rendered = blind_part(reward), tuple(judges), rendered
+        self._others = dict(opinions or {})
         self._heard: dict[tuple[tuple[str, float], ...], Heard] = {}
 
     def settings(self, values: Mapping[str, float]) -> Settings:
@@ -111,7 +119,7 @@ class Studio:
         try:
             pairs = tuple(each.render_pair(settings, stems=self.has_stems) for each in self._materials)
         except ChainError:
-            return Heard(Grade(-math.inf, {}), None, None, ())
+            return Heard(Grade(-math.inf, {}), None, None, (), settings.changed(), self._others)
         blind = float(np.mean([score.blind for score in self._reward.score_batch(pairs)]))
         judgement = self._judged(pairs)
         rows = self._rows(pairs) if self.has_stems else None
@@ -123,9 +131,9 @@ class Studio:
             masked_db=None if rows is None else voice_masked_db(rows),
             lows_db=_lows_db(mid_side),
             mono_loss_db=_mono_loss_db(pairs),
-            voice=self._opinions(pairs),
+            voice=self._graded(pairs),
         )
-        return Heard(grade, judgement, rows, pairs)
+        return Heard(grade, judgement, rows, pairs, settings.changed(), self._others)
 
     @cached_property
     def _before(self) -> SongMeasures:
@@ -152,18 +160,18 @@ class Studio:
             rows.append(measures_of(pair.after.analysis, pair.stems_after.analyses))
         return np.asarray(np.mean(rows, axis=0), np.float32)
 
-    def _opinions(self, pairs: Sequence[RenderPair]) -> dict[str, float]:
-        voices = [_voice(pair.stems_after) for pair in pairs]
-        heard = [voice for voice in voices if voice is not None]
-        if not self._raters or not heard:
+    def _graded(self, pairs: Sequence[RenderPair]) -> dict[str, float]:
+        voices = [voice for pair in pairs if (voice := _voice(pair.stems_after)) is not None]
+        if not self._judges:
             return {}
-        told: dict[str, float] = {}
-        for name, rater in self._raters.items():
-            monos = [(levelled(voice), voice.rate) for voice in heard]
-            scores = [rater.rate(mono[None], rate)[0] for mono, rate in monos if mono is not None]
-            if scores:
-                told[name] = float(np.mean(scores))
-        return told
+        scores: dict[str, list[float]] = {}
+        for voice in voices:
+            mono = levelled(voice)
+            if mono is not None:
+                for judge in self._judges:
+                    for name, score in judge.grade(mono, voice.rate).items():
+                        scores.setdefault(name, []).append(score)
+        return {name: float(np.mean(found)) for name, found in scores.items()}
 
 
 def outside(judgement: Judgement) -> dict[str, float]:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, cast
 
 import numpy as np
 
 from mixagent.conductor.agents.table import AGENTS
 from mixagent.conductor.graph import MODEL, Means, concern
-from mixagent.conductor.schemas import Within, parameters_schema, read_arguments
+from mixagent.conductor.schemas import OneOf, Within, parameters_schema, read_arguments
 from mixagent.conductor.state import Grade, State, Wish
 from mixagent.conductor.studio import Heard
 from mixagent.pipeline.chain.parameters import REPAIR, Parameter
@@ -37,9 +37,10 @@ MOST_MOVED = 24
 
 LEAST_SHARE = 0.1
 
-Role = Literal["vocals", "drums", "bass", "other"]
-Source = Literal["mix", "vocals", "drums", "bass", "other"]
-AgentName = Literal["phase", "eq", "dynamics", "space"]
+Role = Annotated[str, OneOf(ROLES)]
+Source = Annotated[str, OneOf(("mix", *ROLES))]
+GroupName = Annotated[str, OneOf(tuple(GROUPS))]
+AgentName = Annotated[str, OneOf(tuple(AGENTS))]
 Share = Annotated[float, Within(LEAST_SHARE, 1.0)]
 
 
@@ -108,12 +109,12 @@ def measure(bench: Bench, source: Source, part: Annotated[int, Within(0, 9)] | N
     return {"mid_db": _bands(row[:THIRDS]), "side_db": _bands(row[THIRDS : 2 * THIRDS]), **_scalars(row)}
 
 
-def finished_music(bench: Bench, group: Group) -> dict[str, Any]:
+def finished_music(bench: Bench, group: GroupName) -> dict[str, Any]:
     """How far each measure of a group lies from finished music's mean, in its standard deviations."""
     judgement = bench.heard.judgement
     if judgement is None:
         raise ValueError("the song was not held against finished music")
-    found = {MEASURES[k].name: float(judgement.deviations[k]) for k in GROUPS[group]}
+    found = {MEASURES[k].name: float(judgement.deviations[k]) for k in GROUPS[cast(Group, group)]}
     return {name: round(far, 2) for name, far in found.items() if math.isfinite(far)}
 
 
@@ -275,7 +276,3 @@ def _scalars(row: FloatArray) -> dict[str, float | None]:
 
 def _rounded(value: float, digits: int = 2) -> float | None:
     return round(float(value), digits) if math.isfinite(value) else None
-
-
-assert set(get_args(AgentName)) == set(AGENTS)
-assert set(get_args(Role)) == set(ROLES)

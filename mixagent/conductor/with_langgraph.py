@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from mixagent.conductor.graph import END, NODES, ROUTES, START, Means, following
 from mixagent.conductor.runner import MOST_NODES
-from mixagent.conductor.state import Move, State
+from mixagent.conductor.state import Move, State, read_move
 from mixagent.pipeline.errors import ModelMissingError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def run(
             ended = graph.invoke(None if kept.next else _held(state), config)
         while ended.get("__interrupt__"):
             assert means.consent is not None
-            said_yes = means.consent(Move(**ended["__interrupt__"][0].value))
+            said_yes = means.consent(read_move(ended["__interrupt__"][0].value))
             ended = graph.invoke(Command(resume=said_yes), config)
     return State.from_json(ended["state"])
 

@@ -564,6 +564,7 @@ class ConductorSection:
     blind_after: float | None
     voice_before: dict[str, float]
     voice_after: dict[str, float]
+    until: float | None
     rounds: tuple[RoundRow, ...]
     over: str
 

@@ -1,15 +1,17 @@
-"""`mixagent master --conductor`: what was decided, bettered by agents that hear the loudest parts rendered."""
+"""`master --conductor`: what was decided, bettered by agents that hear the loudest parts rendered."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mixagent.pipeline.chain.parameters import REPAIR, ParameterSpace
-from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.graph.runner import Result, Stage, StageContext
+from mixagent.pipeline.io import content_hash
 from mixagent.policies.base import Context, Decision
 from mixagent.report.model import ConductorSection
 from mixagent.report.serial import from_json
@@ -19,7 +21,6 @@ from mixagent.session.stages import heard_song
 
 if TYPE_CHECKING:
     from mixagent.conductor.state import State
-    from mixagent.reward.quality import Rater
 
 STAGE = "conduct"
 
@@ -33,12 +34,14 @@ class Conduct:
         begun: what was decided, bent to references and goal.
         held: names of parameters that stay: set by hand, or moved by a goal.
         asked: what the user asked of the conductor.
+        opinions: names of other policies that are asked too.
     """
 
     context: Context
     begun: Decision
     held: tuple[str, ...]
     asked: Conducting
+    opinions: tuple[str, ...] = ()
 
 
 def conducting_stage(conduct: Conduct, heard: Iterable[str], restoration: float) -> Stage:
@@ -55,6 +58,8 @@ def conducting_stage(conduct: Conduct, heard: Iterable[str], restoration: float)
         "held": sorted(conduct.held),
         "renders": conduct.asked.renders,
         "until": conduct.asked.until,
+        "judge": _file(conduct.asked.judge),
+        "opinions": list(conduct.opinions),
         "restoration": restoration,
         "target": asdict(conduct.context.target),
     }
@@ -71,6 +76,7 @@ def conducted(conduct: Conduct, result: Result) -> tuple[Decision, ConductorSect
 def conduct_settings(context: StageContext) -> dict[str, Any]:
     """Settings that measure better than those that were begun with, or these."""
     from mixagent.conductor.graph import Means
+    from mixagent.conductor.judges import judges_here
     from mixagent.conductor.runner import run
     from mixagent.conductor.state import State
     from mixagent.conductor.studio import Studio
@@ -83,12 +89,28 @@ def conduct_settings(context: StageContext) -> dict[str, Any]:
     begun = State(wanted["begun"], wanted["reasons"])
     cases = song_cases(heard.stems, heard.analysis, shown.target)
     if not cases:
-        return _told(replace(begun, over="the song is silent or too short to judge a render by"))
-    studio = Studio(cases, shown.space, load_reward(), shown.measures, _raters(wanted["until"]))
+        return _told(
+            replace(begun, over="the song is silent or too short to judge a render by"), wanted["until"]
+        )
+    opinions = {name: _opinion(name, shown) for name in wanted["opinions"]}
+    own = wanted["judge"]
+    judges = [] if wanted["until"] is None else judges_here(None if own is None else Path(own["path"]))
+    studio = Studio(cases, shown.space, load_reward(), shown.measures, judges, opinions)
     held = frozenset((*wanted["held"], *_repairs(shown.space)))
     means = Means(studio, held, wanted["renders"], wanted["until"])
     end = run(means, begun, lambda _, state: context.progress(min(state.renders / means.renders, 1.0)))
-    return _told(end)
+    return _told(end, wanted["until"])
+
+
+def _opinion(policy: str, shown: Context) -> dict[str, float]:
+    from mixagent.policies import load_policy
+
+    return load_policy(policy).decide(shown).settings.changed()
+
+
+def _file(path: Path | None) -> dict[str, str] | None:
+    """A file by its place and its content, so that another judge under the same name is asked anew."""
+    return None if path is None else {"path": os.fspath(path), "sha256": content_hash(path)}
 
 
 def _repairs(space: ParameterSpace) -> list[str]:
@@ -96,20 +118,7 @@ def _repairs(space: ParameterSpace) -> list[str]:
     return [parameter.name for parameter in space if parameter.where == REPAIR]
 
 
-def _raters(until: float | None) -> dict[str, Rater]:
-    """What grades the voice, where a grade was asked for and its weights are here."""
-    from mixagent.pipeline.models import nisqa_path
-    from mixagent.reward.quality import Nisqa
-
-    if until is None:
-        return {}
-    try:
-        return {"nisqa": Nisqa(nisqa_path())}
-    except ModelMissingError:
-        return {}
-
-
-def _told(end: State) -> dict[str, Any]:
+def _told(end: State, until: float | None) -> dict[str, Any]:
     rounds = [
         {
             "agent": each.move.agent,
@@ -130,6 +139,7 @@ def _told(end: State) -> dict[str, Any]:
         "voice_before": {} if end.begun is None else dict(end.begun.voice),
         "voice_after": {} if end.grade is None else dict(end.grade.voice),
         "rounds": rounds,
+        "until": until,
         "over": end.over,
     }
     return {"settings": dict(end.settings), "reasons": dict(end.reasons), "section": section}

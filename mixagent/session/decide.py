@@ -66,10 +66,20 @@ def _conducted(job: Job, song: AnalysedSong, decided: Decided, context: Context,
     assert request.conductor is not None
     bent = [name for name, value in begun.settings.changed().items() if value != unbent.settings[name]]
     goal = bent if request.goal is not None else []
-    conduct = Conduct(context, begun, (*request.config.chain, *goal), request.conductor)
+    # What references say is not another policy's to change.
+    free = request.references is None and request.matchering is None and not decided.guidance.matchering
+    held = (*request.config.chain, *goal)
+    conduct = Conduct(context, begun, held, request.conductor, _others(job, song) if free else ())
     stage = conducting_stage(conduct, song.heard.results, request.restoration)
     decision, section = conducted(conduct, job.run.stages([*song.hearing, stage])[stage.name])
     return replace(decided, decision=decision, conductor=section)
+
+
+def _others(job: Job, song: AnalysedSong) -> tuple[str, ...]:
+    """The policies whose opinion the conductor hears; one that sets stems only where the stems are known."""
+    known = len(song.heard.stems.parts) > 2
+    names = ["reading", *(["mix"] if known else [])]
+    return tuple(name for name in names if name != job.policy.name)
 
 
 def _with_repairs(decision: Decision, results: Results) -> Decision:

@@ -36,10 +36,12 @@ class Conducting:
     Attributes:
         renders: the most that it makes of the loudest parts.
         until: the opinion score of the voice, 1 to 5, at which it need go no further; None for none.
+        judge: the user's own judge of the voice, beside those that are here; None for none.
     """
 
     renders: int = 12
     until: float | None = None
+    judge: Path | None = None
 
 
 @dataclass(frozen=True)

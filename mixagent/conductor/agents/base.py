@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from typing import Protocol
 
 from mixagent.conductor.state import Move
@@ -23,6 +24,7 @@ class Desk:
         heard: the render that stands.
         values: the settings that stand, without what is neutral.
         held: names of parameters that are not to be moved.
+        owns: patterns of those that the agent answers for.
         step: the share of a move that is to be tried, 0 to 1.
     """
 
@@ -30,11 +32,13 @@ class Desk:
     heard: Heard
     values: Mapping[str, float]
     held: Collection[str]
+    owns: tuple[str, ...]
     step: float = 1.0
 
     def may_move(self, name: str) -> bool:
-        """True for a parameter that the chain has and nobody holds."""
-        return name in self.studio.space and name not in self.held
+        """True for a parameter that the chain has, that the agent answers for and that nobody holds."""
+        there = name in self.studio.space and name not in self.held
+        return there and any(fnmatch(name, pattern) for pattern in self.owns)
 
     def value(self, name: str) -> float:
         """The value that stands."""
@@ -69,7 +73,7 @@ class Agent(Protocol):
         """Patterns of the parameters that it may move."""
 
     @property
-    def opinions(self) -> tuple[str, ...]:
+    def dimensions(self) -> tuple[str, ...]:
         """Dimensions of a voice's opinion score that it is asked about where they are low."""
 
     def concern(self, heard: Heard) -> float:

@@ -20,7 +20,7 @@ class DynamicsAgent:
 
     name: str = "dynamics"
     owns: tuple[str, ...] = ("master.transient_*", "*_band.transient_*")
-    opinions: tuple[str, ...] = ("discontinuity", "loudness")
+    dimensions: tuple[str, ...] = ("discontinuity", "loudness")
 
     def concern(self, heard: Heard) -> float:
         """The largest move of attacks that the render still calls for, in dB."""

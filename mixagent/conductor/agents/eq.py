@@ -23,7 +23,7 @@ class EqAgent:
 
     name: str = "eq"
     owns: tuple[str, ...] = ("graphic.tone_*", "other.presence_db")
-    opinions: tuple[str, ...] = ("coloration",)
+    dimensions: tuple[str, ...] = ("coloration",)
 
     def concern(self, heard: Heard) -> float:
         """What the render's tone still calls for, root mean square over the bands, or the voice's masking."""

@@ -56,7 +56,7 @@ class PhaseAgent:
 
     name: str = "phase"
     owns: tuple[str, ...] = ("*.align_ms", "*.invert", "master.mono_below_hz")
-    opinions: tuple[str, ...] = ()
+    dimensions: tuple[str, ...] = ()
 
     def concern(self, heard: Heard) -> float:
         """Decibels of lows that are lost to cancellation."""

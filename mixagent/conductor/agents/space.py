@@ -18,7 +18,7 @@ class SpaceAgent:
 
     name: str = "space"
     owns: tuple[str, ...] = ("graphic.width_*", "graphic.balance_*")
-    opinions: tuple[str, ...] = ()
+    dimensions: tuple[str, ...] = ()
 
     def concern(self, heard: Heard) -> float:
         """What the render's width and balance still call for, root mean square over the bands."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mixagent.report.model import ConductorSection, RoundRow
 from mixagent.report.words import number
 
-MODEL = "nisqa"
+_OVERALL = ("nisqa", "distillmos")
 
 
 def conductor_lines(section: ConductorSection) -> list[str]:
@@ -27,7 +27,16 @@ def _kept_words(row: RoundRow) -> str:
 
 
 def _voice_words(section: ConductorSection) -> list[str]:
-    before, after = (voice.get(MODEL) for voice in (section.voice_before, section.voice_after))
-    if before is None or after is None:
+    """How the voice was graded, where that was asked for; what its input allows is said beside."""
+    if section.until is None:
         return []
-    return [f"The voice is graded {after:.1f} of 5 by NISQA, {before:.1f} before the conductor"]
+    if not section.voice_after:
+        return [
+            f"No voice was graded, so {section.until:g} was not aimed at: there is none, or no judge is here"
+        ]
+    model = next((name for name in _OVERALL if name in section.voice_after), "judge")
+    before, after = section.voice_before[model], section.voice_after[model]
+    graded = f"The voice is graded {after:.1f} of 5 by {model}, {before:.1f} before the conductor"
+    if after >= section.until:
+        return [graded]
+    return [f"{graded}; {section.until:g} was not reached: judges made for speech grade singing lower"]

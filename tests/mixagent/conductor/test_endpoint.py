@@ -58,7 +58,7 @@ def test_a_fault_is_one_line(answer, words):
 @pytest.mark.parametrize("answer", [silent, trickle])
 def test_a_slow_answer_is_given_up_in_time(answer):
     begin = time.monotonic()
-    with scripted([answer]) as running, pytest.raises(ModelError, match="no answer within|too long"):
+    with scripted([answer]) as running, pytest.raises(ModelError, match=r"no answer within|too long"):
         Endpoint(running.url, "toy", seconds=0.3).ask(MESSAGES, {})
     assert time.monotonic() - begin < 30
 
