@@ -20,6 +20,9 @@ from urllib.parse import urlsplit
 
 from mixagent.pipeline.errors import UsageError
 
+KEY_VARIABLE = "MIXAGENT_LLM_KEY"
+"""The environment's variable that holds the key; it stands nowhere else."""
+
 MOST_BYTES = 1_000_000
 """Of an answer; more is not read."""
 
@@ -218,7 +221,7 @@ def _caught(post: Callable[[float], bytes], until: float) -> bytes | ModelError:
     except urllib.error.HTTPError as error:
         error.close()
         if error.code in (401, 403):
-            return ModelError(f"the endpoint refused the key ({error.code}): set MIXAGENT_LLM_KEY")
+            return ModelError(f"the endpoint refused the key ({error.code}): set {KEY_VARIABLE}")
         kind = FormError if error.code in _REFUSED_FORM else ModelError
         return kind(f"the endpoint answered {error.code}")
     except TimeoutError:

@@ -9,6 +9,7 @@ rendered and graded by code. Whatever goes wrong ends the model's part, and what
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from mixagent.conductor.endpoint import FORMS, Endpoint, FormError, ModelError, 
 from mixagent.conductor.graph import Advice, Means
 from mixagent.conductor.state import Exchange, Round, State, Wish
 from mixagent.conductor.tools import MOST_ACTION, TOOLS, Bench, concerns, figures
+from mixagent.envs.context import Context
 from mixagent.pipeline.untrusted import one_line
 
 MOST_CALLS = 8
@@ -30,6 +32,7 @@ LONGEST_KEPT = 4000
 
 SAME = "(the same once more, in a form that more endpoints take)"
 _MOST_OBJECTS = 50
+_SONG = ("duration_s", "integrated_lufs", "loudness_range_lu", "true_peak_dbtp", "plr_db", "correlation")
 
 SYSTEM = f"""You are the mastering engineer who leads a song's mix and master. A planner has already moved
 the chain's parameters; you see its result as numbers and may improve on it.
@@ -129,6 +132,23 @@ def fenced(data: Mapping[str, Any]) -> str:
     """Data as JSON between marks that nothing in it can end."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":")).replace("<", "\\u003c")
     return f"<data>\n{text}\n</data>"
+
+
+def brief(goal: str, shown: Context) -> dict[str, Any]:
+    """The goal, what is wrong with the song, and what it is mastered to, in names and numbers."""
+    target = shown.target
+    return {
+        "goal": goal_sent(goal) or None,
+        "target_lufs": target.integrated_lufs,
+        "findings": [
+            {"kind": each.kind, "severity": round(each.severity, 2)}
+            for each in shown.diagnosis.findings
+            if each.severity > 0
+        ],
+        "song": {
+            name: round(value, 2) for name in _SONG if math.isfinite(value := float(getattr(shown.mix, name)))
+        },
+    }
 
 
 def goal_sent(text: str) -> str:
