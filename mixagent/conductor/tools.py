@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Annotated, Any, cast
 
@@ -211,16 +210,20 @@ class Tool:
         return self.run(bench, **read_arguments(self.run, given))
 
 
+EARS: tuple[Callable[..., Any], ...] = (measure, finished_music, masking, parameters)
+HANDS: tuple[Callable[..., Wish], ...] = (ask_agent, set_values, nudge, undo)
+
 TOOLS: Mapping[str, Tool] = MappingProxyType(
     {
         tool.name: tool
         for tool in (
-            *map(Tool, (measure, finished_music, masking, parameters)),
+            *(Tool(run) for run in EARS),
             Tool(compare, renders=1),
-            *map(partial(Tool, is_hand=True), (ask_agent, set_values, nudge, undo)),
+            *(Tool(run, is_hand=True) for run in HANDS),
         )
     }
 )
+"""Every tool by its name."""
 
 
 def moved(bench: Bench, values: Iterable[Value]) -> dict[str, float]:

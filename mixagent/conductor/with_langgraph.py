@@ -72,7 +72,9 @@ def run(
     return State.from_json(ended["state"])
 
 
-def compiled(means: Means, saver: BaseCheckpointSaver[Any], watch: Watch | None = None) -> CompiledStateGraph:
+def compiled(
+    means: Means, saver: BaseCheckpointSaver[Any], watch: Watch | None = None
+) -> CompiledStateGraph[Held, None, Held, Held]:
     """The graph as LangGraph compiles it; a move that wants a yes interrupts it in the node `consent`."""
     from langgraph.graph import StateGraph
     from langgraph.types import RetryPolicy
