@@ -18,6 +18,9 @@ from mixagent.pipeline.warm import BUDGET_BYTES
 MOST_RENDERS = 4
 """How often the feedback loop may render a song."""
 
+RUNNERS = ("own", "langgraph")
+"""What may walk the conductor's graph."""
+
 
 @dataclass
 class PipelineConfig:
@@ -50,6 +53,21 @@ class ExperienceConfig:
 
 
 @dataclass
+class ConductorConfig:
+    """How the conductor runs; the keys are explained in `conf/conductor/default.yaml`."""
+
+    runner: str = "own"
+    checkpoints: str = ""
+    model_url: str = ""
+    model: str = ""
+    renders: int = 4
+    requests: int = 6
+    tokens: int = 60_000
+    seconds: float = 60.0
+    total_seconds: float = 180.0
+
+
+@dataclass
 class Config:
     """Everything that `conf/` sets, and the parameters of the chain that were set by hand."""
 
@@ -57,6 +75,7 @@ class Config:
     policy: PolicyConfig
     experience: ExperienceConfig
     chain: dict[str, float] = field(default_factory=dict)
+    conductor: ConductorConfig = field(default_factory=ConductorConfig)
 
 
 def load_config(overrides: Sequence[str] = ()) -> Config:
@@ -103,6 +122,7 @@ def _composed(overrides: Sequence[str]) -> Config:
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(f"configuration: {str(error).splitlines()[0]}") from error
     check_pipeline(config.pipeline)
+    _check_conductor(config.conductor)
     return config
 
 
@@ -120,6 +140,17 @@ def check_pipeline(pipeline: PipelineConfig) -> PipelineConfig:
         raise UsageError(f"configuration: pipeline.extender={pipeline.extender} is none of {names}")
     check_renders(pipeline.renders)
     return pipeline
+
+
+def _check_conductor(conductor: ConductorConfig) -> None:
+    if conductor.runner not in RUNNERS:
+        raise UsageError(
+            f"configuration: conductor.runner={conductor.runner} is none of {', '.join(RUNNERS)}"
+        )
+    for name in ("renders", "requests", "tokens", "seconds", "total_seconds"):
+        value = getattr(conductor, name)
+        if not 0 <= value < math.inf:
+            raise UsageError(f"configuration: conductor.{name}={value:g} is no limit: give 0 or more")
 
 
 def check_renders(renders: int) -> int:
@@ -140,6 +171,7 @@ def _defaults() -> Config:
         pipeline=PipelineConfig(**_read(f"pipeline/{groups['pipeline']}")),
         policy=PolicyConfig(**_read(f"policy/{groups['policy']}")),
         experience=ExperienceConfig(**_read(f"experience/{groups['experience']}")),
+        conductor=ConductorConfig(**_read(f"conductor/{groups['conductor']}")),
     )
 
 

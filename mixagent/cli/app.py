@@ -53,11 +53,15 @@ COMMANDS = {
     "remote split": "remote:split",
     "remote vocals": "remote:vocals",
     "remote album": "remote:album",
+    "conductor graph": "conductor:graph",
+    "conductor agents": "conductor:agents",
+    "conductor tools": "conductor:tools",
     "doctor": "doctor:doctor",
 }
 """Every command: its name, and the module and function here that it is."""
 
 GROUPS = {
+    "conductor": "The agents of `master --conductor`: their graph, what each owns, a language model's tools.",
     "corpus": "The songs that training learns from.",
     "experience": "What was remembered of mastered songs, here only.",
     "models": "Models: what is here, how to get the rest.",

@@ -594,6 +594,44 @@ class RoundRow:
     blind: float
     kept: bool
     why: str
+    before: dict[str, float] = field(default_factory=dict)
+    led: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclinedRow:
+    """A move of the conductor's to which a person said no."""
+
+    agent: str
+    values: dict[str, float]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeRow:
+    """A question to a language model, its answer, and what of it was not followed."""
+
+    sent: str
+    answered: str
+    seconds: float
+    tokens: int
+    error: str
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSection:
+    """The language model that led the conductor: where it answered, what it cost, and all that was said.
+
+    `failed` says why its last answer was of no use; empty where it was.
+    """
+
+    name: str
+    host: str
+    tokens: int
+    seconds: float
+    failed: str
+    exchanges: tuple[ExchangeRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -608,6 +646,8 @@ class ConductorSection:
     until: float | None
     rounds: tuple[RoundRow, ...]
     over: str
+    declined: tuple[DeclinedRow, ...] = ()
+    model: ModelSection | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,7 +95,9 @@ def _conducted(job: Job, song: AnalysedSong, decided: Decided, context: Context,
     # What references say is not another policy's to change.
     free = request.references is None and request.matchering is None and not decided.guidance.matchering
     held = (*request.config.chain, *goal, *decided.guidance.kept(begun.settings.space))
-    conduct = Conduct(context, begun, held, request.conductor, _others(job, song) if free else ())
+    others = _others(job, song) if free else ()
+    words = "" if request.goal is None else request.goal.text
+    conduct = Conduct(context, begun, held, request.conductor, others, words)
     stage = conducting_stage(conduct, song.heard.results, request.restoration)
     decision, section = conducted(conduct, job.run.stages([*song.hearing, stage])[stage.name])
     return replace(decided, decision=decision, conductor=section)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mixagent.conductor.state import Move
 from mixagent.daw.project import ProjectRequest
 from mixagent.pipeline.chain.amounts import ALL, Strengths
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits
@@ -31,6 +32,28 @@ SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
 
 
 @dataclass(frozen=True)
+class Leading:
+    """A language model that leads the conductor after its planner; its key stays in the environment.
+
+    Attributes:
+        url: of an OpenAI-compatible endpoint.
+        name: of the model there.
+        renders: the most after the planner's.
+        requests, tokens: the most of all questions and answers.
+        seconds: the most for one answer.
+        total_seconds: the most for all.
+    """
+
+    url: str
+    name: str
+    renders: int = 4
+    requests: int = 6
+    tokens: int = 60_000
+    seconds: float = 60.0
+    total_seconds: float = 180.0
+
+
+@dataclass(frozen=True)
 class Conducting:
     """What is asked of the conductor.
 
@@ -38,11 +61,19 @@ class Conducting:
         renders: the most that it makes of the loudest parts.
         until: the opinion score of the voice, 1 to 5, at which it need go no further; None for none.
         judge: the user's own judge of the voice, beside those that are here; None for none.
+        model: who leads after the planner; None for nobody.
+        ask: whether a move may be rendered; None where nobody is asked.
+        runner: `own` or `langgraph`.
+        checkpoints: LangGraph's SQLite file; None for none.
     """
 
     renders: int = 12
     until: float | None = None
     judge: Path | None = None
+    model: Leading | None = None
+    ask: Callable[[Move], bool] | None = None
+    runner: str = "own"
+    checkpoints: Path | None = None
 
 
 @dataclass(frozen=True)
