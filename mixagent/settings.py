@@ -47,6 +47,7 @@ class ExperienceConfig:
 
     remember: bool
     keep_audio: bool
+    file: str = ""
 
 
 @dataclass
