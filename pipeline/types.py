@@ -138,6 +138,11 @@ def blocks(source: AudioSource, size: int = BLOCK_FRAMES) -> Iterator[FloatArray
         yield source.read(start, min(start + size, source.frames))
 
 
+def mean_power(audio: Audio) -> float:
+    """Mean square of all samples; 0 where there are none."""
+    return float(np.mean(np.square(audio.samples, dtype=np.float64))) if audio.samples.size else 0.0
+
+
 def load(source: AudioSource) -> Audio:
     """The whole source in memory."""
     return Audio(source.read(0, source.frames), source.rate)

@@ -1,7 +1,7 @@
 """The background learner: it fine-tunes while the machine is idle, and ends at once when it is not.
 
-`python -m mixagent.learning.background` learns what is new once and ends; whoever started it may kill it at any
-time, and the next one goes on from what it kept. It ends by itself with its parent.
+`python -m mixagent.learning.background` learns what is new once and ends; whoever started it may kill it at
+any time, and the next one goes on from what it kept. It ends by itself with its parent.
 """
 
 from __future__ import annotations

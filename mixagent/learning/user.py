@@ -215,7 +215,7 @@ def _spread(names: Sequence[str], most: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Notebook:
-    """Where a learner that comes and goes keeps how far it is; the default is `learning` in `data_folder()`."""
+    """How far a learner is that comes and goes, in a folder; the default is `learning` in `data_folder()`."""
 
     folder: Path
 
