@@ -1,7 +1,7 @@
 """Ratings of masters: rows of the database, handed to the experience log that `mixagent rate` writes to.
 
 The rows are the truth. The log is told of new ones and of those that are gone, so that with a rating, a job
-or a user goes what was kept of them there. Nothing is learnt from a job that nobody rated or set right by hand.
+or a user goes what was kept of them there. Nothing is learnt from a job that nobody rated or set right.
 """
 
 from __future__ import annotations

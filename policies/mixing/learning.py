@@ -46,7 +46,6 @@ from mixagent.policies.mixing.policy import (
     Shown,
     set_actions,
     shown_of,
-    without_common_gain,
 )
 from mixagent.policies.mixing.steering import MOVING, STATIC
 from mixagent.policies.preference_data import Anchors, PreferenceData, example_weights, votes
@@ -95,10 +94,7 @@ class MixActor(nn.Module):
             begun = start(shown, there)
             wanted.append(begun + (net(shown, there) - begun).clamp(-reach, reach))
         actions = CAUTION * observation["shares"][..., None] * torch.stack(wanted).mean(0)
-        powers = 10 ** (shown[..., 0] / 10) * (observation["shares"] > 0)
-        share = powers / powers.sum(-1, keepdim=True).clamp(min=1e-12)
-        common = (share * actions[..., 0]).sum(-1, keepdim=True) * (observation["shares"] > 0)
-        return torch.cat(((actions[..., 0] - common)[..., None], actions[..., 1:]), -1)
+        return _balanced(actions, shown, observation["shares"] > 0)
 
     def mixers(self) -> Mixers:
         """The nets as they decide now, without torch."""
@@ -115,6 +111,14 @@ def _net(frozen: FrozenMixer, shape: Shape) -> MixingNet:
 def _frozen(net: nn.Module) -> FrozenMixer:
     assert isinstance(net, MixingNet)
     return frozen_net(net)
+
+
+def _balanced(actions: Tensor, features: Tensor, there: Tensor) -> Tensor:
+    """The actions less the gain that all stems that are there have in common: the finaliser makes it up."""
+    powers = 10 ** (features[..., 0] / 10) * there
+    share = powers / powers.sum(-1, keepdim=True).clamp(min=1e-12)
+    common = (share * actions[..., 0]).sum(-1, keepdim=True) * there
+    return torch.cat(((actions[..., 0] - common)[..., None], actions[..., 1:]), -1)
 
 
 def observed(measures: FloatArray, shares: FloatArray | None = None) -> dict[str, Tensor]:
@@ -176,7 +180,9 @@ def _set(experience: Experience | None, shown: Shown) -> FloatArray:
     settings = None if experience is None else _settings(experience)
     if settings is None:
         return np.zeros(len(shown.shares) * len(STATIC), np.float32)
-    return without_common_gain(set_actions(settings), shown.measures)[:, : len(STATIC)].reshape(-1)
+    seen = observed(shown.measures[None], shown.shares[None])
+    actions = torch.from_numpy(set_actions(settings))[None]
+    return _balanced(actions, seen["features"], seen["shares"] > 0)[..., : len(STATIC)].flatten().numpy()
 
 
 def _settings(experience: Experience) -> Settings | None:
