@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -37,7 +38,7 @@ def mastered(
         song=f"song {seed}",
         master=f"master {seed} {name}",
         name="song.wav",
-        context=heard_in_stems(seed),
+        context=replace(heard_in_stems(seed), features={}),
         settings=dict(settings),
         policy="mix",
         policy_sha256="",

@@ -88,8 +88,8 @@ def hand_over(made: Made, file: Path) -> list[str]:
         return []
     try:
         write_atomically(file, experience_of(made, brief=True).to_bytes())
-    except OSError as error:
-        return [f"not remembered for `mixagent learn`: {error.strerror}"]
+    except MixagentError as error:
+        return [f"not remembered for `mixagent learn`: {error}"]
     return []
 
 
