@@ -50,6 +50,7 @@ class ExperienceConfig:
 
     remember: bool
     keep_audio: bool
+    file: str = ""
 
 
 @dataclass

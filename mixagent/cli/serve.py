@@ -35,6 +35,9 @@ def serve(
         str | None,
         typer.Option(help="What the page's address begins with, where a proxy stands before it."),
     ] = None,
+    no_learning: Annotated[
+        bool, typer.Option("--no-learning", help="Do not learn from ratings while no job waits or runs.")
+    ] = False,
 ) -> int:
     """Serve the page where songs are dropped, and the API behind it; on 127.0.0.1 without accounts."""
     if not 0 <= port <= 65535:
@@ -54,6 +57,7 @@ def serve(
         accounts=not is_loopback(host),
         private_webhooks=private_webhooks,
         origin=None if origin is None else origin.rstrip("/"),
+        learns=not no_learning,
     )
     run(settings, say, browse=not no_browser)
     return EXIT_DONE

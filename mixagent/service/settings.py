@@ -91,6 +91,7 @@ class ServiceSettings:
         accounts: whether requests need an API key.
         private_webhooks: whether webhooks may go to addresses that are not public.
         origin: what the page's address begins with, where a proxy stands before the service.
+        learns: whether it learns from ratings while no job waits or runs.
     """
 
     data: Path
@@ -100,6 +101,7 @@ class ServiceSettings:
     accounts: bool = False
     private_webhooks: bool = False
     origin: str | None = None
+    learns: bool = True
     limits: Limits = field(default_factory=Limits)
     worker: WorkerLimits = field(default_factory=WorkerLimits)
     retention: Retention = field(default_factory=Retention)

@@ -246,6 +246,20 @@ export const texts = {
     album: (n) => `Album of ${songs(n)}`,
   },
 
+  rating: {
+    title: "Better or worse?",
+    lead: "What you say is kept on this service and learnt from: the mix and the master come nearer to your taste, as far as that harms no other song. Press again to take it back.",
+    original: "the original",
+    against: (version, other) => `${version} against ${other}`,
+    better: "Better",
+    worse: "Worse",
+    note: "Why? (optional)",
+    noted: (about, verdict) => `${about}: ${verdict}. Noted.`,
+    noteKept: "Noted.",
+    takenBack: "Taken back.",
+    correction: "You set this version right by hand and took it, so it counts as better.",
+  },
+
   blind: {
     title: "Blind test",
     lead: "Do you hear a difference, or only know which is which? The test hides the names. X is one of the two: say which.",

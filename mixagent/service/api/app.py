@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from mixagent import __version__, web
-from mixagent.service.api import admin, events, files, info, jobs, tus, uploads
+from mixagent.service.api import admin, events, files, info, jobs, ratings, tus, uploads
 from mixagent.service.api.hub import Hub
 from mixagent.service.api.security import Guard, problem_response
 from mixagent.service.jobs.kinds import KINDS
@@ -23,7 +23,10 @@ from mixagent.service.service import Service
 
 LOG = logging.getLogger(__name__)
 
-ROUTERS = (info.router, uploads.router, tus.router, jobs.router, files.router, events.router, admin.router)
+ROUTERS = (
+    *(info.router, uploads.router, tus.router, jobs.router, files.router, ratings.router, events.router),
+    admin.router,
+)
 
 _CHECKS = 2
 """Uploads that are decoded at a time."""
