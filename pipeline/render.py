@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,6 +41,9 @@ from mixagent.pipeline.measure.highs import Highs, measure_highs
 from mixagent.pipeline.restoration.spectral_holes import SpectralHoles, measure_spectral_holes
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Progress, Stems, blocks, collect, spool
 
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Inserts
+
 
 class ChainError(MixagentError):
     """An effect gave something that is not a number."""
@@ -67,6 +71,7 @@ def render(
     holes: SpectralHoles | None = None,
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
+    inserts: Inserts | None = None,
 ) -> Render:
     """Mix, master chain and finaliser.
 
@@ -80,6 +85,7 @@ def render(
         holes: `measure_spectral_holes` of the mix, for the same caller.
         highs: `measure_highs` of the mix, for the same caller.
         strips_done: stems behind their strips under these settings, where they were rendered already.
+        inserts: plug-ins that stand in for effects; one that fails raises its `InsertFault`.
     """
     chain_share = 0.6 if target else 1.0
     report = progress or _ignore
@@ -92,6 +98,7 @@ def render(
         holes=holes,
         highs=highs,
         strips_done=strips_done,
+        inserts=inserts,
     )
     if target is None:
         return Render(source, source, None)
@@ -113,6 +120,7 @@ def mixed(
     holes: SpectralHoles | None = None,
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
+    inserts: Inserts | None = None,
 ) -> tuple[AudioSource, Span]:
     """The finaliser's input: `premaster` at another rate, its ends edited; and the part that is left.
 
@@ -127,8 +135,9 @@ def mixed(
         holes: `measure_spectral_holes` of the mix, where it is known.
         highs: `measure_highs` of the mix, where it is known.
         strips_done: stems behind their strips under these settings, where they were rendered already.
+        inserts: plug-ins that stand in for effects; one that fails raises its `InsertFault`.
     """
-    source = premaster(stems, settings, scratch, levels, progress, holes, highs, strips_done)
+    source = premaster(stems, settings, scratch, levels, progress, holes, highs, strips_done, inserts)
     if rate is not None and rate != source.rate:
         assert scratch is not None, "another rate is made on disk"
         source = resample(source, rate, scratch / "resampled.f32")
@@ -173,6 +182,7 @@ def premaster(
     holes: SpectralHoles | None = None,
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
+    inserts: Inserts | None = None,
 ) -> AudioSource:
     """Mix and master chain without the finaliser: in memory, or in `scratch` as `premaster.f32`.
 
@@ -184,8 +194,8 @@ def premaster(
     mix = stems.mix
     if not is_mastered(settings) and not any(is_active(settings, name) for name in stems.parts):
         return mix
-    blocks_out = _finite(premaster_blocks(stems, settings, levels, holes, highs, strips_done), settings)
-    parts = _counted(blocks_out, mix.frames, progress or _ignore)
+    blocks_out = premaster_blocks(stems, settings, levels, holes, highs, strips_done, inserts)
+    parts = _counted(_finite(blocks_out, settings), mix.frames, progress or _ignore)
     if scratch is None:
         return collect(parts, mix.rate, mix.channels)
     return spool(parts, scratch / "premaster.f32", mix.rate, mix.channels)
@@ -198,14 +208,15 @@ def premaster_blocks(
     holes: SpectralHoles | None = None,
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
+    inserts: Inserts | None = None,
 ) -> Iterator[FloatArray]:
     """Mix and master chain in blocks, latency compensated, of the input's length in all."""
     mix = stems.mix
-    mixed = mix_blocks(stems, settings, levels, strips_done=strips_done)
+    mixed = mix_blocks(stems, settings, levels, strips_done=strips_done, inserts=inserts)
     if not is_mastered(settings):
         yield from mixed
         return
-    yield from _through(mixed, _master(stems, settings, levels, holes, highs), mix.channels)
+    yield from _through(mixed, _master(stems, settings, levels, holes, highs, inserts), mix.channels)
 
 
 def render_stem(
@@ -235,6 +246,7 @@ def _master(
     levels: Levels | None,
     holes: SpectralHoles | None,
     highs: Highs | None = None,
+    inserts: Inserts | None = None,
 ) -> list[Processor]:
     """The master chain for the mix of these stems."""
     mix = stems.mix
@@ -256,6 +268,7 @@ def _master(
         measure_ride(mix, most_db, equalisers(settings, mix.rate, mix.channels)) if most_db else None,
         (highs or measure_highs(mix)) if extends(settings) else None,
         measure_blinks(mix) if settings["master.blink_fill_db"] > 0 else None,
+        inserts=inserts,
     )
     return master_processors(chain)
 

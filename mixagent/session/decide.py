@@ -25,6 +25,7 @@ class Decided:
         decision: what the policy decided, as it was bent to them, before the amount is applied.
         search: how a search bettered it; None where none ran.
         feedback: how the feedback loop revised it; None where it was left out.
+        told: of plug-ins that failed, warnings.
     """
 
     request: Request
@@ -32,6 +33,7 @@ class Decided:
     decision: Decision
     search: SearchSection | None = None
     feedback: FeedbackSection | None = None
+    told: tuple[str, ...] = ()
 
     @property
     def applied(self) -> Settings:

@@ -58,6 +58,7 @@ from mixagent.session.separators import separator_named
 if TYPE_CHECKING:
     from mixagent.pipeline.finaliser.codecs import CodecPlan, CodecRender
     from mixagent.pipeline.finaliser.prediction import SourceMeasures
+    from mixagent.pipeline.plugins.inserts import Insert, Inserts
     from mixagent.pipeline.separation import Separator
 
 
@@ -234,6 +235,7 @@ class Rendering:
         codecs: that the master is checked with, and that its ceiling holds through.
         part: of the song that is rendered; None for all of it.
         matching: the stage `match` in which matchering brings the mix towards a reference, where it does.
+        inserts: plug-ins that stand in for effects.
     """
 
     settings: Settings
@@ -243,6 +245,7 @@ class Rendering:
     codecs: CodecPlan
     part: Span | None = None
     matching: Stage | None = None
+    inserts: tuple[Insert, ...] = ()
 
 
 def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
@@ -258,6 +261,7 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
         "rate": rendering.rate,
         "edits": asdict(rendering.edits),
         "part": rendering.part,
+        **inserted(rendering.inserts),
     }
     finaliser = {
         "settings": {
@@ -272,7 +276,7 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
     repairs = {name: settings[name] for name in REPAIR_PARAMETERS if name in settings.changed()}
     repaired = tuple(repair.name for repair in mix_repairs() if repair.name in set(heard))
     restoring = restored_stage(heard, repair_amounts(settings.changed()))
-    stages = [Stage("mix", mix, tuple(heard), mixing)]
+    stages = [Stage("mix", mix, tuple(heard), mixing, given=placed(rendering.inserts))]
     if rendering.matching is not None:
         stages.append(rendering.matching)
     mixed = tuple(stage.name for stage in stages)
@@ -471,6 +475,26 @@ def describing_stage(repairs: Sequence[str]) -> Stage:
     return Stage("features", song_features, ("decode", *repairs))
 
 
+def inserted(inserts: Sequence[Insert]) -> dict[str, Any]:
+    """What a stage's result depends on of plug-ins; nothing, not even a key, where there are none."""
+    return {"plugins": [insert.settings() for insert in inserts]} if inserts else {}
+
+
+def placed(inserts: Sequence[Insert]) -> dict[str, Any]:
+    """Where the plug-ins of `inserted` lie."""
+    return {"plugins": [insert.placed() for insert in inserts]} if inserts else {}
+
+
+def inserts_of(context: StageContext) -> Inserts | None:
+    """The plug-ins that a stage was given; None without any."""
+    if "plugins" not in context.settings:
+        return None
+    from mixagent.pipeline.plugins.inserts import Insert, Inserts
+
+    rows = zip(context.settings["plugins"], context.given["plugins"], strict=True)
+    return Inserts([Insert.from_settings(settings, **given) for settings, given in rows])
+
+
 def mix(context: StageContext) -> dict[str, Any]:
     """Mix and master chain."""
     from mixagent.pipeline.render import mixed
@@ -480,6 +504,7 @@ def mix(context: StageContext) -> dict[str, Any]:
     if wanted["part"] is not None:
         stems = stems_part(stems, Span(*wanted["part"]))
     settings = ParameterSpace.for_stems(tuple(stems.parts)).settings(wanted["settings"])
+    inserts = inserts_of(context)
     audio, span = mixed(
         stems,
         settings,
@@ -487,10 +512,12 @@ def mix(context: StageContext) -> dict[str, Any]:
         wanted["rate"],
         Edits(**wanted["edits"]),
         progress=context.progress,
+        inserts=inserts,
     )
     if wanted["part"] is not None:
         span = Span(*wanted["part"])
-    return {"audio": _kept(audio, context.directory), "span_s": span}
+    played = {} if inserts is None else {"plugins": [row.to_json() for row in inserts.played]}
+    return {"audio": _kept(audio, context.directory), "span_s": span, **played}
 
 
 def stems_part(stems: Stems, part: Span) -> Stems:

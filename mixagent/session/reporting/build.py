@@ -49,6 +49,7 @@ from mixagent.report.model import (
     Property,
     RecordedCodecs,
     RecordedMatch,
+    RecordedPlugin,
     ReferenceSection,
     RepairRow,
     ReplaySection,
@@ -74,6 +75,7 @@ from mixagent.session.reporting.delivery import (
 )
 from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
+from mixagent.session.reporting.plugins import plugin_rows, plugin_warnings
 from mixagent.session.reporting.references import reference_words
 from mixagent.session.reporting.repairs import repair_rows
 from mixagent.session.reporting.stems import left_alone_words
@@ -168,6 +170,7 @@ def build_report(outcome: Outcome) -> Report:
     edits = edits_section(request, results.span, song.duration_s)
     reference, goal = guidance_sections(decided.guidance, results, applied.space)
     own, translation_after = request.stems_in, master.translation
+    plugins = plugin_rows(request.inserts, results)
     left, new = afterwards(
         findings.before,
         findings.after if outcome.is_whole else (),
@@ -216,6 +219,7 @@ def build_report(outcome: Outcome) -> Report:
         reference=reference,
         goal=goal,
         stems_in=None if own is None else stems_section(own, results),
+        plugins=plugins,
         decision=DecisionSection(
             policy=request.config.policy.name,
             amount=request.amount,
@@ -231,6 +235,8 @@ def build_report(outcome: Outcome) -> Report:
             *guidance_warnings(decided.guidance, applied.space, request.target_named),
             *rejected_words(restoration),
             *left_alone_words(results, request.policy, applied),
+            *decided.told,
+            *plugin_warnings(plugins),
             *outcome.warnings,
             *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),
@@ -471,4 +477,5 @@ def _replay(
         sample_rate=request.sample_rate,
         seed=request.seed,
         match=match,
+        plugins=tuple(RecordedPlugin(insert.settings()) for insert in request.inserts),
     )
