@@ -190,7 +190,7 @@ class MasterOptions(MasteringOptions, total=False):
     preview: Number | None
     """Render the loudest part of so many seconds alone, 1 to 600. Default: all of the song."""
     plugins: Sequence[str] | Mapping[str, str] | None
-    """Plug-ins in place of effects of the chain, as `SLOT=NAME` or by slot: `comp=ZamCompX2`. Default: none."""
+    """Plug-ins in place of effects, as `SLOT=NAME` or by slot: `comp=ZamCompX2`. Default: none."""
     dual_mono: bool
     """Count the loudness of a song of one channel as of two, 3 LU more. Default False."""
     no_overwrite: bool

@@ -51,7 +51,7 @@ class ExperienceConfig:
 
 @dataclass
 class Config:
-    """Everything that `conf/` sets, the parameters of the chain that were set by hand, and plug-ins by slot."""
+    """Everything that `conf/` sets, the chain's parameters that were set by hand, and plug-ins by slot."""
 
     pipeline: PipelineConfig
     policy: PolicyConfig

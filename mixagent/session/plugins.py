@@ -60,8 +60,8 @@ def _still_here(name: str, version: str) -> Plugin:
         return find_plugin(name)
     except PluginMissingError as missing:
         raise PluginMissingError(
-            f"the master was made with the plug-in {name[:80]} {version[:40]}, which is not here, so it cannot "
-            "be rendered again: install it"
+            f"the master was made with the plug-in {name[:80]} {version[:40]}, which is not here, so it "
+            "cannot be rendered again: install it"
         ) from missing
 
 
@@ -135,8 +135,8 @@ def _map(plugin: Plugin, slot: str, effect: str, has_preset: bool) -> PluginMap:
     found = map_of(plugin.name, effect)
     if found is None and not has_preset:
         raise UsageError(
-            f"{plugin.name} has no map as {_a(EFFECTS[effect])}: write one (docs/plugins.md), or give a preset "
-            f"with {option('plugins', f'{slot}={plugin.name}@PRESET')}",
+            f"{plugin.name} has no map as {_a(EFFECTS[effect])}: write one (docs/plugins.md), or give a "
+            f"preset with {option('plugins', f'{slot}={plugin.name}@PRESET')}",
             field="plugins",
         )
     found = found or PluginMap(plugin.name, effect, PLACES)

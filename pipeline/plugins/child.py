@@ -33,13 +33,15 @@ class Limits:
 
     Attributes:
         load_s: until the plug-in is loaded; one that waits for a person to close a window never is.
-        block_s: for a block of sound, and four times what the block lasts on top of it.
+        block_s: for a block of sound, and `slowest` times what the block lasts on top of it.
+        slowest: of real time, both of two instances together.
         memory_bytes: of its own, the plug-in's with the interpreter's.
         renders: that a process serves before another takes its place.
     """
 
     load_s: float = 20.0
     block_s: float = 10.0
+    slowest: float = 4.0
     memory_bytes: int = 2_000_000_000
     renders: int = 32
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +127,16 @@ class Inserts:
         self._by_slot = {insert.slot: insert for insert in inserts}
         self._limits = limits
         self._played: dict[tuple[str, str], Played] = {}
+        self._made: dict[tuple[str, str], list[_Twice]] = {}
 
     @property
     def played(self) -> tuple[Played, ...]:
-        """Those that had something to do, by place."""
-        return tuple(self._played.values())
+        """Those that had something to do, by place; what they did twice is known once the render is whole."""
+        rows = []
+        for key, row in self._played.items():
+            same = all(made.same_twice for made in self._made[key])
+            rows.append(replace(row, probed=replace(row.probed, same_twice=row.probed.same_twice and same)))
+        return tuple(rows)
 
     def at(self, place: str, effect: str) -> Insert | None:
         """The plug-in that stands in for an effect at a place (`vocals`, `drum_bus`, `master`, `reverb`)."""
@@ -173,7 +178,15 @@ class Inserts:
             key for key, value in wanted.items() if isinstance(value, float) and _is_off(values[key], value)
         )
         self._played[place, effect] = Played(insert.slot, place, effect, values, held, probed)
-        return InsertProcessor(made, insert.slot, doubled), probed
+        twice = _Twice()
+        self._made.setdefault((place, effect), []).append(twice)
+        return InsertProcessor(made, insert.slot, doubled, twice), probed
+
+
+class _Twice:
+    """Whether a processor that may be gone made the same of its sound twice."""
+
+    same_twice = True
 
 
 class InsertProcessor:
@@ -182,9 +195,9 @@ class InsertProcessor:
     `doubled` plays one channel to a plug-in that takes two.
     """
 
-    def __init__(self, made: PluginProcessor, slot: str, doubled: bool) -> None:
+    def __init__(self, made: PluginProcessor, slot: str, doubled: bool, twice: _Twice) -> None:
         self.latency = made.latency
-        self._made, self._slot, self._doubled = made, slot, doubled
+        self._made, self._slot, self._doubled, self._twice = made, slot, doubled, twice
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, (channels, frames).
@@ -194,7 +207,9 @@ class InsertProcessor:
         """
         given = np.repeat(block, 2, axis=0) if self._doubled else block
         try:
-            return self._made.process(given)[: len(block)]
+            out = self._made.process(given)[: len(block)]
+            self._twice.same_twice = self._made.same_twice
+            return out
         except PluginFault as fault:
             raise InsertFault(self._slot, fault) from fault
 

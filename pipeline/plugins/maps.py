@@ -100,6 +100,20 @@ class PluginMap:
         """The plug-in's parameters that are set."""
         return (*self.fixed, *self.follows)
 
+    def set_by(self, key: str) -> str:
+        """What sets a key, in words."""
+        if key in self.fixed:
+            return f"{self.fixed[key]}"
+        follow = self.follows[key]
+        times = "" if follow.times == 1.0 else f" × {follow.times:g}"
+        return f"{follow.of}{times}{f' {follow.plus:+g}' if follow.plus else ''}"
+
+    def about(self) -> tuple[str, ...]:
+        """Where it may stand, whether it was run, and what it does otherwise; in words."""
+        tried = f"run with {self.tried}" if self.tried else "written from a list of parameters, never run"
+        channels = ("a mono plug-in a channel",) if self.each_channel else ()
+        return ("at " + ", ".join(self.places), *channels, tried, *([self.note] if self.note else []))
+
     def values(self, quantities: Mapping[str, float]) -> dict[str, Value]:
         """The plug-in's values for these of ours, by its keys."""
         return {**self.fixed, **{key: follow.value(quantities) for key, follow in self.follows.items()}}

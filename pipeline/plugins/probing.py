@@ -1,4 +1,4 @@
-"""Held to account before it is used: a plug-in is played a noise twice, and measured.
+"""Held to account before it is used: a plug-in is played a noise, twice at once, and measured.
 
 The noise is soft, so that what works on levels leaves it alone and only delays it.
 """
@@ -63,14 +63,15 @@ def opened(
         PluginFault: it is not fit to be used.
     """
     noise = _noise(sounding)
-    # One after the other: each gives its process back for the next.
-    first, second = (OpenPlugin(pool.lend(path, name, limits), sounding, pool).play(noise) for _ in range(2))
+    trial = OpenPlugin(pool.lend(path, name, limits), sounding, pool)
+    out, same = trial.play(noise), trial.same_twice
+    del trial  # gives its process back, for the next
     fresh = OpenPlugin(pool.lend(path, name, limits), sounding, pool)
     probed = Probed(
         reported=fresh.stated_lag,
-        lag=_lag(noise, first, fresh.stated_lag, sounding),
-        same_twice=bool(np.array_equal(first, second)),
-        gain_db=power_to_db(_energy(first) / _energy(noise)) if first.any() else 0.0,
+        lag=_lag(noise, out, fresh.stated_lag, sounding),
+        same_twice=same,
+        gain_db=power_to_db(_energy(out) / _energy(noise)) if out.any() else 0.0,
         state_sha256=fresh.state_sha256,
     )
     return PluginProcessor(fresh, sounding, probed.lag), probed, fresh.values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 import weakref
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.fft import irfft, rfft
 
 from mixagent.pipeline.decibels import amplitude_to_db, db_to_amplitude
 from mixagent.pipeline.plugins.child import PluginChild, PluginFault
@@ -27,6 +29,10 @@ _QUIET_DBFS = -60.0
 _MADE_OF_SILENCE_DBFS = -80.0
 _SILENT_DB = -60.0
 _SILENT_WINDOWS = 3
+_MOST_ASTRAY = 4096
+_NEAR_FRAMES = 16
+_CLEAR = 0.7
+_CLEARER = 0.25
 _LEAST = 1e-12
 
 
@@ -42,6 +48,7 @@ class Sounding:
         state: that it has before these, base64; empty for its own.
         most_gain_db: that its output may lie over its input.
         in_return: a room behind sends, whose sound goes on when the input is silent.
+        twice: whether a second instance plays the same, so that every difference between them is seen.
     """
 
     rate: int
@@ -51,6 +58,7 @@ class Sounding:
     state: str = ""
     most_gain_db: float = 12.0
     in_return: bool = False
+    twice: bool = True
 
 
 class OpenPlugin:
@@ -76,12 +84,14 @@ class OpenPlugin:
                     "rate": sounding.rate,
                     "channels": sounding.channels,
                     "each": sounding.each,
+                    "twice": sounding.twice,
                     "values": dict(sounding.values),
                     "state": sounding.state,
                     "buffer": str(path),
                     "frames": BLOCK_FRAMES,
                 },
             )
+        self.same_twice = True
         self.values: dict[str, Any] = opened["values"]
         self.state_sha256 = str(opened["state_sha256"])
         self.reported_latency = max(int(opened["latency"]), 0)
@@ -128,12 +138,14 @@ class OpenPlugin:
     def _asked(self, block: FloatArray) -> FloatArray:
         frames = block.shape[1]
         self._shared[0, :, :frames] = block
-        patience_s = self._child.limits.block_s + 4 * frames / self._sounding.rate
+        limits = self._child.limits
+        patience_s = limits.block_s + limits.slowest * frames / self._sounding.rate
         try:
             answer = self._child.ask("process", patience_s, {"frames": frames})
         except PluginFault:
             self.end()
             raise
+        self.same_twice = self.same_twice and bool(answer["same"])
         channels, made = answer["shape"]
         if channels != block.shape[0] or made > frames:
             raise self.fault(f"gave {channels} channels of {made} frames for {block.shape[0]} of {frames}")
@@ -158,7 +170,12 @@ class PluginProcessor:
         self._plugin, self._in_return = plugin, sounding.in_return
         self._waiting = np.zeros((sounding.channels, 0), np.float32)
         self._ready = np.zeros((sounding.channels, CHUNK_FRAMES), np.float32)
-        self._watch = LevelWatch(sounding, lag)
+        self._watch = Watch(sounding, lag)
+
+    @property
+    def same_twice(self) -> bool:
+        """Whether two instances made the same of all that was played so far."""
+        return self._plugin.same_twice
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, (channels, frames)."""
@@ -180,8 +197,8 @@ class PluginProcessor:
         return made
 
 
-class LevelWatch:
-    """Holds what comes out of a plug-in against what went in, window by window.
+class Watch:
+    """Holds what comes out of a plug-in against what went in, window by window: its level and its time.
 
     Args:
         sounding: with what its output may lie over its input.
@@ -195,6 +212,7 @@ class LevelWatch:
         self._after = self._before
         self._last = self._loudest = self._peak = 0.0
         self._silent = 0
+        self._astray = 0
 
     def wrong(self, before: FloatArray, after: FloatArray) -> str | None:
         """What is wrong with the next frames, to stand behind the plug-in's name; None if nothing is."""
@@ -206,13 +224,20 @@ class LevelWatch:
         self._before = np.concatenate((self._before, late[:, : before.shape[1]]), axis=1)
         self._after = np.concatenate((self._after, after), axis=1)
         while self._before.shape[1] >= WINDOW_FRAMES:
-            pair = [_rms(held[:, :WINDOW_FRAMES]) for held in (self._before, self._after)]
+            pair = [held[:, :WINDOW_FRAMES] for held in (self._before, self._after)]
             self._before, self._after = (held[:, WINDOW_FRAMES:] for held in (self._before, self._after))
-            if said := self._judged(*pair):
+            if said := self._level_wrong(*map(_rms, pair)) or self._time_wrong(*pair):
                 return said
         return None
 
-    def _judged(self, before: float, after: float) -> str | None:
+    def _time_wrong(self, before: FloatArray, after: FloatArray) -> str | None:
+        if self._sounding.in_return:
+            return None
+        late = _astray(before, after)
+        self._astray = self._astray + 1 if late else 0
+        return f"fell out of time, by {late} frames" if self._astray >= _SILENT_WINDOWS else None
+
+    def _level_wrong(self, before: float, after: float) -> str | None:
         self._loudest = max(self._loudest, before)
         against = self._loudest if self._sounding.in_return else max(before, self._last)
         self._last = before
@@ -226,6 +251,22 @@ class LevelWatch:
         else:
             self._silent = 0
         return "gave silence for sound" if self._silent >= _SILENT_WINDOWS else None
+
+
+def _astray(before: FloatArray, after: FloatArray) -> int:
+    """By how many frames a window is displaced against what it was made of; 0 unless that is clear."""
+    strongest = int(np.argmax(np.square(before).sum(axis=1)))
+    one, other = before[strongest].astype(np.float64), after[strongest].astype(np.float64)
+    power = math.sqrt(float(one @ one) * float(other @ other))
+    if power < _LEAST:
+        return 0
+    spectra = [rfft(sound, 2 * WINDOW_FRAMES) for sound in (one, other)]
+    likeness = np.abs(irfft(spectra[1] * np.conj(spectra[0]))) / power
+    likeness = np.concatenate((likeness[-_MOST_ASTRAY:], likeness[: _MOST_ASTRAY + 1]))
+    best = int(np.argmax(likeness))
+    here = likeness[_MOST_ASTRAY - _NEAR_FRAMES : _MOST_ASTRAY + _NEAR_FRAMES + 1].max()
+    clear = likeness[best] > _CLEAR and likeness[best] - here > _CLEARER
+    return best - _MOST_ASTRAY if clear else 0
 
 
 def peak_dbfs(sound: FloatArray) -> float:

@@ -45,6 +45,7 @@ class Plugged:
         self._path, self._name = path, name
         self._kind = pedalboard.AudioUnitPlugin if path.endswith(".component") else pedalboard.VST3Plugin
         self._plugins: list[Any] = []
+        self._twins: list[Any] = []
         self._rate = 44100.0
         self._buffer: np.ndarray[Any, Any] | None = None
 
@@ -80,9 +81,10 @@ class Plugged:
         """New instances with these values, one a channel where it is mono; what they were set to."""
         count = order["channels"] if order["each"] else 1
         self._plugins = [self.made() for _ in range(count)]
+        self._twins = [self.made() for _ in range(count)] if order["twice"] else []
         self._rate = float(order["rate"])
         values: dict[str, Any] = {}
-        for plugin in self._plugins:
+        for plugin in (*self._plugins, *self._twins):
             if order.get("state"):
                 plugin.raw_state = base64.b64decode(order["state"])
             values = {key: _set(plugin, key, value) for key, value in order["values"].items()}
@@ -96,19 +98,26 @@ class Plugged:
         }
 
     def process(self, order: dict[str, Any]) -> dict[str, Any]:
-        """The next frames of the buffer's first half through the plug-in into its second."""
+        """The next frames of the buffer's first half through the plug-in into its second.
+
+        Twins play the same; whether they made the same of it is in the answer.
+        """
         assert self._buffer is not None
         frames = int(order["frames"])
         given, made = self._buffer[0, :, :frames], self._buffer[1]
         rows = [given] if len(self._plugins) == 1 else [given[c : c + 1] for c in range(len(given))]
-        parts = [
-            plugin.process(np.array(row), self._rate, buffer_size=_CHUNK_FRAMES, reset=False)
-            for plugin, row in zip(self._plugins, rows, strict=True)
-        ]
-        out = np.concatenate([np.atleast_2d(part) for part in parts])
+        out = self._played(self._plugins, rows)
+        same = not self._twins or np.array_equal(out, self._played(self._twins, rows))
         if out.shape[0] == made.shape[0] and out.shape[1] <= frames:
             made[:, : out.shape[1]] = out
-        return {"shape": list(out.shape)}
+        return {"shape": list(out.shape), "same": bool(same)}
+
+    def _played(self, plugins: list[Any], rows: list[Any]) -> Any:
+        parts = [
+            plugin.process(np.array(row), self._rate, buffer_size=_CHUNK_FRAMES, reset=False)
+            for plugin, row in zip(plugins, rows, strict=True)
+        ]
+        return np.concatenate([np.atleast_2d(part) for part in parts])
 
     def state(self, order: dict[str, Any]) -> dict[str, Any]:
         """The state of a new instance with these values, or of a `.vstpreset` file."""

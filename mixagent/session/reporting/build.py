@@ -75,7 +75,7 @@ from mixagent.session.reporting.delivery import (
 )
 from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
-from mixagent.session.reporting.plugins import plugin_rows, plugin_warnings
+from mixagent.session.reporting.plugins import plugin_rows, plugin_warnings, plugins_done
 from mixagent.session.reporting.references import reference_words
 from mixagent.session.reporting.repairs import repair_rows
 from mixagent.session.reporting.stems import left_alone_words
@@ -193,6 +193,7 @@ def build_report(outcome: Outcome) -> Report:
             wrong=tuple(row.sentence for row in told_rows(findings.before, _answered(acted))),
             done=(
                 *_done(outcome, restoration, acted, reference, goal),
+                *plugins_done(plugins),
                 *edits_done(edits),
                 *codecs_done(codecs),
             ),

@@ -53,6 +53,16 @@ def plugin_warnings(rows: Iterable[PluginRow]) -> list[str]:
     return words
 
 
+def plugins_done(rows: Iterable[PluginRow]) -> list[str]:
+    """What plug-ins did, a line each."""
+    return [
+        f"Plug-in {row.name} {row.version}{f', preset {row.preset}' if row.preset else ''}: stood in for the "
+        f"{EFFECTS[row.places[0].effect]} of {', '.join(place_label(at.place).lower() for at in row.places)}"
+        for row in rows
+        if row.places
+    ]
+
+
 def _place(row: Mapping[str, Any]) -> PluginPlace:
     probed = row["probed"]
     return PluginPlace(
