@@ -94,7 +94,7 @@ def save(
     preset: Annotated[str, typer.Argument(help="What the preset is to be called.", show_default=False)],
     values: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the plug-in. May be given many times."),
+        typer.Option("--set", metavar="KEY=VALUE", help="A parameter of it. May be given many times."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="A .vstpreset file to begin with.")

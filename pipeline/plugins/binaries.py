@@ -92,7 +92,7 @@ def _in_bundle(plugin: Path) -> Path:
     inside = sorted(path for path in wanted.iterdir() if path.is_file()) if wanted.is_dir() else []
     named = [path for path in inside if path.stem == plugin.stem]
     if not inside:
-        kinds = [name for name in folders if "-" in name and name != wanted.name or name == "MacOS"]
+        kinds = [name for name in folders if ("-" in name and name != wanted.name) or name == "MacOS"]
         held = f"only {', '.join(kinds)}" if kinds else "none at all"
         raise _not(plugin, f"has no code for {wanted.name}: it holds {held}")
     return (named or inside)[0]

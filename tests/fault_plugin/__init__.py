@@ -1,6 +1,6 @@
 """A plug-in that fails on demand, built where a compiler and DPF (Debian's dpf-source) are.
 
-    python tests/fault_plugin/__init__.py FOLDER
+python tests/fault_plugin/__init__.py FOLDER
 """
 
 import os

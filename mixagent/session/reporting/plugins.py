@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mixagent.report.model import PluginPlace, PluginRow
@@ -53,8 +53,12 @@ def plugin_warnings(rows: Iterable[PluginRow]) -> list[str]:
     return words
 
 
-def plugins_done(rows: Iterable[PluginRow]) -> list[str]:
+def plugins_done(rows: Sequence[PluginRow]) -> list[str]:
     """What plug-ins did, a line each."""
+    if not rows:
+        return []
+    from mixagent.pipeline.plugins.maps import EFFECTS
+
     return [
         f"Plug-in {row.name} {row.version}{f', preset {row.preset}' if row.preset else ''}: stood in for the "
         f"{EFFECTS[row.places[0].effect]} of {', '.join(place_label(at.place).lower() for at in row.places)}"
