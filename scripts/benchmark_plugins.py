@@ -4,12 +4,12 @@
     python scripts/benchmark_plugins.py --renders 0 --seconds 60
 
 A song of 6 s is rendered, mix to finaliser, with the fault plug-in of `tests/fault_plugin` (built in a folder
-of its own where none is named) as compressor of its voice, of its master, or of both. Each draws one of 15 ways
-of failing, and when it begins. A render counts as lost where no master came out, and as silently wrong where
-its samples are not exactly those of plug-ins that do nothing in the slots that kept theirs, and of the built-in
-effects in the others, unless it was told that a plug-in does not make the same of a sound twice. A render with
-two plug-ins counts in two rows. The second table has processor seconds of one song, the plug-ins' processes
-included.
+of its own where none is named) as compressor of its voice, of its master, or of both. Each draws one of 15
+ways of failing, and when it begins. A render counts as lost where no master came out, and as silently wrong
+where its samples are not exactly those of plug-ins that do nothing in the slots that kept theirs, and of the
+built-in effects in the others, unless it was told that a plug-in does not make the same of a sound twice. A
+render with two plug-ins counts in two rows. The second table has processor seconds of one song, the plug-ins'
+processes included.
 """
 
 from __future__ import annotations

@@ -164,6 +164,8 @@ def _set(plugin: Any, key: str, value: Any) -> Any:
     found = plugin.parameters.get(key)
     if found is None or is_shunned(key):
         raise Failure(f"it has no parameter {key!r}")
+    if isinstance(getattr(plugin, key), bool):
+        value = bool(value)
     low, high = _number(found.min_value), _number(found.max_value)
     if (
         isinstance(value, int | float)
