@@ -31,6 +31,7 @@ class Decided:
         feedback: how the feedback loop revised it; None where it was left out.
         sections: what holds in stretches of the song beside the settings, before the amount is applied.
         unplaced: what a goal asks of sections and is not done, a line each.
+        told: of plug-ins that failed, warnings.
     """
 
     request: Request
@@ -41,6 +42,7 @@ class Decided:
     feedback: FeedbackSection | None = None
     sections: tuple[SectionSettings, ...] = ()
     unplaced: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
     @property
     def applied(self) -> Settings:
