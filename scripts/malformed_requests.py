@@ -2,14 +2,15 @@
 
     python scripts/malformed_requests.py [--schema 5000] [--hand 5000] [--seed 0]
 
-A service is started, with one song and one job that is done. `--schema` requests are made by schemathesis out
-of the service's own OpenAPI, of all routes, half of them such that the schema forbids; half of them go to the
-song and the job that are there. `--hand` requests are bytes on a socket: request lines, headers, bodies, chunks,
-ranges, forms and tus as no client sends them. Then the service must answer as before, its log must tell of no
-fault, and after a sweep no file may lie there that no row names.
+A service is started, with one song and one job that is done. `--schema` requests are made by schemathesis
+out of the service's own OpenAPI, of all routes, half of them such that the schema forbids; half of them
+go to the song and the job that are there. `--hand` requests are bytes on a socket: request lines,
+headers, bodies, chunks, ranges, forms and tus as no client sends them. Then the service must answer as
+before, its log must tell of no fault, and after a sweep no file may lie there that no row names.
 
-An answer falls if its status is 500 or above, if it takes longer than `--longest` seconds, or if it has words of
-a trace or of a path of the service. A connection that the service closes without an answer counts as refused.
+An answer falls if its status is 500 or above, if it takes longer than `--longest` seconds, or if it has
+words of a trace or of a path of the service. A connection that the service closes without an answer
+counts as refused.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,7 +42,8 @@ import soundfile
 RATE_HZ = 44_100
 TUS = "Tus-Resumable: 1.0.0\r\n"
 _INSIDE = re.compile(
-    rb'Traceback \(most recent|File "/|site-packages|sqlalchemy|sqlite3?\.|starlette|pydantic_core|/blobs/[0-9a-f]'
+    rb'Traceback \(most recent|File "/|site-packages|sqlalchemy|sqlite3?\.|starlette|pydantic_core|'
+    rb"/blobs/[0-9a-f]"
 )
 """Words that no answer has; `Target` adds the service's own folder."""
 
@@ -114,8 +116,15 @@ def write_song(folder: Path, seconds: float = 1.0) -> Path:
 # --- by the schema -----------------------------------------------------------------------------------
 
 
-def by_schema(target: Target, count: int, seed: int) -> int:
-    """Requests that schemathesis makes of the OpenAPI; how many there were."""
+def by_schema(target: Target, count: int, seed: int, only: Collection[str] = ()) -> int:
+    """Requests that schemathesis makes of the OpenAPI; how many there were.
+
+    Args:
+        target: what is attacked.
+        count: of requests.
+        seed: of what is drawn.
+        only: operations, such as `GET /v1/jobs`; all where none is named.
+    """
     import httpx
     import schemathesis
     from schemathesis import GenerationMode
@@ -126,21 +135,18 @@ def by_schema(target: Target, count: int, seed: int) -> int:
         (operation, mode, known)
         for operation in operations
         for mode in (GenerationMode.NEGATIVE, GenerationMode.POSITIVE)
-        for known in (False, True)
+        for known in ((False, True) if "{" in operation.path else (False,))
+        if not only or operation.label in only
     ]
     each = max(1, round(count / len(ways)))
-    made = 0
-    for number, (operation, mode, known) in enumerate(ways):
-        if made >= count:
-            break
-        made += _of_operation(target, operation, mode, known, each, seed + number)
-    # What could not be made of operations without parameters is made of those that have most of them.
-    number = len(ways)
-    while made < count and number < 10 * len(ways):
+    made, number = 0, 0
+    while made < count and ways:
         operation, mode, known = ways[number % len(ways)]
-        if operation.body or operation.query or operation.headers:
-            made += _of_operation(target, operation, mode, known, min(each, count - made), seed + number)
-        number += 1
+        of_it = _of_operation(target, operation, mode, known, min(each, count - made), seed + number)
+        made, number = made + of_it, number + 1
+        # Where there is nothing to vary, more of the others are made.
+        if of_it <= 1 < each:
+            ways = [way for way in ways if way != (operation, mode, known)]
     return made
 
 
@@ -321,9 +327,24 @@ def path(target: Target, rng: random.Random) -> bytes:
 def headers(target: Target, rng: random.Random) -> bytes:
     """Headers too many, too long, twice, folded, or of bytes that are no text."""
     name = rng.choice(
-        ("Range", "If-Range", "If-None-Match", "Last-Event-ID", "Origin", "Cookie", "Authorization", "Accept",
-         "Content-Type", "Content-Length", "Idempotency-Key", "Sec-Fetch-Site", "Expect", "Host", "X-A")
-    )  # fmt: skip
+        (
+            "Range",
+            "If-Range",
+            "If-None-Match",
+            "Last-Event-ID",
+            "Origin",
+            "Cookie",
+            "Authorization",
+            "Accept",
+            "Content-Type",
+            "Content-Length",
+            "Idempotency-Key",
+            "Sec-Fetch-Site",
+            "Expect",
+            "Host",
+            "X-A",
+        )
+    )
     value = rng.choice(
         (
             b"\x00",
@@ -366,7 +387,9 @@ def headers(target: Target, rng: random.Random) -> bytes:
 def framing(target: Target, rng: random.Random) -> bytes:
     """Bodies whose length and chunks do not agree with what comes."""
     route = rng.choice(("/v1/uploads?name=a.wav", "/v1/goals", "/v1/jobs", "/v1/tus"))
-    head = f"POST {route} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    head = (
+        f"POST {route} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    )
     chunked = "Transfer-Encoding: chunked\r\n"
     body, more = rng.choice(
         (
@@ -400,10 +423,25 @@ def framing(target: Target, rng: random.Random) -> bytes:
 def ranges(target: Target, rng: random.Random) -> bytes:
     """Ranges of a file that make no sense."""
     odd = (
-        "bytes=", "bytes=-", "bytes=-0", "bytes=5-2", "bytes=99999999999999999999-", "bytes=-99999999999999999999",
-        "bytes=0-0,1-1,2-2", "bytes=" + ",".join(["0-"] * 2000), "items=0-1", "bytes=a-b", "bytes=²-", "bytes=0--1",
-        "bytes 0-1", "BYTES=0-1", "bytes=0x0-1", "bytes=1e3-", f"bytes={rng.randrange(10**12)}-", "bytes=0-0",
-    )  # fmt: skip
+        "bytes=",
+        "bytes=-",
+        "bytes=-0",
+        "bytes=5-2",
+        "bytes=99999999999999999999-",
+        "bytes=-99999999999999999999",
+        "bytes=0-0,1-1,2-2",
+        "bytes=" + ",".join(["0-"] * 2000),
+        "items=0-1",
+        "bytes=a-b",
+        "bytes=²-",
+        "bytes=0--1",
+        "bytes 0-1",
+        "BYTES=0-1",
+        "bytes=0x0-1",
+        "bytes=1e3-",
+        f"bytes={rng.randrange(10**12)}-",
+        "bytes=0-0",
+    )
     where = rng.choice(
         (
             f"/v1/jobs/{target.job}/files/{target.file}",
@@ -422,11 +460,21 @@ def form(target: Target, rng: random.Random) -> bytes:
     bound = rng.choice(("b", "b" * 300, "ü", "", '"', "a b"))
     name = rng.choice(('name="file"', 'name="other"', "name=", 'name="file', "", 'name="file"; name="file"'))
     file = rng.choice(
-        ('filename="a.wav"', 'filename="\x00.wav"', 'filename="../../a"', "filename=", "filename*=UTF-8''%ff%zz",
-         'filename="' + "a" * 20_000 + '"', 'filename="a\r\nb"', "")
-    )  # fmt: skip
+        (
+            'filename="a.wav"',
+            'filename="\x00.wav"',
+            'filename="../../a"',
+            "filename=",
+            "filename*=UTF-8''%ff%zz",
+            'filename="' + "a" * 20_000 + '"',
+            'filename="a\r\nb"',
+            "",
+        )
+    )
     part = f"--{bound}\r\nContent-Disposition: form-data; {name}; {file}\r\n"
-    part += rng.choice(("", "Content-Type: \xff\r\n", "Content-Transfer-Encoding: base64\r\n", "X" * 9000 + ": y\r\n"))
+    part += rng.choice(
+        ("", "Content-Type: \xff\r\n", "Content-Transfer-Encoding: base64\r\n", "X" * 9000 + ": y\r\n")
+    )
     pieces = part.encode("latin-1", "replace") + b"\r\n" + _noise(rng) + b"\r\n"
     body = rng.choice(
         (
@@ -441,10 +489,16 @@ def form(target: Target, rng: random.Random) -> bytes:
         )
     )
     stated = rng.choice(
-        (f"multipart/form-data; boundary={bound}", "multipart/form-data", "multipart/form-data; boundary=",
-         "multipart/form-data; boundary=other", f"multipart/form-data; charset=nonsense; boundary={bound}",
-         f"multipart/form-data; charset=utf-16; boundary={bound}", f'multipart/form-data; boundary="{bound}')
-    )  # fmt: skip
+        (
+            f"multipart/form-data; boundary={bound}",
+            "multipart/form-data",
+            "multipart/form-data; boundary=",
+            "multipart/form-data; boundary=other",
+            f"multipart/form-data; charset=nonsense; boundary={bound}",
+            f"multipart/form-data; charset=utf-16; boundary={bound}",
+            f'multipart/form-data; boundary="{bound}',
+        )
+    )
     return _request("POST", "/v1/uploads", f"Content-Type: {stated}\r\n", body)
 
 
@@ -455,7 +509,15 @@ def tus(target: Target, rng: random.Random) -> bytes:
     number = rng.choice(("", "-1", "+1", "0", "1", "²", "1.5", "9" * 18, "9" * 30, "0x1", "NaN", " 1 ", odd))
     coded = base64.b64encode(odd.encode("utf-8", "surrogatepass")).decode()
     metadata = rng.choice(
-        (f"filename {coded}", f"filename {odd}", "filename", "," * 3000, f"{odd} {coded}", "filename ====", coded)
+        (
+            f"filename {coded}",
+            f"filename {odd}",
+            "filename",
+            "," * 3000,
+            f"{odd} {coded}",
+            "filename ====",
+            coded,
+        )
     )
     checksum = rng.choice(("", "md5", "md5 x", "sha256 " + coded, "crc32 AAAA", "shake_128 AAAA", odd))
     kind_ = rng.choice(("application/offset+octet-stream", "text/plain", odd))
@@ -464,7 +526,12 @@ def tus(target: Target, rng: random.Random) -> bytes:
         lines += f"Upload-Length: {number}\r\nUpload-Metadata: {metadata}\r\n"
         lines += rng.choice(("", "Upload-Defer-Length: 1\r\n", "Upload-Concat: partial\r\n"))
         return _request("POST", "/v1/tus", f"{lines}Content-Type: {kind_}\r\n", _noise(rng))
-    ids = (target.upload, target.upload, "upl_" + "z" * 24, quote(odd.encode("utf-8", "surrogatepass"), safe=""))
+    ids = (
+        target.upload,
+        target.upload,
+        "upl_" + "z" * 24,
+        quote(odd.encode("utf-8", "surrogatepass"), safe=""),
+    )
     lines += f"Upload-Offset: {number}\r\nUpload-Checksum: {checksum}\r\nContent-Type: {kind_}\r\n"
     method = rng.choice(("PATCH", "PATCH", "HEAD", "OPTIONS", "GET", "PUT"))
     return _request(method, f"/v1/tus/{rng.choice(ids)}", lines, _noise(rng))
@@ -474,20 +541,66 @@ def _odd_value(rng: random.Random) -> str:
     """A JSON value, or what is none."""
     return rng.choice(
         (
-            "null", "true", "-1", "1e400", "-0.0", "NaN", "Infinity", "[]", "{}", '""', "1" * 5000, "[[[]]]",
-            json.dumps(_odd_text(rng)), json.dumps({"job": _odd_text(rng), "file": _odd_text(rng)}),
-            json.dumps([_odd_text(rng)] * 3), json.dumps({_odd_text(rng): _odd_text(rng)}), "{", '"\\ud800"',
-            '"\\u0000"', "[" * 100_000, '{"a":' * 5000 + "1" + "}" * 5000,
+            "null",
+            "true",
+            "-1",
+            "1e400",
+            "-0.0",
+            "NaN",
+            "Infinity",
+            "[]",
+            "{}",
+            '""',
+            "1" * 5000,
+            "[[[]]]",
+            json.dumps(_odd_text(rng)),
+            json.dumps({"job": _odd_text(rng), "file": _odd_text(rng)}),
+            json.dumps([_odd_text(rng)] * 3),
+            json.dumps({_odd_text(rng): _odd_text(rng)}),
+            "{",
+            '"\\ud800"',
+            '"\\u0000"',
+            "[" * 100_000,
+            '{"a":' * 5000 + "1" + "}" * 5000,
         )
-    )  # fmt: skip
+    )
 
 
 OPTIONS = (
-    "preset", "target", "target_lufs", "true_peak_limit_db", "output_format", "sample_rate", "bit_depth", "goal",
-    "amount", "amounts", "repairs", "settings", "reference", "reference_tone", "stems_in", "roles", "fade_in",
-    "renders", "search", "preview", "dry_run", "separator", "seed", "codecs", "stems", "shifts", "only", "within",
-    "cue", "gap", "intent", "ceiling", "nonsense",
-)  # fmt: skip
+    "preset",
+    "target",
+    "target_lufs",
+    "true_peak_limit_db",
+    "output_format",
+    "sample_rate",
+    "bit_depth",
+    "goal",
+    "amount",
+    "amounts",
+    "repairs",
+    "settings",
+    "reference",
+    "reference_tone",
+    "stems_in",
+    "roles",
+    "fade_in",
+    "renders",
+    "search",
+    "preview",
+    "dry_run",
+    "separator",
+    "seed",
+    "codecs",
+    "stems",
+    "shifts",
+    "only",
+    "within",
+    "cue",
+    "gap",
+    "intent",
+    "ceiling",
+    "nonsense",
+)
 
 
 @kind
@@ -507,7 +620,9 @@ def jobs(target: Target, rng: random.Random) -> bytes:
     if rng.random() < 0.1:
         body = _odd_value(rng)
     key = rng.choice(("", "", f"Idempotency-Key: {rng.choice(('', 'ÿ', 'k' * 300, 'a'))}\r\n"))
-    stated = rng.choice(("application/json", "application/json; charset=utf-16", "text/plain", "multipart/form-data"))
+    stated = rng.choice(
+        ("application/json", "application/json; charset=utf-16", "text/plain", "multipart/form-data")
+    )
     data = body.encode("utf-8", "surrogatepass")
     if rng.random() < 0.1:
         data = data[: rng.randrange(len(data) + 1)] + b"\xff"
@@ -516,9 +631,20 @@ def jobs(target: Target, rng: random.Random) -> bytes:
 
 def _webhook(rng: random.Random) -> str:
     url = rng.choice(
-        ("http://127.0.0.1/x", "http://[::1]/", "http://[", "ftp://x", "http://x:99999/", "http://0x7f.1/",
-         "http://169.254.169.254/", "//x", "http://user:pw@localhost/", "http://\\u0000/", "http://a\\ud800b/")
-    )  # fmt: skip
+        (
+            "http://127.0.0.1/x",
+            "http://[::1]/",
+            "http://[",
+            "ftp://x",
+            "http://x:99999/",
+            "http://0x7f.1/",
+            "http://169.254.169.254/",
+            "//x",
+            "http://user:pw@localhost/",
+            "http://\\u0000/",
+            "http://a\\ud800b/",
+        )
+    )
     return f', "webhook": {{"url": "{url}", "secret": "0123456789abcdef"}}'
 
 
@@ -536,17 +662,29 @@ def small_bodies(target: Target, rng: random.Random) -> bytes:
             ("/v1/goals", value),
         )
     )
-    return _request("POST", route, "Content-Type: application/json\r\n", body.encode("utf-8", "surrogatepass"))
+    return _request(
+        "POST", route, "Content-Type: application/json\r\n", body.encode("utf-8", "surrogatepass")
+    )
 
 
 @kind
 def files(target: Target, rng: random.Random) -> bytes:
     """Uploads that are no songs: headers of formats with noise behind them."""
     head = rng.choice(
-        (b"RIFF\xff\xff\xff\xffWAVEfmt ", b"fLaC\x00\x00\x00\x22", b"ID3\x04\x00\x00", b"OggS\x00\x02", b"FORM",
-         b"\x00\x00\x00\x20ftypM4A ", b"#EXTM3U\nfile:///etc/passwd\n", b"ffconcat version 1.0\nfile /etc/passwd\n",
-         b"{" * 1000, b"PK\x03\x04", b"")
-    )  # fmt: skip
+        (
+            b"RIFF\xff\xff\xff\xffWAVEfmt ",
+            b"fLaC\x00\x00\x00\x22",
+            b"ID3\x04\x00\x00",
+            b"OggS\x00\x02",
+            b"FORM",
+            b"\x00\x00\x00\x20ftypM4A ",
+            b"#EXTM3U\nfile:///etc/passwd\n",
+            b"ffconcat version 1.0\nfile /etc/passwd\n",
+            b"{" * 1000,
+            b"PK\x03\x04",
+            b"",
+        )
+    )
     name = quote(_odd_text(rng).encode("utf-8", "surrogatepass"), safe="")
     suffix = rng.choice((".wav", ".flac", ".mp3", ".json", ".cue", ".m4a", ""))
     return _request("POST", f"/v1/uploads?name={name}{suffix}", "", head + _noise(rng, 2000))
