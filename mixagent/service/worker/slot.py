@@ -299,6 +299,9 @@ class Slot:
     def _recycle(self) -> None:
         """Let a process go that ran long enough or has grown."""
         process, limits = self._process, self._tools.settings.worker
+        if process is not None and process.busy:
+            # Nobody waits for its job any more, and what it says of it would be taken for the next one's.
+            process.kill()
         if process is None or not process.alive:
             if process is not None:
                 process.close()
