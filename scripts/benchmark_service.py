@@ -1,4 +1,4 @@
-"""The service under load: nothing lost, nothing twice, users in turn, what it costs. Fire: `chaos_service.py`.
+"""The service under load: nothing lost, nothing twice, users in turn, what it costs.
 
     python scripts/benchmark_service.py load [--jobs 200] [--users 20] [--seconds 20] [--kind master]
     python scripts/benchmark_service.py streams [--streams 1000]
@@ -7,8 +7,8 @@
 `load` queues the jobs of all users at once, each with a song of its own, so that no result is found in the
 cache, and runs the same songs through the library in one process: `throughput` is the share of the bare
 engine's, by CPU seconds and by wall time. `order` is the worst lead that one user had over another in jobs
-done while both waited. `streams` opens event streams and gives the memory of the service's process. `times` is
-what a person waits for: start to page, drop to verdict, preview, second render after a tweak.
+done while both waited. `streams` opens event streams and gives the memory of the service's process. `times`
+is what a person waits for: start to page, drop to verdict, preview, second render after a tweak.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
     python scripts/capacity.py SONG [--songs 1000000] [--peak 3] [--use 0.7] [--again 0.33]
 
 SONG is checked as an upload is, mastered, and mastered again for another target, each in a process of its
-own; CPU seconds are of all its threads and children, which the other work on a machine moves little.
-Files are those that the service keeps. `--peak` is the busiest hour by the average one, `--use` the share
-of a core that is planned to be used, `--again` how many of the songs are rendered a second time.
+own; CPU seconds are of all its threads and children, which the other work on a machine moves little. Files
+are those that the service keeps. `--peak` is the busiest hour by the average one, `--use` the share of a core
+that is planned to be used, `--again` how many of the songs are rendered a second time.
 """
 
 from __future__ import annotations

@@ -73,10 +73,11 @@ class Chaos:
 
     def strike(self) -> str:
         """One of all strikes; `nothing` where there was nothing to strike."""
-        strikes: list[Callable[[], str]] = [self.service, self.worker, self.check, self.lock]
+        # The service takes longest to come back, and nothing else is struck meanwhile.
+        strikes: dict[Callable[[], str], int] = {self.service: 1, self.worker: 2, self.check: 2, self.lock: 2}
         if self.disk is not None:
-            strikes.append(self.fill)
-        return self.rng.choice(strikes)()
+            strikes[self.fill] = 2
+        return self.rng.choices(list(strikes), list(strikes.values()))[0]()
 
     def service(self) -> str:
         """Kill the service, and start it until it answers."""
