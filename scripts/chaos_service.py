@@ -1,6 +1,7 @@
 """Parts of the service are killed at random moments while it works: no job may be lost, no file left over.
 
     python scripts/chaos_service.py [--strikes 100] [--every 4] [--seconds 1.5] [--seed 0] [--disk FOLDER]
+        [--engine embedded|apart]
 
 While masters of short songs are sent without pause, one of these happens every few seconds (`--every` on
 average):
@@ -10,6 +11,13 @@ average):
     check       SIGKILL to the process that decodes an upload
     disk        another program takes all of the disk's room, for a while
     lock        another program has the database locked, for a while, longer than a writer waits or shorter
+
+With `--engine apart` the API has no workers: `mixagent work` is a program of its own, the database PostgreSQL
+and the broker Redis, started here, and in the place of `lock` there are
+
+    work        SIGKILL to `mixagent work`, which is started again
+    redis       SIGKILL to Redis, which is started again and has forgotten everything
+    database    every connection to the database is ended by it
 
 Those that last go on beside the next ones. The data lie on a file system of their own of 2 GB: in memory
 where this program may mount one, else in `--disk`; without either there is no `disk`. After the last
@@ -35,7 +43,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +62,45 @@ _WAITING = 6
 _END_S = 300.0
 
 
+class Apart:
+    """PostgreSQL, Redis and `mixagent work`, beside a service that has no workers of its own."""
+
+    def __init__(self, data: Path, stack: ExitStack) -> None:
+        # They are started as the tests do it.
+        sys.path.append(str(Path(mixagent.__file__).parents[1] / "tests"))
+        import servers
+
+        self._servers, self._data, self._stack = servers, data, stack
+        self.postgres = stack.enter_context(servers.postgres())
+        self.url = self.postgres.url()
+        self._port = servers.free_port()
+        self._start_redis()
+        os.environ["MIXAGENT_DATABASE"] = self.url
+        os.environ["MIXAGENT_BROKER"] = f"redis://127.0.0.1:{self._port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+        stack.callback(self.stop_work)
+
+    def start_work(self) -> None:
+        """Start workers."""
+        command = [sys.executable, "-m", "mixagent", "work", "--data", str(self._data)]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def stop_work(self) -> None:
+        """Kill the program of workers."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def restart_redis(self) -> None:
+        """Kill Redis, and start it on the same port."""
+        self._redis.kill()
+        self._redis.wait()
+        self._start_redis()
+
+    def _start_redis(self) -> None:
+        _, self._redis = self._stack.enter_context(self._servers.redis(self._port))
+
+
 @dataclass
 class Chaos:
     """A service under fire, and what was seen of it."""
@@ -62,6 +109,7 @@ class Chaos:
     songs: Sequence[Path]
     rng: random.Random
     disk: Path | None
+    apart: Apart | None = None
     accepted: dict[str, tuple[int, float]] = field(default_factory=dict)
     struck: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
@@ -74,9 +122,13 @@ class Chaos:
     def strike(self) -> str:
         """One of all strikes; `nothing` where there was nothing to strike."""
         # The service takes longest to come back, and nothing else is struck meanwhile.
-        strikes: dict[Callable[[], str], int] = {self.service: 1, self.worker: 2, self.check: 2, self.lock: 2}
+        strikes: dict[Callable[[], str], int] = {self.service: 1, self.worker: 2, self.check: 2}
         if self.disk is not None:
             strikes[self.fill] = 2
+        if self.apart is None:
+            strikes[self.lock] = 2
+        else:
+            strikes |= {self.work: 1, self.redis: 2, self.database: 2}
         return self.rng.choices(list(strikes), list(strikes.values()))[0]()
 
     def service(self) -> str:
@@ -108,8 +160,29 @@ class Chaos:
             time.sleep(0.005)
         return "nothing"
 
+    def work(self) -> str:
+        """Kill the program of workers, and start it."""
+        assert self.apart is not None
+        self.apart.stop_work()
+        self.apart.start_work()
+        return "work"
+
+    def redis(self) -> str:
+        """Kill Redis, and start it without what it knew."""
+        assert self.apart is not None
+        self.apart.restart_redis()
+        return "redis"
+
+    def database(self) -> str:
+        """End every connection to the database."""
+        assert self.apart is not None
+        self.apart.postgres.drop_connections()
+        return "database"
+
     def _kill(self, module: str) -> bool:
-        found = [child for child in self.server.children() if module in command_of(child)]
+        roots = [self.server.process, None if self.apart is None else self.apart.process]
+        running = [child for root in roots if root is not None for child in below(root.pid)]
+        found = [child for child in running if module in command_of(child)]
         if not found:
             return False
         with suppress(ProcessLookupError):
@@ -195,6 +268,17 @@ class Chaos:
             time.sleep(0.2)
 
 
+def below(process: int) -> list[int]:
+    """All processes that a process started, and those that these started."""
+    found = []
+    with suppress(OSError):
+        for task in Path(f"/proc/{process}/task").iterdir():
+            with suppress(OSError):
+                for child in map(int, (task / "children").read_text().split()):
+                    found += [child, *below(child)]
+    return found
+
+
 def command_of(process: int) -> str:
     """The command line of a process."""
     try:
@@ -206,6 +290,8 @@ def command_of(process: int) -> str:
 def endured(chaos: Chaos, strikes: int, every_s: float) -> dict[str, Any]:
     """All strikes, and what is there afterwards."""
     chaos.begin()
+    if chaos.apart is not None:
+        chaos.apart.start_work()
     chaos.warm_up()
     begun = time.monotonic()
     sender = threading.Thread(target=chaos.keep_sending, daemon=True)
@@ -298,7 +384,7 @@ def left_over(chaos: Chaos) -> dict[str, int]:
             os.utime(path, (0, 0))
     chaos.begin()
     time.sleep(4.0)
-    database = Database(server.data / "service.sqlite")
+    database = Database(server.data / "service.sqlite" if chaos.apart is None else chaos.apart.url)
     with database.reading() as session:
         named = named_blobs(session)
     database.close()
@@ -308,7 +394,7 @@ def left_over(chaos: Chaos) -> dict[str, int]:
         "blobs_without_a_row": len(blobs - named),
         "rows_without_a_blob": len(named - blobs),
         "unfinished_uploads": sum(1 for _ in (server.data / "incoming").iterdir()),
-        "folders_of_jobs": sum(1 for _ in (server.data / "work").iterdir()),
+        "folders_of_jobs": sum(1 for _ in (server.data / "work").glob("*")),
         "stages_of_songs_that_are_gone": sum(not set(names) <= named for names in caches),
     }
 
@@ -328,7 +414,8 @@ def small_disk(given: Path | None, folder: Path) -> Iterator[Path | None]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", str(place)], check=False)
+        # What is still open there, in a run that was interrupted, is let go of first.
+        subprocess.run(["umount", "--lazy", str(place)], check=False)
 
 
 def main() -> None:
@@ -339,15 +426,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--disk", type=Path)
+    parser.add_argument("--engine", choices=("embedded", "apart"), default="embedded")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, small_disk(given.disk, Path(scratch)) as disk:
-        songs = write_songs(Path(scratch), SONGS, given.seconds)
-        server = Server((disk or Path(scratch)) / "data")
-        chaos = Chaos(server, songs, random.Random(given.seed), disk)
-        try:
-            found = endured(chaos, given.strikes, given.every)
-        finally:
-            server.stop(signal.SIGKILL)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        disk = stack.enter_context(small_disk(given.disk, scratch))
+        songs = write_songs(scratch, SONGS, given.seconds)
+        data = (disk or scratch) / "data"
+        apart = Apart(data, stack) if given.engine == "apart" else None
+        server = Server(data, workers=1 if apart is None else 0)
+        stack.callback(server.stop, signal.SIGKILL)
+        chaos = Chaos(server, songs, random.Random(given.seed), disk, apart)
+        found = endured(chaos, given.strikes, given.every)
     print(json.dumps(found, indent=2))
     wrong = found["lost"] + found["torn"] + found["other_bytes"] + sum(found["left_over"].values())
     raise SystemExit(1 if wrong else 0)
