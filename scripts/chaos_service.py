@@ -59,6 +59,7 @@ _DISK_BYTES = 2_000_000_000
 _WAITING = 6
 """Jobs that wait or run at a time: the end of a run is soon told."""
 
+_WORK_S = 8.0
 _END_S = 300.0
 
 
@@ -114,6 +115,7 @@ class Chaos:
     struck: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     starts_failed: int = 0
+    struck_at: int = 0
     done: threading.Event = field(default_factory=threading.Event)
     lasting: list[threading.Thread] = field(default_factory=list)
 
@@ -192,7 +194,7 @@ class Chaos:
 
     def fill(self) -> str:
         """Take all room of the disk for a while."""
-        self._last(self._filled, self.rng.uniform(0.5, 6.0))
+        self._last(self._filled, self.rng.uniform(0.2, 3.0))
         return "disk"
 
     def _filled(self, seconds: float) -> None:
@@ -215,7 +217,7 @@ class Chaos:
 
     def lock(self) -> str:
         """Have the database locked for a while; a writer of the service waits 10 s."""
-        self._last(self._locked, self.rng.choice((0.5, 3.0, 14.0)))
+        self._last(self._locked, self.rng.choices((0.5, 3.0, 14.0), (5, 4, 1))[0])
         return "lock"
 
     def _locked(self, seconds: float) -> None:
@@ -260,6 +262,13 @@ class Chaos:
                 self.refused[error.code] += 1
                 time.sleep(0.3)
 
+    def wait_for_work(self) -> None:
+        """Let a job be accepted since the last strike, for a while: else nothing but idleness is struck."""
+        before, until = self.struck_at, time.monotonic() + _WORK_S
+        while len(self.accepted) == before and time.monotonic() < until:
+            time.sleep(0.1)
+        self.struck_at = len(self.accepted)
+
     def _wait_for_room(self, client: Client) -> None:
         while not self.done.is_set():
             states = [client.job(id_)["state"] for id_ in list(self.accepted)[-2 * _WAITING :]]
@@ -287,7 +296,7 @@ def command_of(process: int) -> str:
         return ""
 
 
-def endured(chaos: Chaos, strikes: int, every_s: float) -> dict[str, Any]:
+def endured(chaos: Chaos, strikes: int, every_s: float, longest_s: float) -> dict[str, Any]:
     """All strikes, and what is there afterwards."""
     chaos.begin()
     if chaos.apart is not None:
@@ -296,8 +305,10 @@ def endured(chaos: Chaos, strikes: int, every_s: float) -> dict[str, Any]:
     begun = time.monotonic()
     sender = threading.Thread(target=chaos.keep_sending, daemon=True)
     sender.start()
-    while chaos.struck.total() - chaos.struck["nothing"] < strikes:
+    until = time.monotonic() + longest_s
+    while chaos.struck.total() - chaos.struck["nothing"] < strikes and time.monotonic() < until:
         time.sleep(chaos.rng.uniform(0.1, 1.9) * every_s)
+        chaos.wait_for_work()
         struck = chaos.strike()
         chaos.struck[struck] += 1
         seconds = time.monotonic() - begun
@@ -423,6 +434,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--strikes", type=int, default=100)
     parser.add_argument("--every", type=float, default=4.0)
+    parser.add_argument("--longest", type=float, default=7200.0, help="seconds after which no more is struck")
     parser.add_argument("--seconds", type=float, default=1.5)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--disk", type=Path)
@@ -437,7 +449,7 @@ def main() -> None:
         server = Server(data, workers=1 if apart is None else 0)
         stack.callback(server.stop, signal.SIGKILL)
         chaos = Chaos(server, songs, random.Random(given.seed), disk, apart)
-        found = endured(chaos, given.strikes, given.every)
+        found = endured(chaos, given.strikes, given.every, given.longest)
     print(json.dumps(found, indent=2))
     wrong = found["lost"] + found["torn"] + found["other_bytes"] + sum(found["left_over"].values())
     raise SystemExit(1 if wrong else 0)
