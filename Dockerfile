@@ -63,6 +63,8 @@ COPY --from=build /source/sbom.py /tmp/sbom.py
 RUN /opt/mixagent/bin/python /tmp/sbom.py > /usr/share/mixagent.cdx.json && rm /tmp/sbom.py \
     # What a wheel asks of the system and the base has not is found here, and not by the first song.
     && /opt/mixagent/bin/python -B -c "import mixagent.options, mixagent.session.master, mixagent.service.serving"
+# There, so that a volume of compiled kernels may be mounted below /data and belong to the user.
+RUN install --directory --owner 10001 --group 10001 --mode 0700 /data/service /data/service/engine
 
 ENV PATH=/opt/mixagent/bin:${PATH} \
     PYTHONDONTWRITEBYTECODE=1 \
