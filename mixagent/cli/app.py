@@ -46,6 +46,12 @@ COMMANDS = {
     "models path": "models:path",
     "models rollback": "models:rollback",
     "serve": "serve:serve",
+    "users add": "users:add",
+    "users list": "users:list_users",
+    "users remove": "users:remove",
+    "users password": "users:password",
+    "backup make": "backup:make",
+    "backup restore": "backup:restore",
     "remote master": "remote:master",
     "remote analyze": "remote:analyze",
     "remote restore": "remote:restore",
@@ -61,6 +67,8 @@ GROUPS = {
     "experience": "What was remembered of mastered songs, here only.",
     "models": "Models: what is here, how to get the rest.",
     "remote": "The same commands, run by a service that `mixagent serve` is elsewhere.",
+    "users": "Who may use a service that has accounts.",
+    "backup": "All that a service keeps, in one file.",
     "profile": "Profiles: what songs measure, to master towards without their audio.",
 }
 """What the commands of several words have in common."""

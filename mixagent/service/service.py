@@ -13,6 +13,9 @@ from sqlalchemy import func, select
 from mixagent.pipeline.errors import OutputError, UsageError
 from mixagent.pipeline.files import exclusive_lock
 from mixagent.service.access import LOCAL_USER, Keys, Signer, ensure_user
+from mixagent.service.accounts.audit import Audit
+from mixagent.service.accounts.sessions import Sessions
+from mixagent.service.accounts.users import Users
 from mixagent.service.jobs.engine import Engine
 from mixagent.service.jobs.estimates import Estimates
 from mixagent.service.jobs.queue import Queue
@@ -49,6 +52,8 @@ class Service:
         self.blobs = LocalBlobs(settings.blobs)
         self.caches = Caches(settings.cache)
         self.keys = Keys(self.database)
+        self.users, self.sessions = Users(self.database), Sessions(self.database)
+        self.audit = Audit(self.database)
         self.signer = Signer(settings.data / "secret")
         self.rates = Rates(settings.limits.requests_a_second)
         self.estimates = Estimates(self.database)
@@ -59,6 +64,7 @@ class Service:
         self.engine: Engine = EmbeddedEngine(tools, settings.workers)
         self.webhooks = Webhooks(self.database, self.metrics, settings.private_webhooks)
         self.sweeper = Sweeper(settings, self.database, self.blobs, self.caches, self.uploads, self.metrics)
+        self.sweeper.also(self.keys.flush, self.sessions.flush, self.audit.flush)
         self.metrics.gauges("jobs", "Jobs by state.", "state", self._jobs)
         self.metrics.gauges("disk_free_bytes", "Room on the disk.", "folder", self._free)
         with self.database.writing() as session:

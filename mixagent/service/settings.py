@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,6 +82,47 @@ class Retention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenIdSettings:
+    """An OpenID provider that users may sign in by.
+
+    Attributes:
+        issuer: its address, as its tokens have it.
+        client_id: of this service there.
+        client_secret: None for a public client, which PKCE alone protects.
+        label: its name on the page.
+        new_users: whether whom it vouches for is made a user; else an admin makes them before, without a
+            password and named as the address of mail that the provider has verified.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+    label: str = "OpenID"
+    new_users: bool = False
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> OpenIdSettings | None:
+        """As `MIXAGENT_OIDC_ISSUER`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_LABEL` and `_NEW_USERS` say it.
+
+        Raises:
+            ValueError: one of the first two is missing.
+        """
+        named = {name: environment.get(f"MIXAGENT_OIDC_{name}", "") for name in ("ISSUER", "CLIENT_ID")}
+        if not any(named.values()):
+            return None
+        missing = [f"MIXAGENT_OIDC_{name}" for name, value in named.items() if not value]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing: an OpenID provider has an issuer and a client id")
+        return cls(
+            issuer=named["ISSUER"],
+            client_id=named["CLIENT_ID"],
+            client_secret=environment.get("MIXAGENT_OIDC_CLIENT_SECRET") or None,
+            label=environment.get("MIXAGENT_OIDC_LABEL") or cls.label,
+            new_users=environment.get("MIXAGENT_OIDC_NEW_USERS", "").lower() in ("1", "true", "yes"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
     """The service as it was started.
 
@@ -91,6 +133,7 @@ class ServiceSettings:
         accounts: whether requests need an API key.
         private_webhooks: whether webhooks may go to addresses that are not public.
         origin: what the page's address begins with, where a proxy stands before the service.
+        openid: a provider that users may sign in by.
     """
 
     data: Path
@@ -100,6 +143,7 @@ class ServiceSettings:
     accounts: bool = False
     private_webhooks: bool = False
     origin: str | None = None
+    openid: OpenIdSettings | None = None
     limits: Limits = field(default_factory=Limits)
     worker: WorkerLimits = field(default_factory=WorkerLimits)
     retention: Retention = field(default_factory=Retention)

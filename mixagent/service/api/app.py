@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from mixagent import __version__, web
-from mixagent.service.api import admin, events, files, info, jobs, tus, uploads
+from mixagent.service.api import admin, events, files, info, jobs, sessions, tus, uploads
 from mixagent.service.api.hub import Hub
 from mixagent.service.api.security import Guard, problem_response
 from mixagent.service.jobs.kinds import KINDS
@@ -23,10 +23,22 @@ from mixagent.service.service import Service
 
 LOG = logging.getLogger(__name__)
 
-ROUTERS = (info.router, uploads.router, tus.router, jobs.router, files.router, events.router, admin.router)
+ROUTERS = (
+    info.router,
+    uploads.router,
+    tus.router,
+    jobs.router,
+    files.router,
+    events.router,
+    sessions.router,
+    admin.router,
+)
 
 _CHECKS = 2
 """Uploads that are decoded at a time."""
+
+_SIGN_INS = 2
+"""Passwords that are held against their hashes at a time."""
 
 _CLIENT_LEFT = 499
 _STATUS_CODES = {404: "missing", 405: "method", 401: "key", 403: "scope"}
@@ -54,7 +66,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service, app.state.hub = service, Hub(service)
-    app.state.checks = CapacityLimiter(_CHECKS)
+    app.state.checks, app.state.sign_ins = CapacityLimiter(_CHECKS), CapacityLimiter(_SIGN_INS)
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mixagent.service.access import ADMIN, LOCAL_USER, READ, WRITE, Caller, note
+from mixagent.service.access import ADMIN, LOCAL_USER, READ, WRITE, Caller
 from mixagent.service.logs import REQUEST
 from mixagent.service.problems import MEDIA_TYPE, Problem
 from mixagent.service.service import Service
@@ -23,8 +23,6 @@ from mixagent.service.settings import is_loopback
 LOG = logging.getLogger(__name__)
 
 COOKIE = "mixagent_session"
-SESSION = "session"
-"""Purpose of a session's token."""
 
 MOST_JSON_BYTES = 1_000_000
 """Size of a body that is no upload."""
@@ -65,15 +63,21 @@ def _caller(request: Request, service: Service) -> Caller:
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer" and key:
         return service.keys.caller(key.strip())
-    token = request.cookies.get(COOKIE, "")
-    try:
-        return service.keys.caller_of(service.signer.read(SESSION, token)["key"])
-    except Problem as problem:
-        raise Problem(
-            "key",
-            "give a valid API key: Authorization: Bearer mxk_…",
-            headers={"WWW-Authenticate": 'Bearer realm="mixagent"'},
-        ) from problem
+    caller = service.sessions.caller(request.cookies.get(cookie_name(request, service), ""))
+    # A browser sends a cookie whoever made it ask; what says who did is `Guard`'s to judge.
+    if request.method not in _SAFE and not {"origin", "sec-fetch-site"} & {*request.headers.keys()}:
+        raise Problem("origin", "a request with a cookie says which site it came from: send Origin")
+    return caller
+
+
+def cookie_name(request: Request, service: Service) -> str:
+    """The name of the session's cookie; over https no other host of the domain can set one of that name."""
+    return f"__Host-{COOKIE}" if is_secure(request, service) else COOKIE
+
+
+def is_secure(request: Request, service: Service) -> bool:
+    """Whether the browser came by https."""
+    return request.url.scheme == "https" or (service.settings.origin or "").startswith("https:")
 
 
 def who_may(scope: str) -> Callable[[Request], Caller]:
@@ -97,8 +101,7 @@ Admin = Annotated[Caller, Depends(who_may(ADMIN))]
 
 def audited(request: Request, service: Service, caller: Caller, what: str, about: str) -> None:
     """Put an action down in the audit log."""
-    with service.database.writing() as session:
-        note(session, caller, what, about, address_of(request))
+    service.audit.put(caller, what, about, address_of(request))
 
 
 def address_of(request: Request) -> str:

@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from mixagent.service.store.tables import RUNNING, ApiKey, AuditEntry, Job, JobFile, Upload
+from mixagent.service.store.tables import (
+    RUNNING,
+    ApiKey,
+    AuditEntry,
+    Job,
+    JobFile,
+    SignedIn,
+    Upload,
+    User,
+)
 
 
 def time_text(seconds: float | None) -> str | None:
@@ -86,6 +95,28 @@ def key_dict(row: ApiKey) -> dict[str, Any]:
         "created_at": time_text(row.created_at),
         "used_at": time_text(row.used_at),
         "revoked_at": time_text(row.revoked_at),
+    }
+
+
+def user_dict(row: User) -> dict[str, Any]:
+    """A user, but for the password."""
+    return {
+        "name": row.name,
+        "scopes": row.scopes,
+        "has_password": row.password is not None,
+        "created_at": time_text(row.created_at),
+    }
+
+
+def session_dict(row: SignedIn, is_this: bool) -> dict[str, Any]:
+    """A session; `is_this` says whether it is the one that asks."""
+    return {
+        "way": row.way,
+        "address": row.address,
+        "this": is_this,
+        "created_at": time_text(row.created_at),
+        "used_at": time_text(row.used_at),
+        "expires_at": time_text(row.expires_at),
     }
 
 
