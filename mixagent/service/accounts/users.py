@@ -115,23 +115,25 @@ class Users:
         Raises:
             Problem: there were too many wrong ones of late.
         """
-        name, address, time = name[:200], address[:200], now()
+        name, address = name[:200], address[:200]
         by_name, by_address = SignInTry.name == name, SignInTry.address == address
         bounds = ((by_name & by_address, _OF_PAIR), (by_address, _OF_ADDRESS), (by_name, _OF_NAME))
         with self._database.writing() as session:
+            row = SignInTry(name=name, address=address, at=now())
+            session.add(row)
+            session.flush()
+            # Alone in writing from here on: no other try is later. One that is was made by another clock.
+            time = now()
+            recent = (SignInTry.at > time - TRIES_WITHIN_S) & (SignInTry.at <= time)
             for which, most in bounds:
-                recent = (SignInTry.at > time - TRIES_WITHIN_S) & (SignInTry.at <= time)
                 wanted = select(func.count(), func.min(SignInTry.at)).where(which, recent)
                 count, first = session.execute(wanted).one()
-                if count >= most:
+                if count > most:
                     raise Problem(
                         "limit",
                         "too many wrong passwords: try again later",
                         retry_after_s=first + TRIES_WITHIN_S - time,
                     )
-            row = SignInTry(name=name, address=address, at=time)
-            session.add(row)
-            session.flush()
             return row.id
 
 

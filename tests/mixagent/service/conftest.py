@@ -1,5 +1,6 @@
 """What the tests of the service share."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,3 +20,26 @@ def api(tmp_path) -> Iterator[Caller]:
 def short_song(tmp_path_factory) -> Path:
     """A song of 2 s."""
     return write_song(tmp_path_factory.mktemp("short") / "song.wav", seconds=2.0)
+
+
+class Clock:
+    """The clock of the machine, which can be set."""
+
+    def __init__(self) -> None:
+        self.offset_s = 0.0
+        self._real = time.time
+
+    def __call__(self) -> float:
+        return self._real() + self.offset_s
+
+    def forward(self, seconds: float) -> None:
+        """Set it forward; back where the seconds are negative."""
+        self.offset_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """The clock, as this process sees it."""
+    set_ = Clock()
+    monkeypatch.setattr(time, "time", set_)
+    return set_
