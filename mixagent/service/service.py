@@ -14,6 +14,7 @@ from mixagent.pipeline.errors import OutputError, UsageError
 from mixagent.pipeline.files import exclusive_lock
 from mixagent.service.access import LOCAL_USER, Keys, Signer, ensure_user
 from mixagent.service.accounts.audit import Audit
+from mixagent.service.accounts.openid import OpenId
 from mixagent.service.accounts.sessions import Sessions
 from mixagent.service.accounts.users import Users
 from mixagent.service.jobs.engine import Engine
@@ -42,6 +43,7 @@ class Service:
     Raises:
         UsageError: another service has the folder.
         OutputError: the folder cannot be written.
+        ModelMissingError: a package for what was asked for is not installed.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -54,6 +56,7 @@ class Service:
         self.keys = Keys(self.database)
         self.users, self.sessions = Users(self.database), Sessions(self.database)
         self.audit = Audit(self.database)
+        self.openid = None if settings.openid is None else OpenId(settings.openid, self.database)
         self.signer = Signer(settings.data / "secret")
         self.rates = Rates(settings.limits.requests_a_second)
         self.estimates = Estimates(self.database)

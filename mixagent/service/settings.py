@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 GIGABYTE = 1_000_000_000
 DAY_S = 86_400.0
@@ -105,7 +106,7 @@ class OpenIdSettings:
         """As `MIXAGENT_OIDC_ISSUER`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_LABEL` and `_NEW_USERS` say it.
 
         Raises:
-            ValueError: one of the first two is missing.
+            ValueError: one of the first two is missing, or the issuer is read over the network in the clear.
         """
         named = {name: environment.get(f"MIXAGENT_OIDC_{name}", "") for name in ("ISSUER", "CLIENT_ID")}
         if not any(named.values()):
@@ -113,6 +114,9 @@ class OpenIdSettings:
         missing = [f"MIXAGENT_OIDC_{name}" for name, value in named.items() if not value]
         if missing:
             raise ValueError(f"{missing[0]} is missing: an OpenID provider has an issuer and a client id")
+        parts = urlsplit(named["ISSUER"])
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+            raise ValueError(f"MIXAGENT_OIDC_ISSUER={named['ISSUER']}: an issuer is https://HOST/…")
         return cls(
             issuer=named["ISSUER"],
             client_id=named["CLIENT_ID"],

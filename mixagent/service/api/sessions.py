@@ -7,8 +7,10 @@ from typing import Annotated, Any
 from anyio import to_thread
 from fastapi import APIRouter, Body, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from starlette.responses import RedirectResponse
 
 from mixagent.service.access import Caller
+from mixagent.service.accounts.openid import OpenId
 from mixagent.service.accounts.sessions import LONGEST_S
 from mixagent.service.api.schemas import PROBLEMS, KeyText, NameAndPassword, OldAndNew
 from mixagent.service.api.security import (
@@ -28,6 +30,10 @@ router = APIRouter(prefix="/v1", tags=["access"], responses=PROBLEMS)
 PASSWORD, KEY, OPENID = "password", "key", "openid"
 """Ways to sign in."""
 
+OPENID_COOKIE = "mixagent_openid"
+_OPENID_PATH = "/v1/openid"
+_OPENID_S = 600.0
+
 
 @router.get("/session")
 def ways(service: ServiceDep) -> dict[str, Any]:
@@ -36,7 +42,7 @@ def ways(service: ServiceDep) -> dict[str, Any]:
     return {
         "accounts": service.settings.accounts,
         "ways": [*([PASSWORD] if service.users.any_with_password() else []), KEY],
-        "openid": None if openid is None else {"label": openid.label, "url": "/v1/openid"},
+        "openid": None if openid is None else {"label": openid.label, "url": _OPENID_PATH},
     }
 
 
@@ -125,6 +131,54 @@ async def change_password(body: OldAndNew, request: Request, service: ServiceDep
 
     await to_thread.run_sync(change, limiter=request.app.state.sign_ins)
     return Response(status_code=204)
+
+
+@router.get("/openid", status_code=303, include_in_schema=False)
+def to_provider(request: Request, service: ServiceDep) -> Response:
+    """To the OpenID provider, and from there to `/v1/openid/answer`."""
+    openid = _openid(service)
+    service.rates.check(f"session {address_of(request)}")
+    begun = openid.begin(_answer_place(request, service))
+    response = RedirectResponse(begun.url, 303)
+    response.set_cookie(
+        OPENID_COOKIE,
+        service.signer.sign(OPENID, begun.words, _OPENID_S),
+        max_age=round(_OPENID_S),
+        httponly=True,
+        # The provider sends the browser here from its own site: a strict cookie would stay behind.
+        samesite="lax",
+        secure=is_secure(request, service),
+        path=_OPENID_PATH,
+    )
+    return response
+
+
+@router.get("/openid/answer", status_code=303, include_in_schema=False)
+def from_provider(request: Request, service: ServiceDep) -> Response:
+    """Back from the provider, to the page: signed in, or with the code of what went wrong."""
+    openid = _openid(service)
+    service.rates.check(f"session {address_of(request)}")
+    response = RedirectResponse("/", 303)
+    try:
+        words = service.signer.read(OPENID, request.cookies.get(OPENID_COOKIE, ""))
+        caller = openid.end(words, dict(request.query_params), _answer_place(request, service))
+        signed_in(request, response, service, caller, OPENID)
+    except Problem as problem:
+        audited(request, service, Caller("", ()), "sign in failed", f"{OPENID} {problem.code}")
+        response = RedirectResponse(f"/#/sign-in/{problem.code}", 303)
+    response.delete_cookie(OPENID_COOKIE, path=_OPENID_PATH)
+    return response
+
+
+def _openid(service: Service) -> OpenId:
+    if service.openid is None:
+        raise Problem("missing", "no OpenID provider was set up")
+    return service.openid
+
+
+def _answer_place(request: Request, service: Service) -> str:
+    origin = service.settings.origin or f"{request.url.scheme}://{request.url.netloc}"
+    return f"{origin}{_OPENID_PATH}/answer"
 
 
 def _without_cookie(request: Request, service: Service) -> Response:

@@ -59,7 +59,9 @@ class Saved:
 
     def sentence(self) -> str:
         """It in words."""
-        counted = ", ".join(f"{count} {name}" for name, count in self.rows.items())
+        counted = ", ".join(
+            f"{count} {name if count != 1 else name[:-1]}" for name, count in self.rows.items()
+        )
         return f"{counted}, {self.files} files, {self.bytes / 1e6:.1f} MB"
 
 
@@ -244,7 +246,9 @@ def _unpacked(archive: Path, folder: Path) -> dict[str, Any]:
                 raise InputError(f"{archive} holds {member.name!r}, which its table does not: it was changed")
             _write(archive, opened, member, folder / member.name, wanted["sha256"])
     if left:
-        raise InputError(f"{archive} is cut short: {len(left)} of its {len(table['files'])} files are missing")
+        raise InputError(
+            f"{archive} is cut short: {len(left)} of its {len(table['files'])} files are missing"
+        )
     return table
 
 
@@ -266,9 +270,7 @@ def _read_table(archive: Path, data: bytes) -> dict[str, Any]:
     return {"files": files, "rows": {name: rows[name] for name in _COUNTS}}
 
 
-def _write(
-    archive: Path, opened: tarfile.TarFile, member: tarfile.TarInfo, place: Path, sha256: str
-) -> None:
+def _write(archive: Path, opened: tarfile.TarFile, member: tarfile.TarInfo, place: Path, sha256: str) -> None:
     place.parent.mkdir(exist_ok=True, mode=0o700)
     source = opened.extractfile(member)
     assert source is not None

@@ -243,7 +243,7 @@ def test_the_commands_say_what_they_did(api, kept, tmp_path, capfd, monkeypatch)
         return ended.value.code, capfd.readouterr().err
 
     code, said = run("backup", "make", tmp_path / "a.tar", "--data", api.service.settings.data)
-    assert (code, "1 users, 2 uploads, 2 jobs, 3 files" in said) == (0, True)
+    assert (code, "1 user, 2 uploads, 2 jobs, 3 files" in said) == (0, True)
     code, said = run("backup", "restore", tmp_path / "a.tar", "--data", tmp_path / "new")
     assert (code, "every file as it was" in said) == (0, True)
     code, said = run("backup", "restore", tmp_path / "a.tar", "--data", api.service.settings.data)

@@ -18,7 +18,11 @@ def everything(api) -> bytes:
 def test_a_password_is_known_by_its_argon2_hash_alone(club):
     found = club.service.users.all()
     assert [row.name for row in found] == ["anna", "bert", "local", "root"]
-    assert {row.name for row in found if (row.password or "").startswith("$argon2id$")} == {"anna", "bert", "root"}
+    assert {row.name for row in found if (row.password or "").startswith("$argon2id$")} == {
+        "anna",
+        "bert",
+        "root",
+    }
     assert PASSWORD.encode() not in everything(club)
 
 
@@ -119,7 +123,9 @@ def test_a_user_is_no_admin(club):
         assert club(method, url, headers=anna).status_code == 403
     body = {"name": "mine", "password": PASSWORD}
     assert club.post("/v1/users", json=body, headers=anna).status_code == 403
-    assert club("PUT", "/v1/users/anna/password", json={"password": "x" * 12}, headers=anna).status_code == 403
+    assert (
+        club("PUT", "/v1/users/anna/password", json={"password": "x" * 12}, headers=anna).status_code == 403
+    )
 
 
 def test_a_user_who_is_removed_goes_with_all_that_is_theirs(club, short_song):
