@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ from mixagent.service.store.caches import Caches
 from mixagent.service.store.database import Database
 from mixagent.service.store.tables import Job
 from mixagent.service.sweeper import Sweeper
+from mixagent.service.tracing import open_traces
 from mixagent.service.uploads import Uploads
 from mixagent.service.webhooks import Webhooks
 from mixagent.service.worker.embedded import EmbeddedEngine
@@ -63,7 +65,10 @@ class Service:
         self.queue = Queue(self.database, self.blobs, settings.limits, settings.worker, self.estimates)
         self.submitter = Submitter(self.database, self.blobs, settings.limits)
         self.uploads = Uploads(settings, self.database, self.blobs, self.metrics)
-        tools = Tools(settings, self.queue, self.estimates, self.blobs, self.caches, self.metrics)
+        self.traces = open_traces(os.environ)
+        tools = Tools(
+            settings, self.queue, self.estimates, self.blobs, self.caches, self.metrics, self.traces
+        )
         self.engine: Engine = EmbeddedEngine(tools, settings.workers)
         self.webhooks = Webhooks(self.database, self.metrics, settings.private_webhooks)
         self.sweeper = Sweeper(settings, self.database, self.blobs, self.caches, self.uploads, self.metrics)
@@ -87,6 +92,7 @@ class Service:
         self.engine.stop()
         self.webhooks.stop()
         self.sweeper.stop()
+        self.traces.close()
         self.database.close()
         self._lock.release()
 

@@ -16,9 +16,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mixagent.service.access import ADMIN, LOCAL_USER, READ, WRITE, Caller
 from mixagent.service.logs import REQUEST
+from mixagent.service.naming import is_id
 from mixagent.service.problems import MEDIA_TYPE, Problem
 from mixagent.service.service import Service
 from mixagent.service.settings import is_loopback
+from mixagent.service.tracing import RequestSpan
 
 LOG = logging.getLogger(__name__)
 
@@ -125,7 +127,16 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        token = REQUEST.set(secrets.token_hex(8))
+        request_id = secrets.token_hex(8)
+        token = REQUEST.set(request_id)
+        try:
+            headers = Headers(scope=scope)
+            with self._service.traces.request(scope["method"], headers, request_id) as span:
+                await self._answer(scope, receive, send, span)
+        finally:
+            REQUEST.reset(token)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, span: RequestSpan) -> None:
         begun = time.perf_counter()
         status = 0
 
@@ -137,7 +148,9 @@ class Guard:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = REQUEST.get() or ""
-                self._observe(scope, status, time.perf_counter() - begun)
+                self._observe(scope, status, time.perf_counter() - begun, span)
+                if headers.get("Content-Type", "").startswith("text/event-stream"):
+                    span.end()
             await send(message)
 
         try:
@@ -147,17 +160,18 @@ class Guard:
             if status:
                 raise
             await problem_response(problem)(scope, receive, sending)
-        finally:
-            REQUEST.reset(token)
 
-    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+    def _observe(self, scope: Scope, status: int, seconds: float, span: RequestSpan) -> None:
         route = getattr(scope.get("route"), "path", "other")
+        about = _about(scope)
+        named = {f"mixagent.{kind}": id_ for kind, id_ in about.items()}
+        span.answered(f"{scope['method']} {route}", status, named)
         metrics = self._service.metrics
         metrics.requests.labels(scope["method"], route, status).inc()
         metrics.request_seconds.labels(route).observe(seconds)
         if status >= 400:
             words = {"method": scope["method"], "route": route, "status": status}
-            LOG.info("refused", extra={**words, "seconds": round(seconds, 3)})
+            LOG.info("refused", extra={**words, **about, "seconds": round(seconds, 3)})
 
     def _check(self, scope: Scope) -> None:
         """Whether the request came from here, or brings a key that no other site has.
@@ -184,6 +198,12 @@ class Guard:
         foreign = origin is not None and origin != own
         if foreign or headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
             raise Problem("origin", "the request came from another site")
+
+
+def _about(scope: Scope) -> dict[str, str]:
+    """The job or upload that a request was about, where it names one that can be."""
+    id_ = scope.get("path_params", {}).get("id_", "")
+    return {kind: id_ for kind, prefix in (("job", "job"), ("upload", "upl")) if is_id(id_, prefix)}
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:

@@ -53,6 +53,7 @@ class Claimed:
     audio_s: float
     shape: str
     attempt: int
+    trace: str | None = None
 
 
 class Queue:
@@ -126,7 +127,16 @@ class Queue:
         assert row.claim is not None
         inputs = [(each.path, each.blob) for each in row.inputs]
         return Claimed(
-            row.id, row.claim, row.user, row.kind, row.call, inputs, row.audio_s, shape, row.attempts
+            row.id,
+            row.claim,
+            row.user,
+            row.kind,
+            row.call,
+            inputs,
+            row.audio_s,
+            shape,
+            row.attempts,
+            row.trace,
         )
 
     def beat(self, claimed: Claimed) -> Answer:
