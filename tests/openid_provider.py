@@ -1,4 +1,4 @@
-"""A small OpenID provider that runs on a port of its own: it signs in whomever the test says, and checks PKCE."""
+"""A small OpenID provider on a port of its own: it signs in whomever the test says, and checks PKCE."""
 
 import base64
 import hashlib

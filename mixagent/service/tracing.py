@@ -1,7 +1,8 @@
 """Traces by OpenTelemetry, where the environment names a collector: a span a request, a job and a stage.
 
-Nothing that makes or sends spans is loaded where none is named. What is read of the environment, and how spans are
-sent, is the standard's: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER` and so on.
+Nothing that makes or sends spans is loaded where none is named. What is read of the environment, and how
+spans are sent, is the standard's: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`
+and so on.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -73,6 +74,7 @@ def create_app(service: Service) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(OSError, _system)
     app.add_exception_handler(Exception, _fault)
     _serve_page(app)
     app.add_middleware(Guard, service=service)
@@ -141,6 +143,14 @@ def _http(_request: Request, error: Exception) -> Response:
 
 def _left(_request: Request, _error: Exception) -> Response:
     return Response(status_code=_CLIENT_LEFT)
+
+
+def _system(request: Request, error: Exception) -> Response:
+    """The system's errors: of a disk that is full its user is told."""
+    assert isinstance(error, OSError)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return problem_response(Problem("disk", "the service's disk is full", retry_after_s=60))
+    return _fault(request, error)
 
 
 def _fault(request: Request, error: Exception) -> Response:

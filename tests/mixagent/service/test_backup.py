@@ -1,4 +1,4 @@
-"""Backup while the service works, and restore: everything is there, and nothing is believed of the archive."""
+"""Backup while the service works, and restore: everything is there, and the archive is not believed."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Traces: a span a request, a job and a stage, where a collector is named; nothing is loaded where none is."""
+"""Traces: a span a request, a job and a stage where a collector is named, and nothing where none is."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Users: made with a name and a password, kept as a hash, let in, slowed down, and gone with what is theirs."""
+"""Users: made with a name and a password, let in, slowed down, and gone with all that is theirs."""
 
 import pytest
 from services import called
