@@ -37,7 +37,7 @@ def serve(
         typer.Option(help="What the page's address begins with, where a proxy stands before it."),
     ] = None,
     accounts: Annotated[
-        bool, typer.Option("--accounts", help="Ask who one is on 127.0.0.1 and behind no proxy, too.")
+        bool, typer.Option("--accounts", help="Ask who one is on 127.0.0.1, too.")
     ] = False,
 ) -> int:
     """Serve the page where songs are dropped, and the API behind it; on 127.0.0.1 without accounts.
