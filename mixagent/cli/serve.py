@@ -36,9 +36,7 @@ def serve(
         str | None,
         typer.Option(help="What the page's address begins with, where a proxy stands before it."),
     ] = None,
-    accounts: Annotated[
-        bool, typer.Option("--accounts", help="Ask who one is on 127.0.0.1, too.")
-    ] = False,
+    accounts: Annotated[bool, typer.Option("--accounts", help="Ask who one is on 127.0.0.1, too.")] = False,
 ) -> int:
     """Serve the page where songs are dropped, and the API behind it; on 127.0.0.1 without accounts.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import secrets
 import time
@@ -107,8 +108,16 @@ def audited(request: Request, service: Service, caller: Caller, what: str, about
 
 
 def address_of(request: Request) -> str:
-    """Where a request came from."""
-    return "" if request.client is None else request.client.host
+    """Where a request came from, as the proxy says where one stands before the service."""
+    peer = "" if request.client is None else request.client.host
+    if service_of(request).settings.origin is None:
+        return peer
+    # What comes before the last one is what the client says of itself.
+    told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    try:
+        return str(ipaddress.ip_address(told))
+    except ValueError:
+        return peer
 
 
 def problem_response(problem: Problem) -> JSONResponse:

@@ -190,3 +190,22 @@ def test_the_page_is_told_how_one_signs_in(tmp_path):
         assert api.get("/v1/session").json() == {"accounts": True, "ways": ["key"], "openid": None}
         api.service.users.add("anna", PASSWORD)
         assert api.get("/v1/session", headers=PAGE).json()["ways"] == ["password", "key"]
+
+
+def test_behind_a_proxy_each_address_is_counted_by_itself_and_only_the_proxy_is_believed(tmp_path, cheap):
+    origin = "https://mix.example.org"
+    with called(tmp_path, accounts=True, origin=origin) as api:
+        api.service.users.add("anna", PASSWORD)
+
+        def guess(forwarded: str) -> int:
+            sent = {"Origin": origin, "X-Forwarded-For": forwarded}
+            return tried(api, "anna", "wrong password", **sent).status_code
+
+        # Whatever a client writes into the header stands before what the proxy adds.
+        assert [guess(f"198.51.100.{n}, 203.0.113.9") for n in range(11)] == [401] * 10 + [429]
+        assert guess("203.0.113.9, 203.0.113.10") == 401
+        key, _ = api.service.keys.create("local", "test", ["admin"])
+        lines = api.get("/v1/audit", headers={"Authorization": f"Bearer {key}"}).json()["entries"]
+        assert lines[0]["address"] == "203.0.113.10"
+        # Everybody comes from the proxy's address, which is this machine's: its figures are an admin's.
+        assert api.get("/metrics").status_code == 401
