@@ -52,6 +52,12 @@ COMMANDS = {
     "models path": "models:path",
     "models rollback": "models:rollback",
     "serve": "serve:serve",
+    "users add": "users:add",
+    "users list": "users:list_users",
+    "users remove": "users:remove",
+    "users password": "users:password",
+    "backup make": "backup:make",
+    "backup restore": "backup:restore",
     "remote master": "remote:master",
     "remote analyze": "remote:analyze",
     "remote restore": "remote:restore",
@@ -72,6 +78,8 @@ GROUPS = {
     "models": "Models: what is here, how to get the rest.",
     "plugins": "Plug-ins that can stand in for effects of the chain.",
     "remote": "The same commands, run by a service that `mixagent serve` is elsewhere.",
+    "users": "Who may use a service that has accounts.",
+    "backup": "All that a service keeps, in one file.",
     "profile": "Profiles: what songs measure, to master towards without their audio.",
 }
 """What the commands of several words have in common."""

@@ -19,7 +19,7 @@ from mixagent.pipeline.memory import resident_bytes
 
 _LAST_LINES = 30
 _END_S = 3.0
-_HIDDEN = ("MIXAGENT_KEY",)
+_HIDDEN = ("MIXAGENT_KEY", "MIXAGENT_OIDC_CLIENT_SECRET")
 
 
 class ProcessEndedError(Exception):
