@@ -39,6 +39,8 @@ from urllib.parse import quote
 import numpy as np
 import soundfile
 
+import mixagent
+
 RATE_HZ = 44_100
 TUS = "Tus-Resumable: 1.0.0\r\n"
 _INSIDE = re.compile(
@@ -817,7 +819,10 @@ def main() -> None:
         made = {"by_hand": by_hand(target, given.hand, given.seed)}
         made["by_schema"] = by_schema(target, given.schema, given.seed)
         seconds = time.monotonic() - begun
-        after = afterwards(target, log)
+        try:
+            after = afterwards(target, log)
+        except mixagent.MixagentError as error:
+            after = {"said": str(error), "faults_in_the_log": -1, "log": list(log)[-3:]}
     found = {
         **made,
         "seconds": round(seconds),
