@@ -46,6 +46,7 @@ COMMANDS = {
     "models path": "models:path",
     "models rollback": "models:rollback",
     "serve": "serve:serve",
+    "work": "work:work",
     "remote master": "remote:master",
     "remote analyze": "remote:analyze",
     "remote restore": "remote:restore",

@@ -14,21 +14,15 @@ from mixagent.pipeline.errors import OutputError, UsageError
 from mixagent.pipeline.files import exclusive_lock
 from mixagent.service.access import LOCAL_USER, Keys, Signer, ensure_user
 from mixagent.service.jobs.engine import Engine
-from mixagent.service.jobs.estimates import Estimates
-from mixagent.service.jobs.queue import Queue
 from mixagent.service.jobs.submit import Submitter
 from mixagent.service.limits import Rates
-from mixagent.service.metrics import Metrics
 from mixagent.service.settings import ServiceSettings
-from mixagent.service.store.blobs import LocalBlobs
-from mixagent.service.store.caches import Caches
-from mixagent.service.store.database import Database
 from mixagent.service.store.tables import Job
 from mixagent.service.sweeper import Sweeper
 from mixagent.service.uploads import Uploads
 from mixagent.service.webhooks import Webhooks
 from mixagent.service.worker.embedded import EmbeddedEngine
-from mixagent.service.worker.slot import Tools
+from mixagent.service.worker.tools import Tools, open_tools
 
 LOG = logging.getLogger(__name__)
 
@@ -44,19 +38,15 @@ class Service:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self._lock = _taken(settings)
-        self.metrics = Metrics()
-        self.database = Database(settings.database)
-        self.blobs = LocalBlobs(settings.blobs)
-        self.caches = Caches(settings.cache)
+        tools = open_tools(settings)
+        self.metrics, self.database, self.queue = tools.metrics, tools.database, tools.queue
+        self.blobs, self.caches, self.estimates = tools.blobs, tools.caches, tools.estimates
         self.keys = Keys(self.database)
         self.signer = Signer(settings.data / "secret")
         self.rates = Rates(settings.limits.requests_a_second)
-        self.estimates = Estimates(self.database)
-        self.queue = Queue(self.database, self.blobs, settings.limits, settings.worker, self.estimates)
         self.submitter = Submitter(self.database, self.blobs, settings.limits)
         self.uploads = Uploads(settings, self.database, self.blobs, self.metrics)
-        tools = Tools(settings, self.queue, self.estimates, self.blobs, self.caches, self.metrics)
-        self.engine: Engine = EmbeddedEngine(tools, settings.workers)
+        self.engine = _engine(tools)
         self.webhooks = Webhooks(self.database, self.metrics, settings.private_webhooks)
         self.sweeper = Sweeper(settings, self.database, self.blobs, self.caches, self.uploads, self.metrics)
         self.metrics.gauges("jobs", "Jobs by state.", "state", self._jobs)
@@ -88,6 +78,14 @@ class Service:
 
     def _free(self) -> Mapping[str, float]:
         return {"data": shutil.disk_usage(self.settings.data).free}
+
+
+def _engine(tools: Tools) -> Engine:
+    if tools.settings.broker_url is None:
+        return EmbeddedEngine(tools, tools.settings.workers, quick=tools.settings.workers > 0)
+    from mixagent.service.worker.celery_engine import CeleryEngine
+
+    return CeleryEngine(tools, tools.settings.broker_url)
 
 
 def _taken(settings: ServiceSettings) -> BaseFileLock:

@@ -6,11 +6,11 @@ the holder of that token alone. So a job has one end, however many workers thoug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Subquery, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from mixagent.service.jobs import events
@@ -20,7 +20,7 @@ from mixagent.service.problems import Problem
 from mixagent.service.settings import Limits, WorkerLimits
 from mixagent.service.store.blobs import Blobs
 from mixagent.service.store.database import Database, now
-from mixagent.service.store.release import release
+from mixagent.service.store.release import lost_since, release
 from mixagent.service.store.tables import (
     CANCELLED,
     DONE,
@@ -71,7 +71,9 @@ class Queue:
 
     # --- for workers -------------------------------------------------------------------------------
 
-    def claim(self, quick_only: bool = False, job: str | None = None) -> Claimed | None:
+    def claim(
+        self, quick_only: bool = False, job: str | None = None, worker: str | None = None
+    ) -> Claimed | None:
         """The next job, which is the caller's from now on; None where none may be begun.
 
         Quick jobs go first; among users, the one who has the fewest at work and was served longest ago.
@@ -80,6 +82,7 @@ class Queue:
         Args:
             quick_only: whether full renders are left to others.
             job: no other than this one.
+            worker: who claims it.
         """
         with self._database.writing() as session:
             while True:
@@ -88,24 +91,17 @@ class Queue:
                     return None
                 twin = twin_of(session, row.cache_key)
                 if twin is None:
-                    return self._claimed(session, row)
+                    return self._claimed(session, row, worker)
                 finish_from(session, self._blobs, row, twin)
 
     def _next(self, session: Session, quick_only: bool, job: str | None) -> Job | None:
-        busy = select(Job.user, func.count().label("count")).where(Job.state == RUNNING).group_by(Job.user)
-        working = busy.subquery()
-        at_work = select(Job.cache_key).where(Job.state == RUNNING)
+        working = _at_work()
         count = func.coalesce(working.c.count, 0)
         wanted = (
             select(Job)
             .join(User, User.name == Job.user)
             .outerjoin(working, working.c.user == Job.user)
-            .where(
-                Job.state == QUEUED,
-                Job.not_before <= now(),
-                Job.cache_key.not_in(at_work),
-                or_(count < self._limits.running, Job.quick),
-            )
+            .where(*self._may_begin(), or_(count < self._limits.running, Job.quick))
             .order_by(Job.quick.desc(), count, User.served_at, Job.seq)
             .limit(1)
         )
@@ -115,11 +111,35 @@ class Queue:
             wanted = wanted.where(Job.id == job)
         return session.scalars(wanted).first()
 
-    def _claimed(self, session: Session, row: Job) -> Claimed:
+    def _may_begin(self) -> tuple[ColumnElement[bool], ...]:
+        at_work = select(Job.cache_key).where(Job.state == RUNNING)
+        return (
+            Job.state == QUEUED,
+            Job.not_before <= self._database.clock,
+            Job.cache_key.not_in(at_work),
+        )
+
+    def ready(self) -> tuple[int, int]:
+        """How many jobs could be begun now if there were workers enough: full renders, and quick ones."""
+        with self._database.reading() as session:
+            waiting = session.execute(
+                select(Job.user, Job.quick, func.count(Job.cache_key.distinct()))
+                .where(*self._may_begin())
+                .group_by(Job.user, Job.quick)
+            ).all()
+            working: dict[str, int] = dict(session.execute(select(_at_work())).tuples().all())
+        room = {user: max(0, self._limits.running - working.get(user, 0)) for user, _, _ in waiting}
+        full = sum(min(count, room[user]) for user, quick, count in waiting if not quick)
+        return full, sum(count for _, quick, count in waiting if quick)
+
+    def _lease(self) -> Any:
+        return self._database.clock + self._worker.lease_s
+
+    def _claimed(self, session: Session, row: Job, worker: str | None) -> Claimed:
         time = now()
         row.state, row.claim, row.started_at = RUNNING, new_id("evt"), time
-        row.lease_until, row.attempts = time + self._worker.lease_s, row.attempts + 1
-        row.progress = {}
+        row.lease_until, row.attempts = self._lease(), row.attempts + 1
+        row.progress, row.worker = {}, worker
         session.execute(update(User).where(User.name == row.user).values(served_at=time))
         shape = shape_of(row)
         events.add(session, row, "state", self.state_of(row, self._estimates.whole_s(shape, row.audio_s)))
@@ -131,20 +151,20 @@ class Queue:
 
     def beat(self, claimed: Claimed) -> Answer:
         """Say that a job is being worked on."""
-        with self._database.writing() as session:
-            row = _held(session, claimed)
+        with self._database.touching() as session:
+            row = _held(session, claimed, alone=True)
             if row is None:
                 return "lost"
-            row.lease_until = now() + self._worker.lease_s
+            row.lease_until = self._lease()
             return "cancel" if row.cancel_asked else "go on"
 
     def tell(self, claimed: Claimed, progress: Mapping[str, Any], brief: Mapping[str, Any]) -> Answer:
         """Say how far a job is: `progress` is what is read of it, `brief` what streams tell."""
-        with self._database.writing() as session:
+        with self._database.writing(durable=False) as session:
             row = _held(session, claimed)
             if row is None:
                 return "lost"
-            row.lease_until = now() + self._worker.lease_s
+            row.lease_until = self._lease()
             row.progress = dict(progress)
             events.add(session, row, "progress", {"job": row.id, **brief})
             return "cancel" if row.cancel_asked else "go on"
@@ -154,7 +174,7 @@ class Queue:
         claimed: Claimed,
         result: Mapping[str, Any],
         files: Sequence[JobFile],
-        still_there: Callable[[], None],
+        put_again: Callable[[Collection[str]], None],
     ) -> bool:
         """End a job with its results; False where it is no longer the caller's.
 
@@ -162,13 +182,15 @@ class Queue:
             claimed: the job.
             result: its `result`.
             files: rows of what it made.
-            still_there: puts blobs again that were deleted since they were put; see `store.release`.
+            put_again: puts blobs again that were deleted since they were put; see `store.release`.
         """
         with self._database.writing() as session:
             row = _held(session, claimed)
             if row is None:
                 return False
-            still_there()
+            lost = lost_since(session, self._blobs, [file.blob for file in files])
+            if lost:
+                put_again(lost)
             row.result, row.files = dict(result), list(files)
             end(session, self._blobs, row, DONE)
             return True
@@ -192,13 +214,13 @@ class Queue:
             row.losses += 1
             self._again(session, row, why)
 
-    def give_back(self, claimed: Claimed) -> None:
-        """Queue a job again that was not worked on to its end for no fault of its own."""
+    def give_back(self, claimed: Claimed, after_s: float = 0.0) -> None:
+        """Queue a job again, not before so long, that did not come to its end for no fault of its own."""
         with self._database.writing() as session:
             row = _held(session, claimed)
             if row is not None:
                 row.attempts -= 1
-                _requeue(session, row, 0.0)
+                _requeue(session, row, after_s)
 
     def take_back(self, everything: bool = False) -> int:
         """Queue jobs again whose workers gave no sign of life; how many there were.
@@ -206,13 +228,34 @@ class Queue:
         Args:
             everything: all that are at work: their workers are known to be gone.
         """
+        gone = Job.state == RUNNING
+        if not everything:
+            gone = and_(gone, Job.lease_until < self._database.clock)
+        with self._database.reading() as session:
+            if session.scalars(select(Job.id).where(gone).limit(1)).first() is None:
+                return 0
         with self._database.writing() as session:
-            gone = Job.state == RUNNING
-            if not everything:
-                gone = and_(gone, Job.lease_until < now())
             rows = session.scalars(select(Job).where(gone)).all()
             for row in rows:
                 self._again(session, row, "the service was stopped while it ran")
+            return len(rows)
+
+    def lost_by(self, worker: str, why: str) -> int:
+        """Say that a worker is known to have died: what it had is tried again, or set aside; how many.
+
+        Args:
+            worker: how its name ends.
+            why: it died.
+        """
+        had = select(Job).where(Job.state == RUNNING, Job.worker.endswith(worker, autoescape=True))
+        with self._database.reading() as session:
+            if session.scalars(had.limit(1)).first() is None:
+                return 0
+        with self._database.writing() as session:
+            rows = session.scalars(had).all()
+            for row in rows:
+                row.losses += 1
+                self._again(session, row, why)
             return len(rows)
 
     def _again(self, session: Session, row: Job, why: str) -> None:
@@ -345,14 +388,22 @@ def twin_of(session: Session, cache_key: str) -> Job | None:
     ).first()
 
 
-def _held(session: Session, claimed: Claimed) -> Job | None:
-    found = session.scalars(select(Job).where(Job.id == claimed.id)).first()
+def _at_work() -> Subquery:
+    """How many jobs of each user are at work."""
+    counted = select(Job.user, func.count().label("count")).where(Job.state == RUNNING)
+    return counted.group_by(Job.user).subquery()
+
+
+def _held(session: Session, claimed: Claimed, alone: bool = False) -> Job | None:
+    """The job, where the caller has it still; `alone`: nobody else writes to its row meanwhile."""
+    wanted = select(Job).where(Job.id == claimed.id)
+    found = session.scalars(wanted.with_for_update() if alone else wanted).first()
     return found if found is not None and found.claim == claimed.token else None
 
 
 def _requeue(session: Session, row: Job, after_s: float) -> None:
     row.state, row.claim, row.lease_until = QUEUED, None, None
-    row.not_before, row.progress = now() + after_s, {}
+    row.not_before, row.progress = now() + after_s if after_s else 0.0, {}
     events.add(session, row, "state", {"job": row.id, "state": QUEUED, "place": None, "left_s": None})
 
 

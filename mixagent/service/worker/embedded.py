@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
-from mixagent.service.worker.slot import Slot, Tools
+from mixagent.service.worker.slot import Slot
+from mixagent.service.worker.tools import Tools
 
 LOG = logging.getLogger(__name__)
 
@@ -13,18 +14,24 @@ _LOOK_EVERY_S = 5.0
 
 
 class EmbeddedEngine:
-    """Workers for any job, and one for verdicts and previews alone, which nobody should wait for."""
+    """Workers for any job, and one for verdicts and previews alone, which nobody should wait for.
 
-    def __init__(self, tools: Tools, workers: int) -> None:
+    Args:
+        tools: that they work with.
+        workers: for any job.
+        quick: whether there is the other one.
+    """
+
+    def __init__(self, tools: Tools, workers: int, quick: bool = True) -> None:
         self._tools = tools
-        self._slots = [Slot(tools, 0, quick_only=True)]
+        self._slots = [Slot(tools, 0, quick_only=True)] if quick else []
         self._slots += [Slot(tools, number, quick_only=False) for number in range(1, workers + 1)]
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._look, name="leases", daemon=True)
 
     def start(self) -> None:
         """Let the workers work; what a service that was killed left at work is queued again."""
-        again = self._tools.queue.take_back(everything=True)
+        again = self._tools.queue.take_back(everything=not self._tools.settings.shared)
         if again:
             LOG.warning("jobs of a run before are queued again", extra={"jobs": again})
         for slot in self._slots:
@@ -50,6 +57,8 @@ class EmbeddedEngine:
 
     def alive(self) -> bool:
         """Whether a job that is queued now will be worked on."""
+        if not self._slots:
+            return self._tools.roll.any_there()
         return all(slot.alive for slot in self._slots)
 
     def _look(self) -> None:

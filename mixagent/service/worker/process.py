@@ -27,13 +27,22 @@ class ProcessEndedError(Exception):
 
 
 class WorkerProcess:
-    """One process of `worker.child`."""
+    """One process of `worker.child`.
 
-    def __init__(self, home: Path, engine: Path, warm: bool) -> None:
+    Args:
+        home: folder that it works below.
+        engine: of what it keeps for all songs.
+        warm: whether it loads what verdicts need, too.
+        card: of the GPU that it alone sees; None for all that there are.
+    """
+
+    def __init__(self, home: Path, engine: Path, warm: bool, card: str | None = None) -> None:
         home.mkdir(parents=True, exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
         # Kernels and logs outlive a song's stages.
         environment |= {"HF_HUB_OFFLINE": "1", "MIXAGENT_CACHE": str(engine.absolute())}
+        if card is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = card
         command = [sys.executable, "-P", "-m", "mixagent.service.worker.child", *(["warm"] if warm else [])]
         self._process = subprocess.Popen(
             command,

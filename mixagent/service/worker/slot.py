@@ -6,22 +6,19 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mixagent import __version__
-from mixagent.service.jobs.estimates import Course, Estimates
-from mixagent.service.jobs.queue import Claimed, Queue
-from mixagent.service.metrics import Metrics
+from mixagent.service.jobs.estimates import Course
+from mixagent.service.jobs.queue import Answer, Claimed
 from mixagent.service.problems import Problem
-from mixagent.service.settings import ServiceSettings
-from mixagent.service.store.blobs import Blobs
-from mixagent.service.store.caches import Caches
+from mixagent.service.store.database import insist
 from mixagent.service.store.tables import JobFile
 from mixagent.service.worker.process import ProcessEndedError, WorkerProcess
+from mixagent.service.worker.tools import Tools
 
 LOG = logging.getLogger(__name__)
 
@@ -39,6 +36,7 @@ _TELL_EVERY_S = 0.25
 _HEAR_S = 0.1
 _START_S = 180.0
 _IDLE_S = 1.0
+_AGAIN_S = 5.0
 
 
 class _EndedError(Exception):
@@ -49,16 +47,14 @@ class _EndedError(Exception):
         self.problem = problem
 
 
-@dataclass(frozen=True)
-class Tools:
-    """What every worker works with."""
+class Stopping(Protocol):
+    """Says whether the end was asked for: a thread's event, or one that processes share."""
 
-    settings: ServiceSettings
-    queue: Queue
-    estimates: Estimates
-    blobs: Blobs
-    caches: Caches
-    metrics: Metrics
+    def is_set(self) -> bool:
+        """Whether it was."""
+
+    def set(self) -> None:
+        """Ask for it."""
 
 
 class Slot:
@@ -66,12 +62,14 @@ class Slot:
 
     Attributes:
         quick_only: whether it takes nothing but verdicts and previews.
+        name: of whoever claims, as jobs have it; who has a slot without a thread of its own may set it.
     """
 
-    def __init__(self, tools: Tools, number: int, quick_only: bool) -> None:
+    def __init__(self, tools: Tools, number: int, quick_only: bool, stopping: Stopping | None = None) -> None:
         self._tools, self._number, self.quick_only = tools, number, quick_only
+        self.name = f"{tools.node}:{number}"
         self._process: WorkerProcess | None = None
-        self._stopping = threading.Event()
+        self._stopping: Stopping = threading.Event() if stopping is None else stopping
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"slot-{number}", daemon=True)
         self._claimed: Claimed | None = None
@@ -102,59 +100,77 @@ class Slot:
 
     def _work(self) -> None:
         # Before the first job: loading takes longer than a user waits for a verdict.
-        self._ready_process()
+        self.get_ready()
         while not self._stopping.is_set():
             try:
-                busy = self._one_job()
+                busy = self.one_job()
             except Exception:
                 LOG.exception("a worker met a fault", extra={"slot": self._number})
                 busy = False
             if not busy:
                 self._woken.wait(_IDLE_S)
                 self._woken.clear()
+        self.close()
+
+    def close(self) -> None:
+        """Let the process go."""
         if self._process is not None:
             self._process.close()
 
-    def _one_job(self) -> bool:
+    def one_job(self) -> bool:
         """Run the next job; whether there was one."""
-        if not self._ready_process():
+        if not self.get_ready():
             return False
-        claimed = self._tools.queue.claim(self.quick_only)
+        claimed = self._tools.queue.claim(self.quick_only, worker=self.name)
         if claimed is None:
             return False
         LOG.info("begun", extra={"job": claimed.id, "kind": claimed.kind, "attempt": claimed.attempt})
         begun = time.monotonic()
+        self._claimed = claimed
         folder = self._tools.settings.work / claimed.token
         try:
             self._run(claimed, folder)
         except _EndedError as ended:
             self._give_up(claimed, ended.problem)
         except Problem as problem:
-            # A busy database is no fault of the job's.
-            self._give_up(claimed, None if problem.code == "busy" else problem)
+            self._give_up(claimed, problem)
         except ProcessEndedError as error:
             words = "" if self._process is None else self._process.last_words
             LOG.warning("lost", extra={"job": claimed.id, "why": str(error), "said": words[-2000:]})
             self._tools.metrics.lost.labels(claimed.kind).inc()
-            self._tools.queue.lost(claimed, str(error))
+            why = str(error)
+            insist(lambda: self._tools.queue.lost(claimed, why))
         except OSError as error:
             self._give_up(claimed, Problem("output", f"the service cannot write: {error.strerror or error}"))
+        except BaseException:
+            # It may be at work still, and nobody would listen.
+            if self._process is not None:
+                self._process.kill()
+            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             self._tools.metrics.took(claimed.kind, time.monotonic() - begun)
             self._recycle()
         return True
 
+    def overdue(self) -> None:
+        """End the job that this was interrupted at."""
+        if self._claimed is not None:
+            self._give_up(self._claimed, Problem("time_limit", "it was stopped: its worker took too long"))
+
     def _give_up(self, claimed: Claimed, problem: Problem | None) -> None:
-        if problem is None:
-            self._tools.queue.give_back(claimed)
+        queue = self._tools.queue
+        if problem is None or problem.code == "busy":
+            # A busy database or store is no fault of the job's.
+            after_s = 0.0 if problem is None else problem.retry_after_s or _AGAIN_S
+            insist(lambda: queue.give_back(claimed, after_s))
             return
         words = {"job": claimed.id, "code": problem.code, "detail": problem.detail}
         if problem.code == "fault" and self._process is not None:
             words["said"] = self._process.last_words
         LOG.info("failed", extra=words)
         self._tools.metrics.failed.labels(claimed.kind, problem.code).inc()
-        self._tools.queue.fail(claimed, problem.to_dict())
+        insist(lambda: queue.fail(claimed, problem.to_dict()))
 
     # --- one job -----------------------------------------------------------------------------------
 
@@ -188,12 +204,13 @@ class Slot:
         for stage, seconds in course.seconds.items():
             tools.metrics.stage.labels(_plain(stage)).observe(seconds)
 
-        def still_there() -> None:
+        def put_again(lost: Collection[str]) -> None:
             for file, row in zip(files, done["files"], strict=True):
-                if not tools.blobs.has(file.blob):
+                if file.blob in lost:
                     tools.blobs.put(folder / row["path"])
 
-        kept = tools.queue.finish(claimed, _result(done, course), files, still_there)
+        result = _result(done, course)
+        kept = insist(lambda: tools.queue.finish(claimed, result, _copies(files), put_again))
         LOG.info("done", extra={"job": claimed.id, "seconds": done["seconds"], "kept": kept})
 
     def _kept(self, folder: Path, place: int, row: Mapping[str, Any]) -> JobFile:
@@ -218,10 +235,10 @@ class Slot:
             _EndedError: it has no results.
             ProcessEndedError: the process died.
         """
-        limits, process = self._tools.settings.worker, self._process
+        limits, process, queue = self._tools.settings.worker, self._process, self._tools.queue
         assert process is not None
         begun = told = beaten = time.monotonic()
-        longest_s = limits.time_limit_s + limits.time_factor * claimed.audio_s
+        longest_s = limits.longest_s(claimed.audio_s)
         cancelled_at: float | None = None
         changed = False
         while True:
@@ -239,10 +256,12 @@ class Slot:
             if changed and now - told > _TELL_EVERY_S:
                 told = beaten = now
                 changed = False
-                answer = self._tools.queue.tell(claimed, course.to_dict(), course.brief())
+                answer = self._heard(
+                    lambda: self._tools.queue.tell(claimed, course.to_dict(), course.brief())
+                )
             elif now - beaten > 1.0:
                 beaten = now
-                answer = self._tools.queue.beat(claimed)
+                answer = self._heard(lambda: queue.beat(claimed))
             self._bound(process, now - begun, longest_s)
             if answer == "lost":
                 process.kill()
@@ -256,6 +275,15 @@ class Slot:
             if cancelled_at is not None and now - cancelled_at > limits.cancel_s:
                 process.kill()
                 raise _EndedError(Problem("cancelled", "cancelled; nothing was written"))
+
+    def _heard(self, say: Callable[[], Answer]) -> Answer:
+        """The answer to a sign of life; while the database is away the job goes on."""
+        try:
+            return say()
+        except Problem as problem:
+            if problem.code != "busy":
+                raise
+            return "go on"
 
     def _bound(self, process: WorkerProcess, seconds: float, longest_s: float) -> None:
         """End a process that takes more than it may.
@@ -277,12 +305,13 @@ class Slot:
 
     # --- the process -------------------------------------------------------------------------------
 
-    def _ready_process(self) -> bool:
+    def get_ready(self) -> bool:
         """Have a process that waits for orders; False where none came up."""
         if self._process is not None and self._process.alive:
             return True
         settings = self._tools.settings
-        process = WorkerProcess(settings.work, settings.engine, warm=self.quick_only)
+        card = settings.gpus[(self._number - 1) % len(settings.gpus)] if settings.gpus else None
+        process = WorkerProcess(settings.work, settings.engine, warm=self.quick_only, card=card)
         until = time.monotonic() + _START_S
         with suppress(ProcessEndedError):
             while time.monotonic() < until and not self._stopping.is_set():
@@ -307,6 +336,12 @@ class Slot:
             LOG.info("a worker process is replaced", extra={"jobs": process.jobs})
             process.close()
             self._process = None
+
+
+def _copies(files: Sequence[JobFile]) -> list[JobFile]:
+    """New rows for each try to write them: a transaction that failed leaves its own in it."""
+    columns = [column.key for column in JobFile.__table__.columns if column.key not in ("id", "job")]
+    return [JobFile(**{name: getattr(file, name) for name in columns}) for file in files]
 
 
 def _plain(stage: str) -> str:
