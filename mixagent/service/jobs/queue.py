@@ -127,7 +127,7 @@ class Queue:
                 .where(*self._may_begin())
                 .group_by(Job.user, Job.quick)
             ).all()
-            working: dict[str, int] = dict(session.execute(select(_at_work())).tuples().all())
+            working = {row[0]: row[1] for row in session.execute(select(_at_work()))}
         room = {user: max(0, self._limits.running - working.get(user, 0)) for user, _, _ in waiting}
         full = sum(min(count, room[user]) for user, quick, count in waiting if not quick)
         return full, sum(count for _, quick, count in waiting if quick)

@@ -94,6 +94,7 @@ def main() -> None:
     lane = "quick" if quick_only else "full"
     app.worker_main(
         [
+            "--quiet",
             "worker",
             "--pool=prefork",
             f"--concurrency={1 if quick_only else settings.workers}",
@@ -102,7 +103,6 @@ def main() -> None:
             "--without-gossip",
             "--without-mingle",
             "--loglevel=WARNING",
-            "--quiet",
         ]
     )
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import servers
+import services
 from services import Caller, called
 from songs import write_song
 
@@ -13,6 +15,23 @@ def api(tmp_path) -> Iterator[Caller]:
     """A service of one's own machine, whose jobs wait."""
     with called(tmp_path) as caller:
         yield caller
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[servers.Postgres]:
+    """A cluster of PostgreSQL."""
+    if servers.NO_POSTGRES:
+        pytest.skip(servers.NO_POSTGRES)
+    with servers.postgres() as cluster:
+        yield cluster
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, monkeypatch) -> str | None:
+    """Each database in turn, which all services of a test have; the URL of one that is no file."""
+    url = None if request.param == "sqlite" else request.getfixturevalue("postgres").url()
+    monkeypatch.setitem(services.EVERYWHERE, "database_url", url)
+    return url
 
 
 @pytest.fixture(scope="session")

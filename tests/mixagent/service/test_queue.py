@@ -10,6 +10,8 @@ from mixagent.service.jobs.submit import Asked
 from mixagent.service.settings import Limits, WorkerLimits
 from mixagent.service.store.tables import Job, JobFile, Upload
 
+pytestmark = pytest.mark.usefixtures("database")
+
 RESULT = {"runtime_seconds": 1.0, "warnings": []}
 
 
