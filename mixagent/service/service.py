@@ -38,7 +38,7 @@ class Service:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self._lock = _taken(settings)
-        tools = open_tools(settings)
+        self.tools = tools = open_tools(settings)
         self.metrics, self.database, self.queue = tools.metrics, tools.database, tools.queue
         self.blobs, self.caches, self.estimates = tools.blobs, tools.caches, tools.estimates
         self.keys = Keys(self.database)
