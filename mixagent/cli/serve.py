@@ -60,7 +60,7 @@ def serve(
     """Serve the page where songs are dropped, and the API behind it; on 127.0.0.1 without accounts."""
     if not 0 <= port <= 65535:
         raise UsageError(f"{option('port', port)} is no port: give 0 to 65535", field="port")
-    checked_workers(workers, least=0)
+    checked_workers(workers, 0, gpu_names(gpus))
     from mixagent.pipeline.folders import data_folder
 
     with extra("serve"):

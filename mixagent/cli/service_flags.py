@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -53,14 +54,17 @@ Gpus = Annotated[
 ]
 
 
-def checked_workers(count: int, least: int) -> None:
+def checked_workers(count: int, least: int, gpus: Sequence[str] = ()) -> None:
     """Check a number of processes.
 
     Raises:
-        UsageError: it is too small or too large.
+        UsageError: it is too small or too large, or there are more than cards.
     """
     if not least <= count <= 64:
         raise UsageError(f"{option('workers', count)}: give {least} to 64", field="workers")
+    if gpus and count > len(gpus):
+        words = f"{option('workers', count)}: a card serves one process, and {len(gpus)} are named"
+        raise UsageError(words, field="workers")
 
 
 def given_text(text: str | None) -> str | None:

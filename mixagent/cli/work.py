@@ -38,7 +38,7 @@ def work(
     gpus: Gpus = None,
 ) -> int:
     """Work on the jobs of a service: with a broker woken by Celery, without one by looking every second."""
-    checked_workers(workers, least=1)
+    checked_workers(workers, 1, gpu_names(gpus))
     from mixagent.pipeline.folders import data_folder
 
     with extra("serve"):

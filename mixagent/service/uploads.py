@@ -68,6 +68,10 @@ class Uploads:
         self.file(id_).touch(mode=0o600)
         return row
 
+    def is_here(self, row: Upload) -> bool:
+        """Whether this server has the bytes that have arrived of an upload."""
+        return row.node in (None, self._node)
+
     def file(self, id_: str) -> Path:
         """The bytes of an upload that are here."""
         return self._settings.incoming / id_

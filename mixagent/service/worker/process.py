@@ -33,7 +33,7 @@ class WorkerProcess:
         home: folder that it works below.
         engine: of what it keeps for all songs.
         warm: whether it loads what verdicts need, too.
-        card: of the GPU that it alone sees; None for all that there are.
+        card: the one that it sees of the GPUs; None for all that there are, an empty text for none.
     """
 
     def __init__(self, home: Path, engine: Path, warm: bool, card: str | None = None) -> None:

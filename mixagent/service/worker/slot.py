@@ -310,7 +310,9 @@ class Slot:
         if self._process is not None and self._process.alive:
             return True
         settings = self._tools.settings
-        card = settings.gpus[(self._number - 1) % len(settings.gpus)] if settings.gpus else None
+        card = None
+        if settings.gpus:
+            card = "" if self.quick_only else settings.gpus[(self._number - 1) % len(settings.gpus)]
         process = WorkerProcess(settings.work, settings.engine, warm=self.quick_only, card=card)
         until = time.monotonic() + _START_S
         with suppress(ProcessEndedError):
