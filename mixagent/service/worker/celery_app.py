@@ -15,6 +15,7 @@ from kombu import Exchange
 from kombu import Queue as Route
 
 from mixagent.service.jobs.queue import Queue
+from mixagent.service.jobs.stages import Board
 from mixagent.service.settings import WorkerLimits
 
 WAKE = "mixagent.wake"
@@ -67,10 +68,10 @@ def celery_app(broker: str, limits: WorkerLimits) -> Celery:
 
 
 class Wakes:
-    """Sends as many messages as there are jobs that could be begun, less those that wait already."""
+    """Sends as many messages as there are jobs and stages to begin, less those that wait already."""
 
-    def __init__(self, app: Celery, queue: Queue) -> None:
-        self._app, self._queue = app, queue
+    def __init__(self, app: Celery, queue: Queue, board: Board) -> None:
+        self._app, self._queue, self._board = app, queue, board
         self._lock = threading.Lock()
 
     def send(self) -> int:
@@ -81,7 +82,8 @@ class Wakes:
         """
         sent = 0
         with self._lock:
-            for route, wanted in zip((FULL, QUICK), self._queue.ready(), strict=True):
+            full, quick = self._queue.ready()
+            for route, wanted in ((FULL, full + self._board.waiting()), (QUICK, quick)):
                 missing = min(wanted, _MOST_WAITING) - (self._waiting(route) if wanted else 0)
                 for _ in range(missing):
                     self._app.send_task(WAKE, queue=route, retry=False)

@@ -19,7 +19,7 @@ class CeleryEngine:
 
     def __init__(self, tools: Tools, broker: str) -> None:
         self._tools = tools
-        self._wakes = Wakes(celery_app(broker, tools.settings.worker), tools.queue)
+        self._wakes = Wakes(celery_app(broker, tools.settings.worker), tools.queue, tools.board)
         self._stopping, self._offered = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="wakes", daemon=True)
         self._reached = True

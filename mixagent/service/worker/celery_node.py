@@ -39,7 +39,8 @@ class Keeper:
         number = 0 if quick_only else current_process().index + 1
         self._slot = Slot(self._tools, number, quick_only, stopping)
         self._where = f"{socket.gethostname()}:{os.getpid()}"
-        self._wakes = Wakes(app, self._tools.queue)
+        self._wakes = Wakes(app, self._tools.queue, self._tools.board)
+        self._slot.call_others = self._wake_others
         self._slot.get_ready()
 
     def woken(self, message: str) -> None:
@@ -54,7 +55,14 @@ class Keeper:
             self._slot.one_job()
         except SoftTimeLimitExceeded:
             self._slot.overdue()
-        self._wakes.send()
+        self._wake_others()
+
+    def _wake_others(self) -> None:
+        try:
+            self._wakes.send()
+        except Exception:
+            # Of the broker's client; the service wakes workers, too.
+            LOG.exception("the broker cannot be told that there is more to do")
 
     def close(self) -> None:
         """Let go of the engine process and the database."""

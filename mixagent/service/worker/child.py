@@ -1,9 +1,10 @@
 """The process that runs jobs, one after the other; models and kernels stay loaded between them.
 
-It is started as `python -P -m mixagent.service.worker.child` and talks in lines of JSON: orders on stdin,
-`{"run": {...}}`, `{"cancel": true}`; on what was its stdout `{"ready": …}`, `{"stage": …}`, `{"done": …}` or
-`{"failed": …}`. It knows its folder and nothing else: no database, no other job, no key. Where the other end
-is gone it ends.
+It is started as `python -P -m mixagent.service.worker.child` and talks in lines of JSON. On stdin come
+orders, `{"run": {...}}` for a job and `{"one stage": {...}}` for a stage of another's, `{"cancel": true}`, and
+`{"ended": NAME}` of a stage that it sent. On what was its stdout it says `{"ready": …}`, `{"stage": …}`,
+`{"send": …}`, `{"done": …}` or `{"failed": …}`. It knows its folder and nothing else: no database, no other
+job, no key. Where the other end is gone it ends.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from mixagent.service.worker.sandbox import die_with_parent, give_way_in_need
+from mixagent.service.worker.sending import Sender
 
 _TELL_EVERY_S = 0.2
 _PARENT_GONE = 70
@@ -50,17 +52,24 @@ def main() -> None:
     telephone = Telephone(_own_stdout())
     warm = "warm" in sys.argv[1:]
     _load(warm)
+    from mixagent.pipeline.graph.runner import DISPATCH
     from mixagent.types import Cancel
 
     orders: queue.Queue[Mapping[str, Any]] = queue.Queue()
     current: list[Cancel] = []
-    threading.Thread(target=_listen, args=(orders, current), daemon=True).start()
+    sender = Sender(telephone.say)
+    threading.Thread(target=_listen, args=(orders, current, sender), daemon=True).start()
+    DISPATCH.set(sender)
     telephone.say(ready=True)
     while True:
-        order = orders.get()
+        words = orders.get()
         cancel = Cancel()
         current[:] = [cancel]
-        _run(order, cancel, telephone)
+        if "run" in words:
+            sender.begin()
+            _run(words["run"], cancel, telephone)
+        else:
+            _run_stage(words["one stage"], cancel, telephone)
         current.clear()
 
 
@@ -71,11 +80,13 @@ def _own_stdout() -> IO[str]:
     return os.fdopen(ours, "w", encoding="utf-8")
 
 
-def _listen(orders: queue.Queue[Mapping[str, Any]], current: list[Any]) -> None:
+def _listen(orders: queue.Queue[Mapping[str, Any]], current: list[Any], sender: Sender) -> None:
     for line in sys.stdin:
         words = json.loads(line)
-        if "run" in words:
-            orders.put(words["run"])
+        if "run" in words or "one stage" in words:
+            orders.put(words)
+        if "ended" in words:
+            sender.ended(words["ended"])
         for cancel in current if words.get("cancel") else ():
             cancel.cancel()
     os._exit(_PARENT_GONE)
@@ -116,6 +127,26 @@ def _run(order: Mapping[str, Any], cancel: Any, telephone: Telephone) -> None:
     finally:
         os.chdir(home)
         os.environ["MIXAGENT_CACHE"] = engine
+
+
+def _run_stage(told: Mapping[str, Any], cancel: Any, telephone: Telephone) -> None:
+    """A stage of a job that another process runs; its result is in the cache that both have."""
+    from mixagent.pipeline.errors import CancelledError
+    from mixagent.pipeline.files import scratch_folder
+    from mixagent.pipeline.graph.runner import Cache, run_order
+    from mixagent.session.table import STAGES
+
+    def progress(_share: float) -> None:
+        if cancel.is_set():
+            raise CancelledError("interrupted")
+
+    try:
+        with scratch_folder(Path.cwd()) as scratch, Cache(Path(told["cache"]), float("inf")) as cache:
+            tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
+            run_order(told["order"], STAGES, cache, progress)
+        telephone.say(done={})
+    except Exception as error:  # noqa: BLE001 - whatever it is, the job runs the stage itself and then tells it
+        telephone.say(failed={"code": "fault", "field": None, "detail": str(error)[:300]})
 
 
 def _made(order: Mapping[str, Any], cancel: Any, telephone: Telephone) -> dict[str, Any]:

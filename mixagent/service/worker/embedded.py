@@ -26,6 +26,8 @@ class EmbeddedEngine:
         self._tools = tools
         self._slots = [Slot(tools, 0, quick_only=True)] if quick else []
         self._slots += [Slot(tools, number, quick_only=False) for number in range(1, workers + 1)]
+        for slot in self._slots:
+            slot.call_others = self._call_all
         self._stopping = threading.Event()
         self._watch = threading.Thread(target=self._look, name="leases", daemon=True)
 
@@ -51,6 +53,10 @@ class EmbeddedEngine:
         for slot in self._slots:
             if quick or not slot.quick_only:
                 slot.wake()
+
+    def _call_all(self) -> None:
+        for slot in self._slots:
+            slot.wake()
 
     def cancel(self, job: str) -> None:
         """The end of a job at work was asked for: its worker asks every second."""

@@ -19,7 +19,15 @@ from mixagent.pipeline.memory import resident_bytes
 
 _LAST_LINES = 30
 _END_S = 3.0
-_HIDDEN = ("MIXAGENT_KEY",)
+_HIDDEN = (
+    "MIXAGENT_KEY",
+    "MIXAGENT_DATABASE",
+    "MIXAGENT_BROKER",
+    "MIXAGENT_STORE",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
 
 
 class ProcessEndedError(Exception):

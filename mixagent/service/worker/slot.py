@@ -14,10 +14,12 @@ from typing import Any, Protocol
 from mixagent import __version__
 from mixagent.service.jobs.estimates import Course
 from mixagent.service.jobs.queue import Answer, Claimed
+from mixagent.service.jobs.stages import SentStage
 from mixagent.service.problems import Problem
 from mixagent.service.store.database import insist
 from mixagent.service.store.tables import JobFile
 from mixagent.service.worker.process import ProcessEndedError, WorkerProcess
+from mixagent.service.worker.sending import Outbox
 from mixagent.service.worker.tools import Tools
 
 LOG = logging.getLogger(__name__)
@@ -63,11 +65,13 @@ class Slot:
     Attributes:
         quick_only: whether it takes nothing but verdicts and previews.
         name: of whoever claims, as jobs have it; who has a slot without a thread of its own may set it.
+        call_others: told where a stage waits for somebody who is free.
     """
 
     def __init__(self, tools: Tools, number: int, quick_only: bool, stopping: Stopping | None = None) -> None:
         self._tools, self._number, self.quick_only = tools, number, quick_only
         self.name = f"{tools.node}:{number}"
+        self.call_others: Callable[[], None] = lambda: None
         self._process: WorkerProcess | None = None
         self._stopping: Stopping = threading.Event() if stopping is None else stopping
         self._woken = threading.Event()
@@ -121,6 +125,8 @@ class Slot:
         """Run the next job; whether there was one."""
         if not self.get_ready():
             return False
+        if not self.quick_only and self._one_stage():
+            return True
         claimed = self._tools.queue.claim(self.quick_only, worker=self.name)
         if claimed is None:
             return False
@@ -172,6 +178,44 @@ class Slot:
         self._tools.metrics.failed.labels(claimed.kind, problem.code).inc()
         insist(lambda: queue.fail(claimed, problem.to_dict()))
 
+    def _one_stage(self) -> bool:
+        """Run a stage of a job that another worker has; whether there was one. Jobs at work come first."""
+        board = self._tools.board
+        stage = board.claim(self._tools.machine, self.name)
+        if stage is None:
+            return False
+        begun = time.monotonic()
+        assert self._process is not None
+        problem: Mapping[str, Any] | None = None
+        try:
+            self._process.say(**{"one stage": {"order": stage.order, "cache": stage.cache}})
+            problem = self._watch_stage(stage)
+        except ProcessEndedError as error:
+            problem = {"detail": str(error)}
+        finally:
+            self._recycle()
+        insist(lambda: board.end(stage, round(time.monotonic() - begun, 3), problem))
+        return True
+
+    def _watch_stage(self, stage: SentStage) -> Mapping[str, Any] | None:
+        """Hear the process until a stage is done; None, or why it has no result."""
+        process, beaten = self._process, time.monotonic()
+        assert process is not None
+        until = beaten + self._tools.settings.worker.time_limit_s
+        while True:
+            words = process.hear(_HEAR_S) or {}
+            if "done" in words:
+                return None
+            if "failed" in words:
+                failed: Mapping[str, Any] = words["failed"]
+                return failed
+            now, mine = time.monotonic(), True
+            if now - beaten > 1.0:
+                beaten, mine = now, self._tools.board.beat(stage)
+            if not mine or now > until or self._stopping.is_set():
+                process.kill()
+                return {"detail": "it was stopped"}
+
     # --- one job -----------------------------------------------------------------------------------
 
     def _run(self, claimed: Claimed, folder: Path) -> None:
@@ -211,6 +255,8 @@ class Slot:
 
         result = _result(done, course)
         kept = insist(lambda: tools.queue.finish(claimed, result, _copies(files), put_again))
+        with suppress(Problem):
+            tools.board.put_down(claimed.id, self.name, course.seconds)
         LOG.info("done", extra={"job": claimed.id, "seconds": done["seconds"], "kept": kept})
 
     def _kept(self, folder: Path, place: int, row: Mapping[str, Any]) -> JobFile:
@@ -240,6 +286,7 @@ class Slot:
         begun = told = beaten = time.monotonic()
         longest_s = limits.longest_s(claimed.audio_s)
         cancelled_at: float | None = None
+        outbox = Outbox(self._tools.board, claimed.id, self._tools.machine, self._tools.settings.workers)
         changed = False
         while True:
             words = process.hear(_HEAR_S)
@@ -247,6 +294,10 @@ class Slot:
             if words is not None and "done" in words:
                 done: Mapping[str, Any] = words["done"]
                 return done
+            if words is not None and "send" in words:
+                self._send(outbox, words["send"])
+            for name in outbox.ended():
+                process.say(ended=name)
             if words is not None and "failed" in words:
                 failed = words["failed"]
                 raise _EndedError(Problem(failed["code"], failed["detail"], field=failed["field"]))
@@ -275,6 +326,18 @@ class Slot:
             if cancelled_at is not None and now - cancelled_at > limits.cancel_s:
                 process.kill()
                 raise _EndedError(Problem("cancelled", "cancelled; nothing was written"))
+
+    def _send(self, outbox: Outbox, told: Mapping[str, Any]) -> None:
+        """Have somebody else run a stage, or tell the process that nobody will."""
+        assert self._process is not None
+        try:
+            taken = outbox.take(told)
+        except Problem:
+            taken = False
+        if taken:
+            self.call_others()
+        else:
+            self._process.say(ended=told["name"])
 
     def _heard(self, say: Callable[[], Answer]) -> Answer:
         """The answer to a sign of life; while the database is away the job goes on."""

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from mixagent.pipeline.errors import OutputError
 from mixagent.service.jobs.estimates import Estimates
 from mixagent.service.jobs.queue import Queue
+from mixagent.service.jobs.stages import Board
 from mixagent.service.metrics import Metrics
 from mixagent.service.problems import Problem
 from mixagent.service.settings import ServiceSettings
@@ -31,11 +32,14 @@ class Tools:
 
     Attributes:
         node: this program among all that work on the database.
+        machine: where it runs; programs of one machine share its caches.
         roll: of the workers that are there.
+        board: of the stages that are sent to others.
     """
 
     settings: ServiceSettings
     node: str
+    machine: str
     database: Database
     queue: Queue
     estimates: Estimates
@@ -43,6 +47,7 @@ class Tools:
     caches: Caches
     metrics: Metrics
     roll: Roll
+    board: Board
 
 
 def open_tools(settings: ServiceSettings) -> Tools:
@@ -62,6 +67,7 @@ def open_tools(settings: ServiceSettings) -> Tools:
     return Tools(
         settings=settings,
         node=f"{socket.gethostname()}:{os.getpid()}",
+        machine=socket.gethostname(),
         database=database,
         queue=Queue(database, blobs, settings.limits, settings.worker, estimates),
         estimates=estimates,
@@ -69,6 +75,7 @@ def open_tools(settings: ServiceSettings) -> Tools:
         caches=Caches(settings.cache),
         metrics=Metrics(),
         roll=Roll(database),
+        board=Board(database, settings.worker.lease_s),
     )
 
 

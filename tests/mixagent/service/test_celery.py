@@ -49,7 +49,8 @@ def test_there_are_as_many_messages_as_jobs_that_could_be_begun(tmp_path, short_
             of_user(api, "anna", song, seed=n)
         of_user(api, "bert", song, seed=7)
         of_user(api, "bert", song, kind="analyze")
-        wakes = Wakes(celery_app(broker, api.service.settings.worker), api.service.queue)
+        tools = api.service.tools
+        wakes = Wakes(celery_app(broker, tools.settings.worker), tools.queue, tools.board)
         assert wakes.send() == 4
         assert (messages(broker, FULL), messages(broker, QUICK)) == (3, 1)
         # What waits already is not sent again.
