@@ -51,6 +51,7 @@ class Service:
         self.sweeper = Sweeper(settings, self.database, self.blobs, self.caches, self.uploads, self.metrics)
         self.metrics.gauges("jobs", "Jobs by state.", "state", self._jobs)
         self.metrics.gauges("disk_free_bytes", "Room on the disk.", "folder", self._free)
+        self.metrics.gauges("workers", "Workers of other programs that are there.", "lane", self._workers)
         with self.database.writing() as session:
             ensure_user(session, LOCAL_USER)
 
@@ -75,6 +76,9 @@ class Service:
         with self.database.reading() as session:
             rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
             return {state: float(count) for state, count in rows}
+
+    def _workers(self) -> Mapping[str, float]:
+        return {"all": float(self.tools.roll.slots())}
 
     def _free(self) -> Mapping[str, float]:
         return {"data": shutil.disk_usage(self.settings.data).free}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from mixagent.service.store.tables import StageCost
 
 _NEW = 0.3
 """Weight of the last job in the mean."""
+
+_BELIEVED_S = 30.0
 
 _LEAST_AUDIO_S = 10.0
 """Shorter songs cost about as much as this: what a stage takes by itself outweighs them."""
@@ -33,7 +36,7 @@ class Estimates:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, dict[str, Cost]] = {}
+        self._known: dict[str, tuple[float, dict[str, Cost]]] = {}
         self._lock = threading.Lock()
 
     def expected(self, shape: str, audio_s: float) -> dict[str, float]:
@@ -48,7 +51,7 @@ class Estimates:
 
     def learn(self, shape: str, audio_s: float, seconds: Mapping[str, float]) -> None:
         """Remember what the stages of a job took, each as its share of the job's own time."""
-        known = self._costs(shape)
+        known = self._costs(shape, fresh=True)
         for place, (stage, taken_s) in enumerate(seconds.items()):
             each = taken_s / max(audio_s, _LEAST_AUDIO_S)
             old = known.get(stage)
@@ -73,16 +76,18 @@ class Estimates:
                     )
                 )
 
-    def _costs(self, shape: str) -> dict[str, Cost]:
+    def _costs(self, shape: str, fresh: bool = False) -> dict[str, Cost]:
+        """What is known of a shape; others learn, too, so what was read is not believed for long."""
         with self._lock:
-            found = self._known.get(shape)
-        if found is not None:
+            read_at, found = self._known.get(shape, (0.0, {}))
+        if not fresh and read_at and time.monotonic() - read_at < _BELIEVED_S:
             return found
         with self._database.reading() as session:
             rows = session.scalars(select(StageCost).where(StageCost.shape == shape))
             found = {row.stage: Cost(row.stage, row.place, row.seconds_per_second) for row in rows}
         with self._lock:
-            return self._known.setdefault(shape, found)
+            self._known[shape] = (time.monotonic(), found)
+        return found
 
 
 class Course:

@@ -146,7 +146,13 @@ class ObjectBlobs:
         place = place_of(sha256)
         for begin in range(start, stop, _PART_BYTES // 4):
             end = min(stop, begin + _PART_BYTES // 4)
-            yield bytes(await obstore.get_range_async(self._store, place, start=begin, end=end))
+            try:
+                piece = await obstore.get_range_async(self._store, place, start=begin, end=end)
+            except FileNotFoundError as error:
+                raise Problem("missing", "these bytes were deleted") from error
+            except (BaseError, OSError) as error:
+                raise _away() from error
+            yield bytes(piece)
 
     def delete(self, sha256: str) -> None:
         """Forget a blob; one that is not there is forgotten already."""
@@ -185,7 +191,10 @@ class ObjectBlobs:
                 raise Problem("output", "the store does not let this service in: see its log") from error
             except (BaseError, OSError) as error:
                 if wait_s is None:
-                    words = "the store of songs and results cannot be reached: try again"
-                    raise Problem("busy", words, retry_after_s=10) from error
+                    raise _away() from error
             time.sleep(wait_s)
         raise AssertionError("the last try returns or raises")
+
+
+def _away() -> Problem:
+    return Problem("busy", "the store of songs and results cannot be reached: try again", retry_after_s=10)

@@ -1,8 +1,8 @@
 """The process that runs jobs, one after the other; models and kernels stay loaded between them.
 
-It is started as `python -P -m mixagent.service.worker.child` and talks in lines of JSON. On stdin come
-orders, `{"run": {...}}` for a job and `{"one stage": {...}}` for a stage of another's, `{"cancel": true}`, and
-`{"ended": NAME}` of a stage that it sent. On what was its stdout it says `{"ready": …}`, `{"stage": …}`,
+It is started as `python -P -m mixagent.service.worker.child` and talks in lines of JSON. It is given orders
+on stdin, `{"run": {...}}` for a job, `{"one stage": {...}}` for a stage of another's, `{"cancel": true}`,
+and `{"ended": NAME}` of a stage that it sent. On what was its stdout it says `{"ready": …}`, `{"stage": …}`,
 `{"send": …}`, `{"done": …}` or `{"failed": …}`. It knows its folder and nothing else: no database, no other
 job, no key. Where the other end is gone it ends.
 """
