@@ -36,7 +36,7 @@ from mixagent.report.writer import FORMATS as REPORT_FORMATS
 from mixagent.report.writer import check_reports
 from mixagent.restoring.run import RestoreRequest
 from mixagent.session.references import DIMENSIONS, METHODS, Reference, References, check_references
-from mixagent.session.request import SAMPLE_RATES_HZ, Request, output_paths
+from mixagent.session.request import SAMPLE_RATES_HZ, Conducting, Request, output_paths
 from mixagent.session.stems_in import StemsIn
 from mixagent.settings import MOST_RENDERS, Config, load_config
 from mixagent.song_files import (
@@ -178,6 +178,12 @@ class MasterOptions(MasteringOptions, total=False):
     """Which codecs the last two mean: mp3, aac, ogg, opus. Default: all that are here."""
     search: Number
     """How many settings to try to better the policy's. Default 0."""
+    conductor: bool
+    """Let agents hear renders and better what was decided. Default False."""
+    until: Number | None
+    """Let the conductor stop where the voice's opinion score, 1 to 5, is as high. Default: none."""
+    judge: PathLike | None
+    """With `until`: a TorchScript module that also grades the voice, (1, frames) at 16 kHz. Default: none."""
     renders: Number | None
     """1 to 4: how often to render, measure and revise. Default 4; 1 takes the first."""
     report: PathLike | Sequence[PathLike] | None
@@ -315,6 +321,7 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         config=config(options, options.get("renders")),
         use_cache=not switch("no_cache", options.get("no_cache", False)),
         search=whole("search", options.get("search", 0), 0, _MOST_SEARCHED),
+        conductor=_conductor(options),
         edits=Edits(
             number("fade_in", options.get("fade_in", 0.0), 0.0, math.inf, "s"),
             number("fade_out", options.get("fade_out", 0.0), 0.0, math.inf, "s"),
@@ -328,6 +335,20 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
     )
     _check_free(request, options)
     return request
+
+
+def _conductor(options: MasterOptions) -> Conducting | None:
+    until = options.get("until")
+    asked = switch("conductor", options.get("conductor", False))
+    if until is not None and not asked:
+        raise UsageError(
+            f"{option('until')} is for the conductor: give {option('conductor')} too", field="until"
+        )
+    judge = _path("judge", options.get("judge"))
+    if judge is not None and until is None:
+        raise UsageError(f"{option('judge')} grades for {option('until')}: give that too", field="judge")
+    grade = None if until is None else number("until", until, 1.0, 5.0)
+    return Conducting(until=grade, judge=judge) if asked else None
 
 
 def with_outputs(song: PathLike | None, options: MasterOptions) -> MasterOptions:

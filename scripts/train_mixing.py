@@ -37,7 +37,7 @@ from mixagent.policies.mixing.material import build_passes, load_passes
 from mixagent.policies.mixing.network import Shape, load_net
 from mixagent.policies.mixing.policy import MixingCheckpoint
 from mixagent.policies.mixing.training import judged, judging, train
-from mixagent.policies.supervised import Recipe
+from mixagent.policies.supervised import Recipe, file_log
 
 HELD_OUT_SEED = 7
 
@@ -97,14 +97,8 @@ def _train(store: Path, run: Path, recipe: Recipe) -> None:
     drawing, shape = Drawing(more=0.9, gain_db=3.5, clean=0.1), Shape()
     run.mkdir(parents=True, exist_ok=True)
     (run / "recipe.json").write_text(json.dumps({**asdict(recipe), **asdict(drawing)}), encoding="utf-8")
-
-    def log(figures: dict[str, float]) -> None:
-        line = json.dumps({key: round(value, 4) for key, value in figures.items()})
-        print(line, file=sys.stderr, flush=True)
-        with (run / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    train(load_passes(store, "train"), load_passes(store, "validation"), run, recipe, drawing, shape, log)
+    passes = load_passes(store, "train"), load_passes(store, "validation")
+    train(*passes, run, recipe, drawing, shape, file_log(run))
 
 
 def _ship(runs: Sequence[Path], folder: Path, card: Path | None) -> None:

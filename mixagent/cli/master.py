@@ -275,6 +275,30 @@ class MasterFlags:
             rich_help_panel=ENGINE,
         ),
     ] = 0
+    conductor: Annotated[
+        bool,
+        typer.Option(
+            "--conductor",
+            help="Let agents for phase, tone, dynamics and space hear renders and better the settings.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = False
+    until: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MOS",
+            help="With --conductor: go no further where the voice's opinion score, 1 to 5, is as high.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --until: a TorchScript module that grades the voice too, from 16 kHz mono to 1 … 5.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
     renders: Annotated[
         int | None,
         typer.Option(

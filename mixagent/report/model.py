@@ -542,6 +542,34 @@ class SearchSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundRow:
+    """A move of one of the conductor's agents, what its render measured, and whether it stands."""
+
+    agent: str
+    values: dict[str, float]
+    reason: str
+    concern_before: float
+    concern_after: float
+    blind: float
+    kept: bool
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConductorSection:
+    """What the conductor tried: the blind reward and the voice's opinion scores before and after."""
+
+    renders: int
+    blind_before: float | None
+    blind_after: float | None
+    voice_before: dict[str, float]
+    voice_after: dict[str, float]
+    until: float | None
+    rounds: tuple[RoundRow, ...]
+    over: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParameterRow:
     """A parameter of the chain with the value that was rendered, and why it was moved."""
 
@@ -564,6 +592,7 @@ class DecisionSection:
     amount: float
     strengths: Strengths
     search: SearchSection | None
+    conductor: ConductorSection | None = None
     parameters: tuple[ParameterRow, ...]
 
 

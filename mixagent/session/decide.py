@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from mixagent.pipeline.chain.parameters import REPAIR, Settings
-from mixagent.policies.base import Decision, with_overrides
-from mixagent.report.model import FeedbackSection, SearchSection
+from mixagent.policies.base import Context, Decision, with_overrides
+from mixagent.report.model import ConductorSection, FeedbackSection, SearchSection
 from mixagent.session.analyse import AnalysedSong, Job
+from mixagent.session.conducting import Conduct, conducted, conducting_stage
 from mixagent.session.guidance import Guidance, known_guidance
 from mixagent.session.request import Request
 from mixagent.session.results import Results
@@ -24,6 +25,7 @@ class Decided:
         guidance: what references and goal come to.
         decision: what the policy decided, as it was bent to them, before the amount is applied.
         search: how a search bettered it; None where none ran.
+        conductor: what the conductor's agents tried; None where there was none.
         feedback: how the feedback loop revised it; None where it was left out.
     """
 
@@ -31,6 +33,7 @@ class Decided:
     guidance: Guidance
     decision: Decision
     search: SearchSection | None = None
+    conductor: ConductorSection | None = None
     feedback: FeedbackSection | None = None
 
     @property
@@ -52,7 +55,31 @@ def decide(job: Job, song: AnalysedSong) -> Decided:
         search = Search(context, decision, tuple(request.config.chain), request.search, request.seed)
         stage = searching_stage(search, song.heard.results, request.restoration)
         decision, section = searched(search, job.run.stages([*song.hearing, stage])[stage.name])
-    return Decided(request, guidance, by_hand(guidance.decided(decision, song.heard.measures)), section)
+    bent = by_hand(guidance.decided(decision, song.heard.measures))
+    decided = Decided(request, guidance, bent, section)
+    return decided if request.conductor is None else _conducted(job, song, decided, context, decision)
+
+
+def _conducted(job: Job, song: AnalysedSong, decided: Decided, context: Context, unbent: Decision) -> Decided:
+    """What the conductor makes of a decision; what was set by hand and what a goal moved stays."""
+    request, begun = decided.request, decided.decision
+    assert request.conductor is not None
+    bent = [name for name, value in begun.settings.changed().items() if value != unbent.settings[name]]
+    goal = bent if request.goal is not None else []
+    # What references say is not another policy's to change.
+    free = request.references is None and request.matchering is None and not decided.guidance.matchering
+    held = (*request.config.chain, *goal)
+    conduct = Conduct(context, begun, held, request.conductor, _others(job, song) if free else ())
+    stage = conducting_stage(conduct, song.heard.results, request.restoration)
+    decision, section = conducted(conduct, job.run.stages([*song.hearing, stage])[stage.name])
+    return replace(decided, decision=decision, conductor=section)
+
+
+def _others(job: Job, song: AnalysedSong) -> tuple[str, ...]:
+    """The policies whose opinion the conductor hears; one that sets stems only where the stems are known."""
+    known = len(song.heard.stems.parts) > 2
+    names = ["reading", *(["mix"] if known else [])]
+    return tuple(name for name in names if name != job.policy.name)
 
 
 def _with_repairs(decision: Decision, results: Results) -> Decision:

@@ -30,6 +30,21 @@ SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
 
 
 @dataclass(frozen=True)
+class Conducting:
+    """What is asked of the conductor.
+
+    Attributes:
+        renders: the most that it makes of the loudest parts.
+        until: the opinion score of the voice, 1 to 5, at which it need go no further; None for none.
+        judge: the user's own judge of the voice, beside those that are here; None for none.
+    """
+
+    renders: int = 12
+    until: float | None = None
+    judge: Path | None = None
+
+
+@dataclass(frozen=True)
 class Request:
     """What to do with one song.
 
@@ -49,6 +64,7 @@ class Request:
         use_cache: whether finished stages are taken from the user's cache and left there.
         policy: stands in for the configured one, as in a replay.
         search: renders that try to better what the policy decides; 0 takes it as it is.
+        conductor: agents that hear renders and move what was decided; None for none.
         stems_in: the user's own stems.
         strengths: scale the amount once more in each dimension.
         edits: of the song's ends.
@@ -84,6 +100,7 @@ class Request:
     use_cache: bool = True
     policy: Policy | None = None
     search: int = 0
+    conductor: Conducting | None = None
     stems_in: StemsIn | None = None
     strengths: Strengths = ALL
     edits: Edits = NO_EDITS
@@ -130,6 +147,11 @@ class Request:
         if self.search:
             raise UsageError(
                 f"{given_back}, so there is nothing to search: leave out {option('search')}", field="search"
+            )
+        if self.conductor is not None:
+            raise UsageError(
+                f"{given_back}, so there is nothing to conduct: leave out {option('conductor')}",
+                field="conductor",
             )
 
     def _check_preview(self, length_s: float) -> None:

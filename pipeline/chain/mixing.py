@@ -26,7 +26,16 @@ from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Levelled, Programme, measure_programme
 from mixagent.pipeline.dsp.streaming import Processor, process_blocks
 from mixagent.pipeline.dsp.transients import TransientShaper
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, FloatArray, Stems, blocks
+from mixagent.pipeline.types import (
+    BLOCK_FRAMES,
+    AudioSource,
+    Combination,
+    Float64Array,
+    FloatArray,
+    Shifted,
+    Stems,
+    blocks,
+)
 
 Levels = Mapping[str, Programme]
 """The programme level of each stem by name, and of the mix under `mix`."""
@@ -101,11 +110,19 @@ def strip_blocks(
     if not is_active(settings, name):
         return blocks(part, size)
     programme = levels[name] if levels is not None else measure_programme(part)
+    part = aligned(part, settings[f"{name}.align_ms"], settings[f"{name}.invert"] > 0)
     processors = strip_processors(settings.section(name), part, programme)
     if name in BUSES:
         raised = programme.raised(settings[f"{name}.gain_db"])
         processors += bus_processors(settings.section(BUSES[name]), part, programme, raised)
     return _even(process_blocks(part, processors, size), size)
+
+
+def aligned(part: AudioSource, later_ms: float, inverted: bool) -> AudioSource:
+    """A stem that plays later by whole samples, or earlier, of the same length; where asked for, inverted."""
+    frames = round(later_ms * part.rate / 1000)
+    shifted = Shifted(part, frames) if frames else part
+    return Combination(((-1.0, shifted),)) if inverted else shifted
 
 
 def _even(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:

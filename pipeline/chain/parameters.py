@@ -228,6 +228,8 @@ _TRANSIENT = (
 )
 
 STRIP = (
+    _Row("align_ms", "ms", -20.0, 0.0, 20.0, "how much later the stem plays; under 0 earlier"),
+    _Row("invert", "", 0.0, 0.0, 1.0, "over 0: the stem's polarity is turned round"),
     _Row(
         "low_mid_cut_db",
         "dB",

@@ -27,7 +27,7 @@ from mixagent.policies.base import Context, Decision
 from mixagent.policies.checkpoints import CONFIG, load_checkpoint, numbered, save_checkpoint
 from mixagent.policies.mixing.forward import BoundMixer, FrozenMixer
 from mixagent.policies.mixing.gains import raised
-from mixagent.policies.mixing.steering import FIXED, STEERED, TONES, strip_values, tone_responses
+from mixagent.policies.mixing.steering import FIXED, NARROWEST, STEERED, TONES, strip_values, tone_responses
 from mixagent.policies.reading.policy import Moves, moved_measures
 
 Mixers = tuple[BoundMixer, ...]
@@ -136,7 +136,7 @@ def strips(context: Context, actions: FloatArray) -> dict[str, float]:
 def mix_moves(measures: FloatArray, actions: FloatArray) -> Moves:
     """The change of the mix by the strips' static settings, by third octave, without the one of its level."""
     tones = actions[:, : len(TONES)] @ tone_responses()
-    width = 20 * np.log10(np.maximum(1.0 + actions[:, STEERED.index("width")], 0.05))
+    width = 20 * np.log10(np.maximum(1.0 + actions[:, STEERED.index("width")], NARROWEST))
     after = raised(measures[None], tones[None], (tones + width[:, None])[None])[0]
     change = (after - measures)[0, : 2 * THIRDS].astype(np.float64)
     mid, side = (change[start : start + THIRDS][MUSIC] for start in (0, THIRDS))

@@ -63,6 +63,7 @@ from mixagent.report.strips import strip_actions
 from mixagent.report.words import PROPERTIES, number
 from mixagent.session.dual_mono import counted, counts_twice, missed_words, mono_words
 from mixagent.session.guidance import goal_words, guidance_sections, guidance_warnings
+from mixagent.session.reporting.conducting import conductor_lines
 from mixagent.session.reporting.delivery import (
     codec_section,
     codecs_done,
@@ -221,6 +222,7 @@ def build_report(outcome: Outcome) -> Report:
             amount=request.amount,
             strengths=request.strengths,
             search=decided.search,
+            conductor=decided.conductor,
             parameters=_parameters(decision, applied),
         ),
         feedback=decided.feedback,
@@ -366,6 +368,7 @@ def _done(
         return ["Nothing: at amount 0 the song is given back as it was."]
     restored = [done_words(row) for row in restoration if row.applied]
     tried = [] if decided.search is None else [_tried(decided.search)]
+    tried += [] if decided.conductor is None else conductor_lines(decided.conductor)
     understood = [] if goal is None else [goal_words(goal)]
     matched = [] if reference is None else [reference_words(reference)]
     if outcome.is_whole:
