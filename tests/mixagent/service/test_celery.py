@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import servers
 from services import called, served
 from songs import write_song
 from test_queue import of_user
 
+import mixagent
 from mixagent.client import FINAL, Client
 from mixagent.service.service import Service
 from mixagent.service.settings import Limits, ServiceSettings, WorkerLimits
@@ -211,3 +213,39 @@ def test_a_database_that_cannot_be_reached_is_one_line(mixagent, monkeypatch):
     ran = mixagent("work", "--database", "postgresql://a@127.0.0.1:1/b")
     assert ran.code == 6
     assert "cannot be reached" in ran.err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(servers.NO_S3 is not None, reason=str(servers.NO_S3))
+def test_with_database_store_and_broker_elsewhere_a_master_has_the_bytes_that_the_library_writes(
+    tmp_path, postgres, monkeypatch
+):
+    song = write_song(tmp_path / "song.wav", seconds=2.0)
+    url, store = postgres.url(), f"s3://{servers.BUCKET}/songs"
+    with servers.s3() as s3, servers.redis() as (broker, _):
+        for name, value in {**servers.S3_KEYS, "AWS_ENDPOINT_URL": s3}.items():
+            monkeypatch.setenv(name, value)
+        settings = ServiceSettings(
+            data=tmp_path / "data", database_url=url, store_url=store, broker_url=broker, presigned=True
+        )
+        service = Service(settings)
+        with (
+            served(service) as address,
+            working(tmp_path / "elsewhere", broker, MIXAGENT_DATABASE=url, MIXAGENT_STORE=store),
+            Client(address) as client,
+        ):
+            job = client.submit("master", [client.upload(song)], OPTIONS)["id"]
+            begun(client, job)
+            # In the midst of it the database lets go of everybody.
+            assert postgres.drop_connections() > 0
+            done = client.wait(job)
+            assert (done["state"], done["attempts"]) == ("done", 1)
+            fetched = client.download(done, "song.master.wav", tmp_path / "fetched.wav")
+            sent_on = client._http.get(f"{done['files'][0]['url']}?download=1", follow_redirects=False)
+            assert sent_on.status_code == 307
+            assert httpx.get(sent_on.headers["Location"]).content == fetched.read_bytes()
+    mixagent.master(song, output=tmp_path / "own.wav", **OPTIONS)
+    assert fetched.read_bytes() == (tmp_path / "own.wav").read_bytes()
+    # Neither songs nor results lie on the disk of the service or of the worker.
+    for folder in ("data", "elsewhere"):
+        assert not [*(tmp_path / folder / "blobs").glob("*/*")]
