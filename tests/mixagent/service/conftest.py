@@ -35,6 +35,29 @@ def database(request, monkeypatch) -> str | None:
 
 
 @pytest.fixture(scope="session")
+def _kernels(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("kernels")
+
+
+@pytest.fixture
+def data(tmp_path, _kernels) -> Path:
+    """A folder for a service's data that has the kernels which earlier tests compiled."""
+    return with_kernels(tmp_path / "data", _kernels)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, _kernels) -> Path:
+    """Such a folder of another machine's."""
+    return with_kernels(tmp_path / "elsewhere", _kernels)
+
+
+def with_kernels(folder: Path, kernels: Path) -> Path:
+    folder.mkdir()
+    (folder / "engine").symlink_to(kernels)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def short_song(tmp_path_factory) -> Path:
     """A song of 2 s."""
     return write_song(tmp_path_factory.mktemp("short") / "song.wav", seconds=2.0)

@@ -142,15 +142,15 @@ def begun(client: Client, job: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="processes are looked up in /proc")
-def test_what_was_accepted_is_done_once_whatever_is_killed(tmp_path):
+def test_what_was_accepted_is_done_once_whatever_is_killed(tmp_path, data):
     song = write_song(tmp_path / "song.wav", seconds=2.0)
     port = servers.free_port()
     url = f"redis://127.0.0.1:{port}/0"
     limits = WorkerLimits(lease_s=5.0)
-    service = Service(ServiceSettings(data=tmp_path / "data", broker_url=url, worker=limits))
+    service = Service(ServiceSettings(data=data, broker_url=url, worker=limits))
     with (
         served(service) as address,
-        working(tmp_path / "data", url) as work,
+        working(data, url) as work,
         Client(address) as client,
     ):
         with servers.redis(port):
@@ -184,21 +184,21 @@ def test_what_was_accepted_is_done_once_whatever_is_killed(tmp_path):
             work.wait()
             assert client.job(job)["state"] == "queued"
             until(lambda: client._http.get("/readyz").status_code == 503)
-            with working(tmp_path / "data", url):
+            with working(data, url):
                 done = client.wait(job)
             assert (done["state"], done["attempts"]) == ("done", 1)
-    assert not any((tmp_path / "data" / "workers").iterdir())
+    assert not any((data / "workers").iterdir())
 
 
 @pytest.mark.slow
-def test_workers_need_no_broker_where_they_look_for_themselves(tmp_path, postgres):
+def test_workers_need_no_broker_where_they_look_for_themselves(tmp_path, data, elsewhere, postgres):
     song = write_song(tmp_path / "song.wav", seconds=2.0)
     url, store = postgres.url(), str(tmp_path / "store")
-    service = Service(ServiceSettings(data=tmp_path / "data", database_url=url, store_url=store, workers=0))
+    service = Service(ServiceSettings(data=data, database_url=url, store_url=store, workers=0))
     with served(service) as address, Client(address) as client:
         job = client.submit("analyze", [client.upload(song)])["id"]
         assert client._http.get("/readyz").status_code == 503
-        with working(tmp_path / "elsewhere", "", MIXAGENT_DATABASE=url, MIXAGENT_STORE=store):
+        with working(elsewhere, "", MIXAGENT_DATABASE=url, MIXAGENT_STORE=store):
             assert client.wait(job)["state"] == "done"
             postgres.drop_connections()
             until(lambda: client._http.get("/readyz").status_code == 200)
@@ -218,7 +218,7 @@ def test_a_database_that_cannot_be_reached_is_one_line(mixagent, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.skipif(servers.NO_S3 is not None, reason=str(servers.NO_S3))
 def test_with_database_store_and_broker_elsewhere_a_master_has_the_bytes_that_the_library_writes(
-    tmp_path, postgres, monkeypatch
+    tmp_path, data, elsewhere, postgres, monkeypatch
 ):
     song = write_song(tmp_path / "song.wav", seconds=2.0)
     url, store = postgres.url(), f"s3://{servers.BUCKET}/songs"
@@ -226,12 +226,12 @@ def test_with_database_store_and_broker_elsewhere_a_master_has_the_bytes_that_th
         for name, value in {**servers.S3_KEYS, "AWS_ENDPOINT_URL": s3}.items():
             monkeypatch.setenv(name, value)
         settings = ServiceSettings(
-            data=tmp_path / "data", database_url=url, store_url=store, broker_url=broker, presigned=True
+            data=data, database_url=url, store_url=store, broker_url=broker, presigned=True
         )
         service = Service(settings)
         with (
             served(service) as address,
-            working(tmp_path / "elsewhere", broker, MIXAGENT_DATABASE=url, MIXAGENT_STORE=store),
+            working(elsewhere, broker, MIXAGENT_DATABASE=url, MIXAGENT_STORE=store),
             Client(address) as client,
         ):
             job = client.submit("master", [client.upload(song)], OPTIONS)["id"]
@@ -247,5 +247,5 @@ def test_with_database_store_and_broker_elsewhere_a_master_has_the_bytes_that_th
     mixagent.master(song, output=tmp_path / "own.wav", **OPTIONS)
     assert fetched.read_bytes() == (tmp_path / "own.wav").read_bytes()
     # Neither songs nor results lie on the disk of the service or of the worker.
-    for folder in ("data", "elsewhere"):
-        assert not [*(tmp_path / folder / "blobs").glob("*/*")]
+    for folder in (data, elsewhere):
+        assert not [*(folder / "blobs").glob("*/*")]

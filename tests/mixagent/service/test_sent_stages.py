@@ -97,10 +97,10 @@ def test_a_run_asks_once_for_each_stage_that_is_not_there_and_makes_what_is_not_
 
 
 @pytest.mark.slow
-def test_two_processes_restore_the_stems_of_one_song_and_the_bytes_are_the_librarys(tmp_path):
+def test_two_processes_restore_the_stems_of_one_song_and_the_bytes_are_the_librarys(tmp_path, data):
     song = write_song(tmp_path / "song.wav", seconds=2.0)
     limits = WorkerLimits(lease_s=5.0)
-    service = Service(ServiceSettings(data=tmp_path / "data", workers=2, worker=limits))
+    service = Service(ServiceSettings(data=data, workers=2, worker=limits))
     options = {"renders": 1, "separator": "spleeter"}
     with served(service) as address, Client(address) as client:
         done = client.run("master", [song], options)
