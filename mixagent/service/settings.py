@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 GIGABYTE = 1_000_000_000
 DAY_S = 86_400.0
@@ -90,6 +91,50 @@ class Retention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenIdSettings:
+    """An OpenID provider that users may sign in by.
+
+    Attributes:
+        issuer: its address, as its tokens have it.
+        client_id: of this service there.
+        client_secret: None for a public client, which PKCE alone protects.
+        label: its name on the page.
+        new_users: whether whom it vouches for is made a user; else an admin makes them before, without a
+            password and named as the address of mail that the provider has verified.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+    label: str = "OpenID"
+    new_users: bool = False
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> OpenIdSettings | None:
+        """As `MIXAGENT_OIDC_ISSUER`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_LABEL` and `_NEW_USERS` say it.
+
+        Raises:
+            ValueError: one of the first two is missing, or the issuer is read over the network in the clear.
+        """
+        named = {name: environment.get(f"MIXAGENT_OIDC_{name}", "") for name in ("ISSUER", "CLIENT_ID")}
+        if not any(named.values()):
+            return None
+        missing = [f"MIXAGENT_OIDC_{name}" for name, value in named.items() if not value]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing: an OpenID provider has an issuer and a client id")
+        parts = urlsplit(named["ISSUER"])
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+            raise ValueError(f"MIXAGENT_OIDC_ISSUER={named['ISSUER']}: an issuer is https://HOST/…")
+        return cls(
+            issuer=named["ISSUER"],
+            client_id=named["CLIENT_ID"],
+            client_secret=environment.get("MIXAGENT_OIDC_CLIENT_SECRET") or None,
+            label=environment.get("MIXAGENT_OIDC_LABEL") or cls.label,
+            new_users=environment.get("MIXAGENT_OIDC_NEW_USERS", "").lower() in ("1", "true", "yes"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
     """The service as it was started.
 
@@ -100,6 +145,8 @@ class ServiceSettings:
         accounts: whether requests need an API key.
         private_webhooks: whether webhooks may go to addresses that are not public.
         origin: what the page's address begins with, where a proxy stands before the service.
+        learns: whether it learns from ratings while no job waits or runs.
+        openid: a provider that users may sign in by.
         database_url: a PostgreSQL database, `postgresql://…`, or a file, `sqlite:///…`; None for a file in
             `data`.
         store_url: where uploads and results lie: `s3://bucket/prefix`, or a folder; None for one in `data`.
@@ -116,6 +163,8 @@ class ServiceSettings:
     accounts: bool = False
     private_webhooks: bool = False
     origin: str | None = None
+    learns: bool = True
+    openid: OpenIdSettings | None = None
     database_url: str | None = None
     store_url: str | None = None
     broker_url: str | None = None
@@ -147,8 +196,9 @@ class ServiceSettings:
         return self.work_folder or self.data / "work"
 
     def to_dict(self) -> dict[str, Any]:
-        """All of them as JSON, for another program."""
-        found: dict[str, Any] = json.loads(json.dumps(asdict(self), default=str))
+        """All of them as JSON, for a program that works on jobs: without what lets users in."""
+        words = asdict(replace(self, openid=None))
+        found: dict[str, Any] = json.loads(json.dumps(words, default=str))
         return found
 
     @classmethod
@@ -156,6 +206,7 @@ class ServiceSettings:
         """What `to_dict` gave."""
         work = told["work_folder"]
         known = {
+            "openid": None,
             "data": Path(told["data"]),
             "work_folder": None if work is None else Path(work),
             "gpus": tuple(told["gpus"]),

@@ -38,6 +38,11 @@ Answer = Literal["go on", "cancel", "lost"]
 """To a worker that gave a sign of life: go on, bring the job to its end, or leave it, as it is another's."""
 
 _AGAIN_S = 2.0
+_LEASES_AHEAD = 10.0
+
+
+_LONGEST_WAIT_S = 600.0
+"""A job that is to wait for longer than this was put off by a clock that was set back since."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Claimed:
     audio_s: float
     shape: str
     attempt: int
+    trace: str | None = None
 
 
 class Queue:
@@ -113,9 +119,10 @@ class Queue:
 
     def _may_begin(self) -> tuple[ColumnElement[bool], ...]:
         at_work = select(Job.cache_key).where(Job.state == RUNNING)
+        clock = self._database.clock
         return (
             Job.state == QUEUED,
-            Job.not_before <= self._database.clock,
+            or_(Job.not_before <= clock, Job.not_before > clock + _LONGEST_WAIT_S),
             Job.cache_key.not_in(at_work),
         )
 
@@ -146,7 +153,16 @@ class Queue:
         assert row.claim is not None
         inputs = [(each.path, each.blob) for each in row.inputs]
         return Claimed(
-            row.id, row.claim, row.user, row.kind, row.call, inputs, row.audio_s, shape, row.attempts
+            row.id,
+            row.claim,
+            row.user,
+            row.kind,
+            row.call,
+            inputs,
+            row.audio_s,
+            shape,
+            row.attempts,
+            row.trace,
         )
 
     def beat(self, claimed: Claimed) -> Answer:
@@ -230,7 +246,10 @@ class Queue:
         """
         gone = Job.state == RUNNING
         if not everything:
-            gone = and_(gone, Job.lease_until < self._database.clock)
+            clock = self._database.clock
+            # One far ahead was given by a clock that was set back since.
+            ahead = clock + _LEASES_AHEAD * self._worker.lease_s
+            gone = and_(gone, or_(Job.lease_until < clock, Job.lease_until > ahead))
         with self._database.reading() as session:
             if session.scalars(select(Job.id).where(gone).limit(1)).first() is None:
                 return 0

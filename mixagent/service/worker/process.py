@@ -24,6 +24,7 @@ _HIDDEN = (
     "MIXAGENT_DATABASE",
     "MIXAGENT_BROKER",
     "MIXAGENT_STORE",
+    "MIXAGENT_OIDC_CLIENT_SECRET",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
@@ -36,6 +37,11 @@ class ProcessEndedError(Exception):
 
 class WorkerProcess:
     """One process of `worker.child`.
+
+    Attributes:
+        jobs: that it has ended.
+        busy: whether it was given something to do and has not said how that ended.
+
 
     Args:
         home: folder that it works below.
@@ -69,6 +75,7 @@ class WorkerProcess:
         for target in (self._listen, self._note):
             threading.Thread(target=target, daemon=True, name=f"worker-{self._process.pid}").start()
         self.jobs = 0
+        self.busy = False
 
     @property
     def pid(self) -> int:
@@ -97,6 +104,8 @@ class WorkerProcess:
             ProcessEndedError: nobody is there to take it.
         """
         assert self._process.stdin is not None
+        # A cancel is of what it does already.
+        self.busy = self.busy or bool(words.keys() & {"run", "one stage"})
         try:
             self._process.stdin.write(json.dumps(words) + "\n")
             self._process.stdin.flush()
@@ -117,6 +126,8 @@ class WorkerProcess:
             self._heard.put(None)
             self._process.wait()
             raise ProcessEndedError(self._how())
+        if "done" in words or "failed" in words:
+            self.busy = False
         return words
 
     def kill(self) -> None:

@@ -15,9 +15,11 @@ from mixagent import __version__
 from mixagent.service.jobs.estimates import Course
 from mixagent.service.jobs.queue import Answer, Claimed
 from mixagent.service.jobs.stages import SentStage
+from mixagent.service.logs import about_job
 from mixagent.service.problems import Problem
 from mixagent.service.store.database import insist
 from mixagent.service.store.tables import JobFile
+from mixagent.service.tracing import JobSpan
 from mixagent.service.worker.process import ProcessEndedError, WorkerProcess
 from mixagent.service.worker.sending import Outbox
 from mixagent.service.worker.tools import Tools
@@ -77,6 +79,8 @@ class Slot:
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"slot-{number}", daemon=True)
         self._claimed: Claimed | None = None
+        self._startless = False
+        self._span = JobSpan(None, {})
 
     def start(self) -> None:
         """Begin to work."""
@@ -97,8 +101,8 @@ class Slot:
 
     @property
     def alive(self) -> bool:
-        """Whether it works."""
-        return self._thread.is_alive()
+        """Whether it works: its last process came up, or is coming up for the first time."""
+        return self._thread.is_alive() and not self._startless
 
     # --- the loop ----------------------------------------------------------------------------------
 
@@ -134,8 +138,10 @@ class Slot:
         begun = time.monotonic()
         self._claimed = claimed
         folder = self._tools.settings.work / claimed.token
+        traced = self._tools.traces.job(claimed.id, claimed.kind, claimed.attempt, claimed.trace)
         try:
-            self._run(claimed, folder)
+            with about_job(claimed.id), traced as self._span:
+                self._run(claimed, folder)
         except _EndedError as ended:
             self._give_up(claimed, ended.problem)
         except Problem as problem:
@@ -302,6 +308,7 @@ class Slot:
                 failed = words["failed"]
                 raise _EndedError(Problem(failed["code"], failed["detail"], field=failed["field"]))
             if words is not None and "stage" in words:
+                self._span.stage(words["stage"], words["share"])
                 changed |= course.tell(words["stage"], words["share"], now) or now - told > _TELL_EVERY_S
             answer = "go on"
             if changed and now - told > _TELL_EVERY_S:
@@ -381,9 +388,10 @@ class Slot:
         with suppress(ProcessEndedError):
             while time.monotonic() < until and not self._stopping.is_set():
                 if process.hear(_HEAR_S) is not None:
-                    self._process = process
+                    self._process, self._startless = process, False
                     return True
         if not self._stopping.is_set():
+            self._startless = True
             LOG.error("a worker process did not start", extra={"said": process.last_words[-2000:]})
         process.kill()
         return False
@@ -391,6 +399,9 @@ class Slot:
     def _recycle(self) -> None:
         """Let a process go that ran long enough or has grown."""
         process, limits = self._process, self._tools.settings.worker
+        if process is not None and process.busy:
+            # Nobody waits for its job any more, and what it says of it would be taken for the next one's.
+            process.kill()
         if process is None or not process.alive:
             if process is not None:
                 process.close()

@@ -20,6 +20,7 @@ from mixagent.service.store.caches import Caches
 from mixagent.service.store.database import Database, insist
 from mixagent.service.store.release import named_blobs
 from mixagent.service.store.tables import QUEUED, RUNNING, Job, JobInput
+from mixagent.service.tracing import Traces, open_traces
 from mixagent.service.worker.roll import Roll
 
 _START_S = 30.0
@@ -48,6 +49,7 @@ class Tools:
     metrics: Metrics
     roll: Roll
     board: Board
+    traces: Traces
 
 
 def open_tools(settings: ServiceSettings) -> Tools:
@@ -75,6 +77,7 @@ def open_tools(settings: ServiceSettings) -> Tools:
         caches=Caches(settings.cache),
         metrics=Metrics(),
         roll=Roll(database),
+        traces=open_traces(os.environ),
         board=Board(database, settings.worker.lease_s),
     )
 
