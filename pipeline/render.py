@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -41,6 +42,9 @@ from mixagent.pipeline.measure.highs import Highs, measure_highs
 from mixagent.pipeline.restoration.spectral_holes import SpectralHoles, measure_spectral_holes
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Progress, Stems, blocks, collect, spool
 
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Inserts
+
 
 class ChainError(MixagentError):
     """An effect gave something that is not a number."""
@@ -69,6 +73,7 @@ def render(
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
     sections: Sequence[SectionSettings] = (),
+    inserts: Inserts | None = None,
 ) -> Render:
     """Mix, master chain and finaliser.
 
@@ -83,6 +88,7 @@ def render(
         highs: `measure_highs` of the mix, for the same caller.
         strips_done: stems behind their strips under these settings, where they were rendered already.
         sections: what holds in stretches of the song beside the settings.
+        inserts: plug-ins that stand in for effects; one that fails raises its `InsertFault`.
     """
     chain_share = 0.6 if target else 1.0
     report = progress or _ignore
@@ -96,6 +102,7 @@ def render(
         highs=highs,
         strips_done=strips_done,
         sections=sections,
+        inserts=inserts,
     )
     if target is None:
         return Render(source, source, None)
@@ -118,6 +125,7 @@ def mixed(
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
     sections: Sequence[SectionSettings] = (),
+    inserts: Inserts | None = None,
 ) -> tuple[AudioSource, Span]:
     """The finaliser's input: `premaster` at another rate, its ends edited; and the part that is left.
 
@@ -133,8 +141,11 @@ def mixed(
         highs: `measure_highs` of the mix, where it is known.
         strips_done: stems behind their strips under these settings, where they were rendered already.
         sections: what holds in stretches of the song beside the settings.
+        inserts: plug-ins that stand in for effects; one that fails raises its `InsertFault`.
     """
-    source = premaster(stems, settings, scratch, levels, progress, holes, highs, strips_done, sections)
+    source = premaster(
+        stems, settings, scratch, levels, progress, holes, highs, strips_done, sections, inserts
+    )
     if rate is not None and rate != source.rate:
         assert scratch is not None, "another rate is made on disk"
         source = resample(source, rate, scratch / "resampled.f32")
@@ -180,6 +191,7 @@ def premaster(
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
     sections: Sequence[SectionSettings] = (),
+    inserts: Inserts | None = None,
 ) -> AudioSource:
     """Mix and master chain without the finaliser: in memory, or in `scratch` as `premaster.f32`.
 
@@ -192,10 +204,8 @@ def premaster(
     moved = any(is_active(settings, name) for name in stems.parts)
     if not is_mastered(settings) and not moved and not fits(sections, stems.parts):
         return mix
-    blocks_out = _finite(
-        premaster_blocks(stems, settings, levels, holes, highs, strips_done, sections), settings
-    )
-    parts = _counted(blocks_out, mix.frames, progress or _ignore)
+    blocks_out = premaster_blocks(stems, settings, levels, holes, highs, strips_done, sections, inserts)
+    parts = _counted(_finite(blocks_out, settings), mix.frames, progress or _ignore)
     if scratch is None:
         return collect(parts, mix.rate, mix.channels)
     return spool(parts, scratch / "premaster.f32", mix.rate, mix.channels)
@@ -209,11 +219,12 @@ def premaster_blocks(
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
     sections: Sequence[SectionSettings] = (),
+    inserts: Inserts | None = None,
 ) -> Iterator[FloatArray]:
     """Mix and master chain in blocks, latency compensated, of the input's length in all."""
     mix = stems.mix
-    mixed = mix_blocks(stems, settings, levels, strips_done=strips_done, sections=sections)
-    processors = _master(stems, settings, levels, holes, highs)
+    mixed = mix_blocks(stems, settings, levels, strips_done=strips_done, sections=sections, inserts=inserts)
+    processors = _master(stems, settings, levels, holes, highs, inserts)
     processors += master_faders(sections, settings.space, mix, processors)
     yield from through(mixed, processors, mix.channels) if processors else mixed
 
@@ -245,6 +256,7 @@ def _master(
     levels: Levels | None,
     holes: SpectralHoles | None,
     highs: Highs | None = None,
+    inserts: Inserts | None = None,
 ) -> list[Processor]:
     """The master chain for the mix of these stems."""
     mix = stems.mix
@@ -266,6 +278,7 @@ def _master(
         measure_ride(mix, most_db, equalisers(settings, mix.rate, mix.channels)) if most_db else None,
         (highs or measure_highs(mix)) if extends(settings) else None,
         measure_blinks(mix) if settings["master.blink_fill_db"] > 0 else None,
+        inserts=inserts,
     )
     return master_processors(chain)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.edits import Edits
@@ -594,6 +594,44 @@ class RoundRow:
     blind: float
     kept: bool
     why: str
+    before: dict[str, float] = field(default_factory=dict)
+    led: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclinedRow:
+    """A move of the conductor's to which a person said no."""
+
+    agent: str
+    values: dict[str, float]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeRow:
+    """A question to a language model, its answer, and what of it was not followed."""
+
+    sent: str
+    answered: str
+    seconds: float
+    tokens: int
+    error: str
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSection:
+    """The language model that led the conductor: where it answered, what it cost, and all that was said.
+
+    `failed` says why its last answer was of no use; empty where it was.
+    """
+
+    name: str
+    host: str
+    tokens: int
+    seconds: float
+    failed: str
+    exchanges: tuple[ExchangeRow, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -608,6 +646,8 @@ class ConductorSection:
     until: float | None
     rounds: tuple[RoundRow, ...]
     over: str
+    declined: tuple[DeclinedRow, ...] = ()
+    model: ModelSection | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -737,6 +777,79 @@ class RecordedMatch:
     sha256: str
 
 
+@dataclass(frozen=True)
+class RecordedPlugin:
+    """A plug-in as a replay sets it: `pipeline.plugins.inserts.Insert.settings`."""
+
+    settings: Mapping[str, Any]
+
+    def to_json(self) -> Mapping[str, Any]:
+        """The settings."""
+        return self.settings
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RecordedPlugin:
+        """The settings of a plug-in, whose map and preset are read by whom they are for.
+
+        Raises:
+            ValueError: it lacks what names it.
+        """
+        keys = ("slot", "name", "version", "sha256")
+        if not isinstance(data, Mapping) or any(not isinstance(data.get(key), str) for key in keys):
+            raise ValueError("a plug-in without slot, name, version or sha256")
+        return cls(data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginPlace:
+    """A plug-in at one place of the chain.
+
+    Attributes:
+        place, effect: what it stood in for: `vocals`, `compressor`.
+        values: of its parameters that were set, by its keys.
+        held: keys that went to the end of their range.
+        state_sha256: of all its parameters and its preset.
+        reported_latency, latency: in frames, as it says and as it was used.
+        same_twice: whether it made the same of a sound twice.
+        words: what is to be told of it, to stand behind its name.
+    """
+
+    place: str
+    effect: str
+    values: Mapping[str, Scalar]
+    held: tuple[str, ...]
+    state_sha256: str
+    reported_latency: int
+    latency: int
+    same_twice: bool
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginRow:
+    """A plug-in that stood in for effects of the chain.
+
+    Attributes:
+        slot: as it was asked for.
+        name, version, sha256: of the plug-in, the hash of its code.
+        path: of its file.
+        preset: its name; None without one.
+        preset_sha256: of the preset's state.
+        tried: the version that its map was run with; empty where it never was.
+        places: where it had something to do.
+    """
+
+    slot: str
+    name: str
+    version: str
+    sha256: str
+    path: str
+    preset: str | None
+    preset_sha256: str | None
+    tried: str
+    places: tuple[PluginPlace, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReplaySection:
     """The decision before the amount, and every option that reaches a sample.
@@ -757,6 +870,7 @@ class ReplaySection:
     seed: int
     match: RecordedMatch | None = None
     sections: tuple[SectionSettings, ...] = ()
+    plugins: tuple[RecordedPlugin, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -791,6 +905,7 @@ class Report:
         stages: of the run.
         models: those in use.
         reference, goal, stems_in: None where none was given.
+        plugins: that stood in for effects.
         decision: with every parameter.
         feedback: None where the loop was left out.
         finaliser: None where nothing was rendered.
@@ -831,6 +946,7 @@ class Report:
     reference: ReferenceSection | None
     goal: GoalSection | None
     stems_in: StemsSection | None
+    plugins: tuple[PluginRow, ...] = ()
     decision: DecisionSection
     feedback: FeedbackSection | None
     finaliser: FinaliserSection | None

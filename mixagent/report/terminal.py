@@ -12,6 +12,7 @@ from rich.text import Text
 
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.report.conducting import explained_lines
 from mixagent.report.goals import section_lines
 from mixagent.report.measures import translation_rows
 from mixagent.report.model import (
@@ -77,6 +78,13 @@ def summary_text(report: Report) -> RenderableType:
         *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
+
+
+def explained_text(report: Report) -> RenderableType:
+    """What the conductor tried and why, and all that it said to a language model and was told."""
+    section = report.decision.conductor
+    lines = [] if section is None else explained_lines(section)
+    return Group(*sentences("The conductor", lines, "there was none: give --conductor"))
 
 
 def _project(report: Report) -> list[RenderableType]:

@@ -31,6 +31,7 @@ class Decided:
         feedback: how the feedback loop revised it; None where it was left out.
         sections: what holds in stretches of the song beside the settings, before the amount is applied.
         unplaced: what a goal asks of sections and is not done, a line each.
+        told: of plug-ins that failed, warnings.
     """
 
     request: Request
@@ -41,6 +42,7 @@ class Decided:
     feedback: FeedbackSection | None = None
     sections: tuple[SectionSettings, ...] = ()
     unplaced: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
 
     @property
     def applied(self) -> Settings:
@@ -95,7 +97,9 @@ def _conducted(job: Job, song: AnalysedSong, decided: Decided, context: Context,
     # What references say is not another policy's to change.
     free = request.references is None and request.matchering is None and not decided.guidance.matchering
     held = (*request.config.chain, *goal, *decided.guidance.kept(begun.settings.space))
-    conduct = Conduct(context, begun, held, request.conductor, _others(job, song) if free else ())
+    others = _others(job, song) if free else ()
+    words = "" if request.goal is None else request.goal.text
+    conduct = Conduct(context, begun, held, request.conductor, others, words)
     stage = conducting_stage(conduct, song.heard.results, request.restoration)
     decision, section = conducted(conduct, job.run.stages([*song.hearing, stage])[stage.name])
     return replace(decided, decision=decision, conductor=section)

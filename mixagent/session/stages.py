@@ -59,6 +59,7 @@ from mixagent.session.separators import separator_named
 if TYPE_CHECKING:
     from mixagent.pipeline.finaliser.codecs import CodecPlan, CodecRender
     from mixagent.pipeline.finaliser.prediction import SourceMeasures
+    from mixagent.pipeline.plugins.inserts import Insert, Inserts
     from mixagent.pipeline.separation import Separator
 
 
@@ -236,6 +237,7 @@ class Rendering:
         part: of the song that is rendered; None for all of it.
         matching: the stage `match` in which matchering brings the mix towards a reference, where it does.
         sections: what holds in stretches of the song beside the settings.
+        inserts: plug-ins that stand in for effects.
     """
 
     settings: Settings
@@ -246,6 +248,7 @@ class Rendering:
     part: Span | None = None
     matching: Stage | None = None
     sections: tuple[SectionSettings, ...] = ()
+    inserts: tuple[Insert, ...] = ()
 
 
 def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
@@ -261,6 +264,7 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
         "rate": rendering.rate,
         "edits": asdict(rendering.edits),
         "part": rendering.part,
+        **inserted(rendering.inserts),
     }
     if rendering.sections:
         mixing["sections"] = [asdict(each) for each in rendering.sections]
@@ -277,7 +281,7 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
     repairs = {name: settings[name] for name in REPAIR_PARAMETERS if name in settings.changed()}
     repaired = tuple(repair.name for repair in mix_repairs() if repair.name in set(heard))
     restoring = restored_stage(heard, repair_amounts(settings.changed()))
-    stages = [Stage("mix", mix, tuple(heard), mixing)]
+    stages = [Stage("mix", mix, tuple(heard), mixing, given=placed(rendering.inserts))]
     if rendering.matching is not None:
         stages.append(rendering.matching)
     mixed = tuple(stage.name for stage in stages)
@@ -488,6 +492,26 @@ def describing_stage(repairs: Sequence[str]) -> Stage:
     return Stage("features", song_features, ("decode", *repairs))
 
 
+def inserted(inserts: Sequence[Insert]) -> dict[str, Any]:
+    """What a stage's result depends on of plug-ins; nothing, not even a key, where there are none."""
+    return {"plugins": [insert.settings() for insert in inserts]} if inserts else {}
+
+
+def placed(inserts: Sequence[Insert]) -> dict[str, Any]:
+    """Where the plug-ins of `inserted` lie."""
+    return {"plugins": [insert.placed() for insert in inserts]} if inserts else {}
+
+
+def inserts_of(context: StageContext) -> Inserts | None:
+    """The plug-ins that a stage was given; None without any."""
+    if "plugins" not in context.settings:
+        return None
+    from mixagent.pipeline.plugins.inserts import Insert, Inserts
+
+    rows = zip(context.settings["plugins"], context.given["plugins"], strict=True)
+    return Inserts([Insert.from_settings(settings, **given) for settings, given in rows])
+
+
 def mix(context: StageContext) -> dict[str, Any]:
     """Mix and master chain."""
     from mixagent.pipeline.render import mixed
@@ -498,6 +522,7 @@ def mix(context: StageContext) -> dict[str, Any]:
         stems = stems_part(stems, Span(*wanted["part"]))
     begins_s = 0.0 if wanted["part"] is None else Span(*wanted["part"]).start_s
     settings = ParameterSpace.for_stems(tuple(stems.parts)).settings(wanted["settings"])
+    inserts = inserts_of(context)
     audio, span = mixed(
         stems,
         settings,
@@ -506,10 +531,12 @@ def mix(context: StageContext) -> dict[str, Any]:
         Edits(**wanted["edits"]),
         progress=context.progress,
         sections=[SectionSettings(**each).later(-begins_s) for each in wanted.get("sections", ())],
+        inserts=inserts,
     )
     if wanted["part"] is not None:
         span = Span(*wanted["part"])
-    return {"audio": _kept(audio, context.directory), "span_s": span}
+    played = {} if inserts is None else {"plugins": [row.to_json() for row in inserts.played]}
+    return {"audio": _kept(audio, context.directory), "span_s": span, **played}
 
 
 def stems_part(stems: Stems, part: Span) -> Stems:

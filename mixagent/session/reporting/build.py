@@ -48,6 +48,7 @@ from mixagent.report.model import (
     Property,
     RecordedCodecs,
     RecordedMatch,
+    RecordedPlugin,
     ReferenceSection,
     RepairRow,
     ReplaySection,
@@ -74,6 +75,7 @@ from mixagent.session.reporting.delivery import (
 )
 from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
+from mixagent.session.reporting.plugins import plugin_rows, plugin_warnings, plugins_done
 from mixagent.session.reporting.references import reference_words
 from mixagent.session.reporting.repairs import repair_rows
 from mixagent.session.reporting.sections import section_rows
@@ -169,6 +171,7 @@ def build_report(outcome: Outcome) -> Report:
     edits = edits_section(request, results.span, song.duration_s)
     reference, goal = guidance_sections(decided.guidance, results, applied.space, decided.sections)
     own, translation_after = request.stems_in, master.translation
+    plugins = plugin_rows(request.inserts, results)
     left, new = afterwards(
         findings.before,
         findings.after if outcome.is_whole else (),
@@ -191,6 +194,7 @@ def build_report(outcome: Outcome) -> Report:
             wrong=tuple(row.sentence for row in told_rows(findings.before, _answered(acted))),
             done=(
                 *_done(outcome, restoration, acted, reference, goal),
+                *plugins_done(plugins),
                 *edits_done(edits),
                 *codecs_done(codecs),
             ),
@@ -218,6 +222,7 @@ def build_report(outcome: Outcome) -> Report:
         reference=reference,
         goal=goal,
         stems_in=None if own is None else stems_section(own, results),
+        plugins=plugins,
         decision=DecisionSection(
             policy=request.config.policy.name,
             amount=request.amount,
@@ -234,6 +239,8 @@ def build_report(outcome: Outcome) -> Report:
             *guidance_warnings(decided.guidance, applied.space, request.target_named, decided.unplaced),
             *rejected_words(restoration),
             *left_alone_words(results, request.policy, applied),
+            *decided.told,
+            *plugin_warnings(plugins),
             *outcome.warnings,
             *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),
@@ -477,4 +484,5 @@ def _replay(
         sample_rate=request.sample_rate,
         seed=request.seed,
         match=match,
+        plugins=tuple(RecordedPlugin(insert.settings()) for insert in request.inserts),
     )
