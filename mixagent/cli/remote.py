@@ -28,7 +28,12 @@ KEY_VARIABLE = "MIXAGENT_KEY"
 _SERVICE = "The service"
 _AMOUNTS = ("eq", "dynamics", "width", "saturation", "restore")
 _REFERENCES = ("reference", "reference_tone", "reference_dynamics", "reference_width")
-_HERE = frozenset(("output", "report", "device", "no_cache", "no_overwrite", "stems", "stems_in", "cue"))
+_HERE = frozenset(
+    (
+        *("output", "report", "device", "no_cache", "no_overwrite", "stems", "stems_in", "cue"),
+        *("model_url", "model", "ask"),
+    )
+)
 """Options that mean a place on this machine, or one that the service decides."""
 
 
