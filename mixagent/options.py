@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, cast, get_args
 
 from mixagent.albums.order import ordered
 from mixagent.albums.run import AlbumRequest
@@ -29,7 +29,8 @@ from mixagent.pipeline.finaliser.album_levels import BOUND_LU, TONE_SHARE
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.io import BitDepth
-from mixagent.pipeline.matching.goals import Goal, understood
+from mixagent.pipeline.matching.goals import Goal
+from mixagent.pipeline.matching.reading import understood
 from mixagent.pipeline.multitrack.plan import Balance
 from mixagent.pipeline.names import place_key
 from mixagent.pipeline.restoration.table import REPAIRS
@@ -50,6 +51,9 @@ from mixagent.song_files import (
     without_made,
 )
 from mixagent.splitting.run import SplitRequest
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Insert
 
 PathLike = Path | str
 Number = float | str
@@ -204,6 +208,8 @@ class MasterOptions(MasteringOptions, total=False):
     """Say what is found and what would be done; render and write nothing. Default False."""
     preview: Number | None
     """Render the loudest part of so many seconds alone, 1 to 600. Default: all of the song."""
+    plugins: Sequence[str] | Mapping[str, str] | None
+    """Plug-ins in place of effects, as `SLOT=NAME` or by slot: `comp=ZamCompX2`. Default: none."""
     dual_mono: bool
     """Count the loudness of a song of one channel as of two, 3 LU more. Default False."""
     no_overwrite: bool
@@ -308,6 +314,7 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
     target, preview = options.get("target"), options.get("preview")
     as_loud = sounds_as_loud(options)
     dry_run = switch("dry_run", options.get("dry_run", False))
+    found = config(options, options.get("renders"))
     written = [] if dry_run else outputs
     request = Request(
         song=path,
@@ -332,6 +339,7 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         stems_folder=_path("stems", options.get("stems")),
         project=_project(options),
         config=found,
+        inserts=_inserts(found),
         use_cache=not switch("no_cache", options.get("no_cache", False)),
         search=whole("search", options.get("search", 0), 0, _MOST_SEARCHED),
         conductor=_conductor(options, found.conductor),
@@ -580,6 +588,9 @@ def album_request(songs: Sequence[PathLike], options: AlbumOptions) -> AlbumRequ
             "and nothing else",
             field="amount",
         )
+    found = config(options)
+    if found.plugins:
+        raise UsageError("an album is mastered without plug-ins: leave them out", field="overrides")
     return AlbumRequest(
         folder=folder,
         target=target,
@@ -591,7 +602,7 @@ def album_request(songs: Sequence[PathLike], options: AlbumOptions) -> AlbumRequ
         amount=amount,
         device=choice("device", options.get("device", "auto"), DEVICES),
         seed=whole("seed", options.get("seed", 0), 0, _MOST_SEED),
-        config=config(options),
+        config=found,
         replaygain=switch("replaygain", options.get("replaygain", False)),
         write_cue=write_cue,
         gap_s=None if gap is None else number("gap", gap, 0.0, _LONGEST_GAP_S, "s"),
@@ -749,8 +760,27 @@ def roles(value: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
     return found
 
 
+def plugins(value: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
+    """Plug-ins by slot, from `SLOT=NAME` or from a mapping.
+
+    Raises:
+        UsageError: no equals sign.
+    """
+    if isinstance(value, Mapping):
+        return {str(slot): str(name) for slot, name in value.items()}
+    found: dict[str, str] = {}
+    for text in value or ():
+        slot, equals, name = text.partition("=")
+        if not equals:
+            raise UsageError(
+                f"{option('plugins', _shown(text))}: write SLOT=NAME, such as comp=ZamCompX2", field="plugins"
+            )
+        found[slot.strip()] = name.strip()
+    return found
+
+
 def config(options: Mapping[str, Any], renders: object = None) -> Config:
-    """The configuration with overrides, separator, policy and renders in it.
+    """The configuration with overrides, separator, policy, plug-ins and renders in it.
 
     Raises:
         UsageError: an override that `conf/` does not know, or renders out of range.
@@ -759,9 +789,19 @@ def config(options: Mapping[str, Any], renders: object = None) -> Config:
         found = load_config(_overrides(options.get("overrides")))
     found.pipeline.separator = options.get("separator") or found.pipeline.separator
     found.policy.name = str(options.get("policy") or found.policy.name)
+    found.plugins |= plugins(options.get("plugins"))
     if renders is not None:
         found.pipeline.renders = whole("renders", renders, 1, MOST_RENDERS)
     return found
+
+
+def _inserts(found: Config) -> tuple[Insert, ...]:
+    """The plug-ins of a configuration, each loaded once; nothing of them is imported without any."""
+    if not found.plugins:
+        return ()
+    from mixagent.session.plugins import chosen_inserts
+
+    return chosen_inserts(found.plugins)
 
 
 def sounds_as_loud(options: MasterOptions) -> bool:
@@ -863,8 +903,15 @@ def _weighted(name: str, share: float, text: str) -> Reference:
 
 
 def _goal(text: str | None) -> Goal | None:
-    if text is None:
-        return None
+    return None if text is None else goal_of(text)
+
+
+def goal_of(text: str) -> Goal:
+    """A goal in words as it is understood.
+
+    Raises:
+        UsageError: it is empty.
+    """
     if not text.strip():
         raise UsageError(
             f"{option('goal')} is empty: say what it should be like, such as “warm, wide, less harsh”",

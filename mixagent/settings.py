@@ -50,6 +50,7 @@ class ExperienceConfig:
 
     remember: bool
     keep_audio: bool
+    file: str = ""
 
 
 @dataclass
@@ -69,30 +70,39 @@ class ConductorConfig:
 
 @dataclass
 class Config:
-    """Everything that `conf/` sets, and the parameters of the chain that were set by hand."""
+    """Everything that `conf/` sets, the chain's parameters that were set by hand, and plug-ins by slot."""
 
     pipeline: PipelineConfig
     policy: PolicyConfig
     experience: ExperienceConfig
     chain: dict[str, float] = field(default_factory=dict)
     conductor: ConductorConfig = field(default_factory=ConductorConfig)
+    plugins: dict[str, str] = field(default_factory=dict)
+
+
+_PLUGINS = "plugins."
 
 
 def load_config(overrides: Sequence[str] = ()) -> Config:
     """The configuration with overrides in Hydra's syntax (`pipeline=debug`, `pipeline.repairs=false`).
 
-    An override may also name a parameter of the chain (`low_band.comp_ratio=2`), in its unit.
+    An override may also name a parameter of the chain (`low_band.comp_ratio=2`), in its unit, or the slot of
+    a plug-in (`plugins.comp=ZamCompX2`).
 
     Raises:
         UsageError: a key that does not exist, or a value of the wrong type or out of range.
     """
     table = ParameterSpace.for_stems(STEM_NAMES)
     of_chain = [override for override in overrides if override.partition("=")[0] in table]
-    others = [override for override in overrides if override not in of_chain]
+    of_plugins = [override for override in overrides if override.startswith(_PLUGINS)]
+    others = [override for override in overrides if override not in (*of_chain, *of_plugins)]
     config = _composed(others) if others else _defaults()
     for override in of_chain:
         name, _, text = override.partition("=")
         config.chain[name] = _value(table[name], text)
+    for override in of_plugins:
+        slot, _, text = override.removeprefix(_PLUGINS).partition("=")
+        config.plugins[slot] = text
     return config
 
 

@@ -91,7 +91,8 @@ class MasterFlags:
         str | None,
         typer.Option(
             metavar="WORDS",
-            help="What it should be like: “warm, wide, less harsh”.",
+            help="What it should be like: “warm, vocal up front, louder chorus, −9 LUFS”; `mixagent goal` "
+            "tells how it is understood.",
             show_default=False,
             rich_help_panel=MAIN,
         ),
@@ -280,6 +281,17 @@ class MasterFlags:
     ] = None
     separator: flags.Separator = None
     policy: flags.Policy = None
+    plugins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plugin",
+            metavar="SLOT=NAME",
+            help="A VST3 or AU plug-in in place of comp, eq, cut or reverb, or of one place's, such as "
+            "vocals.comp; NAME@PRESET recalls a preset. See `plugins list`. May be given many times.",
+            show_default=False,
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
     search: Annotated[
         int,
         typer.Option(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mixagent.conductor.state import Move
 from mixagent.daw.project import ProjectRequest
 from mixagent.pipeline.chain.amounts import ALL, Strengths
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits
 from mixagent.pipeline.chain.parameters import repair_amounts
+from mixagent.pipeline.chain.section_settings import SectionSettings
 from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
@@ -24,6 +26,9 @@ from mixagent.session.references import References
 from mixagent.session.stems_in import StemsIn, title_of
 from mixagent.settings import Config, load_config
 from mixagent.song_files import beside
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Insert
 
 LOSSY = (".mp3", ".ogg")
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
@@ -107,10 +112,12 @@ class Request:
         goal: the same in words.
         target_named: keeps the goal from moving the target's loudness.
         matchering: the song that matchering listened to before, in a replay.
+        sections: what holds in stretches of the song beside the settings, in a replay.
         dry_run: decide, and render and write nothing.
         preview_s: render the loudest part of this length alone, at the level that it has in the master.
         dual_mono: whether the loudness of a song of one channel is counted as of two.
         tells_strips: whether what became of each stem is measured, for somebody who is to see it.
+        inserts: plug-ins that stand in for effects of the chain.
 
     Raises:
         UsageError: neither a song nor stems, a balance for stems of a song that has one, two outputs in
@@ -142,10 +149,12 @@ class Request:
     goal: Goal | None = None
     target_named: bool = True
     matchering: Path | None = None
+    sections: tuple[SectionSettings, ...] = ()
     dry_run: bool = False
     preview_s: float | None = None
     dual_mono: bool = False
     tells_strips: bool = False
+    inserts: tuple[Insert, ...] = ()
 
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:
@@ -166,6 +175,7 @@ class Request:
         """At amount 0 nothing is decided, so nothing can be asked of what would be."""
         given_back = f"{option('amount', 0)} gives the song back as it is"
         ungranted = [*self.strengths.weakened(), *(name.removesuffix("_s") for name in self.edits.asked)]
+        ungranted += ["plugins"] * bool(self.inserts)
         ungranted += ["dry_run"] * self.dry_run + ["preview"] * (self.preview_s is not None)
         if ungranted:
             raise UsageError(f"{given_back}: leave out {option(ungranted[0])}", field="amount")

@@ -21,6 +21,7 @@ STAGES: Mapping[str, Run] = {
     "place": stems_stages.place_tracks,
     "sum": stems_stages.sum_of_tracks,
     "analyse": stages.analyse_song,
+    "sections": stages.hear_sections,
     "repair": stages.repair_song,
     "hear repaired": stages.hear_repaired,
     "repair stem": stages.repair_stem,
