@@ -22,7 +22,7 @@ from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.types import Audio, Stems
 from mixagent.reward.model import RewardModel, load_reward
 
-RATE, SECONDS = 44100, 2.5
+RATE, SECONDS = 44100, 4.0
 TERMS = ("critic", "constraints", "loudness", "clipping", "lean", "mono_fold", "prior")
 """Of the blind reward: those that take no network over seconds."""
 
