@@ -317,12 +317,13 @@ class RolloutRecorder(BaseCallback):
 
     def _moved(self) -> dict[str, float]:
         """The divergence from the warm start that an actor is bound to, over the rollout's observations."""
-        actor = self.model.policy.actor
+        policy = cast(Any, self.model.policy)
+        actor = policy.actor
         if not hasattr(actor, "started"):
             return {}
         seen = self.locals["rollout_buffer"].observations
         shown = {name: torch.from_numpy(rows.reshape(-1, *rows.shape[2:])) for name, rows in seen.items()}
-        order, deviation = self.model.policy.order, self.model.policy.get_parameter("log_std").exp()
+        order, deviation = policy.order, policy.log_std.exp()
         with torch.no_grad():
             moved = (actor(shown, order) - actor.started(shown, order)) / deviation
         return {"train/kl_to_start": float(moved.square().sum(-1).mean() / 2)}
