@@ -117,7 +117,8 @@ def link(id_: str, body: NewLink, request: Request, service: ServiceDep, caller:
     found = _of_role(row, "page") if body.file is None else _file(service, caller.user, id_, body.file)
     words = {"job": id_, "file": found.name, "page": body.file is None}
     token = service.signer.sign(LINK, words, body.expires_s)
-    audited(request, service, caller, "link", f"{id_} {found.name}")
+    # Not the file's name: it is the song's, and goes with it.
+    audited(request, service, caller, "link", id_)
     until = service.signer.read(LINK, token)["until"]
     return {"url": f"/v1/links/{token}", "expires_at": time_text(until)}
 

@@ -40,12 +40,13 @@ TRACKS = "tracks"
 
 @dataclass(frozen=True)
 class Asked:
-    """A job as it was asked for."""
+    """A job as it was asked for; `trace` is of the request that did."""
 
     kind: str
     uploads: Sequence[Any]
     options: Mapping[str, Any]
     webhook: Mapping[str, str] | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class Submitter:
             audio_s=sum(source.duration_s for source in _heard(inputs)),
             created_at=now(),
             webhook=None if asked.webhook is None else dict(asked.webhook),
+            trace=asked.trace,
             inputs=[JobInput(place=n, path=path, blob=blob) for n, (path, blob) in enumerate(files)],
             files=[],
         )

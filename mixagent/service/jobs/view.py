@@ -14,7 +14,9 @@ from mixagent.service.store.tables import (
     Job,
     JobFile,
     Rating,
+    SignedIn,
     Upload,
+    User,
 )
 
 INPUT = "input"
@@ -111,6 +113,28 @@ def key_dict(row: ApiKey) -> dict[str, Any]:
         "created_at": time_text(row.created_at),
         "used_at": time_text(row.used_at),
         "revoked_at": time_text(row.revoked_at),
+    }
+
+
+def user_dict(row: User) -> dict[str, Any]:
+    """A user, but for the password."""
+    return {
+        "name": row.name,
+        "scopes": row.scopes,
+        "has_password": row.password is not None,
+        "created_at": time_text(row.created_at),
+    }
+
+
+def session_dict(row: SignedIn, is_this: bool) -> dict[str, Any]:
+    """A session; `is_this` says whether it is the one that asks."""
+    return {
+        "way": row.way,
+        "address": row.address,
+        "this": is_this,
+        "created_at": time_text(row.created_at),
+        "used_at": time_text(row.used_at),
+        "expires_at": time_text(row.expires_at),
     }
 
 
