@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Real
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast, get_args
 
 from mixagent.albums.order import ordered
 from mixagent.albums.run import AlbumRequest
+from mixagent.conductor.state import Move
 from mixagent.daw.project import SUFFIXES, Format, ProjectRequest
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.edits import Edits
@@ -27,7 +29,8 @@ from mixagent.pipeline.finaliser.album_levels import BOUND_LU, TONE_SHARE
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.io import BitDepth
-from mixagent.pipeline.matching.goals import Goal, understood
+from mixagent.pipeline.matching.goals import Goal
+from mixagent.pipeline.matching.reading import understood
 from mixagent.pipeline.multitrack.plan import Balance
 from mixagent.pipeline.names import place_key
 from mixagent.pipeline.restoration.table import REPAIRS
@@ -36,9 +39,9 @@ from mixagent.report.writer import FORMATS as REPORT_FORMATS
 from mixagent.report.writer import check_reports
 from mixagent.restoring.run import RestoreRequest
 from mixagent.session.references import DIMENSIONS, METHODS, Reference, References, check_references
-from mixagent.session.request import SAMPLE_RATES_HZ, Request, output_paths
+from mixagent.session.request import SAMPLE_RATES_HZ, Conducting, Leading, Request, output_paths
 from mixagent.session.stems_in import StemsIn
-from mixagent.settings import MOST_RENDERS, Config, load_config
+from mixagent.settings import MOST_RENDERS, ConductorConfig, Config, load_config
 from mixagent.song_files import (
     MASTER_ENDING,
     SongFile,
@@ -75,6 +78,10 @@ PREVIEW_ENDING = ".preview"
 
 ALBUM_ENDING = ".mastered"
 """Ending of the folder that an album's masters go into."""
+
+URL_VARIABLE, MODEL_VARIABLE = "MIXAGENT_LLM_URL", "MIXAGENT_LLM_MODEL"
+NO_MODEL = "none"
+"""Instead of a model's name: none is to lead, whatever the environment says."""
 
 _HIGHEST_CEILING_DBTP, _LOWEST_CEILING_DBTP = 0.0, -20.0
 _PREVIEW_S = (1.0, 600.0)
@@ -181,6 +188,18 @@ class MasterOptions(MasteringOptions, total=False):
     """Which codecs the last two mean: mp3, aac, ogg, opus. Default: all that are here."""
     search: Number
     """How many settings to try to better the policy's. Default 0."""
+    conductor: bool
+    """Let agents hear renders and better what was decided. Default False."""
+    until: Number | None
+    """Let the conductor stop where the voice's opinion score, 1 to 5, is as high. Default: none."""
+    judge: PathLike | None
+    """With `until`: a TorchScript module that also grades the voice, (1, frames) at 16 kHz. Default: none."""
+    model_url: str | None
+    """Endpoint of a language model that may lead the conductor. Default: that of MIXAGENT_LLM_URL, if any."""
+    model: str | None
+    """The model's name there; none lets no model lead. Default: MIXAGENT_LLM_MODEL."""
+    ask: bool | Callable[[Move], bool]
+    """Is asked for a yes before the conductor renders a move. Default False: nobody is."""
     renders: Number | None
     """1 to 4: how often to render, measure and revise. Default 4; 1 takes the first."""
     report: PathLike | Sequence[PathLike] | None
@@ -287,6 +306,7 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         ModelMissingError: a codec that was named and is not installed.
     """
     check_known(options, MasterOptions)
+    found = config(options, options.get("renders"))
     path = None if song is None else Path(song)
     amount = number("amount", options.get("amount", 1.0), 0.0, 1.0)
     stems_in = _path("stems_in", options.get("stems_in"))
@@ -322,6 +342,7 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         inserts=_inserts(found),
         use_cache=not switch("no_cache", options.get("no_cache", False)),
         search=whole("search", options.get("search", 0), 0, _MOST_SEARCHED),
+        conductor=_conductor(options, found.conductor),
         edits=Edits(
             number("fade_in", options.get("fade_in", 0.0), 0.0, math.inf, "s"),
             number("fade_out", options.get("fade_out", 0.0), 0.0, math.inf, "s"),
@@ -335,6 +356,61 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
     )
     _check_free(request, options)
     return request
+
+
+def _conductor(options: MasterOptions, conf: ConductorConfig) -> Conducting | None:
+    until = options.get("until")
+    if not switch("conductor", options.get("conductor", False)):
+        for name in ("until", "model_url", "model", "ask"):
+            if options.get(name) not in (None, False):
+                raise UsageError(
+                    f"{option(name)} is for the conductor: give {option('conductor')} too", field=name
+                )
+        return None
+    judge = _path("judge", options.get("judge"))
+    if judge is not None and until is None:
+        raise UsageError(f"{option('judge')} grades for {option('until')}: give that too", field="judge")
+    return Conducting(
+        until=None if until is None else number("until", until, 1.0, 5.0),
+        judge=judge,
+        model=_leading(options, conf),
+        ask=_ask(options.get("ask", False)),
+        runner=conf.runner,
+        checkpoints=Path(conf.checkpoints) if conf.checkpoints else None,
+    )
+
+
+def _leading(options: MasterOptions, conf: ConductorConfig) -> Leading | None:
+    """The language model that was given, or that the environment names; None for none."""
+    from mixagent.conductor.endpoint import KEY_VARIABLE, Endpoint
+
+    url = options.get("model_url") or conf.model_url or os.environ.get(URL_VARIABLE, "")
+    name = options.get("model") or conf.model or os.environ.get(MODEL_VARIABLE, "")
+    if name == NO_MODEL or not (url or name):
+        return None
+    if not url or not name:
+        missing = "model" if url else "model_url"
+        raise UsageError(
+            f"a language model has an address and a name: give {option(missing)} too", field=missing
+        )
+    endpoint = Endpoint(url, name, os.environ.get(KEY_VARIABLE, ""))
+    return Leading(
+        endpoint.url,
+        endpoint.model,
+        conf.renders,
+        conf.requests,
+        conf.tokens,
+        conf.seconds,
+        conf.total_seconds,
+    )
+
+
+def _ask(asked: bool | Callable[[Move], bool]) -> Callable[[Move], bool] | None:
+    if callable(asked):
+        return asked
+    if switch("ask", asked):
+        raise UsageError("to be asked, give a function that is shown a move and says yes or no", field="ask")
+    return None
 
 
 def with_outputs(song: PathLike | None, options: MasterOptions) -> MasterOptions:
@@ -827,8 +903,15 @@ def _weighted(name: str, share: float, text: str) -> Reference:
 
 
 def _goal(text: str | None) -> Goal | None:
-    if text is None:
-        return None
+    return None if text is None else goal_of(text)
+
+
+def goal_of(text: str) -> Goal:
+    """A goal in words as it is understood.
+
+    Raises:
+        UsageError: it is empty.
+    """
     if not text.strip():
         raise UsageError(
             f"{option('goal')} is empty: say what it should be like, such as “warm, wide, less harsh”",

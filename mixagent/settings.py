@@ -18,6 +18,9 @@ from mixagent.pipeline.warm import BUDGET_BYTES
 MOST_RENDERS = 4
 """How often the feedback loop may render a song."""
 
+RUNNERS = ("own", "langgraph")
+"""What may walk the conductor's graph."""
+
 
 @dataclass
 class PipelineConfig:
@@ -47,6 +50,22 @@ class ExperienceConfig:
 
     remember: bool
     keep_audio: bool
+    file: str = ""
+
+
+@dataclass
+class ConductorConfig:
+    """How the conductor runs; the keys are explained in `conf/conductor/default.yaml`."""
+
+    runner: str = "own"
+    checkpoints: str = ""
+    model_url: str = ""
+    model: str = ""
+    renders: int = 4
+    requests: int = 6
+    tokens: int = 60_000
+    seconds: float = 60.0
+    total_seconds: float = 180.0
 
 
 @dataclass
@@ -57,6 +76,7 @@ class Config:
     policy: PolicyConfig
     experience: ExperienceConfig
     chain: dict[str, float] = field(default_factory=dict)
+    conductor: ConductorConfig = field(default_factory=ConductorConfig)
     plugins: dict[str, str] = field(default_factory=dict)
 
 
@@ -112,6 +132,7 @@ def _composed(overrides: Sequence[str]) -> Config:
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(f"configuration: {str(error).splitlines()[0]}") from error
     check_pipeline(config.pipeline)
+    _check_conductor(config.conductor)
     return config
 
 
@@ -129,6 +150,17 @@ def check_pipeline(pipeline: PipelineConfig) -> PipelineConfig:
         raise UsageError(f"configuration: pipeline.extender={pipeline.extender} is none of {names}")
     check_renders(pipeline.renders)
     return pipeline
+
+
+def _check_conductor(conductor: ConductorConfig) -> None:
+    if conductor.runner not in RUNNERS:
+        raise UsageError(
+            f"configuration: conductor.runner={conductor.runner} is none of {', '.join(RUNNERS)}"
+        )
+    for name in ("renders", "requests", "tokens", "seconds", "total_seconds"):
+        value = getattr(conductor, name)
+        if not 0 <= value < math.inf:
+            raise UsageError(f"configuration: conductor.{name}={value:g} is no limit: give 0 or more")
 
 
 def check_renders(renders: int) -> int:
@@ -149,6 +181,7 @@ def _defaults() -> Config:
         pipeline=PipelineConfig(**_read(f"pipeline/{groups['pipeline']}")),
         policy=PolicyConfig(**_read(f"policy/{groups['policy']}")),
         experience=ExperienceConfig(**_read(f"experience/{groups['experience']}")),
+        conductor=ConductorConfig(**_read(f"conductor/{groups['conductor']}")),
     )
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from mixagent.pipeline.errors import InputError
-from mixagent.pipeline.files import atomically, write_atomically
+from mixagent.pipeline.files import append_line, atomically, write_atomically
 
 Log = Callable[[dict[str, float]], None]
 
@@ -132,10 +132,9 @@ def file_log(run: Path) -> Log:
     """A log that prints figures on stderr and keeps them in the run's `log.jsonl`."""
 
     def log(figures: dict[str, float]) -> None:
-        line = json.dumps({key: round(value, 4) for key, value in figures.items()})
-        print(line, file=sys.stderr, flush=True)
-        with (run / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        row = {key: round(value, 4) for key, value in figures.items()}
+        print(json.dumps(row), file=sys.stderr, flush=True)
+        append_line(run / "log.jsonl", row)
 
     return log
 

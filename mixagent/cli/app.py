@@ -28,6 +28,7 @@ COMMANDS = {
     "compare": "compare:compare",
     "replay": "replay:replay",
     "targets": "targets:targets",
+    "goal": "goal:goal",
     "plugins scan": "plugins:scan",
     "plugins list": "plugins:list_plugins",
     "plugins show": "plugins:show",
@@ -51,22 +52,34 @@ COMMANDS = {
     "models path": "models:path",
     "models rollback": "models:rollback",
     "serve": "serve:serve",
+    "users add": "users:add",
+    "users list": "users:list_users",
+    "users remove": "users:remove",
+    "users password": "users:password",
+    "backup make": "backup:make",
+    "backup restore": "backup:restore",
     "remote master": "remote:master",
     "remote analyze": "remote:analyze",
     "remote restore": "remote:restore",
     "remote split": "remote:split",
     "remote vocals": "remote:vocals",
     "remote album": "remote:album",
+    "conductor graph": "conductor:graph",
+    "conductor agents": "conductor:agents",
+    "conductor tools": "conductor:tools",
     "doctor": "doctor:doctor",
 }
 """Every command: its name, and the module and function here that it is."""
 
 GROUPS = {
+    "conductor": "The agents of `master --conductor`: their graph, what each owns, a language model's tools.",
     "corpus": "The songs that training learns from.",
     "experience": "What was remembered of mastered songs, here only.",
     "models": "Models: what is here, how to get the rest.",
     "plugins": "Plug-ins that can stand in for effects of the chain.",
     "remote": "The same commands, run by a service that `mixagent serve` is elsewhere.",
+    "users": "Who may use a service that has accounts.",
+    "backup": "All that a service keeps, in one file.",
     "profile": "Profiles: what songs measure, to master towards without their audio.",
 }
 """What the commands of several words have in common."""

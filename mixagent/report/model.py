@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.edits import Edits
+from mixagent.pipeline.chain.section_settings import SectionSettings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.io import BitDepth
@@ -436,11 +437,25 @@ class ReferenceSection:
 
 @dataclass(frozen=True, kw_only=True)
 class UnderstoodWords:
-    """Words of a goal, what they mean, and how many steps of it are asked for."""
+    """Words of a goal, what they mean, and how many steps of it are asked for.
+
+    Attributes:
+        words: of the goal.
+        means: what they were taken for.
+        steps: how much; under 0 for less.
+        scope: the mix, a stem or a section.
+        direction: `keep` where it is left as it is, `set` for figures and styles.
+        amount: the figure that was named.
+        needs_stems: whether the song is taken apart for it.
+    """
 
     words: str
     means: str
     steps: float
+    scope: str = "the mix"
+    direction: Literal["more", "less", "keep", "set"] = "more"
+    amount: str | None = None
+    needs_stems: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -471,6 +486,32 @@ class GoalSection:
     moves: tuple[GoalMove, ...]
     not_understood: tuple[str, ...]
     conflicts: tuple[tuple[str, str], ...]
+    decided: tuple[str, ...] = ()
+    corrected: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SectionRow:
+    """A section of the song.
+
+    Attributes:
+        start_s, stop_s: its stretch.
+        label: its name where that is sure, else `section B`.
+        letter: alike for sections that run alike.
+        likely: the name that is likeliest, sure or not; empty where none is.
+        confidence: of that name, 0..1.
+        lufs: loudness in the song as it came; None for silence.
+        differs: what it has by itself in the master, a clause each.
+    """
+
+    start_s: float
+    stop_s: float
+    label: str
+    letter: str
+    likely: str
+    confidence: float
+    lufs: float | None
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -542,6 +583,74 @@ class SearchSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundRow:
+    """A move of one of the conductor's agents, what its render measured, and whether it stands."""
+
+    agent: str
+    values: dict[str, float]
+    reason: str
+    concern_before: float
+    concern_after: float
+    blind: float
+    kept: bool
+    why: str
+    before: dict[str, float] = field(default_factory=dict)
+    led: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclinedRow:
+    """A move of the conductor's to which a person said no."""
+
+    agent: str
+    values: dict[str, float]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeRow:
+    """A question to a language model, its answer, and what of it was not followed."""
+
+    sent: str
+    answered: str
+    seconds: float
+    tokens: int
+    error: str
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSection:
+    """The language model that led the conductor: where it answered, what it cost, and all that was said.
+
+    `failed` says why its last answer was of no use; empty where it was.
+    """
+
+    name: str
+    host: str
+    tokens: int
+    seconds: float
+    failed: str
+    exchanges: tuple[ExchangeRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConductorSection:
+    """What the conductor tried: the blind reward and the voice's opinion scores before and after."""
+
+    renders: int
+    blind_before: float | None
+    blind_after: float | None
+    voice_before: dict[str, float]
+    voice_after: dict[str, float]
+    until: float | None
+    rounds: tuple[RoundRow, ...]
+    over: str
+    declined: tuple[DeclinedRow, ...] = ()
+    model: ModelSection | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParameterRow:
     """A parameter of the chain with the value that was rendered, and why it was moved."""
 
@@ -564,6 +673,7 @@ class DecisionSection:
     amount: float
     strengths: Strengths
     search: SearchSection | None
+    conductor: ConductorSection | None = None
     parameters: tuple[ParameterRow, ...]
 
 
@@ -759,6 +869,7 @@ class ReplaySection:
     sample_rate: int | None
     seed: int
     match: RecordedMatch | None = None
+    sections: tuple[SectionSettings, ...] = ()
     plugins: tuple[RecordedPlugin, ...] = ()
 
 
@@ -782,6 +893,7 @@ class Report:
         actions: what was done, by what it did to the sound.
         restoration: the repairs of the mix and of stems that found their defect, in their order.
         repairs: what each repair of the chain did, by the parameter that switches it on.
+        sections: the sections of the song, where there are more than one.
         strips: the stems, and what was done to each; none where no stems were made.
         measures: those of the findings.
         before, after: loudness, peaks, spectrum and width; `after` is `before` where nothing was rendered.
@@ -818,6 +930,7 @@ class Report:
     actions: tuple[ActionRow, ...]
     restoration: tuple[RepairRow, ...] = ()
     repairs: Mapping[str, tuple[BandGain, ...]]
+    sections: tuple[SectionRow, ...] = ()
     strips: tuple[StripRow, ...] = ()
     measures: Measures
     before: Analysis

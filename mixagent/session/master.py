@@ -177,7 +177,7 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
         aims=decided.guidance.steered(
             request.target_of(song.heard.song.channels), decided.applied, song.context.measures
         ),
-        held={*request.config.chain, *idle},
+        held={*request.config.chain, *idle, *decided.guidance.kept(space)},
         stages=lambda decision: every_stage(song, replace(decided, decision=decision)),
         edits=request.edits,
         rate=request.sample_rate,
@@ -195,21 +195,32 @@ def _remembered(
     after: AudioSource,
 ) -> list[str]:
     """The master put down as an experience, where that is wanted; warnings for the user."""
-    remembered = decided.request.config.experience
-    if not remembered.remember or decided.request.preview_s is not None or not decided.request.outputs:
+    request = decided.request
+    remembered = request.config.experience
+    wanted = remembered.remember or remembered.file
+    if not wanted or request.preview_s is not None or not request.outputs:
         return []
     from mixagent.learning import experience_log
 
-    features = song.context.features
-    if not features and before.channels <= 2:
+    made = experience_log.Made(
+        report, song.context, song.context.features, decided.applied, song.heard.stems, before, after,
+        asked_by_hand(request),
+    )  # fmt: skip
+    if remembered.file:
+        return experience_log.hand_over(made, Path(remembered.file))
+    if not made.features and before.channels <= 2:
         # By a stage, so that another target finds them.
         stages = [*song.hearing, describing_stage([repair.name for repair in mix_repairs()])]
         described = job.run.stages(stages)["features"].values
-        features = {"mix": np.array(described["features"], np.float32)}
-    made = experience_log.Made(
-        report, song.context, features, decided.applied, song.heard.stems, before, after
-    )
+        made = replace(made, features={"mix": np.array(described["features"], np.float32)})
     return experience_log.record(made, remembered.keep_audio)
+
+
+def asked_by_hand(request: Request) -> dict[str, float]:
+    """What was set by hand, by parameter, and amounts other than 1 (`amount`, `amount.eq`)."""
+    amounts = {f"amount.{name}": value for name, value in request.strengths.weakened().items()}
+    whole = {} if request.amount == 1.0 else {"amount": request.amount}
+    return {**request.config.chain, **whole, **amounts}
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from mixagent.pipeline.chain.mixing import BUSES
-from mixagent.pipeline.chain.parameters import STEM_NAMES
+from mixagent.pipeline.chain.parameters import BUSES, STEM_NAMES
 from mixagent.pipeline.errors import InputError, UsageError, option
 from mixagent.pipeline.plugins.inserts import Insert, InsertFault, kind_of, without
 from mixagent.pipeline.plugins.library import Plugin, PluginMissingError, find_plugin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -12,7 +13,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
-from mixagent.pipeline.chain.parameters import REPAIR, ParameterSpace, repair_amounts
+from mixagent.pipeline.chain.parameters import REPAIR, STEM_NAMES, ParameterSpace, repair_amounts
+from mixagent.pipeline.chain.section_settings import MASTER, SectionSettings
 from mixagent.pipeline.errors import InputError, UsageError, option, reason
 from mixagent.pipeline.finaliser.codecs import CodecPlan
 from mixagent.pipeline.finaliser.targets import check_target
@@ -190,6 +192,7 @@ def _recorded(report: RecordedMaster, output: Path | None, song: Path | None, st
         sample_rate=replayed.sample_rate,
         seed=replayed.seed,
         matchering=_recorded_reference(replayed.match),
+        sections=_recorded_sections(replayed.sections),
         config=Config(
             pipeline,
             PolicyConfig(policy),
@@ -201,6 +204,22 @@ def _recorded(report: RecordedMaster, output: Path | None, song: Path | None, st
     )
     _check(request, replayed.settings)
     return request
+
+
+def _recorded_sections(sections: Sequence[SectionSettings]) -> tuple[SectionSettings, ...]:
+    """What stretches of the song have by themselves.
+
+    Raises:
+        ValueError: a stretch or a value that no master has.
+    """
+    space = ParameterSpace.for_stems(STEM_NAMES)
+    for each in sections:
+        figures = (each.start_s, each.stop_s, each.gain_db, *each.values.values())
+        if not all(map(math.isfinite, figures)) or not 0 <= each.start_s < each.stop_s:
+            raise ValueError("a section's settings are out of range")
+        if each.bounded(space) != each or each.where not in (MASTER, *STEM_NAMES):
+            raise ValueError("a section's settings are out of range")
+    return tuple(sections)
 
 
 def _recorded_repairs(pipeline: dict[str, Any], settings: Mapping[str, float]) -> dict[str, float]:

@@ -28,6 +28,7 @@ from mixagent.pipeline.chain.parameters import (
     Settings,
     repair_amounts,
 )
+from mixagent.pipeline.chain.section_settings import SectionSettings
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
 from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
@@ -155,7 +156,7 @@ def hearing_stages(
         Stage(f"hear {name}", hear_stem, needs, {"stem": name, "features": features}) for name in stem_names
     ]
     heard = Stage("hear mix", hear_repaired, (*HEARD_FIRST, *repaired))
-    return [*decoding, ANALYSING, *repairs, heard, stem_source, *of_stems, *described, *stems]
+    return [*decoding, ANALYSING, SECTIONING, *repairs, heard, stem_source, *of_stems, *described, *stems]
 
 
 def repairing_stages(without: Collection[str] = (), extender: str = EMBEDDED) -> list[Stage]:
@@ -235,6 +236,7 @@ class Rendering:
         codecs: that the master is checked with, and that its ceiling holds through.
         part: of the song that is rendered; None for all of it.
         matching: the stage `match` in which matchering brings the mix towards a reference, where it does.
+        sections: what holds in stretches of the song beside the settings.
         inserts: plug-ins that stand in for effects.
     """
 
@@ -245,6 +247,7 @@ class Rendering:
     codecs: CodecPlan
     part: Span | None = None
     matching: Stage | None = None
+    sections: tuple[SectionSettings, ...] = ()
     inserts: tuple[Insert, ...] = ()
 
 
@@ -256,13 +259,15 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
         rendering: what is rendered.
     """
     settings = rendering.settings
-    mixing = {
+    mixing: dict[str, Any] = {
         "settings": settings.changed(),
         "rate": rendering.rate,
         "edits": asdict(rendering.edits),
         "part": rendering.part,
         **inserted(rendering.inserts),
     }
+    if rendering.sections:
+        mixing["sections"] = [asdict(each) for each in rendering.sections]
     finaliser = {
         "settings": {
             name: value
@@ -354,6 +359,18 @@ def analyse_song(context: StageContext) -> dict[str, Any]:
 
 ANALYSING = Stage("analyse", analyse_song, ("decode",))
 """Measures, diagnosis and translation of the decoded song."""
+
+
+def hear_sections(context: StageContext) -> dict[str, Any]:
+    """The sections of the song as it came."""
+    from mixagent.pipeline.measure.song_sections import find_sections
+
+    found = find_sections(context.inputs["decode"].audio("audio"), context.progress)
+    return {"sections": [each.to_json() for each in found]}
+
+
+SECTIONING = Stage("sections", hear_sections, ("decode",))
+"""Intro, verse, chorus and the like."""
 
 
 def measure_master(context: StageContext) -> dict[str, Any]:
@@ -503,6 +520,7 @@ def mix(context: StageContext) -> dict[str, Any]:
     stems = restored_stems(Results(context.inputs), repair_amounts(wanted["settings"]))
     if wanted["part"] is not None:
         stems = stems_part(stems, Span(*wanted["part"]))
+    begins_s = 0.0 if wanted["part"] is None else Span(*wanted["part"]).start_s
     settings = ParameterSpace.for_stems(tuple(stems.parts)).settings(wanted["settings"])
     inserts = inserts_of(context)
     audio, span = mixed(
@@ -512,6 +530,7 @@ def mix(context: StageContext) -> dict[str, Any]:
         wanted["rate"],
         Edits(**wanted["edits"]),
         progress=context.progress,
+        sections=[SectionSettings(**each).later(-begins_s) for each in wanted.get("sections", ())],
         inserts=inserts,
     )
     if wanted["part"] is not None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pedalboard
 
-from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.chain.parameters import BUSES, Settings
+from mixagent.pipeline.chain.section_settings import SectionSettings, section_faders
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.board import BoardProcessor
 from mixagent.pipeline.dsp.cascade import Cascade, first_order_high_pass
@@ -25,17 +26,24 @@ from mixagent.pipeline.dsp.dynamics import BODY, Detector, LevelDynamics, compre
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
 from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Levelled, Programme, measure_programme
-from mixagent.pipeline.dsp.streaming import Processor, process_blocks
+from mixagent.pipeline.dsp.streaming import Processor, process_blocks, through
 from mixagent.pipeline.dsp.transients import TransientShaper
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, FloatArray, Stems, blocks
+from mixagent.pipeline.types import (
+    BLOCK_FRAMES,
+    AudioSource,
+    Combination,
+    Float64Array,
+    FloatArray,
+    Shifted,
+    Stems,
+    blocks,
+)
 
 if TYPE_CHECKING:
     from mixagent.pipeline.plugins.inserts import Inserts
 
 Levels = Mapping[str, Programme]
 """The programme level of each stem by name, and of the mix under `mix`."""
-
-BUSES: Mapping[str, str] = {"drums": "drum_bus", "vocals": "vocal_bus"}
 
 CARVING: Mapping[str, float] = MappingProxyType({LOW_MID.name: 0.5})
 """A strip's low-mid cut works the further down the deeper it is: at 6 dB from the band's usual level on, at
@@ -61,14 +69,17 @@ def mix_blocks(
     levels: Levels | None = None,
     size: int = BLOCK_FRAMES,
     strips_done: Mapping[str, AudioSource] | None = None,
+    sections: Sequence[SectionSettings] = (),
     inserts: Inserts | None = None,
 ) -> Iterator[FloatArray]:
     """The mix of the stems under these settings, in blocks of `size` frames, of the input's length.
 
     Active strips run side by side in threads. Stems without a strip in the settings stay as they are, and
-    those of `strips_done` are behind their strips already. The plug-ins of `inserts` stand in for effects.
+    those of `strips_done` are behind their strips already. What `sections` say of a stem works behind its
+    strip and its bus, before the sends. The plug-ins of `inserts` stand in for effects.
     """
-    active = [name for name in stems.parts if is_active(settings, name)]
+    faded = {each.where for each in sections}
+    active = [name for name in stems.parts if name in faded or is_active(settings, name)]
     if not active:
         yield from blocks(stems.mix, size)
         return
@@ -78,6 +89,10 @@ def mix_blocks(
         if name in known
         else strip_blocks(stems, name, settings, levels, size, inserts)
         for name in active
+    ]
+    strips = [
+        _faded(strip, stems, name, settings, levels, size, sections) if name in faded else strip
+        for name, strip in zip(active, strips, strict=True)
     ]
     returns = _Returns(settings, active, stems.mix, inserts)
     with ThreadPoolExecutor(len(active)) as pool:
@@ -89,6 +104,26 @@ def mix_blocks(
                 block += part - stems.parts[name].read(start, stop)
             returns.add(done, block)
             yield block
+
+
+def _faded(
+    strip: Iterator[FloatArray],
+    stems: Stems,
+    name: str,
+    settings: Settings,
+    levels: Levels | None,
+    size: int,
+    sections: Sequence[SectionSettings],
+) -> Iterator[FloatArray]:
+    """A strip's blocks with what stretches of the song have beside its settings."""
+    part = stems.parts[name]
+    programme = levels[name] if levels is not None else measure_programme(part)
+
+    def processors(values: Mapping[str, float]) -> list[Processor]:
+        return strip_processors(settings.space.settings(values).section(name), part, programme)
+
+    faders = section_faders(sections, name, part.rate, part.channels, processors)
+    return _even(through(strip, faders, part.channels), size)
 
 
 def is_active(settings: Settings, stem: str) -> bool:
@@ -113,12 +148,20 @@ def strip_blocks(
     if not is_active(settings, name):
         return blocks(part, size)
     programme = levels[name] if levels is not None else measure_programme(part)
+    part = aligned(part, settings[f"{name}.align_ms"], settings[f"{name}.invert"] > 0)
     processors = strip_processors(settings.section(name), part, programme, name, inserts)
     if name in BUSES:
         raised = programme.raised(settings[f"{name}.gain_db"])
         bus = BUSES[name]
         processors += bus_processors(settings.section(bus), part, programme, raised, bus, inserts)
     return _even(process_blocks(part, processors, size), size)
+
+
+def aligned(part: AudioSource, later_ms: float, inverted: bool) -> AudioSource:
+    """A stem that plays later by whole samples, or earlier, of the same length; where asked for, inverted."""
+    frames = round(later_ms * part.rate / 1000)
+    shifted = Shifted(part, frames) if frames else part
+    return Combination(((-1.0, shifted),)) if inverted else shifted
 
 
 def _even(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
