@@ -37,7 +37,7 @@ _OPENID_S = 600.0
 
 @router.get("/session")
 def ways(service: ServiceDep) -> dict[str, Any]:
-    """How one signs in here; it is told to everybody."""
+    """The ways to sign in here; they are told to everybody."""
     openid = service.settings.openid
     return {
         "accounts": service.settings.accounts,
@@ -107,7 +107,7 @@ def close_session(request: Request, service: ServiceDep, caller: Reader) -> Resp
 
 @router.get("/sessions")
 def sessions(service: ServiceDep, caller: Reader) -> dict[str, Any]:
-    """Where one is signed in, the newest first."""
+    """One's sessions, the newest first."""
     rows = service.sessions.all(caller.user)
     return {"sessions": [session_dict(row, row.hash == caller.session) for row in rows]}
 

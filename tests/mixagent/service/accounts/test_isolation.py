@@ -1,4 +1,4 @@
-"""What is one user's is not there for another: every route, by a table that has to hold every route."""
+"""Each user sees their own things alone: every route, by a table that has to hold every route."""
 
 import pytest
 from fastapi.routing import APIRoute
