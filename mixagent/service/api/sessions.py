@@ -116,7 +116,7 @@ def sessions(service: ServiceDep, caller: Reader) -> dict[str, Any]:
 def close_sessions(request: Request, service: ServiceDep, caller: Reader) -> Response:
     """Sign out everywhere."""
     count = service.sessions.close_all(caller.user)
-    audited(request, service, caller, "sign out everywhere", f"{count} sessions")
+    audited(request, service, caller, "sign out everywhere", str(count))
     return _without_cookie(request, service)
 
 
