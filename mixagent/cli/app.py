@@ -28,6 +28,12 @@ COMMANDS = {
     "compare": "compare:compare",
     "replay": "replay:replay",
     "targets": "targets:targets",
+    "goal": "goal:goal",
+    "plugins scan": "plugins:scan",
+    "plugins list": "plugins:list_plugins",
+    "plugins show": "plugins:show",
+    "plugins check": "plugins:check",
+    "plugins save": "plugins:save",
     "profile make": "profile:make",
     "profile show": "profile:show",
     "profile list": "profile:list_profiles",
@@ -58,14 +64,19 @@ COMMANDS = {
     "remote split": "remote:split",
     "remote vocals": "remote:vocals",
     "remote album": "remote:album",
+    "conductor graph": "conductor:graph",
+    "conductor agents": "conductor:agents",
+    "conductor tools": "conductor:tools",
     "doctor": "doctor:doctor",
 }
 """Every command: its name, and the module and function here that it is."""
 
 GROUPS = {
+    "conductor": "The agents of `master --conductor`: their graph, what each owns, a language model's tools.",
     "corpus": "The songs that training learns from.",
     "experience": "What was remembered of mastered songs, here only.",
     "models": "Models: what is here, how to get the rest.",
+    "plugins": "Plug-ins that can stand in for effects of the chain.",
     "remote": "The same commands, run by a service that `mixagent serve` is elsewhere.",
     "users": "Who may use a service that has accounts.",
     "backup": "All that a service keeps, in one file.",

@@ -36,6 +36,9 @@ def serve(
         str | None,
         typer.Option(help="What the page's address begins with, where a proxy stands before it."),
     ] = None,
+    no_learning: Annotated[
+        bool, typer.Option("--no-learning", help="Do not learn from ratings while no job waits or runs.")
+    ] = False,
     accounts: Annotated[bool, typer.Option("--accounts", help="Ask who one is on 127.0.0.1, too.")] = False,
 ) -> int:
     """Serve the page where songs are dropped, and the API behind it; on 127.0.0.1 without accounts.
@@ -65,6 +68,7 @@ def serve(
         openid=openid,
         private_webhooks=private_webhooks,
         origin=None if origin is None else origin.rstrip("/"),
+        learns=not no_learning,
     )
     run(settings, say, browse=not no_browser)
     return EXIT_DONE

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from mixagent.conductor.state import Grade, Move
 
-LEAST_GAIN = 0.1
-"""The share of its concern that a move has to undo."""
-
 MORE_OUTSIDE = 0.03
 """Spreads by which another group of measures may go further out."""
 
@@ -24,7 +21,7 @@ def verdict(before: Grade, after: Grade, move: Move, left: float) -> tuple[bool,
         left: the figure that its agent answers for, after it.
     """
     concern, proof = move.concern, move.proof
-    if left > (1 - LEAST_GAIN) * concern:
+    if left > (1 - proof.own) * concern:
         return False, f"its own figure went from {concern:.2f} to {left:.2f}"
     if not after.blind >= before.blind + proof.blind:
         return False, f"the blind reward went from {before.blind:.3f} to {after.blind:.3f}"

@@ -33,17 +33,19 @@ class Grade:
 
 @dataclass(frozen=True)
 class Proof:
-    """What a move has to show beside its agent's own figure.
+    """What a move has to show.
 
     Attributes:
         blind: by how much the blind reward has to rise. Less than the default is within what a dither moves.
         outside: by how many spreads, summed over the groups, the song has to come nearer to finished music.
         stems: the same of the stems, about 1 at the outer edge.
+        own: the share of its agent's own figure that it has to undo.
     """
 
     blind: float = 0.002
     outside: float = 0.0
     stems: float = 0.0
+    own: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Round:
         concern: the agent's figure after it.
         kept: whether it stands.
         why: what spoke for it or against it.
+        before: the values that its parameters had before it.
+        led: whether a language model asked for it.
     """
 
     move: Move
@@ -82,6 +86,46 @@ class Round:
     concern: float
     kept: bool
     why: str
+    before: Mapping[str, float] = field(default_factory=dict)
+    led: bool = False
+
+
+@dataclass(frozen=True)
+class Wish:
+    """A move that a language model asks for.
+
+    Attributes:
+        agent: who is to make it; `graph.MODEL` for values of its own.
+        share: of the agent's move, 0 to 1.
+        values: of its own, by parameter, in its unit.
+        why: in the model's words.
+    """
+
+    agent: str
+    share: float
+    values: Mapping[str, float]
+    why: str
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A question to a language model and its answer.
+
+    Attributes:
+        sent: the text that was new in it; it goes after what was sent and answered before.
+        answered: the answer's text, cut where it was long.
+        seconds: until it was there.
+        tokens: of both, as the endpoint counts them, else estimated.
+        error: why nothing could be made of it; empty where something could.
+        ignored: calls in it that were not followed, each with the reason.
+    """
+
+    sent: str
+    answered: str
+    seconds: float
+    tokens: int
+    error: str = ""
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +145,11 @@ class State:
         renders: how many renders were made.
         idle: rounds in a row that brought nothing.
         over: why the run ended; empty while it goes on.
+        planned: why the planner's part ended; empty until a language model leads.
+        planned_renders: renders that were made by then.
+        wishes: moves that the model asked for and that are still to be tried, the next one first.
+        exchanges: with the model, in order.
+        declined: moves to which a person said no.
     """
 
     settings: Mapping[str, float]
@@ -115,6 +164,11 @@ class State:
     renders: int = 0
     idle: int = 0
     over: str = ""
+    planned: str = ""
+    planned_renders: int = 0
+    wishes: tuple[Wish, ...] = ()
+    exchanges: tuple[Exchange, ...] = ()
+    declined: tuple[Move, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As `from_json` reads it."""
@@ -126,13 +180,19 @@ class State:
         fields = dict(data)
         for name in ("grade", "begun", "tried"):
             fields[name] = None if data[name] is None else Grade(**data[name])
-        fields["move"] = None if data["move"] is None else _move(data["move"])
+        fields["move"] = None if data["move"] is None else read_move(data["move"])
         fields["rounds"] = tuple(
-            Round(**{**each, "move": _move(each["move"]), "grade": Grade(**each["grade"])})
+            Round(**{**each, "move": read_move(each["move"]), "grade": Grade(**each["grade"])})
             for each in data["rounds"]
         )
+        fields["wishes"] = tuple(Wish(**each) for each in data["wishes"])
+        fields["exchanges"] = tuple(
+            Exchange(**{**each, "ignored": tuple(each["ignored"])}) for each in data["exchanges"]
+        )
+        fields["declined"] = tuple(map(read_move, data["declined"]))
         return cls(**{**fields, "agenda": tuple(data["agenda"])})
 
 
-def _move(data: Mapping[str, Any]) -> Move:
+def read_move(data: Mapping[str, Any]) -> Move:
+    """A move as `asdict` gives it."""
     return Move(**{**data, "proof": Proof(**data["proof"])})

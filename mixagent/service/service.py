@@ -22,8 +22,10 @@ from mixagent.service.jobs.engine import Engine
 from mixagent.service.jobs.estimates import Estimates
 from mixagent.service.jobs.queue import Queue
 from mixagent.service.jobs.submit import Submitter
+from mixagent.service.learner import Learner
 from mixagent.service.limits import Rates
 from mixagent.service.metrics import Metrics
+from mixagent.service.ratings import Ratings
 from mixagent.service.settings import ServiceSettings
 from mixagent.service.store.blobs import LocalBlobs
 from mixagent.service.store.caches import Caches
@@ -72,6 +74,8 @@ class Service:
         self.engine: Engine = EmbeddedEngine(tools, settings.workers)
         self.webhooks = Webhooks(self.database, self.metrics, settings.private_webhooks)
         self.sweeper = Sweeper(settings, self.database, self.blobs, self.caches, self.uploads, self.metrics)
+        self.ratings = Ratings(settings, self.database, self.blobs)
+        self.learner = Learner(settings, self.database, self.ratings.hand_over)
         self.sweeper.also(self.keys.flush, self.sessions.flush, self.audit.flush)
         self.metrics.gauges("jobs", "Jobs by state.", "state", self._jobs)
         self.metrics.gauges("disk_free_bytes", "Room on the disk.", "folder", self._free)
@@ -84,11 +88,13 @@ class Service:
         self.engine.start()
         self.webhooks.start()
         self.sweeper.start()
+        self.learner.start()
         for task in (self.uploads.check_left, _load_options):
             threading.Thread(target=task, daemon=True, name=task.__name__).start()
 
     def stop(self) -> None:
         """Stop; jobs at work are queued again."""
+        self.learner.stop()
         self.engine.stop()
         self.webhooks.stop()
         self.sweeper.stop()

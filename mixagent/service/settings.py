@@ -137,6 +137,7 @@ class ServiceSettings:
         accounts: whether requests need an API key.
         private_webhooks: whether webhooks may go to addresses that are not public.
         origin: what the page's address begins with, where a proxy stands before the service.
+        learns: whether it learns from ratings while no job waits or runs.
         openid: a provider that users may sign in by.
     """
 
@@ -147,6 +148,7 @@ class ServiceSettings:
     accounts: bool = False
     private_webhooks: bool = False
     origin: str | None = None
+    learns: bool = True
     openid: OpenIdSettings | None = None
     limits: Limits = field(default_factory=Limits)
     worker: WorkerLimits = field(default_factory=WorkerLimits)

@@ -156,7 +156,9 @@ export const texts = {
     goalNothing: "What it should be like: brighter, more bass, punchy, “aggressive EDM”…",
     goalUnknown: (words) => `not understood: “${words}”`,
     goalMeant: (words, meant) => `not understood: “${words}” (do you mean “${meant}”?)`,
-    goalConflict: (more, less) => `“${more}” against “${less}”: neither is done`,
+    goalConflict: (more, less, decided) => `“${more}” against “${less}”: ${decided}`,
+    goalReadAs: (words, meant) => `“${words}” read as “${meant}”`,
+    goalRemove: (words) => `Leave out: ${words}`,
     goalGenre: (words) => `towards ${words}`,
     try: ["warm", "brighter", "more bass", "wide", "punchy", "less harsh"],
     tryLabel: "Add to the goal",
@@ -274,6 +276,20 @@ export const texts = {
     songs: "Songs",
     gone: "Not here any more",
     album: (n) => `Album of ${songs(n)}`,
+  },
+
+  rating: {
+    title: "Better or worse?",
+    lead: "What you say is kept on this service and learnt from: the mix and the master come nearer to your taste, as far as that harms no other song. Press again to take it back.",
+    original: "the original",
+    against: (version, other) => `${version} against ${other}`,
+    better: "Better",
+    worse: "Worse",
+    note: "Why? (optional)",
+    noted: (about, verdict) => `${about}: ${verdict}. Noted.`,
+    noteKept: "Noted.",
+    takenBack: "Taken back.",
+    correction: "You set this version right by hand and took it, so it counts as better.",
   },
 
   blind: {

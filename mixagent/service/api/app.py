@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from mixagent import __version__, web
-from mixagent.service.api import admin, events, files, info, jobs, sessions, tus, uploads
+from mixagent.service.api import admin, events, files, info, jobs, ratings, sessions, tus, uploads
 from mixagent.service.api.hub import Hub
 from mixagent.service.api.security import Guard, problem_response
 from mixagent.service.jobs.kinds import KINDS
@@ -25,12 +25,7 @@ from mixagent.service.service import Service
 LOG = logging.getLogger(__name__)
 
 ROUTERS = (
-    info.router,
-    uploads.router,
-    tus.router,
-    jobs.router,
-    files.router,
-    events.router,
+    *(info.router, uploads.router, tus.router, jobs.router, files.router, ratings.router, events.router),
     sessions.router,
     admin.router,
 )

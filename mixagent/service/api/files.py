@@ -19,7 +19,7 @@ from mixagent.service.api.waveforms import waveform
 from mixagent.service.jobs.view import time_text
 from mixagent.service.problems import Problem
 from mixagent.service.service import Service
-from mixagent.service.store.tables import DONE, Job, JobFile
+from mixagent.service.store.tables import DONE, EXPERIENCE, Job, JobFile
 
 router = APIRouter(prefix="/v1", tags=["results"], responses=PROBLEMS)
 
@@ -31,7 +31,7 @@ _SCRIPT = re.compile(rb"<script(?:\s[^>]*)?>(.*?)</script>", re.DOTALL)
 
 def _file(service: Service, user: str, id_: str, name: str) -> JobFile:
     for row in own_job(service, user, id_).files:
-        if row.name == name:
+        if row.name == name and row.role != EXPERIENCE:
             return row
     raise Problem("missing", f"the job has no file {name}")
 
@@ -67,6 +67,8 @@ def file(
 ) -> Response:
     """A result, by ranges."""
     found = _file(service, caller.user, id_, name)
+    if download and found.role == "master" and service.ratings.taken(caller.user, id_) is not None:
+        service.learner.wake()
     return content_response(request, service, _content(found), download)
 
 

@@ -52,6 +52,7 @@ def submit(
 
 def _made(request: Request, service: Service, user: str, kind: str, id_: str) -> None:
     service.metrics.submitted.labels(kind).inc()
+    service.learner.wake()
     with service.database.reading() as session:
         row = _own(session, user, id_)
         if row.cached:

@@ -116,6 +116,19 @@ class GoalText(_Body):
     text: str = Field(min_length=1, max_length=500, examples=["aggressive EDM, less harsh"])
 
 
+class NewRating(_Body):
+    """A verdict on a master."""
+
+    verdict: Literal["better", "worse"]
+    than: str = Field(
+        default="input",
+        pattern=r"^(input|job_[a-z2-9]{24})$",
+        description="The song as it came, or another version of it by its job.",
+        examples=["input", "job_5k2x7v9c4m8d3f6h2j5n7p9r"],
+    )
+    note: str = Field(default="", max_length=500, examples=["the voice is too loud"])
+
+
 class KeyText(_Body):
     """An API key that a session is opened with."""
 

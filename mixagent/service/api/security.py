@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import secrets
@@ -29,6 +30,9 @@ COOKIE = "mixagent_session"
 
 MOST_JSON_BYTES = 1_000_000
 """Size of a body that is no upload."""
+
+_STALLED_S = 60.0
+"""A body of which nothing comes for so long is given up; what came of a tus upload is kept."""
 
 _UPLOADS = ("/v1/uploads", "/v1/tus")
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -216,17 +220,20 @@ def _about(scope: Scope) -> dict[str, str]:
 
 
 def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """The body, no longer than it may be."""
-    if scope["path"].startswith(_UPLOADS):
-        return receive
-    taken = 0
+    """The body, no longer than it may be; a sender who stalls in the midst of it counts as gone."""
+    most = None if scope["path"].startswith(_UPLOADS) else MOST_JSON_BYTES
+    taken, more = 0, True
 
     async def receiving() -> Message:
-        nonlocal taken
-        message = await receive()
+        nonlocal taken, more
+        try:
+            message = await asyncio.wait_for(receive(), _STALLED_S if more else None)
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+        more = message.get("more_body", False)
         taken += len(message.get("body", b""))
-        if taken > MOST_JSON_BYTES:
-            raise Problem("too_large", f"the body has more than {MOST_JSON_BYTES} bytes")
+        if most is not None and taken > most:
+            raise Problem("too_large", f"the body has more than {most} bytes")
         return message
 
     return receiving

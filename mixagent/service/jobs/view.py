@@ -7,15 +7,20 @@ from typing import Any
 from urllib.parse import quote
 
 from mixagent.service.store.tables import (
+    EXPERIENCE,
     RUNNING,
     ApiKey,
     AuditEntry,
     Job,
     JobFile,
+    Rating,
     SignedIn,
     Upload,
     User,
 )
+
+INPUT = "input"
+"""The song as it came, where a rating names what a master is better than."""
 
 
 def time_text(seconds: float | None) -> str | None:
@@ -65,7 +70,7 @@ def job_dict(row: Job, place: int | None = None, left_s: float | None = None) ->
         "progress": progress if row.state == RUNNING and progress else None,
         "result": row.result,
         "problem": row.problem,
-        "files": [file_dict(row.id, file) for file in row.files],
+        "files": [file_dict(row.id, file) for file in row.files if file.role != EXPERIENCE],
     }
 
 
@@ -82,6 +87,19 @@ def file_dict(job: str, row: JobFile) -> dict[str, Any]:
         "audio": row.audio,
         "url": url,
         "peaks_url": f"{url}/peaks" if row.audio else None,
+    }
+
+
+def rating_dict(row: Rating) -> dict[str, Any]:
+    """A rating."""
+    return {
+        "id": row.id,
+        "job": row.job,
+        "than": row.than or INPUT,
+        "verdict": "better" if row.better else "worse",
+        "note": row.note,
+        "source": row.source,
+        "created_at": time_text(row.created_at),
     }
 
 

@@ -17,6 +17,9 @@ FINAL = (DONE, FAILED, CANCELLED)
 RECEIVING, CHECKING, READY, REFUSED = "receiving", "checking", "ready", "refused"
 """The states of an upload."""
 
+EXPERIENCE = "experience"
+"""The role of the file of a job that ratings are learnt with; it is nobody's to download."""
+
 _ID, _NAME, _HASH, _WORD = String(40), String(200), String(64), String(40)
 
 
@@ -203,6 +206,27 @@ class JobFile(Base):
     blob: Mapped[str] = mapped_column(_HASH, index=True)
     audio: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     peaks: Mapped[Data | None] = mapped_column(LargeBinary, nullable=True, deferred=True)
+
+
+class Rating(Base):
+    """A user's verdict on a master: better or worse than another, or than the song as it came.
+
+    Attributes:
+        than: the other job; None for the song as it came.
+        source: `rating`, or `correction` where a version was set right by hand and taken.
+        handed_at: when the experience log was told; None while it is still to be.
+    """
+
+    __tablename__ = "ratings"
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    user: Mapped[str] = mapped_column(ForeignKey("users.name"), index=True)
+    job: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    than: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    better: Mapped[bool] = mapped_column(Boolean)
+    note: Mapped[str] = mapped_column(String(500), default="")
+    source: Mapped[str] = mapped_column(_WORD)
+    created_at: Mapped[float] = mapped_column(Float)
+    handed_at: Mapped[float | None] = mapped_column(Float)
 
 
 class JobEvent(Base):

@@ -78,6 +78,7 @@ class Slot:
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"slot-{number}", daemon=True)
         self._claimed: Claimed | None = None
+        self._startless = False
         self._span = JobSpan(None, {})
 
     def start(self) -> None:
@@ -99,8 +100,8 @@ class Slot:
 
     @property
     def alive(self) -> bool:
-        """Whether it works."""
-        return self._thread.is_alive()
+        """Whether it works: its last process came up, or is coming up for the first time."""
+        return self._thread.is_alive() and not self._startless
 
     # --- the loop ----------------------------------------------------------------------------------
 
@@ -294,9 +295,10 @@ class Slot:
         with suppress(ProcessEndedError):
             while time.monotonic() < until and not self._stopping.is_set():
                 if process.hear(_HEAR_S) is not None:
-                    self._process = process
+                    self._process, self._startless = process, False
                     return True
         if not self._stopping.is_set():
+            self._startless = True
             LOG.error("a worker process did not start", extra={"said": process.last_words[-2000:]})
         process.kill()
         return False
@@ -304,6 +306,9 @@ class Slot:
     def _recycle(self) -> None:
         """Let a process go that ran long enough or has grown."""
         process, limits = self._process, self._tools.settings.worker
+        if process is not None and process.busy:
+            # Nobody waits for its job any more, and what it says of it would be taken for the next one's.
+            process.kill()
         if process is None or not process.alive:
             if process is not None:
                 process.close()

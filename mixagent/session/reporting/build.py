@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixagent import __version__
 from mixagent.daw.project import SUFFIXES
-from mixagent.pipeline.chain.mixing import BUSES
-from mixagent.pipeline.chain.parameters import Settings, repair_amounts
+from mixagent.pipeline.chain.parameters import BUSES, Settings, repair_amounts
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
@@ -49,6 +48,7 @@ from mixagent.report.model import (
     Property,
     RecordedCodecs,
     RecordedMatch,
+    RecordedPlugin,
     ReferenceSection,
     RepairRow,
     ReplaySection,
@@ -75,8 +75,10 @@ from mixagent.session.reporting.delivery import (
 )
 from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
+from mixagent.session.reporting.plugins import plugin_rows, plugin_warnings, plugins_done
 from mixagent.session.reporting.references import reference_words
 from mixagent.session.reporting.repairs import repair_rows
+from mixagent.session.reporting.sections import section_rows
 from mixagent.session.reporting.stems import left_alone_words
 from mixagent.session.reporting.strips import strip_rows
 from mixagent.session.results import Finished, Measured, Results
@@ -167,8 +169,9 @@ def build_report(outcome: Outcome) -> Report:
     acted = (*repaired, *_actions(outcome, judgement, judgement_after, repairs, strips))
     codecs = codec_section(request, finish)
     edits = edits_section(request, results.span, song.duration_s)
-    reference, goal = guidance_sections(decided.guidance, results, applied.space)
+    reference, goal = guidance_sections(decided.guidance, results, applied.space, decided.sections)
     own, translation_after = request.stems_in, master.translation
+    plugins = plugin_rows(request.inserts, results)
     left, new = afterwards(
         findings.before,
         findings.after if outcome.is_whole else (),
@@ -191,6 +194,7 @@ def build_report(outcome: Outcome) -> Report:
             wrong=tuple(row.sentence for row in told_rows(findings.before, _answered(acted))),
             done=(
                 *_done(outcome, restoration, acted, reference, goal),
+                *plugins_done(plugins),
                 *edits_done(edits),
                 *codecs_done(codecs),
             ),
@@ -202,6 +206,7 @@ def build_report(outcome: Outcome) -> Report:
         actions=acted,
         restoration=restoration,
         repairs=repairs,
+        sections=section_rows(results.sections, decided.applied_sections),
         strips=strips,
         measures=measures,
         before=before,
@@ -217,6 +222,7 @@ def build_report(outcome: Outcome) -> Report:
         reference=reference,
         goal=goal,
         stems_in=None if own is None else stems_section(own, results),
+        plugins=plugins,
         decision=DecisionSection(
             policy=request.config.policy.name,
             amount=request.amount,
@@ -230,14 +236,18 @@ def build_report(outcome: Outcome) -> Report:
         warnings=(
             *results.warnings,
             *([] if own is None else stems_warnings(results, request.song)),
-            *guidance_warnings(decided.guidance, applied.space, request.target_named),
+            *guidance_warnings(decided.guidance, applied.space, request.target_named, decided.unplaced),
             *rejected_words(restoration),
             *left_alone_words(results, request.policy, applied),
+            *decided.told,
+            *plugin_warnings(plugins),
             *outcome.warnings,
             *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),
         ),
-        replay=_replay(request, decision, outcome.models, _match(results)),
+        replay=replace(
+            _replay(request, decision, outcome.models, _match(results)), sections=decided.sections
+        ),
     )
 
 
@@ -474,4 +484,5 @@ def _replay(
         sample_rate=request.sample_rate,
         seed=request.seed,
         match=match,
+        plugins=tuple(RecordedPlugin(insert.settings()) for insert in request.inserts),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mixagent.report.conducting import model_words
 from mixagent.report.model import ConductorSection, RoundRow
 from mixagent.report.words import number
 
@@ -17,13 +18,15 @@ def conductor_lines(section: ConductorSection) -> list[str]:
     before, after = (number(blind, 3, sign=True) for blind in (section.blind_before, section.blind_after))
     stands = f"{len(kept)} of {len(section.rounds)} moves kept, blind reward {before} to {after}"
     summed = stands if section.rounds else section.over
-    return [f"Conductor: {tried}; {summed}", *map(_kept_words, kept), *_voice_words(section)]
+    model = [] if section.model is None else [model_words(section.model)]
+    return [f"Conductor: {tried}; {summed}", *map(_kept_words, kept), *model, *_voice_words(section)]
 
 
 def _kept_words(row: RoundRow) -> str:
     count = len(row.values)
     moved = next(iter(row.values)) if count == 1 else f"{count} parameters"
-    return f"Conductor's {row.agent} agent moved {moved}: {row.reason}"
+    who = "The language model" if row.agent == "model" else f"Conductor's {row.agent} agent"
+    return f"{who} moved {moved}: {row.reason}" if row.reason else f"{who} moved {moved}"
 
 
 def _voice_words(section: ConductorSection) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from contextlib import closing
 
 import browser
@@ -17,9 +18,11 @@ from songs import write_song
 
 import mixagent
 from mixagent.client import Client
+from mixagent.pipeline.errors import OutputError
 from mixagent.service.service import Service
 from mixagent.service.settings import ServiceSettings, WorkerLimits
 from mixagent.service.store.tables import Base
+from mixagent.service.worker.slot import Slot
 from mixagent.types import Cancel
 
 OPTIONS = {"preset": "loud", "output_format": ["wav", "flac"], "renders": 1, "separator": "none"}
@@ -216,6 +219,39 @@ def test_logs_name_the_job():
     record = logging.makeLogRecord({"msg": "done", "levelname": "INFO", "job": "job_x"})
     line = json.loads(JsonLines().format(record))
     assert (line["said"], line["job"], line["level"]) == ("done", "job_x", "info")
+
+
+def test_what_a_process_says_of_a_job_that_was_given_up_is_not_taken_for_the_next_ones(
+    tmp_path, song, monkeypatch
+):
+    bound, failed = Slot._bound, []
+
+    def full_once(self, *words):
+        if not failed:
+            failed.append(words)
+            raise OSError(28, "No space left on device")
+        bound(self, *words)
+
+    monkeypatch.setattr(Slot, "_bound", full_once)
+    service = Service(ServiceSettings(data=tmp_path / "data"))
+    with served(service) as address, Client(address) as client:
+        upload = client.upload(song)
+        with pytest.raises(OutputError, match="No space left on device"):
+            client.wait(client.submit("master", [upload], OPTIONS)["id"])
+        second = client.wait(client.submit("master", [upload], {**OPTIONS, "output_format": "ogg"})["id"])
+        assert [file["name"] for file in second["files"] if file["role"] == "master"] == [
+            "My song.master.ogg"
+        ]
+
+
+def test_a_service_whose_worker_processes_do_not_come_up_is_not_ready(tmp_path, monkeypatch):
+    monkeypatch.setattr("mixagent.service.worker.process.sys.executable", "/bin/false")
+    service = Service(ServiceSettings(data=tmp_path / "data"))
+    with served(service) as address, Client(address) as client:
+        until = time.monotonic() + 30
+        while client._http.get("/readyz").status_code == 200 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert client._http.get("/readyz").json()["detail"] == "no worker is alive"
 
 
 TRICKS = "../../..\\etc/<img src=x onerror=alert(1)> \u202e cron.d \u0000 trick.wav"
