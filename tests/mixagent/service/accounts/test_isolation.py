@@ -29,6 +29,9 @@ FOREIGN = {
     ("GET", "/v1/jobs/{id_}/report"): {},
     ("GET", "/v1/jobs/{id_}/page"): {},
     ("POST", "/v1/jobs/{id_}/links"): {"json": {}},
+    ("POST", "/v1/jobs/{id_}/ratings"): {"json": {"verdict": "better"}},
+    ("GET", "/v1/jobs/{id_}/ratings"): {},
+    ("DELETE", "/v1/jobs/{id_}/ratings/{rating}"): {},
 }
 """Routes to something of one user: for another it is not there."""
 
