@@ -20,7 +20,7 @@ from mixagent.service.store.blobs import Blobs
 from mixagent.service.store.database import Database, now
 from mixagent.service.store.release import release
 from mixagent.service.store.tables import CHECKING, READY, RECEIVING, REFUSED, Upload
-from mixagent.service.worker.check import check_upload
+from mixagent.service.worker.check import Checker
 
 LOG = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ class Uploads:
         self._settings, self._database = settings, database
         self._blobs, self._metrics = blobs, metrics
         settings.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.checker = Checker(settings.incoming, settings.limits)
 
     def begin(self, user: str, name: str, size_bytes: int | None) -> Upload:
         """An upload without bytes yet.
@@ -107,7 +108,7 @@ class Uploads:
             return row
         file = self.file(id_)
         try:
-            found = check_upload(file, row.name, self._settings.incoming, self._settings.limits)
+            found = self.checker.check(file, row.name)
             blob = self._blobs.put(file)
         except Problem as problem:
             return self._refused(id_, problem)

@@ -20,13 +20,11 @@ from mixagent.service.api.security import Guard, problem_response
 from mixagent.service.jobs.kinds import KINDS
 from mixagent.service.problems import Problem
 from mixagent.service.service import Service
+from mixagent.service.worker.check import CHECKS
 
 LOG = logging.getLogger(__name__)
 
 ROUTERS = (info.router, uploads.router, tus.router, jobs.router, files.router, events.router, admin.router)
-
-_CHECKS = 2
-"""Uploads that are decoded at a time."""
 
 _CLIENT_LEFT = 499
 _STATUS_CODES = {404: "missing", 405: "method", 401: "key", 403: "scope"}
@@ -54,7 +52,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service, app.state.hub = service, Hub(service)
-    app.state.checks = CapacityLimiter(_CHECKS)
+    app.state.checks = CapacityLimiter(CHECKS)
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)

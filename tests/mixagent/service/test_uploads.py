@@ -1,12 +1,19 @@
 """Uploads: what is taken, what is refused, and what is left of either."""
 
+import io
+import os
+import signal
 import struct
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from services import called
 from songs import write_song
 
 from mixagent.service.settings import Limits, ServiceSettings
+from mixagent.service.worker import check
 
 FORM = {"file": ("My song.wav", b"", "audio/wav")}
 
@@ -123,6 +130,35 @@ def test_the_waveform_has_the_extremes_of_the_song(api, short_song, tmp_path):
     parts = [samples[n * len(samples) // 10 : (n + 1) * len(samples) // 10] for n in range(10)]
     assert shown["max"] == pytest.approx([part.max() for part in parts], abs=0.005)
     assert shown["min"] == pytest.approx([part.min() for part in parts], abs=0.005)
+
+
+def test_each_upload_is_checked_by_a_child_of_its_own_of_one_process_that_stays(api, short_song):
+    checker = api.service.uploads.checker
+    api.upload(short_song)
+    (process,) = checker._idle
+    api.upload(short_song)
+    assert checker._idle == [process]
+    # A fork takes no other thread along: with one it would be missing its locks.
+    assert len(list(Path(f"/proc/{process._process.pid}/task").iterdir())) == 1
+
+
+def test_a_process_of_checks_that_was_killed_is_replaced(api, short_song):
+    checker = api.service.uploads.checker
+    api.upload(short_song)
+    (process,) = checker._idle
+    os.kill(process._process.pid, signal.SIGKILL)
+    assert api.upload(short_song)["state"] == "ready"
+
+
+def test_a_child_that_is_killed_while_it_decodes_costs_its_own_upload_alone(api, short_song, monkeypatch):
+    monkeypatch.setattr(check, "_CPU_S", 0)
+    silence = np.zeros((44_100 * 300, 2), np.int16)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, silence, 44_100, format="FLAC")
+    answer = api.post("/v1/uploads", content=buffer.getvalue())
+    assert (answer.status_code, answer.json()["code"]) == (415, "type")
+    monkeypatch.undo()
+    assert api.upload(short_song)["state"] == "ready"
 
 
 def test_checking_that_a_kill_interrupted_goes_on(tmp_path, short_song):
