@@ -149,6 +149,18 @@ class Queue:
             events.add(session, row, "progress", {"job": row.id, **brief})
             return "cancel" if row.cancel_asked else "go on"
 
+    def first(self, claimed: Claimed, result: Mapping[str, Any], files: Sequence[JobFile]) -> None:
+        """Give a job what it has made already, while the rest is still made.
+
+        Should it not come to its end, nothing of that is kept.
+        """
+        with self._database.writing() as session:
+            row = _held(session, claimed)
+            if row is None:
+                return
+            row.result, row.files = dict(result), list(files)
+            events.add(session, row, "state", self.state_of(row, row.progress.get("left_s")))
+
     def finish(
         self,
         claimed: Claimed,
@@ -169,7 +181,10 @@ class Queue:
             if row is None:
                 return False
             still_there()
+            before = [file.blob for file in row.files]
             row.result, row.files = dict(result), list(files)
+            session.flush()
+            release(session, self._blobs, before)
             end(session, self._blobs, row, DONE)
             return True
 
@@ -198,7 +213,7 @@ class Queue:
             row = _held(session, claimed)
             if row is not None:
                 row.attempts -= 1
-                _requeue(session, row, 0.0)
+                self._requeue(session, row, 0.0)
 
     def take_back(self, everything: bool = False) -> int:
         """Queue jobs again whose workers gave no sign of life; how many there were.
@@ -224,7 +239,13 @@ class Queue:
             row.problem = Problem("set_aside", words).to_dict()
             end(session, self._blobs, row, FAILED)
         else:
-            _requeue(session, row, _AGAIN_S * 2**row.losses if row.losses else 0.0)
+            self._requeue(session, row, _AGAIN_S * 2**row.losses if row.losses else 0.0)
+
+    def _requeue(self, session: Session, row: Job, after_s: float) -> None:
+        row.state, row.claim, row.lease_until = QUEUED, None, None
+        row.not_before, row.progress = now() + after_s, {}
+        _let_go(session, self._blobs, row)
+        events.add(session, row, "state", {"job": row.id, "state": QUEUED, "place": None, "left_s": None})
 
     # --- for users ---------------------------------------------------------------------------------
 
@@ -305,8 +326,10 @@ def end(session: Session, blobs: Blobs, row: Job, state: str) -> None:
     """Bring a job into its last state, let go of what it read, and tell everyone who wants to know."""
     row.state, row.ended_at = state, now()
     row.claim = row.lease_until = None
-    if row.problem is not None and state == DONE:
+    if state == DONE:
         row.problem = None
+    else:
+        _let_go(session, blobs, row)
     read = session.scalars(select(JobInput.blob).where(JobInput.job == row.id)).all()
     session.execute(delete(JobInput).where(JobInput.job == row.id))
     release(session, blobs, read)
@@ -350,10 +373,12 @@ def _held(session: Session, claimed: Claimed) -> Job | None:
     return found if found is not None and found.claim == claimed.token else None
 
 
-def _requeue(session: Session, row: Job, after_s: float) -> None:
-    row.state, row.claim, row.lease_until = QUEUED, None, None
-    row.not_before, row.progress = now() + after_s, {}
-    events.add(session, row, "state", {"job": row.id, "state": QUEUED, "place": None, "left_s": None})
+def _let_go(session: Session, blobs: Blobs, row: Job) -> None:
+    """Forget what a job had made already when it came to no end."""
+    made = [file.blob for file in row.files]
+    row.result, row.files = None, []
+    session.flush()
+    release(session, blobs, made)
 
 
 def counted(session: Session, *conditions: ColumnElement[bool]) -> int:

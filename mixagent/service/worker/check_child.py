@@ -1,10 +1,10 @@
 """The process that finds out what uploads are: each is decoded within bounds in a child of its own.
 
-It is started as `python -P -m mixagent.service.worker.check_child`, loads what decoding needs, and takes orders
-on stdin, one line of JSON each: `{"file", "name", "folder", "limits"}`. For each it forks, so that nothing is
-loaded twice and nothing that a file can do to a decoder reaches further than to the end of its own child. It
-answers in a line on stdout: `{"code": …, "said": …}`, how the child ended and what it found. Where stdin ends,
-it ends, and the child with it.
+It is started as `python -P -m mixagent.service.worker.check_child`, loads what decoding needs, and takes
+orders on stdin, one line of JSON each: `{"file", "name", "folder", "limits"}`. For each it forks, so that
+nothing is loaded twice and nothing that a file can do to a decoder reaches further than to the end of its own
+child. It answers in a line on stdout: `{"code": …, "said": …}`, how the child ended and what it found. Where
+stdin ends, it ends, and the child with it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PIECE_BYTES = 1 << 16
 def main() -> None:
     """Take orders until stdin ends."""
     _load()
-    while line := sys.stdin.buffer.raw.readline():  # type: ignore[attr-defined]
+    for line in os.fdopen(0, "rb", buffering=0, closefd=False):
         answer = _checked(json.loads(line))
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()

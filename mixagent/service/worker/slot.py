@@ -182,7 +182,7 @@ class Slot:
                 "cache": str(cache.folder.absolute()),
             }
         )
-        done = self._watch(claimed, course)
+        done = self._watch(claimed, course, folder)
         files = [self._kept(folder, place, row) for place, row in enumerate(done["files"])]
         tools.estimates.learn(shape, claimed.audio_s, course.seconds)
         for stage, seconds in course.seconds.items():
@@ -211,7 +211,12 @@ class Slot:
             peaks=None if row["peaks"] is None else bytes.fromhex(row["peaks"]),
         )
 
-    def _watch(self, claimed: Claimed, course: Course) -> Mapping[str, Any]:
+    def _early(self, claimed: Claimed, course: Course, folder: Path, told: Mapping[str, Any]) -> None:
+        """Give a job what it has made already; what is wrong with that is told at its end."""
+        files = [self._kept(folder, place, row) for place, row in enumerate(told["files"])]
+        self._tools.queue.first(claimed, _result(told, course), files)
+
+    def _watch(self, claimed: Claimed, course: Course, folder: Path) -> Mapping[str, Any]:
         """Hear the process until the job is done.
 
         Raises:
@@ -230,6 +235,8 @@ class Slot:
             if words is not None and "done" in words:
                 done: Mapping[str, Any] = words["done"]
                 return done
+            if words is not None and "first" in words:
+                self._early(claimed, course, folder, words["first"])
             if words is not None and "failed" in words:
                 failed = words["failed"]
                 raise _EndedError(Problem(failed["code"], failed["detail"], field=failed["field"]))
