@@ -132,22 +132,28 @@ class Queue:
     def beat(self, claimed: Claimed) -> Answer:
         """Say that a job is being worked on."""
         with self._database.writing() as session:
-            row = _held(session, claimed)
-            if row is None:
-                return "lost"
-            row.lease_until = now() + self._worker.lease_s
-            return "cancel" if row.cancel_asked else "go on"
+            return self._held_on(session, claimed, {})
 
     def tell(self, claimed: Claimed, progress: Mapping[str, Any], brief: Mapping[str, Any]) -> Answer:
         """Say how far a job is: `progress` is what is read of it, `brief` what streams tell."""
         with self._database.writing() as session:
-            row = _held(session, claimed)
-            if row is None:
-                return "lost"
-            row.lease_until = now() + self._worker.lease_s
-            row.progress = dict(progress)
-            events.add(session, row, "progress", {"job": row.id, **brief})
-            return "cancel" if row.cancel_asked else "go on"
+            answer = self._held_on(session, claimed, {"progress": dict(progress)})
+            if answer != "lost":
+                events.add(session, claimed, "progress", {"job": claimed.id, **brief})
+            return answer
+
+    def _held_on(self, session: Session, claimed: Claimed, values: Mapping[str, Any]) -> Answer:
+        """Put a sign of life down; it comes several times a second, so no row is read for it."""
+        asked = session.scalar(
+            update(Job)
+            .where(Job.id == claimed.id, Job.claim == claimed.token)
+            .values(lease_until=now() + self._worker.lease_s, **values)
+            .returning(Job.cancel_asked)
+            .execution_options(synchronize_session=False)
+        )
+        if asked is None:
+            return "lost"
+        return "cancel" if asked else "go on"
 
     def first(self, claimed: Claimed, result: Mapping[str, Any], files: Sequence[JobFile]) -> None:
         """Give a job what it has made already, while the rest is still made.

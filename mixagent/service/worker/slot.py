@@ -36,6 +36,7 @@ MEDIA_TYPES = {
 }
 
 _TELL_EVERY_S = 0.25
+_WEIGH_EVERY_S = 0.5
 _HEAR_S = 0.1
 _START_S = 180.0
 _IDLE_S = 1.0
@@ -225,7 +226,7 @@ class Slot:
         """
         limits, process = self._tools.settings.worker, self._process
         assert process is not None
-        begun = told = beaten = time.monotonic()
+        begun = told = beaten = weighed = time.monotonic()
         longest_s = limits.time_limit_s + limits.time_factor * claimed.audio_s
         cancelled_at: float | None = None
         changed = False
@@ -250,7 +251,9 @@ class Slot:
             elif now - beaten > 1.0:
                 beaten = now
                 answer = self._tools.queue.beat(claimed)
-            self._bound(process, now - begun, longest_s)
+            if now - weighed > _WEIGH_EVERY_S:
+                weighed = now
+                self._bound(process, now - begun, longest_s)
             if answer == "lost":
                 process.kill()
                 raise _EndedError(None)
