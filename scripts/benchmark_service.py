@@ -487,7 +487,7 @@ def streams(count: int) -> dict[str, Any]:
     """Memory of the service with so many event streams open."""
     with tempfile.TemporaryDirectory() as scratch, running(Path(scratch)) as server:
         assert server.process is not None
-        time.sleep(10.0)
+        server.settle()
         before = own_memory(server.process.pid)
         after = asyncio.run(held_open(server, count))
     return {
@@ -507,6 +507,8 @@ async def held_open(server: Server, count: int) -> int:
         writer.write(b"GET /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         await writer.drain()
         await reader.readuntil(b"retry: 2000")
+        # One user may ask fifty times a second.
+        await asyncio.sleep(0.02)
         connections.append(writer)
     await asyncio.sleep(3.0)
     taken = own_memory(server.process.pid)
