@@ -557,6 +557,7 @@ def times(song: Path) -> dict[str, Any]:
                     whole, rest = timed(lambda id_=job["id"]: client.wait(id_))
                     found[name]["until all is there, s"] = round(taken["s"] + rest, 2)
                     found[name]["cached"] = whole["cached"]
+                    print(name, json.dumps(found[name]), file=sys.stderr, flush=True)
             assert server.process is not None
             found["memory, MB"] = round((resident_bytes(server.process.pid) or 0) / 1e6)
         finally:

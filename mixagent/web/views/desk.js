@@ -87,7 +87,7 @@ function Song({ song, alone, isAlbum, first, last }) {
     </div>
     ${upload?.state !== "refused" && html`<div class="song-wave">${upload?.state === "ready" ? html`<${WaveOf} url="/v1/uploads/${upload.id}/peaks" label=${texts.song.wave(song.name)} />` : html`<${Arriving} song=${song} />`}</div>`}
     ${song.problem && html`<${Note} title=${upload?.state === "refused" ? texts.song.refused : texts.errors.title} detail=${song.problem.detail} />`}
-    ${upload?.state === "ready" && html`<${Verdict} song=${song} job=${verdict} heard=${heard} isAsked=${Boolean(song.next)} level=${alone ? "h2" : "h3"} short=${!isShown} onOpen=${alone ? null : () => setOpen(!open)} open=${open} />`}
+    ${(upload?.state === "ready" || (isSending(song) && !song.problem)) && html`<${Verdict} song=${song} job=${verdict} heard=${heard} isAsked=${Boolean(song.next)} level=${alone ? "h2" : "h3"} short=${!isShown} onOpen=${alone ? null : () => setOpen(!open)} open=${open} />`}
     ${newest && html`<${Newest} job=${newest} count=${song.jobs.length} />`}
     ${isShown && song.preview && html`<${Preview} song=${song} />`}
   </li>`;
@@ -114,14 +114,14 @@ const MOST_SHOWN = 5;
 
 /** What is wrong with a song, known within seconds, and what would be done, which takes longer. */
 function Verdict({ song, job, heard, isAsked, level, short, onOpen, open }) {
-  const plan = job?.state === "done" ? job.result : null;
+  const isHere = song.upload?.state === "ready", plan = job?.state === "done" ? job.result : null;
   const result = plan ?? (heard?.state === "done" ? heard.result : null);
   const found = result?.summary ?? [];
   useEffect(() => { if (result) say(texts.verdict.ready(titleOf(song.name), found.length)); }, [Boolean(result)]);
   useEffect(() => { if (plan) say(texts.verdict.planned(titleOf(song.name))); }, [job?.id, Boolean(plan)]);
   if (job && (job.state === "failed" || job.state === "cancelled")) return html`<${Note} title=${texts.verdict.failed} detail=${job.problem?.detail} />`;
   if (short) {
-    return html`<div class="verdict-short"><span>${result ? texts.song.found(found.length) : texts.song.judging}</span>
+    return html`<div class="verdict-short"><span>${result ? texts.song.found(found.length) : isHere ? texts.song.judging : ""}</span>
       <span class="soft">${result ? `${number(result.before?.integrated_lufs)} LUFS` : ""}</span>
       <button type="button" class="quiet" aria-expanded=${open} aria-controls="song-${song.key}-verdict" onClick=${onOpen}>${texts.song.open}</button></div>`;
   }
@@ -130,7 +130,7 @@ function Verdict({ song, job, heard, isAsked, level, short, onOpen, open }) {
     <${Headline} before=${result?.before} />
     <div class="overview">
       <div><${level}>${texts.verdict.heard}<//>${result ? html`<ul>${found.length ? found.slice(0, MOST_SHOWN).map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingFound}</li>`}</ul>` : html`<${Skeleton} />`}</div>
-      <div><${level}>${texts.verdict.done}<//>${plan ? html`<ul>${plan.done?.length ? plan.done.map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingDone}</li>`}</ul>` : html`<p class="soft planning">${texts.song.planning}</p><${Skeleton} lines=${3} />`}</div>
+      <div><${level}>${texts.verdict.done}<//>${plan ? html`<ul>${plan.done?.length ? plan.done.map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingDone}</li>`}</ul>` : html`<p class="soft planning">${isHere ? texts.song.planning : ""}</p><${Skeleton} lines=${3} />`}</div>
     </div>
     <div class="notes-space">${result?.warnings?.length > 0 && html`<details class="quiet-details"><summary>${texts.verdict.warnings} (${result.warnings.length})</summary><ul>${result.warnings.map((each) => html`<li>${each}</li>`)}</ul></details>`}</div>
   </div>`;
