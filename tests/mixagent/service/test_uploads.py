@@ -64,6 +64,40 @@ def test_a_song_that_is_longer_than_allowed_is_refused_even_where_its_header_lie
         assert (answer.status_code, answer.json()["code"]) == (413, "too_long")
 
 
+def flac(seconds: float, rate: int, stated_frames: int) -> bytes:
+    """Silence, which takes hardly any room; its header states another length."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros(round(seconds * rate), np.int16), rate, format="FLAC")
+    data = bytearray(buffer.getvalue())
+    (packed,) = struct.unpack(">Q", data[18:26])
+    data[18:26] = struct.pack(">Q", packed >> 36 << 36 | stated_frames)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stated_s"),
+    [
+        pytest.param(2.0, 6 * 3600, id="six hours by its header"),
+        pytest.param(1900.0, 0, id="half an hour of silence of which the header does not know"),
+        pytest.param(1900.0, 3, id="half an hour of silence that is called three seconds"),
+    ],
+)
+def test_what_lasts_too_long_is_refused_before_it_fills_the_disk(api, seconds, stated_s):
+    data = flac(seconds, 8000, round(stated_s * 8000))
+    assert len(data) < 1_000_000
+    answer = api.post("/v1/uploads", content=data)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_long")
+    assert [path for path in api.service.settings.incoming.rglob("*") if path.is_file()] == []
+
+
+def test_two_gigabytes_are_refused_before_the_first_byte_is_taken(api):
+    headers = {"Content-Length": "2000000001", "Content-Type": "audio/wav"}
+    answer = api.post("/v1/uploads", content=b"", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "2000000001"}
+    assert api.post("/v1/tus", headers=tus).status_code == 413
+
+
 def test_more_bytes_than_allowed_are_refused_whether_they_are_stated_or_not(tmp_path, short_song):
     with called(tmp_path, limits=Limits(upload_bytes=100_000)) as api:
 
