@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_damage, make_case, separate
+from mixagent.envs.cases import STAGES, CaseStore, Curriculum, Damage, draw_damage, make_case, true_stems
 from mixagent.envs.corpus import RATE_HZ, SPLITS, Corpus, Song, Split
-from mixagent.envs.disorders import by_role, draw_any, there
+from mixagent.envs.disorders import draw_any, there
 from mixagent.envs.workers import end_with_parent
 from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.errors import InputError, OutputError, UsageError
@@ -20,7 +20,7 @@ from mixagent.pipeline.files import append_line, heal_lines, read_lines
 from mixagent.pipeline.finaliser.targets import TARGETS
 from mixagent.pipeline.separation.base import Separator
 from mixagent.pipeline.separation.choice import choose_separator
-from mixagent.pipeline.types import Progress, Stems, load
+from mixagent.pipeline.types import Progress, Stems, load, mean_power
 
 MIXTURE: Mapping[Curriculum, float] = {"none": 0.15, "single": 0.35, "pair": 0.15, "all": 0.35}
 """Share of each stage in a store."""
@@ -95,15 +95,15 @@ class Builder:
             done = Damage({}, {}, None, done.seed, rough=True)
         if isinstance(drawn, str):
             return {**row, "skipped": drawn}
-        true_stems = None
+        truth = None
         if separator and random.random() < recipe.disorder_share:
-            true_stems = drawn.true_stems(separator)
-            done = _disordered(done, true_stems, random)
+            truth = true_stems(drawn.heard, separator)
+            done = _disordered(done, truth, random)
         name = f"{drawn.song.id}@{drawn.start_s:.2f}#{recipe.seed}.{number}"
         case = make_case(
             *(name, load(drawn.heard.mix), done, separator, TARGETS["streaming"], drawn.segment),
             repairs=recipe.repairs,
-            true_stems=true_stems,
+            true_stems=truth,
         )
         assert case.damage is not None
         return {
@@ -132,8 +132,8 @@ class Builder:
             starts = np.round(random.uniform(_EDGE_S, latest_s, _CANDIDATES), 2)
             try:
                 drawn = [(float(s), self.corpus.stems(song, float(s), seconds)) for s in starts]
-                start_s, stems = max(drawn, key=lambda pair: _power(pair[1]))
-                if _power(stems) > _LEAST_POWER:
+                start_s, stems = max(drawn, key=lambda pair: mean_power(load(pair[1].mix)))
+                if mean_power(load(stems.mix)) > _LEAST_POWER:
                     return self._heard(song, start_s, stems)
             except InputError as error:
                 reason = str(error)
@@ -161,10 +161,6 @@ class _Drawn:
     heard: Stems
     segment: slice | None
 
-    def true_stems(self, separator: Separator) -> Stems:
-        """The song's own stems by role, or those that the separator finds."""
-        return by_role(self.heard) if self.heard.parts else separate(load(self.heard.mix), separator)
-
 
 def _disordered(done: Damage, stems: Stems, random: np.random.Generator) -> Damage:
     sounding = there(stems)
@@ -173,11 +169,6 @@ def _disordered(done: Damage, stems: Stems, random: np.random.Generator) -> Dama
     if random.random() < ALONE_SHARE:
         done = Damage({}, {}, None, done.seed)
     return replace(done, disorder=draw_any(random, sounding))
-
-
-def _power(stems: Stems) -> float:
-    samples = load(stems.mix).samples
-    return float(np.mean(np.square(samples, dtype=np.float64))) if samples.size else 0.0
 
 
 def build_cases(

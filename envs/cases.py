@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mixagent.envs.context import Context
-from mixagent.envs.disorders import Disorder, disorder, stem_levels_db
+from mixagent.envs.disorders import Disorder, by_role, disorder, stem_levels_db
 from mixagent.envs.pathologies import KINDS, MECHANISMS, Kind, damage
 from mixagent.envs.random_degradation import degrade_randomly
 from mixagent.envs.repaired import repaired_mix
@@ -302,6 +302,11 @@ def separate(mix: Audio, separator: Separator) -> Stems:
     with scratch_folder() as folder:
         stems = separator.separate(mix, folder)
         return Stems(mix, {name: load(part) for name, part in stems.parts.items()})
+
+
+def true_stems(song: Stems, separator: Separator) -> Stems:
+    """The stems by role: those that a song comes in, or else what the separator finds."""
+    return by_role(song) if song.parts else separate(load(song.mix), separator)
 
 
 def _in_disorder(

@@ -16,7 +16,8 @@ import numpy as np
 from mixagent.pipeline.decibels import db_to_amplitude, db_to_power
 from mixagent.pipeline.dsp.image import image_matrix
 from mixagent.pipeline.measure.meters import integrated_lufs
-from mixagent.pipeline.types import Audio, Combination, FloatArray, Stems, load
+from mixagent.pipeline.measure.stem_measures import ROLES, THERE_DB
+from mixagent.pipeline.types import Audio, Combination, FloatArray, Stems, load, mean_power
 
 if TYPE_CHECKING:
     # The filters of degradation take a second to load, and only who puts a mix in disorder needs them.
@@ -29,12 +30,6 @@ ONE_STEM = "one stem"
 """In a case's kinds: a single stem is damaged, in every way."""
 
 MOST_SCRAMBLED_DB = 6.0
-
-THERE_DB = -32.0
-"""A stem further under its mix than this is what a separator leaves of an instrument that is not there."""
-
-ROLES = ("vocals", "drums", "bass", "other")
-"""The stems that songs in stems of their own are summed to."""
 
 _LATEST_MS = 12.0
 _DRAWN_KINDS: tuple[tuple[tuple[DisorderKind, ...], float], ...] = (
@@ -197,8 +192,8 @@ def by_role(stems: Stems) -> Stems:
 
 def there(stems: Stems) -> list[str]:
     """The stems that sound."""
-    least = db_to_power(THERE_DB) * _power(load(stems.mix))
-    return [name for name, part in stems.parts.items() if _power(load(part)) > least]
+    least = db_to_power(THERE_DB) * mean_power(load(stems.mix))
+    return [name for name, part in stems.parts.items() if mean_power(load(part)) > least]
 
 
 def stem_levels_db(stems: Stems) -> dict[str, float]:
@@ -235,11 +230,7 @@ def disorder(stems: Stems, done: Disorder) -> Stems:
 
 
 def _scale(before: Audio, after: Audio) -> np.float32:
-    return np.float32(np.sqrt(_power(after) / max(_power(before), 1e-20)))
-
-
-def _power(audio: Audio) -> float:
-    return float(np.mean(np.square(audio.samples, dtype=np.float64)))
+    return np.float32(np.sqrt(mean_power(after) / max(mean_power(before), 1e-20)))
 
 
 def _disordered(part: Audio, done: StemDisorder, random: np.random.Generator) -> Audio:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from numbers import Real
 from pathlib import Path
-from typing import Any, TypedDict, cast, get_args
+from typing import TYPE_CHECKING, Any, TypedDict, cast, get_args
 
 from mixagent.albums.order import ordered
 from mixagent.albums.run import AlbumRequest
+from mixagent.conductor.state import Move
 from mixagent.daw.project import SUFFIXES, Format, ProjectRequest
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.edits import Edits
@@ -27,7 +29,8 @@ from mixagent.pipeline.finaliser.album_levels import BOUND_LU, TONE_SHARE
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget, loudness_target
 from mixagent.pipeline.io import BitDepth
-from mixagent.pipeline.matching.goals import Goal, understood
+from mixagent.pipeline.matching.goals import Goal
+from mixagent.pipeline.matching.reading import understood
 from mixagent.pipeline.multitrack.plan import Balance
 from mixagent.pipeline.names import place_key
 from mixagent.pipeline.restoration.table import REPAIRS
@@ -36,9 +39,9 @@ from mixagent.report.writer import FORMATS as REPORT_FORMATS
 from mixagent.report.writer import check_reports
 from mixagent.restoring.run import RestoreRequest
 from mixagent.session.references import DIMENSIONS, METHODS, Reference, References, check_references
-from mixagent.session.request import SAMPLE_RATES_HZ, Request, output_paths
+from mixagent.session.request import SAMPLE_RATES_HZ, Conducting, Leading, Request, output_paths
 from mixagent.session.stems_in import StemsIn
-from mixagent.settings import MOST_RENDERS, Config, load_config
+from mixagent.settings import MOST_RENDERS, ConductorConfig, Config, load_config
 from mixagent.song_files import (
     MASTER_ENDING,
     SongFile,
@@ -48,6 +51,9 @@ from mixagent.song_files import (
     without_made,
 )
 from mixagent.splitting.run import SplitRequest
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Insert
 
 PathLike = Path | str
 Number = float | str
@@ -72,6 +78,10 @@ PREVIEW_ENDING = ".preview"
 
 ALBUM_ENDING = ".mastered"
 """Ending of the folder that an album's masters go into."""
+
+URL_VARIABLE, MODEL_VARIABLE = "MIXAGENT_LLM_URL", "MIXAGENT_LLM_MODEL"
+NO_MODEL = "none"
+"""Instead of a model's name: none is to lead, whatever the environment says."""
 
 _HIGHEST_CEILING_DBTP, _LOWEST_CEILING_DBTP = 0.0, -20.0
 _PREVIEW_S = (1.0, 600.0)
@@ -178,6 +188,18 @@ class MasterOptions(MasteringOptions, total=False):
     """Which codecs the last two mean: mp3, aac, ogg, opus. Default: all that are here."""
     search: Number
     """How many settings to try to better the policy's. Default 0."""
+    conductor: bool
+    """Let agents hear renders and better what was decided. Default False."""
+    until: Number | None
+    """Let the conductor stop where the voice's opinion score, 1 to 5, is as high. Default: none."""
+    judge: PathLike | None
+    """With `until`: a TorchScript module that also grades the voice, (1, frames) at 16 kHz. Default: none."""
+    model_url: str | None
+    """Endpoint of a language model that may lead the conductor. Default: that of MIXAGENT_LLM_URL, if any."""
+    model: str | None
+    """The model's name there; none lets no model lead. Default: MIXAGENT_LLM_MODEL."""
+    ask: bool | Callable[[Move], bool]
+    """Is asked for a yes before the conductor renders a move. Default False: nobody is."""
     renders: Number | None
     """1 to 4: how often to render, measure and revise. Default 4; 1 takes the first."""
     report: PathLike | Sequence[PathLike] | None
@@ -186,6 +208,8 @@ class MasterOptions(MasteringOptions, total=False):
     """Say what is found and what would be done; render and write nothing. Default False."""
     preview: Number | None
     """Render the loudest part of so many seconds alone, 1 to 600. Default: all of the song."""
+    plugins: Sequence[str] | Mapping[str, str] | None
+    """Plug-ins in place of effects, as `SLOT=NAME` or by slot: `comp=ZamCompX2`. Default: none."""
     dual_mono: bool
     """Count the loudness of a song of one channel as of two, 3 LU more. Default False."""
     no_overwrite: bool
@@ -282,6 +306,7 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         ModelMissingError: a codec that was named and is not installed.
     """
     check_known(options, MasterOptions)
+    found = config(options, options.get("renders"))
     path = None if song is None else Path(song)
     amount = number("amount", options.get("amount", 1.0), 0.0, 1.0)
     stems_in = _path("stems_in", options.get("stems_in"))
@@ -289,6 +314,7 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
     target, preview = options.get("target"), options.get("preview")
     as_loud = sounds_as_loud(options)
     dry_run = switch("dry_run", options.get("dry_run", False))
+    found = config(options, options.get("renders"))
     written = [] if dry_run else outputs
     request = Request(
         song=path,
@@ -312,9 +338,11 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
         seed=whole("seed", options.get("seed", 0), 0, _MOST_SEED),
         stems_folder=_path("stems", options.get("stems")),
         project=_project(options),
-        config=config(options, options.get("renders")),
+        config=found,
+        inserts=_inserts(found),
         use_cache=not switch("no_cache", options.get("no_cache", False)),
         search=whole("search", options.get("search", 0), 0, _MOST_SEARCHED),
+        conductor=_conductor(options, found.conductor),
         edits=Edits(
             number("fade_in", options.get("fade_in", 0.0), 0.0, math.inf, "s"),
             number("fade_out", options.get("fade_out", 0.0), 0.0, math.inf, "s"),
@@ -328,6 +356,61 @@ def master_request(song: PathLike | None, options: MasterOptions) -> Request:
     )
     _check_free(request, options)
     return request
+
+
+def _conductor(options: MasterOptions, conf: ConductorConfig) -> Conducting | None:
+    until = options.get("until")
+    if not switch("conductor", options.get("conductor", False)):
+        for name in ("until", "model_url", "model", "ask"):
+            if options.get(name) not in (None, False):
+                raise UsageError(
+                    f"{option(name)} is for the conductor: give {option('conductor')} too", field=name
+                )
+        return None
+    judge = _path("judge", options.get("judge"))
+    if judge is not None and until is None:
+        raise UsageError(f"{option('judge')} grades for {option('until')}: give that too", field="judge")
+    return Conducting(
+        until=None if until is None else number("until", until, 1.0, 5.0),
+        judge=judge,
+        model=_leading(options, conf),
+        ask=_ask(options.get("ask", False)),
+        runner=conf.runner,
+        checkpoints=Path(conf.checkpoints) if conf.checkpoints else None,
+    )
+
+
+def _leading(options: MasterOptions, conf: ConductorConfig) -> Leading | None:
+    """The language model that was given, or that the environment names; None for none."""
+    from mixagent.conductor.endpoint import KEY_VARIABLE, Endpoint
+
+    url = options.get("model_url") or conf.model_url or os.environ.get(URL_VARIABLE, "")
+    name = options.get("model") or conf.model or os.environ.get(MODEL_VARIABLE, "")
+    if name == NO_MODEL or not (url or name):
+        return None
+    if not url or not name:
+        missing = "model" if url else "model_url"
+        raise UsageError(
+            f"a language model has an address and a name: give {option(missing)} too", field=missing
+        )
+    endpoint = Endpoint(url, name, os.environ.get(KEY_VARIABLE, ""))
+    return Leading(
+        endpoint.url,
+        endpoint.model,
+        conf.renders,
+        conf.requests,
+        conf.tokens,
+        conf.seconds,
+        conf.total_seconds,
+    )
+
+
+def _ask(asked: bool | Callable[[Move], bool]) -> Callable[[Move], bool] | None:
+    if callable(asked):
+        return asked
+    if switch("ask", asked):
+        raise UsageError("to be asked, give a function that is shown a move and says yes or no", field="ask")
+    return None
 
 
 def with_outputs(song: PathLike | None, options: MasterOptions) -> MasterOptions:
@@ -505,6 +588,9 @@ def album_request(songs: Sequence[PathLike], options: AlbumOptions) -> AlbumRequ
             "and nothing else",
             field="amount",
         )
+    found = config(options)
+    if found.plugins:
+        raise UsageError("an album is mastered without plug-ins: leave them out", field="overrides")
     return AlbumRequest(
         folder=folder,
         target=target,
@@ -516,7 +602,7 @@ def album_request(songs: Sequence[PathLike], options: AlbumOptions) -> AlbumRequ
         amount=amount,
         device=choice("device", options.get("device", "auto"), DEVICES),
         seed=whole("seed", options.get("seed", 0), 0, _MOST_SEED),
-        config=config(options),
+        config=found,
         replaygain=switch("replaygain", options.get("replaygain", False)),
         write_cue=write_cue,
         gap_s=None if gap is None else number("gap", gap, 0.0, _LONGEST_GAP_S, "s"),
@@ -674,8 +760,27 @@ def roles(value: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
     return found
 
 
+def plugins(value: Sequence[str] | Mapping[str, str] | None) -> dict[str, str]:
+    """Plug-ins by slot, from `SLOT=NAME` or from a mapping.
+
+    Raises:
+        UsageError: no equals sign.
+    """
+    if isinstance(value, Mapping):
+        return {str(slot): str(name) for slot, name in value.items()}
+    found: dict[str, str] = {}
+    for text in value or ():
+        slot, equals, name = text.partition("=")
+        if not equals:
+            raise UsageError(
+                f"{option('plugins', _shown(text))}: write SLOT=NAME, such as comp=ZamCompX2", field="plugins"
+            )
+        found[slot.strip()] = name.strip()
+    return found
+
+
 def config(options: Mapping[str, Any], renders: object = None) -> Config:
-    """The configuration with overrides, separator, policy and renders in it.
+    """The configuration with overrides, separator, policy, plug-ins and renders in it.
 
     Raises:
         UsageError: an override that `conf/` does not know, or renders out of range.
@@ -684,9 +789,19 @@ def config(options: Mapping[str, Any], renders: object = None) -> Config:
         found = load_config(_overrides(options.get("overrides")))
     found.pipeline.separator = options.get("separator") or found.pipeline.separator
     found.policy.name = str(options.get("policy") or found.policy.name)
+    found.plugins |= plugins(options.get("plugins"))
     if renders is not None:
         found.pipeline.renders = whole("renders", renders, 1, MOST_RENDERS)
     return found
+
+
+def _inserts(found: Config) -> tuple[Insert, ...]:
+    """The plug-ins of a configuration, each loaded once; nothing of them is imported without any."""
+    if not found.plugins:
+        return ()
+    from mixagent.session.plugins import chosen_inserts
+
+    return chosen_inserts(found.plugins)
 
 
 def sounds_as_loud(options: MasterOptions) -> bool:
@@ -788,8 +903,15 @@ def _weighted(name: str, share: float, text: str) -> Reference:
 
 
 def _goal(text: str | None) -> Goal | None:
-    if text is None:
-        return None
+    return None if text is None else goal_of(text)
+
+
+def goal_of(text: str) -> Goal:
+    """A goal in words as it is understood.
+
+    Raises:
+        UsageError: it is empty.
+    """
     if not text.strip():
         raise UsageError(
             f"{option('goal')} is empty: say what it should be like, such as “warm, wide, less harsh”",

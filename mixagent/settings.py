@@ -18,6 +18,9 @@ from mixagent.pipeline.warm import BUDGET_BYTES
 MOST_RENDERS = 4
 """How often the feedback loop may render a song."""
 
+RUNNERS = ("own", "langgraph")
+"""What may walk the conductor's graph."""
+
 
 @dataclass
 class PipelineConfig:
@@ -47,33 +50,59 @@ class ExperienceConfig:
 
     remember: bool
     keep_audio: bool
+    file: str = ""
+
+
+@dataclass
+class ConductorConfig:
+    """How the conductor runs; the keys are explained in `conf/conductor/default.yaml`."""
+
+    runner: str = "own"
+    checkpoints: str = ""
+    model_url: str = ""
+    model: str = ""
+    renders: int = 4
+    requests: int = 6
+    tokens: int = 60_000
+    seconds: float = 60.0
+    total_seconds: float = 180.0
 
 
 @dataclass
 class Config:
-    """Everything that `conf/` sets, and the parameters of the chain that were set by hand."""
+    """Everything that `conf/` sets, the chain's parameters that were set by hand, and plug-ins by slot."""
 
     pipeline: PipelineConfig
     policy: PolicyConfig
     experience: ExperienceConfig
     chain: dict[str, float] = field(default_factory=dict)
+    conductor: ConductorConfig = field(default_factory=ConductorConfig)
+    plugins: dict[str, str] = field(default_factory=dict)
+
+
+_PLUGINS = "plugins."
 
 
 def load_config(overrides: Sequence[str] = ()) -> Config:
     """The configuration with overrides in Hydra's syntax (`pipeline=debug`, `pipeline.repairs=false`).
 
-    An override may also name a parameter of the chain (`low_band.comp_ratio=2`), in its unit.
+    An override may also name a parameter of the chain (`low_band.comp_ratio=2`), in its unit, or the slot of
+    a plug-in (`plugins.comp=ZamCompX2`).
 
     Raises:
         UsageError: a key that does not exist, or a value of the wrong type or out of range.
     """
     table = ParameterSpace.for_stems(STEM_NAMES)
     of_chain = [override for override in overrides if override.partition("=")[0] in table]
-    others = [override for override in overrides if override not in of_chain]
+    of_plugins = [override for override in overrides if override.startswith(_PLUGINS)]
+    others = [override for override in overrides if override not in (*of_chain, *of_plugins)]
     config = _composed(others) if others else _defaults()
     for override in of_chain:
         name, _, text = override.partition("=")
         config.chain[name] = _value(table[name], text)
+    for override in of_plugins:
+        slot, _, text = override.removeprefix(_PLUGINS).partition("=")
+        config.plugins[slot] = text
     return config
 
 
@@ -103,6 +132,7 @@ def _composed(overrides: Sequence[str]) -> Config:
     except (HydraException, OmegaConfBaseException) as error:
         raise UsageError(f"configuration: {str(error).splitlines()[0]}") from error
     check_pipeline(config.pipeline)
+    _check_conductor(config.conductor)
     return config
 
 
@@ -120,6 +150,17 @@ def check_pipeline(pipeline: PipelineConfig) -> PipelineConfig:
         raise UsageError(f"configuration: pipeline.extender={pipeline.extender} is none of {names}")
     check_renders(pipeline.renders)
     return pipeline
+
+
+def _check_conductor(conductor: ConductorConfig) -> None:
+    if conductor.runner not in RUNNERS:
+        raise UsageError(
+            f"configuration: conductor.runner={conductor.runner} is none of {', '.join(RUNNERS)}"
+        )
+    for name in ("renders", "requests", "tokens", "seconds", "total_seconds"):
+        value = getattr(conductor, name)
+        if not 0 <= value < math.inf:
+            raise UsageError(f"configuration: conductor.{name}={value:g} is no limit: give 0 or more")
 
 
 def check_renders(renders: int) -> int:
@@ -140,6 +181,7 @@ def _defaults() -> Config:
         pipeline=PipelineConfig(**_read(f"pipeline/{groups['pipeline']}")),
         policy=PolicyConfig(**_read(f"policy/{groups['policy']}")),
         experience=ExperienceConfig(**_read(f"experience/{groups['experience']}")),
+        conductor=ConductorConfig(**_read(f"conductor/{groups['conductor']}")),
     )
 
 

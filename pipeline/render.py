@@ -6,10 +6,10 @@ target finds it; the samples are the same.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,9 +25,11 @@ from mixagent.pipeline.chain.mastering import (
 from mixagent.pipeline.chain.mixing import Levels, is_active, mix_blocks, strip_blocks
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.chain.riding import measure_ride
+from mixagent.pipeline.chain.section_faders import fits, master_faders
+from mixagent.pipeline.chain.section_settings import SectionSettings
 from mixagent.pipeline.decibels import db_to_power, power_to_db
 from mixagent.pipeline.dsp.programme import Programme, measure_programme
-from mixagent.pipeline.dsp.streaming import Processor
+from mixagent.pipeline.dsp.streaming import Processor, through
 from mixagent.pipeline.errors import MixagentError
 from mixagent.pipeline.finaliser.codecs import CodecPlan, CodecRender, finalise_through
 from mixagent.pipeline.finaliser.loop import Finish, finalise
@@ -39,6 +41,9 @@ from mixagent.pipeline.measure.blinks import measure_blinks
 from mixagent.pipeline.measure.highs import Highs, measure_highs
 from mixagent.pipeline.restoration.spectral_holes import SpectralHoles, measure_spectral_holes
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Progress, Stems, blocks, collect, spool
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Inserts
 
 
 class ChainError(MixagentError):
@@ -67,6 +72,8 @@ def render(
     holes: SpectralHoles | None = None,
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
+    sections: Sequence[SectionSettings] = (),
+    inserts: Inserts | None = None,
 ) -> Render:
     """Mix, master chain and finaliser.
 
@@ -80,6 +87,8 @@ def render(
         holes: `measure_spectral_holes` of the mix, for the same caller.
         highs: `measure_highs` of the mix, for the same caller.
         strips_done: stems behind their strips under these settings, where they were rendered already.
+        sections: what holds in stretches of the song beside the settings.
+        inserts: plug-ins that stand in for effects; one that fails raises its `InsertFault`.
     """
     chain_share = 0.6 if target else 1.0
     report = progress or _ignore
@@ -92,6 +101,8 @@ def render(
         holes=holes,
         highs=highs,
         strips_done=strips_done,
+        sections=sections,
+        inserts=inserts,
     )
     if target is None:
         return Render(source, source, None)
@@ -113,6 +124,8 @@ def mixed(
     holes: SpectralHoles | None = None,
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
+    sections: Sequence[SectionSettings] = (),
+    inserts: Inserts | None = None,
 ) -> tuple[AudioSource, Span]:
     """The finaliser's input: `premaster` at another rate, its ends edited; and the part that is left.
 
@@ -127,8 +140,12 @@ def mixed(
         holes: `measure_spectral_holes` of the mix, where it is known.
         highs: `measure_highs` of the mix, where it is known.
         strips_done: stems behind their strips under these settings, where they were rendered already.
+        sections: what holds in stretches of the song beside the settings.
+        inserts: plug-ins that stand in for effects; one that fails raises its `InsertFault`.
     """
-    source = premaster(stems, settings, scratch, levels, progress, holes, highs, strips_done)
+    source = premaster(
+        stems, settings, scratch, levels, progress, holes, highs, strips_done, sections, inserts
+    )
     if rate is not None and rate != source.rate:
         assert scratch is not None, "another rate is made on disk"
         source = resample(source, rate, scratch / "resampled.f32")
@@ -173,6 +190,8 @@ def premaster(
     holes: SpectralHoles | None = None,
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
+    sections: Sequence[SectionSettings] = (),
+    inserts: Inserts | None = None,
 ) -> AudioSource:
     """Mix and master chain without the finaliser: in memory, or in `scratch` as `premaster.f32`.
 
@@ -182,10 +201,11 @@ def premaster(
         ChainError: an effect gave samples that are not finite.
     """
     mix = stems.mix
-    if not is_mastered(settings) and not any(is_active(settings, name) for name in stems.parts):
+    moved = any(is_active(settings, name) for name in stems.parts)
+    if not is_mastered(settings) and not moved and not fits(sections, stems.parts):
         return mix
-    blocks_out = _finite(premaster_blocks(stems, settings, levels, holes, highs, strips_done), settings)
-    parts = _counted(blocks_out, mix.frames, progress or _ignore)
+    blocks_out = premaster_blocks(stems, settings, levels, holes, highs, strips_done, sections, inserts)
+    parts = _counted(_finite(blocks_out, settings), mix.frames, progress or _ignore)
     if scratch is None:
         return collect(parts, mix.rate, mix.channels)
     return spool(parts, scratch / "premaster.f32", mix.rate, mix.channels)
@@ -198,14 +218,15 @@ def premaster_blocks(
     holes: SpectralHoles | None = None,
     highs: Highs | None = None,
     strips_done: Mapping[str, AudioSource] | None = None,
+    sections: Sequence[SectionSettings] = (),
+    inserts: Inserts | None = None,
 ) -> Iterator[FloatArray]:
     """Mix and master chain in blocks, latency compensated, of the input's length in all."""
     mix = stems.mix
-    mixed = mix_blocks(stems, settings, levels, strips_done=strips_done)
-    if not is_mastered(settings):
-        yield from mixed
-        return
-    yield from _through(mixed, _master(stems, settings, levels, holes, highs), mix.channels)
+    mixed = mix_blocks(stems, settings, levels, strips_done=strips_done, sections=sections, inserts=inserts)
+    processors = _master(stems, settings, levels, holes, highs, inserts)
+    processors += master_faders(sections, settings.space, mix, processors)
+    yield from through(mixed, processors, mix.channels) if processors else mixed
 
 
 def render_stem(
@@ -226,7 +247,7 @@ def render_stem(
     done = (strips_done or {}).get(name)
     parts = strip_blocks(stems, name, settings, levels) if done is None else blocks(done)
     processors = _master(stems, settings, levels, holes, highs)
-    return collect(_through(parts, processors, part.channels), part.rate, part.channels)
+    return collect(through(parts, processors, part.channels), part.rate, part.channels)
 
 
 def _master(
@@ -235,6 +256,7 @@ def _master(
     levels: Levels | None,
     holes: SpectralHoles | None,
     highs: Highs | None = None,
+    inserts: Inserts | None = None,
 ) -> list[Processor]:
     """The master chain for the mix of these stems."""
     mix = stems.mix
@@ -256,22 +278,9 @@ def _master(
         measure_ride(mix, most_db, equalisers(settings, mix.rate, mix.channels)) if most_db else None,
         (highs or measure_highs(mix)) if extends(settings) else None,
         measure_blinks(mix) if settings["master.blink_fill_db"] > 0 else None,
+        inserts=inserts,
     )
     return master_processors(chain)
-
-
-def _through(
-    parts: Iterator[FloatArray], processors: Sequence[Processor], channels: int
-) -> Iterator[FloatArray]:
-    """The blocks through the processors: the first `latency` frames dropped, the end flushed."""
-    skip = tail = sum(processor.latency for processor in processors)
-    for part in itertools.chain(parts, [np.zeros((channels, tail), np.float32)] if tail else []):
-        for processor in processors:
-            part = processor.process(part)
-        dropped = min(skip, part.shape[1])
-        skip -= dropped
-        if dropped < part.shape[1]:
-            yield part[:, dropped:]
 
 
 def _faded(programme: Programme, stems: Stems, settings: Settings, levels: Levels | None) -> Programme:

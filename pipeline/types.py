@@ -138,6 +138,11 @@ def blocks(source: AudioSource, size: int = BLOCK_FRAMES) -> Iterator[FloatArray
         yield source.read(start, min(start + size, source.frames))
 
 
+def mean_power(audio: Audio) -> float:
+    """Mean square of all samples; 0 where there are none."""
+    return float(np.mean(np.square(audio.samples, dtype=np.float64))) if audio.samples.size else 0.0
+
+
 def load(source: AudioSource) -> Audio:
     """The whole source in memory."""
     return Audio(source.read(0, source.frames), source.rate)
@@ -157,6 +162,38 @@ def spool(parts: Iterable[FloatArray], path: Path, rate: int, channels: int) -> 
         for part in parts:
             writer.write(part)
         return writer.close()
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """A source that plays `later` frames later, under 0 earlier; silence fills the gap."""
+
+    source: AudioSource
+    later: int
+
+    @property
+    def rate(self) -> int:
+        """Sample rate in Hz."""
+        return self.source.rate
+
+    @property
+    def channels(self) -> int:
+        """Number of channels."""
+        return self.source.channels
+
+    @property
+    def frames(self) -> int:
+        """Length in samples per channel."""
+        return self.source.frames
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop`, shape (channels, frames)."""
+        start, stop = max(start, 0), min(stop, self.frames)
+        first, last = start - self.later, stop - self.later
+        inside = self.source.read(max(first, 0), max(last, 0))
+        before = min(max(-first, 0), max(stop - start, 0))
+        after = max(stop - start, 0) - before - inside.shape[1]
+        return np.pad(inside, ((0, 0), (before, after)))
 
 
 @dataclass(frozen=True)

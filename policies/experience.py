@@ -12,9 +12,9 @@ import io
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.errors import InputError, OutputError
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
+from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.folders import user_folder
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.features import FEATURE_NAMES
@@ -70,10 +71,24 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
             flac BLOB NOT NULL
         )""",
     ),
+    (
+        "ALTER TABLE experience ADD COLUMN asked TEXT NOT NULL DEFAULT '{}'",
+        "ALTER TABLE experience ADD COLUMN origin TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE preference ADD COLUMN source TEXT NOT NULL DEFAULT 'rating'",
+        "ALTER TABLE preference ADD COLUMN author TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE preference ADD COLUMN ref TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE preference ADD COLUMN note TEXT NOT NULL DEFAULT ''",
+    ),
 )
 """The migration from each version to the next; `PRAGMA user_version` is a file's version."""
 
 SCHEMA_VERSION = len(_MIGRATIONS)
+
+RATING, CORRECTION = "rating", "correction"
+"""How a preference came about: somebody said so, or set a version right by hand."""
+
+SERVICE = "service"
+"""The origin of experiences that a service handed over with a rating."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,8 @@ class Experience:
         terms: each blind term of the reward by name; empty where the master was not judged.
         blind: their weighted sum; None where the master was not judged.
         version: of the program.
+        asked: what was set by hand, by parameter, and amounts other than 1 (`amount`, `amount.eq`).
+        origin: empty for a master of this machine's command line or library, `SERVICE` for one of a job.
         made_at: UTC, ISO 8601.
         number: in the store; 0 for one that is not in it yet.
     """
@@ -105,17 +122,56 @@ class Experience:
     terms: Mapping[str, float]
     blind: float | None
     version: str
+    asked: Mapping[str, float] = field(default_factory=dict)
+    origin: str = ""
     made_at: str = ""
     number: int = 0
+
+    def to_bytes(self) -> bytes:
+        """The experience as a file, so that it can be handed from one store to another."""
+        if self.context is None:
+            raise ValueError("an experience without a context cannot be handed over")
+        plain = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "context"}
+        told = {**plain, "settings": dict(self.settings), "terms": dict(self.terms)}
+        told |= {"asked": dict(self.asked), "measures": measures(), "context": _plain(self.context)}
+        return zlib.compress(json.dumps(told, allow_nan=False).encode())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Experience:
+        """The experience that `to_bytes` wrote.
+
+        Raises:
+            InputError: it is none, or another version of this program measured it.
+        """
+        try:
+            told = json.loads(zlib.decompress(data))
+            if told.pop("measures") != measures():
+                raise InputError("the experience was measured by another version of mixagent")
+            return cls(**{**told, "context": _context(told["context"]), "number": 0})
+        except (zlib.error, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"this is no experience of mixagent ({type(error).__name__})") from error
 
 
 @dataclass(frozen=True)
 class Preference:
-    """A person's choice between two masters of a song; None is the song as it came."""
+    """A person's choice between two masters of a song; None is the song as it came.
+
+    Attributes:
+        song: SHA-256 of the song's file.
+        better, worse: numbers of the experiences.
+        source: `RATING` or `CORRECTION`.
+        author: who chose, in a service of several people; empty for this machine's user.
+        ref: what it is known by elsewhere, such as the rating of a service; empty for none.
+        note: in the author's words.
+    """
 
     song: str
     better: int | None
     worse: int | None
+    source: str = RATING
+    author: str = ""
+    ref: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -169,6 +225,8 @@ class ExperienceStore:
             "terms": json.dumps(dict(experience.terms), allow_nan=False),
             "blind": experience.blind,
             "version": experience.version,
+            "asked": json.dumps(dict(experience.asked), allow_nan=False),
+            "origin": experience.origin,
         }
         updates = ", ".join(f"{name} = excluded.{name}" for name in row)
         sql = (
@@ -201,21 +259,52 @@ class ExperienceStore:
         return [Excerpt(side, start_s, _unflac(data)) for side, start_s, data in rows]
 
     def prefer(self, preference: Preference) -> None:
-        """Store what a person likes better, in place of what was said of the same two before."""
+        """Store what a person likes better, in place of what they said of the same two before.
+
+        A correction never stands in place of a rating: what was said counts more than what was done.
+        """
         pair = (preference.better, preference.worse)
         with self._writing() as database:
             for better, worse in (pair, pair[::-1]):
-                database.execute(
-                    "DELETE FROM preference WHERE song_sha256 = ? AND better IS ? AND worse IS ?",
-                    (preference.song, better, worse),
-                )
-            database.execute("INSERT INTO preference VALUES (?, ?, ?, ?)", (preference.song, *pair, _now()))
+                about = (preference.song, preference.author, better, worse)
+                if (
+                    preference.source == CORRECTION
+                    and database.execute(
+                        f"SELECT 1 FROM preference WHERE {_ABOUT} AND source = ?", (*about, RATING)
+                    ).fetchone()
+                ):
+                    return
+                database.execute(f"DELETE FROM preference WHERE {_ABOUT}", about)
+            row = {"song_sha256": preference.song, "made_at": _now()}
+            row |= {name: getattr(preference, name) for name in _SAID}
+            database.execute(
+                f"INSERT INTO preference ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+                tuple(row.values()),
+            )
 
     def preferences(self) -> list[Preference]:
-        """Everything that was said, in order."""
+        """Everything that was said or set right, in order."""
         with self._open() as database:
-            rows = database.execute("SELECT song_sha256, better, worse FROM preference ORDER BY rowid")
+            rows = database.execute(f"SELECT song_sha256, {', '.join(_SAID)} FROM preference ORDER BY rowid")
             return [Preference(*row) for row in rows.fetchall()]
+
+    def withdraw(self, refs: Iterable[str]) -> int:
+        """Delete the preferences of these refs, and what a service handed over for them; how many there were.
+
+        An experience of a service that no preference names any more goes with them.
+        """
+        with self._writing() as database:
+            gone = sum(
+                database.execute("DELETE FROM preference WHERE ref = ? AND ref != ''", (ref,)).rowcount
+                for ref in refs
+            )
+            database.execute(
+                "DELETE FROM experience WHERE origin = ? AND id NOT IN "
+                "(SELECT better FROM preference WHERE better IS NOT NULL "
+                "UNION SELECT worse FROM preference WHERE worse IS NOT NULL)",
+                (SERVICE,),
+            )
+        return gone
 
     def forget(self, song: str | None = None) -> int:
         """Delete a song's experiences, or all, with their audio and preferences; how many there were."""
@@ -258,6 +347,11 @@ class ExperienceStore:
                 f"the experiences in {self.path} cannot be used: {_reason(error)}; "
                 "if it stays so, move the file away and a new one is begun"
             ) from error
+
+
+_ABOUT = "song_sha256 = ? AND author = ? AND better IS ? AND worse IS ?"
+_SAID = ("better", "worse", "source", "author", "ref", "note")
+"""Columns of a preference beside its song, as `Preference` has them."""
 
 
 class _LaterVersionError(Exception):
@@ -309,18 +403,21 @@ def measures() -> str:
 
 
 def _packed(context: Context) -> bytes:
-    data = {
+    return zlib.compress(json.dumps(_plain(context), allow_nan=False).encode())
+
+
+def _plain(context: Context) -> dict[str, Any]:
+    return {
         "mix": context.mix.to_json(),
         "stems": {name: analysis.to_json() for name, analysis in context.stems.items()},
         "diagnosis": context.diagnosis.to_json(),
         "target": asdict(context.target),
         "features": {name: values.tolist() for name, values in context.features.items()},
+        "measures": None if context.measures is None else context.measures.to_json(),
     }
-    return zlib.compress(json.dumps(data, allow_nan=False).encode())
 
 
-def _unpacked(data: bytes) -> Context:
-    found = json.loads(zlib.decompress(data))
+def _context(found: Mapping[str, Any]) -> Context:
     stems = {name: Analysis.from_json(analysis) for name, analysis in found["stems"].items()}
     return Context(
         mix=Analysis.from_json(found["mix"]),
@@ -329,6 +426,8 @@ def _unpacked(data: bytes) -> Context:
         target=LoudnessTarget(**found["target"]),
         space=ParameterSpace.for_stems(tuple(stems)),
         features={name: np.array(values, np.float32) for name, values in found["features"].items()},
+        # Experiences of before hold none.
+        measures=SongMeasures.from_json(found["measures"]) if found.get("measures") else None,
     )
 
 
@@ -337,13 +436,17 @@ def _experience(row: Mapping[str, Any]) -> Experience:
         song=row["song_sha256"],
         master=row["master_sha256"],
         name=row["song_name"],
-        context=_unpacked(row["context"]) if row["measures"] == measures() else None,
+        context=_context(json.loads(zlib.decompress(row["context"])))
+        if row["measures"] == measures()
+        else None,
         settings=json.loads(row["settings"]),
         policy=row["policy"],
         policy_sha256=row["policy_sha256"],
         terms=json.loads(row["terms"]),
         blind=row["blind"],
         version=row["version"],
+        asked=json.loads(row["asked"]),
+        origin=row["origin"],
         made_at=row["made_at"],
         number=row["id"],
     )

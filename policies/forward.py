@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixagent.pipeline.types import FloatArray
+from mixagent.policies.numpy_layers import layer_norm, linear, silu
 
 Order = NDArray[np.int64]
 
@@ -27,9 +28,6 @@ STANDARD_LIMIT = 5.0
 _MEASURES = ("mix", "diagnosis", "target")
 """The inputs that are standardised for the song, in the order in which the network reads them."""
 
-_EPSILON = 1e-5
-"""Layer normalisation adds this to the variance, torch's default."""
-
 
 @dataclass(frozen=True)
 class _Linear:
@@ -39,8 +37,7 @@ class _Linear:
     bias: FloatArray
 
     def __call__(self, signal: FloatArray) -> FloatArray:
-        flat: FloatArray = signal.reshape(-1, signal.shape[-1]) @ self.weight.T + self.bias
-        return flat.reshape(*signal.shape[:-1], len(self.bias))
+        return linear(signal, self.weight, self.bias)
 
 
 @dataclass(frozen=True)
@@ -53,17 +50,8 @@ class _Layers:
     second: _Linear
 
     def __call__(self, signal: FloatArray) -> FloatArray:
-        hidden = self.first(signal)
-        hidden = hidden - hidden.mean(axis=-1, keepdims=True)
-        variance = np.square(hidden).mean(axis=-1, keepdims=True)
-        hidden = hidden / np.sqrt(variance + _EPSILON) * self.scale + self.shift
-        return _silu(self.second(_silu(hidden)))
-
-
-def _silu(signal: FloatArray) -> FloatArray:
-    # x · sigmoid(x); the hyperbolic tangent cannot overflow.
-    half: FloatArray = 0.5 * signal
-    return half + half * np.tanh(half)
+        hidden = layer_norm(self.first(signal), self.scale, self.shift)
+        return silu(self.second(silu(hidden)))
 
 
 class Decider(Protocol):

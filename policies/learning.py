@@ -19,14 +19,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from mixagent.envs.mixing import Adviser, CaseSource, Choice
+from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.files import atomically
 from mixagent.pipeline.types import ShowProgress
 from mixagent.policies.experience import Experience, Preference
 from mixagent.policies.learned import Checkpoint
@@ -39,6 +43,12 @@ LEAST_GAIN = 1e-4
 """A candidate that lowers the loss of the preference data by less has learned nothing."""
 
 NOTHING_NEW = "not promoted: the experiences teach nothing that the policy does not do already"
+
+KEPT_EVERY = 50
+"""Steps of fine-tuning between two states on disk."""
+
+A = TypeVar("A", bound=nn.Module)
+"""An actor: from an observation and an order of parameters to actions (N, A)."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +67,15 @@ class LearnSettings:
         closeness: weight of the divergence from the policy in use.
         noise: standard deviation of what is added to the measures of the corpus cases, in spreads over
             the songs that the policy was trained on: it holds the policy between the cases too.
+        blur: the same of what is learnt from, so that no song is learnt by heart.
         loss: a candidate may lose so much on the mean of the validation songs, in units of the blind
             reward and as a share of the distance to the original.
         margin: and with 95 % certainty not more than this.
-        shares: a candidate that loses is taken back this far towards the policy in use, in turn.
+        moved, moved_margin: the same of how much further songs are moved that are as they were made: a
+            taste is a move, so there it is more. In differences that a trained listener notices, or, of a
+            net that mixes, as a share of what a mix in disorder lacks.
+        shares: a candidate that may lose is taken back this far towards the policy in use, in turn; one
+            that loses for certain is not.
     """
 
     steps: int = 300
@@ -73,8 +88,11 @@ class LearnSettings:
     temperature: float = 0.1
     closeness: float = 3.0
     noise: float = 1.0
+    blur: float = 0.0
     loss: float = 0.005
     margin: float = 0.02
+    moved: float = 0.02
+    moved_margin: float = 0.05
     shares: tuple[float, ...] = (1.0, 0.5, 0.25)
 
 
@@ -82,13 +100,14 @@ class LearnSettings:
 
 
 def fine_tune(
-    actor: Actor,
+    actor: A,
     data: Sequence[PreferenceData],
     held: Anchors,
     settings: LearnSettings,
     seed: int,
     progress: ShowProgress | None = None,
-) -> Actor:
+    kept: Path | None = None,
+) -> A:
     """The actor after the preference data; the one given is not changed.
 
     Args:
@@ -97,7 +116,9 @@ def fine_tune(
         held: where it should stay as it is.
         settings: how.
         seed: of the batches.
-        progress: called with `learn` and the share done.
+        progress: called with `learn` and the share done; may raise, which ends it.
+        kept: a file that the state is kept in every `KEPT_EVERY` steps. Where it is there, it goes on from
+            it, to the same actor.
     """
     actor, current = copy.deepcopy(actor).eval(), actor.eval()
     with torch.no_grad():
@@ -105,34 +126,58 @@ def fine_tune(
     random = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(actor.parameters(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, max(settings.steps, 1))
-    for step in range(settings.steps):
+    state = _FineTuning(actor, optimiser, schedule, random)
+    for step in range(state.begun(kept), settings.steps):
         index = torch.randint(len(held), (settings.batch,), generator=random)
-        shown = _noisy(held.rows(index), current, settings.noise, random)
+        shown = held.noisy(index, settings.noise, random)
         with torch.no_grad():
             usual = current(shown, held.order)
         loss = settings.closeness * divergence(actor(shown, held.order) - usual, settings.deviation)
         for each, action in zip(data, before, strict=True):
-            loss = loss + preference_loss(actor(each.observation, each.order), action, each, settings)
+            seen = held.blurred(each.observation, settings.blur, random)
+            loss = loss + preference_loss(actor(seen, each.order), action, each, settings)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(actor.parameters(), 1.0)
         optimiser.step()
         schedule.step()
+        if kept and ((step + 1) % KEPT_EVERY == 0 or step + 1 == settings.steps):
+            state.keep(kept, step + 1)
         if progress:
             progress("learn", (step + 1) / settings.steps)
     return actor
 
 
-def _noisy(
-    observation: Mapping[str, Tensor], actor: Actor, noise: float, random: torch.Generator
-) -> dict[str, Tensor]:
-    """Measures moved at random by a share of their spread over the training songs."""
-    moved = dict(observation)
-    for key in ("mix", "stems", "diagnosis"):
-        spread = actor.encoder.get_buffer(f"{key}_spread")
-        scale = noise * torch.where(spread.isfinite(), spread, 0.0)
-        moved[key] = moved[key] + scale * torch.randn(moved[key].shape, generator=random)
-    return moved
+@dataclass(frozen=True)
+class _FineTuning:
+    """The state of fine-tuning, which can be put down and taken up."""
+
+    actor: nn.Module
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    random: torch.Generator
+
+    def keep(self, file: Path, steps: int) -> None:
+        """Put it down after so many steps."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        parts = {name: getattr(self, name).state_dict() for name in ("actor", "optimiser", "schedule")}
+        with atomically(file) as place:
+            torch.save({**parts, "random": self.random.get_state(), "steps": steps}, place)
+
+    def begun(self, file: Path | None) -> int:
+        """The steps that are done; the state of a file is taken up, one that is broken is begun again."""
+        if file is None or not file.is_file():
+            return 0
+        try:
+            found = torch.load(file, weights_only=True)
+            for name in ("actor", "optimiser", "schedule"):
+                getattr(self, name).load_state_dict(found[name])
+            self.random.set_state(found["random"])
+            return int(found["steps"])
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, UnpicklingError) as error:
+            raise InputError(
+                f"{file} cannot be taken up ({type(error).__name__}): delete it to begin learning again"
+            ) from error
 
 
 def divergence(moved: Tensor, deviation: float) -> Tensor:
@@ -158,11 +203,12 @@ def preference_loss(action: Tensor, before: Tensor, data: PreferenceData, settin
     if len(data.rows):
         logits = preference_logits(action, before, data, settings.deviation)
         unlike = (action[data.rows] - data.better).square().sum(dim=-1) / scale
-        loss = loss + softplus(-settings.preference * logits).mean() + settings.likelihood * unlike.mean()
+        each = softplus(-settings.preference * logits) + settings.likelihood * unlike
+        loss = loss + (each if data.votes is None else data.votes * each).mean()
     return loss
 
 
-def agreement(actor: Actor, data: Sequence[PreferenceData], settings: LearnSettings) -> float:
+def agreement(actor: nn.Module, data: Sequence[PreferenceData], settings: LearnSettings) -> float:
     """The likelihood that the policy chooses as the person did, by Bradley and Terry; NaN without choices."""
     likely: list[Tensor] = []
     with torch.no_grad():
@@ -173,7 +219,13 @@ def agreement(actor: Actor, data: Sequence[PreferenceData], settings: LearnSetti
     return torch.cat(likely).mean().item()
 
 
-def blended(current: Actor, candidate: Actor, share: float) -> Actor:
+def plain_agreement(agreed: tuple[float, float]) -> dict[str, float | None]:
+    """Both agreements by name; None where nobody chose."""
+    values = [None if math.isnan(value) else value for value in agreed]
+    return dict(zip(("before", "after"), values, strict=True))
+
+
+def blended(current: A, candidate: A, share: float) -> A:
     """The actor whose weights lie this share of the way from one to the other (Wortsman et al. 2022)."""
     actor, start = copy.deepcopy(candidate), current.state_dict()
     ends = candidate.state_dict()
@@ -190,30 +242,58 @@ def blended(current: Actor, candidate: Actor, share: float) -> Actor:
 
 @dataclass(frozen=True)
 class Difference:
-    """Candidate less policy in use: the mean over songs, and its one-sided 95 % lower bound."""
+    """Candidate less policy in use: the mean over songs, and its one-sided 95 % bounds."""
 
     mean: float
     least: float
+    most: float
+
+    @classmethod
+    def of(cls, rises: Mapping[str, Sequence[float]], seed: int = 0) -> Difference:
+        """By song, how much better the candidate did on its cases; songs are resampled, 2000 times."""
+        means = np.array([np.mean(rows) for rows in rises.values()])
+        drawn = np.random.default_rng(seed).integers(len(means), size=(2000, len(means)))
+        least, most = np.quantile(means[drawn].mean(axis=1), (0.05, 0.95))
+        return cls(float(means.mean()), float(least), float(most))
+
+    def loses(self, loss: float, margin: float) -> bool:
+        """True if more than the loss was lost, or more than the margin cannot be ruled out."""
+        return self.mean < -loss or self.least < -margin
+
+    def harms(self, loss: float) -> bool:
+        """True if more than the loss was lost, and that is no chance."""
+        return self.mean < -loss and self.most < 0.0
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Both policies on the same validation cases, each rendered by both as the product renders.
 
-    `recovery` is the share of the distance to the original undone.
+    Attributes:
+        cases, songs: how many.
+        blind: the blind reward.
+        recovery: the share of the distance to the original undone, of songs that are not as they were made.
+        finished: of songs as they were made: how much less far they are moved, in differences that a
+            trained listener notices (`Distance.total`). None where there is none among the cases.
     """
 
     cases: int
     songs: int
     blind: Difference
     recovery: Difference
+    finished: Difference | None = None
 
     def loses(self, settings: LearnSettings) -> bool:
-        """True if the candidate lost, or a loss of more than the margin cannot be ruled out."""
-        return any(
-            each.mean < -settings.loss or each.least < -settings.margin
-            for each in (self.blind, self.recovery)
-        )
+        """True if the candidate lost at one, or a loss of more than the margin cannot be ruled out."""
+        if any(each.loses(settings.loss, settings.margin) for each in (self.blind, self.recovery)):
+            return True
+        return self.finished is not None and self.finished.loses(settings.moved, settings.moved_margin)
+
+    def harms(self, settings: LearnSettings) -> bool:
+        """True if the candidate surely lost at one of them: less of the same is not tried then."""
+        if any(each.harms(settings.loss) for each in (self.blind, self.recovery)):
+            return True
+        return self.finished is not None and self.finished.harms(settings.moved)
 
 
 def compare(current: Sequence[Outcome], candidate: Sequence[Outcome], seed: int = 0) -> Comparison:
@@ -221,15 +301,22 @@ def compare(current: Sequence[Outcome], candidate: Sequence[Outcome], seed: int 
 
     Cases of one song are not independent: songs are resampled, 2000 times.
     """
-    songs: dict[str, list[tuple[float, float]]] = {}
+    blind: dict[str, list[float]] = {}
+    recovery: dict[str, list[float]] = {}
+    finished: dict[str, list[float]] = {}
     for old, new in zip(current, candidate, strict=True):
-        rose = (new.info["blind"] - old.info["blind"], _undone(new) - _undone(old))
-        songs.setdefault(old.case.partition("@")[0], []).append(rose)
-    means = np.array([np.mean(rows, axis=0) for rows in songs.values()])
-    drawn = np.random.default_rng(seed).integers(len(means), size=(2000, len(means)))
-    least = np.quantile(means[drawn].mean(axis=1), 0.05, axis=0)
-    blind, recovery = (Difference(float(means[:, k].mean()), float(least[k])) for k in (0, 1))
-    return Comparison(len(current), len(means), blind, recovery)
+        song = old.case.partition("@")[0]
+        blind.setdefault(song, []).append(new.info["blind"] - old.info["blind"])
+        recovery.setdefault(song, []).append(_undone(new) - _undone(old))
+        if not old.damaged and old.after:
+            finished.setdefault(song, []).append(old.after["total"] - new.after["total"])
+    return Comparison(
+        len(current),
+        len(blind),
+        Difference.of(blind, seed),
+        Difference.of(recovery, seed),
+        Difference.of(finished, seed) if finished else None,
+    )
 
 
 def _undone(outcome: Outcome) -> float:
@@ -279,11 +366,10 @@ class Learned:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, all finite or None."""
-        agreed = [None if math.isnan(value) else value for value in self.agreement]
         return {
             "promoted": self.checkpoint is not None,
             "why": self.why,
-            "agreement": dict(zip(("before", "after"), agreed, strict=True)),
+            "agreement": plain_agreement(self.agreement),
             "share": self.share,
             "comparison": None if self.comparison is None else asdict(self.comparison),
             **self.counts,
@@ -299,6 +385,7 @@ def learn(
     settings: LearnSettings | None = None,
     seed: int = 0,
     progress: ShowProgress | None = None,
+    kept: Path | None = None,
 ) -> Learned:
     """Fine-tune the policy in use and say whether the result may take its place.
 
@@ -310,7 +397,9 @@ def learn(
         adviser: the policy whose advice the actor takes in part.
         settings: how; the defaults of `LearnSettings`.
         seed: of everything random.
-        progress: called with the name of a part of the work and the share of it that is done.
+        progress: called with the name of a part of the work and the share of it that is done; may raise,
+            which ends it.
+        kept: a folder in which an ended run is kept, to go on from.
 
     Raises:
         UsageError: there is nothing to learn from.
@@ -319,8 +408,8 @@ def learn(
     actor, choice = checkpoint.actor, Choice.of(checkpoint.parameters, checkpoint.stems)
     data = preference_data(experiences, preferences, checkpoint, adviser, chosen.temperature)
     held = anchors(corpus.cases, corpus.training, choice, adviser, actor)
-    goal = fine_tune(actor, data, held, chosen, seed, show)
-    if not _user_loss(goal, actor, data, chosen) < _user_loss(actor, actor, data, chosen) - LEAST_GAIN:
+    goal = fine_tune(actor, data, held, chosen, seed, show, None if kept is None else kept / "learned.pt")
+    if not user_loss(goal, actor, data, chosen) < user_loss(actor, actor, data, chosen) - LEAST_GAIN:
         return _told(actor, actor, data, chosen, len(experiences), 0.0, None, NOTHING_NEW)
     old = _played(actor, corpus, choice, adviser, show, "render the policy in use")
     for share in chosen.shares:
@@ -331,6 +420,8 @@ def learn(
         if not compared.loses(chosen):
             learned = told(f"promoted: it does not lose on {compared.cases} validation cases")
             return replace(learned, checkpoint=_kept(checkpoint, candidate, learned))
+        if compared.harms(chosen):
+            return told(f"not promoted: on {compared.cases} validation cases it loses for certain")
     return told(f"not promoted: on {compared.cases} validation cases a loss cannot be ruled out")
 
 
@@ -358,7 +449,12 @@ def card(learned: Learned, came_after: str) -> str:
     assert compared is not None
     rose = [
         f"- **{what}**: {each.mean:+.4f}, with 95 % certainty over {each.least:+.4f}."
-        for what, each in (("Blind reward", compared.blind), ("Distance undone", compared.recovery))
+        for what, each in (
+            ("Blind reward", compared.blind),
+            ("Distance undone", compared.recovery),
+            ("Finished songs left alone", compared.finished),
+        )
+        if each is not None
     ]
     return "\n".join(
         [
@@ -376,8 +472,8 @@ def card(learned: Learned, came_after: str) -> str:
     )
 
 
-def _user_loss(
-    actor: Actor, current: Actor, data: Sequence[PreferenceData], settings: LearnSettings
+def user_loss(
+    actor: nn.Module, current: nn.Module, data: Sequence[PreferenceData], settings: LearnSettings
 ) -> float:
     """The loss of all preference data."""
     total = 0.0

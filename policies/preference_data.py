@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class PreferenceData:
         weights: how much each counts as an example, (N,).
         rows: which observation each preference is about, (P,).
         better, worse: the actions that a person chose between, (P, A); zeros for the song as it came.
+        votes: how much each preference counts, (P,), their mean 1; None where all count alike.
     """
 
     observation: dict[str, Tensor]
@@ -42,21 +44,40 @@ class PreferenceData:
     rows: Tensor
     better: Tensor
     worse: Tensor
+    votes: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Anchors:
-    """Observations of corpus cases, on which the policy should stay as it is."""
+    """Observations of corpus cases, on which the policy should stay as it is.
+
+    Attributes:
+        observation: stacked, (N, …) each.
+        order: of the steered parameters.
+        spread: of the measures in an observation over the songs that the policy was trained on, by key.
+    """
 
     observation: dict[str, Tensor]
     order: Tensor
+    spread: Mapping[str, Tensor]
 
     def __len__(self) -> int:
-        return len(self.observation["mix"])
+        return len(next(iter(self.observation.values())))
 
-    def rows(self, index: Tensor) -> dict[str, Tensor]:
-        """The observations of some of the cases."""
-        return {key: value[index] for key, value in self.observation.items()}
+    def noisy(self, index: Tensor, noise: float, random: torch.Generator) -> dict[str, Tensor]:
+        """The observations of some of the cases, see `blurred`."""
+        rows = {key: value[index] for key, value in self.observation.items()}
+        return self.blurred(rows, noise, random)
+
+    def blurred(
+        self, observation: Mapping[str, Tensor], noise: float, random: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Observations whose measures are moved at random by a share of their spread."""
+        moved = dict(observation)
+        for key, spread in self.spread.items() if noise else ():
+            scale = noise * torch.where(spread.isfinite(), spread, 0.0)
+            moved[key] = moved[key] + scale * torch.randn(moved[key].shape, generator=random)
+        return moved
 
 
 def anchors(
@@ -65,7 +86,8 @@ def anchors(
     """The observations of these cases."""
     contexts = (cases.load(name).context(choice.space) for name in names)
     rows = [observe(context, choice.stems, choice.action(adviser(context))) for context in contexts]
-    return Anchors(_stacked(rows), actor.encoder.layout.order(choice.names, choice.stems))
+    spread = {key: actor.encoder.get_buffer(f"{key}_spread") for key in ("mix", "stems", "diagnosis")}
+    return Anchors(_stacked(rows), actor.encoder.layout.order(choice.names, choice.stems), spread)
 
 
 def preference_data(
@@ -82,8 +104,8 @@ def preference_data(
     Raises:
         UsageError: nothing is left.
     """
-    known = usable(experiences)
-    weights = _weights(known, preferences, temperature)
+    known = [each for each in usable(experiences) if _has_features(each)]
+    weights = example_weights(known, preferences, temperature)
     groups: dict[tuple[str, ...], list[Experience]] = {}
     for each in known:
         assert each.context is not None
@@ -103,13 +125,22 @@ def usable(experiences: Sequence[Experience]) -> list[Experience]:
         raise UsageError(
             "there is no experience yet: master a song, then say `mixagent rate SONG --better A` or B"
         )
-    known = [each for each in experiences if each.context is not None and "mix" in each.context.features]
+    known = [each for each in experiences if each.context is not None]
     if not known:
         raise UsageError(
             f"all {len(experiences)} experiences were measured by another version of mixagent: "
             "master the songs again"
         )
     return known
+
+
+def has_features(experiences: Iterable[Experience]) -> bool:
+    """True where the master's policy can learn from any of them: a service's jobs keep none."""
+    return any(map(_has_features, experiences))
+
+
+def _has_features(experience: Experience) -> bool:
+    return experience.context is not None and "mix" in experience.context.features
 
 
 def _group(
@@ -129,7 +160,8 @@ def _group(
     # The row after the last stands for the song as it came.
     place: dict[int | None, int] = {each.number: k for k, each in enumerate(group)}
     place[None] = len(group)
-    sides = [(place[p.better], place[p.worse]) for p in preferences if {p.better, p.worse} <= place.keys()]
+    about = [p for p in preferences if {p.better, p.worse} <= place.keys()]
+    sides = [(place[p.better], place[p.worse]) for p in about]
     better, worse = np.array(sides, np.int64).reshape(-1, 2).T
     rendered = np.vstack([actions, np.zeros_like(actions[:1])])
     return PreferenceData(
@@ -140,7 +172,15 @@ def _group(
         rows=torch.from_numpy(np.minimum(better, worse)),
         better=torch.from_numpy(rendered[better]),
         worse=torch.from_numpy(rendered[worse]),
+        votes=votes(about),
     )
+
+
+def votes(preferences: Sequence[Preference]) -> Tensor:
+    """How much each preference counts: every author has as much to say as any other, (P,), their mean 1."""
+    said = Counter(each.author for each in preferences)
+    shares = torch.tensor([1.0 / said[each.author] for each in preferences])
+    return shares * len(preferences) / max(len(said), 1)
 
 
 def _action(experience: Experience, names: Sequence[str]) -> NDArray[np.float32]:
@@ -151,7 +191,7 @@ def _action(experience: Experience, names: Sequence[str]) -> NDArray[np.float32]
     return chosen_action(space, names, space.settings(known).values)
 
 
-def _weights(
+def example_weights(
     experiences: Sequence[Experience], preferences: Iterable[Preference], temperature: float
 ) -> dict[int, float]:
     """By number, exp(advantage ÷ temperature), bounded; the advantage is over the song's other masters.

@@ -15,10 +15,14 @@ from typing import Any
 
 from mixagent.pipeline.errors import ModelMissingError, OutputError, UsageError
 from mixagent.pipeline.files import write_atomically
+from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.policies.experience import data_folder
 
 LEARNED = "learned"
 """The name under which the trained policy in use is asked for."""
+
+MIX = "mix"
+"""The name under which the net that mixes is asked for."""
 
 CONFIG = "config.json"
 """A folder with this file is a checkpoint, see `policies.learned`."""
@@ -31,6 +35,11 @@ class Promotions:
     """The user's own policies in a folder; the default is `policies` in `data_folder()`."""
 
     folder: Path = field(default_factory=lambda: data_folder() / "policies")
+
+    @classmethod
+    def of(cls, name: str) -> Promotions:
+        """Those of the master's policy (`learned`), or of the net that mixes (`mix`)."""
+        return cls(data_folder() / "mixing") if name == MIX else cls()
 
     def current(self) -> Path | None:
         """The checkpoint in use; None where that is the shipped one.
@@ -134,14 +143,15 @@ def find_checkpoint(name: str = LEARNED) -> Path | None:
     """The folder of the trained policy of this name; None where there is none.
 
     Args:
-        name: `learned` for the user's own, or else the shipped one; the name of a folder beside the
-            shipped one; or the path of a folder.
+        name: `learned` and `mix` for the user's own, or else the shipped one; the name of a folder beside
+            the shipped one; or the path of a folder.
 
     Raises:
         ModelMissingError: the user's own was damaged or is gone.
     """
-    if name == LEARNED:
-        places = [Promotions().current(), shipped_folder() / "default"]
+    if name in (LEARNED, MIX):
+        shipped = checkpoint_folder("mixing") if name == MIX else shipped_folder() / "default"
+        places = [Promotions.of(name).current(), shipped]
     else:
         places = [shipped_folder() / name, Path(name).expanduser()]
     return next((place for place in places if place is not None and (place / CONFIG).is_file()), None)

@@ -5,17 +5,20 @@ from __future__ import annotations
 import copy
 import json
 import math
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mixagent.pipeline.files import atomically, write_atomically
+from mixagent.pipeline.errors import InputError
+from mixagent.pipeline.files import append_line, atomically, write_atomically
 
 Log = Callable[[dict[str, float]], None]
 
@@ -105,6 +108,35 @@ def train(
             _keep(path, net, average, optimiser, step)
             kept_s = time.monotonic()
     return average
+
+
+def load_best(make: Callable[[Mapping[str, Any]], N], run: Path) -> N:
+    """The best net of a run of `train`, in evaluation mode.
+
+    Args:
+        make: a net of the fields of its shape.
+        run: the run's folder.
+
+    Raises:
+        InputError: the run's files are missing or broken.
+    """
+    try:
+        net = make(json.loads((run / "shape.json").read_text(encoding="utf-8")))
+        net.load_state_dict(torch.load(run / "best.pt", weights_only=True)["average"])
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, UnpicklingError) as error:
+        raise InputError(f"{run} holds no such net: {error}") from error
+    return net.eval()
+
+
+def file_log(run: Path) -> Log:
+    """A log that prints figures on stderr and keeps them in the run's `log.jsonl`."""
+
+    def log(figures: dict[str, float]) -> None:
+        row = {key: round(value, 4) for key, value in figures.items()}
+        print(json.dumps(row), file=sys.stderr, flush=True)
+        append_line(run / "log.jsonl", row)
+
+    return log
 
 
 def schedule(share: float, step: int) -> float:

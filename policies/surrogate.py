@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 from scipy.fft import rfft
-from scipy.signal import sosfreqz
 from scipy.signal.windows import hann
 from torch import Tensor
 
@@ -31,7 +30,7 @@ from mixagent.pipeline.chain.parameters import BELLS, EQ_BANDS, Parameter, Param
 from mixagent.pipeline.decibels import db_to_amplitude, powers_to_db
 from mixagent.pipeline.dsp.equaliser import BANDS_HZ, band_filters
 from mixagent.pipeline.files import atomically
-from mixagent.pipeline.measure.meters import integrated_lufs, k_weighting
+from mixagent.pipeline.measure.meters import integrated_lufs, k_power
 from mixagent.pipeline.render import premaster
 from mixagent.pipeline.types import Audio, FloatArray, Stems, load
 from mixagent.reward.recovery import DIMENSIONS, UNIT_DB, Original
@@ -368,9 +367,7 @@ def _imaged(powers: Tensor, value: Mapping[str, Tensor]) -> Tensor:
 
 @cache
 def _k_weights() -> Tensor:
-    rows = [[*row[:3], 1.0, *row[3:]] for row in k_weighting(RATE_HZ)]
-    _, response = sosfreqz(np.array(rows), CENTRES_HZ, fs=RATE_HZ)
-    return torch.tensor(np.abs(response) ** 2, dtype=torch.float32)
+    return torch.tensor(k_power(np.asarray(CENTRES_HZ, np.float64), RATE_HZ), dtype=torch.float32)
 
 
 def _loudness(powers: Tensor) -> Tensor:

@@ -164,8 +164,12 @@ def levelled(audio: Audio) -> FloatArray | None:
     return gained
 
 
+DIMENSIONS = ("nisqa", "noisiness", "discontinuity", "coloration", "loudness")
+"""The scores of NISQA in the order of its network, the overall one first."""
+
+
 class Nisqa:
-    """NISQA v2.0's overall opinion score.
+    """NISQA v2.0: the overall opinion score, and four dimensions of it.
 
     Args:
         path: the official `nisqa.tar` (CC BY-NC-SA 4.0: not for commercial use).
@@ -194,6 +198,10 @@ class Nisqa:
 
     def rate(self, monos: FloatArray, rate: int) -> FloatArray:
         """Opinion scores from 1 to 5, the mean over pieces of at most 30 s."""
+        return self.dimensions(monos, rate)[:, 0]
+
+    def dimensions(self, monos: FloatArray, rate: int) -> FloatArray:
+        """Scores from 1 to 5 in each of `DIMENSIONS`, (signals, 5)."""
         scores = [self._rated(piece, rate) for piece in _pieces(monos, rate)]
         opinions: FloatArray = np.mean(scores, axis=0, dtype=np.float32)
         return opinions
@@ -204,7 +212,7 @@ class Nisqa:
         spectra = self._package._get_librosa_melspec(monos, rate, self._options)
         windows, count = self._package._segment_specs(torch.from_numpy(spectra), self._options)
         with torch.inference_mode():
-            scores: FloatArray = self._network(windows, count.expand(len(monos)))[:, 0].numpy()
+            scores: FloatArray = self._network(windows, count.expand(len(monos))).numpy()
         return scores
 
 

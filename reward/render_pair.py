@@ -175,7 +175,7 @@ class AnalysedStems:
         analyses: Mapping[str, Analysis] | None = None,
         voice: Callable[[], Audio] | None = None,
     ) -> None:
-        self._mix, self.stems, self._analyses, self._voice = mix, stems, analyses, voice
+        self._mix, self.stems, self._known, self._voice = mix, stems, analyses, voice
 
     @cached_property
     def voice(self) -> Audio | None:
@@ -187,9 +187,12 @@ class AnalysedStems:
         """`measure_stems` of them, (roles, measures); None where a stem has none of the four roles."""
         if not set(self.stems) <= set(ROLES):
             return None
-        known = self._analyses
-        analyses = known or {name: analyse(stem) for name, stem in self.stems.items()}
-        return measure_stems(measures_of(self._mix.analysis, analyses))
+        return measure_stems(measures_of(self._mix.analysis, self.analyses))
+
+    @cached_property
+    def analyses(self) -> Mapping[str, Analysis]:
+        """The analysis of each stem."""
+        return self._known or {name: analyse(stem) for name, stem in self.stems.items()}
 
     @cached_property
     def sings(self) -> bool:

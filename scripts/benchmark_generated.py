@@ -73,7 +73,9 @@ NOT_SONGS = ("*fretsonfire-songs*", "*_fast.*", "*/beneath_the_rabbit_hole.*")
 GENERATED, VOICES, FINISHED = "generated", "voices", "finished"
 SETS = (GENERATED, VOICES, FINISHED)
 INPUT, OURS, OURS_WITH_PROFILE, OURS_MIXED = "input", "mixagent", "mixagent, profile", "mixagent, mix"
-SYSTEMS = (OURS, OURS_WITH_PROFILE, OURS_MIXED, "matchering", "libsonare aiMusic", "libsonare", "loudnorm")
+OURS_CONDUCTED = "mixagent, conductor"
+OUR_OWN = (OURS, OURS_WITH_PROFILE, OURS_MIXED, OURS_CONDUCTED)
+SYSTEMS = (*OUR_OWN, "matchering", "libsonare aiMusic", "libsonare", "loudnorm")
 CORRECTING_PEERS = ("matchering", "libsonare aiMusic", "libsonare")
 """The peers that are after more than loudness."""
 LISTENING = "matchering"
@@ -323,18 +325,20 @@ class Bench:
         return Made(output, **json.loads(costs.read_text()))
 
     def _run(self, system: str, song: Path, output: Path, reference: Path) -> Run:
-        if system not in (OURS, OURS_WITH_PROFILE, OURS_MIXED):
+        if system not in OUR_OWN:
             return peer(system, song, output, reference, TARGET_LUFS, self.peers_python)
         options = []
         if system == OURS_MIXED:
             options = ["--policy", "mix"]
+        if system == OURS_CONDUCTED:
+            options = ["--conductor"]
         if system == OURS_WITH_PROFILE:
             options = ["--reference", str(self.profile), "--target", str(TARGET_LUFS)]
         with tempfile.TemporaryDirectory(dir=self.folder) as cache:
             return run([*_PROGRAM, "master", str(song), "-o", str(output), "--quiet", *options], Path(cache))
 
     def _version(self, system: str) -> str:
-        if system in (OURS, OURS_WITH_PROFILE, OURS_MIXED):
+        if system in OUR_OWN:
             return program_version()
         return _peer_version(system.split()[0], self.peers_python)
 

@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from benchmark_stems import cell, decided, ratio
 
-from mixagent.envs.cases import Case, CaseStore, Damage, make_case
+from mixagent.envs.cases import Case, CaseStore, Damage, make_case, true_stems
 from mixagent.envs.corpus import RATE_HZ, Corpus
 from mixagent.envs.disorders import (
     DISORDERS,
@@ -56,8 +56,7 @@ from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.measure.meters import integrated_lufs
 from mixagent.pipeline.render import premaster
 from mixagent.pipeline.separation import Separator, choose_separator
-from mixagent.pipeline.types import Audio, AudioSource, Stems, collect, load
-from mixagent.policies.mixing.material import true_stems
+from mixagent.pipeline.types import AudioSource, Stems, collect, load, mean_power
 from mixagent.policies.trial import blind_part
 from mixagent.reward.model import RewardModel, load_reward
 
@@ -100,8 +99,8 @@ def excerpts(options: argparse.Namespace) -> Iterator[Excerpt]:
         latest_s = song.duration_s - options.seconds - _EDGE_S
         starts_s = random.uniform(min(_EDGE_S, max(latest_s, 0.0)), max(latest_s, 0.0), _CANDIDATES)
         drawn = [corpus.stems(song, float(at), options.seconds) for at in starts_s]
-        loudest = max(drawn, key=lambda stems: _power(load(stems.mix)))
-        if _power(load(loudest.mix)) < _LEAST_POWER:
+        loudest = max(drawn, key=lambda stems: mean_power(load(stems.mix)))
+        if mean_power(load(loudest.mix)) < _LEAST_POWER:
             continue
         stems = true_stems(loudest, _separator())
         if len(there(stems)) >= _FEWEST:
@@ -240,10 +239,6 @@ def _share(rows: Sequence[Row], what: str) -> str:
 
 def _mean(rows: Sequence[Row], what: str) -> str:
     return cell(ratio(rows, lambda row: row["after"][what], lambda row: 1.0), 2)
-
-
-def _power(audio: Audio) -> float:
-    return float(np.mean(np.square(audio.samples, dtype=np.float64))) if audio.frames else 0.0
 
 
 def main() -> None:

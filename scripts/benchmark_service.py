@@ -1,8 +1,7 @@
-"""The service under load and under fire: nothing lost, nothing twice, users in turn, what it costs.
+"""The service under load: nothing lost, nothing twice, users in turn, what it costs.
 
     python scripts/benchmark_service.py load [--jobs 200] [--users 20] [--seconds 20] [--kind master]
         [--engine embedded|celery] [--broker URL]
-    python scripts/benchmark_service.py kills [--kills 20] [--jobs 40] [--every 3]
     python scripts/benchmark_service.py streams [--streams 1000]
     python scripts/benchmark_service.py times SONG
 
@@ -15,9 +14,7 @@ own process, the workers, the processes that check uploads. `worst_lead_jobs` is
 had over another in jobs begun while both waited; `other_bytes` counts masters that are not the library's.
 With `--engine celery` the service gets a broker, a redis-server of its own where no `--broker` is named.
 
-`kills` ends the API, a worker or the child that checks an upload by SIGKILL at random moments (`--every` so
-many seconds on average) while jobs run, and starts what does not start itself; each job that was accepted
-must end done or with a reason, once. `streams` opens event streams and gives the memory of the service's
+`streams` opens event streams and gives the memory of the service's
 process. `times` is what a person waits for: start to page, drop to verdict, a preview of a song that nothing
 else was asked of, a master until it can be heard and until all of it is there, the same after a tweak.
 Beside each stand the CPU seconds of the service and all its processes, which other programs of the machine
@@ -31,7 +28,6 @@ import asyncio
 import hashlib
 import json
 import os
-import random
 import re
 import resource
 import shutil
@@ -54,7 +50,6 @@ import httpx
 import numpy as np
 import soundfile
 
-import mixagent
 from mixagent.client import FINAL, Client
 from mixagent.pipeline.memory import resident_bytes
 
@@ -379,107 +374,6 @@ def seconds_between(begin: str, end: str) -> float:
     return (datetime.fromisoformat(end) - datetime.fromisoformat(begin)).total_seconds()
 
 
-# --- kills -------------------------------------------------------------------------------------------
-
-
-def kills(count: int, jobs: int, seconds: float, every_s: float, seed: int) -> dict[str, Any]:
-    """Kill parts of the service at random moments while it works."""
-    rng = random.Random(seed)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        songs = write_songs(folder, jobs, seconds)
-        server = Server(folder / "data")
-        server.start()
-        accepted: list[str] = []
-        sender = threading.Thread(target=keep_sending, args=(server, songs, accepted), daemon=True)
-        sender.start()
-        struck = Counter[str]()
-        for _ in range(count):
-            time.sleep(rng.uniform(0.1, 2.0) * every_s)
-            struck[strike(server, rng)] += 1
-        sender.join()
-        rows = until_all_ended(server, accepted)
-        orphans, files = leftovers(server, rows)
-        server.stop()
-    reasons = Counter(row["problem"]["code"] for row in rows.values() if row["state"] == "failed")
-    return {
-        "kills": dict(struck),
-        "accepted": len(accepted),
-        "ended": dict(Counter(row["state"] for row in rows.values())),
-        "reasons": dict(reasons),
-        "attempts": dict(Counter(row["attempts"] for row in rows.values())),
-        "lost": len(accepted) - len(rows),
-        "blobs_without_a_row": orphans,
-        "files_of_jobs": files,
-    }
-
-
-def strike(server: Server, rng: random.Random) -> str:
-    """Kill something; what it was."""
-    if rng.random() < 0.4:
-        server.stop(signal.SIGKILL)
-        server.start()
-        return "service"
-    children = server.children()
-    if not children:
-        return "nothing"
-    try:
-        os.kill(rng.choice(children), signal.SIGKILL)
-    except ProcessLookupError:
-        return "nothing"
-    return "child"
-
-
-def keep_sending(server: Server, songs: Sequence[Path], accepted: list[str]) -> None:
-    """Upload and submit all songs, however often that fails; a key makes sure that none is sent twice."""
-    for number, song in enumerate(songs):
-        while True:
-            try:
-                with Client(server.address) as client:
-                    upload = client.upload(song)
-                    job = client.submit("master", [upload], OPTIONS, idempotency_key=f"song {number}")
-                accepted.append(job["id"])
-                break
-            except mixagent.MixagentError:
-                time.sleep(0.5)
-
-
-def until_all_ended(server: Server, accepted: Sequence[str]) -> dict[str, Any]:
-    """The jobs at their ends."""
-    rows: dict[str, Any] = {}
-    with Client(server.address) as client:
-        while len(rows) < len(accepted):
-            for id_ in accepted:
-                if id_ not in rows:
-                    row = client.job(id_)
-                    if row["state"] in FINAL:
-                        rows[id_] = row
-            time.sleep(1.0)
-    return rows
-
-
-def leftovers(server: Server, rows: dict[str, Any]) -> tuple[int, int]:
-    """Blobs that no row names after a sweep, and folders of jobs that are still there."""
-    from mixagent.service.store.database import Database
-    from mixagent.service.store.release import named_blobs
-
-    with Client(server.address) as client:
-        for row in client._json("GET", "/v1/uploads?limit=200")["uploads"]:
-            client.delete_upload(row["id"])
-    server.stop()
-    for path in (server.data / "blobs").rglob("*"):
-        if path.is_file():
-            os.utime(path, (0, 0))
-    server.start()
-    time.sleep(3.0)
-    database = Database(server.data / "service.sqlite")
-    with database.reading() as session:
-        named = named_blobs(session)
-    database.close()
-    there = {path.name for path in (server.data / "blobs").rglob("*") if path.is_file()}
-    return len(there - named), sum(1 for _ in (server.data / "work").iterdir())
-
-
 # --- streams -----------------------------------------------------------------------------------------
 
 
@@ -607,20 +501,12 @@ def main() -> None:
     of_load.add_argument("--workers", type=int, default=1)
     of_load.add_argument("--engine", choices=("embedded", "celery"), default="embedded")
     of_load.add_argument("--broker")
-    of_kills = which.add_parser("kills")
-    of_kills.add_argument("--kills", type=int, default=20)
-    of_kills.add_argument("--jobs", type=int, default=40)
-    of_kills.add_argument("--seconds", type=float, default=3.0)
-    of_kills.add_argument("--every", type=float, default=3.0)
-    of_kills.add_argument("--seed", type=int, default=0)
     which.add_parser("streams").add_argument("--streams", type=int, default=1000)
     which.add_parser("times").add_argument("song", type=Path)
     given = parser.parse_args()
     if given.which == "load":
         with engine_options(given.engine, given.broker) as more:
             found = load(given.jobs, given.users, given.seconds, given.kind, given.workers, more)
-    elif given.which == "kills":
-        found = kills(given.kills, given.jobs, given.seconds, given.every, given.seed)
     elif given.which == "streams":
         found = streams(given.streams)
     else:

@@ -403,8 +403,8 @@ def train_critic(examples: Sequence[Examples], recipe: Recipe, networks: int) ->
     return Critic(
         mean=standard.mean,
         spread=standard.spread,
-        alone=_stacked(alone),
-        beside=_stacked(beside),
+        alone=stacked(alone),
+        beside=stacked(beside),
         limit=LIMIT,
         change=CHANGE,
         scale=SCALES,
@@ -412,7 +412,8 @@ def train_critic(examples: Sequence[Examples], recipe: Recipe, networks: int) ->
     )
 
 
-def _stacked(networks: Sequence[nn.Sequential]) -> Layers:
+def stacked(networks: Sequence[nn.Sequential]) -> Layers:
+    """The linear layers of several networks of one shape, by depth: weights (N, in, out), biases."""
     linear = [[layer for layer in network if isinstance(layer, nn.Linear)] for network in networks]
     return tuple(
         (

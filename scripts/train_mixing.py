@@ -4,12 +4,14 @@
     python scripts/train_mixing.py train --store STORE --to RUN [--steps 4000] [--seed 0]
     python scripts/train_mixing.py report --store STORE --run RUN
     python scripts/train_mixing.py ship --run RUN [--run RUN] --to checkpoints/mixing [--card CARD.md]
+    python scripts/train_mixing.py held-out --store STORE --to checkpoints/mixing_cases
 
 `material` takes excerpts of the training songs and of the validation songs apart, puts their stems in
 disorder, takes the mixes apart again and keeps the measures; a pass is one excerpt of each song. It goes on
 where it was stopped. One thread each, so two processes may each make some of the passes. `train` draws its
 examples from them and goes on from its last checkpoint. `ship` takes several runs as one policy, whose
-actions are the mean of theirs.
+actions are the mean of theirs. `held-out` keeps the validation passes, and mixes of the first training pass,
+as the cases on which a net that learnt from its user is judged and held.
 """
 
 from __future__ import annotations
@@ -33,11 +35,12 @@ from mixagent.pipeline.separation import choose_separator
 from mixagent.policies.mixing.agent import frozen_net
 from mixagent.policies.mixing.examples import Drawing
 from mixagent.policies.mixing.forward import BoundMixer, FrozenMixer
+from mixagent.policies.mixing.held_out import HeldOut
 from mixagent.policies.mixing.material import build_passes, load_passes
 from mixagent.policies.mixing.network import Shape, load_net
 from mixagent.policies.mixing.policy import MixingCheckpoint
 from mixagent.policies.mixing.training import judged, judging, train
-from mixagent.policies.supervised import Recipe
+from mixagent.policies.supervised import Recipe, file_log
 
 HELD_OUT_SEED = 7
 
@@ -71,6 +74,9 @@ def main() -> None:
     shipping.add_argument("--run", type=Path, action="append", required=True)
     shipping.add_argument("--to", type=Path, required=True)
     shipping.add_argument("--card", type=Path)
+    held_out = parts.add_parser("held-out")
+    held_out.add_argument("--store", type=Path, required=True)
+    held_out.add_argument("--to", type=Path, required=True)
     arguments = parser.parse_args()
     if arguments.part == "material":
         _material(arguments)
@@ -79,6 +85,9 @@ def main() -> None:
     elif arguments.part == "report":
         batches = judging(load_passes(arguments.store, "validation"))
         print(json.dumps(judged(load_net(arguments.run), batches), indent=1))
+    elif arguments.part == "held-out":
+        passes = [load_passes(arguments.store, split) for split in ("validation", "train")]
+        HeldOut.of(passes[0], passes[1][:1]).save(arguments.to)
     else:
         _ship(arguments.run, arguments.to, arguments.card)
 
@@ -97,14 +106,8 @@ def _train(store: Path, run: Path, recipe: Recipe) -> None:
     drawing, shape = Drawing(more=0.9, gain_db=3.5, clean=0.1), Shape()
     run.mkdir(parents=True, exist_ok=True)
     (run / "recipe.json").write_text(json.dumps({**asdict(recipe), **asdict(drawing)}), encoding="utf-8")
-
-    def log(figures: dict[str, float]) -> None:
-        line = json.dumps({key: round(value, 4) for key, value in figures.items()})
-        print(line, file=sys.stderr, flush=True)
-        with (run / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    train(load_passes(store, "train"), load_passes(store, "validation"), run, recipe, drawing, shape, log)
+    passes = load_passes(store, "train"), load_passes(store, "validation")
+    train(*passes, run, recipe, drawing, shape, file_log(run))
 
 
 def _ship(runs: Sequence[Path], folder: Path, card: Path | None) -> None:

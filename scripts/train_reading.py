@@ -29,7 +29,7 @@ from mixagent.policies.reading.material import Songs, build_passes, load_passes
 from mixagent.policies.reading.network import ReadingNet, Shape
 from mixagent.policies.reading.policy import ReadingCheckpoint
 from mixagent.policies.reading.training import distances, train
-from mixagent.policies.supervised import SCORE, Recipe
+from mixagent.policies.supervised import SCORE, Recipe, file_log, load_best
 
 HELD_OUT_SEED = 7
 
@@ -84,15 +84,8 @@ def _train(store: Path, run: Path, recipe: Recipe) -> None:
     drawing = Drawing()
     run.mkdir(parents=True, exist_ok=True)
     (run / "recipe.json").write_text(json.dumps({**asdict(recipe), **asdict(drawing)}), encoding="utf-8")
-
-    def log(figures: dict[str, float]) -> None:
-        line = json.dumps({key: round(value, 4) for key, value in figures.items()})
-        print(line, file=sys.stderr, flush=True)
-        with (run / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
     songs = Songs.of(load_passes(store, "train"))
-    train(songs, _judge(store), run, recipe, drawing, Shape(), log)
+    train(songs, _judge(store), run, recipe, drawing, Shape(), file_log(run))
 
 
 def _judge(store: Path) -> Callable[[ReadingNet], dict[str, float]]:
@@ -120,11 +113,7 @@ def _judge(store: Path) -> Callable[[ReadingNet], dict[str, float]]:
 
 
 def _averaged(run: Path) -> ReadingNet:
-    state = torch.load(run / "best.pt", weights_only=True)
-    shape = Shape(**json.loads((run / "shape.json").read_text(encoding="utf-8")))
-    net = ReadingNet(shape)
-    net.load_state_dict(state["average"])
-    return net.eval()
+    return load_best(lambda shape: ReadingNet(Shape(**shape)), run)
 
 
 def _ship(runs: Sequence[Path], folder: Path, card: Path | None) -> None:

@@ -27,6 +27,7 @@ import torch
 from safetensors.numpy import save_file
 from scipy.stats import spearmanr
 from torch import nn
+from train_critic import stacked
 
 from mixagent.envs.cases import separate
 from mixagent.envs.corpus import Corpus, Song
@@ -47,7 +48,7 @@ from mixagent.pipeline.separation import Separator, choose_separator
 from mixagent.pipeline.types import Float64Array, FloatArray, Stems, load
 from mixagent.policies.mixing.material import Pass, load_passes
 from mixagent.reward.adversarial_edits import STEM_EDITS, edit_stem_adversarially
-from mixagent.reward.critic import Critic, Layers
+from mixagent.reward.critic import Critic
 from mixagent.reward.recovery import Original
 from mixagent.reward.render_pair import AnalysedAudio, AnalysedStems
 from mixagent.reward.stem_critic import CHANGE, DOUBT, LIMIT, VERSION, StemCritic, inputs_of
@@ -295,7 +296,7 @@ def train(passes: Sequence[Pass], recipe: Recipe, networks: int) -> StemCritic:
     known = np.where(stems_sounding(clean)[..., None], clean, np.nan)
     mean, spread = np.nanmean(known, axis=0), np.maximum(np.nanstd(known, axis=0), 1.0)
     made = [_train_one(Drawer(passes, recipe, seed), mean, spread, recipe, seed) for seed in range(networks)]
-    return StemCritic(mean.astype(np.float32), spread.astype(np.float32), _stacked(made))
+    return StemCritic(mean.astype(np.float32), spread.astype(np.float32), stacked(made))
 
 
 def _train_one(
@@ -323,17 +324,6 @@ def _train_one(
         optimiser.step()
         schedule.step()
     return network.eval()
-
-
-def _stacked(networks: Sequence[nn.Sequential]) -> Layers:
-    linear = [[layer for layer in network if isinstance(layer, nn.Linear)] for network in networks]
-    return tuple(
-        (
-            np.stack([layer.weight.detach().numpy().T for layer in depth]),
-            np.stack([layer.bias.detach().numpy()[None] for layer in depth]),
-        )
-        for depth in zip(*linear, strict=True)
-    )
 
 
 def save(critic: StemCritic, folder: Path) -> None:

@@ -140,7 +140,12 @@ def browsing(url: str, profile: Path, *arguments: str) -> Iterator[Browser]:
         _delete(session)
     finally:
         driver.terminate()
-        driver.communicate()
+        try:
+            driver.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            # One that is told to end while its browser does may wait for ever.
+            driver.kill()
+            driver.communicate()
 
 
 @contextmanager

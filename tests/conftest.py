@@ -11,9 +11,12 @@ from pathlib import Path
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+from plugin_hosts import fault_build, fault_plugin
 from songs import write_song
 
 from mixagent.pipeline.restoration.table import REPAIRS
+
+__all__ = ["fault_build", "fault_plugin"]
 
 
 @dataclass(frozen=True)

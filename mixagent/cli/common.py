@@ -94,6 +94,7 @@ _FLAGS = {
     "align": "--no-align",
     "overrides": "--set",
     "amounts": "--amount",
+    "plugins": "--plugin",
 }
 """Options that the command line writes otherwise than by their name."""
 

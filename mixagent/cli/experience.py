@@ -20,20 +20,23 @@ if TYPE_CHECKING:
 @command()
 def list_experiences(as_json: AsJson = False) -> int:
     """List the mastered songs that are remembered."""
-    from mixagent.policies.experience import ExperienceStore
+    from mixagent.policies.experience import CORRECTION, ExperienceStore
 
     store = ExperienceStore.default()
     if as_json:
         print_json({"schema": "mixagent.experiences/1", "path": str(store.path), **_rows(store)})
         return EXIT_DONE
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("song", "mastered (UTC)", "policy", "blind reward", "moved"):
+    for heading in ("song", "mastered (UTC)", "policy", "blind reward", "moved", "by hand"):
         table.add_column(heading, overflow="fold")
     for each in store.all():
         blind = "" if each.blind is None else f"{each.blind:+.3f}"
-        table.add_row(each.name, each.made_at[:16], each.policy, blind, str(len(each.settings)))
+        moved, by_hand = (str(len(values) or "") for values in (each.settings, each.asked))
+        table.add_row(each.name, each.made_at[:16], each.policy, blind, moved, by_hand)
     print_text(table)
-    print_text(f"{store.path}: {len(store.preferences())} preferences")
+    said = store.preferences()
+    corrections = sum(each.source == CORRECTION for each in said)
+    print_text(f"{store.path}: {len(said)} preferences, {corrections} of them corrections")
     return EXIT_DONE
 
 
@@ -69,15 +72,45 @@ def _rows(store: ExperienceStore) -> dict[str, Any]:
                 "version": each.version,
                 "usable": each.context is not None,
                 "settings": dict(each.settings),
+                "asked": dict(each.asked),
+                "origin": each.origin,
+                "strips": _strips(each),
                 "terms": dict(each.terms),
                 "blind": each.blind,
             }
             for each in store.all()
         ],
         "preferences": [
-            {"song": p.song, **{side: numbers.get(getattr(p, side) or 0) for side in ("better", "worse")}}
+            {
+                "song": p.song,
+                **{side: numbers.get(getattr(p, side) or 0) for side in ("better", "worse")},
+                "source": p.source,
+                "author": p.author,
+                "note": p.note,
+            }
             for p in store.preferences()
         ],
+    }
+
+
+def _strips(experience: Experience) -> dict[str, Any] | None:
+    """How much of each stem was there to be moved, 0..1, and its strip's settings; None without stems."""
+    from mixagent.pipeline.measure.stem_measures import ROLES
+    from mixagent.policies.mixing.policy import shown_of
+
+    shown = None if experience.context is None else shown_of(experience.context)
+    if shown is None:
+        return None
+    return {
+        role: {
+            "there": float(share),
+            "set": {
+                name.split(".", 1)[1]: value
+                for name, value in experience.settings.items()
+                if name.startswith(f"{role}.")
+            },
+        }
+        for role, share in zip(ROLES, shown.shares, strict=True)
     }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -11,9 +13,20 @@ import typer
 
 from mixagent.cli import flags
 from mixagent.cli.common import command, flag, keywords, print_json, print_text
-from mixagent.cli.flags import CODECS, ENGINE, FILES, LOUDNESS, MAIN, REFERENCES, STRENGTHS, TRACKS, Printing
+from mixagent.cli.flags import (
+    CODECS,
+    ENGINE,
+    FILES,
+    LOUDNESS,
+    MAIN,
+    PRINTING,
+    REFERENCES,
+    STRENGTHS,
+    TRACKS,
+    Printing,
+)
 from mixagent.cli.streams import goes_to_stdout, is_stream, sent, spooled
-from mixagent.messages import print_line, say
+from mixagent.messages import print_line, printable, say
 from mixagent.pipeline.errors import (
     EXIT_DONE,
     EXIT_TARGET_MISSED,
@@ -27,6 +40,7 @@ from mixagent.pipeline.errors import (
 from mixagent.types import Event
 
 if TYPE_CHECKING:
+    from mixagent.conductor.state import Move
     from mixagent.options import MasterOptions
     from mixagent.report.model import Report
     from mixagent.types import OnEvent
@@ -77,7 +91,8 @@ class MasterFlags:
         str | None,
         typer.Option(
             metavar="WORDS",
-            help="What it should be like: “warm, wide, less harsh”.",
+            help="What it should be like: “warm, vocal up front, louder chorus, −9 LUFS”; `mixagent goal` "
+            "tells how it is understood.",
             show_default=False,
             rich_help_panel=MAIN,
         ),
@@ -266,6 +281,17 @@ class MasterFlags:
     ] = None
     separator: flags.Separator = None
     policy: flags.Policy = None
+    plugins: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--plugin",
+            metavar="SLOT=NAME",
+            help="A VST3 or AU plug-in in place of comp, eq, cut or reverb, or of one place's, such as "
+            "vocals.comp; NAME@PRESET recalls a preset. See `plugins list`. May be given many times.",
+            show_default=False,
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
     search: Annotated[
         int,
         typer.Option(
@@ -275,6 +301,57 @@ class MasterFlags:
             rich_help_panel=ENGINE,
         ),
     ] = 0
+    conductor: Annotated[
+        bool,
+        typer.Option(
+            "--conductor",
+            help="Let agents for phase, tone, dynamics and space hear renders and better the settings.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = False
+    until: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MOS",
+            help="With --conductor: go no further where the voice's opinion score, 1 to 5, is as high.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+    judge: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --until: a TorchScript module that grades the voice too, from 16 kHz mono to 1 … 5.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+    model_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="With --conductor: OpenAI-compatible endpoint of a language model that leads after the "
+            "planner, such as http://localhost:11434/v1; its key is MIXAGENT_LLM_KEY. It gets numbers and "
+            "the goal, no audio.",
+            show_default="MIXAGENT_LLM_URL, else no model",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="The model's name there; none leaves it out.",
+            show_default="MIXAGENT_LLM_MODEL",
+            rich_help_panel=ENGINE,
+        ),
+    ] = None
+    ask: Annotated[
+        bool,
+        typer.Option(
+            "--ask",
+            help="With --conductor: ask in the terminal before a move is rendered.",
+            rich_help_panel=ENGINE,
+        ),
+    ] = False
     renders: Annotated[
         int | None,
         typer.Option(
@@ -291,19 +368,50 @@ class MasterFlags:
     no_cache: flags.NoCache = False
 
 
+Explain = Annotated[
+    bool,
+    typer.Option(
+        "--explain",
+        help="Print what the conductor tried and why, and all that was said to a language model.",
+        rich_help_panel=PRINTING,
+    ),
+]
+
+
 @command()
-def master(songs: Songs = None, *, given: MasterFlags, printing: Printing) -> int:
+def master(songs: Songs = None, *, given: MasterFlags, explain: Explain = False, printing: Printing) -> int:
     """Master songs, or mix and master a folder of stems: find what is wrong, undo it, finish it, report."""
     options, named = keywords(given), songs or []
+    if options.get("ask"):
+        options["ask"], printing = asked_in_terminal(), replace(printing, quiet=True)
     if len(named) > 1 or any(song.is_dir() for song in named):
         try:
             return _each(named, options, printing)
         except KeyboardInterrupt:
             raise CancelledError("interrupted; masters that were finished are kept") from None
-    return _one(named, options, printing)
+    return _one(named, options, printing, explain)
 
 
-def _one(named: list[Path], options: dict[str, Any], printing: Printing) -> int:
+def asked_in_terminal() -> Callable[[Move], bool]:
+    """Asks whether a move of the conductor's is to be rendered.
+
+    Raises:
+        UsageError: nobody is at the terminal.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is at a terminal to be asked: leave it out", field="ask")
+
+    def ask(move: Move) -> bool:
+        values = ", ".join(f"{name} {value:.2f}" for name, value in list(move.values.items())[:8])
+        more = f" and {len(move.values) - 8} more" if len(move.values) > 8 else ""
+        return typer.confirm(
+            printable(f"{move.agent}: {values}{more}; {move.reason}. Render it?"), default=True, err=True
+        )
+
+    return ask
+
+
+def _one(named: list[Path], options: dict[str, Any], printing: Printing, explain: bool) -> int:
     """One song, or the stems that stand for it."""
     from mixagent.cli.progress import shown_events
 
@@ -318,10 +426,12 @@ def _one(named: list[Path], options: dict[str, Any], printing: Printing) -> int:
     if printing.as_json:
         print_json(report.to_dict(), to_stderr=to_stderr)
     else:
-        from mixagent.report.terminal import planned_text, summary_text
+        from mixagent.report.terminal import explained_text, planned_text, summary_text
 
         text = planned_text(report) if report.dry_run else summary_text(report)
         print_text(text, to_stderr=to_stderr)
+        if explain:
+            print_text(explained_text(report), to_stderr=to_stderr)
     return EXIT_DONE if report.met else EXIT_TARGET_MISSED
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mixagent.cli.common import command, print_json, print_text
+from mixagent.cli.common import choice, command, print_json, print_text
 from mixagent.cli.flags import AsJson
 from mixagent.messages import print_line
 from mixagent.pipeline.errors import EXIT_DONE
@@ -49,13 +49,19 @@ def path(name: Name) -> int:
 
 
 @command()
-def rollback(as_json: AsJson = False) -> int:
+def rollback(
+    policy: Annotated[
+        str, typer.Option(help="learned: the one that sets the master; mix: the one that sets the strips.")
+    ] = "learned",
+    as_json: AsJson = False,
+) -> int:
     """Take the policy before the last `mixagent learn` into use again."""
-    from mixagent.policies.promotion import Promotions, find_checkpoint
+    from mixagent.policies.promotion import LEARNED, MIX, Promotions, find_checkpoint
 
-    restored = Promotions().rollback()
+    name = choice("policy", policy, (LEARNED, MIX))
+    restored = Promotions.of(name).rollback()
     if as_json:
-        found = {"policy": str(find_checkpoint() or ""), "own": restored is not None}
+        found = {"policy": str(find_checkpoint(name) or ""), "own": restored is not None}
         print_json({"schema": "mixagent.rollback/1", **found})
     else:
         print_text(f"{restored} is in use" if restored else "the shipped policy is in use")

@@ -28,6 +28,7 @@ def rate(
         ),
     ],
     better: Annotated[str, typer.Option("--better", help="A or B.", show_default=False)],
+    note: Annotated[str, typer.Option(help="Why, in your words; kept beside the rating.")] = "",
     as_json: AsJson = False,
 ) -> int:
     """Say which of two versions of a song is better; `mixagent learn` makes use of it."""
@@ -39,8 +40,8 @@ def rate(
     liked, other = (a, b) if chosen == "A" else (b, a)
     song = liked or other
     assert song is not None
-    numbers = [None if each is None else each.number for each in (liked, other)]
-    store.prefer(Preference(song.song, *numbers))
+    better_number, worse_number = (None if each is None else each.number for each in (liked, other))
+    store.prefer(Preference(song.song, better_number, worse_number, note=note))
     if as_json:
         masters = [None if each is None else each.master for each in (liked, other)]
         found = {"song": song.song, "better": masters[0], "worse": masters[1]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -35,8 +36,15 @@ def serve(
         str | None,
         typer.Option(help="What the page's address begins with, where a proxy stands before it."),
     ] = None,
+    no_learning: Annotated[
+        bool, typer.Option("--no-learning", help="Do not learn from ratings while no job waits or runs.")
+    ] = False,
+    accounts: Annotated[bool, typer.Option("--accounts", help="Ask who one is on 127.0.0.1, too.")] = False,
 ) -> int:
-    """Serve the page where songs are dropped, and the API behind it; on 127.0.0.1 without accounts."""
+    """Serve the page where songs are dropped, and the API behind it; on 127.0.0.1 without accounts.
+
+    An OpenID provider is named by MIXAGENT_OIDC_ISSUER, _CLIENT_ID and _CLIENT_SECRET in the environment.
+    """
     if not 0 <= port <= 65535:
         raise UsageError(f"{option('port', port)} is no port: give 0 to 65535", field="port")
     if not 1 <= workers <= 64:
@@ -45,15 +53,22 @@ def serve(
 
     with extra("serve"):
         from mixagent.service.serving import serve as run
-        from mixagent.service.settings import ServiceSettings, is_loopback
+        from mixagent.service.settings import OpenIdSettings, ServiceSettings, is_loopback
+    try:
+        openid = OpenIdSettings.of(os.environ)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
     settings = ServiceSettings(
         data=(data or data_folder() / "service").absolute(),
         host=host,
         port=port,
         workers=workers,
-        accounts=not is_loopback(host),
+        # A proxy brings everybody to this machine's own address.
+        accounts=accounts or not is_loopback(host) or origin is not None or openid is not None,
+        openid=openid,
         private_webhooks=private_webhooks,
         origin=None if origin is None else origin.rstrip("/"),
+        learns=not no_learning,
     )
     run(settings, say, browse=not no_browser)
     return EXIT_DONE

@@ -8,8 +8,8 @@ import numpy as np
 
 from mixagent.daw.project import Band, Compressor, Fader, Project, Sent, Track, fader
 from mixagent.pipeline.chain.mastering import master_filters
-from mixagent.pipeline.chain.mixing import BUSES, Levels, high_pass_pole_hz, strip_filters
-from mixagent.pipeline.chain.parameters import GRAPHIC_HZ, REPAIR, STEM_PLACES, Settings
+from mixagent.pipeline.chain.mixing import Levels, high_pass_pole_hz, strip_filters
+from mixagent.pipeline.chain.parameters import BUSES, GRAPHIC_HZ, REPAIR, STEM_PLACES, Settings
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
 from mixagent.pipeline.dsp.graphic import graphic_filters

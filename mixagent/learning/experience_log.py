@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.errors import MixagentError
+from mixagent.pipeline.files import write_atomically
 from mixagent.pipeline.measure.features import describe_song
 from mixagent.pipeline.types import Audio, AudioSource, FloatArray, Stems
 from mixagent.policies.base import Context
-from mixagent.policies.experience import Excerpt, Experience, ExperienceStore
+from mixagent.policies.experience import CORRECTION, Excerpt, Experience, ExperienceStore, Preference
 from mixagent.policies.promotion import weights_sha256
 from mixagent.report.model import Report
 
@@ -37,6 +39,7 @@ class Made:
         stems: of the restored song.
         song: as it came.
         master: the finished song.
+        asked: what was set by hand, and amounts other than 1, see `Experience.asked`.
     """
 
     report: Report
@@ -46,6 +49,7 @@ class Made:
     stems: Stems
     song: AudioSource
     master: AudioSource
+    asked: Mapping[str, float] = field(default_factory=dict)
 
 
 def record(made: Made, keep_audio: bool = False) -> list[str]:
@@ -63,10 +67,46 @@ def record(made: Made, keep_audio: bool = False) -> list[str]:
     try:
         store = replace(ExperienceStore.default(), patience_s=PATIENCE_S)
         verdict = _judged_before(store, made) or judged(made)
-        store.add(_experience(made, *verdict), _excerpts(made) if keep_audio else ())
+        earlier = store.of(made.report.input.sha256)
+        experience = experience_of(made, *verdict)
+        number = store.add(experience, _excerpts(made) if keep_audio else ())
+        corrected = corrected_by(replace(experience, number=number), earlier)
+        if corrected is not None:
+            store.prefer(Preference(experience.song, number, corrected.number, source=CORRECTION))
     except MixagentError as error:
         return [f"not remembered for `mixagent learn`: {error}"]
     return []
+
+
+def hand_over(made: Made, file: Path) -> list[str]:
+    """Write a master as an experience into a file, for whoever keeps experiences; as quick as it can be.
+
+    Returns:
+        Warnings, as of `record`.
+    """
+    if made.song.channels > 2:
+        return []
+    try:
+        write_atomically(file, experience_of(made, brief=True).to_bytes())
+    except MixagentError as error:
+        return [f"not remembered for `mixagent learn`: {error}"]
+    return []
+
+
+def corrected_by(version: Experience, earlier: Sequence[Experience]) -> Experience | None:
+    """The version of a song that a later one sets right by hand; None where it corrects none.
+
+    It is the last one before, if that was decided by the same policy and something else was asked for by
+    hand. Another target, reference or goal is another wish, not a correction.
+    """
+    others = [each for each in earlier if each.master != version.master and not each.origin]
+    if not others or version.context is None:
+        return None
+    last = others[-1]
+    same = (last.policy, last.policy_sha256) == (version.policy, version.policy_sha256)
+    known = last.context is not None and last.context.target == version.context.target
+    changed = dict(last.asked) != dict(version.asked) and dict(last.settings) != dict(version.settings)
+    return last if same and known and changed else None
 
 
 def _judged_before(store: ExperienceStore, made: Made) -> tuple[float | None, Mapping[str, float]] | None:
@@ -78,20 +118,30 @@ def _judged_before(store: ExperienceStore, made: Made) -> tuple[float | None, Ma
     return None
 
 
-def _experience(made: Made, blind: float | None, terms: Mapping[str, float]) -> Experience:
+def experience_of(
+    made: Made, blind: float | None = None, terms: Mapping[str, float] | None = None, brief: bool = False
+) -> Experience:
+    """A master as an experience.
+
+    Args:
+        made: the master.
+        blind, terms: what the blind reward says of it.
+        brief: without the features of song and stems, which cost a pass over each.
+    """
     report = made.report
     assert report.output is not None
     return Experience(
         song=report.input.sha256,
         master=report.output.sha256,
         name=_printable(report.input.path.replace("\\", "/").rpartition("/")[2]),
-        context=replace(made.context, features=_features(made), trial=None),
+        context=replace(made.context, features={} if brief else _features(made), bands=None, trial=None),
         settings=made.settings.changed(),
         policy=report.decision.policy,
         policy_sha256=weights_sha256(report.decision.policy),
-        terms=terms,
+        terms=terms or {},
         blind=blind,
         version=report.version,
+        asked=made.asked,
     )
 
 

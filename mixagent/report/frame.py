@@ -11,6 +11,7 @@ from markupsafe import Markup
 from mixagent.pipeline.files import write_atomically
 from mixagent.pipeline.finished.findings import FOUND
 from mixagent.report import charts, words
+from mixagent.report.goals import how_much
 
 
 @cache
@@ -32,6 +33,7 @@ def _environment() -> jinja2.Environment:
     environment.filters.update(
         number=words.number,
         clock=words.clock,
+        how_much=how_much,
         place=words.place_label,
         percent=words.percent,
         memory=words.memory_words,

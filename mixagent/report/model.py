@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.chain.edits import Edits
+from mixagent.pipeline.chain.section_settings import SectionSettings
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
 from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.io import BitDepth
@@ -436,11 +437,25 @@ class ReferenceSection:
 
 @dataclass(frozen=True, kw_only=True)
 class UnderstoodWords:
-    """Words of a goal, what they mean, and how many steps of it are asked for."""
+    """Words of a goal, what they mean, and how many steps of it are asked for.
+
+    Attributes:
+        words: of the goal.
+        means: what they were taken for.
+        steps: how much; under 0 for less.
+        scope: the mix, a stem or a section.
+        direction: `keep` where it is left as it is, `set` for figures and styles.
+        amount: the figure that was named.
+        needs_stems: whether the song is taken apart for it.
+    """
 
     words: str
     means: str
     steps: float
+    scope: str = "the mix"
+    direction: Literal["more", "less", "keep", "set"] = "more"
+    amount: str | None = None
+    needs_stems: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -471,6 +486,32 @@ class GoalSection:
     moves: tuple[GoalMove, ...]
     not_understood: tuple[str, ...]
     conflicts: tuple[tuple[str, str], ...]
+    decided: tuple[str, ...] = ()
+    corrected: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SectionRow:
+    """A section of the song.
+
+    Attributes:
+        start_s, stop_s: its stretch.
+        label: its name where that is sure, else `section B`.
+        letter: alike for sections that run alike.
+        likely: the name that is likeliest, sure or not; empty where none is.
+        confidence: of that name, 0..1.
+        lufs: loudness in the song as it came; None for silence.
+        differs: what it has by itself in the master, a clause each.
+    """
+
+    start_s: float
+    stop_s: float
+    label: str
+    letter: str
+    likely: str
+    confidence: float
+    lufs: float | None
+    differs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -542,6 +583,74 @@ class SearchSection:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RoundRow:
+    """A move of one of the conductor's agents, what its render measured, and whether it stands."""
+
+    agent: str
+    values: dict[str, float]
+    reason: str
+    concern_before: float
+    concern_after: float
+    blind: float
+    kept: bool
+    why: str
+    before: dict[str, float] = field(default_factory=dict)
+    led: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeclinedRow:
+    """A move of the conductor's to which a person said no."""
+
+    agent: str
+    values: dict[str, float]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExchangeRow:
+    """A question to a language model, its answer, and what of it was not followed."""
+
+    sent: str
+    answered: str
+    seconds: float
+    tokens: int
+    error: str
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSection:
+    """The language model that led the conductor: where it answered, what it cost, and all that was said.
+
+    `failed` says why its last answer was of no use; empty where it was.
+    """
+
+    name: str
+    host: str
+    tokens: int
+    seconds: float
+    failed: str
+    exchanges: tuple[ExchangeRow, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConductorSection:
+    """What the conductor tried: the blind reward and the voice's opinion scores before and after."""
+
+    renders: int
+    blind_before: float | None
+    blind_after: float | None
+    voice_before: dict[str, float]
+    voice_after: dict[str, float]
+    until: float | None
+    rounds: tuple[RoundRow, ...]
+    over: str
+    declined: tuple[DeclinedRow, ...] = ()
+    model: ModelSection | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ParameterRow:
     """A parameter of the chain with the value that was rendered, and why it was moved."""
 
@@ -564,6 +673,7 @@ class DecisionSection:
     amount: float
     strengths: Strengths
     search: SearchSection | None
+    conductor: ConductorSection | None = None
     parameters: tuple[ParameterRow, ...]
 
 
@@ -667,6 +777,79 @@ class RecordedMatch:
     sha256: str
 
 
+@dataclass(frozen=True)
+class RecordedPlugin:
+    """A plug-in as a replay sets it: `pipeline.plugins.inserts.Insert.settings`."""
+
+    settings: Mapping[str, Any]
+
+    def to_json(self) -> Mapping[str, Any]:
+        """The settings."""
+        return self.settings
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RecordedPlugin:
+        """The settings of a plug-in, whose map and preset are read by whom they are for.
+
+        Raises:
+            ValueError: it lacks what names it.
+        """
+        keys = ("slot", "name", "version", "sha256")
+        if not isinstance(data, Mapping) or any(not isinstance(data.get(key), str) for key in keys):
+            raise ValueError("a plug-in without slot, name, version or sha256")
+        return cls(data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginPlace:
+    """A plug-in at one place of the chain.
+
+    Attributes:
+        place, effect: what it stood in for: `vocals`, `compressor`.
+        values: of its parameters that were set, by its keys.
+        held: keys that went to the end of their range.
+        state_sha256: of all its parameters and its preset.
+        reported_latency, latency: in frames, as it says and as it was used.
+        same_twice: whether it made the same of a sound twice.
+        words: what is to be told of it, to stand behind its name.
+    """
+
+    place: str
+    effect: str
+    values: Mapping[str, Scalar]
+    held: tuple[str, ...]
+    state_sha256: str
+    reported_latency: int
+    latency: int
+    same_twice: bool
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginRow:
+    """A plug-in that stood in for effects of the chain.
+
+    Attributes:
+        slot: as it was asked for.
+        name, version, sha256: of the plug-in, the hash of its code.
+        path: of its file.
+        preset: its name; None without one.
+        preset_sha256: of the preset's state.
+        tried: the version that its map was run with; empty where it never was.
+        places: where it had something to do.
+    """
+
+    slot: str
+    name: str
+    version: str
+    sha256: str
+    path: str
+    preset: str | None
+    preset_sha256: str | None
+    tried: str
+    places: tuple[PluginPlace, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ReplaySection:
     """The decision before the amount, and every option that reaches a sample.
@@ -686,6 +869,8 @@ class ReplaySection:
     sample_rate: int | None
     seed: int
     match: RecordedMatch | None = None
+    sections: tuple[SectionSettings, ...] = ()
+    plugins: tuple[RecordedPlugin, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -708,6 +893,7 @@ class Report:
         actions: what was done, by what it did to the sound.
         restoration: the repairs of the mix and of stems that found their defect, in their order.
         repairs: what each repair of the chain did, by the parameter that switches it on.
+        sections: the sections of the song, where there are more than one.
         strips: the stems, and what was done to each; none where no stems were made.
         measures: those of the findings.
         before, after: loudness, peaks, spectrum and width; `after` is `before` where nothing was rendered.
@@ -719,6 +905,7 @@ class Report:
         stages: of the run.
         models: those in use.
         reference, goal, stems_in: None where none was given.
+        plugins: that stood in for effects.
         decision: with every parameter.
         feedback: None where the loop was left out.
         finaliser: None where nothing was rendered.
@@ -743,6 +930,7 @@ class Report:
     actions: tuple[ActionRow, ...]
     restoration: tuple[RepairRow, ...] = ()
     repairs: Mapping[str, tuple[BandGain, ...]]
+    sections: tuple[SectionRow, ...] = ()
     strips: tuple[StripRow, ...] = ()
     measures: Measures
     before: Analysis
@@ -758,6 +946,7 @@ class Report:
     reference: ReferenceSection | None
     goal: GoalSection | None
     stems_in: StemsSection | None
+    plugins: tuple[PluginRow, ...] = ()
     decision: DecisionSection
     feedback: FeedbackSection | None
     finaliser: FinaliserSection | None

@@ -11,6 +11,7 @@ from pathlib import Path
 from mixagent.pipeline.types import AudioSource
 from mixagent.report import charts, words
 from mixagent.report.actions import Answer, answers
+from mixagent.report.conducting import explained
 from mixagent.report.frame import template, write_whole
 from mixagent.report.listening import choose_excerpt, listening_rate
 from mixagent.report.measures import band_rows, measure_rows, translation_rows
@@ -89,6 +90,7 @@ def render_page(
         done=_done(report),
         graphic=_graphic(report.decision.parameters),
         strengths=words.strengths_words(report.decision.strengths),
+        conductor=None if report.decision.conductor is None else explained(report.decision.conductor),
         feedback=_feedback(report.feedback),
         translation=translation_rows([report.translation, report.translation_after]),
         platforms=_platforms(report.platforms, report.target.name),

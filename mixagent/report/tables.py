@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -24,6 +25,13 @@ from mixagent.report.terminal import (
     translation_table,
 )
 from mixagent.report.words import number, percent, property_words
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.checking import Checked
+    from mixagent.pipeline.plugins.library import Plugin, Scanned
+    from mixagent.pipeline.plugins.maps import PluginMap
+
+_MOST_WORDS = 8
 
 _ROWS = (
     ("Integrated loudness", "integrated_lufs", "LUFS"),
@@ -77,6 +85,49 @@ def models_text(models: Sequence[ModelInfo]) -> RenderableType:
             _mark(model.present),
             Text("" if model.present else model.how),
         )
+    return table
+
+
+def plugins_text(files: Sequence[Scanned], maps: Sequence[PluginMap]) -> RenderableType:
+    """The plug-ins that were found, what each can stand in for by a map, and files that did not load."""
+    table = _table("plug-in", "version", "maker", "channels", "late", "stands in for")
+    faults = []
+    for row in files:
+        if row.fault:
+            faults.append(Text(f"! {row.fault}", style="yellow"))
+        for plugin in row.plugins:
+            table.add_row(
+                plugin.name,
+                plugin.version,
+                plugin.maker,
+                " or ".join(map(str, plugin.channels)) or "none",
+                f"{plugin.latency} frames" if plugin.latency else "",
+                ", ".join(each.effect for each in maps if each.plugin.casefold() == plugin.name.casefold()),
+            )
+    return Group(table, *faults) if files else Text("No plug-ins were found.")
+
+
+def plugin_text(plugin: Plugin, maps: Sequence[PluginMap], presets: Sequence[str]) -> RenderableType:
+    """A plug-in's parameters with ranges and units, its maps and its presets."""
+    head = f"{plugin.name} {plugin.version} by {plugin.maker} ({plugin.format}), {plugin.path}"
+    table = _table("parameter", "from", "to", "default", "unit", "set by")
+    for row in plugin.parameters:
+        low, high, value = (
+            "" if number is None else f"{number:g}" for number in (row.low, row.high, row.value)
+        )
+        words = ", ".join(row.choices[:_MOST_WORDS])
+        by = [f"{each.effect}: {each.set_by(row.key)}" for each in maps if row.key in each.keys]
+        table.add_row(row.key, low or words, high, value or row.text, row.unit, "; ".join(by))
+    told = [f"{each.effect}: {'; '.join(each.about())}" for each in maps]
+    kept = [f"Presets: {', '.join(presets)}"] if presets else []
+    return Group(Text(head), table, *map(Text, (*told, *kept)))
+
+
+def checks_text(rows: Sequence[Checked]) -> RenderableType:
+    """The checks of a plug-in."""
+    table = _table("check", "holds", "found")
+    for row in rows:
+        table.add_row(row.check, _mark(row.held), row.words)
     return table
 
 

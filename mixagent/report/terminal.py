@@ -12,6 +12,8 @@ from rich.text import Text
 
 from mixagent.pipeline.chain.amounts import Strengths
 from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.report.conducting import explained_lines
+from mixagent.report.goals import section_lines
 from mixagent.report.measures import translation_rows
 from mixagent.report.model import (
     Codecs,
@@ -19,6 +21,7 @@ from mixagent.report.model import (
     PlatformRow,
     RepairRow,
     Report,
+    SectionRow,
     StageRow,
     StemsSection,
     StripRow,
@@ -62,6 +65,7 @@ def summary_text(report: Report) -> RenderableType:
         *sentences("What was wrong", summary.wrong, NOTHING_FOUND),
         *sentences("What was done", summary.done, "nothing"),
         *repair_lines(report.restoration, report.input.duration_s),
+        *_sections(report.sections),
         *_strips(report.strips),
         *_afterwards("What is left of it", summary.left),
         *_afterwards("What came with it", summary.new),
@@ -74,6 +78,13 @@ def summary_text(report: Report) -> RenderableType:
         *stages_text(report.stages),
         *(Text(f"! {line}", style="yellow") for line in report.warnings),
     )
+
+
+def explained_text(report: Report) -> RenderableType:
+    """What the conductor tried and why, and all that it said to a language model and was told."""
+    section = report.decision.conductor
+    lines = [] if section is None else explained_lines(section)
+    return Group(*sentences("The conductor", lines, "there was none: give --conductor"))
 
 
 def _project(report: Report) -> list[RenderableType]:
@@ -90,6 +101,7 @@ def planned_text(report: Report) -> RenderableType:
         *sentences("What is wrong", report.summary.wrong, NOTHING_FOUND),
         *sentences("What would be done", report.summary.done, "nothing"),
         *repair_lines(report.restoration, report.input.duration_s),
+        *_sections(report.sections),
         *_strips(report.strips),
         *_strengths(report.decision.strengths),
         *stages_text(report.stages),
@@ -113,6 +125,11 @@ def repair_lines(rows: Sequence[RepairRow], duration_s: float) -> list[Renderabl
         told = [*amount, *measured_words(row, duration_s), work_words(row)]
         lines.append(f"{repair_title(row)}: {'; '.join(told)}")
     return sentences("Repairs, measured", lines, "") if lines else []
+
+
+def _sections(rows: Sequence[SectionRow]) -> list[RenderableType]:
+    """A line for each section; none where the song is one."""
+    return sentences("Sections", section_lines(rows), "") if rows else []
 
 
 def _strips(rows: Sequence[StripRow]) -> list[RenderableType]:

@@ -1,4 +1,4 @@
-"""Who asks, and what they may: API keys, sessions of the page, and signed links."""
+"""Who asks, and what they may: API keys, and signed links."""
 
 from __future__ import annotations
 
@@ -19,26 +19,25 @@ from sqlalchemy.orm import Session
 from mixagent.service.naming import new_id
 from mixagent.service.problems import Problem
 from mixagent.service.store.database import Database, now
-from mixagent.service.store.tables import ApiKey, AuditEntry, User
+from mixagent.service.store.tables import ApiKey, User
 
 LOCAL_USER = "local"
 READ, WRITE, ADMIN = "read", "write", "admin"
 SCOPES = (READ, WRITE, ADMIN)
 """`write` includes `read`, and `admin` both."""
 
-SESSION_S = 12 * 3600.0
 _KEY_BYTES, _SECRET_BYTES = 32, 32
-_USED_EVERY_S = 60.0
 _PREFIX = "mxk_"
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks: the user, their scopes, and the key that they asked with."""
+    """Who asks: the user, their scopes, and the key or the session (its hash) that they asked with."""
 
     user: str
     scopes: tuple[str, ...]
     key: str | None = None
+    session: str | None = None
 
     def may(self, scope: str) -> bool:
         """Whether something of a scope is theirs to do."""
@@ -50,6 +49,7 @@ class Keys:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._used: dict[str, float] = {}
 
     def create(self, user: str, label: str, scopes: Sequence[str]) -> tuple[str, ApiKey]:
         """A new key of a user, who is made where there is none: the key itself, and its row."""
@@ -77,25 +77,20 @@ class Keys:
         with self._database.reading() as session:
             row = session.scalars(select(ApiKey).where(ApiKey.hash == _hash(key))).first()
         if row is None or row.revoked_at is not None:
-            raise _no_key()
-        if row.used_at is None or now() - row.used_at > _USED_EVERY_S:
-            with self._database.writing() as session:
-                used = session.get(ApiKey, row.id)
-                if used is not None:
-                    used.used_at = now()
+            raise no_key()
+        # Put down later: who reads waits for no writer.
+        self._used[row.id] = now()
         return Caller(row.user, tuple(row.scopes), row.id)
 
-    def caller_of(self, key_id: str) -> Caller:
-        """The caller that a session was opened for.
-
-        Raises:
-            Problem: the key was revoked since.
-        """
-        with self._database.reading() as session:
-            row = session.get(ApiKey, key_id)
-        if row is None or row.revoked_at is not None:
-            raise _no_key()
-        return Caller(row.user, tuple(row.scopes), row.id)
+    def flush(self) -> None:
+        """Put down when keys were used."""
+        used, self._used = self._used, {}
+        if not used:
+            return
+        used = dict(used)
+        with self._database.writing() as session:
+            for row in session.scalars(select(ApiKey).where(ApiKey.id.in_(used))):
+                row.used_at = used[row.id]
 
     def any(self) -> bool:
         """Whether there is a key that is valid."""
@@ -120,10 +115,11 @@ class Keys:
             row.revoked_at = row.revoked_at or now()
 
 
-def _no_key() -> Problem:
+def no_key() -> Problem:
+    """Whoever asks gave nothing that says who they are."""
     return Problem(
         "key",
-        "give a valid API key: Authorization: Bearer mxk_…",
+        "sign in, or give a valid API key: Authorization: Bearer mxk_…",
         headers={"WWW-Authenticate": 'Bearer realm="mixagent"'},
     )
 
@@ -133,14 +129,21 @@ def _hash(key: str) -> str:
 
 
 def ensure_user(session: Session, user: str) -> None:
-    """Have a row of a user."""
-    if session.get(User, user) is None:
+    """Have a row of a user.
+
+    Raises:
+        Problem: they are being deleted.
+    """
+    row = session.get(User, user)
+    if row is None:
         session.add(User(name=user, created_at=now(), served_at=0.0))
         session.flush()
+    elif row.removed_at is not None:
+        raise Problem("state", f"{user} is being deleted: try again in a minute")
 
 
 class Signer:
-    """Signs what is given to strangers: links and sessions, each for its purpose and until a time."""
+    """Signs what is given to strangers, each for its purpose and until a time."""
 
     def __init__(self, file: Path) -> None:
         if not file.exists():
@@ -185,12 +188,3 @@ def _coded(data: bytes) -> str:
 
 def _decoded(text: str) -> bytes:
     return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-
-
-def note(session: Session, caller: Caller, what: str, about: str, address: str) -> None:
-    """Put an action down in the audit log."""
-    session.add(
-        AuditEntry(
-            at=now(), user=caller.user, key=caller.key, what=what, about=about[:200], address=address[:200]
-        )
-    )

@@ -54,14 +54,22 @@ def _check_minutes(session: Session, job: Job, minutes: float) -> None:
         )
 
 
+def check_size(size_bytes: int, limits: Limits) -> None:
+    """Whether an upload may be of this size.
+
+    Raises:
+        Problem: it may not.
+    """
+    if size_bytes > limits.upload_bytes:
+        raise Problem("too_large", f"{_size(size_bytes)}: an upload has at most {_size(limits.upload_bytes)}")
+
+
 def check_uploads(session: Session, user: str, size_bytes: int, limits: Limits) -> None:
     """Whether one more upload of a user can be taken.
 
     Raises:
-        Problem: it is too large, or the user keeps too much.
+        Problem: the user keeps too much.
     """
-    if size_bytes > limits.upload_bytes:
-        raise Problem("too_large", f"{_size(size_bytes)}: an upload has at most {_size(limits.upload_bytes)}")
     own = select(func.count(), func.sum(Upload.bytes)).where(Upload.user == user)
     count, uploaded = session.execute(own).one()
     if count >= limits.uploads:

@@ -5,11 +5,27 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
 """Id of the request that is being answered."""
+
+JOB: ContextVar[str | None] = ContextVar("job", default=None)
+"""Id of the job that is at work."""
+
+
+@contextmanager
+def about_job(id_: str) -> Iterator[None]:
+    """Have every line of this thread name a job."""
+    token = JOB.set(id_)
+    try:
+        yield
+    finally:
+        JOB.reset(token)
+
 
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
@@ -25,9 +41,9 @@ class JsonLines(logging.Formatter):
             "where": record.name,
             "said": record.getMessage(),
         }
-        request = REQUEST.get()
-        if request is not None:
-            line["request"] = request
+        for name, found in (("request", REQUEST.get()), ("job", JOB.get())):
+            if found is not None:
+                line[name] = found
         line |= {name: value for name, value in vars(record).items() if name not in _USUAL}
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)

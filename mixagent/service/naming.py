@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from urllib.parse import quote
 
 LONGEST_NAME = 120
-_ID = re.compile(r"(upl|job|key|lnk|evt)_[a-z2-9]{24}")
+_ID = re.compile(r"(upl|job|key|lnk|evt|rat)_[a-z2-9]{24}")
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _FORBIDDEN = frozenset('<>:"/\\|?*%')
 

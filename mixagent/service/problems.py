@@ -22,6 +22,7 @@ class Code:
 CODES: Mapping[str, Code] = {
     "request": Code(400, "The request makes no sense"),
     "key": Code(401, "An API key is needed"),
+    "sign_in": Code(401, "Nobody was signed in"),
     "scope": Code(403, "The key may not do this"),
     "origin": Code(403, "The request came from another site"),
     "missing": Code(404, "There is no such thing"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Mapping
@@ -13,18 +14,25 @@ from sqlalchemy import func, select
 from mixagent.pipeline.errors import OutputError, UsageError
 from mixagent.pipeline.files import exclusive_lock
 from mixagent.service.access import LOCAL_USER, Keys, Signer, ensure_user
+from mixagent.service.accounts.audit import Audit
+from mixagent.service.accounts.openid import OpenId
+from mixagent.service.accounts.sessions import Sessions
+from mixagent.service.accounts.users import Users
 from mixagent.service.jobs.engine import Engine
 from mixagent.service.jobs.estimates import Estimates
 from mixagent.service.jobs.queue import Queue
 from mixagent.service.jobs.submit import Submitter
+from mixagent.service.learner import Learner
 from mixagent.service.limits import Rates
 from mixagent.service.metrics import Metrics
+from mixagent.service.ratings import Ratings
 from mixagent.service.settings import ServiceSettings
 from mixagent.service.store.blobs import LocalBlobs
 from mixagent.service.store.caches import Caches
 from mixagent.service.store.database import Database
 from mixagent.service.store.tables import Job
 from mixagent.service.sweeper import Sweeper
+from mixagent.service.tracing import open_traces
 from mixagent.service.uploads import Uploads
 from mixagent.service.webhooks import Webhooks
 from mixagent.service.worker.embedded import EmbeddedEngine
@@ -39,6 +47,7 @@ class Service:
     Raises:
         UsageError: another service has the folder.
         OutputError: the folder cannot be written.
+        ModelMissingError: a package for what was asked for is not installed.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -49,16 +58,25 @@ class Service:
         self.blobs = LocalBlobs(settings.blobs)
         self.caches = Caches(settings.cache)
         self.keys = Keys(self.database)
+        self.users, self.sessions = Users(self.database), Sessions(self.database)
+        self.audit = Audit(self.database)
+        self.openid = None if settings.openid is None else OpenId(settings.openid, self.database)
         self.signer = Signer(settings.data / "secret")
         self.rates = Rates(settings.limits.requests_a_second)
         self.estimates = Estimates(self.database)
         self.queue = Queue(self.database, self.blobs, settings.limits, settings.worker, self.estimates)
         self.submitter = Submitter(self.database, self.blobs, settings.limits)
         self.uploads = Uploads(settings, self.database, self.blobs, self.metrics)
-        tools = Tools(settings, self.queue, self.estimates, self.blobs, self.caches, self.metrics)
+        self.traces = open_traces(os.environ)
+        tools = Tools(
+            settings, self.queue, self.estimates, self.blobs, self.caches, self.metrics, self.traces
+        )
         self.engine: Engine = EmbeddedEngine(tools, settings.workers)
         self.webhooks = Webhooks(self.database, self.metrics, settings.private_webhooks)
         self.sweeper = Sweeper(settings, self.database, self.blobs, self.caches, self.uploads, self.metrics)
+        self.ratings = Ratings(settings, self.database, self.blobs)
+        self.learner = Learner(settings, self.database, self.ratings.hand_over)
+        self.sweeper.also(self.keys.flush, self.sessions.flush, self.audit.flush)
         self.metrics.gauges("jobs", "Jobs by state.", "state", self._jobs)
         self.metrics.gauges("disk_free_bytes", "Room on the disk.", "folder", self._free)
         with self.database.writing() as session:
@@ -70,15 +88,18 @@ class Service:
         self.engine.start()
         self.webhooks.start()
         self.sweeper.start()
+        self.learner.start()
         for task in (self.uploads.checker.warm, self.uploads.check_left, _load_options):
             threading.Thread(target=task, daemon=True, name=task.__name__).start()
 
     def stop(self) -> None:
         """Stop; jobs at work are queued again."""
+        self.learner.stop()
         self.engine.stop()
         self.webhooks.stop()
         self.sweeper.stop()
         self.uploads.checker.close()
+        self.traces.close()
         self.database.close()
         self._lock.release()
 

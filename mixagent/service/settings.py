@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 GIGABYTE = 1_000_000_000
 DAY_S = 86_400.0
@@ -81,6 +83,50 @@ class Retention:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OpenIdSettings:
+    """An OpenID provider that users may sign in by.
+
+    Attributes:
+        issuer: its address, as its tokens have it.
+        client_id: of this service there.
+        client_secret: None for a public client, which PKCE alone protects.
+        label: its name on the page.
+        new_users: whether whom it vouches for is made a user; else an admin makes them before, without a
+            password and named as the address of mail that the provider has verified.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str | None = field(default=None, repr=False)
+    label: str = "OpenID"
+    new_users: bool = False
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> OpenIdSettings | None:
+        """As `MIXAGENT_OIDC_ISSUER`, `_CLIENT_ID`, `_CLIENT_SECRET`, `_LABEL` and `_NEW_USERS` say it.
+
+        Raises:
+            ValueError: one of the first two is missing, or the issuer is read over the network in the clear.
+        """
+        named = {name: environment.get(f"MIXAGENT_OIDC_{name}", "") for name in ("ISSUER", "CLIENT_ID")}
+        if not any(named.values()):
+            return None
+        missing = [f"MIXAGENT_OIDC_{name}" for name, value in named.items() if not value]
+        if missing:
+            raise ValueError(f"{missing[0]} is missing: an OpenID provider has an issuer and a client id")
+        parts = urlsplit(named["ISSUER"])
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+            raise ValueError(f"MIXAGENT_OIDC_ISSUER={named['ISSUER']}: an issuer is https://HOST/…")
+        return cls(
+            issuer=named["ISSUER"],
+            client_id=named["CLIENT_ID"],
+            client_secret=environment.get("MIXAGENT_OIDC_CLIENT_SECRET") or None,
+            label=environment.get("MIXAGENT_OIDC_LABEL") or cls.label,
+            new_users=environment.get("MIXAGENT_OIDC_NEW_USERS", "").lower() in ("1", "true", "yes"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
     """The service as it was started.
 
@@ -91,6 +137,8 @@ class ServiceSettings:
         accounts: whether requests need an API key.
         private_webhooks: whether webhooks may go to addresses that are not public.
         origin: what the page's address begins with, where a proxy stands before the service.
+        learns: whether it learns from ratings while no job waits or runs.
+        openid: a provider that users may sign in by.
     """
 
     data: Path
@@ -100,6 +148,8 @@ class ServiceSettings:
     accounts: bool = False
     private_webhooks: bool = False
     origin: str | None = None
+    learns: bool = True
+    openid: OpenIdSettings | None = None
     limits: Limits = field(default_factory=Limits)
     worker: WorkerLimits = field(default_factory=WorkerLimits)
     retention: Retention = field(default_factory=Retention)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 from mixagent.pipeline.files import clear_leftovers
+from mixagent.service.jobs.queue import end
 from mixagent.service.metrics import Metrics
 from mixagent.service.settings import DAY_S, ServiceSettings
 from mixagent.service.store.blobs import Blobs
@@ -17,16 +20,21 @@ from mixagent.service.store.caches import Caches
 from mixagent.service.store.database import Database, now
 from mixagent.service.store.release import delete_job, named_blobs, release
 from mixagent.service.store.tables import (
+    CANCELLED,
     FINAL,
     QUEUED,
     RUNNING,
+    ApiKey,
     AuditEntry,
     Delivery,
     Idempotency,
     Job,
     JobEvent,
     JobInput,
+    SignedIn,
+    SignInTry,
     Upload,
+    User,
 )
 from mixagent.service.uploads import Uploads
 
@@ -41,6 +49,27 @@ _AT_ONCE = 200
 _CACHE_BYTES = 50_000_000_000
 _EVENTS_S = DAY_S
 _AUDIT_S = 365 * DAY_S
+_JUMP_S, _HOLD_S = 300.0, 3600.0
+
+
+class _Clock:
+    """Tells a clock that was set forward from time that passed."""
+
+    def __init__(self) -> None:
+        self._wall_s, self._steady_s = now(), time.monotonic()
+        self._held_until_s = 0.0
+
+    def settled(self) -> bool:
+        """Whether things may expire: not within the hour after a jump, in which it may be put right."""
+        wall_s, steady_s = now(), time.monotonic()
+        jump_s = (wall_s - self._wall_s) - (steady_s - self._steady_s)
+        self._wall_s, self._steady_s = wall_s, steady_s
+        if jump_s > _JUMP_S:
+            LOG.warning("the clock was set forward: nothing expires for an hour", extra={"by_s": jump_s})
+            self._held_until_s = steady_s + _HOLD_S
+        elif jump_s < -_JUMP_S:
+            self._held_until_s = 0.0
+        return steady_s >= self._held_until_s
 
 
 class Sweeper:
@@ -57,8 +86,14 @@ class Sweeper:
     ) -> None:
         self._settings, self._database, self._blobs = settings, database, blobs
         self._caches, self._uploads, self._metrics = caches, uploads, metrics
+        self._clock = _Clock()
+        self._steps = [self.sweep_rows, self.sweep_bytes, database.checkpoint]
         self._stopping, self._woken = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="sweeper", daemon=True)
+
+    def also(self, *steps: Callable[[], None]) -> None:
+        """Have more done now and then."""
+        self._steps.extend(steps)
 
     def start(self) -> None:
         """Begin to sweep."""
@@ -77,7 +112,7 @@ class Sweeper:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            for step in (self.sweep_rows, self.sweep_bytes):
+            for step in self._steps:
                 self._try(step)
             self._woken.wait(self._settings.retention.sweep_every_s)
             self._woken.clear()
@@ -89,21 +124,51 @@ class Sweeper:
             LOG.exception("a sweep failed")
 
     def sweep_rows(self) -> None:
-        """Delete rows whose time is over, and jobs that were deleted while they ran."""
-        time, kept = now(), self._settings.retention
+        """Delete rows whose time is over, removed users, and jobs that were deleted while they ran."""
         with self._database.writing() as session:
-            for upload in session.scalars(select(Upload).where(Upload.expires_at < time).limit(_AT_ONCE)):
-                self._uploads.forget(session, upload)
-            over = or_(Job.delete_asked, Job.ended_at < time - kept.jobs_s)
-            for job in session.scalars(select(Job).where(Job.state.in_(FINAL), over).limit(_AT_ONCE)):
+            asked = select(Job).where(Job.state.in_(FINAL), Job.delete_asked).limit(_AT_ONCE)
+            for job in session.scalars(asked):
                 delete_job(session, self._blobs, job)
-            session.execute(delete(Idempotency).where(Idempotency.at < time - kept.idempotency_s))
-            progress = JobEvent.kind == "progress"
-            session.execute(delete(JobEvent).where(progress, JobEvent.at < time - _EVENTS_S))
+            for user in session.scalars(select(User).where(User.removed_at.is_not(None))):
+                self._remove(session, user)
             session.execute(
                 delete(Delivery).where(Delivery.next_at.is_(None), Delivery.job.not_in(select(Job.id)))
             )
-            session.execute(delete(AuditEntry).where(AuditEntry.at < time - _AUDIT_S))
+            if self._clock.settled():
+                self._expire(session)
+
+    def _expire(self, session: Session) -> None:
+        at, kept = now(), self._settings.retention
+        for upload in session.scalars(select(Upload).where(Upload.expires_at < at).limit(_AT_ONCE)):
+            self._uploads.forget(session, upload)
+        over = select(Job).where(Job.state.in_(FINAL), Job.ended_at < at - kept.jobs_s).limit(_AT_ONCE)
+        for job in session.scalars(over):
+            delete_job(session, self._blobs, job)
+        progress = JobEvent.kind == "progress"
+        session.execute(delete(Idempotency).where(Idempotency.at < at - kept.idempotency_s))
+        session.execute(delete(JobEvent).where(progress, JobEvent.at < at - _EVENTS_S))
+        session.execute(delete(AuditEntry).where(AuditEntry.at < at - _AUDIT_S))
+        session.execute(delete(SignedIn).where(SignedIn.expires_at < at))
+        session.execute(delete(SignInTry).where(SignInTry.at < at - DAY_S))
+
+    def _remove(self, session: Session, user: User) -> None:
+        """Delete a user with all that is theirs; one of whose jobs runs still goes with the next sweep."""
+        for upload in session.scalars(select(Upload).where(Upload.user == user.name).limit(_AT_ONCE)):
+            self._uploads.forget(session, upload)
+        for job in session.scalars(select(Job).where(Job.user == user.name).limit(_AT_ONCE)):
+            if job.state == QUEUED:
+                end(session, self._blobs, job, CANCELLED)
+            if job.state == RUNNING:
+                job.cancel_asked = job.delete_asked = True
+            else:
+                delete_job(session, self._blobs, job)
+        session.flush()
+        left = [session.scalars(select(row.id).where(row.user == user.name)).first() for row in (Upload, Job)]
+        if not any(left):
+            for table in (ApiKey, Idempotency):
+                session.execute(delete(table).where(table.user == user.name))
+            session.execute(delete(SignInTry).where(SignInTry.name == user.name))
+            session.delete(user)
 
     def sweep_bytes(self) -> None:
         """Delete blobs, caches and unfinished uploads that no row names."""

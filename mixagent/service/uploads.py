@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mixagent.pipeline.files import exclusive_lock
-from mixagent.service.limits import check_room, check_uploads
+from mixagent.service.limits import check_room, check_size, check_uploads
 from mixagent.service.metrics import Metrics
 from mixagent.service.naming import new_id, safe_name
 from mixagent.service.problems import Problem
@@ -47,6 +47,7 @@ class Uploads:
         Raises:
             Problem: it would be too large, or the user or the disk has no room for it.
         """
+        check_size(size_bytes or 0, self._settings.limits)
         check_room(self._settings.incoming, size_bytes or 0, self._settings.limits)
         id_, time = new_id("upl"), now()
         with self._database.writing() as session:

@@ -186,8 +186,11 @@ def _stems_matter(job: Job) -> bool:
     of_stems = {f"{REPAIR}.{name}" for name, repair in REPAIRS.items() if repair.stems}
     if any(request.config.chain.get(name, 0.0) > 0.0 for name in of_stems):
         return True
-    by_goal = () if request.goal is None else [name for wish in request.goal.wishes for name in wish.moves]
-    if any(name.split(".", 1)[0] in STEM_PLACES for name in (*request.config.chain, *by_goal)):
+    if request.goal is not None and request.goal.wants_stems:
+        return True
+    if any(each.where in STEM_PLACES for each in request.sections):
+        return True
+    if any(name.split(".", 1)[0] in STEM_PLACES for name in request.config.chain):
         return True
     if job.policy.hears_stems:
         return True

@@ -14,6 +14,7 @@ from mixagent.pipeline.chain.amounts import dimension
 from mixagent.pipeline.chain.edits import section
 from mixagent.pipeline.chain.parameters import ParameterSpace, repair_amounts
 from mixagent.pipeline.files import scratch_folder
+from mixagent.pipeline.graph.runner import Stage
 from mixagent.pipeline.io import resample
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.restoration.table import mix_repairs
@@ -77,12 +78,8 @@ def master_song(request: Request, progress: ShowProgress | None = None) -> Itera
             if request.dry_run:
                 yield _planned(job, song, decided)
                 return
-            decided = _revised(job, song, decided)
-            stages = every_stage(song, decided)
-            after = job.run.stages(stages[:-1]).master
+            decided, stages, after = _rendered(job, song, decided)
             part = rendered_part(song, request)
-            if request.tells_strips:
-                stages.append(strips_stage(song.heard.results, decided.applied, part))
             warnings, results = measured_export(decided.request, after, job.run, stages)
             # Against the song as it came: the residual also holds what restoration took out.
             parts = all_parts(Stems(song.heard.song, song.heard.stems.parts))
@@ -137,6 +134,35 @@ def _untouched(job: Job) -> Mastered:
     return Mastered(report, song, after)
 
 
+_Rendered = tuple[Decided, list[Stage], AudioSource]
+
+
+def _rendered(job: Job, song: AnalysedSong, decided: Decided) -> _Rendered:
+    """What is done with the song in the end, all stages of it, and the master.
+
+    A plug-in that fails gives its place to the chain's own effect.
+    """
+
+    def once(decided: Decided) -> _Rendered:
+        decided = _revised(job, song, decided)
+        stages = every_stage(song, decided)
+        after = job.run.stages(stages[:-1]).master
+        if decided.request.tells_strips:
+            part, inserts = rendered_part(song, decided.request), decided.request.inserts
+            strips = strips_stage(song.heard.results, decided.applied, part, inserts)
+            if inserts:
+                # Here, where a plug-in may still fail.
+                job.run.stages([*song.hearing, strips])
+            stages.append(strips)
+        return decided, stages, after
+
+    if not decided.request.inserts:
+        return once(decided)
+    from mixagent.session.plugins import rendered_with_plugins
+
+    return rendered_with_plugins(once, decided)
+
+
 def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
     """What the feedback loop makes of the decision; unchanged where it may render once, or a part."""
     request = decided.request
@@ -151,7 +177,7 @@ def _revised(job: Job, song: AnalysedSong, decided: Decided) -> Decided:
         aims=decided.guidance.steered(
             request.target_of(song.heard.song.channels), decided.applied, song.context.measures
         ),
-        held={*request.config.chain, *idle},
+        held={*request.config.chain, *idle, *decided.guidance.kept(space)},
         stages=lambda decision: every_stage(song, replace(decided, decision=decision)),
         edits=request.edits,
         rate=request.sample_rate,
@@ -169,21 +195,32 @@ def _remembered(
     after: AudioSource,
 ) -> list[str]:
     """The master put down as an experience, where that is wanted; warnings for the user."""
-    remembered = decided.request.config.experience
-    if not remembered.remember or decided.request.preview_s is not None or not decided.request.outputs:
+    request = decided.request
+    remembered = request.config.experience
+    wanted = remembered.remember or remembered.file
+    if not wanted or request.preview_s is not None or not request.outputs:
         return []
     from mixagent.learning import experience_log
 
-    features = song.context.features
-    if not features and before.channels <= 2:
+    made = experience_log.Made(
+        report, song.context, song.context.features, decided.applied, song.heard.stems, before, after,
+        asked_by_hand(request),
+    )  # fmt: skip
+    if remembered.file:
+        return experience_log.hand_over(made, Path(remembered.file))
+    if not made.features and before.channels <= 2:
         # By a stage, so that another target finds them.
         stages = [*song.hearing, describing_stage([repair.name for repair in mix_repairs()])]
         described = job.run.stages(stages)["features"].values
-        features = {"mix": np.array(described["features"], np.float32)}
-    made = experience_log.Made(
-        report, song.context, features, decided.applied, song.heard.stems, before, after
-    )
+        made = replace(made, features={"mix": np.array(described["features"], np.float32)})
     return experience_log.record(made, remembered.keep_audio)
+
+
+def asked_by_hand(request: Request) -> dict[str, float]:
+    """What was set by hand, by parameter, and amounts other than 1 (`amount`, `amount.eq`)."""
+    amounts = {f"amount.{name}": value for name, value in request.strengths.weakened().items()}
+    whole = {} if request.amount == 1.0 else {"amount": request.amount}
+    return {**request.config.chain, **whole, **amounts}
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,8 @@ def stages_of(song: AnalysedSong, decided: Decided) -> list[Stage]:
         matching=None
         if matchering is None
         else matching_stage(matchering, request.amount * request.strengths.eq),
+        sections=decided.applied_sections,
+        inserts=request.inserts,
     )
     return rendering_stages(song.heard.results, rendering)
 

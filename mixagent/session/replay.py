@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mixagent import __version__
-from mixagent.pipeline.chain.parameters import REPAIR, ParameterSpace, repair_amounts
+from mixagent.pipeline.chain.parameters import REPAIR, STEM_NAMES, ParameterSpace, repair_amounts
+from mixagent.pipeline.chain.section_settings import MASTER, SectionSettings
 from mixagent.pipeline.errors import InputError, UsageError, option, reason
 from mixagent.pipeline.finaliser.codecs import CodecPlan
 from mixagent.pipeline.finaliser.targets import check_target
@@ -22,7 +24,15 @@ from mixagent.pipeline.restoration.table import REPAIRS
 from mixagent.pipeline.separation import choose_separator
 from mixagent.pipeline.types import ShowProgress
 from mixagent.policies.base import Recorded
-from mixagent.report.model import READABLE, SCHEMA, RecordedMaster, RecordedMatch, ReplayReport
+from mixagent.report.model import (
+    READABLE,
+    SCHEMA,
+    RecordedMaster,
+    RecordedMatch,
+    RecordedPlugin,
+    ReplayReport,
+    Report,
+)
 from mixagent.session.master import master_song
 from mixagent.session.request import SAMPLE_RATES_HZ, Request
 from mixagent.session.stems_in import check_stems, recorded_stems
@@ -34,6 +44,9 @@ from mixagent.settings import (
     check_pipeline,
     load_config,
 )
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Insert
 
 _SWITCHED = ("offset", "declick", "declip", "denoise")
 
@@ -74,7 +87,21 @@ def replay_report(
     made = new.output
     assert made is not None
     same = {row.sha256 for row in new.outputs} <= masters
-    return ReplayReport(output=made, identical=same, verdict=_verdict(report.version, made.path, same))
+    verdict = _verdict(report.version, made.path, same)
+    if not same and report.replay.plugins:
+        verdict = f"{verdict}{_plugin_words(report, new)}"
+    return ReplayReport(output=made, identical=same, verdict=verdict)
+
+
+def _plugin_words(report: RecordedMaster, new: Report) -> str:
+    """What is to be said of the plug-ins of a replay that came out otherwise."""
+    from mixagent.session.plugins import changed_plugins
+
+    recorded = [plugin.settings for plugin in report.replay.plugins]
+    words = changed_plugins(recorded, [plugin.settings for plugin in new.replay.plugins])
+    moving = {row.name for row in new.plugins if not all(place.same_twice for place in row.places)}
+    words += [f"{name} does not make the same of a sound twice" for name in sorted(moving)]
+    return "".join(f"; {said}" for said in words)
 
 
 def _check_own(report: Path, request: Request, masters: set[str]) -> None:
@@ -165,6 +192,7 @@ def _recorded(report: RecordedMaster, output: Path | None, song: Path | None, st
         sample_rate=replayed.sample_rate,
         seed=replayed.seed,
         matchering=_recorded_reference(replayed.match),
+        sections=_recorded_sections(replayed.sections),
         config=Config(
             pipeline,
             PolicyConfig(policy),
@@ -172,9 +200,26 @@ def _recorded(report: RecordedMaster, output: Path | None, song: Path | None, st
             amounts,
         ),
         policy=Recorded(policy, replayed.settings, replayed.reasons),
+        inserts=_recorded_plugins(replayed.plugins),
     )
     _check(request, replayed.settings)
     return request
+
+
+def _recorded_sections(sections: Sequence[SectionSettings]) -> tuple[SectionSettings, ...]:
+    """What stretches of the song have by themselves.
+
+    Raises:
+        ValueError: a stretch or a value that no master has.
+    """
+    space = ParameterSpace.for_stems(STEM_NAMES)
+    for each in sections:
+        figures = (each.start_s, each.stop_s, each.gain_db, *each.values.values())
+        if not all(map(math.isfinite, figures)) or not 0 <= each.start_s < each.stop_s:
+            raise ValueError("a section's settings are out of range")
+        if each.bounded(space) != each or each.where not in (MASTER, *STEM_NAMES):
+            raise ValueError("a section's settings are out of range")
+    return tuple(sections)
 
 
 def _recorded_repairs(pipeline: dict[str, Any], settings: Mapping[str, float]) -> dict[str, float]:
@@ -187,6 +232,15 @@ def _recorded_repairs(pipeline: dict[str, Any], settings: Mapping[str, float]) -
     with_amounts = repair_amounts(settings)
     left_out = (name for name in REPAIRS if name not in with_amounts and not switched.get(name, False))
     return {f"{REPAIR}.{name}": 0.0 for name in left_out}
+
+
+def _recorded_plugins(recorded: Sequence[RecordedPlugin]) -> tuple[Insert, ...]:
+    """The plug-ins that stood in the chain, which must be here."""
+    if not recorded:
+        return ()
+    from mixagent.session.plugins import recorded_inserts
+
+    return recorded_inserts([plugin.settings for plugin in recorded])
 
 
 def _recorded_reference(match: RecordedMatch | None) -> Path | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mixagent.conductor.state import Move
 from mixagent.daw.project import ProjectRequest
 from mixagent.pipeline.chain.amounts import ALL, Strengths
 from mixagent.pipeline.chain.edits import NO_EDITS, Edits
 from mixagent.pipeline.chain.parameters import repair_amounts
+from mixagent.pipeline.chain.section_settings import SectionSettings
 from mixagent.pipeline.errors import UsageError, option
 from mixagent.pipeline.finaliser.codecs import CodecPlan, planned
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
@@ -24,9 +27,57 @@ from mixagent.session.stems_in import StemsIn, title_of
 from mixagent.settings import Config, load_config
 from mixagent.song_files import beside
 
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Insert
+
 LOSSY = (".mp3", ".ogg")
 SAMPLE_RATES_HZ = (44_100, 48_000, 96_000)
 """The rates that a master may be asked for."""
+
+
+@dataclass(frozen=True)
+class Leading:
+    """A language model that leads the conductor after its planner; its key stays in the environment.
+
+    Attributes:
+        url: of an OpenAI-compatible endpoint.
+        name: of the model there.
+        renders: the most after the planner's.
+        requests, tokens: the most of all questions and answers.
+        seconds: the most for one answer.
+        total_seconds: the most for all.
+    """
+
+    url: str
+    name: str
+    renders: int = 4
+    requests: int = 6
+    tokens: int = 60_000
+    seconds: float = 60.0
+    total_seconds: float = 180.0
+
+
+@dataclass(frozen=True)
+class Conducting:
+    """What is asked of the conductor.
+
+    Attributes:
+        renders: the most that it makes of the loudest parts.
+        until: the opinion score of the voice, 1 to 5, at which it need go no further; None for none.
+        judge: the user's own judge of the voice, beside those that are here; None for none.
+        model: who leads after the planner; None for nobody.
+        ask: whether a move may be rendered; None where nobody is asked.
+        runner: `own` or `langgraph`.
+        checkpoints: LangGraph's SQLite file; None for none.
+    """
+
+    renders: int = 12
+    until: float | None = None
+    judge: Path | None = None
+    model: Leading | None = None
+    ask: Callable[[Move], bool] | None = None
+    runner: str = "own"
+    checkpoints: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +100,7 @@ class Request:
         use_cache: whether finished stages are taken from the user's cache and left there.
         policy: stands in for the configured one, as in a replay.
         search: renders that try to better what the policy decides; 0 takes it as it is.
+        conductor: agents that hear renders and move what was decided; None for none.
         stems_in: the user's own stems.
         strengths: scale the amount once more in each dimension.
         edits: of the song's ends.
@@ -60,10 +112,12 @@ class Request:
         goal: the same in words.
         target_named: keeps the goal from moving the target's loudness.
         matchering: the song that matchering listened to before, in a replay.
+        sections: what holds in stretches of the song beside the settings, in a replay.
         dry_run: decide, and render and write nothing.
         preview_s: render the loudest part of this length alone, at the level that it has in the master.
         dual_mono: whether the loudness of a song of one channel is counted as of two.
         tells_strips: whether what became of each stem is measured, for somebody who is to see it.
+        inserts: plug-ins that stand in for effects of the chain.
 
     Raises:
         UsageError: neither a song nor stems, a balance for stems of a song that has one, two outputs in
@@ -84,6 +138,7 @@ class Request:
     use_cache: bool = True
     policy: Policy | None = None
     search: int = 0
+    conductor: Conducting | None = None
     stems_in: StemsIn | None = None
     strengths: Strengths = ALL
     edits: Edits = NO_EDITS
@@ -94,10 +149,12 @@ class Request:
     goal: Goal | None = None
     target_named: bool = True
     matchering: Path | None = None
+    sections: tuple[SectionSettings, ...] = ()
     dry_run: bool = False
     preview_s: float | None = None
     dual_mono: bool = False
     tells_strips: bool = False
+    inserts: tuple[Insert, ...] = ()
 
     def __post_init__(self) -> None:
         if self.song is None and self.stems_in is None:
@@ -118,6 +175,7 @@ class Request:
         """At amount 0 nothing is decided, so nothing can be asked of what would be."""
         given_back = f"{option('amount', 0)} gives the song back as it is"
         ungranted = [*self.strengths.weakened(), *(name.removesuffix("_s") for name in self.edits.asked)]
+        ungranted += ["plugins"] * bool(self.inserts)
         ungranted += ["dry_run"] * self.dry_run + ["preview"] * (self.preview_s is not None)
         if ungranted:
             raise UsageError(f"{given_back}: leave out {option(ungranted[0])}", field="amount")
@@ -130,6 +188,11 @@ class Request:
         if self.search:
             raise UsageError(
                 f"{given_back}, so there is nothing to search: leave out {option('search')}", field="search"
+            )
+        if self.conductor is not None:
+            raise UsageError(
+                f"{given_back}, so there is nothing to conduct: leave out {option('conductor')}",
+                field="conductor",
             )
 
     def _check_preview(self, length_s: float) -> None:

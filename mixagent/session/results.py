@@ -12,6 +12,7 @@ from mixagent.pipeline.finished.measures import SongMeasures
 from mixagent.pipeline.graph.runner import Result
 from mixagent.pipeline.io import FileInfo
 from mixagent.pipeline.measure.analysis import Analysis
+from mixagent.pipeline.measure.song_sections import SongSection
 from mixagent.pipeline.restoration.table import REPAIRS, Repair, mix_repairs
 from mixagent.pipeline.types import AudioSource, Combination, DiskAudio
 from mixagent.report.model import CodecRenderRow, FinaliserRender, TranslationRow
@@ -208,6 +209,12 @@ class Results(Mapping[str, Result]):
             if self.changed(stage):
                 steps.append((name, self[stage].audio("audio"), float(self[stage].values["amount"])))
         return steps
+
+    @property
+    def sections(self) -> tuple[SongSection, ...]:
+        """The sections of the song; none where they were not asked for."""
+        rows = self["sections"].values["sections"] if "sections" in self else ()
+        return tuple(SongSection.from_json(row) for row in rows)
 
     @property
     def stem_source(self) -> Result:

@@ -28,6 +28,7 @@ from mixagent.pipeline.chain.parameters import (
     Settings,
     repair_amounts,
 )
+from mixagent.pipeline.chain.section_settings import SectionSettings
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis, diagnose
 from mixagent.pipeline.figures import finite_or_none
 from mixagent.pipeline.finaliser.targets import LoudnessTarget
@@ -58,6 +59,7 @@ from mixagent.session.separators import separator_named
 if TYPE_CHECKING:
     from mixagent.pipeline.finaliser.codecs import CodecPlan, CodecRender
     from mixagent.pipeline.finaliser.prediction import SourceMeasures
+    from mixagent.pipeline.plugins.inserts import Insert, Inserts
     from mixagent.pipeline.separation import Separator
 
 
@@ -154,7 +156,7 @@ def hearing_stages(
         Stage(f"hear {name}", hear_stem, needs, {"stem": name, "features": features}) for name in stem_names
     ]
     heard = Stage("hear mix", hear_repaired, (*HEARD_FIRST, *repaired))
-    return [*decoding, ANALYSING, *repairs, heard, stem_source, *of_stems, *described, *stems]
+    return [*decoding, ANALYSING, SECTIONING, *repairs, heard, stem_source, *of_stems, *described, *stems]
 
 
 def repairing_stages(without: Collection[str] = (), extender: str = EMBEDDED) -> list[Stage]:
@@ -234,6 +236,8 @@ class Rendering:
         codecs: that the master is checked with, and that its ceiling holds through.
         part: of the song that is rendered; None for all of it.
         matching: the stage `match` in which matchering brings the mix towards a reference, where it does.
+        sections: what holds in stretches of the song beside the settings.
+        inserts: plug-ins that stand in for effects.
     """
 
     settings: Settings
@@ -243,6 +247,8 @@ class Rendering:
     codecs: CodecPlan
     part: Span | None = None
     matching: Stage | None = None
+    sections: tuple[SectionSettings, ...] = ()
+    inserts: tuple[Insert, ...] = ()
 
 
 def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
@@ -253,12 +259,15 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
         rendering: what is rendered.
     """
     settings = rendering.settings
-    mixing = {
+    mixing: dict[str, Any] = {
         "settings": settings.changed(),
         "rate": rendering.rate,
         "edits": asdict(rendering.edits),
         "part": rendering.part,
+        **inserted(rendering.inserts),
     }
+    if rendering.sections:
+        mixing["sections"] = [asdict(each) for each in rendering.sections]
     finaliser = {
         "settings": {
             name: value
@@ -272,7 +281,7 @@ def rendering_stages(heard: Iterable[str], rendering: Rendering) -> list[Stage]:
     repairs = {name: settings[name] for name in REPAIR_PARAMETERS if name in settings.changed()}
     repaired = tuple(repair.name for repair in mix_repairs() if repair.name in set(heard))
     restoring = restored_stage(heard, repair_amounts(settings.changed()))
-    stages = [Stage("mix", mix, tuple(heard), mixing)]
+    stages = [Stage("mix", mix, tuple(heard), mixing, given=placed(rendering.inserts))]
     if rendering.matching is not None:
         stages.append(rendering.matching)
     mixed = tuple(stage.name for stage in stages)
@@ -350,6 +359,18 @@ def analyse_song(context: StageContext) -> dict[str, Any]:
 
 ANALYSING = Stage("analyse", analyse_song, ("decode",))
 """Measures, diagnosis and translation of the decoded song."""
+
+
+def hear_sections(context: StageContext) -> dict[str, Any]:
+    """The sections of the song as it came."""
+    from mixagent.pipeline.measure.song_sections import find_sections
+
+    found = find_sections(context.inputs["decode"].audio("audio"), context.progress)
+    return {"sections": [each.to_json() for each in found]}
+
+
+SECTIONING = Stage("sections", hear_sections, ("decode",))
+"""Intro, verse, chorus and the like."""
 
 
 def measure_master(context: StageContext) -> dict[str, Any]:
@@ -471,6 +492,26 @@ def describing_stage(repairs: Sequence[str]) -> Stage:
     return Stage("features", song_features, ("decode", *repairs))
 
 
+def inserted(inserts: Sequence[Insert]) -> dict[str, Any]:
+    """What a stage's result depends on of plug-ins; nothing, not even a key, where there are none."""
+    return {"plugins": [insert.settings() for insert in inserts]} if inserts else {}
+
+
+def placed(inserts: Sequence[Insert]) -> dict[str, Any]:
+    """Where the plug-ins of `inserted` lie."""
+    return {"plugins": [insert.placed() for insert in inserts]} if inserts else {}
+
+
+def inserts_of(context: StageContext) -> Inserts | None:
+    """The plug-ins that a stage was given; None without any."""
+    if "plugins" not in context.settings:
+        return None
+    from mixagent.pipeline.plugins.inserts import Insert, Inserts
+
+    rows = zip(context.settings["plugins"], context.given["plugins"], strict=True)
+    return Inserts([Insert.from_settings(settings, **given) for settings, given in rows])
+
+
 def mix(context: StageContext) -> dict[str, Any]:
     """Mix and master chain."""
     from mixagent.pipeline.render import mixed
@@ -479,7 +520,9 @@ def mix(context: StageContext) -> dict[str, Any]:
     stems = restored_stems(Results(context.inputs), repair_amounts(wanted["settings"]))
     if wanted["part"] is not None:
         stems = stems_part(stems, Span(*wanted["part"]))
+    begins_s = 0.0 if wanted["part"] is None else Span(*wanted["part"]).start_s
     settings = ParameterSpace.for_stems(tuple(stems.parts)).settings(wanted["settings"])
+    inserts = inserts_of(context)
     audio, span = mixed(
         stems,
         settings,
@@ -487,10 +530,13 @@ def mix(context: StageContext) -> dict[str, Any]:
         wanted["rate"],
         Edits(**wanted["edits"]),
         progress=context.progress,
+        sections=[SectionSettings(**each).later(-begins_s) for each in wanted.get("sections", ())],
+        inserts=inserts,
     )
     if wanted["part"] is not None:
         span = Span(*wanted["part"])
-    return {"audio": _kept(audio, context.directory), "span_s": span}
+    played = {} if inserts is None else {"plugins": [row.to_json() for row in inserts.played]}
+    return {"audio": _kept(audio, context.directory), "span_s": span, **played}
 
 
 def stems_part(stems: Stems, part: Span) -> Stems:

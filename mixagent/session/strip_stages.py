@@ -6,9 +6,9 @@ It reads the stems once more through their strips, so it runs only where somebod
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mixagent.pipeline.chain.edits import Span, section
 from mixagent.pipeline.chain.mixing import is_active, strip_blocks
@@ -18,7 +18,10 @@ from mixagent.pipeline.graph.runner import Stage, StageContext, audio_reference
 from mixagent.pipeline.types import AudioSource, Combination, DiskAudio, Stems, blocks, spool
 from mixagent.report.listening import choose_excerpt
 from mixagent.session.results import Results
-from mixagent.session.stages import restored_stems, stems_part
+from mixagent.session.stages import inserted, inserts_of, placed, restored_stems, stems_part
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Insert
 
 PASSAGE_S = 45.0
 """Longest passage of the stems that the page embeds, where these are no more than `_FILES`."""
@@ -27,19 +30,23 @@ _FILES = 8
 _SHORTEST_S = 8.0
 
 
-def strips_stage(heard: Iterable[str], settings: Settings, part: Span | None) -> Stage:
+def strips_stage(
+    heard: Iterable[str], settings: Settings, part: Span | None, inserts: Sequence[Insert] = ()
+) -> Stage:
     """What the strips made of the stems.
 
     Args:
         heard: names of the hearing stages.
         settings: that are rendered.
         part: of the song that is rendered; None for all of it.
+        inserts: plug-ins that stand in for effects.
     """
     changed = {
         name: value for name, value in settings.changed().items() if settings.space[name].where in STEM_PLACES
     }
-    wanted = {"settings": changed, "amounts": repair_amounts(settings.changed()), "part": part}
-    return Stage("strips", measure_strips, tuple(heard), wanted)
+    amounts = repair_amounts(settings.changed())
+    wanted = {"settings": changed, "amounts": amounts, "part": part, **inserted(inserts)}
+    return Stage("strips", measure_strips, tuple(heard), wanted, given=placed(inserts))
 
 
 def measure_strips(context: StageContext) -> dict[str, Any] | None:
@@ -73,10 +80,12 @@ def measure_strips(context: StageContext) -> dict[str, Any] | None:
 def _through_strips(context: StageContext, stems: Stems, settings: Settings) -> dict[str, DiskAudio]:
     """The stems that a strip or bus works on, behind it, on disk."""
     active = [name for name in stems.parts if is_active(settings, name)]
+    inserts = inserts_of(context)
     made = {}
     for done, name in enumerate(active, 1):
         to = context.directory / f"{name}.whole.f32"
-        made[name] = spool(strip_blocks(stems, name, settings), to, stems.mix.rate, stems.mix.channels)
+        strip = strip_blocks(stems, name, settings, inserts=inserts)
+        made[name] = spool(strip, to, stems.mix.rate, stems.mix.channels)
         context.progress(0.2 + 0.4 * done / len(active))
     return made
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mixagent.pipeline.graph.runner import Run
-from mixagent.session import feedback, reference_stages, search, stages, stems_stages, strip_stages
+from mixagent.session import (
+    conducting,
+    feedback,
+    reference_stages,
+    search,
+    stages,
+    stems_stages,
+    strip_stages,
+)
 
 STAGES: Mapping[str, Run] = {
     "decode": stages.decode_song,
@@ -13,6 +21,7 @@ STAGES: Mapping[str, Run] = {
     "place": stems_stages.place_tracks,
     "sum": stems_stages.sum_of_tracks,
     "analyse": stages.analyse_song,
+    "sections": stages.hear_sections,
     "repair": stages.repair_song,
     "hear repaired": stages.hear_repaired,
     "repair stem": stages.repair_stem,
@@ -22,6 +31,7 @@ STAGES: Mapping[str, Run] = {
     "hear": stages.hear_stem,
     "reference": reference_stages.listen_to_reference,
     "search": search.search_settings,
+    "conduct": conducting.conduct_settings,
     "mix": stages.mix,
     "match": reference_stages.match_reference,
     "level": stages.level,

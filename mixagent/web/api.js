@@ -23,8 +23,8 @@ async function problemOf(answer) {
   return new Problem({ ...body, status: answer.status }, after > 0 ? after : null);
 }
 
-/** The answer of the service, which is a success. */
-export async function ask(path, { json, ...options } = {}) {
+/** The answer of the service, which is a success. `isOwn`: a 401 says no more than that what was sent is wrong. */
+export async function ask(path, { json, isOwn = false, ...options } = {}) {
   const headers = { Accept: "application/json", ...options.headers };
   if (json !== undefined) headers["Content-Type"] = "application/json";
   let answer;
@@ -38,7 +38,7 @@ export async function ask(path, { json, ...options } = {}) {
   }
   if (answer.ok) return answer;
   const problem = await problemOf(answer);
-  if (problem.status === 401) for (const call of listeners) call();
+  if (problem.status === 401 && !isOwn) for (const call of listeners) call();
   throw problem;
 }
 

@@ -10,6 +10,7 @@ import { goTo, route } from "./route.js";
 import { useStore } from "./store.js";
 import { texts } from "./texts.js";
 import { html, render, useEffect, useState } from "./vendor/preact.js";
+import { Account } from "./views/account.js";
 import { Desk } from "./views/desk.js";
 import { filesOf } from "./views/drop.js";
 import { History } from "./views/history.js";
@@ -33,7 +34,7 @@ function App() {
   useEffect(() => { document.title = texts.title(PAGES.find(([path]) => path === page)?.[1]); }, [page]);
   return html`<a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>${texts.nav.skip}</a>
     <${Header} page=${page ?? ""} />
-    <main id="main" tabindex="-1">${isAsked ? html`<${SignIn} onDone=${load} />` : problem ? html`<${Lost} again=${load} />` : about && html`<${View} page=${page} id=${id} about=${about} />`}</main>
+    <main id="main" tabindex="-1">${isAsked ? html`<${SignIn} failed=${page === "sign-in" ? id : null} onDone=${() => { if (page === "sign-in") goTo(""); load(); }} />` : problem ? html`<${Lost} again=${load} />` : about && html`<${View} page=${page} id=${id} about=${about} />`}</main>
     <${Footer} about=${about} />
     <p class="sr" id="said" role="status" aria-live="polite"></p>
     <${Catch} isStems=${page === "stems"} isOff=${!about || isAsked} />`;
@@ -43,6 +44,7 @@ function View({ page, id, about }) {
   if (page === "jobs" && id) return html`<${JobPage} key=${id} id=${id} about=${about} />`;
   if (page === "stems") return html`<${Stems} about=${about} />`;
   if (page === "history") return html`<${History} />`;
+  if (page === "account" && about.accounts) return html`<${Account} about=${about} />`;
   return html`<${Desk} about=${about} />`;
 }
 
@@ -73,7 +75,7 @@ function Theme() {
     <select value=${chosen} onChange=${(event) => pick(event.target.value)}>${THEMES.map((name) => html`<option value=${name}>${texts.theme[name]}</option>`)}</select></label>`;
 }
 
-const Footer = ({ about }) => html`<footer>${about && html`<p>${about.accounts ? html`${texts.footer.signedIn(about.user)} <button type="button" class="quiet" onClick=${signOut}>${texts.footer.signOut}</button>` : texts.footer.local}</p>
+const Footer = ({ about }) => html`<footer>${about && html`<p>${about.accounts ? html`${texts.footer.signedIn(about.user)} <a class="quiet" href="#/account">${texts.footer.account}</a> <button type="button" class="quiet" onClick=${signOut}>${texts.footer.signOut}</button>` : texts.footer.local}</p>
   <p>${texts.footer.version(about.engine_name, about.engine_version)}</p>`}</footer>`;
 
 const signOut = () => remove("/v1/session").then(() => location.reload());

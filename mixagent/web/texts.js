@@ -9,6 +9,7 @@ export const texts = {
   footer: {
     local: "Runs on this computer. There are no accounts: whoever uses this computer sees these songs, and no song leaves it.",
     signedIn: (user) => `Signed in as ${user}.`,
+    account: "Account",
     signOut: "Sign out",
     version: (name, version) => `${name} ${version}`,
   },
@@ -28,9 +29,40 @@ export const texts = {
 
   signIn: {
     title: "Who are you?",
-    lead: "This service is used by several people. Give the API key that you got from whoever runs it; it stays in this browser until you sign out.",
+    lead: "This service is used by several people. Each of them has songs of their own.",
+    leadKey: "Give the API key that you got from whoever runs this service.",
+    name: "Name",
+    password: "Password",
     key: "API key",
     go: "Sign in",
+    openid: (label) => `Sign in with ${label}`,
+    instead: { key: "Use an API key instead", password: "Use a name and a password instead" },
+    wrong: "The name or the password is wrong.",
+    wrongKey: "This key is not valid.",
+    later: (minutes) => `Too many wrong passwords. Try again in ${minutes === 1 ? "a minute" : `${minutes} minutes`}.`,
+    failed: {
+      scope: "Nobody here is known by that account. Ask whoever runs this service.",
+      missing: "That took too long, or the browser kept no cookie. Try again.",
+      expired: "That took too long. Try again.",
+      busy: "The provider does not answer. Try again later.",
+      other: "The provider signed nobody in. Try again.",
+    },
+  },
+
+  account: {
+    title: (user) => `Account of ${user}`,
+    password: "Change the password",
+    old: "Current password",
+    new: "New password",
+    rules: "At least 10 characters. Several words are easy to keep in mind.",
+    wrong: "The current password is wrong.",
+    change: "Change password",
+    changed: "The password was changed. You were signed out everywhere else.",
+    sessions: "Where you are signed in",
+    ways: { password: "with the password", key: "with an API key", openid: "by a provider" },
+    session: (way, address, time) => `${time}, ${way}, from ${address}`,
+    here: "(here)",
+    everywhere: "Sign out everywhere",
   },
 
   drop: {
@@ -126,7 +158,9 @@ export const texts = {
     goalNothing: "What it should be like: brighter, more bass, punchy, “aggressive EDM”…",
     goalUnknown: (words) => `not understood: “${words}”`,
     goalMeant: (words, meant) => `not understood: “${words}” (do you mean “${meant}”?)`,
-    goalConflict: (more, less) => `“${more}” against “${less}”: neither is done`,
+    goalConflict: (more, less, decided) => `“${more}” against “${less}”: ${decided}`,
+    goalReadAs: (words, meant) => `“${words}” read as “${meant}”`,
+    goalRemove: (words) => `Leave out: ${words}`,
     goalGenre: (words) => `towards ${words}`,
     try: ["warm", "brighter", "more bass", "wide", "punchy", "less harsh"],
     tryLabel: "Add to the goal",
@@ -244,6 +278,20 @@ export const texts = {
     songs: "Songs",
     gone: "Not here any more",
     album: (n) => `Album of ${songs(n)}`,
+  },
+
+  rating: {
+    title: "Better or worse?",
+    lead: "What you say is kept on this service and learnt from: the mix and the master come nearer to your taste, as far as that harms no other song. Press again to take it back.",
+    original: "the original",
+    against: (version, other) => `${version} against ${other}`,
+    better: "Better",
+    worse: "Worse",
+    note: "Why? (optional)",
+    noted: (about, verdict) => `${about}: ${verdict}. Noted.`,
+    noteKept: "Noted.",
+    takenBack: "Taken back.",
+    correction: "You set this version right by hand and took it, so it counts as better.",
   },
 
   blind: {

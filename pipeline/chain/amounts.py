@@ -21,14 +21,14 @@ _NAMES: tuple[tuple[Dimension, str], ...] = (
     ("width", r"(reverb|delay)\."),
     ("saturation", r"clipper\.|.*\.(sat|drive)"),
     ("restore", r"repair\.|.*\.(resonance_cut|gap_fill|blink_fill|extend)"),
-    ("width", r".*\.(width|pan|balance|mono_below|reverb_send|delay_send)"),
+    ("width", r".*\.(width|pan|balance|mono_below|reverb_send|delay_send|align|invert)"),
     ("dynamics", r".*\.(comp|transient|expand|gain|ride)_"),
     ("eq", r".*\.(eq|bell|low_mid_cut|shimmer_cut|high_pass|low_shelf|presence|air|linear_phase)"),
 )
 """The beginnings of each dimension's parameter names; the first that fits counts.
 
-A dynamic equaliser is an equaliser. Levels of stems and buses are of dynamics, the rooms that they are
-placed in are of width.
+A dynamic equaliser is an equaliser. Levels of stems and buses are of dynamics; the rooms that they are
+placed in, and when they play, are of width.
 """
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from mixagent.pipeline.chain.bands import (
     measure_bands,
     multiband,
 )
-from mixagent.pipeline.chain.mixing import compressors, dynamic_cuts, sections_of, transient_shapers
+from mixagent.pipeline.chain.mixing import compressors, place_cuts, sections_of, transient_shapers
 from mixagent.pipeline.chain.parameters import (
     ADVANCED_PLACES,
     BELLS,
@@ -40,6 +41,9 @@ from mixagent.pipeline.measure.highs import Highs
 from mixagent.pipeline.restoration.blinks import BlinkFiller
 from mixagent.pipeline.restoration.spectral_holes import SpectralHoleFiller, SpectralHoles
 from mixagent.pipeline.types import AudioSource, Float64Array
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Inserts
 
 _NO_EXTENSION_HZ = 22050.0
 """The neutral value of `master.extend_from_hz`."""
@@ -81,6 +85,7 @@ class Chain:
         highs: where the highs of the mix end, for `extend_from_hz`; taken at its word without them.
         blinks: the bands of the mix that blink, for `blink_fill_db`; nothing is filled without them.
         late: frames by which the effects before it are late.
+        inserts: plug-ins that stand in for effects.
     """
 
     settings: Settings
@@ -93,6 +98,7 @@ class Chain:
     highs: Highs | None = None
     blinks: Blinks | None = None
     late: int = 0
+    inserts: Inserts | None = None
 
     @cached_property
     def master(self) -> Mapping[str, float]:
@@ -128,7 +134,9 @@ def _blink_filler(chain: Chain) -> list[Processor]:
 
 
 def _cuts(chain: Chain) -> list[Processor]:
-    return dynamic_cuts(chain.master, chain.rate, chain.channels, chain.programme)
+    return place_cuts(
+        chain.master, chain.rate, chain.channels, chain.programme, place="master", inserts=chain.inserts
+    )
 
 
 def _resonances(chain: Chain) -> list[Processor]:
@@ -181,7 +189,12 @@ def _expander(chain: Chain) -> list[Processor]:
 
 
 def _compressors(chain: Chain) -> list[Processor]:
-    return [*compressors(chain.master, chain.rate, chain.channels, chain.programme)]
+    values, inserts = chain.master, chain.inserts
+    if inserts is not None and values["comp_ratio"] != 1 and inserts.at("master", "comp"):
+        from mixagent.pipeline.chain.inserted import master_compressor
+
+        return master_compressor(inserts, values, chain.rate, chain.channels, chain.programme)
+    return [*compressors(values, chain.rate, chain.channels, chain.programme)]
 
 
 def _multiband(chain: Chain) -> list[Processor]:

@@ -11,11 +11,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pedalboard
 
-from mixagent.pipeline.chain.parameters import Settings
+from mixagent.pipeline.chain.parameters import BUSES, Settings
+from mixagent.pipeline.chain.section_settings import SectionSettings, section_faders
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.dsp.board import BoardProcessor
 from mixagent.pipeline.dsp.cascade import Cascade, first_order_high_pass
@@ -24,14 +26,24 @@ from mixagent.pipeline.dsp.dynamics import BODY, Detector, LevelDynamics, compre
 from mixagent.pipeline.dsp.equaliser import HIGHEST_SHARE, Filter
 from mixagent.pipeline.dsp.image import Image, image_matrix
 from mixagent.pipeline.dsp.programme import LOW_MID, SHIMMER, Levelled, Programme, measure_programme
-from mixagent.pipeline.dsp.streaming import Processor, process_blocks
+from mixagent.pipeline.dsp.streaming import Processor, process_blocks, through
 from mixagent.pipeline.dsp.transients import TransientShaper
-from mixagent.pipeline.types import BLOCK_FRAMES, AudioSource, Float64Array, FloatArray, Stems, blocks
+from mixagent.pipeline.types import (
+    BLOCK_FRAMES,
+    AudioSource,
+    Combination,
+    Float64Array,
+    FloatArray,
+    Shifted,
+    Stems,
+    blocks,
+)
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.plugins.inserts import Inserts
 
 Levels = Mapping[str, Programme]
 """The programme level of each stem by name, and of the mix under `mix`."""
-
-BUSES: Mapping[str, str] = {"drums": "drum_bus", "vocals": "vocal_bus"}
 
 CARVING: Mapping[str, float] = MappingProxyType({LOW_MID.name: 0.5})
 """A strip's low-mid cut works the further down the deeper it is: at 6 dB from the band's usual level on, at
@@ -57,22 +69,32 @@ def mix_blocks(
     levels: Levels | None = None,
     size: int = BLOCK_FRAMES,
     strips_done: Mapping[str, AudioSource] | None = None,
+    sections: Sequence[SectionSettings] = (),
+    inserts: Inserts | None = None,
 ) -> Iterator[FloatArray]:
     """The mix of the stems under these settings, in blocks of `size` frames, of the input's length.
 
     Active strips run side by side in threads. Stems without a strip in the settings stay as they are, and
-    those of `strips_done` are behind their strips already.
+    those of `strips_done` are behind their strips already. What `sections` say of a stem works behind its
+    strip and its bus, before the sends. The plug-ins of `inserts` stand in for effects.
     """
-    active = [name for name in stems.parts if is_active(settings, name)]
+    faded = {each.where for each in sections}
+    active = [name for name in stems.parts if name in faded or is_active(settings, name)]
     if not active:
         yield from blocks(stems.mix, size)
         return
     known = strips_done or {}
     strips = [
-        blocks(known[name], size) if name in known else strip_blocks(stems, name, settings, levels, size)
+        blocks(known[name], size)
+        if name in known
+        else strip_blocks(stems, name, settings, levels, size, inserts)
         for name in active
     ]
-    returns = _Returns(settings, active, stems.mix)
+    strips = [
+        _faded(strip, stems, name, settings, levels, size, sections) if name in faded else strip
+        for name, strip in zip(active, strips, strict=True)
+    ]
+    returns = _Returns(settings, active, stems.mix, inserts)
     with ThreadPoolExecutor(len(active)) as pool:
         for start in range(0, stems.mix.frames, size):
             stop = min(start + size, stems.mix.frames)
@@ -82,6 +104,26 @@ def mix_blocks(
                 block += part - stems.parts[name].read(start, stop)
             returns.add(done, block)
             yield block
+
+
+def _faded(
+    strip: Iterator[FloatArray],
+    stems: Stems,
+    name: str,
+    settings: Settings,
+    levels: Levels | None,
+    size: int,
+    sections: Sequence[SectionSettings],
+) -> Iterator[FloatArray]:
+    """A strip's blocks with what stretches of the song have beside its settings."""
+    part = stems.parts[name]
+    programme = levels[name] if levels is not None else measure_programme(part)
+
+    def processors(values: Mapping[str, float]) -> list[Processor]:
+        return strip_processors(settings.space.settings(values).section(name), part, programme)
+
+    faders = section_faders(sections, name, part.rate, part.channels, processors)
+    return _even(through(strip, faders, part.channels), size)
 
 
 def is_active(settings: Settings, stem: str) -> bool:
@@ -94,18 +136,32 @@ def _works(bus: Mapping[str, float]) -> bool:
 
 
 def strip_blocks(
-    stems: Stems, name: str, settings: Settings, levels: Levels | None = None, size: int = BLOCK_FRAMES
+    stems: Stems,
+    name: str,
+    settings: Settings,
+    levels: Levels | None = None,
+    size: int = BLOCK_FRAMES,
+    inserts: Inserts | None = None,
 ) -> Iterator[FloatArray]:
     """One stem through its strip and its bus, in blocks of `size` frames, of the input's length."""
     part = stems.parts[name]
     if not is_active(settings, name):
         return blocks(part, size)
     programme = levels[name] if levels is not None else measure_programme(part)
-    processors = strip_processors(settings.section(name), part, programme)
+    part = aligned(part, settings[f"{name}.align_ms"], settings[f"{name}.invert"] > 0)
+    processors = strip_processors(settings.section(name), part, programme, name, inserts)
     if name in BUSES:
         raised = programme.raised(settings[f"{name}.gain_db"])
-        processors += bus_processors(settings.section(BUSES[name]), part, programme, raised)
+        bus = BUSES[name]
+        processors += bus_processors(settings.section(bus), part, programme, raised, bus, inserts)
     return _even(process_blocks(part, processors, size), size)
+
+
+def aligned(part: AudioSource, later_ms: float, inverted: bool) -> AudioSource:
+    """A stem that plays later by whole samples, or earlier, of the same length; where asked for, inverted."""
+    frames = round(later_ms * part.rate / 1000)
+    shifted = Shifted(part, frames) if frames else part
+    return Combination(((-1.0, shifted),)) if inverted else shifted
 
 
 def _even(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
@@ -122,14 +178,27 @@ def _even(parts: Iterator[FloatArray], size: int) -> Iterator[FloatArray]:
         yield rest
 
 
-def strip_processors(strip: Mapping[str, float], part: AudioSource, programme: Programme) -> list[Processor]:
-    """One stem's strip in the order of the signal, without what is neutral or beyond Nyquist."""
+def strip_processors(
+    strip: Mapping[str, float],
+    part: AudioSource,
+    programme: Programme,
+    place: str = "",
+    inserts: Inserts | None = None,
+) -> list[Processor]:
+    """One stem's strip in the order of the signal, without what is neutral or beyond Nyquist.
+
+    `place` is its name, by which `inserts` know it.
+    """
     rate, channels = part.rate, part.channels
-    processors = dynamic_cuts(strip, rate, channels, programme, CARVING)
+    processors = place_cuts(strip, rate, channels, programme, CARVING, place, inserts)
     sections = [*_high_pass(strip["high_pass_hz"], rate), *sections_of(strip_filters(strip), rate)]
-    if sections:
+    if sections and inserts is not None and inserts.at(place, "eq"):
+        from mixagent.pipeline.chain.inserted import strip_equaliser
+
+        processors += strip_equaliser(inserts, place, strip, rate, channels)
+    elif sections:
         processors.append(Cascade(np.stack(sections), channels))
-    processors += _stem_compressors(strip, part, programme, programme)
+    processors += _stem_compressors(strip, part, programme, programme, place, inserts)
     processors += transient_shapers(strip, rate, channels)
     if strip["gain_db"] != 0 or (channels == 2 and (strip["pan"] != 0 or strip["width"] != 1)):
         matrix = image_matrix(strip["gain_db"], strip["pan"], strip["width"])
@@ -138,12 +207,17 @@ def strip_processors(strip: Mapping[str, float], part: AudioSource, programme: P
 
 
 def bus_processors(
-    bus: Mapping[str, float], part: AudioSource, programme: Programme, raised: Programme
+    bus: Mapping[str, float],
+    part: AudioSource,
+    programme: Programme,
+    raised: Programme,
+    place: str = "",
+    inserts: Inserts | None = None,
 ) -> list[Processor]:
     """A bus: its compressor and its fader. Behind the strip's fader its programme is `raised`."""
     if not bus:
         return []
-    processors = _stem_compressors(bus, part, programme, raised)
+    processors = _stem_compressors(bus, part, programme, raised, place, inserts)
     if bus["gain_db"] != 0:
         processors.append(Image(image_matrix(bus["gain_db"]), bus["gain_db"]))
     return processors
@@ -169,6 +243,25 @@ def dynamic_cuts(
         for band, most_db in pairs
         if most_db > 0 and band.fits(rate)
     ]
+
+
+def place_cuts(
+    values: Mapping[str, float],
+    rate: int,
+    channels: int,
+    programme: Programme,
+    carving: Mapping[str, float] = MappingProxyType({}),
+    place: str = "",
+    inserts: Inserts | None = None,
+) -> list[Processor]:
+    """The dynamic cuts of a strip or of the master; a plug-in of `inserts` may make that of the low mids."""
+    most_db = values["low_mid_cut_db"]
+    if inserts is None or most_db <= 0 or not LOW_MID.fits(rate) or not inserts.at(place, "cut"):
+        return dynamic_cuts(values, rate, channels, programme, carving)
+    from mixagent.pipeline.chain.inserted import low_mid_cut
+
+    others = dynamic_cuts({**values, "low_mid_cut_db": 0.0}, rate, channels, programme, carving)
+    return [*low_mid_cut(inserts, place, most_db, rate, channels, programme), *others]
 
 
 def compressors(
@@ -198,12 +291,21 @@ def compressors(
 
 
 def _stem_compressors(
-    values: Mapping[str, float], part: AudioSource, programme: Programme, heard: Programme
+    values: Mapping[str, float],
+    part: AudioSource,
+    programme: Programme,
+    heard: Programme,
+    place: str,
+    inserts: Inserts | None,
 ) -> list[Processor]:
     """The compressor of a strip or a bus, which keeps the power that the stem itself has.
 
     How much it takes depends on attack and release, and so is measured on the stem.
     """
+    if inserts is not None and values["comp_ratio"] != 1 and inserts.at(place, "comp"):
+        from mixagent.pipeline.chain.inserted import strip_compressor
+
+        return strip_compressor(inserts, place, values, part, programme, heard)
     made_up_db = 0.0
     for trial in compressors(values, part.rate, part.channels, programme, made_up_db=0.0):
         made_up_db = lost_db(trial, part)
@@ -248,11 +350,13 @@ def strip_filters(strip: Mapping[str, float]) -> list[Filter]:
 class _Returns:
     """The reverb and the delay, fed by the strips' sends after their faders and buses."""
 
-    def __init__(self, settings: Settings, names: Sequence[str], mix: AudioSource) -> None:
+    def __init__(
+        self, settings: Settings, names: Sequence[str], mix: AudioSource, inserts: Inserts | None = None
+    ) -> None:
         self._paths: list[tuple[list[float], list[Processor]]] = []
         for effect, returned in (("reverb", _reverb), ("delay", _delay)):
             if any(sends := _sends(settings, names, effect)):
-                self._paths.append((sends, returned(settings.section(effect), mix)))
+                self._paths.append((sends, returned(settings.section(effect), mix, inserts)))
 
     def add(self, strips: Sequence[FloatArray], block: FloatArray) -> None:
         """Add the returns of the strips' blocks to `block`, in place."""
@@ -271,14 +375,18 @@ def _sends(settings: Settings, names: Sequence[str], effect: str) -> list[float]
     return [db_to_amplitude(level) if level > _SEND_OFF_DB else 0.0 for level in levels_db]
 
 
-def _reverb(values: Mapping[str, float], mix: AudioSource) -> list[Processor]:
+def _reverb(values: Mapping[str, float], mix: AudioSource, inserts: Inserts | None) -> list[Processor]:
+    high_pass = Cascade(np.stack(_high_pass(ROOM_ABOVE_HZ, mix.rate)), mix.channels)
+    if inserts is not None and inserts.at("reverb", "reverb"):
+        from mixagent.pipeline.chain.inserted import reverb
+
+        return [high_pass, *reverb(inserts, values, mix.rate, mix.channels)]
     plugin = pedalboard.Reverb(
         values["size"],
         values["damping"],
         wet_level=_wet_level(values["size"], values["damping"], mix.rate),
         dry_level=0.0,
     )
-    high_pass = Cascade(np.stack(_high_pass(ROOM_ABOVE_HZ, mix.rate)), mix.channels)
     return [high_pass, BoardProcessor([plugin], mix.rate, mix.channels)]
 
 
@@ -294,6 +402,6 @@ def _wet_level(size: float, damping: float, rate: int) -> float:
     return 1 / math.sqrt(float(np.mean(1 / (1 - feedback**2 * low_pass))))
 
 
-def _delay(values: Mapping[str, float], mix: AudioSource) -> list[Processor]:
+def _delay(values: Mapping[str, float], mix: AudioSource, inserts: Inserts | None) -> list[Processor]:
     plugin = pedalboard.Delay(values["time_ms"] / 1000, values["feedback"], mix=1.0)
     return [BoardProcessor([plugin], mix.rate, mix.channels)]

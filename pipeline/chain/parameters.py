@@ -228,6 +228,8 @@ _TRANSIENT = (
 )
 
 STRIP = (
+    _Row("align_ms", "ms", -20.0, 0.0, 20.0, "how much later the stem plays; under 0 earlier"),
+    _Row("invert", "", 0.0, 0.0, 1.0, "over 0: the stem's polarity is turned round"),
     _Row(
         "low_mid_cut_db",
         "dB",
@@ -440,7 +442,10 @@ CLIPPER, PUNCH = "clipper", "punch"
 FINALISER_PLACES = frozenset((CLIPPER, PUNCH))
 """The places whose parameters are the finaliser's, not the chain's."""
 
-STEM_PLACES = frozenset((*STEM_NAMES, "drum_bus", "vocal_bus"))
+BUSES: Mapping[str, str] = MappingProxyType({"drums": "drum_bus", "vocals": "vocal_bus"})
+"""The bus that a stem feeds, by the stem's name."""
+
+STEM_PLACES = frozenset((*STEM_NAMES, *BUSES.values()))
 """The places of a chain that work on stems."""
 
 SHARED = (

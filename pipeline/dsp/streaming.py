@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
@@ -83,6 +84,20 @@ def process_blocks(
             continue
         yield block[:, skip:]
         skip = 0
+
+
+def through(
+    parts: Iterator[FloatArray], processors: Sequence[Processor], channels: int
+) -> Iterator[FloatArray]:
+    """Blocks (channels, frames) through processors, latency compensated, of as many frames in all."""
+    skip = tail = sum(processor.latency for processor in processors)
+    for part in itertools.chain(parts, [np.zeros((channels, tail), np.float32)] if tail else []):
+        for processor in processors:
+            part = processor.process(part)
+        dropped = min(skip, part.shape[1])
+        skip -= dropped
+        if dropped < part.shape[1]:
+            yield part[:, dropped:]
 
 
 def _with_tail(source: AudioSource, tail: int, size: int) -> Iterator[FloatArray]:

@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 
 from mixagent.pipeline.decibels import db_to_power, powers_to_db
-from mixagent.pipeline.dsp.third_octaves import MUSIC
 from mixagent.pipeline.measure.stem_features import GROUPS as BANDS
-from mixagent.pipeline.measure.stem_features import k_level_db
-from mixagent.pipeline.measure.stem_measures import ROLES, SCALARS, THIRDS
+from mixagent.pipeline.measure.stem_features import k_level_db, wide_bands
+from mixagent.pipeline.measure.stem_measures import ROLES, SCALARS, THERE_DB, THIRDS
 from mixagent.pipeline.types import Float64Array, FloatArray
 
 DYNAMICS = ("crest_db", "plr_db", "transient_sharpness_db")
@@ -44,9 +43,6 @@ STEM_GROUPS: Mapping[str, slice] = MappingProxyType(
     }
 )
 
-THERE_DB = -32.0
-"""A stem further under the sum than this is what a separator leaves of an instrument that is not there."""
-
 SCHEMA = "mixagent.stem_band/1"
 MOST_OUT = 4.0
 _LIMIT = 3.0
@@ -59,8 +55,8 @@ def measure_stems(rows: FloatArray) -> Float64Array:
     mid, side = db_to_power(stems[..., :THIRDS]), db_to_power(stems[..., THIRDS : 2 * THIRDS])
     level_db = k_level_db(mid + side)
     total_db = powers_to_db(db_to_power(level_db).sum(axis=-1, keepdims=True) + _FLOOR)
-    tone_db = np.clip(powers_to_db(_wide(mid + side) + _FLOOR) - level_db[..., None], -50.0, 20.0)
-    width_db = np.clip(powers_to_db((_wide(side) + _FLOOR) / (_wide(mid) + _FLOOR)), -30.0, 12.0)
+    tone_db = np.clip(powers_to_db(wide_bands(mid + side) + _FLOOR) - level_db[..., None], -50.0, 20.0)
+    width_db = np.clip(powers_to_db((wide_bands(side) + _FLOOR) / (wide_bands(mid) + _FLOOR)), -30.0, 12.0)
     dynamics = [stems[..., 2 * THIRDS + SCALARS.index(name)] for name in DYNAMICS]
     against_db = np.clip(level_db - total_db, -60.0, 0.0)
     parts = (against_db[..., None], tone_db, width_db, np.clip(np.stack(dynamics, axis=-1), 0.0, 40.0))
@@ -70,11 +66,6 @@ def measure_stems(rows: FloatArray) -> Float64Array:
 def stems_sounding(measured: Float64Array) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """The stems that sound, (…, roles)."""
     return np.asarray(measured[..., 0] > THERE_DB)
-
-
-def _wide(powers: Float64Array) -> Float64Array:
-    inside = powers[..., MUSIC]
-    return np.asarray(inside.reshape(*inside.shape[:-1], BANDS, -1).sum(axis=-1))
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ Status = Literal["running", "ran", "cached", "skipped"]
 
 _PROGRAM = (
     *("pipeline/**/*.py", "reward/**/*.py", "envs/**/*.py", "policies/**/*.py", "session/**/*.py"),
+    "conductor/**/*.py",
     "conf/reward/*.yaml",
     "checkpoints/**/*.json",
     "checkpoints/**/*.safetensors",

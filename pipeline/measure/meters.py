@@ -265,6 +265,15 @@ def k_weighting(rate: int) -> Float64Array:
     return np.array([shelf, [1.0, -2.0, 1.0, 2 * (k * k - 1) / norm, (1 - k / q + k * k) / norm]])
 
 
+def k_power(hz: Float64Array, rate: int) -> Float64Array:
+    """The power gain of BS.1770's K-weighting at each frequency."""
+    turn = np.exp(-2j * np.pi * hz / rate)
+    gain = np.ones(hz.size)
+    for b0, b1, b2, a1, a2 in k_weighting(rate):
+        gain *= np.abs((b0 + b1 * turn + b2 * turn**2) / (1 + a1 * turn + a2 * turn**2)) ** 2
+    return gain
+
+
 def interpolation_phases(rate: int) -> FloatArray:
     """The interpolator's branches between the samples at `rate` Hz, shape (factor − 1, taps).
 

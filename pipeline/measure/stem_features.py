@@ -13,7 +13,7 @@ import numpy as np
 from mixagent.pipeline.decibels import db_to_power, powers_to_db
 from mixagent.pipeline.dsp.third_octaves import MUSIC, THIRD_OCTAVES_HZ
 from mixagent.pipeline.measure.masking import masked_db
-from mixagent.pipeline.measure.meters import k_weighting
+from mixagent.pipeline.measure.meters import k_power
 from mixagent.pipeline.measure.stem_measures import ROLES, SCALARS, SILENT_DB, THIRDS
 from mixagent.pipeline.types import Float64Array, FloatArray
 
@@ -54,7 +54,9 @@ def features(measures: FloatArray) -> FloatArray:
     level = k_level_db(both)
     bands = powers_to_db(both[..., MUSIC] + 1e-13)
     shape = np.clip(bands - level[..., None], -60.0, 20.0)
-    width = np.clip(powers_to_db(_grouped(side) + 1e-13) - powers_to_db(_grouped(mid) + 1e-13), -30.0, 12.0)
+    width = np.clip(
+        powers_to_db(wide_bands(side) + 1e-13) - powers_to_db(wide_bands(mid) + 1e-13), -30.0, 12.0
+    )
     masked = np.clip(_mean(masked_db(both[..., 1:, :])[..., MUSIC]), -30.0, 40.0)
     stems, mix = slice(1, None), slice(0, 1)
 
@@ -99,15 +101,11 @@ def k_level_db(powers: Float64Array) -> Float64Array:
 @cache
 def k_weights() -> Float64Array:
     """K-weighting of each third octave, in power."""
-    # Asked once; to import it takes longer than a decision.
-    from scipy.signal import sosfreqz
-
-    rows = [[*row[:3], 1.0, *row[3:]] for row in k_weighting(_RATE_HZ)]
-    _, response = sosfreqz(np.array(rows), np.array(THIRD_OCTAVES_HZ), fs=_RATE_HZ)
-    return np.asarray(np.abs(response) ** 2)
+    return k_power(np.array(THIRD_OCTAVES_HZ), _RATE_HZ)
 
 
-def _grouped(powers: Float64Array) -> Float64Array:
+def wide_bands(powers: Float64Array) -> Float64Array:
+    """Powers by third octave, (…, THIRDS), summed to wide bands, (…, GROUPS)."""
     inside = powers[..., MUSIC]
     return np.asarray(inside.reshape(*inside.shape[:-1], GROUPS, _GROUP).sum(axis=-1))
 

@@ -34,6 +34,9 @@ ROW = 2 * THIRDS + len(SCALARS)
 
 SILENT_DB = -120.0
 
+THERE_DB = -32.0
+"""A stem further under its mix than this is what a separator leaves of an instrument that is not there."""
+
 
 def measures_of(mix: Analysis, stems: Mapping[str, Analysis], roles: Sequence[str] = ROLES) -> FloatArray:
     """The mix, then each role, (1 + roles, ROW); a role that is not there is silent."""

@@ -24,7 +24,7 @@ from scipy.ndimage import uniform_filter1d
 from mixagent.pipeline.decibels import db_to_power, power_to_db
 from mixagent.pipeline.dsp.third_octaves import EDGES_HZ
 from mixagent.pipeline.measure.analysis import BANDS_HZ
-from mixagent.pipeline.measure.meters import k_weighting
+from mixagent.pipeline.measure.meters import k_power
 from mixagent.pipeline.measure.playbacks import PLAYBACKS, Noise, Playback
 from mixagent.pipeline.types import AudioSource, Float64Array, FloatArray, blocks
 
@@ -223,15 +223,6 @@ class LossMeter:
             loud_power=rows["loud"],
             band_power=MappingProxyType(bands),
         )
-
-
-def k_power(hz: Float64Array, rate: int) -> Float64Array:
-    """The power gain of BS.1770's K-weighting at each frequency."""
-    turn = np.exp(-2j * np.pi * hz / rate)
-    gain = np.ones(hz.size)
-    for b0, b1, b2, a1, a2 in k_weighting(rate):
-        gain *= np.abs((b0 + b1 * turn + b2 * turn**2) / (1 + a1 * turn + a2 * turn**2)) ** 2
-    return gain
 
 
 def _band_gains(playback: Playback, hz: Float64Array) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

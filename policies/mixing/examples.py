@@ -9,9 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mixagent.envs.disorders import THERE_DB
 from mixagent.pipeline.measure.stem_features import features, present
-from mixagent.pipeline.measure.stem_measures import SCALARS, THIRDS
+from mixagent.pipeline.measure.stem_measures import SCALARS, THERE_DB, THIRDS
 from mixagent.pipeline.types import FloatArray
 from mixagent.policies.mixing.gains import raised
 from mixagent.policies.mixing.material import Pass

@@ -1,7 +1,4 @@
-"""The forward pass of `mixing.network.MixingNet` in NumPy: importing torch takes longer than a decision.
-
-The actions are torch's to within rounding, which the tests hold.
-"""
+"""The forward pass of `mixing.network.MixingNet` in NumPy."""
 
 from __future__ import annotations
 
@@ -11,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixagent.pipeline.types import FloatArray
+from mixagent.policies.numpy_layers import layer_norm, linear, silu
 
 LIMIT = 5.0
 """A standardised feature counts up to here, so that no odd song drives the net far out."""
-
-_EPSILON = 1e-5
-"""Layer normalisation adds this to the variance, torch's default."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +36,11 @@ class FrozenMixer:
         return np.asarray(answer * there, np.float32)
 
     def _layer(self, name: str, signal: FloatArray) -> FloatArray:
-        hidden = self._linear(f"{name}.0", signal)
-        centred = hidden - hidden.mean(axis=-1, keepdims=True)
-        standard = centred / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + _EPSILON)
-        scaled = standard * self.weights[f"{name}.1.weight"] + self.weights[f"{name}.1.bias"]
-        # x · sigmoid(x); the hyperbolic tangent cannot overflow.
-        half = np.float32(0.5) * scaled
-        return np.asarray(half + half * np.tanh(half), np.float32)
+        scale, shift = self.weights[f"{name}.1.weight"], self.weights[f"{name}.1.bias"]
+        return silu(layer_norm(self._linear(f"{name}.0", signal), scale, shift))
 
     def _linear(self, name: str, signal: FloatArray) -> FloatArray:
-        weight = self.weights[f"{name}.weight"]
-        return np.asarray(signal @ weight.T + self.weights[f"{name}.bias"], np.float32)
+        return linear(signal, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
 
 
 @dataclass(frozen=True)

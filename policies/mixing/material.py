@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mixagent.envs.cases import separate
+from mixagent.envs.cases import separate, true_stems
 from mixagent.envs.corpus import RATE_HZ, Corpus, Song, Split
 from mixagent.envs.disorders import disorder, draw_any, there
 from mixagent.pipeline.decibels import db_to_power
@@ -25,13 +25,12 @@ from mixagent.pipeline.files import atomically, write_atomically
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.stem_measures import ROLES, measures_of
 from mixagent.pipeline.separation.base import Separator
-from mixagent.pipeline.types import Audio, Combination, FloatArray, Progress, Stems, load
+from mixagent.pipeline.types import FloatArray, Progress, Stems, load, mean_power
 
 EXCERPT_S = 10.0
 _EDGE_S = 3.0
 _ATTEMPTS = 4
 _LEAST_POWER = db_to_power(-45)
-_OTHER_ROLES = ("piano", "guitar", "accompaniment")
 
 
 @dataclass(frozen=True)
@@ -50,17 +49,6 @@ class Pass:
     shown: FloatArray
     truth: FloatArray
     kinds: tuple[tuple[tuple[str, ...], ...], ...]
-
-
-def true_stems(parts: Stems, separator: Separator) -> Stems:
-    """The stems by role: those that the song comes in, or what the separator finds."""
-    if not parts.parts:
-        found = separate(load(parts.mix), separator)
-        return Stems(found.mix, {role: found.parts[role] for role in ROLES if role in found.parts})
-    roles: dict[str, list[tuple[float, Audio]]] = {}
-    for name, part in parts.parts.items():
-        roles.setdefault("other" if name in _OTHER_ROLES else name, []).append((1.0, load(part)))
-    return Stems(load(parts.mix), {role: load(Combination(tuple(of))) for role, of in roles.items()})
 
 
 def build_passes(
@@ -132,13 +120,9 @@ def _excerpt(corpus: Corpus, song: Song, random: np.random.Generator) -> Stems |
         start_s = float(random.uniform(min(_EDGE_S, max(latest_s, 0.0)), max(latest_s, 0.0)))
         parts = corpus.stems(song, start_s, EXCERPT_S)
         mix = load(parts.mix)
-        if mix.frames >= round(EXCERPT_S * RATE_HZ) and _power(mix) > _LEAST_POWER:
+        if mix.frames >= round(EXCERPT_S * RATE_HZ) and mean_power(mix) > _LEAST_POWER:
             return parts
     return None
-
-
-def _power(audio: Audio) -> float:
-    return float(np.mean(np.square(audio.samples, dtype=np.float64)))
 
 
 def _write(done: Pass, folder: Path, split: Split, number: int) -> None:

@@ -7,19 +7,17 @@ untrained net moves nothing.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
 
-from mixagent.pipeline.errors import InputError
 from mixagent.pipeline.measure.stem_features import FEATURES
 from mixagent.pipeline.measure.stem_measures import ROLES
 from mixagent.policies.mixing.forward import LIMIT
 from mixagent.policies.mixing.steering import STEERED
+from mixagent.policies.supervised import load_best
 
 
 @dataclass(frozen=True)
@@ -73,12 +71,7 @@ def load_net(run: Path) -> MixingNet:
     Raises:
         InputError: the run's files are missing or broken.
     """
-    try:
-        net = MixingNet(Shape(**json.loads((run / "shape.json").read_text(encoding="utf-8"))))
-        net.load_state_dict(torch.load(run / "best.pt", weights_only=True)["average"])
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, UnpicklingError) as error:
-        raise InputError(f"{run} holds no net that mixes: {error}") from error
-    return net.eval()
+    return load_best(lambda shape: MixingNet(Shape(**shape)), run)
 
 
 def _with_others(stems: Tensor, there: Tensor) -> Tensor:

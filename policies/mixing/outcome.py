@@ -16,14 +16,13 @@ from mixagent.pipeline.dsp.third_octaves import MUSIC
 from mixagent.pipeline.measure.stem_features import k_weights
 from mixagent.pipeline.measure.stem_measures import SCALARS, THIRDS
 from mixagent.policies.mixing.examples import Batch
-from mixagent.policies.mixing.steering import STATIC, TONES, tone_responses
+from mixagent.policies.mixing.steering import NARROWEST, STATIC, TONES, tone_responses
 
 _BALANCE = 2 * THIRDS + SCALARS.index("balance_db")
 _FLOOR = 1e-13
 _SIDE_FLOOR = 1e-3
 _WORST_DB = 25.0
 _HEARD_DB = 50.0
-_NARROWEST = 0.05
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def gains_db(actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Gains of mid and side by third octave (B, roles, THIRDS), and right against left (B, roles), in dB."""
     tones = actions[..., : len(TONES)] @ torch.tensor(tone_responses(), dtype=torch.float32)
     width, pan = actions[..., STATIC.index("width")], actions[..., STATIC.index("pan")]
-    side_db = 20 * (1 + width).clamp(min=_NARROWEST).log10()
+    side_db = 20 * (1 + width).clamp(min=NARROWEST).log10()
     balance_db = 20 * ((pan.clamp(-0.9, 0.9) + 1) * torch.pi / 4).tan().log10()
     return tones, tones + side_db[..., None], balance_db
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from mixagent.pipeline.chain.parameters import Settings
 from mixagent.pipeline.decibels import db_to_power
 from mixagent.pipeline.dsp.third_octaves import MUSIC
+from mixagent.pipeline.errors import ModelMissingError
 from mixagent.pipeline.finished.band import judge
-from mixagent.pipeline.folders import checkpoint_folder
 from mixagent.pipeline.measure.stem_features import FEATURES, features, present
 from mixagent.pipeline.measure.stem_measures import ROLES, THIRDS, measures_of
 from mixagent.pipeline.separation.presence import stems_there
@@ -27,7 +28,8 @@ from mixagent.policies.base import Context, Decision
 from mixagent.policies.checkpoints import CONFIG, load_checkpoint, numbered, save_checkpoint
 from mixagent.policies.mixing.forward import BoundMixer, FrozenMixer
 from mixagent.policies.mixing.gains import raised
-from mixagent.policies.mixing.steering import FIXED, STEERED, TONES, strip_values, tone_responses
+from mixagent.policies.mixing.steering import FIXED, NARROWEST, STEERED, TONES, strip_values, tone_responses
+from mixagent.policies.promotion import MIX, find_checkpoint
 from mixagent.policies.reading.policy import Moves, moved_measures
 
 Mixers = tuple[BoundMixer, ...]
@@ -72,7 +74,7 @@ class MixPolicy:
     instrument alone, is the band's.
 
     Attributes:
-        folder: of the checkpoint; None for the shipped one.
+        folder: of the checkpoint; None for the one in use, the shipped one where nothing was learnt.
     """
 
     folder: Path | None = None
@@ -89,15 +91,11 @@ class MixPolicy:
         band = BandPolicy()
         if context.measures is None or judge(context.measures).alone:
             return band.decide(context)
-        stems = {role: context.stems[role] for role in ROLES if role in context.stems}
-        if len(stems) < 2:
+        shown = shown_of(context)
+        if shown is None:
             return band.decide(context)
-        measures = measures_of(context.mix, stems)
-        surely = stems_there(stems, context.mix)
-        shares = np.array([surely.get(role, 0.0) for role in ROLES], np.float32)
-        # A stem that hardly is there is not moved, and a doubtful one less.
-        shares = np.clip((shares - DOUBTED[0]) / (DOUBTED[1] - DOUBTED[0]), 0.0, 1.0)
-        wanted = CAUTION * shares[:, None] * mixing_actions(self._mixers(), measures)
+        measures = shown.measures
+        wanted = CAUTION * shown.shares[:, None] * mixing_actions(self._mixers(), measures)
         actions = without_common_gain(wanted, measures)
         actions[np.abs(actions) < LEAST_ACTION] = 0.0
         values = strips(context, actions)
@@ -106,7 +104,45 @@ class MixPolicy:
         return Decision(settings, {**master.reasons, **reasons(values, actions)})
 
     def _mixers(self) -> Mixers:
-        return _shipped() if self.folder is None else load_mixers(self.folder)
+        folder = self.folder or find_checkpoint(MIX)
+        if folder is None:
+            raise ModelMissingError("the net that mixes is gone: reinstall mixagent")
+        return _loaded(folder)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A song as the nets are shown it.
+
+    Attributes:
+        measures: of the mix and its stems, `measures_of`.
+        shares: how much of what the nets want is done for each role, 0..1: less for a doubtful stem.
+    """
+
+    measures: FloatArray
+    shares: FloatArray
+
+
+def shown_of(context: Context) -> Shown | None:
+    """The song as the nets are shown it; None where there are no two stems to set against each other."""
+    stems = {role: context.stems[role] for role in ROLES if role in context.stems}
+    if len(stems) < 2:
+        return None
+    surely = stems_there(stems, context.mix)
+    there = np.array([surely.get(role, 0.0) for role in ROLES], np.float32)
+    # A stem that hardly is there is not moved, and a doubtful one less.
+    shares = np.clip((there - DOUBTED[0]) / (DOUBTED[1] - DOUBTED[0]), 0.0, 1.0)
+    return Shown(measures_of(context.mix, stems), np.asarray(shares, np.float32))
+
+
+def set_actions(settings: Settings) -> FloatArray:
+    """The actions of the strips that settings come to, (roles, len(STEERED))."""
+    space, actions = settings.space, np.zeros((len(ROLES), len(STEERED)), np.float32)
+    for row, role in enumerate(ROLES):
+        for column, what in enumerate(STEERED):
+            if (name := f"{role}.{what}") in space:
+                actions[row, column] = space[name].action(settings.values[name])
+    return actions
 
 
 def mixing_actions(mixers: Mixers, measures: FloatArray) -> FloatArray:
@@ -136,7 +172,7 @@ def strips(context: Context, actions: FloatArray) -> dict[str, float]:
 def mix_moves(measures: FloatArray, actions: FloatArray) -> Moves:
     """The change of the mix by the strips' static settings, by third octave, without the one of its level."""
     tones = actions[:, : len(TONES)] @ tone_responses()
-    width = 20 * np.log10(np.maximum(1.0 + actions[:, STEERED.index("width")], 0.05))
+    width = 20 * np.log10(np.maximum(1.0 + actions[:, STEERED.index("width")], NARROWEST))
     after = raised(measures[None], tones[None], (tones + width[:, None])[None])[0]
     change = (after - measures)[0, : 2 * THIRDS].astype(np.float64)
     mid, side = (change[start : start + THIRDS][MUSIC] for start in (0, THIRDS))
@@ -190,6 +226,17 @@ class MixingCheckpoint:
         reach = [mixer.reach for mixer in self.mixers]
         save_checkpoint(folder, tensors, {**EXPECTED, "reach": reach, **told}, card)
 
+    @classmethod
+    def load(cls, folder: Path) -> MixingCheckpoint:
+        """The checkpoint of a folder.
+
+        Raises:
+            ModelMissingError: a file that is missing, damaged, or of another version of this program.
+        """
+        config, _ = load_checkpoint(folder, EXPECTED)
+        told = (config.get(name, {}) for name in ("training", "results"))
+        return cls(load_mixers(folder), config["shape"], *told)
+
 
 def is_mixing_checkpoint(folder: Path) -> bool:
     """True for a folder with a checkpoint of nets that mix, of any version."""
@@ -223,5 +270,5 @@ def _parts(weights: Mapping[str, FloatArray]) -> tuple[dict[str, FloatArray], di
 
 
 @cache
-def _shipped() -> Mixers:
-    return load_mixers(checkpoint_folder("mixing"))
+def _loaded(folder: Path) -> Mixers:
+    return load_mixers(folder)

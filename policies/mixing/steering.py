@@ -36,6 +36,9 @@ FIXED: Mapping[str, Mapping[str, float]] = MappingProxyType(
 )
 """What an effect is set to wherever the agent uses it: the low mids, and a compressor of medium speed."""
 
+NARROWEST = 0.05
+"""The least factor of the side channel that is reckoned with."""
+
 _RATE_HZ = 44100
 
 

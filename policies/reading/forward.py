@@ -1,7 +1,4 @@
-"""The forward pass of `reading.network.ReadingNet` in NumPy: importing torch takes longer than a decision.
-
-The moves are torch's to within rounding, which the tests hold.
-"""
+"""The forward pass of `reading.network.ReadingNet` in NumPy."""
 
 from __future__ import annotations
 
@@ -12,10 +9,9 @@ import numpy as np
 
 from mixagent.pipeline.measure.song_bands import BANDS, THIRDS_HZ
 from mixagent.pipeline.types import FloatArray
+from mixagent.policies.numpy_layers import layer_norm, linear, silu
 
 _THIRDS = len(THIRDS_HZ)
-_EPSILON = 1e-5
-"""Layer normalisation adds this to the variance, torch's default."""
 _MOST_DB, _STEP_DB = 18.0, 10.0
 
 
@@ -33,13 +29,13 @@ class FrozenReader:
             figures: of the same summaries, (B, FIGURES).
         """
         flat = np.concatenate((rows.reshape(len(rows), -1), figures), 1)
-        summary = _silu(self._norm("summary.1", self._linear("summary.0", flat)))
-        summary = _silu(self._linear("summary.4", summary))
+        summary = silu(self._norm("summary.1", self._linear("summary.0", flat)))
+        summary = silu(self._linear("summary.4", summary))
         beside = self._linear("spread", summary).reshape(len(rows), -1, BANDS)
         bands = self._along("enter", np.concatenate((rows, beside), 1).swapaxes(1, 2))
         bands = np.asarray(bands + self.weights["place"].T, np.float32)
         for block in range(self._blocks):
-            inner = _silu(self._along(f"bands.{block}.along", self._norm(f"bands.{block}.norm", bands)))
+            inner = silu(self._along(f"bands.{block}.along", self._norm(f"bands.{block}.norm", bands)))
             bands = bands + self._along(f"bands.{block}.narrow", inner)
         # The two sixths of a third lie beside each other, channel by channel.
         pairs = bands[:, : 2 * _THIRDS].reshape(len(bands), _THIRDS, 2, -1).swapaxes(2, 3)
@@ -57,25 +53,10 @@ class FrozenReader:
         padded = np.pad(signal, ((0, 0), (reach, reach), (0, 0)))
         parts = [padded[:, tap : tap + signal.shape[1]] for tap in range(weight.shape[2])]
         flat = weight.transpose(0, 2, 1).reshape(len(weight), -1)
-        return self._times(np.concatenate(parts, -1), flat, self.weights[f"{name}.bias"])
+        return linear(np.concatenate(parts, -1), flat, self.weights[f"{name}.bias"])
 
     def _linear(self, name: str, signal: FloatArray) -> FloatArray:
-        return self._times(signal, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
-
-    def _times(self, signal: FloatArray, weight: FloatArray, bias: FloatArray) -> FloatArray:
-        flat = signal.reshape(-1, signal.shape[-1]) @ weight.T + bias
-        return flat.reshape(*signal.shape[:-1], len(bias))
+        return linear(signal, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])
 
     def _norm(self, name: str, signal: FloatArray) -> FloatArray:
-        centred = signal - signal.mean(axis=-1, keepdims=True)
-        variance = np.square(centred).mean(axis=-1, keepdims=True)
-        standard = centred / np.sqrt(variance + _EPSILON)
-        return np.asarray(
-            standard * self.weights[f"{name}.weight"] + self.weights[f"{name}.bias"], np.float32
-        )
-
-
-def _silu(signal: FloatArray) -> FloatArray:
-    # x · sigmoid(x); the hyperbolic tangent cannot overflow.
-    half: FloatArray = np.float32(0.5) * signal
-    return half + half * np.tanh(half)
+        return layer_norm(signal, self.weights[f"{name}.weight"], self.weights[f"{name}.bias"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from mixagent import __version__, web
-from mixagent.service.api import admin, events, files, info, jobs, tus, uploads
+from mixagent.service.api import admin, events, files, info, jobs, ratings, sessions, tus, uploads
 from mixagent.service.api.hub import Hub
 from mixagent.service.api.security import Guard, problem_response
 from mixagent.service.jobs.kinds import KINDS
@@ -24,7 +25,14 @@ from mixagent.service.worker.check import CHECKS
 
 LOG = logging.getLogger(__name__)
 
-ROUTERS = (info.router, uploads.router, tus.router, jobs.router, files.router, events.router, admin.router)
+ROUTERS = (
+    *(info.router, uploads.router, tus.router, jobs.router, files.router, ratings.router, events.router),
+    sessions.router,
+    admin.router,
+)
+
+_SIGN_INS = 2
+"""Passwords that are held against their hashes at a time."""
 
 _CLIENT_LEFT = 499
 _STATUS_CODES = {404: "missing", 405: "method", 401: "key", 403: "scope"}
@@ -52,13 +60,14 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service, app.state.hub = service, Hub(service)
-    app.state.checks = CapacityLimiter(CHECKS)
+    app.state.checks, app.state.sign_ins = CapacityLimiter(CHECKS), CapacityLimiter(_SIGN_INS)
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(OSError, _system)
     app.add_exception_handler(Exception, _fault)
     _serve_page(app)
     app.add_middleware(Guard, service=service)
@@ -127,6 +136,14 @@ def _http(_request: Request, error: Exception) -> Response:
 
 def _left(_request: Request, _error: Exception) -> Response:
     return Response(status_code=_CLIENT_LEFT)
+
+
+def _system(request: Request, error: Exception) -> Response:
+    """The system's errors: of a disk that is full its user is told."""
+    assert isinstance(error, OSError)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return problem_response(Problem("disk", "the service's disk is full", retry_after_s=60))
+    return _fault(request, error)
 
 
 def _fault(request: Request, error: Exception) -> Response:

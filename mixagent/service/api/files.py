@@ -19,7 +19,7 @@ from mixagent.service.api.waveforms import waveform
 from mixagent.service.jobs.view import time_text
 from mixagent.service.problems import Problem
 from mixagent.service.service import Service
-from mixagent.service.store.tables import DONE, Job, JobFile
+from mixagent.service.store.tables import DONE, EXPERIENCE, Job, JobFile
 
 router = APIRouter(prefix="/v1", tags=["results"], responses=PROBLEMS)
 
@@ -31,7 +31,7 @@ _SCRIPT = re.compile(rb"<script(?:\s[^>]*)?>(.*?)</script>", re.DOTALL)
 
 def _file(service: Service, user: str, id_: str, name: str) -> JobFile:
     for row in own_job(service, user, id_).files:
-        if row.name == name:
+        if row.name == name and row.role != EXPERIENCE:
             return row
     raise Problem("missing", f"the job has no file {name}")
 
@@ -67,6 +67,8 @@ def file(
 ) -> Response:
     """A result, by ranges."""
     found = _file(service, caller.user, id_, name)
+    if download and found.role == "master" and service.ratings.taken(caller.user, id_) is not None:
+        service.learner.wake()
     return content_response(request, service, _content(found), download)
 
 
@@ -115,7 +117,8 @@ def link(id_: str, body: NewLink, request: Request, service: ServiceDep, caller:
     found = _of_role(row, "page") if body.file is None else _file(service, caller.user, id_, body.file)
     words = {"job": id_, "file": found.name, "page": body.file is None}
     token = service.signer.sign(LINK, words, body.expires_s)
-    audited(request, service, caller, "link", f"{id_} {found.name}")
+    # Not the file's name: it is the song's, and goes with it.
+    audited(request, service, caller, "link", id_)
     until = service.signer.read(LINK, token)["until"]
     return {"url": f"/v1/links/{token}", "expires_at": time_text(until)}
 

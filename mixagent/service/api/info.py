@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter
 
 from mixagent import __version__
-from mixagent.pipeline.errors import MixagentError
 from mixagent.service.api.schemas import PROBLEMS, GoalText
 from mixagent.service.api.security import Reader, ServiceDep
 from mixagent.service.jobs.kinds import KINDS
-from mixagent.service.problems import of_error
 
 router = APIRouter(prefix="/v1", tags=["service"], responses=PROBLEMS)
 
@@ -73,17 +72,41 @@ def _choices() -> dict[str, Any]:
 @router.post("/goals")
 def goal(body: GoalText, caller: Reader) -> dict[str, Any]:
     """What is understood of a goal in words."""
-    from mixagent.pipeline.matching.goals import understood
+    from mixagent.pipeline.matching.reading import understood
+    from mixagent.session.guidance import goal_lines
 
-    try:
-        found = understood(body.text)
-    except MixagentError as error:
-        raise of_error(error) from error
+    found = understood(body.text)
+    genres = found.genres
     return {
         "text": found.text,
-        "understood": [{"words": wish.words, "as": wish.label, "steps": wish.steps} for wish in found.wishes],
-        "genres": [{"words": words, "profile": profile} for words, profile in found.genres],
+        "understood": [
+            {
+                "words": piece.words,
+                "as": piece.means,
+                "steps": piece.steps,
+                "spans": piece.spans,
+                "scope": asdict(piece.scope),
+                "direction": piece.direction,
+                "amount": None if piece.amount is None else asdict(piece.amount),
+                "needs_stems": piece.scope.stem is not None,
+                "without": found.without(piece),
+            }
+            for piece in found.pieces
+            if (piece.words, piece.name) not in genres
+        ],
+        "genres": [
+            {"words": piece.words, "profile": piece.name, "without": found.without(piece)}
+            for piece in found.pieces
+            if (piece.words, piece.name) in genres
+        ],
         "loudness_lu": found.loudness_lu,
-        "not_understood": [{"words": word, "did_you_mean": near or None} for word, near in found.unknown],
-        "conflicts": [list(pair) for pair in found.conflicts],
+        "not_understood": [
+            {"words": row.words, "did_you_mean": row.alike or None, "span": [row.start, row.stop]}
+            for row in found.unknown
+        ],
+        "conflicts": [[row.first, row.second] for row in found.conflicts],
+        "decided": [row.decided for row in found.conflicts],
+        "problems": [*found.problems],
+        "corrected": [[row.words, row.read_as] for row in found.corrected],
+        "notes": goal_lines(found),
     }

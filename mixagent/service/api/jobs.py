@@ -41,7 +41,7 @@ def submit(
     if webhook is not None:
         check_url(webhook["url"], service.settings.private_webhooks)
     sources = [source if isinstance(source, str) else source.model_dump() for source in body.uploads]
-    asked = Asked(body.kind, sources, given(body.options), webhook)
+    asked = Asked(body.kind, sources, given(body.options), webhook, service.traces.current())
     id_, new = service.submitter.submit(caller.user, asked, idempotency_key)
     response.status_code = 201 if new else 200
     if new:
@@ -52,6 +52,7 @@ def submit(
 
 def _made(request: Request, service: Service, user: str, kind: str, id_: str) -> None:
     service.metrics.submitted.labels(kind).inc()
+    service.learner.wake()
     with service.database.reading() as session:
         row = _own(session, user, id_)
         if row.cached:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from mixagent.service.access import SCOPES
+from mixagent.service.accounts.passwords import LONGEST
+from mixagent.service.accounts.users import NAME
 from mixagent.service.jobs.options import (
     AlbumOptions,
     AnalyzeOptions,
@@ -114,20 +116,63 @@ class GoalText(_Body):
     text: str = Field(min_length=1, max_length=500, examples=["aggressive EDM, less harsh"])
 
 
+class NewRating(_Body):
+    """A verdict on a master."""
+
+    verdict: Literal["better", "worse"]
+    than: str = Field(
+        default="input",
+        pattern=r"^(input|job_[a-z2-9]{24})$",
+        description="The song as it came, or another version of it by its job.",
+        examples=["input", "job_5k2x7v9c4m8d3f6h2j5n7p9r"],
+    )
+    note: str = Field(default="", max_length=500, examples=["the voice is too loud"])
+
+
 class KeyText(_Body):
     """An API key that a session is opened with."""
 
     key: str = Field(max_length=200)
 
 
+class NameAndPassword(_Body):
+    """Who signs in."""
+
+    name: str = Field(max_length=200, examples=["anna"])
+    password: str = Field(max_length=LONGEST)
+
+
+class OldAndNew(_Body):
+    """A password to be changed."""
+
+    old: str = Field(max_length=LONGEST)
+    new: str = Field(max_length=LONGEST)
+
+
+UserName = Annotated[str, Field(pattern=f"^{NAME.pattern}$", examples=["anna"])]
+Scopes = Annotated[list[Literal["read", "write", "admin"]], Field(min_length=1, max_length=len(SCOPES))]
+
+
+class NewUser(_Body):
+    """A user to be made."""
+
+    name: UserName
+    password: str | None = Field(default=None, max_length=LONGEST)
+    scopes: Scopes = ["write"]
+
+
+class NewPassword(_Body):
+    """A password to be set."""
+
+    password: str = Field(max_length=LONGEST)
+
+
 class NewKey(_Body):
     """An API key to be made."""
 
-    user: str = Field(pattern=r"^[A-Za-z0-9._@-]{1,80}$", examples=["anna"])
+    user: UserName
     label: str = Field(default="", max_length=100, examples=["laptop"])
-    scopes: list[Literal["read", "write", "admin"]] = Field(
-        default=["write"], min_length=1, max_length=len(SCOPES)
-    )
+    scopes: Scopes = ["write"]
 
 
 class NewLink(_Body):

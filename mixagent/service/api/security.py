@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
 import logging
 import secrets
 import time
@@ -14,20 +16,23 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mixagent.service.access import ADMIN, LOCAL_USER, READ, WRITE, Caller, note
+from mixagent.service.access import ADMIN, LOCAL_USER, READ, WRITE, Caller
 from mixagent.service.logs import REQUEST
+from mixagent.service.naming import is_id
 from mixagent.service.problems import MEDIA_TYPE, Problem
 from mixagent.service.service import Service
 from mixagent.service.settings import is_loopback
+from mixagent.service.tracing import RequestSpan
 
 LOG = logging.getLogger(__name__)
 
 COOKIE = "mixagent_session"
-SESSION = "session"
-"""Purpose of a session's token."""
 
 MOST_JSON_BYTES = 1_000_000
 """Size of a body that is no upload."""
+
+_STALLED_S = 60.0
+"""A body of which nothing comes for so long is given up; what came of a tus upload is kept."""
 
 _UPLOADS = ("/v1/uploads", "/v1/tus")
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -65,15 +70,21 @@ def _caller(request: Request, service: Service) -> Caller:
     kind, _, key = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() == "bearer" and key:
         return service.keys.caller(key.strip())
-    token = request.cookies.get(COOKIE, "")
-    try:
-        return service.keys.caller_of(service.signer.read(SESSION, token)["key"])
-    except Problem as problem:
-        raise Problem(
-            "key",
-            "give a valid API key: Authorization: Bearer mxk_…",
-            headers={"WWW-Authenticate": 'Bearer realm="mixagent"'},
-        ) from problem
+    caller = service.sessions.caller(request.cookies.get(cookie_name(request, service), ""))
+    # A browser sends a cookie whoever made it ask; what says who did is `Guard`'s to judge.
+    if request.method not in _SAFE and not {"origin", "sec-fetch-site"} & {*request.headers.keys()}:
+        raise Problem("origin", "a request with a cookie says which site it came from: send Origin")
+    return caller
+
+
+def cookie_name(request: Request, service: Service) -> str:
+    """The name of the session's cookie; over https no other host of the domain can set one of that name."""
+    return f"__Host-{COOKIE}" if is_secure(request, service) else COOKIE
+
+
+def is_secure(request: Request, service: Service) -> bool:
+    """Whether the browser came by https."""
+    return request.url.scheme == "https" or (service.settings.origin or "").startswith("https:")
 
 
 def who_may(scope: str) -> Callable[[Request], Caller]:
@@ -97,13 +108,20 @@ Admin = Annotated[Caller, Depends(who_may(ADMIN))]
 
 def audited(request: Request, service: Service, caller: Caller, what: str, about: str) -> None:
     """Put an action down in the audit log."""
-    with service.database.writing() as session:
-        note(session, caller, what, about, address_of(request))
+    service.audit.put(caller, what, about, address_of(request))
 
 
 def address_of(request: Request) -> str:
-    """Where a request came from."""
-    return "" if request.client is None else request.client.host
+    """Where a request came from, as the proxy says where one stands before the service."""
+    peer = "" if request.client is None else request.client.host
+    if service_of(request).settings.origin is None:
+        return peer
+    # What comes before the last one is what the client says of itself.
+    told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+    try:
+        return str(ipaddress.ip_address(told))
+    except ValueError:
+        return peer
 
 
 def problem_response(problem: Problem) -> JSONResponse:
@@ -122,7 +140,16 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        token = REQUEST.set(secrets.token_hex(8))
+        request_id = secrets.token_hex(8)
+        token = REQUEST.set(request_id)
+        try:
+            headers = Headers(scope=scope)
+            with self._service.traces.request(scope["method"], headers, request_id) as span:
+                await self._answer(scope, receive, send, span)
+        finally:
+            REQUEST.reset(token)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, span: RequestSpan) -> None:
         begun = time.perf_counter()
         status = 0
 
@@ -134,7 +161,9 @@ class Guard:
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
                 headers["X-Request-Id"] = REQUEST.get() or ""
-                self._observe(scope, status, time.perf_counter() - begun)
+                self._observe(scope, status, time.perf_counter() - begun, span)
+                if headers.get("Content-Type", "").startswith("text/event-stream"):
+                    span.end()
             await send(message)
 
         try:
@@ -144,17 +173,18 @@ class Guard:
             if status:
                 raise
             await problem_response(problem)(scope, receive, sending)
-        finally:
-            REQUEST.reset(token)
 
-    def _observe(self, scope: Scope, status: int, seconds: float) -> None:
+    def _observe(self, scope: Scope, status: int, seconds: float, span: RequestSpan) -> None:
         route = getattr(scope.get("route"), "path", "other")
+        about = _about(scope)
+        named = {f"mixagent.{kind}": id_ for kind, id_ in about.items()}
+        span.answered(f"{scope['method']} {route}", status, named)
         metrics = self._service.metrics
         metrics.requests.labels(scope["method"], route, status).inc()
         metrics.request_seconds.labels(route).observe(seconds)
         if status >= 400:
             words = {"method": scope["method"], "route": route, "status": status}
-            LOG.info("refused", extra={**words, "seconds": round(seconds, 3)})
+            LOG.info("refused", extra={**words, **about, "seconds": round(seconds, 3)})
 
     def _check(self, scope: Scope) -> None:
         """Whether the request came from here, or brings a key that no other site has.
@@ -183,18 +213,27 @@ class Guard:
             raise Problem("origin", "the request came from another site")
 
 
+def _about(scope: Scope) -> dict[str, str]:
+    """The job or upload that a request was about, where it names one that can be."""
+    id_ = scope.get("path_params", {}).get("id_", "")
+    return {kind: id_ for kind, prefix in (("job", "job"), ("upload", "upl")) if is_id(id_, prefix)}
+
+
 def _bounded(scope: Scope, receive: Receive) -> Receive:
-    """The body, no longer than it may be."""
-    if scope["path"].startswith(_UPLOADS):
-        return receive
-    taken = 0
+    """The body, no longer than it may be; a sender who stalls in the midst of it counts as gone."""
+    most = None if scope["path"].startswith(_UPLOADS) else MOST_JSON_BYTES
+    taken, more = 0, True
 
     async def receiving() -> Message:
-        nonlocal taken
-        message = await receive()
+        nonlocal taken, more
+        try:
+            message = await asyncio.wait_for(receive(), _STALLED_S if more else None)
+        except TimeoutError:
+            return {"type": "http.disconnect"}
+        more = message.get("more_body", False)
         taken += len(message.get("body", b""))
-        if taken > MOST_JSON_BYTES:
-            raise Problem("too_large", f"the body has more than {MOST_JSON_BYTES} bytes")
+        if most is not None and taken > most:
+            raise Problem("too_large", f"the body has more than {most} bytes")
         return message
 
     return receiving

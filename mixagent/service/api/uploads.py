@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import IO, Any
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Query, Request, Response
@@ -75,7 +75,11 @@ async def _from_form(request: Request, service: Service, user: str, most: int) -
         if not isinstance(part, UploadFile):
             raise Problem("request", "the form has no file in its part `file`", field="file")
         row = await run_in_threadpool(service.uploads.begin, user, part.filename or "song", part.size)
-        await run_in_threadpool(_copy, part, service, row.id)
+        try:
+            await run_in_threadpool(_copy, part, service, row.id)
+        except OSError:
+            await run_in_threadpool(drop, service, row.id)
+            raise
         return row
     finally:
         await form.close()
@@ -106,21 +110,29 @@ async def write_body(pieces: AsyncIterator[bytes], service: Service, id_: str, m
         ClientDisconnect: the sender left.
     """
     taken, waiting = 0, bytearray()
-    with service.uploads.file(id_).open("ab") as opened:
-        try:
-            async for piece in pieces:
-                taken += len(piece)
-                if taken > most:
-                    raise Problem("too_large", f"more than {most} bytes arrived")
-                waiting += piece
-                if len(waiting) >= _PIECE_BYTES:
-                    await run_in_threadpool(opened.write, bytes(waiting))
-                    waiting.clear()
-        except OSError as error:
-            raise Problem("disk", f"the upload cannot be written: {error.strerror}") from error
-        finally:
-            opened.write(waiting)
+    try:
+        # Nothing waits in a buffer of the file: it would be written again when a full disk closes it.
+        with service.uploads.file(id_).open("ab", buffering=0) as opened:
+            try:
+                async for piece in pieces:
+                    taken += len(piece)
+                    if taken > most:
+                        raise Problem("too_large", f"more than {most} bytes arrived")
+                    waiting += piece
+                    if len(waiting) >= _PIECE_BYTES:
+                        await run_in_threadpool(_write, opened, waiting)
+            finally:
+                _write(opened, waiting)
+    except OSError as error:
+        words = f"the upload cannot be written: {error.strerror}"
+        raise Problem("disk", words, retry_after_s=60) from error
     return taken
+
+
+def _write(opened: IO[bytes], waiting: bytearray) -> None:
+    """Write all that waits, of which a file takes as much as it likes at a time."""
+    while waiting:
+        del waiting[: opened.write(bytes(waiting))]
 
 
 def _stated_bytes(headers: Headers) -> int | None:

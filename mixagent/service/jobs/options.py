@@ -78,7 +78,7 @@ class _Mastering(_Engine):
     bit_depth: BitDepth | None = None
     amount: Number | None = Field(default=None, description="0..1")
     replaygain: bool | None = None
-    policy: Literal["band", "rules", "neutral"] | None = None
+    policy: Literal["band", "rules", "neutral", "mix", "learned"] | None = None
     settings: dict[Name, Number] | None = Field(
         default=None,
         max_length=300,

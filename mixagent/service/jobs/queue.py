@@ -38,6 +38,11 @@ Answer = Literal["go on", "cancel", "lost"]
 """To a worker that gave a sign of life: go on, bring the job to its end, or leave it, as it is another's."""
 
 _AGAIN_S = 2.0
+_LEASES_AHEAD = 10.0
+
+
+_LONGEST_WAIT_S = 600.0
+"""A job that is to wait for longer than this was put off by a clock that was set back since."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Claimed:
     audio_s: float
     shape: str
     attempt: int
+    trace: str | None = None
 
 
 class Queue:
@@ -102,7 +108,7 @@ class Queue:
             .outerjoin(working, working.c.user == Job.user)
             .where(
                 Job.state == QUEUED,
-                Job.not_before <= now(),
+                or_(Job.not_before <= now(), Job.not_before > now() + _LONGEST_WAIT_S),
                 Job.cache_key.not_in(at_work),
                 or_(count < self._limits.running, Job.quick),
             )
@@ -126,7 +132,16 @@ class Queue:
         assert row.claim is not None
         inputs = [(each.path, each.blob) for each in row.inputs]
         return Claimed(
-            row.id, row.claim, row.user, row.kind, row.call, inputs, row.audio_s, shape, row.attempts
+            row.id,
+            row.claim,
+            row.user,
+            row.kind,
+            row.call,
+            inputs,
+            row.audio_s,
+            shape,
+            row.attempts,
+            row.trace,
         )
 
     def beat(self, claimed: Claimed) -> Answer:
@@ -230,7 +245,9 @@ class Queue:
         with self._database.writing() as session:
             gone = Job.state == RUNNING
             if not everything:
-                gone = and_(gone, Job.lease_until < now())
+                # One far ahead was given by a clock that was set back since.
+                ahead = now() + _LEASES_AHEAD * self._worker.lease_s
+                gone = and_(gone, or_(Job.lease_until < now(), Job.lease_until > ahead))
             rows = session.scalars(select(Job).where(gone)).all()
             for row in rows:
                 self._again(session, row, "the service was stopped while it ran")

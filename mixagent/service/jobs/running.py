@@ -20,10 +20,13 @@ if TYPE_CHECKING:
 OUT = Path("out")
 """Folder of what a job makes, in its own."""
 
-REPORT, PAGE = "report.json", "report.html"
+REPORT, PAGE, EXPERIENCE = "report.json", "report.html", "experience.bin"
 
 _NOT_REMEMBERED = {"experience.remember": False}
 """What one user's songs teach is not for the next one."""
+
+_KEPT_ASIDE = {**_NOT_REMEMBERED, "experience.file": f"{OUT}/{EXPERIENCE}"}
+"""Measures and settings of a master stay with its job, and are learnt from only when its user rates it."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def run_master(call: Call, on_event: OnEvent, on_ran: OnRan, cancel: Cancel) -> 
             "report": [OUT / REPORT, OUT / PAGE],
             "stems": OUT / "stems" if call.write_stems else None,
         }
-    keywords["overrides"] = {**keywords.get("overrides", {}), **_NOT_REMEMBERED}
+    keywords["overrides"] = {**keywords.get("overrides", {}), **_KEPT_ASIDE}
     made = mixagent.master(
         song, on_event=on_event, on_master=lambda made: on_ran(_mastered(made)), cancel=cancel, **keywords
     )
@@ -188,7 +191,7 @@ def run_album(call: Call, on_event: OnEvent, _on_ran: OnRan, cancel: Cancel) -> 
 
 
 def _reports() -> list[Made]:
-    named = {REPORT: "report", PAGE: "page"}
+    named = {REPORT: "report", PAGE: "page", EXPERIENCE: "experience"}
     return [Made(OUT / name, role) for name, role in named.items() if (OUT / name).exists()]
 
 

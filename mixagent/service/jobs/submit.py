@@ -40,12 +40,13 @@ TRACKS = "tracks"
 
 @dataclass(frozen=True)
 class Asked:
-    """A job as it was asked for."""
+    """A job as it was asked for; `trace` is of the request that did."""
 
     kind: str
     uploads: Sequence[Any]
     options: Mapping[str, Any]
     webhook: Mapping[str, str] | None = None
+    trace: str | None = None
 
 
 @dataclass(frozen=True)
@@ -140,10 +141,11 @@ class Submitter:
             call=asdict(call),
             uploads=[{"id": song.id, "name": song.name} for song in songs],
             search=" ".join([*(song.name for song in songs), str(options.get("goal", ""))]).lower()[:1000],
-            cache_key=_hash([asked.kind, asdict(call), sorted(files), __version__]),
+            cache_key=_hash([asked.kind, asdict(call), sorted(files), __version__, *_learnt(options)]),
             audio_s=sum(source.duration_s for source in _heard(inputs)),
             created_at=now(),
             webhook=None if asked.webhook is None else dict(asked.webhook),
+            trace=asked.trace,
             inputs=[JobInput(place=n, path=path, blob=blob) for n, (path, blob) in enumerate(files)],
             files=[],
         )
@@ -292,6 +294,15 @@ def _seen(session: Session, user: str, key: str | None, request: str) -> str | N
         session.flush()
         return None
     return row.job
+
+
+def _learnt(options: Mapping[str, Any]) -> list[str]:
+    """The weights of a policy that goes on learning: what it decided before is not what it decides now."""
+    if options.get("policy") not in ("mix", "learned"):
+        return []
+    from mixagent.policies.promotion import weights_sha256
+
+    return [weights_sha256(options["policy"])]
 
 
 def _hash(value: Any) -> str:

@@ -6,7 +6,21 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from mixagent.service.store.tables import RUNNING, ApiKey, AuditEntry, Job, JobFile, Upload
+from mixagent.service.store.tables import (
+    EXPERIENCE,
+    RUNNING,
+    ApiKey,
+    AuditEntry,
+    Job,
+    JobFile,
+    Rating,
+    SignedIn,
+    Upload,
+    User,
+)
+
+INPUT = "input"
+"""The song as it came, where a rating names what a master is better than."""
 
 
 def time_text(seconds: float | None) -> str | None:
@@ -56,7 +70,7 @@ def job_dict(row: Job, place: int | None = None, left_s: float | None = None) ->
         "progress": progress if row.state == RUNNING and progress else None,
         "result": row.result,
         "problem": row.problem,
-        "files": [file_dict(row.id, file) for file in row.files],
+        "files": [file_dict(row.id, file) for file in row.files if file.role != EXPERIENCE],
     }
 
 
@@ -76,6 +90,19 @@ def file_dict(job: str, row: JobFile) -> dict[str, Any]:
     }
 
 
+def rating_dict(row: Rating) -> dict[str, Any]:
+    """A rating."""
+    return {
+        "id": row.id,
+        "job": row.job,
+        "than": row.than or INPUT,
+        "verdict": "better" if row.better else "worse",
+        "note": row.note,
+        "source": row.source,
+        "created_at": time_text(row.created_at),
+    }
+
+
 def key_dict(row: ApiKey) -> dict[str, Any]:
     """An API key, but for the key."""
     return {
@@ -86,6 +113,28 @@ def key_dict(row: ApiKey) -> dict[str, Any]:
         "created_at": time_text(row.created_at),
         "used_at": time_text(row.used_at),
         "revoked_at": time_text(row.revoked_at),
+    }
+
+
+def user_dict(row: User) -> dict[str, Any]:
+    """A user, but for the password."""
+    return {
+        "name": row.name,
+        "scopes": row.scopes,
+        "has_password": row.password is not None,
+        "created_at": time_text(row.created_at),
+    }
+
+
+def session_dict(row: SignedIn, is_this: bool) -> dict[str, Any]:
+    """A session; `is_this` says whether it is the one that asks."""
+    return {
+        "way": row.way,
+        "address": row.address,
+        "this": is_this,
+        "created_at": time_text(row.created_at),
+        "used_at": time_text(row.used_at),
+        "expires_at": time_text(row.expires_at),
     }
 
 

@@ -17,6 +17,9 @@ FINAL = (DONE, FAILED, CANCELLED)
 RECEIVING, CHECKING, READY, REFUSED = "receiving", "checking", "ready", "refused"
 """The states of an upload."""
 
+EXPERIENCE = "experience"
+"""The role of the file of a job that ratings are learnt with; it is nobody's to download."""
+
 _ID, _NAME, _HASH, _WORD = String(40), String(200), String(64), String(40)
 
 
@@ -29,12 +32,61 @@ class Base(DeclarativeBase):
 
 
 class User(Base):
-    """Who owns uploads and jobs; `served_at` is when a job of theirs was last begun."""
+    """Who owns uploads and jobs.
+
+    Attributes:
+        served_at: when a job of theirs was last begun.
+        password: its argon2 hash; None for who signs in otherwise, or not at all.
+        scopes: of what they do once they have signed in.
+        removed_at: since then they are to be deleted with all that is theirs.
+    """
 
     __tablename__ = "users"
     name: Mapped[str] = mapped_column(_NAME, primary_key=True)
     created_at: Mapped[float] = mapped_column(Float)
     served_at: Mapped[float] = mapped_column(Float, default=0.0)
+    password: Mapped[str | None] = mapped_column(String(300))
+    scopes: Mapped[list[str]] = mapped_column(JSON, default=lambda: ["write"])
+    removed_at: Mapped[float | None] = mapped_column(Float)
+
+
+class SignedIn(Base):
+    """A session of somebody who signed in: the hash of its cookie, never the cookie.
+
+    Attributes:
+        key: the API key that it was opened with, and ends with.
+        way: password, key or openid.
+    """
+
+    __tablename__ = "sessions"
+    hash: Mapped[str] = mapped_column(_HASH, primary_key=True)
+    user: Mapped[str] = mapped_column(ForeignKey("users.name"), index=True)
+    key: Mapped[str | None] = mapped_column(_ID)
+    way: Mapped[str] = mapped_column(_WORD)
+    address: Mapped[str] = mapped_column(_NAME)
+    created_at: Mapped[float] = mapped_column(Float)
+    used_at: Mapped[float] = mapped_column(Float)
+    expires_at: Mapped[float] = mapped_column(Float, index=True)
+
+
+class SignInTry(Base):
+    """A sign-in with a password that was not right, or is not known to be yet."""
+
+    __tablename__ = "sign_in_tries"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(_NAME, index=True)
+    address: Mapped[str] = mapped_column(_NAME, index=True)
+    at: Mapped[float] = mapped_column(Float, index=True)
+
+
+class Identity(Base):
+    """Who an OpenID provider calls `subject` is a user here."""
+
+    __tablename__ = "identities"
+    issuer: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    subject: Mapped[str] = mapped_column(String(255), primary_key=True)
+    user: Mapped[str] = mapped_column(ForeignKey("users.name"), index=True)
+    created_at: Mapped[float] = mapped_column(Float)
 
 
 class ApiKey(Base):
@@ -83,6 +135,7 @@ class Job(Base):
         lease_until: without a sign of life until then, the claim is void.
         not_before: of a job that is tried again.
         losses: how often its worker died at it.
+        trace: of the request that asked for it, as a `traceparent` header has it.
     """
 
     __tablename__ = "jobs"
@@ -114,6 +167,7 @@ class Job(Base):
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     webhook: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    trace: Mapped[str | None] = mapped_column(String(60))
     inputs: Mapped[list[JobInput]] = relationship(
         order_by="JobInput.place", cascade="all, delete-orphan", passive_deletes=True
     )
@@ -152,6 +206,27 @@ class JobFile(Base):
     blob: Mapped[str] = mapped_column(_HASH, index=True)
     audio: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     peaks: Mapped[Data | None] = mapped_column(LargeBinary, nullable=True, deferred=True)
+
+
+class Rating(Base):
+    """A user's verdict on a master: better or worse than another, or than the song as it came.
+
+    Attributes:
+        than: the other job; None for the song as it came.
+        source: `rating`, or `correction` where a version was set right by hand and taken.
+        handed_at: when the experience log was told; None while it is still to be.
+    """
+
+    __tablename__ = "ratings"
+    id: Mapped[str] = mapped_column(_ID, primary_key=True)
+    user: Mapped[str] = mapped_column(ForeignKey("users.name"), index=True)
+    job: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    than: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
+    better: Mapped[bool] = mapped_column(Boolean)
+    note: Mapped[str] = mapped_column(String(500), default="")
+    source: Mapped[str] = mapped_column(_WORD)
+    created_at: Mapped[float] = mapped_column(Float)
+    handed_at: Mapped[float | None] = mapped_column(Float)
 
 
 class JobEvent(Base):

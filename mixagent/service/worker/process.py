@@ -19,7 +19,7 @@ from mixagent.pipeline.memory import resident_bytes
 
 _LAST_LINES = 30
 _END_S = 3.0
-_HIDDEN = ("MIXAGENT_KEY",)
+_HIDDEN = ("MIXAGENT_KEY", "MIXAGENT_OIDC_CLIENT_SECRET")
 
 
 class ProcessEndedError(Exception):
@@ -27,7 +27,12 @@ class ProcessEndedError(Exception):
 
 
 class WorkerProcess:
-    """One process of `worker.child`."""
+    """One process of `worker.child`.
+
+    Attributes:
+        jobs: that it has ended.
+        busy: whether it was given something to do and has not said how that ended.
+    """
 
     def __init__(self, home: Path, engine: Path, warm: bool) -> None:
         home.mkdir(parents=True, exist_ok=True)
@@ -52,6 +57,7 @@ class WorkerProcess:
         for target in (self._listen, self._note):
             threading.Thread(target=target, daemon=True, name=f"worker-{self._process.pid}").start()
         self.jobs = 0
+        self.busy = False
 
     @property
     def pid(self) -> int:
@@ -80,6 +86,8 @@ class WorkerProcess:
             ProcessEndedError: nobody is there to take it.
         """
         assert self._process.stdin is not None
+        # A cancel is of what it does already.
+        self.busy = self.busy or "cancel" not in words
         try:
             self._process.stdin.write(json.dumps(words) + "\n")
             self._process.stdin.flush()
@@ -100,6 +108,8 @@ class WorkerProcess:
             self._heard.put(None)
             self._process.wait()
             raise ProcessEndedError(self._how())
+        if "done" in words or "failed" in words:
+            self.busy = False
         return words
 
     def kill(self) -> None:

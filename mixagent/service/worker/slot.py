@@ -15,12 +15,14 @@ from typing import Any
 from mixagent import __version__
 from mixagent.service.jobs.estimates import Course, Estimates
 from mixagent.service.jobs.queue import Claimed, Queue
+from mixagent.service.logs import about_job
 from mixagent.service.metrics import Metrics
 from mixagent.service.problems import Problem
 from mixagent.service.settings import ServiceSettings
 from mixagent.service.store.blobs import Blobs
 from mixagent.service.store.caches import Caches
 from mixagent.service.store.tables import JobFile
+from mixagent.service.tracing import JobSpan, Traces
 from mixagent.service.worker.process import ProcessEndedError, WorkerProcess
 
 LOG = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ class Tools:
     blobs: Blobs
     caches: Caches
     metrics: Metrics
+    traces: Traces
 
 
 class Slot:
@@ -76,6 +79,8 @@ class Slot:
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"slot-{number}", daemon=True)
         self._claimed: Claimed | None = None
+        self._startless = False
+        self._span = JobSpan(None, {})
 
     def start(self) -> None:
         """Begin to work."""
@@ -96,8 +101,8 @@ class Slot:
 
     @property
     def alive(self) -> bool:
-        """Whether it works."""
-        return self._thread.is_alive()
+        """Whether it works: its last process came up, or is coming up for the first time."""
+        return self._thread.is_alive() and not self._startless
 
     # --- the loop ----------------------------------------------------------------------------------
 
@@ -126,8 +131,10 @@ class Slot:
         LOG.info("begun", extra={"job": claimed.id, "kind": claimed.kind, "attempt": claimed.attempt})
         begun = time.monotonic()
         folder = self._tools.settings.work / claimed.token
+        traced = self._tools.traces.job(claimed.id, claimed.kind, claimed.attempt, claimed.trace)
         try:
-            self._run(claimed, folder)
+            with about_job(claimed.id), traced as self._span:
+                self._run(claimed, folder)
         except _EndedError as ended:
             self._give_up(claimed, ended.problem)
         except Problem as problem:
@@ -242,6 +249,7 @@ class Slot:
                 failed = words["failed"]
                 raise _EndedError(Problem(failed["code"], failed["detail"], field=failed["field"]))
             if words is not None and "stage" in words:
+                self._span.stage(words["stage"], words["share"])
                 changed |= course.tell(words["stage"], words["share"], now) or now - told > _TELL_EVERY_S
             answer = "go on"
             if changed and now - told > _TELL_EVERY_S:
@@ -297,9 +305,10 @@ class Slot:
         with suppress(ProcessEndedError):
             while time.monotonic() < until and not self._stopping.is_set():
                 if process.hear(_HEAR_S) is not None:
-                    self._process = process
+                    self._process, self._startless = process, False
                     return True
         if not self._stopping.is_set():
+            self._startless = True
             LOG.error("a worker process did not start", extra={"said": process.last_words[-2000:]})
         process.kill()
         return False
@@ -307,6 +316,9 @@ class Slot:
     def _recycle(self) -> None:
         """Let a process go that ran long enough or has grown."""
         process, limits = self._process, self._tools.settings.worker
+        if process is not None and process.busy:
+            # Nobody waits for its job any more, and what it says of it would be taken for the next one's.
+            process.kill()
         if process is None or not process.alive:
             if process is not None:
                 process.close()

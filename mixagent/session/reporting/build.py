@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mixagent import __version__
 from mixagent.daw.project import SUFFIXES
-from mixagent.pipeline.chain.mixing import BUSES
-from mixagent.pipeline.chain.parameters import Settings, repair_amounts
+from mixagent.pipeline.chain.parameters import BUSES, Settings, repair_amounts
 from mixagent.pipeline.diagnosis.diagnose import Diagnosis
 from mixagent.pipeline.finished.band import Judgement
 from mixagent.pipeline.finished.measures import SongMeasures
@@ -49,6 +48,7 @@ from mixagent.report.model import (
     Property,
     RecordedCodecs,
     RecordedMatch,
+    RecordedPlugin,
     ReferenceSection,
     RepairRow,
     ReplaySection,
@@ -63,6 +63,7 @@ from mixagent.report.strips import strip_actions
 from mixagent.report.words import PROPERTIES, number
 from mixagent.session.dual_mono import counted, counts_twice, missed_words, mono_words
 from mixagent.session.guidance import goal_words, guidance_sections, guidance_warnings
+from mixagent.session.reporting.conducting import conductor_lines
 from mixagent.session.reporting.delivery import (
     codec_section,
     codecs_done,
@@ -74,8 +75,10 @@ from mixagent.session.reporting.delivery import (
 )
 from mixagent.session.reporting.feedback import feedback_lines
 from mixagent.session.reporting.planned import planned_moves
+from mixagent.session.reporting.plugins import plugin_rows, plugin_warnings, plugins_done
 from mixagent.session.reporting.references import reference_words
 from mixagent.session.reporting.repairs import repair_rows
+from mixagent.session.reporting.sections import section_rows
 from mixagent.session.reporting.stems import left_alone_words
 from mixagent.session.reporting.strips import strip_rows
 from mixagent.session.results import Finished, Measured, Results
@@ -166,8 +169,9 @@ def build_report(outcome: Outcome) -> Report:
     acted = (*repaired, *_actions(outcome, judgement, judgement_after, repairs, strips))
     codecs = codec_section(request, finish)
     edits = edits_section(request, results.span, song.duration_s)
-    reference, goal = guidance_sections(decided.guidance, results, applied.space)
+    reference, goal = guidance_sections(decided.guidance, results, applied.space, decided.sections)
     own, translation_after = request.stems_in, master.translation
+    plugins = plugin_rows(request.inserts, results)
     left, new = afterwards(
         findings.before,
         findings.after if outcome.is_whole else (),
@@ -190,6 +194,7 @@ def build_report(outcome: Outcome) -> Report:
             wrong=tuple(row.sentence for row in told_rows(findings.before, _answered(acted))),
             done=(
                 *_done(outcome, restoration, acted, reference, goal),
+                *plugins_done(plugins),
                 *edits_done(edits),
                 *codecs_done(codecs),
             ),
@@ -201,6 +206,7 @@ def build_report(outcome: Outcome) -> Report:
         actions=acted,
         restoration=restoration,
         repairs=repairs,
+        sections=section_rows(results.sections, decided.applied_sections),
         strips=strips,
         measures=measures,
         before=before,
@@ -216,11 +222,13 @@ def build_report(outcome: Outcome) -> Report:
         reference=reference,
         goal=goal,
         stems_in=None if own is None else stems_section(own, results),
+        plugins=plugins,
         decision=DecisionSection(
             policy=request.config.policy.name,
             amount=request.amount,
             strengths=request.strengths,
             search=decided.search,
+            conductor=decided.conductor,
             parameters=_parameters(decision, applied),
         ),
         feedback=decided.feedback,
@@ -228,14 +236,18 @@ def build_report(outcome: Outcome) -> Report:
         warnings=(
             *results.warnings,
             *([] if own is None else stems_warnings(results, request.song)),
-            *guidance_warnings(decided.guidance, applied.space, request.target_named),
+            *guidance_warnings(decided.guidance, applied.space, request.target_named, decided.unplaced),
             *rejected_words(restoration),
             *left_alone_words(results, request.policy, applied),
+            *decided.told,
+            *plugin_warnings(plugins),
             *outcome.warnings,
             *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),
         ),
-        replay=_replay(request, decision, outcome.models, _match(results)),
+        replay=replace(
+            _replay(request, decision, outcome.models, _match(results)), sections=decided.sections
+        ),
     )
 
 
@@ -366,6 +378,7 @@ def _done(
         return ["Nothing: at amount 0 the song is given back as it was."]
     restored = [done_words(row) for row in restoration if row.applied]
     tried = [] if decided.search is None else [_tried(decided.search)]
+    tried += [] if decided.conductor is None else conductor_lines(decided.conductor)
     understood = [] if goal is None else [goal_words(goal)]
     matched = [] if reference is None else [reference_words(reference)]
     if outcome.is_whole:
@@ -471,4 +484,5 @@ def _replay(
         sample_rate=request.sample_rate,
         seed=request.seed,
         match=match,
+        plugins=tuple(RecordedPlugin(insert.settings()) for insert in request.inserts),
     )

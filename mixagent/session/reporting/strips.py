@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from mixagent.pipeline.chain.edits import Span, section
-from mixagent.pipeline.chain.mixing import BUSES
-from mixagent.pipeline.chain.parameters import Settings, repair_amounts, switch_of
+from mixagent.pipeline.chain.parameters import BUSES, Settings, repair_amounts, switch_of
 from mixagent.pipeline.decibels import db_to_amplitude
 from mixagent.pipeline.measure.analysis import Analysis
 from mixagent.pipeline.measure.changes import BandGain, StemChange

@@ -48,18 +48,22 @@ function Goal({ id, text, change }) {
       onInput=${(event) => change(event.target.value)} aria-describedby="${id}-understood" />
     <div class="tries" role="group" aria-label=${c.tryLabel}>${c.try.filter((word) => !text.includes(word)).map((word) =>
       html`<button type="button" class="chip" onClick=${() => add(word)}>${word}</button>`)}</div>
-    <p class="understood" id="${id}-understood" aria-live="polite">${text.trim() && read ? html`<${Understood} read=${read} />` : html`<span class="unit">${c.goalNothing}</span>`}</p>
+    <p class="understood" id="${id}-understood" aria-live="polite">${text.trim() && read ? html`<${Understood} read=${read} change=${change} />` : html`<span class="unit">${c.goalNothing}</span>`}</p>
   </div>`;
 }
 
 const steps = (n) => (Math.abs(n) > 1.3 ? "++" : Math.abs(n) < 0.7 ? "·" : "+");
 
-const Understood = ({ read }) => [
+const Piece = ({ mark, words, without, change }) => html`<span class="tag">${mark && html`<i aria-hidden="true">${mark}</i>`}${words}<button type="button" class="x" aria-label=${c.goalRemove(words)} title=${c.goalRemove(words)} onClick=${() => change(without)}>×</button></span> `;
+
+const Understood = ({ read, change }) => [
   read.understood.length + read.genres.length > 0 && html`<span class="unit">${c.goalUnderstood}</span> `,
-  read.understood.map((wish) => html`<span class="tag"><i aria-hidden="true">${steps(wish.steps)}</i>${wish.as}</span> `),
-  read.genres.map((genre) => html`<span class="tag">${c.goalGenre(genre.words)}</span> `),
+  read.understood.map((wish) => html`<${Piece} mark=${["more", "less"].includes(wish.direction) && steps(wish.steps)} words=${wish.as} without=${wish.without} change=${change} />`),
+  read.genres.map((genre) => html`<${Piece} words=${c.goalGenre(genre.words)} without=${genre.without} change=${change} />`),
+  read.corrected.map(([words, meant]) => html`<span class="tag">${c.goalReadAs(words, meant)}</span> `),
   read.not_understood.map(({ words, did_you_mean: meant }) => html`<span class="tag amiss">${meant ? c.goalMeant(words, meant) : c.goalUnknown(words)}</span> `),
-  read.conflicts.map(([more, less]) => html`<span class="tag amiss">${c.goalConflict(more, less)}</span> `),
+  read.conflicts.map(([more, less], n) => html`<span class="tag amiss">${c.goalConflict(more, less, read.decided[n])}</span> `),
+  read.problems.map((line) => html`<span class="tag amiss">${line}</span> `),
 ];
 
 function Loudness({ id, value, change }) {

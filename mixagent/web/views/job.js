@@ -14,6 +14,7 @@ import { Charts } from "./charts.js";
 import { Choices, optionWords } from "./choices.js";
 import { Mixer } from "./mixer.js";
 import { Failed, Progress, duration } from "./progress.js";
+import { Rating } from "./rating.js";
 import { Share } from "./share.js";
 
 const j = texts.job;
@@ -106,6 +107,8 @@ function MasterResult({ job, about }) {
       <${Tools} job=${job} about=${about} />
     </section>
     ${versions.length > 1 && html`<${Versions} versions=${versions} here=${job} />`}
+    ${job.state === "done" && master && !job.options.preview && html`<${Rating} job=${job} label=${versions.length > 1 ? j.version(numberOf(job)) : j.after}
+      others=${shown.filter((each) => each.id !== job.id).map((each) => ({ id: each.id, label: j.version(numberOf(each)) })).reverse()} />`}
     <section class="overview" aria-label=${j.done}>
       <div><h2>${j.wrong}</h2><${List} lines=${result.summary} none=${j.nothingWrong} />
         ${result.left?.length > 0 && html`<h2 class="left">${j.left}</h2><${List} lines=${result.left} />`}</div>

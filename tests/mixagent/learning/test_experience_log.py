@@ -12,7 +12,7 @@ import pytest
 from reports import make_report
 from short_cases import HalfSeparator, music
 
-from mixagent.learning.experience_log import Made, record
+from mixagent.learning.experience_log import Made, corrected_by, experience_of, hand_over, record
 from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.diagnosis.diagnose import diagnose
 from mixagent.pipeline.finaliser.targets import TARGETS
@@ -21,7 +21,7 @@ from mixagent.pipeline.measure.features import FEATURE_NAMES, describe_song
 from mixagent.pipeline.render import render
 from mixagent.pipeline.types import Audio, load
 from mixagent.policies.base import Context
-from mixagent.policies.experience import ExperienceStore
+from mixagent.policies.experience import CORRECTION, Experience, ExperienceStore, Preference
 from mixagent.reward.model import load_reward
 
 
@@ -110,3 +110,73 @@ def test_judging_a_master_does_not_load_what_only_damage_needs() -> None:
         "assert not {'scipy.signal', 'scipy.stats', 'torch'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- corrections ------------------------------------------------------------------------------------
+
+
+def _version(made: Made, name: str, db: float, asked: dict[str, float], **changed: object) -> Made:
+    """The song once more, with another setting and as another file."""
+    output = replace(made.report.outputs[0], sha256=name * 64)
+    return replace(
+        made,
+        report=replace(made.report, output=output),
+        settings=made.context.space.settings({"master.eq_air_db": db}),
+        asked=asked,
+        **changed,
+    )
+
+
+def _said(store: ExperienceStore) -> list[tuple[str, str, str]]:
+    masters = {each.number: each.master[0] for each in store.all()}
+    return [(masters[p.better or 0], masters[p.worse or 0], p.source) for p in store.preferences()]
+
+
+def _corrected(made: Made, later: Made) -> bool:
+    """Whether a version that follows another one is taken for its correction."""
+    one, two = (experience_of(each, brief=True) for each in (made, later))
+    return corrected_by(two, [one]) == one
+
+
+@pytest.mark.parametrize("asked", [{"master.eq_air_db": 0.5}, {"amount": 0.5}, {"amount.eq": 0.2}])
+def test_what_is_set_right_by_hand_is_a_correction(made: Made, asked: dict[str, float]) -> None:
+    assert _corrected(made, _version(made, "c", 0.5, asked))
+
+
+def test_another_target_or_policy_or_nothing_by_hand_is_none(made: Made) -> None:
+    loud = replace(made.context, target=TARGETS["loud"])
+    other = _version(made, "d", 0.5, {"amount": 0.5})
+    decision = replace(other.report.decision, policy="neutral")
+    assert not _corrected(made, _version(made, "c", 0.5, {"amount": 0.5}, context=loud))
+    assert not _corrected(made, replace(other, report=replace(other.report, decision=decision)))
+    assert not _corrected(made, _version(made, "c", 0.5, {}))
+    assert not _corrected(made, _version(made, "c", 2.0, {"amount": 0.5}))
+
+
+def test_a_correction_is_preferred_and_turned_round_where_it_is_given_up(
+    made: Made, store: ExperienceStore
+) -> None:
+    record(made)
+    record(_version(made, "c", 0.5, {"amount": 0.5}))
+    assert _said(store) == [("c", "b", CORRECTION)]
+    record(made)
+    assert _said(store) == [("b", "c", CORRECTION)]
+    one, two = store.all()
+    store.prefer(Preference(two.song, two.number, one.number))
+    said = _said(store)
+    record(_version(made, "c", 0.5, {"amount": 0.5}))
+    # What was said stands over what is done.
+    assert _said(store) == said == [(two.master[0], one.master[0], "rating")]
+
+
+def test_a_master_handed_over_is_brief_and_costs_no_judging(
+    made: Made, store: ExperienceStore, tmp_path: Path
+) -> None:
+    assert hand_over(replace(made, features={}), tmp_path / "one.bin") == []
+    again = Experience.from_bytes((tmp_path / "one.bin").read_bytes())
+    assert (again.song, again.settings, again.blind) == ("a" * 64, {"master.eq_air_db": 2.0}, None)
+    assert again.context is not None
+    assert (again.context.mix, dict(again.context.features)) == (made.context.mix, {})
+    assert not store.path.exists()
+    (warning,) = hand_over(made, tmp_path / "no folder" / "one.bin")
+    assert "not remembered" in warning

@@ -1,11 +1,17 @@
 """What the tests of the service share."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
 from services import Caller, called
+from signing_in import PASSWORD
 from songs import write_song
+
+from mixagent.service.accounts import passwords
 
 
 @pytest.fixture
@@ -19,3 +25,44 @@ def api(tmp_path) -> Iterator[Caller]:
 def short_song(tmp_path_factory) -> Path:
     """A song of 2 s."""
     return write_song(tmp_path_factory.mktemp("short") / "song.wav", seconds=2.0)
+
+
+class Clock:
+    """The clock of the machine, which can be set."""
+
+    def __init__(self) -> None:
+        self.offset_s = 0.0
+        self._real = time.time
+
+    def __call__(self) -> float:
+        return self._real() + self.offset_s
+
+    def forward(self, seconds: float) -> None:
+        """Set it forward; back where the seconds are negative."""
+        self.offset_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch) -> Clock:
+    """The clock, as this process sees it."""
+    set_ = Clock()
+    monkeypatch.setattr(time, "time", set_)
+    return set_
+
+
+@pytest.fixture
+def cheap(monkeypatch) -> None:
+    """Hashes of the lowest costs: the same argon2, in a millisecond."""
+    hasher = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1),))
+    monkeypatch.setattr(passwords, "_hasher", lambda: hasher)
+    passwords._nobody.cache_clear()
+
+
+@pytest.fixture
+def club(tmp_path, cheap) -> Iterator[Caller]:
+    """A service with accounts, in which Anna and Bert have passwords and Root may do all."""
+    with called(tmp_path, accounts=True, host="0.0.0.0") as api:
+        api.service.users.add("anna", PASSWORD)
+        api.service.users.add("bert", f"{PASSWORD} of bert")
+        api.service.users.add("root", f"{PASSWORD} of root", ["admin"])
+        yield api

@@ -163,6 +163,18 @@ def test_a_goal_is_told_as_it_is_understood(api):
     assert found["not_understood"][0]["words"] == "frobnicated"
 
 
+def test_each_piece_of_a_goal_comes_with_the_goal_without_it(api):
+    found = api.post("/v1/goals", json={"text": "vocals 2 dB up, -9 LUFS, wide and narrow"}).json()
+    vocals, loudness = found["understood"]
+    assert (vocals["scope"]["stem"], vocals["needs_stems"]) == ("vocals", True)
+    assert vocals["amount"] == {"value": 2.0, "unit": "dB"}
+    assert loudness["as"] == "loudness −9 LUFS"
+    assert vocals["without"] == "-9 LUFS, wide and narrow"
+    assert found["decided"] == ["neither was done"]
+    finnish = api.post("/v1/goals", json={"text": "enemmän bassoa ja kirkkaampi laulu"}).json()
+    assert "Finnish" in finnish["problems"][0]
+
+
 def test_the_description_for_programs_names_every_route(api):
     described = api.get("/v1/openapi.json").json()
     assert {"/v1/jobs", "/v1/uploads", "/v1/tus", "/v1/jobs/{id_}/events"} <= set(described["paths"])

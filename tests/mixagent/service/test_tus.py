@@ -157,3 +157,20 @@ def test_its_time_is_over_once_it_is(tmp_path):
         assert patch(api, place, 0, b"1").status_code == 410
         api.service.sweeper.sweep_rows()
         assert api("HEAD", place, headers=TUS).status_code == 404
+
+
+def test_of_two_that_write_to_one_upload_at_once_one_has_it(api):
+    from concurrent.futures import ThreadPoolExecutor
+
+    place = created(api, 2_000_000)
+    bodies = [letter * 2_000_000 for letter in (b"a", b"b", b"c")]
+    with ThreadPoolExecutor(3) as pool:
+        answers = [*pool.map(lambda body: patch(api, place, 0, body), bodies)]
+    codes = sorted(answer.status_code for answer in answers)
+    assert codes[0] == 204
+    assert set(codes[1:]) <= {409, 423}
+    winner = next(body for body, answer in zip(bodies, answers, strict=True) if answer.status_code == 204)
+    id_ = place.rpartition("/")[2]
+    # What came is no song: it is refused as a whole, and was counted as a whole.
+    found = api.get(f"/v1/uploads/{id_}").json()
+    assert (found["state"], found["received_bytes"]) == ("refused", len(winner))

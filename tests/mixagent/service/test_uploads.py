@@ -212,3 +212,42 @@ def test_settings_have_no_limit_that_refuses_an_ordinary_song():
     limits = ServiceSettings(data=None).limits
     assert limits.upload_bytes >= 200e6
     assert limits.duration_s >= 600
+
+
+def test_a_thousand_files_in_one_form_are_too_many(api, short_song):
+    files = [("file", (f"{number}.wav", b"RIFF")) for number in range(1000)]
+    answer = api.post("/v1/uploads", files=files)
+    assert (answer.status_code, answer.json()["code"]) == (400, "request")
+    assert "Maximum number of files is 1" in answer.json()["detail"]
+    assert api.get("/v1/uploads").json()["uploads"] == []
+
+
+def test_a_thousand_files_at_once_are_taken_as_far_as_the_limits_go_and_the_rest_is_told(tmp_path):
+    import asyncio
+
+    import httpx
+
+    async def thousand(app) -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "1000"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            return await asyncio.gather(*(client.post("/v1/tus", headers=headers) for _ in range(1000)))
+
+    limits = Limits(uploads=30, requests_a_second=6.0)
+    with called(tmp_path, limits=limits) as api:
+        answers = asyncio.run(thousand(api.app))
+        assert sum(answer.status_code == 201 for answer in answers) == 30
+        refused = [answer for answer in answers if answer.status_code != 201]
+        assert {answer.status_code for answer in refused} == {429}
+        words = {answer.json()["detail"] for answer in refused}
+        assert words == {"30 uploads of yours are kept: delete some", "too many requests of late"}
+        assert all(int(answer.headers["Retry-After"]) >= 1 for answer in refused)
+        assert len([*api.service.settings.incoming.glob("upl_*")]) == 30
+
+
+def test_a_job_of_a_thousand_songs_is_told_how_many_it_may_have(api, short_song):
+    song = api.upload(short_song)["id"]
+    for count in (41, 1000, 1001):
+        answer = api.post("/v1/jobs", json={"kind": "album", "uploads": [song] * count})
+        assert (answer.status_code, answer.json()["code"]) == (422, "usage")
+        assert "songs" in answer.json()["detail"] or "1000 items" in answer.json()["detail"]

@@ -3,17 +3,26 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
+import sqlite3
+import time
+from contextlib import closing
 
 import browser
+import mutagen.wave
 import pytest
+from mutagen.id3 import TIT2
 from services import served
 from songs import write_song
 
 import mixagent
 from mixagent.client import Client
+from mixagent.pipeline.errors import OutputError
 from mixagent.service.service import Service
 from mixagent.service.settings import ServiceSettings, WorkerLimits
+from mixagent.service.store.tables import Base
+from mixagent.service.worker.slot import Slot
 from mixagent.types import Cancel
 
 OPTIONS = {"preset": "loud", "output_format": ["wav", "flac"], "renders": 1, "separator": "none"}
@@ -210,3 +219,101 @@ def test_logs_name_the_job():
     record = logging.makeLogRecord({"msg": "done", "levelname": "INFO", "job": "job_x"})
     line = json.loads(JsonLines().format(record))
     assert (line["said"], line["job"], line["level"]) == ("done", "job_x", "info")
+
+
+def test_what_a_process_says_of_a_job_that_was_given_up_is_not_taken_for_the_next_ones(
+    tmp_path, song, monkeypatch
+):
+    bound, failed = Slot._bound, []
+
+    def full_once(self, *words):
+        if not failed:
+            failed.append(words)
+            raise OSError(28, "No space left on device")
+        bound(self, *words)
+
+    monkeypatch.setattr(Slot, "_bound", full_once)
+    service = Service(ServiceSettings(data=tmp_path / "data"))
+    with served(service) as address, Client(address) as client:
+        upload = client.upload(song)
+        with pytest.raises(OutputError, match="No space left on device"):
+            client.wait(client.submit("master", [upload], OPTIONS)["id"])
+        second = client.wait(client.submit("master", [upload], {**OPTIONS, "output_format": "ogg"})["id"])
+        assert [file["name"] for file in second["files"] if file["role"] == "master"] == [
+            "My song.master.ogg"
+        ]
+
+
+def test_a_service_whose_worker_processes_do_not_come_up_is_not_ready(tmp_path, monkeypatch):
+    monkeypatch.setattr("mixagent.service.worker.process.sys.executable", "/bin/false")
+    service = Service(ServiceSettings(data=tmp_path / "data"))
+    with served(service) as address, Client(address) as client:
+        until = time.monotonic() + 30
+        while client._http.get("/readyz").status_code == 200 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert client._http.get("/readyz").json()["detail"] == "no worker is alive"
+
+
+TRICKS = "../../..\\etc/<img src=x onerror=alert(1)> \u202e cron.d \u0000 trick.wav"
+TITLE = "</script><script>alert('tag')</script>../../../title"
+
+
+def tricky(song, place):
+    """A song whose title plays tricks."""
+    tags = mutagen.wave.WAVE(shutil.copyfile(song, place))
+    tags.add_tags()
+    tags.tags.add(TIT2(text=[TITLE]))
+    tags.save()
+    return place
+
+
+def on_the_disk(folder) -> dict[str, bytes]:
+    """What lies in a folder: names of files and their content."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def rows(service) -> str:
+    """All that the tables of a database hold, as text."""
+    with closing(sqlite3.connect(service.settings.database)) as database:
+        tables = [database.execute(f'SELECT * FROM "{table}"') for table in Base.metadata.tables]
+        return "\n".join(repr(row) for table in tables for row in table)
+
+
+def test_names_and_tags_of_a_song_lead_nowhere_and_of_what_is_deleted_nothing_is_left(work, song, tmp_path):
+    service, client = work
+    data, http = service.settings.data, client._http
+    beside = {path.name for path in data.parent.iterdir()}
+    sent = tricky(song, tmp_path / "trick.wav").read_bytes()
+    upload = http.post("/v1/uploads", params={"name": TRICKS}, content=sent).json()
+    assert not {"/", "\\", "<", "\u202e", "\0"} & {*upload["name"]}
+    job = client.wait(client.submit("master", [upload["id"]], OPTIONS)["id"])
+    assert {path.name for path in data.parent.iterdir()} == beside
+    assert not [name for name in on_the_disk(data) if "cron" in name or "title" in name]
+    for file in job["files"]:
+        answer = http.get(file["url"])
+        assert answer.status_code == 200
+        assert "sandbox" in answer.headers["Content-Security-Policy"]
+    page = http.get(f"/v1/jobs/{job['id']}/page").text
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+
+    link = client.link(job["id"])
+    stem = upload["name"].rpartition(".")[0]
+    assert stem in rows(service)
+    client.delete(job["id"])
+    assert http.delete(f"/v1/uploads/{upload['id']}").status_code == 204
+    assert http.get(link).status_code == 410
+    own = [upload["sha256"], *(file["sha256"] for file in job["files"])]
+    for listed in (data / "cache").glob("*/blobs.txt"):
+        # A job may just have got it: within its first seconds it is not swept.
+        os.utime(listed, (0, 0))
+    for step in service.sweeper._steps:
+        step()
+    for name, content in on_the_disk(data).items():
+        assert not [sha256 for sha256 in own if sha256 in name or sha256.encode() in content], name
+        assert stem.encode() not in content, name
+        assert b"alert('tag')" not in content, name
+    # What the log of who did what keeps of it is its ids.
+    assert stem not in rows(service)
+    assert job["id"] in rows(service)

@@ -12,7 +12,7 @@ from mixagent.pipeline.chain.parameters import ParameterSpace
 from mixagent.pipeline.errors import UsageError
 from mixagent.pipeline.finaliser.targets import loudness_target
 from mixagent.pipeline.finished.measures import measure_song
-from mixagent.pipeline.matching.goals import understood
+from mixagent.pipeline.matching.reading import understood
 from mixagent.pipeline.measure.analysis import analyse
 from mixagent.pipeline.measure.fingerprint import fingerprint
 from mixagent.pipeline.types import Audio

@@ -443,3 +443,64 @@ def test_a_song_is_taken_apart_and_its_stems_are_heard_alone(page, song):
     page.wait('return document.querySelector(".mixer").dataset.state === "playing"')
     page.wait('return document.querySelector(".mixer").dataset.state === "idle"')
     assert np.abs(recorded(page, 0.0).sound).max() == 0
+
+
+def ratings_of(page) -> list[dict]:
+    id_ = page.run("return location.hash.split('/').at(-1)")
+    return json.loads(asked(f"{page.url.rstrip('/')}/v1/jobs/{id_}/ratings"))["ratings"]
+
+
+PRESSED = 'return [...document.querySelectorAll(".rating [aria-pressed=true]")].map((each) => each.innerText)'
+
+
+def test_a_master_is_rated_and_the_rating_taken_back(page, song):
+    job = mastered(page, song)
+    page.wait('return !document.querySelector(".rating button").disabled')
+    assert (
+        page.run('return document.querySelector(".rating legend").innerText') == "After against the original"
+    )
+    page.run('document.querySelector(".rating button").focus()')
+    page.click("Better")
+    page.wait(f"{PRESSED}.length === 1")
+    assert [(row["verdict"], row["than"]) for row in ratings_of(page)] == [("better", "input")]
+    assert "Noted" in page.wait('return document.getElementById("said").textContent')
+    page.run("""
+        const note = document.querySelector(".rating input");
+        note.value = "the voice is clear";
+        note.dispatchEvent(new Event("input", { bubbles: true }));
+        note.dispatchEvent(new Event("change", { bubbles: true }));""")
+    page.wait('return document.getElementById("said").textContent === "Noted."')
+    assert ratings_of(page)[0]["note"] == "the voice is clear"
+    page.click("Worse")
+    page.wait(f"{PRESSED}[0] === 'Worse'")
+    assert [row["verdict"] for row in ratings_of(page)] == ["worse"]
+    # It stands after a reload, and pressed again it is taken back.
+    page.run("location.reload()")
+    page.wait(f"{PRESSED}[0] === 'Worse'")
+    page.click("Worse")
+    page.wait(f"{PRESSED}.length === 0")
+    assert ratings_of(page) == []
+    assert job_of(page)["id"] == job["id"]
+
+
+def test_two_versions_are_rated_against_each_other(page, song):
+    first = mastered(page, song)
+    page.run("""
+        const goal = document.querySelector("#tweak-goal");
+        goal.value = "darker";
+        goal.dispatchEvent(new Event("input", { bubbles: true }));""")
+    page.wait('return document.querySelector("#tweak-understood").innerText.includes("darker")')
+    page.click("Render again")
+    page.wait(f'return !location.hash.includes("{first["id"]}")')
+    page.wait(RESULT)
+    page.wait('return document.querySelectorAll(".rating").length === 2')
+    page.run("""
+        const rows = [...document.querySelectorAll(".rating")];
+        const row = rows.find((each) => each.innerText.includes("against Version"));
+        row.querySelectorAll("button")[1].click();""")
+    page.wait(f"{PRESSED}.length === 1")
+    (row,) = ratings_of(page)
+    assert (row["than"], row["verdict"]) == (first["id"], "worse")
+    # Seen from the other version it is the better one.
+    page.run(f'location.hash = "#/jobs/{first["id"]}"')
+    page.wait(f'return location.hash.includes("{first["id"]}") && ({PRESSED[7:]})[0] === "Better"')

@@ -140,3 +140,23 @@ def test_any_action_gives_the_same_bytes_twice_and_the_same_sound_in_other_block
         assert np.isfinite(once).all()
         assert once.tobytes() == twice.tobytes()
         np.testing.assert_allclose(cut, once, atol=1e-5)
+
+
+@pytest.mark.parametrize("later_ms", [10.0, -10.0])
+def test_a_stem_is_moved_by_whole_samples_and_the_length_stays(later_ms: float) -> None:
+    source, frames = stems(), round(0.01 * RATE)
+    moved = mixed(source, size=4096, drums__align_ms=later_ms)
+    part = source.parts["drums"].samples
+    shifted = np.zeros_like(part)
+    if later_ms > 0:
+        shifted[:, frames:] = part[:, :-frames]
+    else:
+        shifted[:, :-frames] = part[:, frames:]
+    assert moved.shape == source.mix.samples.shape
+    np.testing.assert_allclose(moved, source.mix.samples - part + shifted, atol=1e-6)
+
+
+def test_a_stem_whose_polarity_is_turned_is_taken_off_twice() -> None:
+    source = stems()
+    change = mixed(source, vocals__invert=1.0) - source.mix.samples
+    np.testing.assert_allclose(change, -2 * source.parts["vocals"].samples, atol=1e-6)

@@ -1,0 +1,1 @@
+"""The conductor: agents that hear renders, move the chain's parameters and keep what measures better."""

@@ -1,0 +1,1 @@
+"""People: their passwords, their sessions, who they are elsewhere, and what was put down of what they did."""

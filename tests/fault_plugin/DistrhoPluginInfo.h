@@ -1,0 +1,10 @@
+#pragma once
+
+#define DISTRHO_PLUGIN_BRAND "mixagent"
+#define DISTRHO_PLUGIN_NAME "Fault"
+#define DISTRHO_PLUGIN_URI "urn:mixagent:fault"
+#define DISTRHO_PLUGIN_HAS_UI 0
+#define DISTRHO_PLUGIN_IS_RT_SAFE 0
+#define DISTRHO_PLUGIN_NUM_INPUTS 2
+#define DISTRHO_PLUGIN_NUM_OUTPUTS 2
+#define DISTRHO_PLUGIN_VST3_CATEGORIES "Fx|Dynamics|Stereo"
