@@ -73,6 +73,8 @@ def decide(job: Job, song: AnalysedSong) -> Decided:
         decision, section = searched(search, job.run.stages([*song.hearing, stage])[stage.name])
     bent = by_hand(guidance.decided(decision, song.heard.measures))
     sections, unplaced = _by_section(guidance, song, bent.settings.space)
+    if request.project is not None and sections:
+        unplaced = (*unplaced, "the project holds nothing of what differs by section: the master alone does")
     decided = Decided(
         request, guidance, bent, section, sections=request.sections or sections, unplaced=unplaced
     )

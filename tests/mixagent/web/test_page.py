@@ -249,10 +249,12 @@ def test_a_tweak_makes_another_version_beside_the_first(page, song):
     first = mastered(page, song)
     page.run("""
         const goal = document.querySelector("#tweak-goal");
-        goal.value = "brighter, frobnicated";
+        goal.value = "brighter, wide, frobnicated";
         goal.dispatchEvent(new Event("input", { bubbles: true }));""")
     page.wait('return document.querySelector("#tweak-understood").innerText.includes("not understood")')
     assert "brighter" in page.run('return document.querySelector("#tweak-understood").innerText')
+    page.run("""document.querySelector('#tweak-understood [aria-label="Leave out: wider"]').click()""")
+    page.wait('return document.querySelector("#tweak-goal").value === "brighter, frobnicated"')
     page.click("Render again")
     page.wait(f'return !location.hash.includes("{first["id"]}")')
     page.wait(RESULT)
