@@ -31,7 +31,7 @@ _REFERENCES = ("reference", "reference_tone", "reference_dynamics", "reference_w
 _HERE = frozenset(("output", "report", "device", "no_cache", "no_overwrite", "stems", "stems_in", "cue"))
 """Options that mean a place on this machine, or one that the service decides."""
 
-_UNKNOWN_THERE = ("conductor", "ask")
+_UNKNOWN_THERE = ("ask",)
 """Switches that the service does not know: left out where they are off, refused by it where they are on."""
 
 

@@ -27,10 +27,10 @@ def verdict(before: Grade, after: Grade, move: Move, left: float) -> tuple[bool,
         return False, f"the blind reward went from {before.blind:.3f} to {after.blind:.3f}"
     nearer = sum(before.outside.values()) - sum(after.outside.values())
     if nearer < _least(proof.outside):
-        return False, f"the song lies {-nearer:+.2f} spreads further outside of finished music"
+        return False, f"the song came {nearer:+.2f} spreads nearer to finished music"
     nearer = sum(before.stems.get(role, far) - far for role, far in after.stems.items())
     if after.stems and nearer < _least(proof.stems):
-        return False, f"the stems lie {-nearer:+.2f} further outside of finished music"
+        return False, f"the stems came {nearer:+.2f} nearer to finished music"
     for model, opinion in after.voice.items():
         if opinion < before.voice.get(model, opinion) - LOST_OPINION:
             return False, f"the voice's {model} fell from {before.voice[model]:.2f} to {opinion:.2f}"

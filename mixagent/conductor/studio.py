@@ -42,7 +42,7 @@ MOST_OUT = 4.0
 _KEPT = 2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Heard:
     """A render of the parts with what agents ask of it.
 
@@ -108,6 +108,8 @@ class Studio:
             self._heard[key] = made
             if self._rendered:
                 self._rendered()
+        # The least recently asked for goes first: what stands is asked for between all that is tried.
+        self._heard[key] = self._heard.pop(key)
         return self._heard[key]
 
     @cached_property

@@ -8,7 +8,7 @@ export const FORMATS = ["wav", "flac", "mp3", "ogg"];
 /** A master as it is where nothing is chosen. */
 export const DEFAULTS = Object.freeze({
   goal: "", loudness: "streaming", ceiling: "", reference: [], amounts: {}, repairs: {}, formats: ["wav"],
-  bitDepth: "24", sampleRate: "keep", stems: false,
+  bitDepth: "24", sampleRate: "keep", stems: false, conductor: false,
 });
 
 /** What the service offers; null until it has answered. */
@@ -25,7 +25,7 @@ const INTENTS = ["streaming", "loud", "reference"];
 /** The service's options of a master. */
 export function optionsOf(choices) {
   const options = {};
-  const { goal, loudness, ceiling, reference, amounts, repairs, formats, bitDepth, sampleRate, stems } = { ...DEFAULTS, ...choices };
+  const { goal, loudness, ceiling, reference, amounts, repairs, formats, bitDepth, sampleRate, stems, conductor } = { ...DEFAULTS, ...choices };
   if (goal.trim()) options.goal = goal.trim();
   if (INTENTS.includes(loudness)) { if (loudness !== "streaming") options.preset = loudness; }
   else if (Number.isFinite(Number(loudness))) options.target_lufs = Number(loudness);
@@ -39,6 +39,7 @@ export function optionsOf(choices) {
   if (bitDepth !== "24") options.bit_depth = bitDepth;
   if (sampleRate !== "keep") options.sample_rate = sampleRate;
   if (stems) options.write_stems = true;
+  if (conductor) options.conductor = true;
   return options;
 }
 
@@ -58,6 +59,7 @@ export function choicesOf(options, nameOf = (id) => id) {
     bitDepth: String(options.bit_depth ?? "24"),
     sampleRate: String(options.sample_rate ?? "keep"),
     stems: Boolean(options.write_stems),
+    conductor: Boolean(options.conductor),
   };
 }
 

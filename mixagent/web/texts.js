@@ -197,6 +197,8 @@ export const texts = {
     rate: "Sample rate",
     keep: "as the song",
     stems: "Give me the stems too",
+    conductor: "Let the conductor better it",
+    conductorNote: "Agents for phase, tone, dynamics and space hear renders of the loudest parts and keep what measures better. It takes a little longer.",
     reset: "Back to plain",
   },
 
@@ -229,7 +231,7 @@ export const texts = {
     decode: "Reading the song", tracks: "Reading the tracks", place: "Placing the tracks", sum: "Adding them up",
     analyse: "Listening", repair: "Repairing", "hear repaired": "Listening again", "repair stem": "Repairing a stem",
     separate: "Taking it apart", stems: "Collecting the stems", features: "Looking closer", hear: "Hearing the stems",
-    reference: "Listening to the reference", search: "Searching", mix: "Mixing", match: "Matching the reference",
+    reference: "Listening to the reference", search: "Searching", conduct: "Conducting", sections: "Finding the sections", mix: "Mixing", match: "Matching the reference",
     level: "Setting the level", album: "Measuring the album", finalise: "Finishing", restored: "Measuring the repairs",
     repairs: "Measuring the repairs", measure: "Measuring the master", listen: "Hearing the song", judge: "Checking the master",
     export: "Writing the files", encode: "Writing the files", report: "Writing the report",

@@ -7,6 +7,7 @@ stems that have nothing to do with each other would give by chance.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from scipy.signal import sosfiltfilt
@@ -50,6 +51,10 @@ class Alignment:
     coherence: float
 
 
+_KNOWN: WeakKeyDictionary[Heard, Alignment | None] = WeakKeyDictionary()
+"""Of renders that are still held: an agent is asked about one several times."""
+
+
 @dataclass(frozen=True)
 class PhaseAgent:
     """Delay and polarity of stems, and lows between the channels."""
@@ -89,6 +94,12 @@ class PhaseAgent:
 
 def alignment(heard: Heard) -> Alignment | None:
     """The move of one stem that raises the sum of the lows most; None without stems with lows in common."""
+    if heard not in _KNOWN:
+        _KNOWN[heard] = _found(heard)
+    return _KNOWN[heard]
+
+
+def _found(heard: Heard) -> Alignment | None:
     parts: dict[str, list[Audio]] = {}
     for pair in heard.pairs:
         if pair.stems_after is None:

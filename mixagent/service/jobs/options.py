@@ -116,6 +116,8 @@ class MasterOptions(_Mastering):
     codecs: Names | None = None
     renders: int | None = Field(default=None, ge=1, le=4)
     search: int | None = Field(default=None, ge=0, le=200)
+    conductor: bool | None = Field(default=None, description="Agents hear renders and better the settings.")
+    until: Number | None = Field(default=None, description="With conductor: 1 to 5, the voice's grade.")
     dry_run: bool | None = None
     preview: Number | None = None
 

@@ -161,7 +161,8 @@ function Files({ id, value, change, isAlbum }) {
       <div class="field"><label for="${id}-rate">${c.rate}</label><select id="${id}-rate" value=${value.sampleRate} onChange=${(event) => change({ sampleRate: event.target.value })}>
         <option value="keep">${c.keep}</option>${["44100", "48000", "96000"].map((rate) => html`<option value=${rate}>${Number(rate) / 1000} kHz</option>`)}</select></div>
     </div>
-    ${!isAlbum && html`<div class="checks"><label><input type="checkbox" checked=${value.stems} onChange=${(event) => change({ stems: event.target.checked })} /> ${c.stems}</label></div>`}
+    ${!isAlbum && html`<div class="checks"><label><input type="checkbox" checked=${value.stems} onChange=${(event) => change({ stems: event.target.checked })} /> ${c.stems}</label>
+      <label title=${c.conductorNote}><input type="checkbox" checked=${value.conductor} onChange=${(event) => change({ conductor: event.target.checked })} /> ${c.conductor}</label></div>`}
   </fieldset>`;
 }
 
@@ -177,6 +178,7 @@ export function optionWords(options, empty = texts.history.settingsPlain) {
   const without = Object.entries(options.repairs ?? {}).filter(([, share]) => share === 0).map(([name]) => texts.repair[name] ?? name);
   if (without.length) said.push(`− ${without.join(", ")}`);
   if (options.stems) said.push(`${options.stems} stems`);
+  if (options.conductor) said.push(c.conductor.toLowerCase());
   const formats = [options.output_format ?? []].flat();
   if (formats.length > 1 || (formats.length && formats[0] !== "wav")) said.push(formats.join(", ").toUpperCase());
   return said.length ? said.join(" · ") : empty;
