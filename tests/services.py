@@ -58,6 +58,7 @@ def called(folder: Path, **settings) -> Iterator[Caller]:
     try:
         yield Caller(service)
     finally:
+        service.uploads.checker.close()
         service.database.close()
         service._lock.release()
 

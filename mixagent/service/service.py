@@ -76,7 +76,7 @@ class Service:
         self.webhooks.start()
         self.sweeper.start()
         self.learner.start()
-        for task in (self.uploads.check_left, _load_options):
+        for task in (self.uploads.checker.warm, self.uploads.check_left, _load_options):
             threading.Thread(target=task, daemon=True, name=task.__name__).start()
 
     def stop(self) -> None:
@@ -85,6 +85,7 @@ class Service:
         self.engine.stop()
         self.webhooks.stop()
         self.sweeper.stop()
+        self.uploads.checker.close()
         self.traces.close()
         self.database.close()
         self._lock.release()

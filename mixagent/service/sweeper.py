@@ -62,7 +62,7 @@ class _Clock:
         self._held_until_s = 0.0
 
     def settled(self) -> bool:
-        """Whether things may expire: not within the hour after a jump, in which it may be put right."""
+        """True if things may expire: not within an hour of a jump, in which it may be put right."""
         wall_s, steady_s = now(), time.monotonic()
         jump_s = (wall_s - self._wall_s) - (steady_s - self._steady_s)
         self._wall_s, self._steady_s = wall_s, steady_s

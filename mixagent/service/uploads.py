@@ -21,7 +21,7 @@ from mixagent.service.store.blobs import Blobs
 from mixagent.service.store.database import Database, now
 from mixagent.service.store.release import lost_since, release
 from mixagent.service.store.tables import CHECKING, READY, RECEIVING, REFUSED, Upload
-from mixagent.service.worker.check import check_upload
+from mixagent.service.worker.check import Checker
 
 LOG = logging.getLogger(__name__)
 
@@ -36,6 +36,7 @@ class Uploads:
         self._blobs, self._metrics = blobs, metrics
         settings.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._node = _name_of(settings.data)
+        self.checker = Checker(settings.incoming, settings.limits)
 
     def begin(self, user: str, name: str, size_bytes: int | None) -> Upload:
         """An upload without bytes yet.
@@ -115,7 +116,7 @@ class Uploads:
             return row
         file = self.file(id_)
         try:
-            found = check_upload(file, row.name, self._settings.incoming, self._settings.limits)
+            found = self.checker.check(file, row.name)
             blob = self._blobs.put(file)
         except Problem as problem:
             return self._refused(id_, problem)

@@ -19,7 +19,7 @@ from mixagent.pipeline.dsp.streaming import Processor
 from mixagent.pipeline.plugins.inserts import Inserts
 from mixagent.pipeline.types import AudioSource, blocks
 
-PEAK_OVER_DB = 12.0
+PEAK_OVER_DB = 18.0
 """What a limiter that stands in for a compressor is set by: how far peaks stand over the programme."""
 
 _COMB_S = 0.0317

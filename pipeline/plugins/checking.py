@@ -34,7 +34,8 @@ class Checked:
 
 def check_plugin(plugin: Plugin, limits: Limits = LIMITS) -> list[Checked]:
     """Every check of a plug-in with its own values; a fault ends the one that it comes up in."""
-    return [_checked(f"{rate} Hz", partial(_played, plugin, rate, limits)) for rate in RATES_HZ] + [
+    return [
+        *(_checked(f"{rate} Hz", partial(_played, plugin, rate, limits)) for rate in RATES_HZ),
         _checked("latency", lambda: _latency(plugin, limits)),
         _checked("the same twice", lambda: _twice(plugin, limits)),
         _checked("in blocks of any length", lambda: _cuts(plugin, limits)),

@@ -160,11 +160,13 @@ class Inserts:
         assert insert is not None
         wanted = insert.map.values(quantities)
         doubled = channels == 1 and 1 not in insert.channels
+        linked = channels > 1 and insert.map.linked
         preset = {} if insert.preset is None else dict(insert.preset.values)
         sounding = Sounding(
             rate=rate,
             channels=2 if doubled else channels,
-            each=channels > 1 and (insert.map.each_channel or 2 not in insert.channels),
+            each=channels > 1 and not linked and (insert.map.each_channel or 2 not in insert.channels),
+            linked=linked,
             values={**preset, **wanted},
             state="" if insert.preset is None else insert.preset.state,
             most_gain_db=insert.map.most_gain_db,

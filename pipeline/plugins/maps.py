@@ -46,7 +46,9 @@ QUANTITIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 PLACES = ("strip", "bus", "master", "return")
 
-_KEYS = ("plugin", "effect", "places", "each_channel", "fixed", "follows", "tried", "source", "note")
+_KEYS = (
+    *("plugin", "effect", "places", "each_channel", "linked", "fixed", "follows", "tried", "source", "note"),
+)
 _MOST_GAIN_DB = {"comp": 12.0, "eq": 24.0, "cut": 12.0, "reverb": 30.0}
 
 
@@ -72,6 +74,7 @@ class PluginMap:
         effect: a key of `EFFECTS`.
         places: of `PLACES`, where it may stand.
         each_channel: a mono plug-in, one a channel.
+        linked: a mono plug-in that only multiplies: one, which hears the power of all channels.
         fixed: values that it always has, by its keys.
         follows: its keys that follow our parameters.
         tried: the version that the map was run with; empty where it was written from a list of parameters
@@ -84,6 +87,7 @@ class PluginMap:
     effect: str
     places: tuple[str, ...]
     each_channel: bool = False
+    linked: bool = False
     fixed: Mapping[str, Value] = field(default_factory=dict)
     follows: Mapping[str, Follow] = field(default_factory=dict)
     tried: str = ""
@@ -112,6 +116,7 @@ class PluginMap:
         """Where it may stand, whether it was run, and what it does otherwise; in words."""
         tried = f"run with {self.tried}" if self.tried else "written from a list of parameters, never run"
         channels = ("a mono plug-in a channel",) if self.each_channel else ()
+        channels = ("a mono plug-in for all channels, linked",) if self.linked else channels
         return ("at " + ", ".join(self.places), *channels, tried, *([self.note] if self.note else []))
 
     def values(self, quantities: Mapping[str, float]) -> dict[str, Value]:
@@ -170,6 +175,7 @@ def _checked(data: object) -> dict[str, Any]:
         "effect": effect,
         "places": places,
         "each_channel": bool(data.get("each_channel", False)),
+        "linked": bool(data.get("linked", False)),
         "fixed": fixed,
         "follows": follows,
         **words,

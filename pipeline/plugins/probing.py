@@ -21,6 +21,7 @@ _NOISE_DBFS = -66.0
 _NOISE_S = 0.5
 _ROOM_S = 3.0
 _MOST_LAG_S = 1.0
+_PINK_HZ = 100.0
 _CLEAR = 0.7
 _NEAR_FRAMES = 2
 _SEED = 20
@@ -78,12 +79,16 @@ def opened(
 
 
 def _noise(sounding: Sounding) -> FloatArray:
-    """A noise and the silence behind it, in which a room dies away."""
+    """A noise and the silence behind it, in which a room dies away; to a room it is pink, as music is."""
     frames = round(_NOISE_S * sounding.rate)
     rest = round((_ROOM_S if sounding.in_return else _MOST_LAG_S) * sounding.rate)
-    made = np.random.default_rng(_SEED).standard_normal(frames).astype(np.float32)
+    made = np.random.default_rng(_SEED).standard_normal(frames)
+    if sounding.in_return:
+        spectrum, hz = rfft(made), np.fft.rfftfreq(frames, 1 / sounding.rate)
+        made = irfft(spectrum * (hz >= _PINK_HZ) / np.sqrt(np.maximum(hz, _PINK_HZ)), frames)
+        made /= made.std()
     noise = np.zeros((sounding.channels, frames + rest), np.float32)
-    noise[:, :frames] = db_to_amplitude(_NOISE_DBFS) * made
+    noise[:, :frames] = (db_to_amplitude(_NOISE_DBFS) * made).astype(np.float32)
     return noise
 
 

@@ -44,6 +44,7 @@ class Sounding:
         rate: in Hz.
         channels: of the sound.
         each: a mono plug-in, one a channel.
+        linked: a mono plug-in that only multiplies, one for all channels: it hears their power.
         values: of its parameters.
         state: that it has before these, base64; empty for its own.
         most_gain_db: that its output may lie over its input.
@@ -54,6 +55,7 @@ class Sounding:
     rate: int
     channels: int
     each: bool = False
+    linked: bool = False
     values: Mapping[str, Any] = field(default_factory=dict)
     state: str = ""
     most_gain_db: float = 12.0
@@ -84,6 +86,7 @@ class OpenPlugin:
                     "rate": sounding.rate,
                     "channels": sounding.channels,
                     "each": sounding.each,
+                    "linked": sounding.linked,
                     "twice": sounding.twice,
                     "values": dict(sounding.values),
                     "state": sounding.state,

@@ -27,6 +27,7 @@ _MOST_CHOICES = 200
 _LONGEST_TEXT = 200
 _CHUNK_FRAMES = 1024
 _NEAR = 0.02
+_LEAST = 1e-9
 
 
 class Failure(Exception):
@@ -47,6 +48,8 @@ class Plugged:
         self._plugins: list[Any] = []
         self._twins: list[Any] = []
         self._rate = 44100.0
+        self._linked = False
+        self._gains: dict[int, float] = {}
         self._buffer: np.ndarray[Any, Any] | None = None
 
     def names(self) -> list[str]:
@@ -80,6 +83,7 @@ class Plugged:
     def open(self, order: dict[str, Any]) -> dict[str, Any]:
         """New instances with these values, one a channel where it is mono; what they were set to."""
         count = order["channels"] if order["each"] else 1
+        self._linked, self._gains = order["linked"], {}
         self._plugins = [self.made() for _ in range(count)]
         self._twins = [self.made() for _ in range(count)] if order["twice"] else []
         self._rate = float(order["rate"])
@@ -105,19 +109,38 @@ class Plugged:
         assert self._buffer is not None
         frames = int(order["frames"])
         given, made = self._buffer[0, :, :frames], self._buffer[1]
-        rows = [given] if len(self._plugins) == 1 else [given[c : c + 1] for c in range(len(given))]
-        out = self._played(self._plugins, rows)
-        same = not self._twins or np.array_equal(out, self._played(self._twins, rows))
+        out = self._played(self._plugins, given)
+        same = not self._twins or np.array_equal(out, self._played(self._twins, given))
         if out.shape[0] == made.shape[0] and out.shape[1] <= frames:
             made[:, : out.shape[1]] = out
         return {"shape": list(out.shape), "same": bool(same)}
 
-    def _played(self, plugins: list[Any], rows: list[Any]) -> Any:
-        parts = [
-            plugin.process(np.array(row), self._rate, buffer_size=_CHUNK_FRAMES, reset=False)
-            for plugin, row in zip(plugins, rows, strict=True)
-        ]
-        return np.concatenate([np.atleast_2d(part) for part in parts])
+    def _played(self, plugins: list[Any], given: Any) -> Any:
+        if self._linked:
+            return self._played_linked(plugins[0], given)
+        rows = [given] if len(plugins) == 1 else [given[c : c + 1] for c in range(len(given))]
+        return np.concatenate([self._through(plugin, row) for plugin, row in zip(plugins, rows, strict=True)])
+
+    def _played_linked(self, plugin: Any, given: Any) -> Any:
+        """One mono plug-in that only multiplies: what it does to the channels' power, all of them get.
+
+        It plays the root of their mean square, which is nowhere negative, so its gain is what it made of that
+        over that; where there is no sound it keeps the last one.
+        """
+        key = np.sqrt(np.mean(np.square(given, dtype=np.float64), axis=0)).astype(np.float32)
+        made = self._through(plugin, key[None])[0]
+        if len(made) != len(key):
+            return made[None]
+        sounds = key > _LEAST
+        gains = np.divide(made, key, out=np.ones_like(key), where=sounds)
+        last = np.maximum.accumulate(np.where(sounds, np.arange(len(key)), -1))
+        gains = np.where(last >= 0, gains[last], np.float32(self._gains.get(id(plugin), 1.0)))
+        self._gains[id(plugin)] = float(gains[-1])
+        return given * gains
+
+    def _through(self, plugin: Any, row: Any) -> Any:
+        made = plugin.process(np.array(row), self._rate, buffer_size=_CHUNK_FRAMES, reset=False)
+        return np.atleast_2d(made)
 
     def state(self, order: dict[str, Any]) -> dict[str, Any]:
         """The state of a new instance with these values, or of a `.vstpreset` file."""

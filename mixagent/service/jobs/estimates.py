@@ -17,6 +17,9 @@ _NEW = 0.3
 """Weight of the last job in the mean."""
 
 _BELIEVED_S = 30.0
+"""What was read is believed for so long: others learn, too."""
+
+_WRITE_EVERY_S = 10.0
 
 _LEAST_AUDIO_S = 10.0
 """Shorter songs cost about as much as this: what a stage takes by itself outweighs them."""
@@ -32,11 +35,12 @@ class Cost:
 
 
 class Estimates:
-    """What stages cost, learned from job to job."""
+    """What stages cost, learned from job to job; what is written of it may be a few jobs old."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._known: dict[str, tuple[float, dict[str, Cost]]] = {}
+        self._written: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def expected(self, shape: str, audio_s: float) -> dict[str, float]:
@@ -51,7 +55,7 @@ class Estimates:
 
     def learn(self, shape: str, audio_s: float, seconds: Mapping[str, float]) -> None:
         """Remember what the stages of a job took, each as its share of the job's own time."""
-        known = self._costs(shape, fresh=True)
+        known = self._costs(shape)
         for place, (stage, taken_s) in enumerate(seconds.items()):
             each = taken_s / max(audio_s, _LEAST_AUDIO_S)
             old = known.get(stage)
@@ -64,6 +68,9 @@ class Estimates:
             old = known[stage]
             with self._lock:
                 known[stage] = Cost(stage, old.place, (1 - _NEW) * old.seconds_per_second)
+        if time.monotonic() - self._written.get(shape, -_WRITE_EVERY_S) < _WRITE_EVERY_S:
+            return
+        self._written[shape] = time.monotonic()
         with self._database.writing() as session:
             for cost in known.values():
                 session.merge(
@@ -76,11 +83,11 @@ class Estimates:
                     )
                 )
 
-    def _costs(self, shape: str, fresh: bool = False) -> dict[str, Cost]:
+    def _costs(self, shape: str) -> dict[str, Cost]:
         """What is known of a shape; others learn, too, so what was read is not believed for long."""
         with self._lock:
             read_at, found = self._known.get(shape, (0.0, {}))
-        if not fresh and read_at and time.monotonic() - read_at < _BELIEVED_S:
+        if read_at and time.monotonic() - read_at < _BELIEVED_S:
             return found
         with self._database.reading() as session:
             rows = session.scalars(select(StageCost).where(StageCost.shape == shape))

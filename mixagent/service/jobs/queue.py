@@ -168,22 +168,40 @@ class Queue:
     def beat(self, claimed: Claimed) -> Answer:
         """Say that a job is being worked on."""
         with self._database.touching() as session:
-            row = _held(session, claimed, alone=True)
-            if row is None:
-                return "lost"
-            row.lease_until = self._lease()
-            return "cancel" if row.cancel_asked else "go on"
+            return self._held_on(session, claimed, {})
 
     def tell(self, claimed: Claimed, progress: Mapping[str, Any], brief: Mapping[str, Any]) -> Answer:
         """Say how far a job is: `progress` is what is read of it, `brief` what streams tell."""
         with self._database.writing(durable=False) as session:
+            answer = self._held_on(session, claimed, {"progress": dict(progress)})
+            if answer != "lost":
+                events.add(session, claimed, "progress", {"job": claimed.id, **brief})
+            return answer
+
+    def _held_on(self, session: Session, claimed: Claimed, values: Mapping[str, Any]) -> Answer:
+        """Put a sign of life down; it comes several times a second, so no row is read for it."""
+        asked = session.scalar(
+            update(Job)
+            .where(Job.id == claimed.id, Job.claim == claimed.token)
+            .values(lease_until=self._lease(), **values)
+            .returning(Job.cancel_asked)
+            .execution_options(synchronize_session=False)
+        )
+        if asked is None:
+            return "lost"
+        return "cancel" if asked else "go on"
+
+    def first(self, claimed: Claimed, result: Mapping[str, Any], files: Sequence[JobFile]) -> None:
+        """Give a job what it has made already, while the rest is still made.
+
+        Should it not come to its end, nothing of that is kept.
+        """
+        with self._database.writing() as session:
             row = _held(session, claimed)
             if row is None:
-                return "lost"
-            row.lease_until = self._lease()
-            row.progress = dict(progress)
-            events.add(session, row, "progress", {"job": row.id, **brief})
-            return "cancel" if row.cancel_asked else "go on"
+                return
+            row.result, row.files = dict(result), list(files)
+            events.add(session, row, "state", self.state_of(row, row.progress.get("left_s")))
 
     def finish(
         self,
@@ -207,7 +225,10 @@ class Queue:
             lost = lost_since(session, self._blobs, [file.blob for file in files])
             if lost:
                 put_again(lost)
+            before = [file.blob for file in row.files]
             row.result, row.files = dict(result), list(files)
+            session.flush()
+            release(session, self._blobs, before)
             end(session, self._blobs, row, DONE)
             return True
 
@@ -236,7 +257,7 @@ class Queue:
             row = _held(session, claimed)
             if row is not None:
                 row.attempts -= 1
-                _requeue(session, row, after_s)
+                self._requeue(session, row, after_s)
 
     def take_back(self, everything: bool = False) -> int:
         """Queue jobs again whose workers gave no sign of life; how many there were.
@@ -286,7 +307,13 @@ class Queue:
             row.problem = Problem("set_aside", words).to_dict()
             end(session, self._blobs, row, FAILED)
         else:
-            _requeue(session, row, _AGAIN_S * 2**row.losses if row.losses else 0.0)
+            self._requeue(session, row, _AGAIN_S * 2**row.losses if row.losses else 0.0)
+
+    def _requeue(self, session: Session, row: Job, after_s: float) -> None:
+        row.state, row.claim, row.lease_until = QUEUED, None, None
+        row.not_before, row.progress = now() + after_s if after_s else 0.0, {}
+        _let_go(session, self._blobs, row)
+        events.add(session, row, "state", {"job": row.id, "state": QUEUED, "place": None, "left_s": None})
 
     # --- for users ---------------------------------------------------------------------------------
 
@@ -367,8 +394,10 @@ def end(session: Session, blobs: Blobs, row: Job, state: str) -> None:
     """Bring a job into its last state, let go of what it read, and tell everyone who wants to know."""
     row.state, row.ended_at = state, now()
     row.claim = row.lease_until = None
-    if row.problem is not None and state == DONE:
+    if state == DONE:
         row.problem = None
+    else:
+        _let_go(session, blobs, row)
     read = session.scalars(select(JobInput.blob).where(JobInput.job == row.id)).all()
     session.execute(delete(JobInput).where(JobInput.job == row.id))
     release(session, blobs, read)
@@ -413,17 +442,18 @@ def _at_work() -> Subquery:
     return counted.group_by(Job.user).subquery()
 
 
-def _held(session: Session, claimed: Claimed, alone: bool = False) -> Job | None:
-    """The job, where the caller has it still; `alone`: nobody else writes to its row meanwhile."""
-    wanted = select(Job).where(Job.id == claimed.id)
-    found = session.scalars(wanted.with_for_update() if alone else wanted).first()
+def _held(session: Session, claimed: Claimed) -> Job | None:
+    """The job, where the caller has it still."""
+    found = session.scalars(select(Job).where(Job.id == claimed.id)).first()
     return found if found is not None and found.claim == claimed.token else None
 
 
-def _requeue(session: Session, row: Job, after_s: float) -> None:
-    row.state, row.claim, row.lease_until = QUEUED, None, None
-    row.not_before, row.progress = now() + after_s if after_s else 0.0, {}
-    events.add(session, row, "state", {"job": row.id, "state": QUEUED, "place": None, "left_s": None})
+def _let_go(session: Session, blobs: Blobs, row: Job) -> None:
+    """Forget what a job had made already when it came to no end."""
+    made = [file.blob for file in row.files]
+    row.result, row.files = None, []
+    session.flush()
+    release(session, blobs, made)
 
 
 def counted(session: Session, *conditions: ColumnElement[bool]) -> int:

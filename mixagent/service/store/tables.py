@@ -84,7 +84,7 @@ class SignInTry(Base):
 
 
 class Identity(Base):
-    """Who an OpenID provider calls `subject` is a user here."""
+    """A user here whom an OpenID provider calls `subject`."""
 
     __tablename__ = "identities"
     issuer: Mapped[str] = mapped_column(_NAME, primary_key=True)

@@ -19,10 +19,14 @@ import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mixagent.service.worker.sandbox import die_with_parent, give_way_in_need
 from mixagent.service.worker.sending import Sender
+
+if TYPE_CHECKING:
+    from mixagent.pipeline.types import Audio
+    from mixagent.service.jobs.running import Made, Ran
 
 _TELL_EVERY_S = 0.2
 _PARENT_GONE = 70
@@ -61,6 +65,8 @@ def main() -> None:
     threading.Thread(target=_listen, args=(orders, current, sender), daemon=True).start()
     DISPATCH.set(sender)
     telephone.say(ready=True)
+    if warm:
+        _load_more(orders)
     while True:
         words = orders.get()
         cancel = Cancel()
@@ -97,11 +103,28 @@ def _load(warm: bool) -> None:
     import mixagent.session.master
 
     if warm:
-        import numpy as np
+        mixagent.analyze(_noise())
 
-        rng = np.random.default_rng(0)
-        noise = (0.1 * rng.standard_normal((2, 44_100))).astype(np.float32)
-        mixagent.analyze(mixagent.Audio(noise, 44_100))
+
+def _load_more(orders: queue.Queue[Mapping[str, Any]]) -> None:
+    """Load what verdicts and previews need by making them of a second of noise, while nobody waits."""
+    import mixagent
+    from mixagent.pipeline.files import scratch_folder
+
+    with scratch_folder() as folder:
+        master = {"output": folder / "noise.wav", "report": folder / "noise.html"}
+        for options in ({"dry_run": True}, {"renders": 1, **master}):
+            if orders.empty():
+                mixagent.master(_noise(), overrides={"experience.remember": False}, **options)
+
+
+def _noise() -> Audio:
+    import numpy as np
+
+    from mixagent.pipeline.types import Audio
+
+    rng = np.random.default_rng(0)
+    return Audio((0.1 * rng.standard_normal((2, 44_100))).astype(np.float32), 44_100)
 
 
 def _run(order: Mapping[str, Any], cancel: Any, telephone: Telephone) -> None:
@@ -152,7 +175,6 @@ def _run_stage(told: Mapping[str, Any], cancel: Any, telephone: Telephone) -> No
 def _made(order: Mapping[str, Any], cancel: Any, telephone: Telephone) -> dict[str, Any]:
     from mixagent.service.jobs.kinds import KINDS
     from mixagent.service.jobs.running import OUT, Call
-    from mixagent.service.worker.waveform import sound_of
     from mixagent.types import Event
 
     told_at: dict[str, float] = {}
@@ -167,22 +189,31 @@ def _made(order: Mapping[str, Any], cancel: Any, telephone: Telephone) -> dict[s
     OUT.mkdir()
     call = Call(**{**order["call"], "songs": tuple(order["call"]["songs"])})
     begun = time.monotonic()
-    ran = KINDS[order["kind"]].run(call, on_event, cancel)
-    seconds = time.monotonic() - begun
-    files = []
-    for made in ran.files:
-        sound = sound_of(made.path) if made.role in ("master", "stem") else None
-        files.append(
-            {
-                "path": str(made.path),
-                "name": made.path.name,
-                "role": made.role,
-                "stem": made.stem,
-                "audio": None if sound is None else sound.audio,
-                "peaks": None if sound is None else sound.peaks.hex(),
-            }
-        )
-    return {"result": dict(ran.result), "files": files, "seconds": round(seconds, 3), "device": _device()}
+    files: dict[Path, dict[str, Any]] = {}
+
+    def told(ran: Ran) -> dict[str, Any]:
+        seconds = round(time.monotonic() - begun, 3)
+        for made in ran.files:
+            if made.path not in files:
+                files[made.path] = _file(made)
+        rows = [files[made.path] for made in ran.files]
+        return {"result": dict(ran.result), "files": rows, "seconds": seconds, "device": _device()}
+
+    return told(KINDS[order["kind"]].run(call, on_event, lambda ran: telephone.say(first=told(ran)), cancel))
+
+
+def _file(made: Made) -> dict[str, Any]:
+    from mixagent.service.worker.waveform import sound_of
+
+    sound = sound_of(made.path) if made.role in ("master", "stem") else None
+    return {
+        "path": str(made.path),
+        "name": made.path.name,
+        "role": made.role,
+        "stem": made.stem,
+        "audio": None if sound is None else sound.audio,
+        "peaks": None if sound is None else sound.peaks.hex(),
+    }
 
 
 def _device() -> str:

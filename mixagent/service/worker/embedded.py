@@ -51,7 +51,8 @@ class EmbeddedEngine:
     def offer(self, job: str, quick: bool) -> None:
         """A job was queued."""
         for slot in self._slots:
-            if quick or not slot.quick_only:
+            # The one that has loaded what it takes; where it is busy, the others look by themselves.
+            if quick == slot.quick_only:
                 slot.wake()
 
     def _call_all(self) -> None:
@@ -72,5 +73,6 @@ class EmbeddedEngine:
             try:
                 if self._tools.queue.take_back():
                     self.offer("", quick=True)
+                    self.offer("", quick=False)
             except Exception:
                 LOG.exception("leases could not be looked at")

@@ -37,6 +37,7 @@ MEDIA_TYPES = {
 }
 
 _TELL_EVERY_S = 0.25
+_WEIGH_EVERY_S = 0.5
 _HEAR_S = 0.1
 _START_S = 180.0
 _IDLE_S = 1.0
@@ -248,7 +249,7 @@ class Slot:
                 "cache": str(cache.folder.absolute()),
             }
         )
-        done = self._watch(claimed, course)
+        done = self._watch(claimed, course, folder)
         files = [self._kept(folder, place, row) for place, row in enumerate(done["files"])]
         tools.estimates.learn(shape, claimed.audio_s, course.seconds)
         for stage, seconds in course.seconds.items():
@@ -280,7 +281,12 @@ class Slot:
             peaks=None if row["peaks"] is None else bytes.fromhex(row["peaks"]),
         )
 
-    def _watch(self, claimed: Claimed, course: Course) -> Mapping[str, Any]:
+    def _early(self, claimed: Claimed, course: Course, folder: Path, told: Mapping[str, Any]) -> None:
+        """Give a job what it has made already; what is wrong with that is told at its end."""
+        files = [self._kept(folder, place, row) for place, row in enumerate(told["files"])]
+        self._tools.queue.first(claimed, _result(told, course), files)
+
+    def _watch(self, claimed: Claimed, course: Course, folder: Path) -> Mapping[str, Any]:
         """Hear the process until the job is done.
 
         Raises:
@@ -289,7 +295,7 @@ class Slot:
         """
         limits, process, queue = self._tools.settings.worker, self._process, self._tools.queue
         assert process is not None
-        begun = told = beaten = time.monotonic()
+        begun = told = beaten = weighed = time.monotonic()
         longest_s = limits.longest_s(claimed.audio_s)
         cancelled_at: float | None = None
         outbox = Outbox(self._tools.board, claimed.id, self._tools.machine, self._tools.settings.workers)
@@ -304,6 +310,8 @@ class Slot:
                 self._send(outbox, words["send"])
             for name in outbox.ended():
                 process.say(ended=name)
+            if words is not None and "first" in words:
+                self._early(claimed, course, folder, words["first"])
             if words is not None and "failed" in words:
                 failed = words["failed"]
                 raise _EndedError(Problem(failed["code"], failed["detail"], field=failed["field"]))
@@ -320,7 +328,9 @@ class Slot:
             elif now - beaten > 1.0:
                 beaten = now
                 answer = self._heard(lambda: queue.beat(claimed))
-            self._bound(process, now - begun, longest_s)
+            if now - weighed > _WEIGH_EVERY_S:
+                weighed = now
+                self._bound(process, now - begun, longest_s)
             if answer == "lost":
                 process.kill()
                 raise _EndedError(None)

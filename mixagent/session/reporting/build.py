@@ -240,7 +240,7 @@ def build_report(outcome: Outcome) -> Report:
             *rejected_words(restoration),
             *left_alone_words(results, request.policy, applied),
             *decided.told,
-            *plugin_warnings(plugins),
+            *plugin_warnings(() if finish is None else plugins),
             *outcome.warnings,
             *mono_words(request.dual_mono, results.info.channels),
             *delivery_warnings(after, translation_after, codecs),
