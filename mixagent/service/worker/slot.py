@@ -284,7 +284,9 @@ class Slot:
     def _early(self, claimed: Claimed, course: Course, folder: Path, told: Mapping[str, Any]) -> None:
         """Give a job what it has made already; what is wrong with that is told at its end."""
         files = [self._kept(folder, place, row) for place, row in enumerate(told["files"])]
-        self._tools.queue.first(claimed, _result(told, course), files)
+        # A database that is away does not hold the rest up.
+        with suppress(Problem):
+            self._tools.queue.first(claimed, _result(told, course), files)
 
     def _watch(self, claimed: Claimed, course: Course, folder: Path) -> Mapping[str, Any]:
         """Hear the process until the job is done.
