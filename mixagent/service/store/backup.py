@@ -30,8 +30,8 @@ SCHEMA = "mixagent.backup/1"
 TABLE = "backup.json"
 """First member of an archive: schema, versions, and the hash and size of every other member."""
 
-_DATABASE, _SECRET, _BLOBS, _INCOMING = "service.sqlite", "secret", "blobs", "incoming"
-_MEMBER = re.compile(r"service\.sqlite|secret|blobs/[0-9a-f]{64}|incoming/upl_[a-z2-9]{24}")
+_DATABASE, _SECRET, _NODE, _BLOBS, _INCOMING = "service.sqlite", "secret", "node", "blobs", "incoming"
+_MEMBER = re.compile(r"service\.sqlite|secret|node|blobs/[0-9a-f]{64}|incoming/upl_[a-z2-9]{24}")
 _MOST_TABLE_BYTES = 1 << 30
 _SNAPSHOTS = 20
 
@@ -116,6 +116,8 @@ def _gather(settings: ServiceSettings, folder: Path) -> None:
         else:
             raise OutputError(f"{settings.data} changes faster than it can be copied: try again")
     shutil.copyfile(settings.data / _SECRET, folder / _SECRET)
+    # Unfinished uploads are this server's, by its name.
+    shutil.copyfile(settings.data / _NODE, folder / _NODE)
 
 
 def _hold(settings: ServiceSettings, folder: Path, database: sqlite3.Connection) -> bool:
@@ -260,7 +262,9 @@ def _read_table(archive: Path, data: bytes) -> dict[str, Any]:
             _MEMBER.fullmatch(name) and isinstance(row["bytes"], int) and row["bytes"] >= 0 and row["sha256"]
             for name, row in files.items()
         )
-        sound &= {_DATABASE, _SECRET} <= {*files} and all(isinstance(rows[name], int) for name in _COUNTS)
+        sound &= {_DATABASE, _SECRET, _NODE} <= {*files} and all(
+            isinstance(rows[name], int) for name in _COUNTS
+        )
     except (ValueError, TypeError, KeyError, AttributeError):
         sound, known = False, None
     if not sound:
@@ -307,7 +311,8 @@ def _put_in_place(settings: ServiceSettings, folder: Path) -> None:
     settings.incoming.mkdir(exist_ok=True, mode=0o700)
     for file in [*(folder / _INCOMING).glob("*")]:
         file.replace(settings.incoming / file.name)
-    (folder / _SECRET).replace(settings.data / _SECRET)
+    for name in (_SECRET, _NODE):
+        (folder / name).replace(settings.data / name)
     # Last: without it there is no service, and what is there is not empty.
     (folder / _DATABASE).replace(settings.database)
 

@@ -109,7 +109,7 @@ def test_what_was_deleted_before_a_backup_was_done_is_not_in_it(api, short_song,
     backup(api.service.settings, tmp_path / "a.tar")
     assert seen == [204]
     with tarfile.open(tmp_path / "a.tar") as archive:
-        assert archive.getnames() == [TABLE, "secret", "service.sqlite"]
+        assert archive.getnames() == [TABLE, "node", "secret", "service.sqlite"]
 
 
 def test_a_folder_that_is_not_empty_or_in_use_is_left_as_it_is(api, kept, tmp_path):

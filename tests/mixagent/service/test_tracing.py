@@ -51,7 +51,7 @@ def test_a_job_and_its_stages_are_in_the_trace_of_whoever_asked(api, short_song)
         song = api.upload(short_song)["id"]
         id_ = api.job("analyze", song, headers={"traceparent": parent})["id"]
         try:
-            assert slot._one_job()
+            assert slot.one_job()
         finally:
             slot._process.close()
         found = spans()
