@@ -52,6 +52,9 @@ from mixagent.types import Cancel, Event, OnEvent
 Song = PathLike | Audio
 """A song: a file, or samples with their rate."""
 
+OnMaster = Callable[[MasterResult], None]
+"""Told of a master when its files and reports as JSON are there, and pages are still to be written."""
+
 OnSong = Callable[[SplitSong], None]
 """Told of each song that was split: its row of the report."""
 
@@ -60,6 +63,7 @@ def master(
     song: Song | None = None,
     *,
     on_event: OnEvent | None = None,
+    on_master: OnMaster | None = None,
     cancel: Cancel | None = None,
     **options: Unpack[MasterOptions],
 ) -> MasterResult:
@@ -68,6 +72,7 @@ def master(
     Args:
         song: a file, or samples; None takes the sum of the tracks in `stems_in`.
         on_event: is told how far it is.
+        on_master: is told of the master when its files are there and pages are still to be written.
         cancel: stops it.
         options: see `mixagent.options.MasterOptions`. Without an `output` no file is written and the
             master is in the result.
@@ -90,10 +95,19 @@ def master(
         request = master_request(path, options)
         reports = report_paths(request, options)
         request = replace(request, tells_strips=bool(reports) or not request.outputs)
-        with master_song(request, _progress(on_event, cancel)) as made:
+        show = _progress(on_event, cancel)
+        with master_song(request, show) as made:
             if request.dry_run:
                 return MasterResult(made.report)
-            write_reports(made.report, made.before, made.after, reports, made.repairs, made.mix)
+            pages = [path for path in reports if path.suffix.lower() == ".html"]
+            others = [path for path in reports if path not in pages]
+            write_reports(made.report, made.before, made.after, others)
+            if request.outputs and on_master is not None:
+                on_master(MasterResult(made.report))
+            if pages:
+                show("report", 0.0)
+                write_reports(made.report, made.before, made.after, pages, made.repairs, made.mix)
+                show("report", 1.0)
             if request.outputs:
                 return MasterResult(made.report)
             sides = Sides.kept(made.before, made.after, made.repairs, made.mix)

@@ -129,6 +129,13 @@ class MixingPolicy(ActorCriticPolicy):
         self.register_buffer("order", self.networks.order)
         self.log_std = nn.Parameter(self.networks.deviation.log())
         self.optimizer = torch.optim.Adam(self.parameters(), lr=lr_schedule(1), eps=1e-5)
+        self.gradients: list[float] = []
+        self.optimizer.register_step_pre_hook(lambda *_: self._note_gradient())
+
+    def _note_gradient(self) -> None:
+        """Keep the norm of the gradient of a step, as it was cut."""
+        norms = [part.grad.norm() for part in self.parameters() if part.grad is not None]
+        self.gradients.append(float(torch.stack(norms).norm()) if norms else 0.0)
 
     def forward(self, obs: PyTorchObs, deterministic: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Actions (B, A), values (B, 1) and the actions' log probabilities (B,)."""
@@ -244,6 +251,10 @@ def _one_iteration(
     if settings.grouped:
         callbacks.append(GroupBaseline())
     model.learn(settings.steps * model.n_envs, callback=callbacks, reset_num_timesteps=False)
+    policy = cast(MixingPolicy, model.policy)
+    if policy.gradients:
+        model.logger.record("train/gradient_norm", float(np.mean(policy.gradients)))
+        policy.gradients.clear()
 
 
 class GroupBaseline(BaseCallback):
@@ -300,8 +311,22 @@ class RolloutRecorder(BaseCallback):
         return True
 
     def _on_rollout_end(self) -> None:
-        for name, value in {**mean_figures(self._infos), **self._action_figures()}.items():
+        figures = {**mean_figures(self._infos), **self._action_figures(), **self._moved()}
+        for name, value in figures.items():
             self._out.record(name, value)
+
+    def _moved(self) -> dict[str, float]:
+        """The divergence from the warm start that an actor is bound to, over the rollout's observations."""
+        policy = cast(Any, self.model.policy)
+        actor = policy.actor
+        if not hasattr(actor, "started"):
+            return {}
+        seen = self.locals["rollout_buffer"].observations
+        shown = {name: torch.from_numpy(rows.reshape(-1, *rows.shape[2:])) for name, rows in seen.items()}
+        order, deviation = policy.order, policy.log_std.exp()
+        with torch.no_grad():
+            moved = (actor(shown, order) - actor.started(shown, order)) / deviation
+        return {"train/kl_to_start": float(moved.square().sum(-1).mean() / 2)}
 
     def _action_figures(self) -> dict[str, float]:
         actions = np.concatenate(self._actions)

@@ -14,6 +14,9 @@ from mixagent.service.api.app import create_app
 from mixagent.service.service import Service
 from mixagent.service.settings import ServiceSettings
 
+EVERYWHERE: dict = {}
+"""Settings that every service of `called` has, such as the database that a test is run on."""
+
 
 class Caller:
     """Asks an application in the same process; its workers are not started."""
@@ -51,10 +54,11 @@ class Caller:
 @contextmanager
 def called(folder: Path, **settings) -> Iterator[Caller]:
     """A service with its data below a folder, called in this process; its workers are not started."""
-    service = Service(ServiceSettings(data=folder / "data", **settings))
+    service = Service(ServiceSettings(data=folder / "data", **EVERYWHERE, **settings))
     try:
         yield Caller(service)
     finally:
+        service.uploads.checker.close()
         service.database.close()
         service._lock.release()
 

@@ -4,7 +4,7 @@ import httpx
 
 PASSWORD = "correct horse battery"
 PAGE = {"Origin": "http://127.0.0.1", "Sec-Fetch-Site": "same-origin"}
-"""What a browser says of a request that the page makes."""
+"""Headers that a browser adds to a request of the page."""
 
 
 def tried(api, name: str, password: str, **headers) -> httpx.Response:

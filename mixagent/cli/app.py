@@ -52,6 +52,7 @@ COMMANDS = {
     "models path": "models:path",
     "models rollback": "models:rollback",
     "serve": "serve:serve",
+    "work": "work:work",
     "users add": "users:add",
     "users list": "users:list_users",
     "users remove": "users:remove",

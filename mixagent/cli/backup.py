@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from mixagent.cli.common import command, extra
 from mixagent.messages import printable, say
-from mixagent.pipeline.errors import EXIT_DONE
+from mixagent.pipeline.errors import EXIT_DONE, UsageError
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)]
 Data = Annotated[
@@ -45,4 +46,10 @@ def restore(file: File, data: Data = None) -> int:
 def _folder(data: Path | None) -> Path:
     from mixagent.pipeline.folders import data_folder
 
+    for variable in ("MIXAGENT_DATABASE", "MIXAGENT_STORE"):
+        if os.environ.get(variable):
+            raise UsageError(
+                f"{variable} names what lies elsewhere: back that up by its own tools, such as pg_dump "
+                "and copies of the bucket, the database first"
+            )
     return (data or data_folder() / "service").absolute()

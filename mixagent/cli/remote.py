@@ -31,6 +31,9 @@ _REFERENCES = ("reference", "reference_tone", "reference_dynamics", "reference_w
 _HERE = frozenset(("output", "report", "device", "no_cache", "no_overwrite", "stems", "stems_in", "cue"))
 """Options that mean a place on this machine, or one that the service decides."""
 
+_UNKNOWN_THERE = ("conductor", "ask")
+"""Switches that the service does not know: left out where they are off, refused by it where they are on."""
+
 
 @dataclass(frozen=True)
 class Where:
@@ -186,6 +189,7 @@ def _ran(
 def _asked(client: Client, kind: str, options: Mapping[str, Any], sent: list[str]) -> dict[str, Any]:
     """The command line's options as the service has them; files that they name are `sent`."""
     asked = {name: value for name, value in options.items() if name not in _HERE and value is not None}
+    asked = {name: value for name, value in asked.items() if value or name not in _UNKNOWN_THERE}
     target = asked.pop("target", None)
     if target is not None:
         asked |= _target(str(target))

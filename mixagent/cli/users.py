@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,9 +97,10 @@ def _opened(data: Path | None) -> Iterator[Database]:
         from mixagent.service.settings import ServiceSettings
         from mixagent.service.store.database import Database
     settings = ServiceSettings(data=(data or data_folder() / "service").absolute())
-    if not settings.database.exists():
+    url = os.environ.get("MIXAGENT_DATABASE") or None
+    if url is None and not settings.database.exists():
         raise UsageError(f"no service has worked in {settings.data}: name its folder, or start one there")
-    database = Database(settings.database)
+    database = Database(url or settings.database)
     try:
         yield database
     except Problem as problem:

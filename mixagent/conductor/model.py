@@ -21,6 +21,7 @@ from mixagent.conductor.graph import Advice, Means
 from mixagent.conductor.state import Exchange, Round, State, Wish
 from mixagent.conductor.tools import MOST_ACTION, TOOLS, Bench, concerns, figures
 from mixagent.envs.context import Context
+from mixagent.pipeline.chain.parameters import REPAIR
 from mixagent.pipeline.untrusted import one_line
 
 MOST_CALLS = 8
@@ -112,7 +113,9 @@ class ModelAdviser:
                 name: {"owns": agent.owns, "concern_db": far}
                 for (name, agent), far in zip(AGENTS.items(), concerns(bench.heard).values(), strict=True)
             },
-            "places": list(dict.fromkeys(parameter.where for parameter in space)),
+            "places": list(
+                dict.fromkeys(parameter.where for parameter in space if parameter.where != REPAIR)
+            ),
             "parts": len(bench.heard.pairs),
             "figures_now": figures(state.grade),
             "figures_at_first": None if state.begun is None else figures(state.begun),

@@ -48,7 +48,7 @@ from mixagent.pipeline.files import (
     read_lines,
     write_atomically,
 )
-from mixagent.pipeline.types import ShowProgress
+from mixagent.pipeline.types import Audio, ShowProgress
 from mixagent.policies import Policy, load_policy
 from mixagent.policies.learned import Checkpoint
 from mixagent.policies.mixing.agent import MixingActor, MixingValue, frozen_net, strip_order
@@ -367,16 +367,17 @@ def _evaluate(run: _Run, actor: Actor | MixingActor, iteration: int) -> dict[str
     names = run.validation[: run.config.cases.validation]
     heard = set(names[: run.config.logging.audio]) if iteration >= 0 else set()
 
+    sounds: dict[str, tuple[Audio, Audio]] = {}
+
     def hear(name: str, pair: RenderPair) -> None:
         if name in heard:
-            plain = re.sub(r"[^\w.-]", "_", name)
-            run.log.sound(f"{plain}.before", pair.before.audio, iteration)
-            run.log.sound(f"{plain}.after", pair.after.audio, iteration)
+            sounds[re.sub(r"[^\w.-]", "_", name)] = (pair.before.audio, pair.after.audio)
 
     cases = StoredCases(run.store, run.validation)
     figures = summary(
         play(actor.frozen(), cases, names, run.choice, run.adviser, run.reward, hear), run.choice.names
     )
+    run.log.sounds(sounds, iteration)
     append_line(run.folder / _EVALUATIONS, {"iteration": iteration, **figures})
     run.show("train", max(iteration, 0) / max(run.config.trainer.ppo.iterations, 1))
     return {f"validation/{name}": value for name, value in figures.items()}

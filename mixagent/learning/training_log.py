@@ -50,6 +50,18 @@ class TrainingLog:
         if self._wandb:
             self._wandb.sound(name, path, step)
 
+    def sounds(self, pairs: Mapping[str, tuple[Audio, Audio]], step: int) -> None:
+        """Keep cases before and after, and show them side by side in a table."""
+        for name, sides in pairs.items():
+            for side, audio in zip(("before", "after"), sides, strict=True):
+                self.sound(f"{name}.{side}", audio, step)
+        if self._wandb and pairs:
+            folder = self._folder / "audio" / f"{step:07d}"
+            self._wandb.table(
+                {name: (folder / f"{name}.before.flac", folder / f"{name}.after.flac") for name in pairs},
+                step,
+            )
+
     def close(self) -> None:
         """Finish every file."""
         self.logger.close()
@@ -73,6 +85,16 @@ class _Wandb(KVWriter):
     def sound(self, name: str, path: Path, step: int) -> None:
         """Log a sound."""
         self._try(lambda: self._run.log({f"audio/{name}": self._module.Audio(str(path)), "renders": step}))
+
+    def table(self, pairs: Mapping[str, tuple[Path, Path]], step: int) -> None:
+        """Log sounds before and after as a table, a case a row."""
+
+        def logged() -> None:
+            rows = [[name, *(self._module.Audio(str(side)) for side in pair)] for name, pair in pairs.items()]
+            table = self._module.Table(columns=["case", "before", "after"], data=rows)
+            self._run.log({"audio/before and after": table, "renders": step})
+
+        self._try(logged)
 
     def close(self) -> None:
         """End the run."""

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from mixagent.report.model import ConductorSection, DeclinedRow, ExchangeRow, ModelSection, RoundRow
 from mixagent.report.words import number
 
+LONGEST_SHOWN = 1000
+"""Characters of a text of the talk that a terminal shows; page and JSON have all."""
+
 _NAMED = 3
 """Parameters of a move that are named; the others are counted."""
 
@@ -43,10 +46,15 @@ def explained(section: ConductorSection) -> Explained:
 
 
 def explained_lines(section: ConductorSection) -> list[str]:
-    """The same, line by line."""
+    """The same, line by line, with long texts of the talk cut."""
     told = explained(section)
-    said = [f"{heading}: {text}" for heading, text in told.talk]
+    said = [f"{heading}: {_cut(text)}" for heading, text in told.talk]
     return [*told.rounds, told.ended, *([told.asked] if told.asked else []), *said]
+
+
+def _cut(text: str) -> str:
+    more = len(text) - LONGEST_SHOWN
+    return text if more <= 0 else f"{text[:LONGEST_SHOWN]} … and {more} characters more in the report"
 
 
 def model_words(model: ModelSection) -> str:

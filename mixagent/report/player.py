@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import math
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from mixagent.pipeline.types import AudioSource
@@ -149,6 +151,9 @@ def build_player(
     sums = {} if stems is None else dict(zip(_SUMS, stems.lufs, strict=True))
     matched = match_db({**lufs, **sums})
     like_the_first = matched[sides[0].name]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        # Codecs take most of a page's time, and each side is on its own.
+        sounds = list(pool.map(lambda side: mp3(side.source, excerpt, rate, _kbps(side)), sides))
     return Player(
         excerpt=excerpt,
         ticks=charts.time_ticks(excerpt.start_s, excerpt.stop_s),
@@ -161,10 +166,10 @@ def build_player(
                 colour=side.colour,
                 raised_db=side.raised_db,
                 match_db=matched.get(side.name, like_the_first),
-                mp3=base64.b64encode(mp3(side.source, excerpt, rate, _kbps(side))).decode("ascii"),
+                mp3=base64.b64encode(sound).decode("ascii"),
                 wave=charts.envelope(*peaks(side.source, excerpt, WAVE_COLUMNS)),
             )
-            for side in sides
+            for side, sound in zip(sides, sounds, strict=True)
         ),
         stems=None if stems is None else _player_stems(stems, rate, matched),
     )

@@ -85,7 +85,8 @@ class Learner:
             return session.scalars(waiting).first() is not None
 
     def _learn(self, key: str) -> None:
-        process = subprocess.Popen(
+        LOG.info("learning", extra={"key": key})
+        with subprocess.Popen(
             [sys.executable, "-P", "-m", "mixagent.learning.background"],
             env={**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
             stdin=subprocess.DEVNULL,
@@ -93,17 +94,15 @@ class Learner:
             stderr=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
-        )
-        LOG.info("learning", extra={"key": key})
-        while process.poll() is None:
-            if self._stopping.is_set() or self._busy():
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                LOG.info("learning gives way", extra={"key": key})
-                return
-            self._woken.wait(_BUSY_EVERY_S)
-            self._woken.clear()
-        said = process.stdout.read() if process.stdout else ""
+        ) as process:
+            while process.poll() is None:
+                if self._stopping.is_set() or self._busy():
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    LOG.info("learning gives way", extra={"key": key})
+                    return
+                self._woken.wait(_BUSY_EVERY_S)
+                self._woken.clear()
+            said = process.stdout.read() if process.stdout else ""
         self._failed = key if process.returncode else None
         LOG.info("learnt", extra={"key": key, "code": process.returncode, "said": said[:2000]})

@@ -75,7 +75,8 @@ def check_uploads(session: Session, user: str, size_bytes: int, limits: Limits) 
     if count >= limits.uploads:
         raise Problem("limit", f"{count} uploads of yours are kept: delete some", retry_after_s=3600)
     made = select(func.sum(JobFile.bytes)).join(Job, Job.id == JobFile.job).where(Job.user == user)
-    kept = (uploaded or 0) + (session.scalar(made) or 0)
+    # PostgreSQL's sums of wide numbers are decimals.
+    kept = int(uploaded or 0) + int(session.scalar(made) or 0)
     if kept + size_bytes > limits.stored_bytes:
         raise Problem(
             "limit",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import threading
 from collections.abc import Mapping
@@ -19,24 +18,17 @@ from mixagent.service.accounts.openid import OpenId
 from mixagent.service.accounts.sessions import Sessions
 from mixagent.service.accounts.users import Users
 from mixagent.service.jobs.engine import Engine
-from mixagent.service.jobs.estimates import Estimates
-from mixagent.service.jobs.queue import Queue
 from mixagent.service.jobs.submit import Submitter
 from mixagent.service.learner import Learner
 from mixagent.service.limits import Rates
-from mixagent.service.metrics import Metrics
 from mixagent.service.ratings import Ratings
 from mixagent.service.settings import ServiceSettings
-from mixagent.service.store.blobs import LocalBlobs
-from mixagent.service.store.caches import Caches
-from mixagent.service.store.database import Database
 from mixagent.service.store.tables import Job
 from mixagent.service.sweeper import Sweeper
-from mixagent.service.tracing import open_traces
 from mixagent.service.uploads import Uploads
 from mixagent.service.webhooks import Webhooks
 from mixagent.service.worker.embedded import EmbeddedEngine
-from mixagent.service.worker.slot import Tools
+from mixagent.service.worker.tools import Tools, open_tools
 
 LOG = logging.getLogger(__name__)
 
@@ -53,25 +45,19 @@ class Service:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self._lock = _taken(settings)
-        self.metrics = Metrics()
-        self.database = Database(settings.database)
-        self.blobs = LocalBlobs(settings.blobs)
-        self.caches = Caches(settings.cache)
+        self.tools = tools = open_tools(settings)
+        self.metrics, self.database, self.queue = tools.metrics, tools.database, tools.queue
+        self.blobs, self.caches, self.estimates = tools.blobs, tools.caches, tools.estimates
         self.keys = Keys(self.database)
         self.users, self.sessions = Users(self.database), Sessions(self.database)
         self.audit = Audit(self.database)
         self.openid = None if settings.openid is None else OpenId(settings.openid, self.database)
         self.signer = Signer(settings.data / "secret")
         self.rates = Rates(settings.limits.requests_a_second)
-        self.estimates = Estimates(self.database)
-        self.queue = Queue(self.database, self.blobs, settings.limits, settings.worker, self.estimates)
         self.submitter = Submitter(self.database, self.blobs, settings.limits)
         self.uploads = Uploads(settings, self.database, self.blobs, self.metrics)
-        self.traces = open_traces(os.environ)
-        tools = Tools(
-            settings, self.queue, self.estimates, self.blobs, self.caches, self.metrics, self.traces
-        )
-        self.engine: Engine = EmbeddedEngine(tools, settings.workers)
+        self.traces = tools.traces
+        self.engine = _engine(tools)
         self.webhooks = Webhooks(self.database, self.metrics, settings.private_webhooks)
         self.sweeper = Sweeper(settings, self.database, self.blobs, self.caches, self.uploads, self.metrics)
         self.ratings = Ratings(settings, self.database, self.blobs)
@@ -79,6 +65,7 @@ class Service:
         self.sweeper.also(self.keys.flush, self.sessions.flush, self.audit.flush)
         self.metrics.gauges("jobs", "Jobs by state.", "state", self._jobs)
         self.metrics.gauges("disk_free_bytes", "Room on the disk.", "folder", self._free)
+        self.metrics.gauges("workers", "Workers of other programs that are there.", "lane", self._workers)
         with self.database.writing() as session:
             ensure_user(session, LOCAL_USER)
 
@@ -89,7 +76,7 @@ class Service:
         self.webhooks.start()
         self.sweeper.start()
         self.learner.start()
-        for task in (self.uploads.check_left, _load_options):
+        for task in (self.uploads.checker.warm, self.uploads.check_left, _load_options):
             threading.Thread(target=task, daemon=True, name=task.__name__).start()
 
     def stop(self) -> None:
@@ -98,6 +85,7 @@ class Service:
         self.engine.stop()
         self.webhooks.stop()
         self.sweeper.stop()
+        self.uploads.checker.close()
         self.traces.close()
         self.database.close()
         self._lock.release()
@@ -107,8 +95,19 @@ class Service:
             rows = session.execute(select(Job.state, func.count()).group_by(Job.state))
             return {state: float(count) for state, count in rows}
 
+    def _workers(self) -> Mapping[str, float]:
+        return {"all": float(self.tools.roll.slots())}
+
     def _free(self) -> Mapping[str, float]:
         return {"data": shutil.disk_usage(self.settings.data).free}
+
+
+def _engine(tools: Tools) -> Engine:
+    if tools.settings.broker_url is None:
+        return EmbeddedEngine(tools, tools.settings.workers, quick=tools.settings.workers > 0)
+    from mixagent.service.worker.celery_engine import CeleryEngine
+
+    return CeleryEngine(tools, tools.settings.broker_url)
 
 
 def _taken(settings: ServiceSettings) -> BaseFileLock:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import uvicorn
 
-from mixagent.service.access import ADMIN, LOCAL_USER
+from mixagent.service.access import ADMIN, LOCAL_USER, Caller
+from mixagent.service.accounts.audit import COMMAND_LINE
 from mixagent.service.api.app import create_app
 from mixagent.service.logs import set_up_logs
 from mixagent.service.service import Service
@@ -31,7 +32,8 @@ def serve(settings: ServiceSettings, say: Callable[[str], None], browse: bool) -
     set_up_logs()
     service = Service(settings)
     if settings.accounts and not service.keys.any():
-        key, _ = service.keys.create(LOCAL_USER, "first", [ADMIN])
+        key, row = service.keys.create(LOCAL_USER, "first", [ADMIN])
+        service.audit.put(Caller(LOCAL_USER, (ADMIN,)), "create key", row.id, COMMAND_LINE)
         say(f"the first API key, which is shown this once: {key}")
     config = uvicorn.Config(
         create_app(service),

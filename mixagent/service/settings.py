@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 GIGABYTE = 1_000_000_000
@@ -54,6 +56,7 @@ class WorkerLimits:
         memory_bytes: over this after a job, a process is replaced.
         most_bytes: over this during a job, the job is stopped.
         time_limit_s: the least time that any job has; `time_factor` seconds a second of audio come on top.
+        most_time_s: that any job has.
         losses: after so many deaths of its process a job is set aside.
         attempts: after so many claims a job is set aside.
         lease_s: after so long without a sign of life a job is taken from its worker.
@@ -65,10 +68,15 @@ class WorkerLimits:
     most_bytes: int = 12 * GIGABYTE
     time_limit_s: float = 600.0
     time_factor: float = 30.0
+    most_time_s: float = DAY_S
     losses: int = 2
     attempts: int = 10
     lease_s: float = 30.0
     cancel_s: float = 5.0
+
+    def longest_s(self, audio_s: float) -> float:
+        """Seconds that a job with so much audio has."""
+        return min(self.most_time_s, self.time_limit_s + self.time_factor * audio_s)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +147,13 @@ class ServiceSettings:
         origin: what the page's address begins with, where a proxy stands before the service.
         learns: whether it learns from ratings while no job waits or runs.
         openid: a provider that users may sign in by.
+        database_url: a PostgreSQL database, `postgresql://…`, or a file, `sqlite:///…`; None for a file in
+            `data`.
+        store_url: where uploads and results lie: `s3://bucket/prefix`, or a folder; None for one in `data`.
+        broker_url: what wakes workers, `redis://…` or `amqp://…`; None where workers are the service's own.
+        presigned: whether downloads are sent on to the store, by addresses that it takes for a while.
+        gpus: cards of this machine that workers use, as CUDA counts them: one worker process has one card.
+        work_folder: folder of jobs at work; None for one in `data`.
     """
 
     data: Path
@@ -150,6 +165,12 @@ class ServiceSettings:
     origin: str | None = None
     learns: bool = True
     openid: OpenIdSettings | None = None
+    database_url: str | None = None
+    store_url: str | None = None
+    broker_url: str | None = None
+    presigned: bool = False
+    gpus: tuple[str, ...] = ()
+    work_folder: Path | None = None
     limits: Limits = field(default_factory=Limits)
     worker: WorkerLimits = field(default_factory=WorkerLimits)
     retention: Retention = field(default_factory=Retention)
@@ -172,7 +193,38 @@ class ServiceSettings:
     @property
     def work(self) -> Path:
         """Folder of jobs at work."""
-        return self.data / "work"
+        return self.work_folder or self.data / "work"
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of them as JSON, for a program that works on jobs: without what lets users in."""
+        words = asdict(replace(self, openid=None))
+        found: dict[str, Any] = json.loads(json.dumps(words, default=str))
+        return found
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> ServiceSettings:
+        """What `to_dict` gave."""
+        work = told["work_folder"]
+        known = {
+            "openid": None,
+            "data": Path(told["data"]),
+            "work_folder": None if work is None else Path(work),
+            "gpus": tuple(told["gpus"]),
+            "limits": Limits(**told["limits"]),
+            "worker": WorkerLimits(**told["worker"]),
+            "retention": Retention(**told["retention"]),
+        }
+        return cls(**{**told, **known})
+
+    @property
+    def workers_folder(self) -> Path:
+        """Folder of what `mixagent work` has in between; a service and workers may share `data`."""
+        return self.data / "workers"
+
+    @property
+    def shared(self) -> bool:
+        """Whether others may work on the same database."""
+        return self.database_url is not None or self.broker_url is not None
 
     @property
     def engine(self) -> Path:

@@ -18,7 +18,7 @@ from mixagent.service.settings import DAY_S, ServiceSettings
 from mixagent.service.store.blobs import Blobs
 from mixagent.service.store.caches import Caches
 from mixagent.service.store.database import Database, now
-from mixagent.service.store.release import delete_job, named_blobs, release
+from mixagent.service.store.release import delete_job, execute, named_blobs, release
 from mixagent.service.store.tables import (
     CANCELLED,
     FINAL,
@@ -30,13 +30,13 @@ from mixagent.service.store.tables import (
     Idempotency,
     Job,
     JobEvent,
-    JobInput,
     SignedIn,
     SignInTry,
     Upload,
     User,
 )
 from mixagent.service.uploads import Uploads
+from mixagent.service.worker.tools import sweep_caches
 
 LOG = logging.getLogger(__name__)
 
@@ -46,7 +46,9 @@ _YOUNG_S = 600.0
 _AT_ONCE = 200
 """Things deleted while others wait to write."""
 
-_CACHE_BYTES = 50_000_000_000
+_LIST_EVERY_S = 3600.0
+"""A store behind a network is listed no more often: what rows let go of is deleted without."""
+
 _EVENTS_S = DAY_S
 _AUDIT_S = 365 * DAY_S
 _JUMP_S, _HOLD_S = 300.0, 3600.0
@@ -60,7 +62,7 @@ class _Clock:
         self._held_until_s = 0.0
 
     def settled(self) -> bool:
-        """Whether things may expire: not within the hour after a jump, in which it may be put right."""
+        """True if things may expire: not within an hour of a jump, in which it may be put right."""
         wall_s, steady_s = now(), time.monotonic()
         jump_s = (wall_s - self._wall_s) - (steady_s - self._steady_s)
         self._wall_s, self._steady_s = wall_s, steady_s
@@ -90,6 +92,7 @@ class Sweeper:
         self._steps = [self.sweep_rows, self.sweep_bytes, database.checkpoint]
         self._stopping, self._woken = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="sweeper", daemon=True)
+        self._listed_at = 0.0
 
     def also(self, *steps: Callable[[], None]) -> None:
         """Have more done now and then."""
@@ -172,27 +175,42 @@ class Sweeper:
 
     def sweep_bytes(self) -> None:
         """Delete blobs, caches and unfinished uploads that no row names."""
-        young = now() - _YOUNG_S
         # Listed before the rows are read: an upload that begins meanwhile has a row, and none of these files.
         incoming = [*self._settings.incoming.glob("upl_*")]
-        found = [blob.sha256 for blob in self._blobs.all() if blob.at < young]
+        found = self._listed()
         with self._database.reading() as session:
             kept = named_blobs(session)
-            asked = select(JobInput.blob).join(Job).where(Job.state.in_((QUEUED, RUNNING)))
-            busy = set(session.scalars(asked))
             coming = set(session.scalars(select(Upload.id)))
         gone = [sha256 for sha256 in found if sha256 not in kept]
         removed = 0
         for start in range(0, len(gone), _AT_ONCE):
             with self._database.writing() as session:
                 removed += release(session, self._blobs, gone[start : start + _AT_ONCE])
-        caches = self._caches.sweep(kept, busy, _CACHE_BYTES)
+        if self._blobs.remote:
+            removed = self._execute()
+        caches = sweep_caches(self._database, self._caches)
         for file in incoming:
             if file.name.partition(".")[0] not in coming:
                 file.unlink(missing_ok=True)
         clear_leftovers(self._settings.incoming)
         if removed or caches:
             LOG.info("swept", extra={"blobs": removed, "caches": caches})
+
+    def _listed(self) -> list[str]:
+        """Blobs that are there for longer than it takes to write a row."""
+        if self._blobs.remote and now() - self._listed_at < _LIST_EVERY_S:
+            return []
+        self._listed_at = now()
+        return [blob.sha256 for blob in self._blobs.all() if blob.at < now() - _YOUNG_S]
+
+    def _execute(self) -> int:
+        removed = 0
+        while True:
+            with self._database.writing() as session:
+                count = execute(session, self._blobs, _AT_ONCE)
+            removed += count
+            if count < _AT_ONCE:
+                return removed
 
     def sweep_work(self) -> None:
         """Delete what jobs of a run before left; no job may be at work."""

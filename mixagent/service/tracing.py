@@ -59,7 +59,7 @@ class JobSpan:
         self._stages: dict[str, Span] = {}
 
     def stage(self, name: str, share: float) -> None:
-        """How far a stage is: it begins when it is first told of, and ends with 1."""
+        """Take in how far a stage is: it begins when it is first told of, and ends with 1."""
         if self._tracer is None:
             return
         if name not in self._stages:

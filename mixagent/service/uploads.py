@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from mixagent.pipeline.files import exclusive_lock
+from mixagent.pipeline.files import exclusive_lock, write_atomically
 from mixagent.service.limits import check_room, check_size, check_uploads
 from mixagent.service.metrics import Metrics
 from mixagent.service.naming import new_id, safe_name
@@ -18,9 +19,9 @@ from mixagent.service.problems import Problem
 from mixagent.service.settings import ServiceSettings
 from mixagent.service.store.blobs import Blobs
 from mixagent.service.store.database import Database, now
-from mixagent.service.store.release import release
+from mixagent.service.store.release import lost_since, release
 from mixagent.service.store.tables import CHECKING, READY, RECEIVING, REFUSED, Upload
-from mixagent.service.worker.check import check_upload
+from mixagent.service.worker.check import Checker
 
 LOG = logging.getLogger(__name__)
 
@@ -34,6 +35,8 @@ class Uploads:
         self._settings, self._database = settings, database
         self._blobs, self._metrics = blobs, metrics
         settings.incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._node = _name_of(settings.data)
+        self.checker = Checker(settings.incoming, settings.limits)
 
     def begin(self, user: str, name: str, size_bytes: int | None) -> Upload:
         """An upload without bytes yet.
@@ -61,10 +64,15 @@ class Uploads:
                 warnings=[],
                 created_at=time,
                 expires_at=time + self._settings.retention.unfinished_uploads_s,
+                node=self._node,
             )
             session.add(row)
         self.file(id_).touch(mode=0o600)
         return row
+
+    def is_here(self, row: Upload) -> bool:
+        """Whether this server has the bytes that have arrived of an upload."""
+        return row.node in (None, self._node)
 
     def file(self, id_: str) -> Path:
         """The bytes of an upload that are here."""
@@ -108,13 +116,13 @@ class Uploads:
             return row
         file = self.file(id_)
         try:
-            found = check_upload(file, row.name, self._settings.incoming, self._settings.limits)
+            found = self.checker.check(file, row.name)
             blob = self._blobs.put(file)
         except Problem as problem:
             return self._refused(id_, problem)
         with self._database.writing() as session:
             row = _there(session, id_)
-            if not self._blobs.has(blob):
+            if lost_since(session, self._blobs, [blob]):
                 self._blobs.put(file)
             row.state, row.kind, row.blob = READY, found.kind, blob
             row.audio, row.peaks, row.warnings = found.audio, found.peaks, list(found.warnings)
@@ -136,7 +144,8 @@ class Uploads:
     def check_left(self) -> None:
         """Check what a service that was killed had not come to."""
         with self._database.reading() as session:
-            left = session.scalars(select(Upload.id).where(Upload.state == CHECKING)).all()
+            own = or_(Upload.node == self._node, Upload.node.is_(None))
+            left = session.scalars(select(Upload.id).where(Upload.state == CHECKING, own)).all()
         for id_ in left:
             if self.file(id_).exists():
                 self.check(id_)
@@ -154,6 +163,16 @@ class Uploads:
     def _drop(self, id_: str) -> None:
         self.file(id_).unlink(missing_ok=True)
         (self._settings.incoming / f"{id_}.lock").unlink(missing_ok=True)
+
+
+def _name_of(data: Path) -> str:
+    """The name of a server by its folder: what it has of uploads no other one has."""
+    file = data / "node"
+    with suppress(FileNotFoundError):
+        return file.read_text()
+    name = f"{socket.gethostname()[:100]} {new_id('evt')}"
+    write_atomically(file, name)
+    return name
 
 
 def _there(session: Session, id_: str) -> Upload:

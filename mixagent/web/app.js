@@ -108,7 +108,7 @@ function Catch({ isStems, isOff }) {
 }
 
 ended.add((job) => {
-  if (!job.options.dry_run && !job.options.preview) say((job.state === "done" ? texts.progress.done : texts.progress.failed)(titleOf(job.name)));
+  if (!job.options.dry_run && !job.options.preview && job.kind !== "analyze") say((job.state === "done" ? texts.progress.done : texts.progress.failed)(titleOf(job.name)));
 });
 
 render(html`<${App} />`, document.getElementById("app"));

@@ -10,8 +10,8 @@ const AT_ONCE = 2;
 /* Of a song that was not sent whole, what is kept lets the same file go on where it stopped. */
 const kept = ({ songs, choices, album }) => ({
   choices, album,
-  songs: songs.map(({ key, name, bytes, modified, uploadId, upload, verdict, next, preview, jobs }) =>
-    ({ key, name, bytes, modified, uploadId, upload, verdict, next, preview, jobs })),
+  songs: songs.map(({ key, name, bytes, modified, uploadId, upload, heard, verdict, next, preview, jobs }) =>
+    ({ key, name, bytes, modified, uploadId, upload, heard, verdict, next, preview, jobs })),
 });
 
 /** Songs in their order, the choices for all of them, and whether they are an album. */
@@ -98,13 +98,14 @@ async function sendWhole(key, file, signal) {
 
 const judging = new Set();
 
-/** Asks what is found and what would be done, with the choices as they are. */
+/** Asks what is found, which does not hang on choices, and then what would be done, with these as they are. */
 export async function judge(key) {
   const song = songOf(key);
   if (song?.upload?.state !== "ready" || judging.has(key)) return;
   const before = song.next;
   judging.add(key);
   try {
+    if (!song.verdict && !song.heard) change(key, { heard: (await live.start("analyze", [song.upload.id], {})).id });
     const job = await live.start("master", [song.upload.id], { ...judgedBy(desk.value.choices), dry_run: true });
     change(key, { next: job.id, problem: null });
     if (before && before !== job.id) live.erase(before).catch(() => {});
@@ -116,9 +117,9 @@ export async function judge(key) {
 
 /** A verdict has come: it takes the place of the one before. */
 export function settle(key, id) {
-  const { verdict } = songOf(key);
-  change(key, { verdict: id, next: null });
-  if (verdict && verdict !== id) live.erase(verdict).catch(() => {});
+  const { verdict, heard } = songOf(key), isDone = live.jobs.value[id]?.state === "done";
+  change(key, { verdict: id, next: null, ...(isDone ? { heard: null } : {}) });
+  for (const old of [verdict, isDone && heard]) if (old && old !== id) live.erase(old).catch(() => {});
 }
 
 /* A verdict does not hang on what only the files are about. */
@@ -160,7 +161,7 @@ export function take(key) {
   stops.get(key)?.abort();
   files.delete(key);
   desk.set((all) => ({ ...all, songs: all.songs.filter((each) => each.key !== key) }));
-  for (const id of [song.verdict, song.next, song.preview]) if (id) live.erase(id).catch(() => {});
+  for (const id of [song.heard, song.verdict, song.next, song.preview]) if (id) live.erase(id).catch(() => {});
   if (song.uploadId && !song.jobs.length) remove(`/v1/uploads/${song.uploadId}`).catch(() => {});
 }
 

@@ -10,6 +10,9 @@ export const jobs = new Store({});
 
 export const isFinal = (job) => ["done", "failed", "cancelled"].includes(job?.state);
 
+/** Whether there is something to hear and read of a job: a page of its report may still be written. */
+export const isThere = (job) => job?.state === "done" || (job?.state === "running" && Boolean(job.result));
+
 /** Is called with each job that has come to its end while this page was open. */
 export const ended = new Set();
 

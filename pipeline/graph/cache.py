@@ -120,6 +120,10 @@ class Cache:
                 _remove_lease(self._leases / self._token)
         self.evict()
 
+    def has(self, stage: str, key: str) -> bool:
+        """Whether a result is there now; it may be damaged, or gone in a moment."""
+        return (self._root / stage / key[:2] / key / _META).exists()
+
     def obtain(self, stage: str, key: str, fill: Callable[[Path], Values | None]) -> tuple[Result, bool]:
         """The result at an address, made by `fill` unless it is there; and whether it was.
 

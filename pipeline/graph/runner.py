@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from graphlib import TopologicalSorter
@@ -95,6 +96,15 @@ class Stage:
     settings: Mapping[str, Any] = field(default_factory=dict)
     version: str = "1"
     given: Mapping[str, Any] = field(default_factory=dict)
+
+
+Dispatch = Callable[[Stage, Sequence[Stage], Path, Callable[[float], None]], None]
+"""Has a stage run in another process: takes it, its run, the folder of the cache, and who is told of its
+progress. It comes back when the result is in the cache, or will not be."""
+
+DISPATCH: ContextVar[Dispatch | None] = ContextVar("DISPATCH", default=None)
+"""What the runs of this context ask before they make a result; they make it themselves where it is not there
+afterwards."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +217,7 @@ class _Run:
         self._stop, self._running, self._ended = threading.Event(), 0, threading.Condition()
         self._stages, self._keys, self._cache = stages, keys, cache
         self._report, self._cancel, self._lock = report, cancel, threading.Lock()
+        self._dispatch = DISPATCH.get()
 
     def stop_and_wait(self) -> None:
         """Stop the stages that run at their next progress call; no other starts.
@@ -246,6 +257,8 @@ class _Run:
             return stage.run(StageContext(directory, inputs, tell, stage.settings, stage.given))
 
         tell(0.0)
+        if self._dispatch is not None and not self._cache.has(name, self._keys[name]):
+            self._dispatch(stage, tuple(self._stages.values()), self._cache.folder, tell)
         with METER.metered(name) as taken:
             result, cached = self._cache.obtain(name, self._keys[name], fill)
         status: Status = "skipped" if result.skipped else "cached" if cached else "ran"

@@ -356,6 +356,8 @@ def scaled(space: ParameterSpace, name: str, by: float, steps: float, piece: Pie
     exact = _exact(space, name, by, piece)
     if exact is not None:
         return exact
+    if name.endswith("bell_hz"):
+        return by
     return float(by**steps) if space[name].scale == "log" else by * steps
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from mixagent.pipeline.chain.parameters import Parameter, Settings
+from mixagent.pipeline.chain.parameters import Parameter, Settings, switch_of
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,15 @@ def moved(
 ) -> tuple[Settings, dict[str, str]]:
     """The settings with every move made, clipped to the ranges, and the reasons with those of the moves.
 
-    Moves of parameters that the space does not hold (a stem that was not separated) are left out.
+    Moves of parameters that the space does not hold (a stem that was not separated) are left out, and so are
+    those of a bell that works already, which would go elsewhere.
     """
     values, told = dict(settings.values), dict(reasons)
-    for move in moves:
-        if move.name not in values:
+    asked = [move for move in moves if move.name in values]
+    switches = {switch_of(move.name) for move in asked} - {None}
+    taken = {name for name in switches if settings[str(name)] != settings.space[str(name)].neutral}
+    for move in asked:
+        if move.name in taken or switch_of(move.name) in taken:
             continue
         values[move.name] = _shifted(settings.space[move.name], values[move.name], move.by)
         before = told.get(move.name)

@@ -56,6 +56,11 @@ class MixingActor(nn.Module):
         action: Tensor = (begun + moved).flatten(1).index_select(1, order)
         return action
 
+    def started(self, observation: Observation, order: Tensor) -> Tensor:
+        """The action of the net as it was at the start, (B, A)."""
+        begun: Tensor = self.start(observation["strips"], observation["strips_present"])
+        return begun.flatten(1).index_select(1, order)
+
     def frozen(self) -> MixingDecider:
         """The actor as it decides now, without torch."""
         return MixingDecider(BoundMixer(frozen_net(self.net), frozen_net(self.start), self.reach))

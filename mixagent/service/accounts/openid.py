@@ -48,7 +48,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class _Provider:
-    """What a provider says of itself, and its keys."""
+    """A provider's account of itself, and its keys."""
 
     metadata: Mapping[str, Any]
     keys: Any
@@ -70,7 +70,7 @@ class OpenId:
         self._lock = threading.Lock()
 
     def begin(self, redirect_uri: str) -> Begun:
-        """Where a browser goes to sign in.
+        """The address to which a browser goes to sign in.
 
         Raises:
             Problem: the provider does not answer.
@@ -86,7 +86,7 @@ class OpenId:
         return Begun(url, words)
 
     def end(self, words: Mapping[str, str], answer: Mapping[str, str], redirect_uri: str) -> Caller:
-        """Who comes back from the provider.
+        """The caller who comes back from the provider.
 
         Args:
             words: of the sign-in that this browser began.
@@ -108,7 +108,7 @@ class OpenId:
             return Caller(user.name, tuple(user.scopes))
 
     def _claims(self, words: Mapping[str, str], code: str, redirect_uri: str) -> Mapping[str, Any]:
-        """What the provider says of who signed in."""
+        """The provider's claims about who signed in."""
         from authlib.integrations.base_client.errors import OAuthError
         from httpx2 import HTTPError
         from joserfc.errors import JoseError

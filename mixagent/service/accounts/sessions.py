@@ -46,7 +46,7 @@ class Sessions:
         return token
 
     def caller(self, token: str) -> Caller:
-        """Who a session is of.
+        """The caller whose session this is.
 
         Raises:
             Problem: there is none, its time is over, or its key or user is gone.

@@ -55,7 +55,7 @@ class Users:
             return session.scalars(select(User).where(User.removed_at.is_(None)).order_by(User.name)).all()
 
     def any_with_password(self) -> bool:
-        """Whether anybody can sign in with a password."""
+        """True if anybody can sign in with a password."""
         wanted = select(User.name).where(User.password.is_not(None), User.removed_at.is_(None)).limit(1)
         with self._database.reading() as session:
             return session.scalars(wanted).first() is not None
@@ -89,7 +89,7 @@ class Users:
             session.execute(revoked.values(revoked_at=now()))
 
     def sign_in(self, name: str, password: str, address: str) -> Caller:
-        """Whose name and password these are.
+        """The caller with this name and password.
 
         Raises:
             Problem: nobody's, or there were too many wrong ones of late.
@@ -150,6 +150,6 @@ def there(session: Session, name: str) -> User:
 
 
 def _is_taken(session: Session, row: User) -> bool:
-    """Whether somebody signs in as a user; one whom only keys were made for may be given a password."""
+    """True if somebody signs in as a user already; who has keys alone may be given a password."""
     has_identity = session.scalars(select(Identity).where(Identity.user == row.name)).first() is not None
     return row.name == LOCAL_USER or row.password is not None or has_identity

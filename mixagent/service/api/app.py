@@ -21,6 +21,7 @@ from mixagent.service.api.security import Guard, problem_response
 from mixagent.service.jobs.kinds import KINDS
 from mixagent.service.problems import Problem
 from mixagent.service.service import Service
+from mixagent.service.worker.check import CHECKS
 
 LOG = logging.getLogger(__name__)
 
@@ -29,9 +30,6 @@ ROUTERS = (
     sessions.router,
     admin.router,
 )
-
-_CHECKS = 2
-"""Uploads that are decoded at a time."""
 
 _SIGN_INS = 2
 """Passwords that are held against their hashes at a time."""
@@ -62,7 +60,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service, app.state.hub = service, Hub(service)
-    app.state.checks, app.state.sign_ins = CapacityLimiter(_CHECKS), CapacityLimiter(_SIGN_INS)
+    app.state.checks, app.state.sign_ins = CapacityLimiter(CHECKS), CapacityLimiter(_SIGN_INS)
     for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(Problem, _problem)

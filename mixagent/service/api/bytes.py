@@ -14,6 +14,9 @@ from mixagent.service.problems import Problem
 from mixagent.service.service import Service
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_SIGNED_S = 900.0
+"""How long a download may be begun at the store's own address."""
+
 _POLICY = "default-src 'none'; sandbox"
 """A file that a browser shows runs nothing."""
 
@@ -49,6 +52,10 @@ def content_response(request: Request, service: Service, content: Content, attac
     headers["Content-Length"] = str(stop - start)
     if part is not None:
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{content.bytes}"
+    if attachment and service.settings.presigned:
+        address = service.blobs.address(content.sha256, content.name, content.media_type, _SIGNED_S)
+        if address is not None:
+            return Response(status_code=307, headers={"Location": address, "Cache-Control": "no-store"})
     status = 200 if part is None else 206
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=content.media_type)

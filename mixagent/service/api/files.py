@@ -37,11 +37,11 @@ def _file(service: Service, user: str, id_: str, name: str) -> JobFile:
 
 
 def _of_role(row: Job, role: str) -> JobFile:
-    if row.state != DONE:
-        raise Problem("state", f"the job is {row.state}: it has a {role} when it is done")
     for file in row.files:
         if file.role == role:
             return file
+    if row.state != DONE:
+        raise Problem("state", f"the job is {row.state}: it has a {role} when it is done")
     raise Problem("missing", f"a job of this kind has no {role}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from anyio import to_thread
@@ -69,8 +69,12 @@ class Hub:
         for stream in self._streams:
             stream.give(None)
 
-    @contextmanager
-    def _open(self, stream: Stream) -> Any:
+    @asynccontextmanager
+    async def _open(self, stream: Stream) -> AsyncIterator[None]:
+        if not self._streams:
+            # Nobody looked meanwhile.
+            newest = await to_thread.run_sync(self._newest)
+            self._last = self._last if self._streams else newest
         self._streams.add(stream)
         try:
             yield
@@ -89,7 +93,7 @@ class Hub:
             idle_s: after how long None is given.
         """
         stream = Stream(user, job)
-        with self._open(stream):
+        async with self._open(stream):
             last = self._last if after is None else after
             while not stream.slow:
                 rows = await to_thread.run_sync(self._since, last, user, job)
@@ -122,7 +126,6 @@ class Hub:
 
     async def _look_once(self) -> None:
         if not self._streams:
-            self._last = await to_thread.run_sync(self._newest)
             return
         rows = await to_thread.run_sync(self._since, self._last, None, None)
         if not rows:

@@ -83,7 +83,7 @@ def cookie_name(request: Request, service: Service) -> str:
 
 
 def is_secure(request: Request, service: Service) -> bool:
-    """Whether the browser came by https."""
+    """True if the browser came by https."""
     return request.url.scheme == "https" or (service.settings.origin or "").startswith("https:")
 
 
@@ -112,7 +112,7 @@ def audited(request: Request, service: Service, caller: Caller, what: str, about
 
 
 def address_of(request: Request) -> str:
-    """Where a request came from, as the proxy says where one stands before the service."""
+    """The address a request came from; where a proxy stands before the service, as the proxy says."""
     peer = "" if request.client is None else request.client.host
     if service_of(request).settings.origin is None:
         return peer

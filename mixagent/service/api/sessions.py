@@ -37,7 +37,7 @@ _OPENID_S = 600.0
 
 @router.get("/session")
 def ways(service: ServiceDep) -> dict[str, Any]:
-    """How one signs in here; it is told to everybody."""
+    """The ways to sign in here; they are told to everybody."""
     openid = service.settings.openid
     return {
         "accounts": service.settings.accounts,
@@ -107,7 +107,7 @@ def close_session(request: Request, service: ServiceDep, caller: Reader) -> Resp
 
 @router.get("/sessions")
 def sessions(service: ServiceDep, caller: Reader) -> dict[str, Any]:
-    """Where one is signed in, the newest first."""
+    """One's sessions, the newest first."""
     rows = service.sessions.all(caller.user)
     return {"sessions": [session_dict(row, row.hash == caller.session) for row in rows]}
 
@@ -116,7 +116,7 @@ def sessions(service: ServiceDep, caller: Reader) -> dict[str, Any]:
 def close_sessions(request: Request, service: ServiceDep, caller: Reader) -> Response:
     """Sign out everywhere."""
     count = service.sessions.close_all(caller.user)
-    audited(request, service, caller, "sign out everywhere", f"{count} sessions")
+    audited(request, service, caller, "sign out everywhere", str(count))
     return _without_cookie(request, service)
 
 

@@ -197,6 +197,8 @@ def _unfinished(service: Service, user: str, id_: str) -> Upload:
         Problem: there is none, or its time is over.
     """
     row = own_upload(service, user, id_)
+    if row.state == RECEIVING and not service.uploads.is_here(row):
+        raise Problem("state", "its bytes are with another server of this service: send the rest there")
     if row.state == RECEIVING and row.expires_at < now():
         raise Problem("expired", "the upload's time is over: begin anew")
     return row

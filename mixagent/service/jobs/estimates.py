@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,11 @@ from mixagent.service.store.tables import StageCost
 
 _NEW = 0.3
 """Weight of the last job in the mean."""
+
+_BELIEVED_S = 30.0
+"""What was read is believed for so long: others learn, too."""
+
+_WRITE_EVERY_S = 10.0
 
 _LEAST_AUDIO_S = 10.0
 """Shorter songs cost about as much as this: what a stage takes by itself outweighs them."""
@@ -29,11 +35,12 @@ class Cost:
 
 
 class Estimates:
-    """What stages cost, learned from job to job."""
+    """What stages cost, learned from job to job; what is written of it may be a few jobs old."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._known: dict[str, dict[str, Cost]] = {}
+        self._known: dict[str, tuple[float, dict[str, Cost]]] = {}
+        self._written: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def expected(self, shape: str, audio_s: float) -> dict[str, float]:
@@ -61,6 +68,9 @@ class Estimates:
             old = known[stage]
             with self._lock:
                 known[stage] = Cost(stage, old.place, (1 - _NEW) * old.seconds_per_second)
+        if time.monotonic() - self._written.get(shape, -_WRITE_EVERY_S) < _WRITE_EVERY_S:
+            return
+        self._written[shape] = time.monotonic()
         with self._database.writing() as session:
             for cost in known.values():
                 session.merge(
@@ -74,15 +84,17 @@ class Estimates:
                 )
 
     def _costs(self, shape: str) -> dict[str, Cost]:
+        """What is known of a shape; others learn, too, so what was read is not believed for long."""
         with self._lock:
-            found = self._known.get(shape)
-        if found is not None:
+            read_at, found = self._known.get(shape, (0.0, {}))
+        if read_at and time.monotonic() - read_at < _BELIEVED_S:
             return found
         with self._database.reading() as session:
             rows = session.scalars(select(StageCost).where(StageCost.shape == shape))
             found = {row.stage: Cost(row.stage, row.place, row.seconds_per_second) for row in rows}
         with self._lock:
-            return self._known.setdefault(shape, found)
+            self._known[shape] = (time.monotonic(), found)
+        return found
 
 
 class Course:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy import func, select
+from sqlalchemy import func, insert, select
 from sqlalchemy.orm import Session
 
 from mixagent.service.store.database import now
@@ -24,9 +24,22 @@ class Event:
     data: Mapping[str, Any]
 
 
-def add(session: Session, job: Job, kind: str, data: Mapping[str, Any]) -> None:
+class OfUser(Protocol):
+    """A job, or what a worker holds of it."""
+
+    @property
+    def id(self) -> str:
+        """The job's."""
+
+    @property
+    def user(self) -> str:
+        """Whose it is."""
+
+
+def add(session: Session, job: Job | OfUser, kind: str, data: Mapping[str, Any]) -> None:
     """Put down that something happened."""
-    session.add(JobEvent(job=job.id, user=job.user, kind=kind, data=dict(data), at=now()))
+    words = {"job": job.id, "user": job.user, "kind": kind, "data": dict(data), "at": now()}
+    session.execute(insert(JobEvent).values(words))
 
 
 def newest(session: Session) -> int:

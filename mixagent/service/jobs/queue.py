@@ -6,11 +6,11 @@ the holder of that token alone. So a job has one end, however many workers thoug
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Subquery, and_, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from mixagent.service.jobs import events
@@ -20,7 +20,7 @@ from mixagent.service.problems import Problem
 from mixagent.service.settings import Limits, WorkerLimits
 from mixagent.service.store.blobs import Blobs
 from mixagent.service.store.database import Database, now
-from mixagent.service.store.release import release
+from mixagent.service.store.release import lost_since, release
 from mixagent.service.store.tables import (
     CANCELLED,
     DONE,
@@ -77,7 +77,9 @@ class Queue:
 
     # --- for workers -------------------------------------------------------------------------------
 
-    def claim(self, quick_only: bool = False, job: str | None = None) -> Claimed | None:
+    def claim(
+        self, quick_only: bool = False, job: str | None = None, worker: str | None = None
+    ) -> Claimed | None:
         """The next job, which is the caller's from now on; None where none may be begun.
 
         Quick jobs go first; among users, the one who has the fewest at work and was served longest ago.
@@ -86,6 +88,7 @@ class Queue:
         Args:
             quick_only: whether full renders are left to others.
             job: no other than this one.
+            worker: who claims it.
         """
         with self._database.writing() as session:
             while True:
@@ -94,24 +97,17 @@ class Queue:
                     return None
                 twin = twin_of(session, row.cache_key)
                 if twin is None:
-                    return self._claimed(session, row)
+                    return self._claimed(session, row, worker)
                 finish_from(session, self._blobs, row, twin)
 
     def _next(self, session: Session, quick_only: bool, job: str | None) -> Job | None:
-        busy = select(Job.user, func.count().label("count")).where(Job.state == RUNNING).group_by(Job.user)
-        working = busy.subquery()
-        at_work = select(Job.cache_key).where(Job.state == RUNNING)
+        working = _at_work()
         count = func.coalesce(working.c.count, 0)
         wanted = (
             select(Job)
             .join(User, User.name == Job.user)
             .outerjoin(working, working.c.user == Job.user)
-            .where(
-                Job.state == QUEUED,
-                or_(Job.not_before <= now(), Job.not_before > now() + _LONGEST_WAIT_S),
-                Job.cache_key.not_in(at_work),
-                or_(count < self._limits.running, Job.quick),
-            )
+            .where(*self._may_begin(), or_(count < self._limits.running, Job.quick))
             .order_by(Job.quick.desc(), count, User.served_at, Job.seq)
             .limit(1)
         )
@@ -121,11 +117,36 @@ class Queue:
             wanted = wanted.where(Job.id == job)
         return session.scalars(wanted).first()
 
-    def _claimed(self, session: Session, row: Job) -> Claimed:
+    def _may_begin(self) -> tuple[ColumnElement[bool], ...]:
+        at_work = select(Job.cache_key).where(Job.state == RUNNING)
+        clock = self._database.clock
+        return (
+            Job.state == QUEUED,
+            or_(Job.not_before <= clock, Job.not_before > clock + _LONGEST_WAIT_S),
+            Job.cache_key.not_in(at_work),
+        )
+
+    def ready(self) -> tuple[int, int]:
+        """How many jobs could be begun now if there were workers enough: full renders, and quick ones."""
+        with self._database.reading() as session:
+            waiting = session.execute(
+                select(Job.user, Job.quick, func.count(Job.cache_key.distinct()))
+                .where(*self._may_begin())
+                .group_by(Job.user, Job.quick)
+            ).all()
+            working = {row[0]: row[1] for row in session.execute(select(_at_work()))}
+        room = {user: max(0, self._limits.running - working.get(user, 0)) for user, _, _ in waiting}
+        full = sum(min(count, room[user]) for user, quick, count in waiting if not quick)
+        return full, sum(count for _, quick, count in waiting if quick)
+
+    def _lease(self) -> Any:
+        return self._database.clock + self._worker.lease_s
+
+    def _claimed(self, session: Session, row: Job, worker: str | None) -> Claimed:
         time = now()
         row.state, row.claim, row.started_at = RUNNING, new_id("evt"), time
-        row.lease_until, row.attempts = time + self._worker.lease_s, row.attempts + 1
-        row.progress = {}
+        row.lease_until, row.attempts = self._lease(), row.attempts + 1
+        row.progress, row.worker = {}, worker
         session.execute(update(User).where(User.name == row.user).values(served_at=time))
         shape = shape_of(row)
         events.add(session, row, "state", self.state_of(row, self._estimates.whole_s(shape, row.audio_s)))
@@ -146,30 +167,48 @@ class Queue:
 
     def beat(self, claimed: Claimed) -> Answer:
         """Say that a job is being worked on."""
-        with self._database.writing() as session:
-            row = _held(session, claimed)
-            if row is None:
-                return "lost"
-            row.lease_until = now() + self._worker.lease_s
-            return "cancel" if row.cancel_asked else "go on"
+        with self._database.touching() as session:
+            return self._held_on(session, claimed, {})
 
     def tell(self, claimed: Claimed, progress: Mapping[str, Any], brief: Mapping[str, Any]) -> Answer:
         """Say how far a job is: `progress` is what is read of it, `brief` what streams tell."""
+        with self._database.writing(durable=False) as session:
+            answer = self._held_on(session, claimed, {"progress": dict(progress)})
+            if answer != "lost":
+                events.add(session, claimed, "progress", {"job": claimed.id, **brief})
+            return answer
+
+    def _held_on(self, session: Session, claimed: Claimed, values: Mapping[str, Any]) -> Answer:
+        """Put a sign of life down; it comes several times a second, so no row is read for it."""
+        asked = session.scalar(
+            update(Job)
+            .where(Job.id == claimed.id, Job.claim == claimed.token)
+            .values(lease_until=self._lease(), **values)
+            .returning(Job.cancel_asked)
+            .execution_options(synchronize_session=False)
+        )
+        if asked is None:
+            return "lost"
+        return "cancel" if asked else "go on"
+
+    def first(self, claimed: Claimed, result: Mapping[str, Any], files: Sequence[JobFile]) -> None:
+        """Give a job what it has made already, while the rest is still made.
+
+        Should it not come to its end, nothing of that is kept.
+        """
         with self._database.writing() as session:
             row = _held(session, claimed)
             if row is None:
-                return "lost"
-            row.lease_until = now() + self._worker.lease_s
-            row.progress = dict(progress)
-            events.add(session, row, "progress", {"job": row.id, **brief})
-            return "cancel" if row.cancel_asked else "go on"
+                return
+            row.result, row.files = dict(result), list(files)
+            events.add(session, row, "state", self.state_of(row, row.progress.get("left_s")))
 
     def finish(
         self,
         claimed: Claimed,
         result: Mapping[str, Any],
         files: Sequence[JobFile],
-        still_there: Callable[[], None],
+        put_again: Callable[[Collection[str]], None],
     ) -> bool:
         """End a job with its results; False where it is no longer the caller's.
 
@@ -177,14 +216,19 @@ class Queue:
             claimed: the job.
             result: its `result`.
             files: rows of what it made.
-            still_there: puts blobs again that were deleted since they were put; see `store.release`.
+            put_again: puts blobs again that were deleted since they were put; see `store.release`.
         """
         with self._database.writing() as session:
             row = _held(session, claimed)
             if row is None:
                 return False
-            still_there()
+            lost = lost_since(session, self._blobs, [file.blob for file in files])
+            if lost:
+                put_again(lost)
+            before = [file.blob for file in row.files]
             row.result, row.files = dict(result), list(files)
+            session.flush()
+            release(session, self._blobs, before)
             end(session, self._blobs, row, DONE)
             return True
 
@@ -207,13 +251,13 @@ class Queue:
             row.losses += 1
             self._again(session, row, why)
 
-    def give_back(self, claimed: Claimed) -> None:
-        """Queue a job again that was not worked on to its end for no fault of its own."""
+    def give_back(self, claimed: Claimed, after_s: float = 0.0) -> None:
+        """Queue a job again, not before so long, that did not come to its end for no fault of its own."""
         with self._database.writing() as session:
             row = _held(session, claimed)
             if row is not None:
                 row.attempts -= 1
-                _requeue(session, row, 0.0)
+                self._requeue(session, row, after_s)
 
     def take_back(self, everything: bool = False) -> int:
         """Queue jobs again whose workers gave no sign of life; how many there were.
@@ -221,15 +265,37 @@ class Queue:
         Args:
             everything: all that are at work: their workers are known to be gone.
         """
+        gone = Job.state == RUNNING
+        if not everything:
+            clock = self._database.clock
+            # One far ahead was given by a clock that was set back since.
+            ahead = clock + _LEASES_AHEAD * self._worker.lease_s
+            gone = and_(gone, or_(Job.lease_until < clock, Job.lease_until > ahead))
+        with self._database.reading() as session:
+            if session.scalars(select(Job.id).where(gone).limit(1)).first() is None:
+                return 0
         with self._database.writing() as session:
-            gone = Job.state == RUNNING
-            if not everything:
-                # One far ahead was given by a clock that was set back since.
-                ahead = now() + _LEASES_AHEAD * self._worker.lease_s
-                gone = and_(gone, or_(Job.lease_until < now(), Job.lease_until > ahead))
             rows = session.scalars(select(Job).where(gone)).all()
             for row in rows:
                 self._again(session, row, "the service was stopped while it ran")
+            return len(rows)
+
+    def lost_by(self, worker: str, why: str) -> int:
+        """Say that a worker is known to have died: what it had is tried again, or set aside; how many.
+
+        Args:
+            worker: how its name ends.
+            why: it died.
+        """
+        had = select(Job).where(Job.state == RUNNING, Job.worker.endswith(worker, autoescape=True))
+        with self._database.reading() as session:
+            if session.scalars(had.limit(1)).first() is None:
+                return 0
+        with self._database.writing() as session:
+            rows = session.scalars(had).all()
+            for row in rows:
+                row.losses += 1
+                self._again(session, row, why)
             return len(rows)
 
     def _again(self, session: Session, row: Job, why: str) -> None:
@@ -241,7 +307,13 @@ class Queue:
             row.problem = Problem("set_aside", words).to_dict()
             end(session, self._blobs, row, FAILED)
         else:
-            _requeue(session, row, _AGAIN_S * 2**row.losses if row.losses else 0.0)
+            self._requeue(session, row, _AGAIN_S * 2**row.losses if row.losses else 0.0)
+
+    def _requeue(self, session: Session, row: Job, after_s: float) -> None:
+        row.state, row.claim, row.lease_until = QUEUED, None, None
+        row.not_before, row.progress = now() + after_s if after_s else 0.0, {}
+        _let_go(session, self._blobs, row)
+        events.add(session, row, "state", {"job": row.id, "state": QUEUED, "place": None, "left_s": None})
 
     # --- for users ---------------------------------------------------------------------------------
 
@@ -322,8 +394,10 @@ def end(session: Session, blobs: Blobs, row: Job, state: str) -> None:
     """Bring a job into its last state, let go of what it read, and tell everyone who wants to know."""
     row.state, row.ended_at = state, now()
     row.claim = row.lease_until = None
-    if row.problem is not None and state == DONE:
+    if state == DONE:
         row.problem = None
+    else:
+        _let_go(session, blobs, row)
     read = session.scalars(select(JobInput.blob).where(JobInput.job == row.id)).all()
     session.execute(delete(JobInput).where(JobInput.job == row.id))
     release(session, blobs, read)
@@ -362,15 +436,24 @@ def twin_of(session: Session, cache_key: str) -> Job | None:
     ).first()
 
 
+def _at_work() -> Subquery:
+    """How many jobs of each user are at work."""
+    counted = select(Job.user, func.count().label("count")).where(Job.state == RUNNING)
+    return counted.group_by(Job.user).subquery()
+
+
 def _held(session: Session, claimed: Claimed) -> Job | None:
+    """The job, where the caller has it still."""
     found = session.scalars(select(Job).where(Job.id == claimed.id)).first()
     return found if found is not None and found.claim == claimed.token else None
 
 
-def _requeue(session: Session, row: Job, after_s: float) -> None:
-    row.state, row.claim, row.lease_until = QUEUED, None, None
-    row.not_before, row.progress = now() + after_s, {}
-    events.add(session, row, "state", {"job": row.id, "state": QUEUED, "place": None, "left_s": None})
+def _let_go(session: Session, blobs: Blobs, row: Job) -> None:
+    """Forget what a job had made already when it came to no end."""
+    made = [file.blob for file in row.files]
+    row.result, row.files = None, []
+    session.flush()
+    release(session, blobs, made)
 
 
 def counted(session: Session, *conditions: ColumnElement[bool]) -> int:

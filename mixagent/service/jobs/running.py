@@ -63,10 +63,13 @@ class Ran:
     files: Sequence[Made] = field(default_factory=tuple)
 
 
-Run = Callable[[Call, OnEvent, Cancel], Ran]
+OnRan = Callable[[Ran], None]
+"""Told of what there is already, while the rest is still made."""
+
+Run = Callable[[Call, OnEvent, OnRan, Cancel], Ran]
 
 
-def run_master(call: Call, on_event: OnEvent, cancel: Cancel) -> Ran:
+def run_master(call: Call, on_event: OnEvent, on_ran: OnRan, cancel: Cancel) -> Ran:
     """A master with its reports."""
     from mixagent.options import with_outputs
 
@@ -82,9 +85,15 @@ def run_master(call: Call, on_event: OnEvent, cancel: Cancel) -> Ran:
             "stems": OUT / "stems" if call.write_stems else None,
         }
     keywords["overrides"] = {**keywords.get("overrides", {}), **_KEPT_ASIDE}
-    made = mixagent.master(song, on_event=on_event, cancel=cancel, **keywords)
+    made = mixagent.master(
+        song, on_event=on_event, on_master=lambda made: on_ran(_mastered(made)), cancel=cancel, **keywords
+    )
     if made.report.dry_run:
         write_json(made.to_dict(), OUT / REPORT)
+    return _mastered(made)
+
+
+def _mastered(made: mixagent.MasterResult) -> Ran:
     masters = [Made(file.path, "master") for file in made.outputs]
     stems = [Made(path, "stem", _stem_of(path)) for path in sorted((OUT / "stems").glob("*"))]
     summary = made.report.summary
@@ -104,7 +113,7 @@ def run_master(call: Call, on_event: OnEvent, cancel: Cancel) -> Ran:
     return Ran(result, [*masters, *stems, *_reports()])
 
 
-def run_analyze(call: Call, on_event: OnEvent, cancel: Cancel) -> Ran:
+def run_analyze(call: Call, on_event: OnEvent, _on_ran: OnRan, cancel: Cancel) -> Ran:
     """Measures and findings."""
     found = mixagent.analyze(call.songs[0], on_event=on_event, cancel=cancel, **call.keywords)
     write_json(found.to_dict(), OUT / REPORT)
@@ -117,7 +126,7 @@ def run_analyze(call: Call, on_event: OnEvent, cancel: Cancel) -> Ran:
     return Ran(result, _reports())
 
 
-def run_restore(call: Call, on_event: OnEvent, cancel: Cancel) -> Ran:
+def run_restore(call: Call, on_event: OnEvent, _on_ran: OnRan, cancel: Cancel) -> Ran:
     """The repairs alone, with their reports."""
     song, keywords = Path(call.songs[0]), dict(call.keywords)
     output = None
@@ -138,12 +147,12 @@ def run_restore(call: Call, on_event: OnEvent, cancel: Cancel) -> Ran:
     return Ran(result, [*masters, *_reports()])
 
 
-def run_split(call: Call, on_event: OnEvent, cancel: Cancel) -> Ran:
+def run_split(call: Call, on_event: OnEvent, _on_ran: OnRan, cancel: Cancel) -> Ran:
     """Stems."""
     return _split(mixagent.split, call, on_event, cancel)
 
 
-def run_vocals(call: Call, on_event: OnEvent, cancel: Cancel) -> Ran:
+def run_vocals(call: Call, on_event: OnEvent, _on_ran: OnRan, cancel: Cancel) -> Ran:
     """Vocals and instrumental."""
     return _split(mixagent.vocals, call, on_event, cancel)
 
@@ -164,7 +173,7 @@ def _split(
     return Ran(result, [*stems, *_reports()])
 
 
-def run_album(call: Call, on_event: OnEvent, cancel: Cancel) -> Ran:
+def run_album(call: Call, on_event: OnEvent, _on_ran: OnRan, cancel: Cancel) -> Ran:
     """An album's masters, its report and its page."""
     keywords = dict(call.keywords)
     keywords["overrides"] = {**keywords.get("overrides", {}), **_NOT_REMEMBERED}

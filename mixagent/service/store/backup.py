@@ -45,7 +45,7 @@ _COUNTS = ("users", "uploads", "jobs")
 
 @dataclass(frozen=True)
 class Saved:
-    """What a backup holds.
+    """The content of a backup, counted.
 
     Attributes:
         rows: how many users, uploads and jobs.
@@ -285,7 +285,7 @@ def _write(archive: Path, opened: tarfile.TarFile, member: tarfile.TarInfo, plac
 
 
 def _check_database(archive: Path, folder: Path) -> None:
-    """Whether the database is whole, and all that it names is there."""
+    """Check that the database is whole, and that all that it names is there."""
     try:
         with closing(_open(folder / _DATABASE)) as database:
             (sound,) = database.execute("PRAGMA quick_check(1)").fetchone()

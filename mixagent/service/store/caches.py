@@ -7,10 +7,11 @@ import shutil
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixagent.pipeline.files import write_atomically
+from mixagent.pipeline.files import exclusive_lock, write_atomically
 
 _BLOBS = "blobs.txt"
 _FRESH_S = 10.0
@@ -31,6 +32,7 @@ class Caches:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._lock = threading.Lock()
+        self._others = exclusive_lock(folder / ".lock")
 
     def of(self, blobs: Sequence[str]) -> SongCache:
         """The folder of the stages of a job with these files, the song first.
@@ -39,7 +41,7 @@ class Caches:
         """
         song = blobs[0] if blobs else "none"
         folder = self._folder / hashlib.sha256(song.encode()).hexdigest()[:32]
-        with self._lock:
+        with self._alone():
             used = folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
             known = _blobs_of(folder)
@@ -76,8 +78,14 @@ class Caches:
     def _all(self) -> Iterator[Path]:
         yield from (path for path in self._folder.iterdir() if path.is_dir())
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No thread and no other worker of this machine looks or removes meanwhile."""
+        with self._lock, self._others:
+            yield
+
     def _remove(self, folder: Path) -> bool:
-        with self._lock:
+        with self._alone():
             shutil.rmtree(folder, ignore_errors=True)
         return not folder.exists()
 

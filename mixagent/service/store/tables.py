@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Boolean, Float, ForeignKey, Index, Integer, LargeBinary, String
+from sqlalchemy import JSON, BigInteger, Boolean, Float, ForeignKey, Index, Integer, LargeBinary, String
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
@@ -17,10 +17,14 @@ FINAL = (DONE, FAILED, CANCELLED)
 RECEIVING, CHECKING, READY, REFUSED = "receiving", "checking", "ready", "refused"
 """The states of an upload."""
 
+WAITING = "waiting"
+"""The state of a stage before it runs; then it is as a job."""
 EXPERIENCE = "experience"
 """The role of the file of a job that ratings are learnt with; it is nobody's to download."""
 
 _ID, _NAME, _HASH, _WORD = String(40), String(200), String(64), String(40)
+_BIG = BigInteger().with_variant(Integer(), "sqlite")
+"""Sizes in bytes, and counters that go past two thousand million; SQLite counts up in this type alone."""
 
 
 Data = bytes
@@ -80,7 +84,7 @@ class SignInTry(Base):
 
 
 class Identity(Base):
-    """Who an OpenID provider calls `subject` is a user here."""
+    """A user here whom an OpenID provider calls `subject`."""
 
     __tablename__ = "identities"
     issuer: Mapped[str] = mapped_column(_NAME, primary_key=True)
@@ -104,7 +108,10 @@ class ApiKey(Base):
 
 
 class Upload(Base):
-    """A file that a user sent; `blob` is the hash of its content once it is all there."""
+    """A file that a user sent; `blob` is the hash of its content once it is all there.
+
+    Until then its bytes are with one server, `node`.
+    """
 
     __tablename__ = "uploads"
     id: Mapped[str] = mapped_column(_ID, primary_key=True)
@@ -112,8 +119,8 @@ class Upload(Base):
     name: Mapped[str] = mapped_column(_NAME)
     state: Mapped[str] = mapped_column(_WORD, index=True)
     kind: Mapped[str | None] = mapped_column(_WORD)
-    bytes: Mapped[int | None] = mapped_column(Integer)
-    received_bytes: Mapped[int] = mapped_column(Integer, default=0)
+    bytes: Mapped[int | None] = mapped_column(_BIG)
+    received_bytes: Mapped[int] = mapped_column(_BIG, default=0)
     blob: Mapped[str | None] = mapped_column(_HASH, index=True)
     audio: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     peaks: Mapped[Data | None] = mapped_column(LargeBinary, nullable=True, deferred=True)
@@ -121,6 +128,7 @@ class Upload(Base):
     problem: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     created_at: Mapped[float] = mapped_column(Float, index=True)
     expires_at: Mapped[float] = mapped_column(Float)
+    node: Mapped[str | None] = mapped_column(_NAME)
 
 
 class Job(Base):
@@ -132,6 +140,7 @@ class Job(Base):
         cache_key: hash of audio, settings and engine version; equal for jobs of equal results.
         audio_s: length of its songs together.
         claim: token of the worker process that has it; only its holder may end the job.
+        worker: where that is or was.
         lease_until: without a sign of life until then, the claim is void.
         not_before: of a job that is tried again.
         losses: how often its worker died at it.
@@ -139,7 +148,7 @@ class Job(Base):
     """
 
     __tablename__ = "jobs"
-    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    seq: Mapped[int] = mapped_column(_BIG, primary_key=True, autoincrement=True)
     id: Mapped[str] = mapped_column(_ID, unique=True)
     user: Mapped[str] = mapped_column(ForeignKey("users.name"))
     kind: Mapped[str] = mapped_column(_WORD)
@@ -160,6 +169,7 @@ class Job(Base):
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     losses: Mapped[int] = mapped_column(Integer, default=0)
     claim: Mapped[str | None] = mapped_column(_ID)
+    worker: Mapped[str | None] = mapped_column(_NAME)
     lease_until: Mapped[float | None] = mapped_column(Float)
     cancel_asked: Mapped[bool] = mapped_column(Boolean, default=False)
     delete_asked: Mapped[bool] = mapped_column(Boolean, default=False)
@@ -202,7 +212,7 @@ class JobFile(Base):
     role: Mapped[str] = mapped_column(_WORD)
     stem: Mapped[str | None] = mapped_column(_WORD)
     media_type: Mapped[str] = mapped_column(_NAME)
-    bytes: Mapped[int] = mapped_column(Integer)
+    bytes: Mapped[int] = mapped_column(_BIG)
     blob: Mapped[str] = mapped_column(_HASH, index=True)
     audio: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     peaks: Mapped[Data | None] = mapped_column(LargeBinary, nullable=True, deferred=True)
@@ -233,13 +243,58 @@ class JobEvent(Base):
     """Something that happened to a job, as streams tell it; the id is the `Last-Event-ID`."""
 
     __tablename__ = "job_events"
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(_BIG, primary_key=True, autoincrement=True)
     job: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), index=True)
     user: Mapped[str] = mapped_column(_NAME, index=True)
     kind: Mapped[str] = mapped_column(_WORD)
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
     at: Mapped[float] = mapped_column(Float, index=True)
     __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class JobStage(Base):
+    """A stage of a job: how far it is, where it runs, what it took.
+
+    Attributes:
+        place: among the stages of its job, in the order in which they begin.
+        order: with which another process can run it on the same cache; None of one that its job runs itself.
+        claim: token of the process that has it.
+    """
+
+    __tablename__ = "job_stages"
+    job: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    place: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(_WORD, index=True)
+    share: Mapped[float] = mapped_column(Float, default=0.0)
+    seconds: Mapped[float] = mapped_column(Float, default=0.0)
+    worker: Mapped[str | None] = mapped_column(_NAME)
+    order: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    claim: Mapped[str | None] = mapped_column(_ID)
+    lease_until: Mapped[float | None] = mapped_column(Float)
+    problem: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+
+class Worker(Base):
+    """A program that works on jobs, which says now and then that it is there."""
+
+    __tablename__ = "workers"
+    name: Mapped[str] = mapped_column(_NAME, primary_key=True)
+    slots: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[float] = mapped_column(Float)
+    seen_at: Mapped[float] = mapped_column(Float)
+
+
+class Condemned(Base):
+    """A blob that no row names any more, to be deleted from a store behind a network; see `store.release`.
+
+    `deleted_at` says when it was; the row stays for a while, for those who put the same bytes meanwhile.
+    """
+
+    __tablename__ = "condemned"
+    blob: Mapped[str] = mapped_column(_HASH, primary_key=True)
+    at: Mapped[float] = mapped_column(Float)
+    deleted_at: Mapped[float | None] = mapped_column(Float, index=True)
 
 
 class StageCost(Base):

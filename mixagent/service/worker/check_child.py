@@ -1,14 +1,23 @@
-"""The process that finds out what an upload is: it decodes all of it within bounds, and says so as JSON.
+"""The process that finds out what uploads are: each is decoded within bounds in a child of its own.
 
-Started as `python -P -m mixagent.service.worker.check_child FILE NAME FOLDER LIMITS`; nothing that a file can
-do to a decoder reaches further than this process.
+It is started as `python -P -m mixagent.service.worker.check_child`, loads what decoding needs, and takes
+orders on stdin, one line of JSON each: `{"file", "name", "folder", "limits"}`. For each it forks, so that
+nothing is loaded twice and nothing that a file can do to a decoder reaches further than to the end of its own
+child. It answers in a line on stdout: `{"code": …, "said": …}`, how the child ended and what it found. Where
+stdin ends, it ends, and the child with it.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import selectors
+import signal
 import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,18 +27,81 @@ from mixagent.service.worker.sandbox import confine, die_with_parent, leave_netw
 _HIGHEST_RATE_HZ, _CHANNELS, _FLOAT_BYTES = 192_000, 2, 4
 _SMALL_BYTES = 4_000_000
 _SLACK_BYTES = 1 << 20
+_MOST_SAID_BYTES = 4_000_000
+_PIECE_BYTES = 1 << 16
 
 
 def main() -> None:
-    """Check one file."""
+    """Take orders until stdin ends."""
+    _load()
+    for line in os.fdopen(0, "rb", buffering=0, closefd=False):
+        answer = _checked(json.loads(line))
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def _load() -> None:
+    """Load what most songs need; children share it."""
+    import mixagent.pipeline.io
+    import mixagent.service.worker.waveform  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
+def _checked(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Have a child check a file; how it ended, and what it said."""
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(receiving)
+        try:
+            _check(order, sending)
+        finally:
+            os._exit(1)
+    os.close(sending)
+    said = _heard(receiving, child)
+    os.close(receiving)
+    _, status = os.waitpid(child, 0)
+    return {"code": os.waitstatus_to_exitcode(status), "said": said.decode("utf-8", "replace")}
+
+
+def _heard(receiving: int, child: int) -> bytes:
+    """All that a child says, up to a bound; where whoever ordered it is gone, all ends here."""
+    said = bytearray()
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(receiving, selectors.EVENT_READ)
+        waiting.register(0, selectors.EVENT_READ)
+        while len(said) < _MOST_SAID_BYTES:
+            ready = [key.fd for key, _ in waiting.select()]
+            if 0 in ready:
+                # Nobody orders twice before the answer: this is the end.
+                os.kill(child, signal.SIGKILL)
+                os._exit(0)
+            piece = os.read(receiving, _PIECE_BYTES)
+            if not piece:
+                return bytes(said)
+            said += piece
+    with suppress(ProcessLookupError):
+        os.kill(child, signal.SIGKILL)
+    return b""
+
+
+def _check(order: Mapping[str, Any], sending: int) -> None:
+    """Check one file in this process, which has nothing else to do and ends with it."""
     die_with_parent()
-    file, name, folder = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-    limits = json.loads(sys.argv[4])
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(nothing, stream)
+    folder, limits = Path(order["folder"]), order["limits"]
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    os.chdir(folder)
     leave_network()
     most_frames = limits["duration_s"] * _HIGHEST_RATE_HZ
     confine(limits["memory_bytes"], limits["cpu_s"], int(most_frames * _CHANNELS * _FLOAT_BYTES))
-    sys.stdout.write(json.dumps(found(file, name, folder, limits["duration_s"])))
-    sys.stdout.flush()
+    told = json.dumps(found(Path(order["file"]), order["name"], folder, limits["duration_s"])).encode()
+    with os.fdopen(sending, "wb") as opened:
+        opened.write(told)
     os._exit(0)
 
 

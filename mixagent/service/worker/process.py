@@ -19,7 +19,16 @@ from mixagent.pipeline.memory import resident_bytes
 
 _LAST_LINES = 30
 _END_S = 3.0
-_HIDDEN = ("MIXAGENT_KEY", "MIXAGENT_OIDC_CLIENT_SECRET")
+_HIDDEN = (
+    "MIXAGENT_KEY",
+    "MIXAGENT_DATABASE",
+    "MIXAGENT_BROKER",
+    "MIXAGENT_STORE",
+    "MIXAGENT_OIDC_CLIENT_SECRET",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+)
 
 
 class ProcessEndedError(Exception):
@@ -32,13 +41,22 @@ class WorkerProcess:
     Attributes:
         jobs: that it has ended.
         busy: whether it was given something to do and has not said how that ended.
+
+
+    Args:
+        home: folder that it works below.
+        engine: of what it keeps for all songs.
+        warm: whether it loads what verdicts need, too.
+        card: the one that it sees of the GPUs; None for all that there are, an empty text for none.
     """
 
-    def __init__(self, home: Path, engine: Path, warm: bool) -> None:
+    def __init__(self, home: Path, engine: Path, warm: bool, card: str | None = None) -> None:
         home.mkdir(parents=True, exist_ok=True)
         environment = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
         # Kernels and logs outlive a song's stages.
         environment |= {"HF_HUB_OFFLINE": "1", "MIXAGENT_CACHE": str(engine.absolute())}
+        if card is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = card
         command = [sys.executable, "-P", "-m", "mixagent.service.worker.child", *(["warm"] if warm else [])]
         self._process = subprocess.Popen(
             command,
@@ -87,7 +105,7 @@ class WorkerProcess:
         """
         assert self._process.stdin is not None
         # A cancel is of what it does already.
-        self.busy = self.busy or "cancel" not in words
+        self.busy = self.busy or bool(words.keys() & {"run", "one stage"})
         try:
             self._process.stdin.write(json.dumps(words) + "\n")
             self._process.stdin.flush()

@@ -6,24 +6,23 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mixagent import __version__
-from mixagent.service.jobs.estimates import Course, Estimates
-from mixagent.service.jobs.queue import Claimed, Queue
+from mixagent.service.jobs.estimates import Course
+from mixagent.service.jobs.queue import Answer, Claimed
+from mixagent.service.jobs.stages import SentStage
 from mixagent.service.logs import about_job
-from mixagent.service.metrics import Metrics
 from mixagent.service.problems import Problem
-from mixagent.service.settings import ServiceSettings
-from mixagent.service.store.blobs import Blobs
-from mixagent.service.store.caches import Caches
+from mixagent.service.store.database import insist
 from mixagent.service.store.tables import JobFile
-from mixagent.service.tracing import JobSpan, Traces
+from mixagent.service.tracing import JobSpan
 from mixagent.service.worker.process import ProcessEndedError, WorkerProcess
+from mixagent.service.worker.sending import Outbox
+from mixagent.service.worker.tools import Tools
 
 LOG = logging.getLogger(__name__)
 
@@ -38,9 +37,11 @@ MEDIA_TYPES = {
 }
 
 _TELL_EVERY_S = 0.25
+_WEIGH_EVERY_S = 0.5
 _HEAR_S = 0.1
 _START_S = 180.0
 _IDLE_S = 1.0
+_AGAIN_S = 5.0
 
 
 class _EndedError(Exception):
@@ -51,17 +52,14 @@ class _EndedError(Exception):
         self.problem = problem
 
 
-@dataclass(frozen=True)
-class Tools:
-    """What every worker works with."""
+class Stopping(Protocol):
+    """Says whether the end was asked for: a thread's event, or one that processes share."""
 
-    settings: ServiceSettings
-    queue: Queue
-    estimates: Estimates
-    blobs: Blobs
-    caches: Caches
-    metrics: Metrics
-    traces: Traces
+    def is_set(self) -> bool:
+        """Whether it was."""
+
+    def set(self) -> None:
+        """Ask for it."""
 
 
 class Slot:
@@ -69,12 +67,16 @@ class Slot:
 
     Attributes:
         quick_only: whether it takes nothing but verdicts and previews.
+        name: of whoever claims, as jobs have it; who has a slot without a thread of its own may set it.
+        call_others: told where a stage waits for somebody who is free.
     """
 
-    def __init__(self, tools: Tools, number: int, quick_only: bool) -> None:
+    def __init__(self, tools: Tools, number: int, quick_only: bool, stopping: Stopping | None = None) -> None:
         self._tools, self._number, self.quick_only = tools, number, quick_only
+        self.name = f"{tools.node}:{number}"
+        self.call_others: Callable[[], None] = lambda: None
         self._process: WorkerProcess | None = None
-        self._stopping = threading.Event()
+        self._stopping: Stopping = threading.Event() if stopping is None else stopping
         self._woken = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"slot-{number}", daemon=True)
         self._claimed: Claimed | None = None
@@ -107,28 +109,35 @@ class Slot:
 
     def _work(self) -> None:
         # Before the first job: loading takes longer than a user waits for a verdict.
-        self._ready_process()
+        self.get_ready()
         while not self._stopping.is_set():
             try:
-                busy = self._one_job()
+                busy = self.one_job()
             except Exception:
                 LOG.exception("a worker met a fault", extra={"slot": self._number})
                 busy = False
             if not busy:
                 self._woken.wait(_IDLE_S)
                 self._woken.clear()
+        self.close()
+
+    def close(self) -> None:
+        """Let the process go."""
         if self._process is not None:
             self._process.close()
 
-    def _one_job(self) -> bool:
+    def one_job(self) -> bool:
         """Run the next job; whether there was one."""
-        if not self._ready_process():
+        if not self.get_ready():
             return False
-        claimed = self._tools.queue.claim(self.quick_only)
+        if not self.quick_only and self._one_stage():
+            return True
+        claimed = self._tools.queue.claim(self.quick_only, worker=self.name)
         if claimed is None:
             return False
         LOG.info("begun", extra={"job": claimed.id, "kind": claimed.kind, "attempt": claimed.attempt})
         begun = time.monotonic()
+        self._claimed = claimed
         folder = self._tools.settings.work / claimed.token
         traced = self._tools.traces.job(claimed.id, claimed.kind, claimed.attempt, claimed.trace)
         try:
@@ -137,31 +146,82 @@ class Slot:
         except _EndedError as ended:
             self._give_up(claimed, ended.problem)
         except Problem as problem:
-            # A busy database is no fault of the job's.
-            self._give_up(claimed, None if problem.code == "busy" else problem)
+            self._give_up(claimed, problem)
         except ProcessEndedError as error:
             words = "" if self._process is None else self._process.last_words
             LOG.warning("lost", extra={"job": claimed.id, "why": str(error), "said": words[-2000:]})
             self._tools.metrics.lost.labels(claimed.kind).inc()
-            self._tools.queue.lost(claimed, str(error))
+            why = str(error)
+            insist(lambda: self._tools.queue.lost(claimed, why))
         except OSError as error:
             self._give_up(claimed, Problem("output", f"the service cannot write: {error.strerror or error}"))
+        except BaseException:
+            # It may be at work still, and nobody would listen.
+            if self._process is not None:
+                self._process.kill()
+            raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
             self._tools.metrics.took(claimed.kind, time.monotonic() - begun)
             self._recycle()
         return True
 
+    def overdue(self) -> None:
+        """End the job that this was interrupted at."""
+        if self._claimed is not None:
+            self._give_up(self._claimed, Problem("time_limit", "it was stopped: its worker took too long"))
+
     def _give_up(self, claimed: Claimed, problem: Problem | None) -> None:
-        if problem is None:
-            self._tools.queue.give_back(claimed)
+        queue = self._tools.queue
+        if problem is None or problem.code == "busy":
+            # A busy database or store is no fault of the job's.
+            after_s = 0.0 if problem is None else problem.retry_after_s or _AGAIN_S
+            insist(lambda: queue.give_back(claimed, after_s))
             return
         words = {"job": claimed.id, "code": problem.code, "detail": problem.detail}
         if problem.code == "fault" and self._process is not None:
             words["said"] = self._process.last_words
         LOG.info("failed", extra=words)
         self._tools.metrics.failed.labels(claimed.kind, problem.code).inc()
-        self._tools.queue.fail(claimed, problem.to_dict())
+        insist(lambda: queue.fail(claimed, problem.to_dict()))
+
+    def _one_stage(self) -> bool:
+        """Run a stage of a job that another worker has; whether there was one. Jobs at work come first."""
+        board = self._tools.board
+        stage = board.claim(self._tools.machine, self.name)
+        if stage is None:
+            return False
+        begun = time.monotonic()
+        assert self._process is not None
+        problem: Mapping[str, Any] | None = None
+        try:
+            self._process.say(**{"one stage": {"order": stage.order, "cache": stage.cache}})
+            problem = self._watch_stage(stage)
+        except ProcessEndedError as error:
+            problem = {"detail": str(error)}
+        finally:
+            self._recycle()
+        insist(lambda: board.end(stage, round(time.monotonic() - begun, 3), problem))
+        return True
+
+    def _watch_stage(self, stage: SentStage) -> Mapping[str, Any] | None:
+        """Hear the process until a stage is done; None, or why it has no result."""
+        process, beaten = self._process, time.monotonic()
+        assert process is not None
+        until = beaten + self._tools.settings.worker.time_limit_s
+        while True:
+            words = process.hear(_HEAR_S) or {}
+            if "done" in words:
+                return None
+            if "failed" in words:
+                failed: Mapping[str, Any] = words["failed"]
+                return failed
+            now, mine = time.monotonic(), True
+            if now - beaten > 1.0:
+                beaten, mine = now, self._tools.board.beat(stage)
+            if not mine or now > until or self._stopping.is_set():
+                process.kill()
+                return {"detail": "it was stopped"}
 
     # --- one job -----------------------------------------------------------------------------------
 
@@ -189,18 +249,21 @@ class Slot:
                 "cache": str(cache.folder.absolute()),
             }
         )
-        done = self._watch(claimed, course)
+        done = self._watch(claimed, course, folder)
         files = [self._kept(folder, place, row) for place, row in enumerate(done["files"])]
         tools.estimates.learn(shape, claimed.audio_s, course.seconds)
         for stage, seconds in course.seconds.items():
             tools.metrics.stage.labels(_plain(stage)).observe(seconds)
 
-        def still_there() -> None:
+        def put_again(lost: Collection[str]) -> None:
             for file, row in zip(files, done["files"], strict=True):
-                if not tools.blobs.has(file.blob):
+                if file.blob in lost:
                     tools.blobs.put(folder / row["path"])
 
-        kept = tools.queue.finish(claimed, _result(done, course), files, still_there)
+        result = _result(done, course)
+        kept = insist(lambda: tools.queue.finish(claimed, result, _copies(files), put_again))
+        with suppress(Problem):
+            tools.board.put_down(claimed.id, self.name, course.seconds)
         LOG.info("done", extra={"job": claimed.id, "seconds": done["seconds"], "kept": kept})
 
     def _kept(self, folder: Path, place: int, row: Mapping[str, Any]) -> JobFile:
@@ -218,18 +281,24 @@ class Slot:
             peaks=None if row["peaks"] is None else bytes.fromhex(row["peaks"]),
         )
 
-    def _watch(self, claimed: Claimed, course: Course) -> Mapping[str, Any]:
+    def _early(self, claimed: Claimed, course: Course, folder: Path, told: Mapping[str, Any]) -> None:
+        """Give a job what it has made already; what is wrong with that is told at its end."""
+        files = [self._kept(folder, place, row) for place, row in enumerate(told["files"])]
+        self._tools.queue.first(claimed, _result(told, course), files)
+
+    def _watch(self, claimed: Claimed, course: Course, folder: Path) -> Mapping[str, Any]:
         """Hear the process until the job is done.
 
         Raises:
             _EndedError: it has no results.
             ProcessEndedError: the process died.
         """
-        limits, process = self._tools.settings.worker, self._process
+        limits, process, queue = self._tools.settings.worker, self._process, self._tools.queue
         assert process is not None
-        begun = told = beaten = time.monotonic()
-        longest_s = limits.time_limit_s + limits.time_factor * claimed.audio_s
+        begun = told = beaten = weighed = time.monotonic()
+        longest_s = limits.longest_s(claimed.audio_s)
         cancelled_at: float | None = None
+        outbox = Outbox(self._tools.board, claimed.id, self._tools.machine, self._tools.settings.workers)
         changed = False
         while True:
             words = process.hear(_HEAR_S)
@@ -237,6 +306,12 @@ class Slot:
             if words is not None and "done" in words:
                 done: Mapping[str, Any] = words["done"]
                 return done
+            if words is not None and "send" in words:
+                self._send(outbox, words["send"])
+            for name in outbox.ended():
+                process.say(ended=name)
+            if words is not None and "first" in words:
+                self._early(claimed, course, folder, words["first"])
             if words is not None and "failed" in words:
                 failed = words["failed"]
                 raise _EndedError(Problem(failed["code"], failed["detail"], field=failed["field"]))
@@ -247,11 +322,15 @@ class Slot:
             if changed and now - told > _TELL_EVERY_S:
                 told = beaten = now
                 changed = False
-                answer = self._tools.queue.tell(claimed, course.to_dict(), course.brief())
+                answer = self._heard(
+                    lambda: self._tools.queue.tell(claimed, course.to_dict(), course.brief())
+                )
             elif now - beaten > 1.0:
                 beaten = now
-                answer = self._tools.queue.beat(claimed)
-            self._bound(process, now - begun, longest_s)
+                answer = self._heard(lambda: queue.beat(claimed))
+            if now - weighed > _WEIGH_EVERY_S:
+                weighed = now
+                self._bound(process, now - begun, longest_s)
             if answer == "lost":
                 process.kill()
                 raise _EndedError(None)
@@ -264,6 +343,27 @@ class Slot:
             if cancelled_at is not None and now - cancelled_at > limits.cancel_s:
                 process.kill()
                 raise _EndedError(Problem("cancelled", "cancelled; nothing was written"))
+
+    def _send(self, outbox: Outbox, told: Mapping[str, Any]) -> None:
+        """Have somebody else run a stage, or tell the process that nobody will."""
+        assert self._process is not None
+        try:
+            taken = outbox.take(told)
+        except Problem:
+            taken = False
+        if taken:
+            self.call_others()
+        else:
+            self._process.say(ended=told["name"])
+
+    def _heard(self, say: Callable[[], Answer]) -> Answer:
+        """The answer to a sign of life; while the database is away the job goes on."""
+        try:
+            return say()
+        except Problem as problem:
+            if problem.code != "busy":
+                raise
+            return "go on"
 
     def _bound(self, process: WorkerProcess, seconds: float, longest_s: float) -> None:
         """End a process that takes more than it may.
@@ -285,12 +385,15 @@ class Slot:
 
     # --- the process -------------------------------------------------------------------------------
 
-    def _ready_process(self) -> bool:
+    def get_ready(self) -> bool:
         """Have a process that waits for orders; False where none came up."""
         if self._process is not None and self._process.alive:
             return True
         settings = self._tools.settings
-        process = WorkerProcess(settings.work, settings.engine, warm=self.quick_only)
+        card = None
+        if settings.gpus:
+            card = "" if self.quick_only else settings.gpus[(self._number - 1) % len(settings.gpus)]
+        process = WorkerProcess(settings.work, settings.engine, warm=self.quick_only, card=card)
         until = time.monotonic() + _START_S
         with suppress(ProcessEndedError):
             while time.monotonic() < until and not self._stopping.is_set():
@@ -319,6 +422,12 @@ class Slot:
             LOG.info("a worker process is replaced", extra={"jobs": process.jobs})
             process.close()
             self._process = None
+
+
+def _copies(files: Sequence[JobFile]) -> list[JobFile]:
+    """New rows for each try to write them: a transaction that failed leaves its own in it."""
+    columns = [column.key for column in JobFile.__table__.columns if column.key not in ("id", "job")]
+    return [JobFile(**{name: getattr(file, name) for name in columns}) for file in files]
 
 
 def _plain(stage: str) -> str:

@@ -29,7 +29,9 @@ class Peaks:
     """Lowest and highest sample of each of `POINTS` equal stretches of a song of a known length."""
 
     def __init__(self, frames: int, points: int = POINTS) -> None:
-        self._frames, self._points, self._at = max(1, frames), points, 0
+        self._at = 0
+        # First frame of each stretch; of a song with fewer frames than stretches some have none.
+        self._first = -(-np.arange(points, dtype=np.int64) * max(1, frames) // points)
         self._low = np.zeros(points, np.float32)
         self._high = np.zeros(points, np.float32)
 
@@ -38,10 +40,11 @@ class Peaks:
         frames = block.shape[1]
         if not frames:
             return
-        places = (self._at + np.arange(frames, dtype=np.int64)) * self._points // self._frames
-        places = np.minimum(places, self._points - 1)
-        starts = np.flatnonzero(np.diff(places, prepend=-1))
-        which = places[starts]
+        begin, end = np.searchsorted(self._first, (self._at + 1, self._at + frames))
+        which = np.arange(begin - 1, end)
+        starts = np.maximum(self._first[which] - self._at, 0)
+        last_of_its_frame = np.append(np.diff(starts) > 0, True)
+        which, starts = which[last_of_its_frame], starts[last_of_its_frame]
         low = np.minimum.reduceat(block.min(axis=0), starts)
         high = np.maximum.reduceat(block.max(axis=0), starts)
         self._low[which] = np.minimum(self._low[which], low)

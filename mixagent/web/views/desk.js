@@ -1,7 +1,7 @@
 /* The desk: songs from the drop to the click. */
 import { desk, choose, drop, isSending, judge, judgeAgain, listenFirst, master, masterAlbum, move, settle, take } from "../desk.js";
 import { clock, number, percent, size, titleOf } from "../format.js";
-import { isFinal, useJob } from "../live.js";
+import { isFinal, isThere, useJob } from "../live.js";
 import { Action, Bar, Heading, Headline, Note, cls, say } from "../parts.js";
 import { useStore } from "../store.js";
 import { texts } from "../texts.js";
@@ -63,12 +63,12 @@ function Go({ songs, ready, isAlbum }) {
 
 function FirstButton({ song }) {
   const job = useJob(song.preview);
-  const isBusy = song.preview && job && !isFinal(job);
-  return html`<${Action} class="plain-button big" disabled=${song.upload?.state !== "ready" || isBusy} run=${() => listenFirst(song.key)}>${job?.state === "done" ? texts.preview.again : texts.preview.go}<//>`;
+  const isBusy = song.preview && job && !isFinal(job) && !isThere(job);
+  return html`<${Action} class="plain-button big" disabled=${song.upload?.state !== "ready" || isBusy} run=${() => listenFirst(song.key)}>${isThere(job) ? texts.preview.again : texts.preview.go}<//>`;
 }
 
 function Song({ song, alone, isAlbum, first, last }) {
-  const verdict = useJob(song.verdict), next = useJob(song.next), newest = useJob(song.jobs.at(-1));
+  const verdict = useJob(song.verdict), next = useJob(song.next), heard = useJob(song.heard), newest = useJob(song.jobs.at(-1));
   const [open, setOpen] = useState(false);
   const { upload } = song, audio = upload?.audio;
   const isShown = alone || open;
@@ -76,7 +76,7 @@ function Song({ song, alone, isAlbum, first, last }) {
   useEffect(() => { if (isUnknown) judge(song.key); }, [isUnknown]);
   useEffect(() => { if (isFinal(next)) settle(song.key, next.id); }, [next?.state]);
   const id = `song-${song.key}`;
-  return html`<li class=${cls("song", alone && "alone")} data-state=${stateOf(song, verdict)}>
+  return html`<li class=${cls("song", alone && "alone")} data-state=${stateOf(song, verdict, heard)}>
     <div class="song-head">
       ${!alone && html`<h2 class="song-title" id=${id}>${titleOf(song.name)}</h2>`}
       <p class="facts-line">${audio ? html`<b>${clock(audio.duration_s)}</b> · ${texts.song.facts(audio.container, number(audio.rate_hz / 1000, audio.rate_hz % 1000 ? 1 : 0), audio.bit_depth, audio.channels)}` : size(song.bytes)}</p>
@@ -87,16 +87,16 @@ function Song({ song, alone, isAlbum, first, last }) {
     </div>
     ${upload?.state !== "refused" && html`<div class="song-wave">${upload?.state === "ready" ? html`<${WaveOf} url="/v1/uploads/${upload.id}/peaks" label=${texts.song.wave(song.name)} />` : html`<${Arriving} song=${song} />`}</div>`}
     ${song.problem && html`<${Note} title=${upload?.state === "refused" ? texts.song.refused : texts.errors.title} detail=${song.problem.detail} />`}
-    ${upload?.state === "ready" && html`<${Verdict} song=${song} job=${verdict} isAsked=${Boolean(song.next)} level=${alone ? "h2" : "h3"} short=${!isShown} onOpen=${alone ? null : () => setOpen(!open)} open=${open} />`}
+    ${(upload?.state === "ready" || (isSending(song) && !song.problem)) && html`<${Verdict} song=${song} job=${verdict} heard=${heard} isAsked=${Boolean(song.next)} level=${alone ? "h2" : "h3"} short=${!isShown} onOpen=${alone ? null : () => setOpen(!open)} open=${open} />`}
     ${newest && html`<${Newest} job=${newest} count=${song.jobs.length} />`}
     ${isShown && song.preview && html`<${Preview} song=${song} />`}
   </li>`;
 }
 
-function stateOf(song, verdict) {
+function stateOf(song, verdict, heard) {
   if (song.problem) return "problem";
   if (song.upload?.state !== "ready") return isSending(song) ? "arriving" : "interrupted";
-  return verdict?.state === "done" ? "judged" : "judging";
+  return verdict?.state === "done" ? "judged" : heard?.state === "done" ? "heard" : "judging";
 }
 
 function Arriving({ song }) {
@@ -112,37 +112,40 @@ function Arriving({ song }) {
 
 const MOST_SHOWN = 5;
 
-function Verdict({ song, job, isAsked, level, short, onOpen, open }) {
-  const result = job?.state === "done" ? job.result : null;
+/** What is wrong with a song, known within seconds, and what would be done, which takes longer. */
+function Verdict({ song, job, heard, isAsked, level, short, onOpen, open }) {
+  const isHere = song.upload?.state === "ready", plan = job?.state === "done" ? job.result : null;
+  const result = plan ?? (heard?.state === "done" ? heard.result : null);
   const found = result?.summary ?? [];
-  useEffect(() => { if (result) say(texts.verdict.ready(titleOf(song.name), found.length)); }, [job?.id, Boolean(result)]);
+  useEffect(() => { if (result) say(texts.verdict.ready(titleOf(song.name), found.length)); }, [Boolean(result)]);
+  useEffect(() => { if (plan) say(texts.verdict.planned(titleOf(song.name))); }, [job?.id, Boolean(plan)]);
   if (job && (job.state === "failed" || job.state === "cancelled")) return html`<${Note} title=${texts.verdict.failed} detail=${job.problem?.detail} />`;
   if (short) {
-    return html`<div class="verdict-short"><span>${result ? texts.song.found(found.length) : texts.song.judging}</span>
+    return html`<div class="verdict-short"><span>${result ? texts.song.found(found.length) : isHere ? texts.song.judging : ""}</span>
       <span class="soft">${result ? `${number(result.before?.integrated_lufs)} LUFS` : ""}</span>
       <button type="button" class="quiet" aria-expanded=${open} aria-controls="song-${song.key}-verdict" onClick=${onOpen}>${texts.song.open}</button></div>`;
   }
-  return html`<div class=${cls("verdict-full", (!result || isAsked) && "pending")} id="song-${song.key}-verdict" aria-busy=${!result || isAsked}>
+  return html`<div class=${cls("verdict-full", (!result || isAsked) && "pending")} id="song-${song.key}-verdict" aria-busy=${!plan || isAsked}>
     ${onOpen && html`<div class="verdict-short"><span></span><span></span><button type="button" class="quiet" aria-expanded="true" onClick=${onOpen}>${texts.song.shut}</button></div>`}
     <${Headline} before=${result?.before} />
     <div class="overview">
       <div><${level}>${texts.verdict.heard}<//>${result ? html`<ul>${found.length ? found.slice(0, MOST_SHOWN).map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingFound}</li>`}</ul>` : html`<${Skeleton} />`}</div>
-      <div><${level}>${texts.verdict.done}<//>${result ? html`<ul>${result.done?.length ? result.done.map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingDone}</li>`}</ul>` : html`<${Skeleton} />`}</div>
+      <div><${level}>${texts.verdict.done}<//>${plan ? html`<ul>${plan.done?.length ? plan.done.map((each) => html`<li>${each}</li>`) : html`<li>${texts.verdict.nothingDone}</li>`}</ul>` : html`<p class="soft planning">${isHere ? texts.song.planning : ""}</p><${Skeleton} lines=${3} />`}</div>
     </div>
     <div class="notes-space">${result?.warnings?.length > 0 && html`<details class="quiet-details"><summary>${texts.verdict.warnings} (${result.warnings.length})</summary><ul>${result.warnings.map((each) => html`<li>${each}</li>`)}</ul></details>`}</div>
   </div>`;
 }
 
-const Skeleton = () => html`<ul class="skeleton" aria-hidden="true"><li></li><li></li><li></li><li></li></ul>`;
+const Skeleton = ({ lines = 4 }) => html`<ul class="skeleton" aria-hidden="true">${Array.from({ length: lines }, () => html`<li></li>`)}</ul>`;
 
 const Newest = ({ job, count }) => html`<div class="newest">
-  <a href="#/jobs/${job.id}">${isFinal(job) ? texts.song.last : texts.progress.running}${count > 1 ? ` (${texts.song.masters(count)})` : ""}</a>
-  ${isFinal(job) ? html`<span class=${job.state === "done" ? "good" : "bad"}>${texts.history.state[job.state]}</span>` : html`<${ProgressLine} job=${job} />`}</div>`;
+  <a href="#/jobs/${job.id}">${isFinal(job) || isThere(job) ? texts.song.last : texts.progress.running}${count > 1 ? ` (${texts.song.masters(count)})` : ""}</a>
+  ${isFinal(job) || isThere(job) ? html`<span class=${isThere(job) ? "good" : "bad"}>${texts.history.state[isThere(job) ? "done" : job.state]}</span>` : html`<${ProgressLine} job=${job} />`}</div>`;
 
 function Preview({ song }) {
   const job = useJob(song.preview);
   if (!job) return null;
   if (job.state === "failed" || job.state === "cancelled") return html`<${Failed} job=${job} />`;
   return html`<section class="preview" aria-labelledby="preview-${song.key}"><h3 id="preview-${song.key}">${texts.preview.title}</h3>
-    ${job.state === "done" ? html`<${PreviewPlayer} key=${job.id} job=${job} upload=${song.upload} />` : html`<p class="soft">${texts.preview.running}</p><${ProgressLine} job=${job} />`}</section>`;
+    ${isThere(job) ? html`<${PreviewPlayer} key=${job.id} job=${job} upload=${song.upload} />` : html`<p class="soft">${texts.preview.running}</p><${ProgressLine} job=${job} />`}</section>`;
 }

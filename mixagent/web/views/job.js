@@ -3,7 +3,7 @@ import { get } from "../api.js";
 import { choicesOf, optionsOf } from "../choices.js";
 import { change, desk } from "../desk.js";
 import { clock, number, size, titleOf, when } from "../format.js";
-import { erase, isFinal, start, useJob } from "../live.js";
+import { erase, isFinal, isThere, start, useJob } from "../live.js";
 import { Player } from "../listen.js";
 import { Action, Heading, Headline } from "../parts.js";
 import { goTo } from "../route.js";
@@ -26,7 +26,7 @@ export function JobPage({ id, about }) {
   return html`<article class="job" key=${id}>
     <p class="kicker"><a href="#/${isOfStems(job) ? "stems" : ""}">${j.back}</a> · ${kindOf(job)} · ${when(job.created_at)}</p>
     <${Heading}><${Title} job=${job} /><//>
-    ${job.state === "done" ? html`<${Result} job=${job} about=${about} />`
+    ${isThere(job) ? html`<${Result} job=${job} about=${about} />`
       : isFinal(job) ? html`<${Failed} job=${job}><${Action} class="plain-button" run=${() => again(job)}>${j.retry}<//><//>`
         : html`<${Progress} job=${job} />`}
   </article>`;
@@ -170,7 +170,8 @@ function Tools({ job, about }) {
   const hasPage = job.files.some((file) => file.role === "page");
   return html`<div class="tools">
     ${masters.map((file, k) => html`<a class=${k === 0 ? "primary" : "plain-button"} href=${`${file.url}?download=1`} download>${masters.length > 1 || k ? j.downloadAs(formatOf(file)) : j.download} <span class="unit">${size(file.bytes)}</span></a>`)}
-    ${hasPage && html`<a class="plain-button" href="/v1/jobs/${job.id}/page" target="_blank" rel="noopener">${j.page}</a>`}
+    ${hasPage ? html`<a class="plain-button" href="/v1/jobs/${job.id}/page" target="_blank" rel="noopener">${j.page}</a>`
+      : !isFinal(job) && html`<button type="button" class="plain-button" disabled aria-busy="true">${j.pageComes}</button>`}
     <button type="button" class="plain-button" onClick=${() => setSharing(true)}>${j.share}</button>
     ${isSharing && html`<${Share} job=${job} about=${about} onClose=${() => setSharing(false)} />`}</div>`;
 }

@@ -10,7 +10,8 @@ const s = texts.share, DAYS = [1, 7, 30, 90], DAY_S = 86400;
 export function Share({ job, about, onClose }) {
   const page = job.files.some((file) => file.role === "page");
   const sounds = job.files.filter((file) => file.role === "master" || file.role === "stem");
-  const [file, setFile] = useState(page ? "" : sounds[0]?.name ?? ""), [days, setDays] = useState(7);
+  // A page that is still being written comes while this is open.
+  const [chosen, setFile] = useState(null), [days, setDays] = useState(7), file = chosen ?? (page ? "" : sounds[0]?.name ?? "");
   const [link, setLink] = useState(null), [problem, setProblem] = useState(null), [copied, setCopied] = useState(false);
   const field = useRef();
   async function make() {

@@ -36,7 +36,7 @@ def kept(api, short_song, tmp_path):
         bytes=600,
         blob=api.service.blobs.put(made),
     )
-    assert api.service.queue.finish(claimed, {"met": True}, [row], lambda: None)
+    assert api.service.queue.finish(claimed, {"met": True}, [row], lambda *_: None)
     waiting = api.job("split", song)["id"]
     half = api.post("/v1/tus", headers={**BYTES, "Upload-Length": "100"}, content=b"x" * 40)
     link = api.post(f"/v1/jobs/{job}/links", json={"file": "song.master.wav"}).json()["url"]

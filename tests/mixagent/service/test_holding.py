@@ -71,8 +71,8 @@ def test_a_clock_that_is_set_forward_costs_no_job_and_gives_no_second_end(api, s
     second = api.service.queue.claim()
     assert (second.id, second.token != first.token) == (job, True)
     assert api.service.queue.beat(first) == "lost"
-    assert not api.service.queue.finish(first, {"by": "first"}, [], lambda: None)
-    assert api.service.queue.finish(second, {"by": "second"}, [], lambda: None)
+    assert not api.service.queue.finish(first, {"by": "first"}, [], lambda *_: None)
+    assert api.service.queue.finish(second, {"by": "second"}, [], lambda *_: None)
     assert api.get(f"/v1/jobs/{job}").json()["result"] == {"by": "second"}
 
 

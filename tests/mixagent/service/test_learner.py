@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +17,6 @@ from mixagent.learning import background
 from mixagent.learning.user import Notebook
 from mixagent.policies.experience import ExperienceStore, Preference
 from mixagent.service import learner
-
-START = subprocess.Popen
 
 
 @pytest.fixture
@@ -53,17 +52,27 @@ def test_a_service_learns_while_no_job_waits(api, store):
     assert _until(lambda: Notebook.default().new(store) is None)
 
 
-def test_it_gives_way_to_a_job_and_waits_until_that_has_ended(api, store, short_song, monkeypatch):
-    begun: list[subprocess.Popen[str]] = []
+@pytest.fixture
+def begun(monkeypatch) -> list[subprocess.Popen[str]]:
+    """The processes that the learner starts, which would learn for ever."""
+    started: list[subprocess.Popen[str]] = []
 
     def forever(_command: list[str], **more: Any) -> subprocess.Popen[str]:
-        begun.append(START([sys.executable, "-c", "import time; time.sleep(600)"], **more))
-        return begun[-1]
+        command = [sys.executable, "-c", "import time; time.sleep(600)"]
+        started.append(subprocess.Popen(command, **more))
+        return started[-1]
 
-    monkeypatch.setattr(learner.subprocess, "Popen", forever)
+    # Of this module alone: uploads are checked in processes too.
+    names = SimpleNamespace(Popen=forever, PIPE=subprocess.PIPE, DEVNULL=subprocess.DEVNULL)
+    monkeypatch.setattr(learner, "subprocess", names)
+    return started
+
+
+def test_it_gives_way_to_a_job_and_waits_until_that_has_ended(api, store, short_song, begun):
+    song = api.upload(short_song)["id"]
     api.service.learner.start()
     assert _until(lambda: bool(begun))
-    job = api.job("master", api.upload(short_song)["id"])["id"]
+    job = api.job("master", song)["id"]
     assert _until(lambda: begun[0].poll() is not None)
     time.sleep(0.3)
     assert len(begun) == 1
@@ -71,14 +80,7 @@ def test_it_gives_way_to_a_job_and_waits_until_that_has_ended(api, store, short_
     assert _until(lambda: len(begun) == 2)
 
 
-def test_what_ends_with_the_service_is_ended(api, store, monkeypatch):
-    begun: list[subprocess.Popen[str]] = []
-
-    def forever(_command: list[str], **more: Any) -> subprocess.Popen[str]:
-        begun.append(START([sys.executable, "-c", "import time; time.sleep(600)"], **more))
-        return begun[-1]
-
-    monkeypatch.setattr(learner.subprocess, "Popen", forever)
+def test_what_is_being_learnt_ends_with_the_service(api, store, begun):
     api.service.learner.start()
     assert _until(lambda: bool(begun))
     api.service.learner.stop()

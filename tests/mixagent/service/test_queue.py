@@ -1,5 +1,6 @@
 """The queue: who is next, one end to each job, nothing rendered twice."""
 
+import hashlib
 import os
 
 import pytest
@@ -9,6 +10,8 @@ from mixagent.service.access import ensure_user
 from mixagent.service.jobs.submit import Asked
 from mixagent.service.settings import Limits, WorkerLimits
 from mixagent.service.store.tables import Job, JobFile, Upload
+
+pytestmark = pytest.mark.usefixtures("database")
 
 RESULT = {"runtime_seconds": 1.0, "warnings": []}
 
@@ -54,6 +57,30 @@ def test_users_are_served_in_turn_and_each_in_their_order(tmp_path, short_song):
             order.append(claimed.id)
             queue.fail(claimed, {"code": "input"})
         assert order == [many[0], few[0], many[1], few[1], many[2], many[3]]
+
+
+def test_what_a_job_has_made_is_there_while_it_goes_on_and_gone_where_it_comes_to_no_end(api, song, tmp_path):
+    queue, blobs = api.service.queue, api.service.blobs
+    id_ = api.job("master", song)["id"]
+    early = {**RESULT, "summary": ["dull"]}
+    for ending in (queue.give_back, lambda claimed: queue.lost(claimed, "it died")):
+        claimed = queue.claim()
+        queue.first(claimed, early, [blob(api, b"early", tmp_path)])
+        shown = api.get(f"/v1/jobs/{id_}").json()
+        assert (shown["state"], shown["result"]["summary"]) == ("running", ["dull"])
+        assert api.get(shown["files"][0]["url"]).content == b"early"
+        ending(claimed)
+        shown = api.get(f"/v1/jobs/{id_}").json()
+        assert (shown["state"], shown["result"], shown["files"]) == ("queued", None, [])
+        assert not blobs.has(hashlib.sha256(b"early").hexdigest())
+        with api.service.database.writing() as session:
+            session.query(Job).filter_by(id=id_).one().not_before = 0
+    claimed = queue.claim()
+    queue.first(claimed, early, [blob(api, b"early", tmp_path)])
+    assert queue.finish(claimed, RESULT, [blob(api, b"whole", tmp_path)], lambda: None)
+    shown = api.get(f"/v1/jobs/{id_}").json()
+    assert (shown["state"], len(shown["files"])) == ("done", 1)
+    assert not blobs.has(hashlib.sha256(b"early").hexdigest())
 
 
 def test_the_places_are_those_in_which_the_jobs_are_served(tmp_path, short_song):

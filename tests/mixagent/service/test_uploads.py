@@ -1,12 +1,19 @@
 """Uploads: what is taken, what is refused, and what is left of either."""
 
+import io
+import os
+import signal
 import struct
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from services import called
 from songs import write_song
 
 from mixagent.service.settings import Limits, ServiceSettings
+from mixagent.service.worker import check
 
 FORM = {"file": ("My song.wav", b"", "audio/wav")}
 
@@ -55,6 +62,40 @@ def test_a_song_that_is_longer_than_allowed_is_refused_even_where_its_header_lie
         data[22:26] = struct.pack(">I", 22050)
         answer = api.post("/v1/uploads", content=bytes(data))
         assert (answer.status_code, answer.json()["code"]) == (413, "too_long")
+
+
+def flac(seconds: float, rate: int, stated_frames: int) -> bytes:
+    """Silence, which takes hardly any room; its header states another length."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros(round(seconds * rate), np.int16), rate, format="FLAC")
+    data = bytearray(buffer.getvalue())
+    (packed,) = struct.unpack(">Q", data[18:26])
+    data[18:26] = struct.pack(">Q", packed >> 36 << 36 | stated_frames)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stated_s"),
+    [
+        pytest.param(2.0, 6 * 3600, id="six hours by its header"),
+        pytest.param(1900.0, 0, id="half an hour of silence of which the header does not know"),
+        pytest.param(1900.0, 3, id="half an hour of silence that is called three seconds"),
+    ],
+)
+def test_what_lasts_too_long_is_refused_before_it_fills_the_disk(api, seconds, stated_s):
+    data = flac(seconds, 8000, round(stated_s * 8000))
+    assert len(data) < 1_000_000
+    answer = api.post("/v1/uploads", content=data)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_long")
+    assert [path for path in api.service.settings.incoming.rglob("*") if path.is_file()] == []
+
+
+def test_two_gigabytes_are_refused_before_the_first_byte_is_taken(api):
+    headers = {"Content-Length": "2000000001", "Content-Type": "audio/wav"}
+    answer = api.post("/v1/uploads", content=b"", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+    tus = {"Tus-Resumable": "1.0.0", "Upload-Length": "2000000001"}
+    assert api.post("/v1/tus", headers=tus).status_code == 413
 
 
 def test_more_bytes_than_allowed_are_refused_whether_they_are_stated_or_not(tmp_path, short_song):
@@ -123,6 +164,35 @@ def test_the_waveform_has_the_extremes_of_the_song(api, short_song, tmp_path):
     parts = [samples[n * len(samples) // 10 : (n + 1) * len(samples) // 10] for n in range(10)]
     assert shown["max"] == pytest.approx([part.max() for part in parts], abs=0.005)
     assert shown["min"] == pytest.approx([part.min() for part in parts], abs=0.005)
+
+
+def test_each_upload_is_checked_by_a_child_of_its_own_of_one_process_that_stays(api, short_song):
+    checker = api.service.uploads.checker
+    api.upload(short_song)
+    (process,) = checker._idle
+    api.upload(short_song)
+    assert checker._idle == [process]
+    # A fork takes no other thread along: with one it would be missing its locks.
+    assert len(list(Path(f"/proc/{process._process.pid}/task").iterdir())) == 1
+
+
+def test_a_process_of_checks_that_was_killed_is_replaced(api, short_song):
+    checker = api.service.uploads.checker
+    api.upload(short_song)
+    (process,) = checker._idle
+    os.kill(process._process.pid, signal.SIGKILL)
+    assert api.upload(short_song)["state"] == "ready"
+
+
+def test_a_child_that_is_killed_while_it_decodes_costs_its_own_upload_alone(api, short_song, monkeypatch):
+    monkeypatch.setattr(check, "_CPU_S", 0)
+    silence = np.zeros((44_100 * 300, 2), np.int16)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, silence, 44_100, format="FLAC")
+    answer = api.post("/v1/uploads", content=buffer.getvalue())
+    assert (answer.status_code, answer.json()["code"]) == (415, "type")
+    monkeypatch.undo()
+    assert api.upload(short_song)["state"] == "ready"
 
 
 def test_checking_that_a_kill_interrupted_goes_on(tmp_path, short_song):

@@ -268,7 +268,7 @@ def tricky(song, place):
 
 
 def on_the_disk(folder) -> dict[str, bytes]:
-    """What lies in a folder: names of files and their content."""
+    """The files of a folder by name, with their content."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 

@@ -25,6 +25,15 @@ addEventListener("error", (event) => wrongs.push(event.message));
 addEventListener("unhandledrejection", (event) => wrongs.push(String(event.reason)));
 addEventListener("securitypolicyviolation", (event) =>
   wrongs.push(`${event.violatedDirective} ${event.blockedURI}`));
+window.shifts = [];
+new PerformanceObserver((list) => {
+  // As web.dev/cls counts: what follows a press at once is meant.
+  for (const { value, startTime, sources, hadRecentInput } of list.getEntries()) {
+    const of = ({ node, previousRect, currentRect }) =>
+      [node?.className || node?.parentNode?.className || node?.nodeName, previousRect, currentRect];
+    if (!hadRecentInput) shifts.push({ value, at: startTime, what: sources.map(of) });
+  }
+}).observe({ type: "layout-shift", buffered: true });
 const connect = AudioNode.prototype.connect;
 AudioNode.prototype.connect = function (to, ...rest) {
   if (to instanceof AudioDestinationNode) record(this, to.context);

@@ -74,7 +74,7 @@ def typed(opened, *words: str) -> None:
 
 
 def focused(opened) -> str:
-    """What a screen reader calls the element that has the focus."""
+    """The name that a screen reader has for the element with the focus."""
     return opened.run(
         "const { activeElement: each } = document;"
         "return each.labels?.[0]?.textContent ?? each.textContent.trim().slice(0, 40);"

@@ -20,3 +20,14 @@ def test_a_move_stays_in_range_and_leaves_out_what_is_not_there() -> None:
     settings, reasons = moved(SPACE.settings(), {}, moves)
     assert settings["master.width"] == SPACE["master.width"].high
     assert reasons.keys() == {"master.width"}
+
+
+def test_a_bell_that_works_already_is_left_where_it_is() -> None:
+    space = ParameterSpace.for_stems(("other",))
+    moves = (Move("other.bell_hz", 0.35, "boxy"), Move("other.bell_db", -2.5, "boxy"))
+    settings, _ = moved(space.settings(), {}, moves)
+    assert (settings["other.bell_hz"], settings["other.bell_db"]) == (350.0, -2.5)
+    working = space.settings({"other.bell_hz": 3000.0, "other.bell_db": 2.0})
+    settings, reasons = moved(working, {}, moves)
+    assert settings.values == working.values
+    assert reasons == {}

@@ -1,4 +1,4 @@
-"""What is one user's is not there for another: every route, by a table that has to hold every route."""
+"""Each user sees their own things alone: every route, by a table that has to hold every route."""
 
 import pytest
 from fastapi.routing import APIRoute
@@ -29,6 +29,9 @@ FOREIGN = {
     ("GET", "/v1/jobs/{id_}/report"): {},
     ("GET", "/v1/jobs/{id_}/page"): {},
     ("POST", "/v1/jobs/{id_}/links"): {"json": {}},
+    ("POST", "/v1/jobs/{id_}/ratings"): {"json": {"verdict": "better"}},
+    ("GET", "/v1/jobs/{id_}/ratings"): {},
+    ("DELETE", "/v1/jobs/{id_}/ratings/{rating}"): {},
 }
 """Routes to something of one user: for another it is not there."""
 

@@ -38,7 +38,7 @@ def house(tmp_path, provider, cheap):
 
 
 def begun(api) -> tuple[str, dict[str, str]]:
-    """Where the browser is sent, and the cookie that it keeps."""
+    """The address that the browser is sent to, and the cookie that it keeps."""
     answer = api.get("/v1/openid")
     assert answer.status_code == 303
     cookie = answer.headers["Set-Cookie"]
