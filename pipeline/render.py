@@ -207,8 +207,12 @@ def premaster(
     blocks_out = premaster_blocks(stems, settings, levels, holes, highs, strips_done, sections, inserts)
     parts = _counted(_finite(blocks_out, settings), mix.frames, progress or _ignore)
     if scratch is None:
-        return collect(parts, mix.rate, mix.channels)
-    return spool(parts, scratch / "premaster.f32", mix.rate, mix.channels)
+        made: AudioSource = collect(parts, mix.rate, mix.channels)
+    else:
+        made = spool(parts, scratch / "premaster.f32", mix.rate, mix.channels)
+    if inserts is not None:
+        inserts.settle()
+    return made
 
 
 def premaster_blocks(

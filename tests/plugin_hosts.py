@@ -8,7 +8,7 @@ from fault_plugin import FAULTS, built, missing
 from mixagent.pipeline.plugins.child import Limits
 from mixagent.pipeline.plugins.library import FOLDERS
 
-LIMITS = Limits(load_s=20.0, block_s=1.0, slowest=0.3, memory_bytes=500_000_000)
+LIMITS = Limits(load_s=20.0, block_s=2.5, slowest=0.3, memory_bytes=500_000_000)
 
 MAP = """\
 plugin: Fault

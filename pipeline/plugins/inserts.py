@@ -17,8 +17,6 @@ from mixagent.pipeline.plugins.probing import Probed, opened
 from mixagent.pipeline.plugins.processor import PluginProcessor, Sounding
 from mixagent.pipeline.types import FloatArray
 
-BUSES = ("drum_bus", "vocal_bus")
-
 
 @dataclass(frozen=True)
 class Insert:
@@ -128,6 +126,7 @@ class Inserts:
         self._limits = limits
         self._played: dict[tuple[str, str], Played] = {}
         self._made: dict[tuple[str, str], list[_Twice]] = {}
+        self._open: list[InsertProcessor] = []
 
     @property
     def played(self) -> tuple[Played, ...]:
@@ -137,6 +136,16 @@ class Inserts:
             same = all(made.same_twice for made in self._made[key])
             rows.append(replace(row, probed=replace(row.probed, same_twice=row.probed.same_twice and same)))
         return tuple(rows)
+
+    def settle(self) -> None:
+        """Judge the ends of all that was played.
+
+        Raises:
+            InsertFault: one is not as it should be.
+        """
+        for processor in self._open:
+            processor.settle()
+        self._open.clear()
 
     def at(self, place: str, effect: str) -> Insert | None:
         """The plug-in that stands in for an effect at a place (`vocals`, `drum_bus`, `master`, `reverb`)."""
@@ -182,7 +191,12 @@ class Inserts:
         self._played[place, effect] = Played(insert.slot, place, effect, values, held, probed)
         twice = _Twice()
         self._made.setdefault((place, effect), []).append(twice)
-        return InsertProcessor(made, insert.slot, doubled, twice), probed
+        processor = InsertProcessor(made, insert.slot, doubled, twice)
+        # The last of a place is the one that is heard; a trial before it gives its process back.
+        self._open = [one for one in self._open if one.at != (place, effect)]
+        processor.at = place, effect
+        self._open.append(processor)
+        return processor, probed
 
 
 class _Twice:
@@ -199,7 +213,19 @@ class InsertProcessor:
 
     def __init__(self, made: PluginProcessor, slot: str, doubled: bool, twice: _Twice) -> None:
         self.latency = made.latency
+        self.at = ("", "")
         self._made, self._slot, self._doubled, self._twice = made, slot, doubled, twice
+
+    def settle(self) -> None:
+        """Judge the end of what was played.
+
+        Raises:
+            InsertFault: it is not as it should be.
+        """
+        try:
+            self._made.settle()
+        except PluginFault as fault:
+            raise InsertFault(self._slot, fault) from fault
 
     def process(self, block: FloatArray) -> FloatArray:
         """The next block, (channels, frames).
@@ -222,8 +248,9 @@ def _is_off(value: object, wanted: float) -> bool:
 
 def kind_of(place: str) -> str:
     """The kind of a place, as the maps name it."""
-    kinds = {"master": "master", "reverb": "return", **dict.fromkeys(BUSES, "bus")}
-    return kinds.get(place, "strip")
+    if place.endswith("_bus"):
+        return "bus"
+    return {"master": "master", "reverb": "return"}.get(place, "strip")
 
 
 def without(inserts: Sequence[Insert], slot: str) -> tuple[Insert, ...]:

@@ -28,7 +28,8 @@ _PRE_ROLL_FRAMES = 8 * CHUNK_FRAMES
 _QUIET_DBFS = -60.0
 _MADE_OF_SILENCE_DBFS = -80.0
 _SILENT_DB = -60.0
-_SILENT_WINDOWS = 3
+_SOUNDING_DBFS = -50.0
+_ASTRAY_WINDOWS = 2
 _MOST_ASTRAY = 4096
 _NEAR_FRAMES = 16
 _CLEAR = 0.7
@@ -193,6 +194,15 @@ class PluginProcessor:
         out, self._ready = self._ready[:, : block.shape[1]], self._ready[:, block.shape[1] :]
         return out
 
+    def settle(self) -> None:
+        """Judge what the last whole window left, when the sound has ended.
+
+        Raises:
+            PluginFault: it is not as it should be.
+        """
+        if wrong := self._watch.wrong_at_end():
+            raise self._plugin.fault(wrong)
+
     def _played(self, given: FloatArray) -> FloatArray:
         made = self._plugin.play(given)
         if wrong := self._watch.wrong(given, made):
@@ -214,7 +224,6 @@ class Watch:
         self._before = np.zeros((sounding.channels, 0), np.float32)
         self._after = self._before
         self._last = self._loudest = self._peak = 0.0
-        self._silent = 0
         self._astray = 0
 
     def wrong(self, before: FloatArray, after: FloatArray) -> str | None:
@@ -233,12 +242,20 @@ class Watch:
                 return said
         return None
 
+    def wrong_at_end(self) -> str | None:
+        """The same of what is left when the sound has ended, where one sign has to do."""
+        if not self._before.shape[1]:
+            return None
+        before, after = self._before, self._after
+        self._astray = max(self._astray, _ASTRAY_WINDOWS - 1)
+        return self._level_wrong(_rms(before), _rms(after)) or self._time_wrong(before, after)
+
     def _time_wrong(self, before: FloatArray, after: FloatArray) -> str | None:
         if self._sounding.in_return:
             return None
         late = _astray(before, after)
         self._astray = self._astray + 1 if late else 0
-        return f"fell out of time, by {late} frames" if self._astray >= _SILENT_WINDOWS else None
+        return f"fell out of time, by {late} frames" if self._astray >= _ASTRAY_WINDOWS else None
 
     def _level_wrong(self, before: float, after: float) -> str | None:
         self._loudest = max(self._loudest, before)
@@ -249,11 +266,8 @@ class Watch:
         if after > db_to_amplitude(most_db) * max(against, floor):
             over_db = amplitude_to_db(after / max(against, floor))
             return f"came out {over_db:.0f} dB louder than it went in"
-        if not self._sounding.in_return and before > floor and after < db_to_amplitude(_SILENT_DB) * before:
-            self._silent += 1
-        else:
-            self._silent = 0
-        return "gave silence for sound" if self._silent >= _SILENT_WINDOWS else None
+        sounds = before > db_to_amplitude(_SOUNDING_DBFS) and not self._sounding.in_return
+        return "gave silence for sound" if sounds and after < db_to_amplitude(_SILENT_DB) * before else None
 
 
 def _astray(before: FloatArray, after: FloatArray) -> int:
@@ -263,7 +277,7 @@ def _astray(before: FloatArray, after: FloatArray) -> int:
     power = math.sqrt(float(one @ one) * float(other @ other))
     if power < _LEAST:
         return 0
-    spectra = [rfft(sound, 2 * WINDOW_FRAMES) for sound in (one, other)]
+    spectra = [rfft(sound, max(2 * WINDOW_FRAMES, 4 * _MOST_ASTRAY)) for sound in (one, other)]
     likeness = np.abs(irfft(spectra[1] * np.conj(spectra[0]))) / power
     likeness = np.concatenate((likeness[-_MOST_ASTRAY:], likeness[: _MOST_ASTRAY + 1]))
     best = int(np.argmax(likeness))
