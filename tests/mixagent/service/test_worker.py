@@ -19,6 +19,7 @@ from songs import write_song
 import mixagent
 from mixagent.client import Client
 from mixagent.pipeline.errors import OutputError
+from mixagent.policies.experience import ExperienceStore
 from mixagent.service.service import Service
 from mixagent.service.settings import ServiceSettings, WorkerLimits
 from mixagent.service.store.tables import Base
@@ -44,6 +45,18 @@ def sha256(path) -> str:
 @pytest.fixture(scope="module")
 def song(tmp_path_factory):
     return write_song(tmp_path_factory.mktemp("song") / "My song.wav", seconds=2.0)
+
+
+def test_a_master_that_is_rated_is_learnt_from(work, song):
+    service, client = work
+    job = client.run("master", [song], OPTIONS)
+    assert {file["role"] for file in job["files"]} == {"master", "report", "page"}
+    service.ratings.rate("local", job["id"], "input", True, "")
+    service.ratings.hand_over()
+    store = ExperienceStore.default()
+    (kept,) = [each for each in store.all() if each.song == sha256(song)]
+    assert kept.master in {file["sha256"] for file in job["files"]}
+    assert kept.number in {each.better for each in store.preferences()}
 
 
 def test_a_master_has_the_bytes_that_the_library_writes(work, song, tmp_path):
