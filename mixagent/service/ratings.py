@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from mixagent.pipeline.errors import MixagentError
+from mixagent.pipeline.files import scratch_folder
 from mixagent.service.access import LOCAL_USER
 from mixagent.service.jobs.view import INPUT
 from mixagent.service.naming import new_id
@@ -179,8 +178,8 @@ class Ratings:
         if row is None:
             return None
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                place = Path(folder) / row.name
+            with scratch_folder() as folder:
+                place = folder / row.name
                 self.blobs.fetch(row.blob, place)
                 experience = Experience.from_bytes(place.read_bytes())
         except (OSError, MixagentError):

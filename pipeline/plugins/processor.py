@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.fft import irfft, rfft
 
 from mixagent.pipeline.decibels import amplitude_to_db, db_to_amplitude
+from mixagent.pipeline.files import scratch_folder
 from mixagent.pipeline.plugins.child import PluginChild, PluginFault
 from mixagent.pipeline.plugins.pool import POOL, Pool
 from mixagent.pipeline.types import BLOCK_FRAMES, FloatArray
@@ -77,8 +76,8 @@ class OpenPlugin:
         self._child, self._sounding = child, sounding
         self._finish = weakref.finalize(self, pool.give_back, child)
         shape = (2, sounding.channels, BLOCK_FRAMES)
-        with tempfile.TemporaryDirectory(prefix="mixagent-plugin-") as folder:
-            path = Path(folder) / "buffer.f32"
+        with scratch_folder() as folder:
+            path = folder / "buffer.f32"
             self._shared = np.memmap(path, np.float32, "w+", shape=shape)
             opened = child.ask(
                 "open",
