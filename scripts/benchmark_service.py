@@ -62,7 +62,10 @@ _SETTLE_S, _IDLE_SHARE = 2.0, 0.1
 
 @dataclass
 class Server:
-    """A service in a process of its own; `more` are further options of `mixagent serve`."""
+    """A service in a process of its own; `more` are further options of `mixagent serve`.
+
+    Where they name a broker, `mixagent work` is started beside it, and counted with its workers.
+    """
 
     data: Path
     workers: int = 1
@@ -70,6 +73,7 @@ class Server:
     process: subprocess.Popen[str] | None = None
     address: str = ""
     more: Sequence[str] = ()
+    beside: subprocess.Popen[bytes] | None = None
 
     def start(self, accounts: bool = False) -> float:
         """Start it; seconds until it answers."""
@@ -87,6 +91,10 @@ class Server:
                 break
         threading.Thread(target=self._drain, daemon=True).start()
         httpx.get(f"{self.address}/healthz", timeout=60)
+        if "--broker" in self.more:
+            program = [sys.executable, "-m", "mixagent", "work", "--data", str(self.data)]
+            program += ["--workers", str(self.workers), *self.more]
+            self.beside = subprocess.Popen(program, stderr=subprocess.DEVNULL)
         return time.monotonic() - begun
 
     def settle(self) -> None:
@@ -108,6 +116,8 @@ class Server:
             except OSError:
                 continue
             found["checks" if b"check_child" in words else "workers"] += cpu_of_all(child)
+        if self.beside is not None:
+            found["workers"] += cpu_of_all(self.beside.pid)
         return found
 
     def _drain(self) -> None:
@@ -118,9 +128,10 @@ class Server:
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         """End it."""
-        if self.process is not None:
-            self.process.send_signal(how)
-            self.process.wait()
+        for process in (self.beside, self.process):
+            if process is not None:
+                process.send_signal(how)
+                process.wait()
 
     def children(self) -> list[int]:
         """Its worker processes, and those that check uploads."""
