@@ -6,8 +6,6 @@ import sys
 import pytest
 from services import called
 
-from mixagent.cli.app import main
-
 PASSWORD = "correct horse battery"
 
 
@@ -19,15 +17,13 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def users(monkeypatch, capfd, data):
+def users(monkeypatch, mixagent, data):
     """Runs `mixagent users`, with what stands on stdin; gives its exit code, and what it printed and said."""
 
     def run(*words: str, stdin: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["mixagent", "users", *words, "--data", str(data)])
         monkeypatch.setattr(sys, "stdin", io.StringIO(stdin))
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, *capfd.readouterr()
+        ran = mixagent("users", *words, "--data", data)
+        return ran.code, ran.out, ran.err
 
     return run
 

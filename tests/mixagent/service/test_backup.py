@@ -231,16 +231,10 @@ def test_an_archive_brings_files_and_nothing_else(api, kept, tmp_path, kind):
         restore(ServiceSettings(data=tmp_path / "new"), tmp_path / "b.tar")
 
 
-def test_the_commands_say_what_they_did(api, kept, tmp_path, capfd, monkeypatch):
-    import sys
-
-    from mixagent.cli.app import main
-
+def test_the_commands_say_what_they_did(api, kept, tmp_path, mixagent):
     def run(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["mixagent", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code, capfd.readouterr().err
+        ran = mixagent(*words)
+        return ran.code, ran.err
 
     code, said = run("backup", "make", tmp_path / "a.tar", "--data", api.service.settings.data)
     assert (code, "1 user, 2 uploads, 2 jobs, 3 files" in said) == (0, True)
