@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Values = Mapping[str, Any]
 
+_START = 2
+"""Letters of its key that a result lies under."""
+
 _META = "meta.json"
 _LEASES = ".leases"
 _READ_BYTES = 1 << 20
@@ -157,17 +160,27 @@ class Cache:
                     doomed += _out_of_the_way(entry)
                     excess -= size
             # What is being made is named by its lease.
-            doomed += [each for each in self._root.glob("*/??/.*") if each.suffix[1:] not in used]
+            inside = [each for each in self._keyed() if each.name.startswith(".")]
+            doomed += [each for each in inside if each.suffix[1:] not in used]
         for folder in doomed:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _entries(self) -> Iterator[tuple[float, int, Path]]:
         """Time of last use, size in bytes and folder of each result."""
-        for meta in self._root.glob(f"*/??/[!.]*/{_META}"):
+        for entry in self._keyed():
             # Another program may evict it in between.
             with suppress(FileNotFoundError):
-                size = sum(file.stat().st_size for file in meta.parent.rglob("*"))
-                yield meta.stat().st_mtime, size, meta.parent
+                if not entry.name.startswith("."):
+                    used_at = (entry / _META).stat().st_mtime
+                    yield used_at, sum(file.stat().st_size for file in entry.rglob("*")), entry
+
+    def _keyed(self) -> Iterator[Path]:
+        """All that lies in a stage's folder, two levels down: results, and what is being made or removed."""
+        for stage in _inside(self._root):
+            # Others' scratch folders lie here too, and come and go.
+            if not stage.name.startswith("."):
+                for start in _inside(stage):
+                    yield from _inside(start) if len(start.name) == _START else ()
 
     def _find(self, entry: Path) -> Result | None:
         known = entry in self._held
@@ -291,6 +304,14 @@ def _is_left(lease: Path) -> bool:
 def _remove_lease(lease: Path) -> None:
     for suffix in (".used", ".lease"):
         lease.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What a folder holds; nothing where it is none, or another program has just removed it."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _out_of_the_way(entry: Path) -> list[Path]:

@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -257,3 +258,28 @@ def test_a_temporary_cache_is_gone_afterwards(tmp_path):
         result, _ = cache.obtain("stems", KEY, filled())
         assert result.directory.exists()
     assert not list(tmp_path.iterdir())
+
+
+def test_scratch_folders_of_others_are_not_looked_into(tmp_path):
+    others = tmp_path / ".mixagent-00ff" / "aa" / "aakey"
+    others.mkdir(parents=True)
+    (others / "meta.json").write_text("{}")
+    with Cache(tmp_path, 0.0) as cache:
+        cache.evict()
+    assert others.is_dir()
+
+
+def test_what_vanishes_while_it_is_looked_at_is_passed_over(tmp_path, monkeypatch):
+    with Cache(tmp_path, 1e9) as cache:
+        cache.obtain("stage", "aakey", lambda folder: {})
+        cache.obtain("stage", "bbkey", lambda folder: {})
+        listed = Path.iterdir
+
+        def vanishing(folder):
+            if folder.name == "aa":
+                raise FileNotFoundError(folder)
+            return listed(folder)
+
+        monkeypatch.setattr(Path, "iterdir", vanishing)
+        cache.evict()
+        assert cache.has("stage", "bbkey")
