@@ -163,7 +163,9 @@ def test_what_was_accepted_is_done_once_whatever_is_killed(tmp_path, data):
             done = client.wait(job)
             assert (done["state"], done["attempts"]) == ("done", 2)
             # A job that kills every child is set aside, and the next one is done.
-            poison = client.submit("master", [upload], {**OPTIONS, "seed": 2})["id"]
+            # Its song is longer, so that it is still at work when the kill comes.
+            long = client.upload(write_song(tmp_path / "long.wav", seconds=20.0))
+            poison = client.submit("master", [long], {**OPTIONS, "seed": 2})["id"]
             for attempt in (1, 2):
                 until(lambda a=attempt: client.job(poison)["attempts"] == a)
                 os.kill(keeper_of(work), signal.SIGKILL)
