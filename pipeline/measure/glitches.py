@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,6 +50,7 @@ READ_HZ = (40000.0, 50000.0)
 BROUGHT_HZ = 44100
 
 _CHUNK_S, _MARGIN_S = 60.0, 9.0
+_SIDE_BY_SIDE = 2
 _MIRRORED_S, _END_S = 0.1, 0.002
 _TEXTURE_PER_S, _CRACKLE_DB = 2.0, 20.0
 _PEAK_LEAST = 3e-3
@@ -102,17 +104,25 @@ def find_glitches(source: AudioSource, progress: Progress) -> Glitches:
     Raises:
         ModelMissingError: the trees' files are missing or not those that their configurations name.
     """
-    found, trees = list[Glitch](), GlitchTrees.shipped()
-    rate, frames = source.rate, source.frames
+    trees, rate, frames = GlitchTrees.shipped(), source.rate, source.frames
     chunk, margin, end_frames = (round(s * rate) for s in (_CHUNK_S, _MARGIN_S, _END_S))
-    for start in range(0, frames, chunk):
-        first, last = max(start - margin, 0), min(start + chunk + margin, frames)
-        samples, begin = _mirrored(source, first, last)
+
+    def found_from(start: int) -> list[Glitch]:
+        samples, begin = _mirrored(source, max(start - margin, 0), min(start + chunk + margin, frames))
+        told = []
         for glitch in (*dropouts(samples, rate), *_broken(samples, rate, trees)):
             at, end = begin + glitch.start, begin + glitch.stop
             if start <= at < start + chunk and end_frames < at <= end < frames - end_frames:
-                found.append(replace(glitch, start=at, stop=end))
-        progress(min(start + chunk, frames) / frames)
+                told.append(replace(glitch, start=at, stop=end))
+        return told
+
+    found: list[Glitch] = []
+    starts = range(0, frames, chunk)
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        for place in range(0, len(starts), _SIDE_BY_SIDE):
+            some = starts[place : place + _SIDE_BY_SIDE]
+            found += [glitch for told in pool.map(found_from, some) for glitch in told]
+            progress(min(some[-1] + chunk, frames) / frames)
     cut = tuple(cut_ends(source))
     ends = [end for one in cut for end in (one.start, one.stop)]
     apart = [g for g in found if all(abs(g.start - end) > 0.005 * rate for end in ends)]
