@@ -165,38 +165,6 @@ def spool(parts: Iterable[FloatArray], path: Path, rate: int, channels: int) -> 
 
 
 @dataclass(frozen=True)
-class Shifted:
-    """A source that plays `later` frames later, under 0 earlier; silence fills the gap."""
-
-    source: AudioSource
-    later: int
-
-    @property
-    def rate(self) -> int:
-        """Sample rate in Hz."""
-        return self.source.rate
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return self.source.channels
-
-    @property
-    def frames(self) -> int:
-        """Length in samples per channel."""
-        return self.source.frames
-
-    def read(self, start: int, stop: int) -> FloatArray:
-        """Samples `start` to `stop`, shape (channels, frames)."""
-        start, stop = max(start, 0), min(stop, self.frames)
-        first, last = start - self.later, stop - self.later
-        inside = self.source.read(max(first, 0), max(last, 0))
-        before = min(max(-first, 0), max(stop - start, 0))
-        after = max(stop - start, 0) - before - inside.shape[1]
-        return np.pad(inside, ((0, 0), (before, after)))
-
-
-@dataclass(frozen=True)
 class Combination:
     """A weighted sum of sources of one length, rate and channels, added up as it is read."""
 
@@ -250,6 +218,22 @@ class View:
     def read(self, start: int, stop: int) -> FloatArray:
         """Samples `start` to `stop`, shape (channels, frames)."""
         return self.source.read(start, stop)
+
+
+@dataclass(frozen=True)
+class Shifted(View):
+    """A source that plays `later` frames later, under 0 earlier; silence fills the gap."""
+
+    later: int
+
+    def read(self, start: int, stop: int) -> FloatArray:
+        """Samples `start` to `stop`, shape (channels, frames)."""
+        start, stop = max(start, 0), min(stop, self.frames)
+        first, last = start - self.later, stop - self.later
+        inside = self.source.read(max(first, 0), max(last, 0))
+        before = min(max(-first, 0), max(stop - start, 0))
+        after = max(stop - start, 0) - before - inside.shape[1]
+        return np.pad(inside, ((0, 0), (before, after)))
 
 
 @dataclass(frozen=True)
